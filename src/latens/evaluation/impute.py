@@ -12,7 +12,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
-from latens.distributions import FullNormal
+from latens.distributions import Mixture
 from latens.evaluation.batched import Rows, in_cache, map_rows, of_rows
 from latens.evaluation.linear_posterior import linear_posteriors
 from latens.io.keys import IMPUTED_EVENTS
@@ -176,7 +176,7 @@ def given_observed(
 
 def averaged(
     values: Callable[[Any], PyTree[Array]], model: Any, batch: Batch, num_samples: int, num_draws: int,
-    samples_per_chunk: int, key: Key, choice_key: Key, beside: FullNormal | None = None,
+    samples_per_chunk: int, key: Key, choice_key: Key, beside: Mixture | None = None,
 ) -> "WeighedDraws":  # fmt: skip
     """Average what draws of z give of each row by their weights, a chunk of draws at a time."""
     rows = batch.row_id.shape[0]
@@ -199,7 +199,7 @@ def averaged(
 
 
 def weighed(
-    model: Any, batch: Batch, count: int, *, first: Array | int, key: Key, beside: FullNormal | None = None
+    model: Any, batch: Batch, count: int, *, first: Array | int, key: Key, beside: Mixture | None = None
 ) -> tuple[PyTree[Array], Float[Array, "K B"]]:
     r"""Draws of z given what is observed of each row, with their log weights."""
     # Every second draw is one of the prior: $\log w = \log p(x_{obs} \mid z) + \log p(z) - \log(\frac12 q(z \mid

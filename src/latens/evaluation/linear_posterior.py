@@ -3,18 +3,25 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
 from latens.data.batches import Batch
-from latens.distributions import DiagonalNormal, FullNormal
+from latens.distributions import DiagonalNormal, FullNormal, Mixture
 from latens.evaluation.batched import cells_of
 from latens.models import LatentModel
-from latens.typing import Array, Bool, Float
+from latens.typing import Array, Bool, Float, Nats
 
-ROUNDS = 3
-"""How often a decoder is made linear where the last answer was: of a linear one the first is exact."""
+ROUNDS = 2
+"""How often a decoder is made linear, first at the encoder's mean, then where the last answer was."""
+
+COMPONENTS = 64
+"""Components of a prior up to which each has a posterior of its own; of more the moments count."""
+
+KEPT = 4
+"""Components of the posterior that are kept, the most probable: each costs every draw a density."""
 
 AXES = 16
 """Directions of a latent along which the decoder's slope is found at once."""
@@ -30,8 +37,8 @@ class Linear(NamedTuple):
     slope: Float[Array, "d n"]
     noise: Float[Array, "g c c"]
 
-    def posterior(self, x: Array, mask: Bool[Array, "..."]) -> FullNormal:
-        r"""Give $p(z \mid x_{obs})$."""
+    def posterior(self, x: Array, mask: Bool[Array, "..."], prior: Mixture) -> Mixture:
+        r"""Give $p(z \mid x_{obs})$ of a mixture of Normals; of many components those that count most."""
         groups, cells = self.noise.shape[:2]
         at = mask.reshape(groups, cells)
         slope = jnp.where(at[..., None], self.slope.reshape(groups, cells, -1), 0.0)
@@ -42,16 +49,30 @@ class Linear(NamedTuple):
         else:  # a missing cell is one of variance 1 by itself, of which nothing is known
             precise = jnp.linalg.solve(jnp.where(at[:, :, None] & at[:, None], self.noise, jnp.eye(cells)), right)
         n = slope.shape[-1]
-        precision = jnp.eye(n) + jnp.einsum("gci,gcj->ij", slope, precise[..., :n])
-        # With the axes turned round the root of the precision is upper triangular, and its inverse a lower root of the
-        # covariance.
-        root = jnp.linalg.cholesky(precision[::-1, ::-1])[::-1, ::-1]
-        tril = solve_triangular(root.T, jnp.eye(n), lower=True)
-        loc = tril @ (tril.T @ jnp.einsum("gci,gc->i", slope, precise[..., n]))
-        return FullNormal(loc, jnp.tril(tril, -1) + jnp.diag(jnp.log(jnp.diagonal(tril))))
+        both = jnp.einsum("gci,gcj->ij", slope, precise)
+        gram, pull = both[:, :n], both[:, n]
+
+        def of(part: FullNormal) -> tuple[FullNormal, Nats]:
+            """The posterior of a component, and log p(x_obs) but for what is the same for all of them."""
+            spread = part.scale_tril()
+            precision = jnp.eye(n) + spread.T @ gram @ spread
+            # With the axes turned round the root of the precision is upper triangular, and its inverse a lower root of
+            # the covariance.
+            root = jnp.linalg.cholesky(precision[::-1, ::-1])[::-1, ::-1]
+            tril, own = solve_triangular(root.T, jnp.eye(n), lower=True), spread.T @ (pull - gram @ part.loc)
+            moved = tril @ (tril.T @ own)
+            told = 0.5 * moved @ own + jnp.sum(jnp.log(jnp.diagonal(tril)))
+            told += part.loc @ (pull - 0.5 * gram @ part.loc)
+            whole = spread @ tril
+            factor = jnp.tril(whole, -1) + jnp.diag(jnp.log(jnp.diagonal(whole)))
+            return FullNormal(part.loc + spread @ moved, factor), told
+
+        posteriors, told = jax.vmap(of)(prior.components)
+        logits, best = jax.lax.top_k(jax.nn.log_softmax(prior.logits) + told, min(KEPT, len(told)))
+        return Mixture(logits, jax.tree.map(lambda leaf: leaf[best], posteriors))
 
 
-def linear_posteriors(model: Any, batch: Batch) -> FullNormal | None:
+def linear_posteriors(model: Any, batch: Batch) -> Mixture | None:
     """The linear posterior of each row given its observed cells; None where the model's noise has no variances."""
     if batch.mask is None or not isinstance(batch.x, jax.Array) or not isinstance(model, LatentModel):
         return None
@@ -61,27 +82,33 @@ def linear_posteriors(model: Any, batch: Batch) -> FullNormal | None:
         return None
     shared = None
     if batch.cond is None and cells_of(batch) > SHARED:
-        mean, spread = _prior_moments(model, None, size)
-        shared = around(lambda u: model.likelihood(mean + spread * u, cond=None), jnp.zeros(size)).slope
+        prior = _normals(model, None, size)
+        middle = jax.nn.softmax(prior.logits) @ prior.components.loc  # pyright: ignore[reportAttributeAccessIssue]
+        shared = around(lambda z: model.likelihood(z, cond=None), middle).slope
 
-    def of_row(x: Any, cond: Any, mask: Any) -> FullNormal:
-        mean, spread = _prior_moments(model, cond, size)
-        found = linear_posterior(lambda u: model.likelihood(mean + spread * u, cond=cond), size, x, mask, shared)
-        factor = spread[:, None] * jnp.tril(found.factor, -1)
-        diagonal = jnp.diag(jnp.diagonal(found.factor) + jnp.log(spread))
-        return FullNormal(mean + spread * found.loc, factor + diagonal)
+    def of_row(x: Any, cond: Any, mask: Any) -> Mixture:
+        z = model.posterior(x, cond=cond, mask=mask).loc
+        return linear_posterior(
+            lambda z: model.likelihood(z, cond=cond), z, _normals(model, cond, size), x, mask, shared
+        )
 
     return jax.vmap(of_row)(batch.x, batch.cond, batch.mask)
 
 
-def _prior_moments(model: Any, cond: Any, size: int) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """The mean and the standard deviation of each latent under the prior; those of noise where they are not known."""
-    # A prior that was refitted to the codes is narrower than noise: weights of a proposal for noise would vary by more.
+def _normals(model: Any, cond: Any, size: int) -> Mixture:
+    """The prior as a mixture of Normals: its own components, else one of its moments, else noise."""
+    prior = model.prior(cond=cond)
+    full = lambda loc, log_scale: FullNormal(loc, jnp.diag(log_scale))  # noqa: E731
+    if isinstance(prior, Mixture) and len(prior.logits) <= COMPONENTS:
+        if isinstance(prior.components, FullNormal):
+            return prior
+        if isinstance(prior.components, DiagonalNormal):
+            return Mixture(prior.logits, jax.vmap(full)(prior.components.loc, prior.components.log_scale))
     try:
-        mean, variance = model.prior(cond=cond).moments()
+        mean, variance = prior.moments()
     except (AttributeError, TypeError):
-        return jnp.zeros(size), jnp.ones(size)
-    return mean, jnp.sqrt(variance)
+        mean, variance = jnp.zeros(size), jnp.ones(size)
+    return Mixture(jnp.zeros(1), jax.vmap(full)(mean[None], 0.5 * jnp.log(variance)[None]))
 
 
 def _latents(model: Any, x: Any, cond: Any, mask: Any) -> int | None:
@@ -97,17 +124,20 @@ def _latents(model: Any, x: Any, cond: Any, mask: Any) -> int | None:
 
 
 def linear_posterior(
-    decode: Callable[[Any], Any], size: int, x: Array, mask: Bool[Array, "..."], shared: Array | None = None
-) -> FullNormal:
+    decode: Callable[[Any], Any], z: Float[Array, " n"], prior: Mixture, x: Array, mask: Bool[Array, "..."],
+    shared: Array | None = None,
+) -> Mixture:  # fmt: skip
     """The posterior of a vector of latents, of a decoder made linear again and again where the last answer was."""
-    # shared: a slope that serves everywhere; None finds that of each place.
-    first = FullNormal(jnp.zeros(size), jnp.zeros((size, size)))
+    # z: where it is linear first. prior: of Normals, each of which has a posterior that counts by how probable it makes
+    # the observed cells. shared: a slope that serves everywhere; None finds that of each place.
 
-    def again(_: Array, last: FullNormal) -> FullNormal:
-        found = around(decode, last.loc, shared).posterior(x, mask)
-        usable = jnp.all(jnp.isfinite(found.loc)) & jnp.all(jnp.isfinite(found.factor))
+    def again(_: Any, last: Mixture) -> Mixture:
+        found = around(decode, last.components.loc[0], shared).posterior(x, mask, prior)  # pyright: ignore[reportAttributeAccessIssue]
+        usable = jax.tree.reduce(jnp.logical_and, jax.tree.map(lambda leaf: jnp.all(jnp.isfinite(leaf)), found))
         return jax.tree.map(lambda new, old: jnp.where(usable, new.astype(old.dtype), old), found, last)
 
+    kept = jax.tree.map(lambda leaf: leaf[:KEPT], prior)
+    first = eqx.tree_at(lambda m: m.components.loc, kept, kept.components.loc.at[0].set(z))  # pyright: ignore[reportAttributeAccessIssue]
     return jax.lax.fori_loop(0, ROUNDS, again, first)
 
 
