@@ -9,10 +9,10 @@ from jaxtyping import Shaped
 from latens.data.dataset import Dataset
 from latens.data.infer import MOST_MEASURED, Range, whole_columns
 from latens.data.mapped import take
-from latens.data.rows import SPLITS, TRAIN, few
+from latens.data.rows import SPLITS, few
 from latens.data.schema import Schema, image_shape
+from latens.kinds import kind_of
 from latens.kinds.counts.sparse import SparseRows, columns_of
-from latens.kinds.text.tokens import steps_of
 
 FEW_COUNTS = 20
 """Counts of a cell below which it says little."""
@@ -50,10 +50,8 @@ def suggest_likelihood(dataset: Dataset, *, convolutions: bool = False) -> tuple
         The name of the likelihood, and the reason in one sentence.
     """
     schema = dataset.schema
-    if schema.kind == "mixed":
-        return "table", "Columns are of several kinds: each has a probability of its own, of its names or of its grid."
-    if schema.kind == "tokens":
-        return "tokens", "Rows are text: every token depends on those before it."
+    if own := kind_of(schema).likelihood:
+        return own
     if schema.kind == "binary":
         return "bernoulli", "Every cell is 0 or 1."
     if schema.kind == "levels" and (schema.levels or 0) <= FEW_LEVELS:
@@ -97,7 +95,7 @@ def extreme_share(dataset: Dataset) -> float:
 
 def count_columns(dataset: Dataset) -> np.ndarray:
     """Say for each column of a table of real numbers or counts whether it holds counts: whole, 0 or more, above 16."""
-    x, mask = _training(dataset)
+    x, mask = training_rows(dataset)
     if not dataset.schema.standardised or x.ndim != 2:
         return np.zeros(x.shape[1:], bool)
     high = (x if mask is None else np.where(mask, x, 0)).max(axis=0)
@@ -151,68 +149,13 @@ def check(dataset: Dataset) -> dict[str, Any]:
         "reason": reason,
         "fingerprint": dataset.fingerprint,
     }
-    if schema.types is not None:
-        report["columns"] = [_column(dataset, i) for i in range(len(schema.types))]
-    if schema.tokens is not None:
-        report["tokens"] = _tokens(dataset)
+    report |= kind_of(schema).report(dataset)
     report["warnings"], report["notes"] = _warnings(dataset, report)
     return report
 
 
-def _tokens(dataset: Dataset) -> dict[str, Any]:
-    """What rows of text are made of, and which share of the steps that training computes is of their pieces."""
-    tokens, lengths = dataset.schema.tokens, steps_of(dataset.x)
-    assert tokens is not None
-    train = lengths[dataset.split == TRAIN] if (dataset.split == TRAIN).any() else lengths
-    computed = np.array(tokens.edges)[np.searchsorted(tokens.edges, train)].sum()
-    return {
-        "pieces": tokens.pieces,
-        "vocabulary": len(tokens.values),
-        "longest": int(lengths.max()) - 1,
-        "mean": float(lengths.mean()) - 1,
-        "edges": list(tokens.edges),
-        "counted": float(train.sum() / computed),
-    }
-
-
-def _column(dataset: Dataset, place: int) -> dict[str, Any]:
-    """What one column of a mixed table holds: its kind, an example of its values, and how many are missing."""
-    schema, mask = dataset.schema, dataset.mask
-    assert schema.types is not None
-    assert schema.columns is not None
-    one = schema.types[place]
-    top = int(np.argmax(one.shares))
-    if one.named:
-        order = " in order" if one.kind == "ordinal" else ""
-        values = f"{one.cells} names{order}"
-        if one.widths[top] == 1:
-            values += f"; {one.values[one.firsts[top]]!r} in {one.shares[top]:.0%}"
-        rare = sum(width for width in one.widths if width > 1)
-        values += f"; {rare} rare ones share a probability" if rare else ""
-    else:
-        low, high = one.texts(np.array(_ends(dataset, place) or (0, one.size - 1)))
-        values = f"{low} to {high}"
-        if one.widths[top] == 1:
-            values += f"; {one.texts(np.array([one.starts[top]]))[0]} in {one.shares[top]:.0%}"
-    return {
-        "name": schema.columns[place].name,
-        "kind": one.kind,
-        "dtype": one.dtype,
-        "values": values,
-        "missing": 0 if mask is None else int(np.sum(~mask[:, place])),
-    }
-
-
-def _ends(dataset: Dataset, place: int) -> tuple[float, float] | None:
-    """The least and the greatest cell of a column in the training rows; None where these stay on disk or have none."""
-    x, mask = _training(dataset)
-    if not isinstance(x, np.ndarray):
-        return None
-    own = x[:, place] if mask is None else x[mask[:, place], place]
-    return (float(own.min()), float(own.max())) if len(own) else None
-
-
-def _training(dataset: Dataset) -> tuple[Any, np.ndarray | None]:
+def training_rows(dataset: Dataset) -> tuple[Any, np.ndarray | None]:
+    """The training rows, some of many, and what of them is observed."""
     rows = few(dataset.subset("train"), MOST_MEASURED)
     if len(rows) in (0, len(dataset)):
         return dataset.x, dataset.mask

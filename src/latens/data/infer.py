@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -103,17 +103,21 @@ def infer_schema(
     """
     # A data set without training rows (one row, say) is described by the rows it has.
     rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
-    return schema_of(
-        tuple(int(n) for n in x.shape[1:]),
-        x.dtype,
-        Range.of(x, observed),
-        names,
-        counts,
-        where,
-        tail=lambda: Range.of(x, observed, tail=True).long_tail,
-        columns=lambda log: _by_column(x, rows, observed, log=log),
-        together=lambda: _moments(x, rows, observed),
-    )
+    shape = tuple(int(n) for n in x.shape[1:])
+    check_shape(shape, names, where)
+    kind, levels = _kind(x, shape, Range.of(x, observed), observed, counts, where)
+    if kind == "real" and len(shape) > 1:
+        shift, scale = _moments(x, rows, observed)
+        if not abs(shift) <= MAX_SHIFT or scale > MAX_SCALE:
+            what = f"cells are too large (mean {shift:g}, sd {scale:g})."
+            raise DataError(what, where=where, fix="Rescale them.")
+        return Schema(shape, kind, shift=shift, scale=scale if scale >= MIN_SCALE else 1.0)
+    made = None if names is None or len(shape) > 1 else tuple(map(Column, names))
+    if kind in ("real", "counts"):
+        titles = names if names is not None else [f"x{i}" for i in range(math.prod(shape))]
+        moments = _by_column(x, rows, observed, log=kind == "counts")
+        made = tuple(_column(name, *one, where) for name, one in zip(titles, moments))
+    return Schema(shape, kind, levels=levels, columns=made)
 
 
 def sequence_schema(
@@ -191,38 +195,8 @@ class Range:
         return self.high > 16 and self.high * self.above > 5 * self.total and self.top <= max(1, self.above // 1000)
 
 
-def schema_of(
-    shape: tuple[int, ...],
-    dtype: np.dtype,
-    cells: Range,
-    names: Sequence[str] | None,
-    counts: bool | None,
-    where: str,
-    *,
-    tail: Callable[[], bool],
-    columns: Callable[[bool], Iterable[tuple[float, float, tuple[float, float]]]],
-    together: Callable[[], tuple[float, float]],
-) -> Schema:
-    """Infer a schema of what is known of the cells of rows, in memory or of blocks, as `infer_schema` says."""
-    # columns: mean, standard deviation and both ends of each column, or of log(1 + x).
-    # together: the mean and the standard deviation of all cells as one.
-    check_shape(shape, names, where)
-    kind, levels = _kind(shape, dtype, cells, counts, tail, where)
-    if kind == "real" and len(shape) > 1:
-        shift, scale = together()
-        if not abs(shift) <= MAX_SHIFT or scale > MAX_SCALE:
-            what = f"cells are too large (mean {shift:g}, sd {scale:g})."
-            raise DataError(what, where=where, fix="Rescale them.")
-        return Schema(shape, kind, shift=shift, scale=scale if scale >= MIN_SCALE else 1.0)
-    made = None if names is None or len(shape) > 1 else tuple(map(Column, names))
-    if kind in ("real", "counts"):
-        titles = names if names is not None else [f"x{i}" for i in range(math.prod(shape))]
-        made = tuple(_column(name, *one, where) for name, one in zip(titles, columns(kind == "counts")))
-    return Schema(shape, kind, levels=levels, columns=made)
-
-
 def _kind(
-    shape: tuple[int, ...], dtype: np.dtype, cells: Range, counts: bool | None, tail: Callable[[], bool], where: str
+    x: Any, shape: tuple[int, ...], cells: Range, observed: np.ndarray | None, counts: bool | None, where: str
 ) -> tuple[Kind, int | None]:
     (low, high), picture = cells.ends, len(shape) > 1
     if counts:
@@ -233,11 +207,12 @@ def _kind(
         return "counts", None
     if cells.whole and low >= 0 and high <= 1:
         return "binary", None
-    if cells.whole and (picture or dtype == np.uint8) and low >= 0 and high <= 255:
+    if cells.whole and (picture or x.dtype == np.uint8) and low >= 0 and high <= 255:
         return "levels", 256 if high > 16 else int(high) + 1
     if picture and low >= 0 and high <= 1:
         return "unit", None
-    return "counts" if not picture and counts is None and cells.whole and low >= 0 and tail() else "real", None
+    may = not picture and counts is None and cells.whole and low >= 0
+    return "counts" if may and Range.of(x, observed, tail=True).long_tail else "real", None
 
 
 def _column(name: str, mean: float, deviation: float, ends: tuple[float, float], where: str) -> Column:

@@ -165,7 +165,7 @@ def prepare_batch(preparation: Preparation, batch: Batch, *, key: Key | None) ->
         The batch as the model sees it.
     """
     if not preparation.is_random or key is None:
-        x = preparation(batch.x, key=None)
+        x = preparation(jnp.asarray(batch.x), key=None)
     else:
 
         def one(row: Array, row_id: Array) -> Array:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
+    from latens.data.dataset import Dataset
     from latens.data.door import Coming, Stored
+    from latens.data.schema import Schema
 
 
 class Option(NamedTuple):
@@ -39,6 +41,8 @@ class Rows:
     """
 
     title: ClassVar[str] = "reading the data"
+    likelihood: ClassVar[tuple[str, str] | None] = None
+    """That of the default recipe and why; None: the data decide."""
 
     source: Any = dataclasses.field(kw_only=False)
     label: Any = option("the column, .npz key or .npy file with the labels; 'none'", again=(str,))
@@ -61,6 +65,16 @@ class Rows:
     @classmethod
     def implies(cls) -> dict[str, Any]:
         """What is said by naming the kind."""
+        return {}
+
+    @classmethod
+    def has(cls, schema: "Schema") -> bool:
+        """Whether a schema is one of rows of this kind."""
+        return False
+
+    @classmethod
+    def report(cls, data: "Dataset") -> dict[str, Any]:
+        """What `latens check` says of rows of this kind alone."""
         return {}
 
     @classmethod

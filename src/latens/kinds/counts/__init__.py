@@ -7,6 +7,7 @@ from latens.kinds.base import Rows, option
 
 if TYPE_CHECKING:
     from latens.data.door import Coming, Stored
+    from latens.data.schema import Schema
 
 
 @dataclass(kw_only=True, eq=False)
@@ -20,6 +21,10 @@ class Counts(Rows):
     @classmethod
     def implies(cls) -> dict[str, Any]:
         return {"counts": True}
+
+    @classmethod
+    def has(cls, schema: "Schema") -> bool:
+        return schema.kind == "counts"
 
     @classmethod
     def fits(cls, rows: "Coming") -> bool:

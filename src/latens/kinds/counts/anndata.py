@@ -64,7 +64,7 @@ def read_h5ad(store: "Store", roles: ColumnRoles) -> Raw:
         raise DataError("is written by an anndata older than 0.7.", where=where, fix=_REWRITE)
 
     def matrix() -> Any:
-        return store.matrix(key) if store.stays else _matrix(store, key)
+        return _matrix(store, key)
 
     def column(name: str) -> np.ndarray:
         return _column(store, obs, f"obs/{name}")
@@ -236,7 +236,7 @@ def _matrix(store: "Store", key: str) -> Any:
 
     item, where = store.item(key), f"{store.where}[{key}]"
     if not store.is_group(item):
-        return store.array(item, key)
+        return store[key]
     form = str(store.attribute(item, "encoding-type")).removesuffix("_matrix")
     if form not in ("csr", "csc"):
         raise DataError("is neither a dense nor a CSR or CSC matrix.", where=where, fix=_REWRITE)

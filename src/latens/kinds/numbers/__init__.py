@@ -7,6 +7,7 @@ from latens.kinds.base import Rows, option
 
 if TYPE_CHECKING:
     from latens.data.door import Coming
+    from latens.data.schema import Schema
 
 
 @dataclass(kw_only=True, eq=False)
@@ -18,6 +19,10 @@ class Numbers(Rows):
     counts: bool | None = option(
         "model whole numbers as log(1 + x), or never (default: where they have a long tail)", either=True, again=(bool,)
     )
+
+    @classmethod
+    def has(cls, schema: "Schema") -> bool:
+        return True
 
     @classmethod
     def fits(cls, rows: "Coming") -> bool:

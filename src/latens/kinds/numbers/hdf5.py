@@ -18,9 +18,6 @@ from latens.kinds.numbers.npy import PART_KEYS, from_archive
 BLOCK_ROWS, BLOCK_BYTES = 8192, 2**22
 """A block has so many rows, or fewer where they take more bytes; whole chunks where the array is stored in chunks."""
 
-WINDOW = 2**27
-"""Bytes of a chunk at the most: it is unpacked as a whole."""
-
 _HEAP = b"GCOL\1\0\0\0"
 
 
@@ -47,7 +44,7 @@ class Store:
 
     # Only hard links are followed.
     # `only`: The path of the array of rows; None finds it by its name.
-    # `stays`: Whether arrays of rows stay on disk, as `DenseRows`.
+    # `stays`: Whether arrays of rows stay on disk, as what h5py has.
 
     data_keys = ("x", "data", "images", "features")
     advice = "Name it x: file.create_dataset('x', data=rows), and its labels y; links are not followed."
@@ -86,15 +83,11 @@ class Store:
         return not self.is_group(item) and item.dtype.kind in "biuf" and len(item.shape or ()) > 1
 
     def __getitem__(self, key: str) -> Any:
-        return self.rows(key) if self.stays and self._is_rows(self.item(key)) else self.array(self.item(key), key)
-
-    def matrix(self, key: str = "X") -> Any:
-        """Give a matrix of an AnnData file, whose rows stay on disk."""
         item = self.item(key)
-        if self.is_group(item) and key != "X":
-            fix = "Leave --stream and --layer out, or write the layer as X of another file."
-            raise DataError("is a sparse layer, which is not read by blocks.", where=f"{self.where}[{key}]", fix=fix)
-        return SparseRows(self, item) if self.is_group(item) else self.rows(key)
+        if self.stays and self._is_rows(item):
+            self._checked(item, key)
+            return item
+        return self.array(item, key)
 
     def is_group(self, item: Any) -> bool:
         """Whether an item of the file is a group."""
@@ -121,17 +114,6 @@ class Store:
                 return np.array(item.asstr(errors="replace")[...], str)
             return np.asarray(item[...]).astype(item.dtype.newbyteorder("="), copy=False)
 
-    def rows(self, key: str) -> "DenseRows":
-        """Give a dataset of numbers that stays on disk."""
-        item = self.item(key)
-        where = self._checked(item, key)
-        size = math.prod(item.chunks or (1,)) * item.dtype.itemsize
-        if size > WINDOW:
-            what = f"is stored in chunks of {size / 2**20:.0f} MB; a window holds {WINDOW // 2**20} MB."
-            fix = "Write it with smaller chunks: create_dataset(..., chunks=(256, ...))."
-            raise DataError(what, where=where, fix=fix)
-        return DenseRows(item, where)
-
     def _checked(self, item: Any, key: str) -> str:
         """Refuse what is no array of plain numbers or text, lies in other files, or is larger than what is stored."""
         where = f"{self.where}[{key}]"
@@ -150,54 +132,6 @@ class Store:
         return where
 
 
-class DenseRows:
-    """An array of an open file, of which rows are read when they are asked for."""
-
-    def __init__(self, item: Any, where: str) -> None:
-        self.item, self.where = item, where
-        self.shape, self.ndim, self.dtype = item.shape, item.ndim, item.dtype.newbyteorder("=")
-        self.chunk_rows = item.chunks[0] if item.chunks else 1
-
-    def read(self, first: int, rows: int) -> np.ndarray:
-        """Read some rows."""
-        with readable(self.where):
-            return np.asarray(self.item[first : first + rows]).astype(self.dtype, copy=False)
-
-
-class SparseRows:
-    """A CSR matrix of an open AnnData file, of which rows are read when they are asked for."""
-
-    # `item`: The group of its data, indices and indptr.
-
-    ndim, chunk_rows = 2, 1
-
-    def __init__(self, store: Store, item: Any) -> None:
-        self.where = f"{store.where}[X]"
-        if store.attribute(item, "encoding-type") == "csc_matrix":
-            fix = "Write it by rows: adata.X = adata.X.tocsr()."
-            raise DataError("lies column by column (CSC), so no row can be read alone.", where=self.where, fix=fix)
-        with readable(self.where):
-            rows, columns = store.attribute(item, "shape").tolist()
-            self.shape = (int(rows), int(columns))
-        self.starts = store["X/indptr"].astype(np.int64)
-        self.stored, self.columns = store.rows("X/data"), store.rows("X/indices")
-        self.dtype = self.stored.dtype
-        if self.starts.shape != (self.shape[0] + 1,):
-            raise damaged(self.where, f"has {self.shape[0]} rows and {self.starts.size} starts of rows.")
-
-    def read(self, first: int, rows: int) -> np.ndarray:
-        """Read some rows."""
-        import scipy.sparse
-
-        starts = self.starts[first : first + rows + 1]
-        at, count = int(starts[0]), int(starts[-1] - starts[0])
-        parts = (self.stored.read(at, count), self.columns.read(at, count), starts - at)
-        with readable(self.where):
-            found = scipy.sparse.csr_array(parts, shape=(rows, self.shape[1]))
-            found.check_format(full_check=True)
-            return found.toarray()
-
-
 def hdf5_parts(path: Path, roles: ColumnRoles, only: str | None = None) -> Iterator[Raw]:
     """Read the array of rows of an HDF5 or AnnData file, some at a time."""
     # only: the path of the array in the file; None finds it by its name.
@@ -207,18 +141,19 @@ def hdf5_parts(path: Path, roles: ColumnRoles, only: str | None = None) -> Itera
             fix = f"Name one array: '{path}:/{parts[0]}'."
             raise DataError("holds rows for training and others apart.", where=store.where, fix=fix)
         raw = rows_in(store, roles)
-        if not isinstance(raw.x, DenseRows | SparseRows):
-            raise DataError("holds no array of rows.", where=store.where, fix="Give rows and columns of numbers.")
         count, beside = raw.x.shape[0], (raw.label, raw.names, raw.weight)
         for one in beside:
             if one is not None and np.shape(one)[:1] != (count,):
                 what = f"has {np.shape(one)[:1]} labels, ids or weights for {count} rows."
                 raise DataError(what, where=store.where, fix="Give one value for each row.")
+        each = (getattr(raw.x, "chunks", None) or (1,))[0]
         row_bytes = math.prod(raw.x.shape[1:]) * raw.x.dtype.itemsize
-        rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, row_bytes)) // raw.x.chunk_rows) * raw.x.chunk_rows
+        rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, row_bytes)) // each) * each
         for at in range(0, count, rows):
             part = [None if one is None else np.asarray(one)[at : at + rows] for one in beside]
-            yield Raw(raw.x.read(at, min(rows, count - at)), *part, columns=raw.columns, label_name=raw.label_name)
+            with readable(store.where):
+                x = np.asarray(raw.x[at : at + rows]).astype(raw.x.dtype.newbyteorder("="), copy=False)
+            yield Raw(x, *part, columns=raw.columns, label_name=raw.label_name)
 
 
 _INSTALL = "pip install 'latens[hdf5]' (in a clone: pip install '.[hdf5]'), or write the data as .npz."

@@ -7,6 +7,7 @@ from latens.kinds.base import Rows, option
 
 if TYPE_CHECKING:
     from latens.data.door import Coming
+    from latens.data.schema import Schema
 
 MOST_SIDE = 8192
 """Pixels of the side of a picture at the most."""
@@ -31,6 +32,10 @@ class Pictures(Rows):
         once=True,
         file=True,
     )
+
+    @classmethod
+    def has(cls, schema: "Schema") -> bool:
+        return len(schema.shape) > 1
 
     @classmethod
     def fits(cls, rows: "Coming") -> bool:

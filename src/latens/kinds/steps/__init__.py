@@ -8,6 +8,7 @@ from latens.kinds.base import Rows, option
 
 if TYPE_CHECKING:
     from latens.data.door import Coming, Stored
+    from latens.data.schema import Schema
 
 
 @dataclass(kw_only=True, eq=False)
@@ -32,6 +33,10 @@ class Steps(Rows):
         many=True,
     )
     longest: int | None = None  # steps that rows are stored at where they are whole sequences
+
+    @classmethod
+    def has(cls, schema: "Schema") -> bool:
+        return schema.sequences is not None
 
     @classmethod
     def fits(cls, rows: "Coming") -> bool:

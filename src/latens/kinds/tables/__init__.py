@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from latens.kinds.base import Rows, option
 
 if TYPE_CHECKING:
+    from latens.data.dataset import Dataset
     from latens.data.door import Coming, Stored
+    from latens.data.schema import Schema
 
 
 @dataclass(kw_only=True, eq=False)
@@ -15,6 +17,10 @@ class Table(Rows):
     """Rows of a table whose columns have a type and exact probabilities each."""
 
     title = "of tables"
+    likelihood = (
+        "table",
+        "Columns are of several kinds: each has a probability of its own, of its names or of its grid.",
+    )
 
     typed: bool = option(
         "columns of numbers, too, get a type and exact probabilities, as tables with text have them",
@@ -59,6 +65,16 @@ class Table(Rows):
     @classmethod
     def implies(cls) -> dict[str, Any]:
         return {"typed": True}
+
+    @classmethod
+    def has(cls, schema: "Schema") -> bool:
+        return schema.kind == "mixed"
+
+    @classmethod
+    def report(cls, data: "Dataset") -> dict[str, Any]:
+        from latens.kinds.tables.typed import report_table
+
+        return report_table(data)
 
     @classmethod
     def fits(cls, rows: "Coming") -> bool:

@@ -33,6 +33,7 @@ from latens.kinds.tables.dtypes import DAY
 from latens.kinds.tables.files import lines_of_rows
 
 if TYPE_CHECKING:
+    from latens.data.dataset import Dataset
     from latens.data.door import Coming, Stored
 
 
@@ -401,3 +402,47 @@ def _typed(rows: "Coming") -> tuple[tuple[str, ...], list[Derived]]:
     rows.raw = without_columns(raw, [one.name for one in known])
     rows.raw.notes += about
     return every, derived
+
+
+def report_table(dataset: "Dataset") -> dict[str, Any]:
+    """What each column of a table holds."""
+    return {"columns": [_column(dataset, i) for i in range(len(dataset.schema.types or ()))]}
+
+
+def _column(dataset: "Dataset", place: int) -> dict[str, Any]:
+    """What one column of a mixed table holds: its kind, an example of its values, and how many are missing."""
+    schema, mask = dataset.schema, dataset.mask
+    assert schema.types is not None
+    assert schema.columns is not None
+    one = schema.types[place]
+    top = int(np.argmax(one.shares))
+    if one.named:
+        order = " in order" if one.kind == "ordinal" else ""
+        values = f"{one.cells} names{order}"
+        if one.widths[top] == 1:
+            values += f"; {one.values[one.firsts[top]]!r} in {one.shares[top]:.0%}"
+        rare = sum(width for width in one.widths if width > 1)
+        values += f"; {rare} rare ones share a probability" if rare else ""
+    else:
+        low, high = one.texts(np.array(_ends(dataset, place) or (0, one.size - 1)))
+        values = f"{low} to {high}"
+        if one.widths[top] == 1:
+            values += f"; {one.texts(np.array([one.starts[top]]))[0]} in {one.shares[top]:.0%}"
+    return {
+        "name": schema.columns[place].name,
+        "kind": one.kind,
+        "dtype": one.dtype,
+        "values": values,
+        "missing": 0 if mask is None else int(np.sum(~mask[:, place])),
+    }
+
+
+def _ends(dataset: "Dataset", place: int) -> tuple[float, float] | None:
+    """The least and the greatest cell of a column in the training rows; None where these stay on disk or have none."""
+    from latens.data.checks import training_rows
+
+    x, mask = training_rows(dataset)
+    if not isinstance(x, np.ndarray):
+        return None
+    own = x[:, place] if mask is None else x[mask[:, place], place]
+    return (float(own.min()), float(own.max())) if len(own) else None

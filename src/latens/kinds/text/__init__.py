@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 from latens.kinds.base import Rows, option
 
 if TYPE_CHECKING:
+    from latens.data.dataset import Dataset
     from latens.data.door import Coming, Stored
+    from latens.data.schema import Schema
 
 
 @dataclass(kw_only=True, eq=False)
@@ -14,6 +16,7 @@ class Text(Rows):
     """Rows that are strings."""
 
     title = "of text"
+    likelihood = ("tokens", "Rows are text: every token depends on those before it.")
 
     pieces: str | None = option(
         "what rows of text are cut into (default: characters)",
@@ -24,6 +27,16 @@ class Text(Rows):
     @classmethod
     def implies(cls) -> dict[str, Any]:
         return {"pieces": "characters"}
+
+    @classmethod
+    def has(cls, schema: "Schema") -> bool:
+        return schema.tokens is not None
+
+    @classmethod
+    def report(cls, data: "Dataset") -> dict[str, Any]:
+        from latens.kinds.text.rows import report_text
+
+        return report_text(data)
 
     @classmethod
     def fits(cls, rows: "Coming") -> bool:

@@ -21,10 +21,11 @@ from latens.data.schema import Schema
 from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.kinds.tables.cells import plain_cells, role_positions, rows_of
 from latens.kinds.tables.files import read_table, table_parts
-from latens.kinds.text.tokens import PIECES, PieceName, closes, learn_tokens, row_name, unknown_pieces
+from latens.kinds.text.tokens import PIECES, PieceName, closes, learn_tokens, row_name, steps_of, unknown_pieces
 from latens.text import visible
 
 if TYPE_CHECKING:
+    from latens.data.dataset import Dataset
     from latens.data.door import Coming, Stored
 
 
@@ -205,3 +206,20 @@ def text_parts(path: Path, roles: ColumnRoles) -> Iterator[Raw]:
     """Read a text file some rows at a time: a table, or all at once rows that are lines of text."""
     lines = path.suffix.lower() == ".txt" and (roles.pieces is not None or not is_table(path))
     yield from [read_txt(path, roles)] if lines else table_parts(path, roles)
+
+
+def report_text(dataset: "Dataset") -> dict[str, Any]:
+    """What rows of text are made of, and which share of the steps that training computes is of their pieces."""
+    tokens, lengths = dataset.schema.tokens, steps_of(dataset.x)
+    assert tokens is not None
+    train = lengths[dataset.split == TRAIN] if (dataset.split == TRAIN).any() else lengths
+    computed = np.array(tokens.edges)[np.searchsorted(tokens.edges, train)].sum()
+    found = {
+        "pieces": tokens.pieces,
+        "vocabulary": len(tokens.values),
+        "longest": int(lengths.max()) - 1,
+        "mean": float(lengths.mean()) - 1,
+        "edges": list(tokens.edges),
+        "counted": float(train.sum() / computed),
+    }
+    return {"tokens": found}
