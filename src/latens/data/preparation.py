@@ -165,10 +165,10 @@ def prepare_batch(preparation: Preparation, batch: Batch, *, key: Key | None) ->
         The batch as the model sees it.
     """
     if not preparation.is_random or key is None:
-        x = preparation(jnp.asarray(batch.x), key=None)
+        x = preparation(batch.x, key=None)
     else:
 
-        def one(row: Array, row_id: Array) -> Array:
+        def one(row: Array, row_id: Array) -> AnyArray:
             return preparation(row, key=jax.random.fold_in(key, row_id))
 
         x = jax.vmap(one)(jnp.asarray(batch.x), jnp.asarray(batch.row_id))
