@@ -3,7 +3,6 @@
 import atexit
 import ctypes
 import gc
-import math
 import os
 import shutil
 import signal
@@ -76,10 +75,6 @@ if os.environ.get("LATENS_CHECK_SHAPES", "1") != "0":
     jaxtyping.jaxtyped = shaped_alone(jaxtyping.jaxtyped)
     install_import_hook("latens", "shape_checks.at_first_call")
 
-from latens.io import waiting  # noqa: E402 - only from here on its shapes are checked
-
-# On a busy machine a command may be silent for longer than users are left without a line.
-waiting.FIRST = math.inf
 pytest.register_assert_rewrite("checks", "bound_checks", "browser_fixtures", "cli_fixtures", "page_fixtures")
 
 

@@ -34,7 +34,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_conditions_as_they_are_typed(latens: Callable[..., Result], folder: Path) -> None:
     flags = ("--recipe", "conditional-vae", "--label", "kind", "--condition", "batch", "--condition", "age")
-    fitted = latens("fit", "cells.csv", *flags, "--epochs", 60, *SMALL, "--num-samples", 5, "--out", "run", "--json")
+    flags = (*flags, "--epochs", 60, *SMALL, "--num-samples", 5)
+    fitted = latens("fit", "cells.csv", *flags, "--out", "run", "--json", "--verbose")
     assert fitted.code == 0, fitted.err
     assert "given the label and batch and age of each row" in fitted.json["metrics"]["log_marginal"]["protocol"]
     assert "conditions: batch (3 names), age (20 to 79)" in fitted.err

@@ -62,7 +62,7 @@ def test_fit_says_which_prior_is_kept_and_a_run_ended_meanwhile_ends_the_same(
     assert result.code == 130
     arrays, metadata = read(folder / "model.safetensors")
     assert (metadata["config"]["prior"]["kind"], "refit" in metadata["facts"]) == ("standard-normal", False)
-    again = latens("resume", folder)
+    again = latens("resume", folder, "--verbose")
     assert again.code == 0, again.err
     assert "prior: a mixture fitted to the codes, which changes log p(x) by +" in again.err
     one, two = read(folder / "model.safetensors"), read(whole / "model.safetensors")

@@ -39,7 +39,6 @@ def test_training_ends_when_a_quarter_is_left():
 def test_without_minutes_nothing_changes():
     plan = TimePlan(None, 0.0, Clock())
     assert plan(event(1e9)) is None
-    assert plan.words == ""
     assert plan.effort(140, 1000, 270.0) == (140, 1000, "")
     assert plan.rows(1000, 16, 270.0) == 1000
 
@@ -73,6 +72,12 @@ def test_training_rows_are_fewer_where_time_is_short():
     assert TimePlan(4, 100.0, clock).rows(1000, 16, 270.0) == 40
 
 
-def test_the_plan_is_said():
-    words = "about 4:00 for everything: training ends at 3:00, the rest is for measuring"
-    assert TimePlan(4, 0.0).words == words
+def test_a_command_that_takes_longer_says_so_and_what_helps():
+    clock = Clock()
+    plan = TimePlan(1, 100.0, clock)
+    clock.now = 170.0
+    assert plan.late(30.0) == ""
+    clock.now = 220.0
+    rest = "reading, compiling and measuring took 1:30"
+    assert plan.late(30.0) == f"2:00, not 1:00: {rest}; give more --minutes"
+    assert TimePlan(None, 0.0, clock).late(30.0) == ""

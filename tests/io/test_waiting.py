@@ -1,28 +1,51 @@
 """The line that says what a silent command is at."""
 
+import pytest
+
 from latens.io import terminal, waiting
 from latens.io.terminal import say
-from latens.io.waiting import Waiting, doing, paused, reached
+from latens.io.waiting import Waiting, doing, reached
 
 
 def told(line: Waiting) -> str:
     return line.bar.tasks[0].description
 
 
-def test_it_says_what_and_how_far():
+def test_it_says_what_and_never_goes_back():
     with Waiting("impute") as line:
         assert told(line) == "impute"
         doing("drawing")
-        reached(64, 2600)
-        assert told(line) == "impute: drawing: 64 of 2,600 rows"
-        assert (line.bar.tasks[0].completed, line.bar.tasks[0].total) == (64, 2600)
-        doing("reading")  # the rows were those of what came before
-        assert told(line) == "impute: reading"
-        reached(6, 6, "models")
-        assert told(line) == "impute: reading"
-        doing("[red]x" * 100)
-        assert len(told(line)) == 60
+        assert line.bar.tasks[0].total is None
+        seen = []
+        for done, total in ((1, 4), (4, 4), (0, 8), (4, 8), (8, 8), (1, 2)):
+            reached(done, total)
+            seen.append(line.bar.tasks[0].completed)
+        assert told(line) == "impute: drawing"
+        assert seen == sorted(seen)
+        assert seen[-1] < 1.0
+        doing("[red]x")
+        assert told(line) == "impute: [red]x"
     assert waiting._shown is None
+
+
+def test_a_part_of_the_command_fills_its_part_of_the_bar():
+    with Waiting("fit") as line:
+        doing("training", 0.5, part=(0.1, 0.7))
+        assert line.done == pytest.approx(0.4)
+        doing("measuring", part=(0.7, 1.0))
+        reached(1, 1)
+        assert line.done == pytest.approx(0.85)
+
+
+def test_it_knows_the_minutes_and_says_when_they_are_over():
+    with Waiting("fit", minutes=1.0) as line:
+        assert line.time(30.0) == "0:30 of 1:00"
+        assert line.time(125.0) == "2:05 of 1:00, over by 1:05"
+    with Waiting("fit") as line:
+        assert line.time(30.0) == "0:30"
+        doing("training", 0.25)
+        assert line.time(30.0) == "0:30, about 1:30 left"
+        assert line.time(0.5) == "0:00, about 0:01 left"
 
 
 def test_it_goes_before_words_and_comes_back(monkeypatch):
@@ -38,16 +61,3 @@ def test_it_goes_before_words_and_comes_back(monkeypatch):
         assert line.bar.live.is_started
     assert not line.bar.live.is_started
     doing("nothing")  # nobody shows it
-
-
-def test_it_keeps_away_while_a_bar_is_there():
-    with Waiting("fit") as line:
-        with paused():
-            doing("training")
-            assert not line.bar.live.is_started
-            with paused():
-                pass
-            reached(1, 2)
-            assert not line.bar.live.is_started
-        doing("measuring")
-        assert line.bar.live.is_started

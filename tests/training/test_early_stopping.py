@@ -88,7 +88,7 @@ def test_the_end_says_why_and_which_step_is_kept(latens: Callable[..., Result], 
     np.save(x, np.random.default_rng(0).normal(size=(60, 3)))
     small = ("--set", "network.hidden=16", "--batch-size", "64", "--set", "optimizer.learning_rate=0.05")
     budget = ("--minutes", "60", "--set", "training.patience=20", "--num-samples", "2")
-    found = latens("fit", x, *small, *budget, "--out", tmp_path / "run", "--json")
+    found = latens("fit", x, *small, *budget, "--out", tmp_path / "run", "--json", "--verbose")
     value = found.json
     assert value["stopped_because"] == "no gain on validation"
     assert value["step"] - value["best_step"] == 20  # one step an epoch

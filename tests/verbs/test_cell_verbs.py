@@ -17,8 +17,8 @@ from latens.pictures import latent
 from latens.pictures.draw import NEEDS, PICTURES
 from latens.pictures.source import Source
 from latens.verbs._anndata import add_column
+from latens.verbs._result import next_of
 from latens.workflow.codes import gene_gains, genes_alone
-from latens.workflow.plain import following, kind_of
 from latens.workflow.sample_sets import SampleSets
 
 h5py = pytest.importorskip("h5py")
@@ -172,9 +172,8 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     assert "X holds fractions, not counts (log-normalised, say)" in err
     assert "--layer counts (in Python layer='counts')" in err
     assert "label=condition" not in err
-    assert following(kind_of(trained, lt.load_data(str(folder / "cells.h5ad"), layer="counts")), "r").startswith(
-        "Next: latens report r --only figures"
-    )
+    counts_of = lt.load_data(str(folder / "cells.h5ad"), layer="counts")
+    assert next_of(trained, counts_of, counts_of.subset("test"), "r") == "latens report r --only figures"
     out, _ = said(capsys, "check", folder / "cells.h5ad")
     assert "X holds fractions" in out
     assert "--layer takes one of counts" in out

@@ -99,7 +99,8 @@ def test_commands_take_long_tables(tmp_path, monkeypatch, capsys):
         "--num-samples",
         "2",
     ]
-    assert main(["fit", "t.csv", "--time", "at", "--window", "6", "--steps", "2", *small, "--out", "run"]) == 0
+    small += ["--steps", "2", "--verbose"]
+    assert main(["fit", "t.csv", "--time", "at", "--window", "6", *small, "--out", "run"]) == 0
     said = capsys.readouterr().err
     assert "one series with 60 steps of 1 hour in 'at'" in said
     assert "1 step has no line" in said

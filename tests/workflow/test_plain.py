@@ -1,4 +1,4 @@
-"""What a newcomer reads of a model: the share of bits, the gain a cell, and what to type next."""
+"""What a newcomer reads of a model: the share of bits, and the gain a cell."""
 
 import math
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from latens.io.terminal import RULE, WIDTH, with_record
-from latens.workflow.plain import better, colours_of, duration, following, learned
+from latens.workflow.plain import better, duration
 
 
 def number(value: float, error: float | None = None, n: int = 198) -> dict[str, Any]:
@@ -65,33 +65,9 @@ def test_other_models_are_told_by_their_own_number() -> None:
     assert said({"log_likelihood": number(-30.0, 0.4)}) == ""
 
 
-@pytest.mark.parametrize("kind", ["table", "text", "pictures", "cells", "numbers"])
-@pytest.mark.parametrize("after", ["fit", "evaluate"])
-def test_what_follows_fits_a_line_and_names_the_run(kind: str, after: str) -> None:
-    line = following(kind, "runs/digits", after=after)
-    assert len(line) <= WIDTH
-    assert line.startswith("Next: latens ")
-    assert "'my run'" in following(kind, "my run", after=after)
-    assert ("What if" in line) == (kind == "table" and after == "fit")
-
-
 def test_times_and_the_rule() -> None:
     assert [duration(s) for s in (0.2, 11.4, 100.0, 720.0, 8640.0)] == ["less than 1 s", "11 s", "2 min", "12 min",
                                                                       "2.4 h"]  # fmt: skip
-    assert learned(1404, 11.0) == "Learned from 1,404 rows in 11 s."
-    assert learned(1404, 11.0, 30.0) == "Learned from 1,404 rows in 11 s."
-    assert learned(1404, 11.0, 70.0) == "Learned from 1,404 rows in 11 s (70 s in all)."
-    assert learned(1404, 120.0, 283.0) == "Learned from 1,404 rows in 2 min (5 min in all)."
-    assert learned(1404, 120.0, 20.0) == "Learned from 1,404 rows in 2 min."  # of a run that was resumed
-    assert learned(1404, None, 283.0) == "Learned from 1,404 rows."
     assert len(RULE) == WIDTH
     assert with_record(["a", "", "b"], "numbers") == f"a\nb\n{RULE}\nnumbers"
     assert with_record([], "numbers") == "numbers"
-
-
-def test_a_map_of_cells_is_said_to_have_the_colours_that_it_has() -> None:
-    said = {(True, True): ", by type and batch", (True, False): ", by type", (False, True): ", by batch"}
-    said |= {(False, False): ""}
-    for (types, batches), by in said.items():
-        line = following("cells", "r", colours=colours_of(types=types, batches=batches))
-        assert line == f"Next: latens report r --only figures  (all codes at a glance{by})"

@@ -4,7 +4,6 @@ import numpy as np
 
 from latens import pretrained
 from latens.data import load
-from latens.workflow.plain import following
 from latens.workflow.sharpness import Explained, explained, explained_by, sharpness_text
 from latens.workflow.trained import TrainedModel
 
@@ -37,11 +36,9 @@ def test_small_pictures_have_none():
     assert explained_by(TrainedModel.load(pretrained.path("digits-16d")), data, data.subset("test")) is None
 
 
-def test_what_is_said_and_typed_next():
+def test_what_is_said_of_it():
     assert sharpness_text(None) == ""
     soft = "Unseen pictures come back with 21% of their fine detail: new ones will look soft and blurred."
     assert sharpness_text(Explained(0.9, 0.21)) == soft
     assert "0% of" in sharpness_text(Explained(0.9, -0.4))
     assert sharpness_text(Explained(0.9, 0.6)).endswith("nearly as sharp as yours.")
-    assert "-n 64 --mean --out new.png" in following("pictures", "runs/a", soft=True)
-    assert "--mean" not in following("pictures", "runs/a")

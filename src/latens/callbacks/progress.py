@@ -1,8 +1,6 @@
-"""How training is going, on stderr: a bar on a terminal, a plain line now and then elsewhere."""
+"""How training is going, on stderr: the line of the command on a terminal, a plain line now and then elsewhere."""
 
-import contextlib
 import math
-import sys
 import time
 from typing import Any
 
@@ -12,13 +10,16 @@ from latens.config import VAEConfig
 from latens.evaluation import Rows, active_units, encode
 from latens.io import keys
 from latens.io.terminal import say, say_line
-from latens.io.waiting import doing, paused
+from latens.io.waiting import doing
 from latens.training import Callback, Event
 from latens.training.plan import falls_due
 from latens.workflow.experiment import Experiment
 
 MOST_ROWS = 500
-SECONDS_BETWEEN_LINES = 5.0
+FIRST_LINE = 10.0
+"""Seconds to the first line where there is no terminal."""
+TRAINING = (0.05, 0.75)
+"""The part of a command that training is, as the line of the command has it."""
 
 
 class ActiveUnits:
@@ -39,14 +40,6 @@ class ActiveUnits:
         if event.kind == "epoch" and self.batch is not None:
             codes = encode(Rows(event.model(), self.batch, keys.of_seed(0), self.preparation))
             event.record["active_units"] = int(np.sum(active_units(codes["mean"])))
-
-
-def objective_so_far(event: Event) -> float:
-    """Compute the mean of the objective that is minimised, since the epoch began."""
-    running = event.snapshot.loop.running
-    if event.kind == "epoch" or not running.get("steps"):
-        return event.record.get("train_objective", event.record.get("objective", math.nan))
-    return running["objective"] / running["steps"]
 
 
 class StepLines:
@@ -81,55 +74,66 @@ def _line(event: Event, record: dict[str, Any], objective: float) -> str:
     return f"step {record['step']}{total}  epoch {record['epoch']:.4g}  objective {objective:.3f}"
 
 
-class PlainProgress:
-    """A line at the first epoch, one every few seconds, and a closing one: step, epoch, running mean objective."""
+class Progress:
+    """What every kind of progress has: lines that `--log-every` asks for, skipped steps, and the line of now."""
 
-    # `every`: Steps from one line to the next in the place of seconds, or None.
-    # `altered`: what training does to rows, so that its ELBO is not that of whole rows.
+    # `every`: Steps from one line to the next, or None for no such lines.
+    # `rows`: Training rows of the user's data.
 
-    def __init__(self, every: int | None = None, altered: str = "") -> None:
-        self._last, self._altered = -math.inf, altered
-        self._active: Any = None
-        self._line, self._best = "trained", _Best()
-        self._by_count = None if every is None else StepLines(every)
-
-    def __enter__(self) -> "PlainProgress":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
+    def __init__(self, every: int | None = None, rows: int = 0) -> None:
+        self.rows, self._best, self._by_count = rows, _Best(), None if every is None else StepLines(every)
 
     def __call__(self, event: Event) -> None:
-        """Write a line where one is due."""
+        """Say what is due."""
         if event.kind == "bad-chunk":
             say(_bad_chunk(event))
         if self._by_count is not None and (line := self._by_count(event)) is not None:
             say(line)
-        if event.kind in ("chunk", "epoch"):
-            self._active = event.record.get("active_units", self._active)
-            self._line = self._text(event)
-            now = time.monotonic()
-            if self._by_count is None and now - self._last >= SECONDS_BETWEEN_LINES:
-                self._last = now
-                say(self._line)
-        if event.kind == "stage-end":
-            say(f"{self._line}  done ({event.snapshot.loop.stopped_because})")
-
-    def _text(self, event: Event) -> str:
-        record, parts = event.record, [_line(event, event.record, objective_so_far(event))]
-        training = _training(event)
-        if math.isfinite(training):  # beside a bound of validation rows stands that bound, never its negative
-            total = f"/{event.total_steps}" if event.total_steps else ""
-            parts = [f"step {record['step']}{total}", f"epoch {record['epoch']:.4g}"]
-            words = f"training ({self._altered})" if self._altered else "training"
-            parts.append(f"{words} {_value(training)}")
         self._best.see(event)
-        parts += self._best.words()
-        if self._active is not None:
-            parts.append(f"{self._active} units")
-        if event.rows_per_second:
-            parts.append(f"{event.rows_per_second:,.0f} rows/s")
-        return "  ".join(parts)
+        if event.kind in ("chunk", "epoch"):
+            self.show(event)
+
+    def show(self, event: Event) -> None:
+        """Show where training is."""
+
+    def text(self, event: Event) -> str:
+        """The epoch, the rows of it that were seen, and what training stops by."""
+        epoch, step = event.record["epoch"], event.record["step"]
+        whole = f" of {math.ceil(event.total_steps * epoch / step)}" if event.total_steps and step and epoch else ""
+        ended = epoch > 0 and epoch == int(epoch)  # the last row of an epoch ends it
+        seen = self.rows if ended else round(self.rows * (epoch % 1.0))
+        words = [f"epoch {max(1, math.ceil(epoch))}{whole}: {seen:,} of {self.rows:,} rows"]
+        return ", ".join(words + (self._best.words() or [f"training {_value(_training(event))}"]))
+
+
+class PlainProgress(Progress):
+    """A line after 10 seconds, and then whenever twice as much time has gone."""
+
+    def __init__(self, every: int | None = None, rows: int = 0) -> None:
+        super().__init__(every, rows)
+        self._began, self._due = time.monotonic(), FIRST_LINE
+
+    def show(self, event: Event) -> None:
+        now = time.monotonic() - self._began
+        if self._by_count is None and now >= self._due:
+            self._due = 2 * now
+            say(f"{'train':<8} {self.text(event)}")
+
+
+class TerminalProgress(Progress):
+    """The one line of the command, which training fills up to where measuring begins."""
+
+    # `minutes`: What the steps may take, which fills the line without a count of steps.
+
+    def __init__(self, every: int | None = None, rows: int = 0, minutes: float | None = None) -> None:
+        super().__init__(every, rows)
+        self._seconds = None if minutes is None else 60.0 * minutes
+        doing("compiling", part=TRAINING)
+
+    def show(self, event: Event) -> None:
+        total, seconds = event.total_steps, event.snapshot.loop.seconds
+        share = min(1.0, seconds / self._seconds) if total is None and self._seconds else None
+        doing(self.text(event), event.record["step"] / total if total else share, part=TRAINING)
 
 
 class _Best:
@@ -162,97 +166,13 @@ def _value(value: float) -> str:
     return f"{value:.2f}" if abs(value) < 1000 else f"{value:.1f}"
 
 
-class TerminalProgress:
-    """One line: the epoch, a bar, what training stops by beside the best so far, and the time left."""
-
-    # `every`: Steps from one line above the bar to the next, or None for no such lines.
-    # `minutes`: What the steps may take, which fills the bar without a count of steps.
-
-    def __init__(self, every: int | None = None, minutes: float | None = None) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-        from rich.table import Column
-
-        self._seconds = None if minutes is None else 60.0 * minutes
-        console, self._still = Console(file=sys.stderr), contextlib.ExitStack()
-        # What is left for the numbers, at the widest: "epoch 1819/1819", the bar, "1:02:03" and blanks.
-        self._room = console.width - 15 - 8 - 7 - 4
-        self._bar = Progress(
-            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
-            BarColumn(bar_width=8),
-            TextColumn("{task.fields[terms]}", table_column=Column(no_wrap=True)),
-            TimeRemainingColumn(table_column=Column(no_wrap=True)),
-            console=console,
-            refresh_per_second=4,
-            transient=True,
-        )
-        self._task: Any = None
-        self._active: Any = None
-        self._best = _Best()
-        self._by_count = None if every is None else StepLines(every)
-
-    def __enter__(self) -> "TerminalProgress":
-        self._still.enter_context(paused())
-        self._bar.start()
-        self._task = self._bar.add_task("compiling", total=None, terms="")
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-        doing("measuring")
-        self._still.close()
-
-    def __call__(self, event: Event) -> None:
-        """Bring the bar up to date."""
-        record = event.record
-        if event.kind == "bad-chunk":
-            self._bar.console.print(_bad_chunk(event), markup=False, highlight=False)
-        if self._by_count is not None and (line := self._by_count(event)) is not None:
-            self._bar.console.print(line, markup=False, highlight=False)
-        if event.kind == "epoch":
-            self._active = record.get("active_units", self._active)
-            self._best.see(event)
-        if event.kind == "chunk":
-            training = _training(event)
-            training = record.get("objective", math.nan) if math.isnan(training) else training
-            terms = self._best.words() or [f"training {_value(training)}"]
-            terms += [f"{self._active} units"] if self._active is not None else []
-            terms.append(f"{event.rows_per_second:,.0f} rows/s")
-            # A line that is too long would squeeze every column, the epoch first.
-            while len(terms) > 1 and len("  ".join(terms)) > self._room:
-                terms.pop()
-            done, total = record["step"], event.total_steps
-            if total is None and self._seconds is not None:
-                done, total = min(event.snapshot.loop.seconds, self._seconds), self._seconds
-            self._bar.update(
-                self._task,
-                description=_epochs(event),
-                completed=done,
-                total=total,
-                terms="  ".join(terms)[: max(self._room, 20)],
-            )
-        if event.kind == "stage-end":
-            because = event.snapshot.loop.stopped_because
-            text = f"{event.snapshot.loop.total:,} steps in {event.snapshot.loop.seconds:.1f} s, ended by: {because}"
-            self._bar.console.print(text, markup=False, highlight=False)
-            self._bar.update(self._task, description="measuring", total=None, terms="")
-
-
-def _epochs(event: Event) -> str:
-    """How far training is: the epoch, and of how many where that is known."""
-    epoch, step = event.record["epoch"], event.record["step"]
-    total = event.total_steps * epoch / step if event.total_steps and step else 0.0
-    shown = f"{epoch:.1f}" if max(total, epoch) < 100 else f"{epoch:.0f}"
-    return f"epoch {shown}/{total:.0f}" if total >= 1 else f"epoch {shown}"
-
-
 def _bad_chunk(event: Event) -> str:
     record = event.record
     terms = ", ".join(record["terms"]) or "the update"
     return f"warning: step {record['first_bad_step']} was not finite ({terms}); {record['skipped']} steps skipped"
 
 
-class JsonProgress(PlainProgress):
+class JsonProgress(Progress):
     """A line of JSON for the first numbers, each epoch, each step that was skipped, and the end."""
 
     def __call__(self, event: Event) -> None:
@@ -268,18 +188,13 @@ class JsonProgress(PlainProgress):
 
 
 def make_progress(
-    terminal: bool,
-    every: int | None = None,
-    lines: bool = False,
-    altered: str = "",
-    minutes: float | None = None,
-) -> "PlainProgress | TerminalProgress":
-    """Make the callback that shows progress: on a terminal a bar, else plain lines, or lines of JSON."""
-    # every: steps from one line to the next, from before the first step on; None writes lines by time.
-    # altered: what training does to rows, in words; minutes: what the steps may take.
+    terminal: bool, every: int | None = None, lines: bool = False, rows: int = 0, minutes: float | None = None
+) -> Progress:
+    """Make the callback that shows progress: on a terminal the line of the command, else lines, or lines of JSON."""
+    # every: steps from one line to the next; None writes lines by time. minutes: what the steps may take.
     if lines:
         return JsonProgress(every)
-    return TerminalProgress(every, minutes) if terminal else PlainProgress(every, altered)
+    return TerminalProgress(every, rows, minutes) if terminal else PlainProgress(every, rows)
 
 
-__all__ = ["ActiveUnits", "Callback", "PlainProgress", "TerminalProgress", "make_progress", "objective_so_far"]
+__all__ = ["ActiveUnits", "Callback", "PlainProgress", "TerminalProgress", "make_progress"]

@@ -263,6 +263,7 @@ def _common(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("output")
     group.add_argument("--json", action="store_true", help="exactly one JSON object on stdout, also for errors")
     group.add_argument("--quiet", action="store_true", help="only warnings and errors on stderr")
+    group.add_argument("--verbose", action="store_true", help="of a training every choice, note and number")
     group.add_argument("--debug", action="store_true", help="show the traceback of an error")
     words = "Python code of your own, which is executed first: it registers your parts (latens.register_part)"
     group = command.add_argument_group("parts of your own")

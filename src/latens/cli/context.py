@@ -25,7 +25,6 @@ class Context:
     signals: Signals = field(default_factory=Signals)  # what turns signals into an orderly stop
     log: Path | None = None  # log file of the run, as soon as there is one
     stopped: str = ""  # what a signal left, in words
-    plain: bool = False  # whether what only experts ask for goes to the run's log alone
     began: float = field(default_factory=time.monotonic)  # when the command did
     callbacks: Sequence[Any] = ()  # functions of a training's events beside those of the command
     again: str = ""  # the command that goes on with what a signal stopped, where that is not `latens resume`
@@ -49,6 +48,11 @@ class Context:
         """Write words to stderr; `--quiet` silences them."""
         if not self.quiet:
             say_line("note", text=text) if self.lines else say(text)
+
+    def detail(self, text: str) -> None:
+        """Write words to stderr that only `--verbose` asks for."""
+        if getattr(self.args, "verbose", False):
+            self.say(text)
 
     def warn(self, text: str) -> None:
         """Write a warning to stderr that `--quiet` does not silence."""

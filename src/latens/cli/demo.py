@@ -6,6 +6,7 @@ from pathlib import Path
 
 from latens.cli.context import Context
 from latens.cli.fit import fit, fit_into
+from latens.cli.told import after
 from latens.runs.folder import RunFolder
 from latens.verbs.kernel import free_name
 
@@ -19,7 +20,6 @@ def demo(context: Context) -> int:
         return fit(context)
     folder = Path(args.out or free_name("runs/demo", ""))
     context.say("A first look: a model learns 1,797 handwritten digits of 8 x 8 pixels, in about a minute.")
-    context.plain = not context.lines
     experiment = fit_into(context, folder)
     from latens.pictures.draw import FIRST, write_pictures
     from latens.workflow.trained import TrainedModel
@@ -44,7 +44,7 @@ def said(run: RunFolder, written: Sequence[Path]) -> str:
     from latens.pictures.draw import PICTURES
 
     pictures = sorted((path for path in written if path.suffix == ".png"), key=lambda path: path.stem not in LEADS)
-    lines = [*run.info.get("plain", []), "", "Pictures:"]
+    lines = [*after(run)[:-1], "", "Pictures:"]
     for path in pictures:
         lines += [f"  {path}", f"      {PICTURES[path.stem].sees}"]
     here = shlex.quote(str(run.path))

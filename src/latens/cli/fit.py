@@ -81,8 +81,6 @@ def fit_into(context: Context, folder: Path, data: Dataset | None = None) -> Exp
             # Nothing has been trained: a mistyped name leaves no folder behind that is then in the way.
             _forget(run, fresh)
             raise
-        for note in experiment.data.notes:
-            context.say(note)
         train_run(context, run, experiment, resume=False)
     return experiment
 

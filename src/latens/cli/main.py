@@ -93,8 +93,8 @@ def _run(context: Context) -> int:
         _import(path, number)
     verb = verbs().get(context.args.command)
     silent = verb is not None or context.args.command in TRAINING or bool(getattr(context.args, "export", None))
-    drawn = context.terminal and not context.lines
-    with Waiting(context.args.command) if silent and drawn and not context.quiet else contextlib.nullcontext():
+    drawn = silent and context.terminal and not context.lines and not context.quiet
+    with Waiting(context.args.command, getattr(context.args, "minutes", None)) if drawn else contextlib.nullcontext():
         if verb is not None:
             return run_verb(verb, context)
         module = importlib.import_module(f"latens.cli.{context.args.command}")

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from latens.io.waiting import clock
+
 DECODINGS = 6.0
 """Decodings that a row of a training step takes as long as."""
 
@@ -12,6 +14,9 @@ WORK = 2.0
 
 MEASURING = 0.25
 """The share of the minutes that is kept for what follows training: the prior, log p(x), and old rows beside new."""
+
+LATE = 1.2
+"""How many times its minutes a command takes that says so."""
 
 TRAINING = 0.3
 """The share of the minutes that training has at least, however long reading and compiling took."""
@@ -42,13 +47,13 @@ class TimePlan:
         late = self.clock() - self.began >= (1.0 - MEASURING) * self.seconds
         return "minutes" if late and event.snapshot.loop.seconds >= TRAINING * self.seconds else None
 
-    @property
-    def words(self) -> str:
-        """What is said before training; empty without a limit."""
-        if self.seconds is None:
+    def late(self, training: float) -> str:
+        """Say that the command took longer than its minutes, and what helps; empty where it did not."""
+        took = self.clock() - self.began
+        if self.seconds is None or took < LATE * self.seconds:
             return ""
-        until = _clock((1.0 - MEASURING) * self.seconds)
-        return f"about {_clock(self.seconds)} for everything: training ends at {until}, the rest is for measuring"
+        rest = f"reading, compiling and measuring took {clock(took - training)}"
+        return f"{clock(took)}, not {clock(self.seconds)}: {rest}; give more --minutes"
 
     def effort(self, rows: int, usual: int, pace: float) -> tuple[int, int, str]:
         """Rows and draws of each that can be measured in the time that is left, and words where these are fewer."""
@@ -72,7 +77,3 @@ class TimePlan:
             return usual
         left = self.seconds - (self.clock() - self.began) - COMPILING
         return max(FEWEST_ROWS, min(usual, int(max(left, 0.0) * DECODINGS * pace / (WORK * draws))))
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -15,10 +15,11 @@ from latens import __version__
 from latens.callbacks.snapshots import snapshots_of
 from latens.cli.context import Context
 from latens.cli.time_plan import TimePlan
+from latens.cli.told import after, before
 from latens.errors import LatensError
-from latens.io.terminal import with_record
 from latens.io.waiting import doing
 from latens.runs.folder import RunFolder
+from latens.verbs._result import next_of, result_lines
 from latens.verbs._sources import flags_of, read_with
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
@@ -30,6 +31,9 @@ else:
 log = logging.getLogger("latens.command")
 
 _SIGNAL = "signal "
+
+MEASURING = (0.75, 1.0)
+"""The part of a command that measuring is, as its line on the terminal has it."""
 
 REMEMBERED = ("num_samples", "log", "start")
 """What a resume does as the first command said, unless told otherwise."""
@@ -43,24 +47,20 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
 
     run.set_config(describe(experiment))
     run.set_state("running", data=run.info["data"] | about(experiment), seed=experiment.config.training.seed)
-    for reason in experiment.reasons:
+    for reason in (*experiment.data.notes, *experiment.reasons):
         log.info(reason)
-    for line in () if context.plain else before_training(experiment):
-        context.say(f"  {line}")
+        context.detail(f"  {reason}")
+    for line in before(experiment):
+        context.say(line)
     # A training that goes on has its own command: only the first one is planned as a whole.
-    plan = TimePlan(None if resume else getattr(experiment.config.training, "minutes", None), context.began)
-    if plan.words:
-        context.say(f"  {plan.words}")
-        log.info(plan.words)
-
+    minutes = getattr(experiment.config.training, "minutes", None)
+    plan = TimePlan(None if resume else minutes, context.began)
     callbacks: list[Any] = [*context.callbacks, ActiveUnits(experiment), _stop(context), plan]
+    if not context.quiet:
+        every = getattr(experiment.config.training, "log_every", None)
+        rows = len(experiment.data.subset("train"))
+        callbacks.append(make_progress(context.terminal, every, context.lines, rows, minutes))
     with contextlib.ExitStack() as stack:
-        if not context.quiet:
-            every = getattr(experiment.config.training, "log_every", None)
-            altered = getattr(experiment.preparation, "altered", "")
-            minutes = getattr(experiment.config.training, "minutes", None)
-            shown = make_progress(context.terminal, every, context.lines, altered, minutes)
-            callbacks.append(stack.enter_context(shown))
         callbacks += _watchers(context, run, experiment, stack)
         stack.enter_context(context.signals.deferred())
         stack.enter_context(_told(context))
@@ -156,22 +156,18 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
 
 
 def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any, plan: TimePlan) -> None:
+    """Save the model, measure it, and note in the run what came out."""
     from latens.data.rows import MEASURED, every_nth
     from latens.kinds.tables.files import written_of
     from latens.workflow.experiment import as_trained
-    from latens.workflow.groups import APART_ROWS, held_out_rows, summary_of
-    from latens.workflow.measurement import apart
-    from latens.workflow.plain import kind_of
+    from latens.workflow.groups import held_out_rows, summary_of
     from latens.workflow.refit import refit_text
-    from latens.workflow.sharpness import BLURRED, explained_by, sharpness_text
 
-    table = experiment.data.schema.types is not None
-    if began := refit_text(trained):
-        if not (context.plain or table):
-            context.say(f"  {began}")
+    began, source = refit_text(trained), run.info["data"]
+    if began:
         log.info(began)
-    trained = trained.with_facts(read_with=read_with(run.info["data"]), made=made(run.info, experiment.config))
-    source = run.info["data"]
+        context.detail(f"  {began}")
+    trained = trained.with_facts(read_with=read_with(source), made=made(run.info, experiment.config))
     if written := written_of(source.get("spec"), source):
         trained = trained.with_facts(dialect=written.known())
     # The model first: whatever goes wrong in measuring it, it is not lost.
@@ -180,65 +176,43 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     split, positions = held_out_rows(data)
     positions = every_nth(positions, MEASURED)
     seen = loop.total * experiment.settings.batch_size
+    pace = seen / loop.seconds if loop.seconds else 0.0
     draws, usual = context.args.num_samples, draws_of(len(positions), seen)
     if draws is None:
-        most, draws, words = plan.effort(len(positions), usual, seen / loop.seconds if loop.seconds else 0.0)
+        most, draws, words = plan.effort(len(positions), usual, pace)
         positions = every_nth(positions, most)
-        if words:
-            context.say(f"  {words}")
-            log.info(words)
-    doing(f"measuring the {split} rows")
+        log.info(words or "%s draws a row", draws)
+    doing("measuring", part=MEASURING)
     found = summary_of(trained, data, split, positions, num_samples=draws)
     warnings = found.warnings_json()
     if loop.skipped:
-        warnings.append({"name": "skipped-steps", "message": f"{loop.skipped} steps were not finite and left out"})
+        message = f"{loop.skipped} steps were not finite and left out; a smaller --set optimizer.learning_rate helps"
+        warnings.append({"name": "skipped-steps", "message": message})
     for warning in warnings:
         log.warning("%s: %s", warning["name"], warning["message"])
-    altered = trained.preparation.altered and split != "train"
-    if altered:
-        doing("comparing with training rows")
-    more, elbo = None, found.metrics.get("elbo")
-    if altered and elbo is not None:
-        most = plan.rows(APART_ROWS, elbo.num_samples, seen / loop.seconds if loop.seconds else 0.0)
-        more = apart(trained, data, positions, elbo, most)
+    more = _apart(trained, data, split, positions, found.metrics.get("elbo"), plan, pace)
     trained = trained.with_facts(metrics=found.to_json(seconds=False), split=split, held_out=found.held_out)
     trained.save(run.model_file)
-    text = "\n".join(part for part in (found.text(), began if table else "", found.warnings_text()) if part)
+    lines = result_lines(trained, data, positions, found, cells=plan.seconds is None)
+    seconds, text = plan.clock() - plan.began, "\n".join(filter(None, (found.text(), began, found.warnings_text())))
     run.set_state(
-        "done",
-        step=loop.total,
-        best_step=trained.facts.get("best_step", loop.best_step),
-        again=trained.facts.get("again"),
-        stopped_because=loop.stopped_because,
-        training_seconds=loop.seconds,
-        command_seconds=plan.clock() - plan.began,
-        refit=trained.facts.get("refit"),
-        apart=None if more is None else more.to_json(),
-        metrics=found.to_json(),
-        split=split,
-        held_out=found.held_out,
-        warnings=warnings,
-        units=list(found.units),
-        summary=text,
-        kind=kind_of(trained, data),
-    )
-    kept = explained_by(trained, data, positions) if kind_of(trained, data) == "pictures" else None
-    soft = kept is not None and kept.fine < BLURRED
-    run.set_state("done", plain=_plain(run, trained, data, positions, sharpness_text(kept)), soft=soft)
+        "done", step=loop.total, best_step=trained.facts.get("best_step", loop.best_step),
+        again=trained.facts.get("again"), stopped_because=loop.stopped_because, training_seconds=loop.seconds,
+        command_seconds=seconds, refit=trained.facts.get("refit"), apart=None if more is None else more.to_json(),
+        metrics=found.to_json(), split=split, held_out=found.held_out, warnings=warnings, units=list(found.units),
+        summary=text, plain=lines, next=next_of(trained, data, positions, str(run.path)),
+        late=plan.late(loop.seconds),
+    )  # fmt: skip
 
 
-def _plain(run: RunFolder, trained: Any, data: Any, positions: Any, looks: str) -> list[str]:
-    """What the run learned, how much better than guessing it is, and whether it overfits."""
-    from latens.workflow.overfit import overfit_of
-    from latens.workflow.plain import better, cells_of, learned
+def _apart(trained: Any, data: Any, split: str, positions: Any, elbo: Any, plan: TimePlan, pace: float) -> Any:
+    """How much better whole training rows are, where training saw rows with cells hidden."""
+    from latens.workflow.groups import APART_ROWS
+    from latens.workflow.measurement import apart
 
-    info, schema = run.info, trained.schema
-    rows = (info["data"].get("rows") or {}).get("train") or len(data)
-    given = {"split": info["split"], "held_out": info["held_out"], "cells": cells_of(data, positions)}
-    given |= {"each": "pixel" if schema.columns is None else "column", "classes": len(schema.classes or ())}
-    lines = [learned(rows, info.get("training_seconds"), info.get("command_seconds")), better(info["metrics"], **given)]
-    lines += [looks, overfit_of(info, run.config, run.read_metrics(), info["metrics"]).line]
-    return [line for line in lines if line]
+    if elbo is None or not trained.preparation.altered or split == "train":
+        return None
+    return apart(trained, data, positions, elbo, plan.rows(APART_ROWS, elbo.num_samples, pace))
 
 
 def draws_of(rows: int, seen: int) -> int:
@@ -248,25 +222,15 @@ def draws_of(rows: int, seen: int) -> int:
 
 
 def close(context: Context, run: RunFolder) -> None:
-    """Write the last lines of a run: its folder, its metrics, its warnings, and what to type next."""
-    info, figures = run.info, f"latens report {shlex.quote(str(run.path))}"
+    """Write the last lines of a run: what came out, its warnings, and what to type next."""
+    info = run.info
     names = ("metrics", "split", "held_out", "warnings", "units", "step", "best_step", "stopped_because")
     fields = {name: info.get(name) for name in names}
-    outcome = {"run": str(run.path), "state": info["state"], "model": str(run.model_file), **fields, "next": figures}
-    context.done(outcome, told(run))
-
-
-def told(run: RunFolder) -> str:
-    """What is said of a run that is done: plain lines, what to type next, and the numbers for the record."""
-    from latens.workflow.plain import colours_of, following
-
-    info, lines = run.info, []
-    if "plain" in info:
-        given = info["data"]
-        colours = colours_of(types=given.get("label") not in (None, "none"), batches=bool(given.get("condition")))
-        after = following(info.get("kind", ""), str(run.path), soft=bool(info.get("soft")), colours=colours)
-        lines = [*info["plain"], after]
-    return with_record(lines, "\n".join([steps_text(run), info.get("summary", "")]))
+    fields["next"] = f"latens report {shlex.quote(str(run.path))}"
+    context.done(
+        {"run": str(run.path), "state": info["state"], "model": str(run.model_file), **fields}, "\n".join(after(run))
+    )
+    context.detail("\n".join([steps_text(run), info.get("summary", "")]))
 
 
 _ENDS = {
@@ -321,30 +285,6 @@ def _live_page(context: Context, run: Any, experiment: Any, stack: contextlib.Ex
             context.warn(f"the page of this training is {url}")  # else nobody could find it
 
     return [stack.enter_context(Watch(experiment, opened=opened, port=args.port or 0, history=run.read_metrics()))]
-
-
-# --- what is said before a training, and what a model file says of it ---
-
-MOST_LINES = 8
-"""Lines before training on pictures above which those of the optimiser and the networks are left to the log."""
-
-_TECHNICAL = re.compile(
-    r"convolutions of|gradients of|networks that begin|batches of|weight decay|likelihood: |\d+ latent units|"
-    r"objective: |dense networks of|prior: |up to [\d,]+ epochs"
-)
-
-
-def before_training(experiment: Experiment) -> list[str]:
-    """Why the model is as it is; of tables and of pictures with many lines those that need a course are in the log."""
-    from latens.data.schema import image_shape
-
-    every, pictures = list(experiment.reasons), image_shape(experiment.data.schema) is not None
-    many = pictures and len(every) + len(experiment.data.notes) > MOST_LINES
-    if not many and experiment.data.schema.types is None:
-        return every
-    plain = [line for line in every if not _TECHNICAL.match(line)]
-    technical = len(every) - len(plain)
-    return [*plain, f"{technical} choices that were made for you: log.txt of the run"] if technical > 1 else every
 
 
 def about(experiment: Experiment) -> dict[str, Any]:

@@ -1,27 +1,35 @@
-"""What a silent command is at: a line on a terminal, drawn by rich."""
+"""What a silent command is at: one line on a terminal, drawn by rich, from its start to its end."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 _shown: "Waiting | None" = None
 
 
 class Waiting:
-    """The line of one command: its name, what it is at, how far, for how long, and the time left."""
+    """The line of one command: its name, what it is at, how much of the whole is done, and the time."""
 
     # It goes before other words are written, and comes back with the next thing that the command is at.
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, minutes: float | None = None) -> None:
         from rich.console import Console
-        from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+        from rich.table import Column
+        from rich.text import Text
 
-        self.name, self.pauses = name, 0
-        columns = (TextColumn("{task.description}", markup=False), TimeElapsedColumn(), TimeRemainingColumn())
+        line = self
+
+        class Time(ProgressColumn):
+            def render(self, task: Any) -> Text:
+                return Text(line.time(task.elapsed or 0.0))
+
+        self.name, self.seconds = name, None if minutes is None else 60.0 * minutes
+        self.done, self.low, self.high, self._at = 0.0, 0.0, 1.0, ""
+        one = Column(no_wrap=True, overflow="ellipsis")
+        columns = (TextColumn("{task.description}", markup=False, table_column=one), BarColumn(10), Time())
         kept: dict[str, Any] = {"redirect_stdout": False, "redirect_stderr": False, "console": Console(file=sys.stderr)}
         self.bar = Progress(*columns, transient=True, refresh_per_second=4, **kept)
-        self._task, self._at = self.bar.add_task(name, total=None), ""
+        self._task = self.bar.add_task(name, total=None)
 
     def __enter__(self) -> "Waiting":
         global _shown
@@ -34,46 +42,46 @@ class Waiting:
         _shown = None
         self.bar.stop()
 
-    def show(self, at: str | None = None, done: int = 0, total: int | None = None, of: str = "rows") -> None:
-        """Show what the command is at, and how many of its rows, or other things, are done."""
+    def show(self, at: str | None = None, share: float | None = None) -> None:
+        """Show what the command is at, and which share of that part of it is done."""
         self._at = self._at if at is None else at
-        # Rows that are all done say nothing of what goes on behind them.
-        left = total if total and done < total else None
-        parts = [self.name, self._at, f"{done:,} of {left:,} {of}" if left else ""]
-        fields: dict[str, Any] = {"description": ": ".join(part for part in parts if part)[:60], "completed": done}
-        self.bar.update(self._task, total=left, **fields)  # another total forgets the pace so far
-        self.bar.tasks[0].total = left
-        if not self.pauses:
-            self.bar.start()
+        if share is not None:  # never less than before: what is counted twice does not begin anew
+            self.done = max(self.done, self.low + (self.high - self.low) * share)
+        words = ": ".join(part for part in (self.name, self._at) if part)
+        self.bar.update(self._task, description=words, completed=self.done, total=1.0 if self.done else None)
+        self.bar.start()
+
+    def time(self, elapsed: float) -> str:
+        """How long it has taken, of how long, and what is left."""
+        if self.seconds is not None:
+            over = elapsed - self.seconds
+            return f"{clock(elapsed)} of {clock(self.seconds)}" + (f", over by {clock(over)}" if over > 0 else "")
+        left = elapsed * (1.0 - self.done) / self.done if 0.05 < self.done < 1.0 else 0.0
+        return clock(elapsed) + (f", about {clock(left)} left" if left >= 1.0 else "")
 
 
-def doing(what: str) -> None:
-    """Name what the command is at from now on."""
+def clock(seconds: float) -> str:
+    """Minutes and seconds: 4:05."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def doing(what: str, share: float | None = None, part: tuple[float, float] | None = None) -> None:
+    """Name what the command is at from now on, how much of it is done, and which part of the command it is."""
     if _shown is not None:
-        _shown.show(what)
+        if part is not None:
+            _shown.low, _shown.high = part
+        _shown.show(what, share)
 
 
-def reached(done: int, total: int, of: str = "rows") -> None:
-    """Say how many rows, or other things, are done, of how many."""
-    if _shown is not None:
-        _shown.show(None, done, total, of)
+def reached(done: int, total: int) -> None:
+    """Say how many of the things at hand are done: whoever asks may ask several times, and then gets halfway on."""
+    if _shown is not None and total and done:
+        _shown.show(None, 0.5 * done / total)
+        if done >= total:
+            _shown.low = _shown.done
 
 
 def clear() -> None:
     """Take the line away before other words are written."""
     if _shown is not None:
         _shown.bar.stop()
-
-
-@contextmanager
-def paused() -> Iterator[None]:
-    """Keep the line away: something else has the last line of the terminal."""
-    own = _shown
-    if own is not None:
-        own.pauses += 1
-        own.bar.stop()
-    try:
-        yield
-    finally:
-        if own is not None:
-            own.pauses -= 1

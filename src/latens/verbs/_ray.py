@@ -76,7 +76,7 @@ def over_files(request: Request, at: At, address: str) -> Work:
             if isinstance(row["made"], LatensError):
                 raise row["made"]
             doing("")
-            reached(number, len(parts), "files")
+            reached(number, len(parts))
             found[row["file"]] = row["made"]
     said = dict.fromkeys(words for one in found for words in one.warnings)
     for words in list(said)[:SAID]:

@@ -1,6 +1,7 @@
 """`latens evaluate`: held-out numbers with standard errors, units and protocol; of several runs differences."""
 
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -56,7 +57,7 @@ class Evaluate(Verb):
         began, given = time.perf_counter(), {"num_samples": self.num_samples, "seed": self.seed}
         found = summary_of(at.trained, data, split, positions, everything=self.all, **given)
         value = self._value(at, source, found)
-        lines, text = self._plain(at, data, positions, source, found), f"{at.name} on {data.name}\n{found.text()}"
+        lines, text = self._plain(at, data, positions, found), f"{at.name} on {data.name}\n{found.text()}"
         if has_columns(at.trained):
             value["columns"] = column_nats(at.trained, data, positions, seed=self.seed)
             text += f"\n{_by_column(value['columns'])}"
@@ -79,27 +80,15 @@ class Evaluate(Verb):
         words = f"measure {at.name} on {rows} with {draws} draws a row"
         return Would(words, {"model": at.name, "data": source, "num_samples": draws})
 
-    def _plain(
-        self, at: At, data: "Dataset", positions: Any, source: dict[str, Any], found: "Summary"
-    ) -> tuple[str, ...]:
+    def _plain(self, at: At, data: "Dataset", positions: Any, found: "Summary") -> tuple[str, ...]:
         """What the numbers come to."""
+        from latens.verbs._result import result_lines
         from latens.workflow.overfit import overfit_of
-        from latens.workflow.plain import better, cells_of, colours_of, following, kind_of, learned
 
-        own, schema, lines = at.run is not None and at.knows(data), at.trained.schema, []
-        info = {} if at.run is None else at.run.info
-        rows = at.trained.facts.get("rows")
-        if isinstance(rows, int):
-            lines.append(learned(rows, info.get("training_seconds"), info.get("command_seconds")))
-        given = {"split": source["split"], "held_out": found.held_out, "cells": cells_of(data, positions)}
-        given |= {"each": found.cells, "classes": len(schema.classes or ())}
-        metrics = found.to_json()
-        lines.append(better(metrics, **given))
-        if own and at.run is not None:
-            lines.append(overfit_of(at.run.info, at.run.config, at.run.read_metrics(), metrics).line)
-        if lines[-1]:
-            colours = colours_of(types=data.label is not None, batches=bool(at.trained.schema.conditions))
-            lines.append(following(kind_of(at.trained, data), at.name, after="evaluate", colours=colours))
+        lines = result_lines(at.trained, data, positions, found, cells=True)
+        if at.run is not None and at.knows(data):
+            lines.append(overfit_of(at.run.info, at.run.config, at.run.read_metrics(), found.to_json()).line)
+            lines.append(f"Next: latens report {shlex.quote(at.name)}")
         return tuple(line for line in lines if line)
 
     def _source(self, data: "Dataset", split: str, rows: int) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def cross_fitted(trained: TrainedModel, data: Dataset, folds: int, *, seed: int 
         split = np.where(which == k, TEST, np.where(data.split == VALIDATION, VALIDATION, TRAIN)).astype(np.uint8)
         part = replace(data, split=split, schema=trained.schema)
         found.append((train(prepare(trained.config, part))[0], np.flatnonzero(which == k)))
-        reached(k + 1, folds, "models")
+        reached(k + 1, folds)
     return found
 
 

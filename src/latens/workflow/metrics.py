@@ -262,11 +262,11 @@ class Summary:
         main = self.metrics[best]
         draws = f", {main.num_samples} draws a row" if main.num_samples > 1 else ""
         held = ", not held out" if self.held_out is False else ""
-        rows = [(self._label(best), _shown(best, self.metrics), f"({self.split}, {main.n} rows{draws}{held})")]
+        rows = [(self.label(best), _shown(best, self.metrics), f"({self.split}, {main.n} rows{draws}{held})")]
         # A hierarchy has its levels from the highest, which is drawn first.
         told = [n for n in reversed(self.metrics) if metric_of(n).told in ("always", best) and n != best]
         told.sort(key=lambda name: list(METRICS).index(metric_of(name).name))
-        rows += [(self._label(name), _shown(name, self.metrics), _note(name, self.metrics)) for name in told]
+        rows += [(self.label(name), _shown(name, self.metrics), _note(name, self.metrics)) for name in told]
         lines = [table(rows, indent="  ")]
         if main.draws_error == math.inf and "untrusted-evidence" not in dict(self.warnings):
             about = "" if main.at_least is None else f"about {main.at_least:.2f} {main.unit} or more are lacking; "
@@ -279,7 +279,8 @@ class Summary:
                 lines.append(f"  {beats(gain, row.over.format(cells=self.cells), errors=errors)}{helps}")
         return "\n".join(lines)
 
-    def _label(self, name: str) -> str:
+    def label(self, name: str) -> str:
+        """What the terminal calls a number."""
         if name == "log_likelihood" and "cross_entropy_bound" in self.metrics:
             return "-cross-entropy"
         return metric_of(name).label.replace("(x", f"({self.of}")

@@ -1,27 +1,17 @@
-"""What was measured in words that need no course: at most four lines, which stand above the record."""
+"""What was measured in words that need no course."""
 
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from latens.data import Dataset
-from latens.io.terminal import WIDTH
 
 if TYPE_CHECKING:
     from latens.workflow.trained import TrainedModel
 
 SURE = 2.0
 """Standard errors from which a difference is named as one."""
-MUCH_MORE = 20.0
-"""Seconds beyond training from which on the time of a whole command is said."""
-
 Numbers = Mapping[str, Mapping[str, Any]]
-
-
-def colours_of(*, types: bool, batches: bool) -> list[str]:
-    """What a map of cells is coloured by."""
-    return ["type"] * types + ["batch"] * batches
 
 
 def kind_of(trained: "TrainedModel", data: Dataset) -> str:
@@ -47,15 +37,6 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def learned(rows: int, seconds: float | None, whole: float | None = None) -> str:
-    """How many rows a model was made from, and in what time: of training, and of all where that is more."""
-    # seconds: of training. whole: of the command, with reading, compiling and measuring.
-    if seconds is None:
-        return f"Learned from {rows:,} rows."
-    more = whole is not None and whole - seconds >= MUCH_MORE
-    return f"Learned from {rows:,} rows in {duration(seconds)}{f' ({duration(whole or 0.0)} in all)' * more}."
 
 
 def cells_of(data: Dataset, positions: Sequence[int] | Any) -> float:
@@ -139,27 +120,3 @@ def _by(metrics: Numbers, gain: Mapping[str, Any], value: float, cells: float, o
         ratio, scale = 1 / ratio, 1 / ratio / max(cells, 1.0)
     share = _percent(abs(ratio - 1.0), None if error is None else error * scale)
     return f"{'cells' if over.endswith('column') else 'values'} {share} {more} likely than {over}."
-
-
-def following(kind: str, run: str, *, after: str = "fit", soft: bool = False, colours: Sequence[str] = ()) -> str:
-    """What to open or type next, by kind of data and by what was just done."""
-    # colours: what a map of cells has a colour for.
-    # soft: pictures whose draws are mostly noise of single pixels, so that means show more.
-    here = shlex.quote(run)
-    look = f"latens explore {here}"
-    made = {"pictures": "-n 64 --out new.png", "text": "-n 20 --out new.txt", "table": "-n 1000 --out new.csv"}
-    made |= {"pictures": "-n 64 --mean --out new.png"} if soft else {}
-    new = f"latens sample {here} {made.get(kind, '-n 1000 --out new.csv')}"
-    if kind == "table":
-        first, why = (look, "  (What if: fix columns, see the rest)") if after == "fit" else (new, "  (new rows)")
-    elif kind == "cells":
-        first, why = (
-            f"latens report {here} --only figures",
-            f"  (all codes at a glance{', by ' * bool(colours)}{' and '.join(colours)})",
-        )
-    elif after == "fit":
-        first, why = (look, "  (drag a point, see it change)") if kind == "numbers" else (new, f"  or  {look}")
-    else:
-        first, why = look, f"  or  latens report {here}"
-    line = f"Next: {first}{why}"
-    return line if len(line) <= WIDTH else f"Next: {first}"

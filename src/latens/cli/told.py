@@ -1,0 +1,61 @@
+"""What `latens fit` prints: the data, the model, what came out, and what to type next."""
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from latens.runs.folder import RunFolder
+from latens.text import visible
+
+if TYPE_CHECKING:  # jax is imported only after run.json is on disk
+    from latens.workflow.experiment import Experiment
+
+MOST_WARNINGS = 3
+"""Warnings that are printed; the others stand in the log."""
+
+
+def line(title: str, text: str) -> str:
+    """A line of what is printed."""
+    return f"{title:<8} {text}"
+
+
+def before(experiment: "Experiment") -> list[str]:
+    """The data and the model, a line each."""
+    data, schema = experiment.data, experiment.data.schema
+    counts = ", ".join(f"{data.count(name):,} {words}" for name, words in
+                       (("train", "to train"), ("validation", "to validate"), ("test", "to test")))  # fmt: skip
+    row = " x ".join(map(str, schema.shape))
+    row = f"{len(schema.names)} columns" if schema.types is not None else f"{row} tokens" if schema.tokens else row
+    notes = f"; {len(data.notes)} notes in log.txt" if data.notes else ""
+    return [
+        line("data", visible(f"{data.name}: {len(data):,} rows of {row} ({counts}){notes}")),
+        line("model", _model(experiment)),
+    ]
+
+
+def _model(experiment: "Experiment") -> str:
+    config: Any = experiment.config
+    if not hasattr(config, "posterior"):
+        return f"{config.recipe}, fitted in closed form"
+    hidden = " x ".join(map(str, config.network.hidden or ()))
+    parts = [config.recipe, f"{config.likelihood.family} likelihood", f"{config.posterior.latent_dim} latent units"]
+    parts += [f"{config.network.kind} network {hidden}".rstrip(), f"{config.prior.kind} prior"]
+    return ", ".join(part for part in parts if "None" not in part)
+
+
+def after(run: RunFolder) -> list[str]:
+    """What is printed of a run that is done, from what its run.json says."""
+    from latens.workflow.plain import duration
+
+    info, here = run.info, shlex.quote(str(run.path))
+    seconds, whole, steps = info.get("training_seconds"), info.get("command_seconds"), info.get("step") or 0
+    took = "" if seconds is None else f"{duration(seconds)}, {duration(whole or seconds)} in all"
+    best = f", step {info['best_step']:,} kept" if info.get("best_step") not in (None, steps) else ""
+    lines = [line("trained", f"{steps:,} steps{best}, {took}" if steps else took)] if took else []
+    lines += [line("" if k else "result", text) for k, text in enumerate(info.get("plain") or [])]
+    if info.get("late"):
+        lines.append(line("late", info["late"]))
+    warnings = [one for one in info.get("warnings") or [] if one.get("name") != "tree-suffices"]
+    lines += [line("warning", one["message"]) for one in warnings[:MOST_WARNINGS]]
+    if len(warnings) > MOST_WARNINGS:
+        lines.append(line("", f"{len(warnings) - MOST_WARNINGS} more warnings: latens evaluate {here}"))
+    return [*lines, line("next", info.get("next") or f"latens report {here}")]

@@ -1,0 +1,110 @@
+"""What a model came to, in at most three lines: the headline, the simplest rival, and one more of its kind."""
+
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from latens.verbs._lazy import jax, np
+
+if TYPE_CHECKING:
+    from latens.data import Dataset
+    from latens.workflow.metrics import Summary
+    from latens.workflow.trained import TrainedModel
+
+RIVALS = {
+    "gain_over_independent": "independent {}s",
+    "gain_over_genes": "each gene alone",
+    "gain_over_bigram": "pairs of tokens, counted",
+    "gain_over_seasonal_naive": "the step a season before",
+    "gain_over_regression": "a regression on earlier steps",
+}
+"""What a model is put beside, the simplest first."""
+SURE = 2.0
+"""Standard errors from which on one number is called better than another."""
+HIDDEN, ROWS, DRAWS = 0.2, 200, 32
+"""The share of cells that are hidden to see how well they are filled; rows of which; draws a row."""
+
+
+def result_lines(
+    trained: "TrainedModel", data: "Dataset", positions: Any, found: "Summary", *, cells: bool
+) -> list[str]:
+    """What came out, in at most three lines: the headline, the simplest rival, and one more of its kind."""
+    # cells: whether there is time to hide cells of a table and fill them in.
+    from latens.workflow.metrics import headline
+    from latens.workflow.plain import better, cells_of
+
+    metrics, name = found.metrics, headline(found.metrics)
+    rows = f"{metrics[name].n:,} {'unseen' if found.held_out else found.split} rows"
+    gain = next((one for one in RIVALS if one in metrics), None)
+    if name not in ("log_marginal", "cross_entropy_bound") or gain is None:
+        classes = len(trained.schema.classes or ())
+        own = {"split": found.split, "held_out": found.held_out, "classes": classes, "each": found.cells}
+        words = better(found.to_json(), cells=cells_of(data, positions), **own)
+        return [words or f"{found.label(name)} {metrics[name]} a row on {rows}"]
+    value, over = metrics[name], RIVALS[gain].format(found.cells)
+    lines = [f"{found.label(name)} {value.value:.2f} ± {value.standard_error:.2f} nats a row on {rows}"]
+    lines += [f"{over}: {value.value - metrics[gain].value:.2f}, {verdict(metrics[gain].to_json())}"]
+    if (bits := metrics.get("bits_per_dimension")) is not None:
+        lines.append(f"{bits.value:.2f} ± {bits.standard_error:.2f} bits a {found.cells}")
+    elif cells and trained.schema.types is not None and not trained.is_point:
+        lines += hidden_cells(trained, data, positions)
+    return lines
+
+
+def verdict(gain: Mapping[str, Any]) -> str:
+    """Whether the model is better by more than its errors, in words."""
+    size, error = gain["value"], gain["standard_error"]
+    if error is None or not math.isfinite(error):
+        return f"the model {size:+.2f}"
+    found = f"{abs(size):.2f} ± {error:.2f}"
+    if abs(size) < SURE * error:
+        return f"no difference beyond the error ({found})"
+    return f"the model is {'better' if size > 0 else 'WORSE'} by {found}"
+
+
+def hidden_cells(trained: "TrainedModel", data: "Dataset", positions: Any) -> list[str]:
+    """How well cells of held-out rows are filled in that were hidden at random, over all columns."""
+    from latens.data.rows import every_nth
+    from latens.workflow.imputation import imputed
+
+    batch, types = trained.batch(data, every_nth(positions, ROWS)), trained.schema.types or ()
+    x, train = np.asarray(batch.x, np.float64), np.asarray(data.x[data.subset("train")], np.float64)
+    shown = np.ones(x.shape, bool) if batch.mask is None else np.asarray(batch.mask)
+    hide = shown & (np.random.default_rng(0).random(x.shape) < HIDDEN)
+    filled = imputed(trained, replace(batch, mask=shown & ~hide), key=jax.random.key(0), num_samples=DRAWS).x
+    known = np.ones(train.shape, bool) if data.mask is None else np.asarray(data.mask[data.subset("train")])
+    right, usual, away = [], [], []
+    for i, one in enumerate(types):
+        at, own = hide[:, i], train[known[:, i], i]
+        if not len(own) or not at.any():
+            continue
+        if one.kind in ("category", "ordinal"):
+            values, counts = np.unique(own, return_counts=True)
+            right.append(filled[at, i] == x[at, i])
+            usual.append(x[at, i] == values[counts.argmax()])
+        elif own.std() > 0:
+            away.append(np.abs(filled[at, i] - x[at, i]) / own.std())
+    parts = []
+    if right:
+        share, other = (100 * np.concatenate(each).mean() for each in (right, usual))
+        parts.append(f"right in {share:.0f} % (most frequent value: {other:.0f} %)")
+    if away:
+        parts.append(f"numbers off by {np.concatenate(away).mean():.2f} of their spread")
+    return [f"hidden cells: {', '.join(parts)}"] if parts else []
+
+
+def next_of(trained: "TrainedModel", data: "Dataset", positions: Any, run: str) -> str:
+    """The command to type next."""
+    from latens.workflow.plain import kind_of
+    from latens.workflow.sharpness import BLURRED, explained_by
+
+    here, kind = shlex.quote(run), kind_of(trained, data)
+    if kind == "pictures":
+        kept = explained_by(trained, data, positions)
+        soft = kept is not None and kept.fine < BLURRED
+        return f"latens sample {here} -n 64 {'--mean ' if soft else ''}--out new.png"
+    if kind == "cells":
+        return f"latens report {here} --only figures"
+    return f"latens sample {here} -n 20 --out new.txt" if kind == "text" else f"latens explore {here}"

@@ -1,0 +1,66 @@
+"""What `fit` prints: at most ten lines, one headline, and "better" only where two errors say so."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_fixtures import SMALL, Result
+
+from latens.verbs._result import verdict
+
+pytest_plugins = ("cli_fixtures",)
+
+
+def table(path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 2, 300)
+    rows = [f"{'ab'[k]},{'xy'[k] if rng.random() < 0.95 else 'z'},{k + 0.1 * rng.normal():.2f}" for k in kind]
+    path.write_text("\n".join(["one,two,three", *rows]) + "\n")
+    return path
+
+
+def numbers(path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=300)
+    np.savetxt(path, np.stack([a, a + 0.2 * rng.normal(size=300), rng.normal(size=300)], 1), delimiter=",",
+               header="a,b,c", comments="")  # fmt: skip
+    return path
+
+
+@pytest.mark.parametrize("kind", ["table", "digits", "numbers"])
+def test_fit_prints_at_most_ten_lines(kind: str, latens: Callable[..., Result], tmp_path: Path) -> None:
+    data = {"table": table, "numbers": numbers}[kind](tmp_path / "t.csv") if kind != "digits" else kind
+    done = latens("fit", data, "--steps", 60, *SMALL, "--num-samples", 10, "--out", tmp_path / "run")
+    lines = done.err.splitlines()
+    assert done.code == 0, done.err
+    assert 6 <= len(lines) <= 10, done.err
+    titles = [line[:8].strip() for line in lines]
+    assert titles[:4] == ["data", "model", "trained", "result"]
+    assert titles[-1] == "next"
+    assert sum("log p(x)" in line for line in lines if not line.startswith("warning")) == 1
+    if kind == "table":
+        assert any(line.strip().startswith("hidden cells: right in ") for line in lines), done.err
+    if kind == "digits":
+        assert any(line.endswith(" bits a pixel") for line in lines)
+    again = latens("resume", tmp_path / "run").err.splitlines()
+    assert again[1:] == lines[2:]  # what is said of a run that is done stands in its folder
+
+
+def test_all_that_was_left_out_is_said_where_it_is_asked_for(latens: Callable[..., Result], tmp_path: Path) -> None:
+    done = latens("fit", "digits", "--steps", 5, *SMALL, "--num-samples", 2, "--verbose", "--out", tmp_path / "run")
+    for words in ("likelihood: categorical, because", "ELBO", "effective draws", "weight decay"):
+        assert words in done.err
+
+
+@pytest.mark.parametrize(
+    ("size", "error", "words"),
+    [
+        (0.74, 0.09, "the model is better by 0.74 ± 0.09"),
+        (-0.74, 0.09, "the model is WORSE by 0.74 ± 0.09"),
+        (0.17, 0.33, "no difference beyond the error (0.17 ± 0.33)"),
+        (0.17, None, "the model +0.17"),
+    ],
+)
+def test_better_is_said_where_two_errors_say_so(size: float, error: float | None, words: str) -> None:
+    assert verdict({"value": size, "standard_error": error}) == words
