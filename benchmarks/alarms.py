@@ -16,9 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from latens import get_recipe, load_data, override, prepare, train
+from latens import read
+from latens.config import override
 from latens.data import Dataset
 from latens.io.compilation import enable_compilation_cache
+from latens.recipes import get_recipe
+from latens.workflow import prepare, train
 from latens.workflow.groups import Everything, measure_all
 from seeds import some
 
@@ -30,7 +33,7 @@ READ = ("precision", "memorisation", "generalisation_gap")
 
 def digits(rows: int | None = None) -> Dataset:
     """The digits with all training rows, or so many of them."""
-    return some(load_data("digits"), rows)
+    return some(read("digits"), rows)
 
 
 def of_classes(rows: int = 1500) -> Dataset:
@@ -42,14 +45,14 @@ def of_classes(rows: int = 1500) -> Dataset:
     import pandas as pd  # the rest needs no pandas
 
     frame = pd.DataFrame(np.array(list("abcd"))[np.array(cells)], columns=[f"c{j}" for j in range(6)])
-    return load_data(frame)
+    return read(frame)
 
 
 def of_clusters(width: float, rows: int = 800) -> Dataset:
     """A table of twelve columns with six clusters of this width, whose centres lie about 5 apart."""
     generator = np.random.default_rng(0)
     centres = generator.normal(size=(6, 12))
-    return load_data(centres[generator.integers(6, size=rows)] + width * generator.normal(size=(rows, 12)))
+    return read(centres[generator.integers(6, size=rows)] + width * generator.normal(size=(rows, 12)))
 
 
 Make = tuple[Callable[[], Dataset], dict[str, Any]]

@@ -24,13 +24,13 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
-from latens import augment
 from latens.config import override
 from latens.data import TEST, TRAIN, Dataset, load
 from latens.data.dataset import keep_labels
 from latens.evaluation import reconstruct
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
+from latens.workflow.augmentation import augment
 from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
 from seeds import interval, some

@@ -117,10 +117,10 @@ def said(name: str, z: np.ndarray, cells: Cells, seconds: float) -> str:
 def trained_on(cells: Cells, seed: int, settings: dict[str, Any]) -> tuple[Any, Any, float]:
     """A model of the recipe `cells`, its data and the seconds it took."""
     told = {"batch": np.array(["a", "b"])[cells.batch]}
-    data = latens.load_data(cells.x.astype(np.float32), counts=True, condition=told)
+    data = latens.read(cells.x.astype(np.float32), counts=True, condition=told)
     began = time.process_time()
-    config = override(latens.get_recipe("cells").config, {"training.seed": seed, **settings})
-    model, _ = latens.train(latens.prepare(config, data))
+    config = override(latens.recipes.get_recipe("cells").config, {"training.seed": seed, **settings})
+    model, _ = latens.workflow.train(latens.workflow.prepare(config, data))
     return model, data, time.process_time() - began
 
 

@@ -41,15 +41,17 @@ def main() -> None:
         ours, trees, slopes, seconds = [], [], [], []
         for held in range(options.only or options.folds):
             kept, left = frame[fold != held].reset_index(drop=True), frame[fold == held].reset_index(drop=True)
-            data, began = latens.load_data(kept, label="none", typed=True), time.process_time()
+            data, began = latens.read(kept, label="none", typed=True), time.process_time()
             split = np.full(len(frame), TEST, np.uint8)  # the rows held out are the test, all others train or validate
             split[fold != held] = np.where(data.split == TEST, TRAIN, data.split)
-            whole = latens.load_data(frame, label="none", schema=data.schema, unknown="missing")
-            experiment = latens.prepare(override(get_recipe("default").config, settings), replace(whole, split=split))
-            trained, _ = latens.train(experiment)
+            whole = latens.read(frame, label="none", schema=data.schema, unknown="missing")
+            experiment = latens.workflow.prepare(
+                override(get_recipe("default").config, settings), replace(whole, split=split)
+            )
+            trained, _ = latens.workflow.train(experiment)
             seconds.append(time.process_time() - began)
             types = trained.schema.types or ()
-            test = latens.load_data(left, label="none", schema=trained.schema, unknown="missing")
+            test = latens.read(left, label="none", schema=trained.schema, unknown="missing")
             mask = np.ones(test.x.shape, bool) if test.mask is None else np.asarray(test.mask)
             cells = np.stack([one.log_shares(np.where(mask[:, j], test.x[:, j], 0)) for j, one in enumerate(types)], 1)
             alone = np.sum(cells, axis=1, where=mask)

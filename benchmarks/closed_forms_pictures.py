@@ -123,9 +123,9 @@ def of_windows(path: Path, stride: int, settings: dict[str, Any]) -> None:
     rng, began = np.random.default_rng(0), time.process_time()
     test = test[rng.permutation(len(test))[:JUDGED]]
     config = override(get_recipe("default").config, settings)
-    trained, _ = latens.train(latens.prepare(config, latens.load_data(train)))
+    trained, _ = latens.workflow.train(latens.workflow.prepare(config, latens.read(train)))
     seconds, shrunk, fault = time.process_time() - began, Shrunk(train), with_faults(test, rng)
-    own = lambda x: latens.load_data(x, schema=trained.schema)  # noqa: E731
+    own = lambda x: latens.read(x, schema=trained.schema)  # noqa: E731
     assert isinstance(trained.config, VAEConfig)
     family = trained.config.likelihood.family
     print(f"{path.stem}: {len(train)} windows of {train.shape[1:]}, {family}, {seconds:.0f} s; {start_text(trained)}")
@@ -142,7 +142,7 @@ def of_windows(path: Path, stride: int, settings: dict[str, Any]) -> None:
     apart = f"{both[0] - both[1]:+.3f} ± {np.std(resampled):.3f}"
     print(f"  faults, area: {both[0]:.3f}, shrunk Gaussian {both[1]:.3f}, {apart}")
     for name, hidden in hidden_parts(test, rng).items():
-        data = latens.load_data(np.where(hidden, np.nan, test), schema=trained.schema, missing="nan")
+        data = latens.read(np.where(hidden, np.nan, test), schema=trained.schema, missing="nan")
         found = impute(trained.rows(data, seed=0), num_samples=500, num_draws=DRAWS)
         mean, draws = trained.data_units(found.mean, mean=True), trained.data_units(found.draws, mean=False)
         low, high = np.quantile(draws, [0.05, 0.95], axis=1)
@@ -189,10 +189,10 @@ def of_pictures(name: str, settings: dict[str, Any], judged: int) -> None:
     x, test = apart(np.load(name)) if name.endswith(".npy") else SETS[name]()
     test = test[np.random.default_rng(0).permutation(len(test))[:judged]]
     rows = int(settings.pop("rows", len(x)))
-    data, began = latens.load_data(x[:rows]), time.process_time()
-    experiment = latens.prepare(override(get_recipe("default").config, settings), data)
+    data, began = latens.read(x[:rows]), time.process_time()
+    experiment = latens.workflow.prepare(override(get_recipe("default").config, settings), data)
     first = experiment.trained(experiment.stages()[0].start(experiment.new_model(), experiment.data))
-    trained, _ = latens.train(experiment)
+    trained, _ = latens.workflow.train(experiment)
     assert isinstance(trained.config, VAEConfig)
     seconds, count = time.process_time() - began, trained.config.posterior.latent_dim or 1
     flat = np.asarray(experiment.data.x[experiment.data.subset("train")], np.float32).reshape(-1, x[0].size)
@@ -202,14 +202,14 @@ def of_pictures(name: str, settings: dict[str, Any], judged: int) -> None:
     print(f"{Path(name).stem}: {data.count('train')} pictures, {count} latents, {seconds:.0f} s, "
           f"best step {trained.facts.get('best_step')}")  # fmt: skip
     for when, one in (("before the first step", first), ("at the end", trained)):
-        own = one.rows(latens.load_data(test, schema=one.schema), seed=0)
+        own = one.rows(latens.read(test, schema=one.schema), seed=0)
         error = np.square(one.reconstruct(test).reshape(len(test), -1) - test.reshape(len(test), -1)).mean(axis=1)
         more = error - of_pca
         print(f"  {when}: error {np.sqrt(error.mean()):.2f} levels, PCA {np.sqrt(of_pca.mean()):.2f}, squared "
               f"{more.mean():+.1f} ± {sem(more):.1f}", end="")  # fmt: skip
         elbo = np.asarray(elbo_parts(own, num_samples=4)["elbo"], np.float64) / -np.log(2.0) / test[0].size
         print(f"; {elbo.mean() + np.log2(one.preparation.divide) * one.preparation.dequantize:.3f} bits a value")
-    batch = trained.batch(latens.load_data(test, schema=trained.schema))
+    batch = trained.batch(latens.read(test, schema=trained.schema))
     half = np.zeros(test.shape, bool)
     half[:, test.shape[1] // 2 :] = True
     seen = trained.rows(replace(batch, mask=~half), seed=0)

@@ -31,7 +31,7 @@ FINE = 30
 
 def kinds_of(full: pd.DataFrame) -> list[str]:
     """The kind of each column, as latens sees it; empty where it is not modelled."""
-    schema = latens.load_data(full, label="none", typed=True).schema
+    schema = latens.read(full, label="none", typed=True).schema
     kinds = {column.name: one.kind for column, one in zip(schema.columns or (), schema.types or ())}
     return [kinds.get(name, "") for name in full.columns]
 

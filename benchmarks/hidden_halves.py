@@ -74,10 +74,10 @@ def main() -> None:
     train, test = pictures_of(args.set, args.pictures)
     test = test[: args.pictures]
     config = override(get_recipe("default").config, {"training.minutes": args.minutes})
-    trained = latens.train(latens.prepare(config, latens.load_data(train)))[0]
+    trained = latens.workflow.train(latens.workflow.prepare(config, latens.read(train)))[0]
     hidden = np.zeros(test.shape[1:], bool)
     hidden[len(hidden) // 2 :] = True
-    batch = trained.batch(latens.load_data(test, schema=trained.schema))
+    batch = trained.batch(latens.read(test, schema=trained.schema))
     mask = np.broadcast_to(~hidden.reshape(batch.x.shape[1:]), batch.x.shape)
     truth = test[:, hidden].astype(np.float64)
     rms = lambda made: float(np.sqrt(np.mean(np.square(made - truth))))  # noqa: E731

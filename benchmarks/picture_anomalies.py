@@ -33,14 +33,14 @@ JUDGED = 2000
 
 def pictures(name: str, part: str, **options: Any) -> Any:
     """Read the pictures of a set."""
-    return latens.load_data(str(SHARED / name / f"{part}-images-idx3-ubyte.gz"), **options)
+    return latens.read(str(SHARED / name / f"{part}-images-idx3-ubyte.gz"), **options)
 
 
 def judged(name: str, settings: dict[str, Any], seed: int) -> dict[str, Any]:
     """Train on one set and judge test pictures of both."""
     data, began = pictures(name, "train"), time.perf_counter()
     config = override(get_recipe("default").config, {"training.seed": seed, **settings})
-    trained, _ = latens.train(latens.prepare(config, data))
+    trained, _ = latens.workflow.train(latens.workflow.prepare(config, data))
     seconds, found = time.perf_counter() - began, []
     for other in (name, SETS[name]):
         new = pictures(other, "t10k", schema=trained.schema)

@@ -39,7 +39,7 @@ DENSE = {"network.kind": "dense", "network.hidden": [500, 500], "posterior.laten
 def idx(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Read training and test pictures of an MNIST-like set."""
     files = [SHARED / name / f"{part}-images-idx3-ubyte.gz" for part in ("train", "t10k")]
-    first, second = (np.asarray(latens.load_data(str(file)).x) for file in files)
+    first, second = (np.asarray(latens.read(str(file)).x) for file in files)
     return first, second
 
 
@@ -95,14 +95,14 @@ def bits_of_files(x: np.ndarray, **options: Any) -> float:
 
 def bits(x: np.ndarray, judged: np.ndarray | None, settings: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
     """Train, and give the bits a value of each judged picture; None judges the validation rows."""
-    data = latens.load_data(x)
+    data = latens.read(x)
     config = override(get_recipe("default").config, settings)
     began = time.perf_counter()
-    trained, result = latens.train(latens.prepare(config, data))
+    trained, result = latens.workflow.train(latens.workflow.prepare(config, data))
     seconds = time.perf_counter() - began
     if judged is None:
         judged = x[data.subset("validation")[:JUDGED]]
-    batch = trained.batch(latens.load_data(judged, schema=trained.schema))
+    batch = trained.batch(latens.read(judged, schema=trained.schema))
     options: dict[str, Any] = {"preparation": trained.preparation, "key": jax.random.key(1), "num_samples": 8}
     elbo = np.asarray(elbo_parts(trained.model, batch, **options)["elbo"], np.float64)
     row = -elbo / np.log(2.0) / judged[0].size

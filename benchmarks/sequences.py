@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from latens import load_data, prepare
+from latens import read
 from latens.config import override
 from latens.evaluation import log_marginal
 from latens.recipes import get_recipe
+from latens.workflow import prepare
 from latens.workflow.experiment import train
 
 OPERATORS = {"+": 0.4, "-": 0.3, "*": 0.2, "/": 0.1}
@@ -82,7 +83,7 @@ def fitted(
     texts: list[str], settings: dict[str, Any], draws: int, seed: int, most: float | None = None
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Train, for so many processor seconds where they are given; numbers of the test rows, and log p of each."""
-    data = load_data(texts)
+    data = read(texts)
     config = override(get_recipe("text").config, settings)
     clock = Clock(most)
     trained = train(prepare(config, data), callbacks=[clock])[0]

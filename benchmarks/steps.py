@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from latens import load_data, prepare
+from latens import read
 from latens.config import override
 from latens.evaluation import forecast, judged, particle_filter
 from latens.recipes import get_recipe
+from latens.workflow import prepare
 from latens.workflow.experiment import train
 
 AHEAD = 15
@@ -69,7 +70,7 @@ def chorales(asked: argparse.Namespace, settings: dict[str, Any]) -> None:
         x[row, : len(piece)] = 0.0
         for t, chord in enumerate(piece):
             x[row, t, np.array(chord, int) - NOTES[0]] = 1.0
-    data = split_in(load_data(x, missing="nan"), tuple(len(parts[part]) for part in ("train", "valid", "test")))
+    data = split_in(read(x, missing="nan"), tuple(len(parts[part]) for part in ("train", "valid", "test")))
     start = {
         "likelihood": "bernoulli", "posterior.memory": 128, "posterior.lags": [1], "posterior.latent_dim": 16,
         "posterior.units": 128, "network.hidden": [128], "optimizer.learning_rate": 0.002, "training.batch_size": 16,
@@ -93,11 +94,11 @@ def transformer(asked: argparse.Namespace, settings: dict[str, Any]) -> None:
     windows = np.where(kept, windows, np.nan)
     tenth = len(windows) // 10
     for recipe in asked.recipes:
-        data = split_in(load_data(windows, missing="nan"), (len(windows) - tenth, tenth, 0))
+        data = split_in(read(windows, missing="nan"), (len(windows) - tenth, tenth, 0))
         trained, seconds = fitted(data, recipe, {"training.steps": 120, **settings}, asked.seed)
         for gaps in (False, True):
             known = np.concatenate([~hidden if gaps else np.ones_like(hidden), np.zeros((120, 24, 7), bool)], axis=1)
-            batch = trained.batch(load_data(np.where(known, days, 0.0)))
+            batch = trained.batch(read(np.where(known, days, 0.0)))
             rows = trained.rows(dataclasses.replace(batch, mask=known), seed=1)
             draws = np.asarray(forecast(rows, steps=24, num_draws=100, lengths=np.full(120, 168)), np.float64)
             truth = days[:, 168:].astype(np.float64)
@@ -148,7 +149,7 @@ def environment(asked: argparse.Namespace, settings: dict[str, Any]) -> None:
 
     with TemporaryDirectory() as folder:
         record(asked.what, steps=10_000, seed=asked.seed).write(Path(folder) / "steps.parquet")
-        data = load_data(str(Path(folder) / "steps.parquet"), window=40)
+        data = read(str(Path(folder) / "steps.parquet"), window=40)
     names = [one.name for one in data.schema.sequences.columns]
     columns = [names.index(name) for name in data.schema.world.observations]
     linear = {"training.steps": 300, "training.patience": None}
@@ -231,7 +232,7 @@ def known_law(asked: argparse.Namespace, settings: dict[str, Any]) -> None:
     law = {"switching": switching, "sines": sines, "lorenz": lorenz}[asked.what]
     x, exact = law(np.random.default_rng(asked.seed), asked.rows, 60)
     tenth = asked.rows // 10
-    data = split_in(load_data(x.astype(np.float32), missing="nan"), (asked.rows - 2 * tenth, tenth, tenth))
+    data = split_in(read(x.astype(np.float32), missing="nan"), (asked.rows - 2 * tenth, tenth, tenth))
     true, spread = exact[-tenth:].sum(), np.nanstd(x[:-tenth], axis=(0, 1))
     away = np.square((x[-tenth:] - np.nanmean(x[:-tenth], axis=(0, 1))) / spread)
     plain = -0.5 * np.nansum(away + np.where(np.isfinite(x[-tenth:]), np.log(2 * np.pi * spread**2), 0.0))

@@ -24,7 +24,6 @@ import numpy as np
 from scipy import ndimage
 from sklearn.svm import SVC
 
-from latens import translate
 from latens.config import override
 from latens.data import TEST, TRAIN, Dataset, load
 from latens.io.compilation import enable_compilation_cache

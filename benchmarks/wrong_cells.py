@@ -39,7 +39,7 @@ def main() -> None:
     args = parser.parse_args()
     enable_compilation_cache()
     trained = latens.load(args.run)
-    data = latens.load_data(args.test, schema=trained.schema)
+    data = latens.read(args.test, schema=trained.schema)
     rng = np.random.default_rng(args.seed)
     rows = np.sort(rng.permutation(len(data))[: args.rows])
     x, types = data.x.copy(), trained.schema.types or ()

@@ -91,7 +91,7 @@ def _classes() -> set[str]:
     return {node.name for node in nodes if isinstance(node, ast.ClassDef)}
 
 
-FIRST = ("VAE", "Autoencoder", "VAEImputer", "VAEDetector", "GenerativeClassifier", "load", "TrainedModel", "load_data")
+FIRST = ("VAE", "Autoencoder", "VAEImputer", "VAEDetector", "GenerativeClassifier", "load", "TrainedModel", "read")
 """The names that come first under their heading."""
 
 TASKS: dict[str, dict[str, str]] = {

@@ -156,14 +156,16 @@ def decompress(coder: BitsBack, words: np.ndarray, count: int) -> np.ndarray:
 
 def main() -> None:
     settings = {"prior": "standard-normal", "posterior": "normal", "posterior.latent_dim": 16, "training.steps": 600}
-    data = latens.load_data("digits")
-    trained, *_ = latens.train(latens.prepare(latens.override(latens.get_recipe("default").config, settings), data))
+    data = latens.read("digits")
+    trained, *_ = latens.workflow.train(
+        latens.workflow.prepare(latens.config.override(latens.recipes.get_recipe("default").config, settings), data)
+    )
     x = np.asarray(data.x)[:400].astype(np.int32)
     coder = BitsBack(trained.model, levels=trained.schema.levels, shape=x.shape[1:])
     words = compress(coder, x)
     assert np.array_equal(decompress(coder, words, len(x)), x)
-    data = latens.load_data(x.astype(np.uint8), schema=trained.schema)
-    elbo = latens.elbo_parts(trained.rows(data, np.arange(len(x)), seed=0), num_samples=4)["elbo"]
+    data = latens.read(x.astype(np.uint8), schema=trained.schema)
+    elbo = latens.evaluation.elbo_parts(trained.rows(data, np.arange(len(x)), seed=0), num_samples=4)["elbo"]
     bits, said = 32 * len(words), -float(np.sum(elbo, dtype=np.float64)) / math.log(2.0)
     print(f"{len(x)} rows in {bits:,} bits, {bits / said - 1:+.2%} against the ELBO, and back bit for bit")
 

@@ -26,11 +26,11 @@ rng = np.random.default_rng(0)
 
 
 def numbers() -> Dataset:
-    return latens.load_data(rng.normal(size=(120, 2)) @ rng.normal(size=(2, 5)) + 0.3 * rng.normal(size=(120, 5)))
+    return latens.read(rng.normal(size=(120, 2)) @ rng.normal(size=(2, 5)) + 0.3 * rng.normal(size=(120, 5)))
 
 
 def pictures() -> Dataset:
-    return latens.load_data((rng.random((80, 8, 8)) < np.linspace(0.1, 0.9, 8)).astype(np.uint8))
+    return latens.read((rng.random((80, 8, 8)) < np.linspace(0.1, 0.9, 8)).astype(np.uint8))
 
 
 def table() -> Dataset:
@@ -38,24 +38,24 @@ def table() -> Dataset:
 
     a = rng.integers(0, 2, 200)
     frame = {"a": np.array(["x", "y"])[a], "b": np.array(["u", "v", "w"])[(a + rng.integers(0, 2, 200)) % 3]}
-    return latens.load_data(pl.DataFrame({**frame, "n": rng.poisson(3 + 2 * a).astype(np.int64)}))
+    return latens.read(pl.DataFrame({**frame, "n": rng.poisson(3 + 2 * a).astype(np.int64)}))
 
 
 def text() -> Dataset:
-    return latens.load_data(["".join(rng.choice(list("ab"), size=rng.integers(1, 4))) for _ in range(80)])
+    return latens.read(["".join(rng.choice(list("ab"), size=rng.integers(1, 4))) for _ in range(80)])
 
 
 def steps() -> Dataset:
-    return latens.load_data(rng.normal(size=(60, 6, 2)).cumsum(axis=1), sequence="-")
+    return latens.read(rng.normal(size=(60, 6, 2)).cumsum(axis=1), sequence="-")
 
 
 def counts() -> Dataset:
-    return latens.load_data(rng.poisson(3.0, size=(100, 6)), counts=True)
+    return latens.read(rng.poisson(3.0, size=(100, 6)), counts=True)
 
 
 def labelled() -> Dataset:
     label = rng.integers(0, 2, 120)
-    return latens.load_data(rng.normal(size=(120, 4)) + label[:, None], label=label)
+    return latens.read(rng.normal(size=(120, 4)) + label[:, None], label=label)
 
 
 MODELS: dict[str, tuple[Callable[[], Dataset], str, dict[str, Any]]] = {
@@ -75,7 +75,7 @@ MODELS: dict[str, tuple[Callable[[], Dataset], str, dict[str, Any]]] = {
 def begun(name: str) -> TrainedModel:
     """A model before its first step, its decoder moved a little: q(z | x) is near the posterior, not at it."""
     make, recipe, settings = MODELS[name]
-    experiment = latens.prepare(latens.override(get_recipe(recipe).config, settings), make())
+    experiment = latens.workflow.prepare(latens.config.override(get_recipe(recipe).config, settings), make())
     model = experiment.new_model()
     trained, rest = partition_trainable(model.decoder)
     leaves, structure = jax.tree.flatten(trained)
@@ -155,7 +155,9 @@ def names() -> TrainedModel:
         {"a": np.array(["x", "y"])[a], "b": np.array(["u", "v", "w"])[b], "c": np.array(["p", "q"])[c]}
     )
     settings = {"posterior.latent_dim": 1, "prior": "standard-normal"}
-    experiment = latens.prepare(latens.override(get_recipe("default").config, settings), latens.load_data(frame))
+    experiment = latens.workflow.prepare(
+        latens.config.override(get_recipe("default").config, settings), latens.read(frame)
+    )
     return experiment.trained(experiment.new_model())
 
 
@@ -209,7 +211,7 @@ def test_filled_cells_have_the_enumerated_probabilities(names: TrainedModel, enu
 def test_p_values_of_drawn_rows_are_uniform() -> None:
     trained = begun("numbers")
     own = trained.sample(1200, seed=9)
-    held, new = (latens.load_data(own[part], schema=trained.schema) for part in (slice(0, 600), slice(600, 1200)))
+    held, new = (latens.read(own[part], schema=trained.schema) for part in (slice(0, 600), slice(600, 1200)))
     found = detect(trained, held, np.arange(600), new, num_samples=50)
     assert stats.kstest(found.p_value, "uniform").pvalue > 1e-3
     # That test is blind at the ends, where p-values are read: with 600 rows on each side they come near 0 and 1.

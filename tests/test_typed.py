@@ -19,7 +19,8 @@ import jax
 import numpy as np
 
 import latens
-from latens import ELBO, VAE, Autoencoder, GenerativeClassifier, StandardNormal, recipes
+from latens import ELBO, VAE, Autoencoder, GenerativeClassifier, recipes
+from latens.distributions import StandardNormal
 
 x = np.zeros((100, 4), np.float32)
 vae = VAE(latent_dim=2, hidden=(32,), epochs=3.5, settings={"optimizer.schedule": "cosine"}, random_state=0).fit(x)
@@ -34,11 +35,11 @@ plain = Autoencoder(2, encoder=None, validation_fraction=None).fit(x)
 bayes = GenerativeClassifier(VAE(2), random_state=np.random.RandomState(0)).fit(x, [0, 1] * 50)
 print(bayes.predict_proba(x), plain.history_, again.latent_dim_, vae.reasons_, bayes.classes_)
 
-data = latens.load_data(x)
+data = latens.read(x)
 opened = latens.load("vae.safetensors")
 key = jax.random.key(0)
-found = latens.log_marginal(opened.rows(x, key=key), num_samples=10)
-print(latens.get_recipe("default").name, data.schema, found)
+found = latens.evaluation.log_marginal(opened.rows(x, key=key), num_samples=10)
+print(latens.recipes.get_recipe("default").name, data.schema, found)
 """
 WRONG = {
     'VAE(latent_dim="two")': "latent_dim",
@@ -74,7 +75,7 @@ def test_a_users_script_is_checked_strictly(tmp_path: Path) -> None:
 def test_public_names_are_listed_and_nothing_else() -> None:
     assert dir(latens) == sorted([*latens.__all__, "__version__"])
     assert sorted(latens.__all__) == sorted(latens._HOME)
-    assert {"VAE", "fit", "load", "load_data"} <= set(dir(latens))
+    assert {"VAE", "fit", "load", "read"} <= set(dir(latens))
     everything: dict = {}
     exec("from latens import *", everything)
     assert set(latens.__all__) == set(everything) - {"__builtins__"}

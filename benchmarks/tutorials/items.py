@@ -53,7 +53,7 @@ def main() -> int:
     data = given.data if given.data == "digits" else str(Path(given.data).resolve())
     lines = PAGE.read_text().splitlines(keepends=True)
     # In commands and in calls, not in the words between them.
-    text = "".join(re.sub(r"\bdigits\b", data, s) if s.startswith("$ ") or "load_data(" in s else s for s in lines)
+    text = "".join(re.sub(r"\bdigits\b", data, s) if s.startswith("$ ") or "read(" in s else s for s in lines)
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
     count, failed, names = 0, [], {}

@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=4000)
     options = parser.parse_args()
 
-    data = latens.load_data(options.data)
+    data = latens.read(options.data)
     rows = data.subset("test")[: options.rows]
     vae = latens.VAE.load(options.run)
     codes, labels = vae.transform(data.x[rows]), data.label[rows]

@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from latens.config import override as override
+    from latens import config as config
+    from latens import data as data
+    from latens import distributions as distributions
+    from latens import estimators as estimators
+    from latens import evaluation as evaluation
+    from latens import explorer as explorer
+    from latens import figures as figures
+    from latens import models as models
+    from latens import networks as networks
+    from latens import objectives as objectives
+    from latens import recipes as recipes
+    from latens import training as training
+    from latens import workflow as workflow
+    from latens import worlds as worlds
     from latens.data import Dataset as Dataset
-    from latens.data import Schema as Schema
-    from latens.data import load as load_data
-    from latens.data import register_format as register_format
-    from latens.distributions import StandardNormal as StandardNormal
+    from latens.data import load as read
     from latens.errors import LatensError as LatensError
     from latens.estimators import VAE as VAE
     from latens.estimators import Autoencoder as Autoencoder
@@ -23,45 +33,26 @@ if TYPE_CHECKING:
     from latens.estimators import VAEDetector as VAEDetector
     from latens.estimators import VAEForecaster as VAEForecaster
     from latens.estimators import VAEImputer as VAEImputer
-    from latens.evaluation import elbo_parts as elbo_parts
-    from latens.evaluation import log_marginal as log_marginal
-    from latens.evaluation.pool import pool as pool
     from latens.explorer.notebook import explore as explore
-    from latens.io.compilation import enable_compilation_cache as enable_compilation_cache
     from latens.kinds import Counts as Counts
     from latens.kinds import Numbers as Numbers
     from latens.kinds import Pictures as Pictures
     from latens.kinds import Steps as Steps
     from latens.kinds import Table as Table
     from latens.kinds import Text as Text
-    from latens.models import AbstractLatentModel as AbstractLatentModel
     from latens.models import Conditional as Conditional
     from latens.models import LatentModel as LatentModel
     from latens.networks import Dense as Dense
     from latens.objectives import ELBO as ELBO
-    from latens.recipes import RECIPES as RECIPES
-    from latens.recipes import Recipe as Recipe
-    from latens.recipes import get_recipe as get_recipe
     from latens.recipes import register_part as register_part
-    from latens.training import Budget as Budget
     from latens.training import fit as fit
-    from latens.training import make_optimizer as make_optimizer
-    from latens.workflow.augment import augment as augment
-    from latens.workflow.contest import compare as compare
-    from latens.workflow.experiment import prepare as prepare
-    from latens.workflow.experiment import train as train
-    from latens.workflow.sweep import load_sweep as load_sweep
     from latens.workflow.trained import TrainedModel as TrainedModel
     from latens.workflow.trained import load as load
-    from latens.workflow.translate import translate as translate
 
 __all__ = [
     "ELBO",
-    "RECIPES",
     "VAE",
-    "AbstractLatentModel",
     "Autoencoder",
-    "Budget",
     "Conditional",
     "Counts",
     "Dataset",
@@ -71,9 +62,6 @@ __all__ = [
     "LatentModel",
     "Numbers",
     "Pictures",
-    "Recipe",
-    "Schema",
-    "StandardNormal",
     "Steps",
     "Table",
     "Text",
@@ -81,53 +69,34 @@ __all__ = [
     "VAEDetector",
     "VAEForecaster",
     "VAEImputer",
-    "augment",
-    "compare",
-    "elbo_parts",
-    "enable_compilation_cache",
     "explore",
     "fit",
-    "get_recipe",
     "load",
-    "load_data",
-    "load_sweep",
-    "log_marginal",
-    "make_optimizer",
-    "override",
-    "pool",
-    "prepare",
-    "register_format",
+    "read",
     "register_part",
-    "train",
-    "translate",
 ]
 
 # The same names, imported when they are first used: `import latens` alone must cost nothing (JAX takes seconds).
 _HOMES = {
-    "latens.config": ("override",),
-    "latens.data": ("Dataset", "Schema", "load_data", "register_format"),
-    "latens.distributions": ("StandardNormal",),
+    "latens.data": ("Dataset", "read"),
     "latens.errors": ("LatensError",),
     "latens.estimators": ("VAE", "Autoencoder", "GenerativeClassifier", "VAEDetector", "VAEForecaster", "VAEImputer"),
-    "latens.evaluation": ("elbo_parts", "log_marginal"),
-    "latens.workflow.augment": ("augment",),
-    "latens.workflow.contest": ("compare",),
-    "latens.workflow.sweep": ("load_sweep",),
-    "latens.workflow.experiment": ("prepare", "train"),
-    "latens.evaluation.pool": ("pool",),
-    "latens.kinds": ("Counts", "Numbers", "Pictures", "Steps", "Table", "Text"),
-    "latens.models": ("AbstractLatentModel", "Conditional", "LatentModel"),
-    "latens.io.compilation": ("enable_compilation_cache",),
-    "latens.networks": ("Dense",),
     "latens.explorer.notebook": ("explore",),
+    "latens.kinds": ("Counts", "Numbers", "Pictures", "Steps", "Table", "Text"),
+    "latens.models": ("Conditional", "LatentModel"),
+    "latens.networks": ("Dense",),
     "latens.objectives": ("ELBO",),
-    "latens.recipes": ("RECIPES", "Recipe", "get_recipe", "register_part"),
+    "latens.recipes": ("register_part",),
+    "latens.training": ("fit",),
     "latens.workflow.trained": ("TrainedModel", "load"),
-    "latens.workflow.translate": ("translate",),
-    "latens.training": ("Budget", "fit", "make_optimizer"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-_RENAMED = {"load_data": "load"}
+_RENAMED = {"read": "load"}
+_ROOMS = (
+    "config", "data", "distributions", "estimators", "evaluation", "explorer", "figures", "models", "networks",
+    "objectives", "recipes", "training", "workflow", "worlds",
+)  # fmt: skip
+"""What has all other names: `latens.distributions.Normal`."""
 
 
 def __getattr__(name: str) -> object:
@@ -135,6 +104,8 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
     from sys import modules
 
+    if name in _ROOMS:
+        return import_module(f"latens.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'latens' has no attribute {name!r}")
     on = gc.isenabled()

@@ -492,7 +492,7 @@ def override(config: AnyConfig, settings: Mapping[str, Any]) -> AnyConfig:
         ConfigError: A part, option or value is unknown or does not fit; the message names the nearest valid one.
         UsageError: `config` is not a configuration.
     """
-    refuse_other(config, (VAEConfig, ClassifierConfig), "config", 'Give latens.get_recipe("default").config.')
+    refuse_other(config, (VAEConfig, ClassifierConfig), "config", 'Give latens.recipes.get_recipe("default").config.')
     values = to_json(config)
     if not isinstance(settings, Mapping) or not all(isinstance(name, str) for name in settings):
         what, fix = f"must be options by name, not {settings!r:.100}.", 'Give for example {"training.steps": 100}.'

@@ -21,7 +21,7 @@ KEY = jax.random.key(0)
 def resolved(recipe: str = "vq-vae", side: int = 20, **settings: object) -> tuple[VAEConfig, str]:
     x = np.random.default_rng(0).integers(0, 256, (60, side, side)).astype(np.uint8)
     config = override(get_recipe(recipe).config, {k.replace("__", "."): v for k, v in settings.items()})
-    experiment = latens.prepare(config, latens.load_data(x))
+    experiment = latens.workflow.prepare(config, latens.read(x))
     assert isinstance(experiment.config, VAEConfig)
     return experiment.config, "\n".join(experiment.reasons)
 
@@ -102,7 +102,7 @@ def test_codes_are_those_of_the_places_in_rows() -> None:
     ],
 )
 def test_what_has_no_map_is_refused(recipe: str, settings: dict, words: str) -> None:
-    data = latens.load_data(np.random.default_rng(0).integers(0, 256, (60, 20, 20)).astype(np.uint8))
+    data = latens.read(np.random.default_rng(0).integers(0, 256, (60, 20, 20)).astype(np.uint8))
     config = override(get_recipe(recipe).config, settings)
     with pytest.raises(ConfigError, match=words):
-        latens.prepare(config, data).new_model()
+        latens.workflow.prepare(config, data).new_model()

@@ -44,7 +44,7 @@ def test_the_first_model_is_the_gaussian_of_windows(begun):
     assert (made.config.likelihood.family, made.config.network.linear_unit) == ("correlated-normal", True)
     test = experiment.data.subset("test")
     exact = stats.multivariate_normal(mean, covariance).logpdf(experiment.data.x[test].reshape(len(test), -1))
-    rows = latens.load_data(experiment.data.x[test], schema=made.schema)
+    rows = latens.read(experiment.data.x[test], schema=made.schema)
     close(made.log_marginal(rows, num_samples=2), exact, rtol=0, atol=1e-4)
     found = around(lambda z: made.model.likelihood(z, cond=None), jax.numpy.zeros(made.latent_shape))
     whole = np.asarray(found.slope) @ np.asarray(found.slope).T + np.asarray(found.noise[0])
@@ -57,7 +57,7 @@ def test_gaps_are_drawn_from_the_conditional(begun):
     rows = experiment.data.subset("test")[:6]
     mask = np.random.default_rng(1).random((6, 8, 2)) < 0.6
     x = np.where(mask, experiment.data.x[rows], np.nan)
-    data = latens.load_data(x, schema=made.schema, missing="nan")
+    data = latens.read(x, schema=made.schema, missing="nan")
     found = impute(made.rows(data, seed=0), num_samples=300, num_draws=40)
     log_p = log_observed(made.rows(data, seed=0), num_samples=300)
     for i, at in enumerate(mask.reshape(6, -1)):

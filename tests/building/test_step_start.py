@@ -12,8 +12,8 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 from tests.support.linear_steps import joint_normal, linear_model
 
-from latens import load_data, prepare
 from latens import models as m
+from latens import read
 from latens.config import override
 from latens.evaluation import particle_filter
 from latens.models.state_space import StepEncoder
@@ -23,6 +23,7 @@ from latens.networks.recurrent import GRU
 from latens.recipes import get_recipe
 from latens.recipes.building.step_starts import best_gain
 from latens.trees import Frozen
+from latens.workflow import prepare
 
 STEPS = 20
 
@@ -199,7 +200,7 @@ def test_a_recipe_begins_within_nats_of_its_linear_model(lags: list[int]) -> Non
     rng = np.random.default_rng(0)
     x = lagged_rows(rng)
     x[rng.random(x.shape) < 0.1] = np.nan
-    data = load_data(x.astype(np.float32), missing="nan")
+    data = read(x.astype(np.float32), missing="nan")
     bounds, exact = {}, 0.0
     for smoothed in (True, False):
         settings = {"posterior.lags": lags, "posterior.smoothed": smoothed, "training.steps": 1}
@@ -221,7 +222,7 @@ def test_a_recipe_begins_within_nats_of_its_linear_model(lags: list[int]) -> Non
 
 def test_what_reads_the_past_begins_at_the_best_gain_where_it_is_asked_for() -> None:
     """Of the same closed form, and without it at Kalman's."""
-    data = load_data(lagged_rows(np.random.default_rng(0)).astype(np.float32))
+    data = read(lagged_rows(np.random.default_rng(0)).astype(np.float32))
     gains = []
     for smoothed in (True, False):
         settings = {

@@ -18,7 +18,7 @@ def table() -> Dataset:
     rng = np.random.default_rng(0)
     kind = rng.choice(["a", "b"], 300)
     size = np.where(kind == "a", 1.0, 3.0) + rng.normal(size=300)
-    return latens.load_data(pd.DataFrame({"kind": kind, "size": size.round(2)}), label="none")
+    return latens.read(pd.DataFrame({"kind": kind, "size": size.round(2)}), label="none")
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_what_is_not_set_is_decided(table: Dataset, settings: dict, hidden: tupl
 
 def test_pictures_and_numbers_keep_theirs() -> None:
     recipe = get_recipe("default")
-    data = latens.load_data(np.random.default_rng(0).normal(size=(200, 6)), label="none")
+    data = latens.read(np.random.default_rng(0).normal(size=(200, 6)), label="none")
     config, _ = recipe.resolve(recipe.config, data)
     assert (config.network.hidden, config.optimizer.learning_rate) == ((128, 128), RATE)
 

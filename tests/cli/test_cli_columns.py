@@ -11,7 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from golden.make import written
-from latens import load, load_data
+from latens import load, read
 from latens.cli.main import main
 from latens.kinds.tables.typed import as_frame
 from latens.runs.folder import RunFolder
@@ -112,5 +112,5 @@ def test_samples_in_parquet_have_ordered_names_and_zones(tmp_path):
     assert (frame["day"] == frame["day"].dt.truncate("1d")).all()
     assert frame["day"].is_between(*(datetime.datetime(2021, 3, k, tzinfo=PARIS) for k in (26, 31))).all()
     # It is read as it was written.
-    again = load_data(out, schema=load(tmp_path / "run").schema)
+    again = read(out, schema=load(tmp_path / "run").schema)
     assert_frame_equal(as_frame(again.x, again.schema, shown=again.mask), frame)

@@ -17,9 +17,9 @@ from latens.evaluation import log_marginal
 from latens.evaluation.classes import class_log_joint
 from latens.recipes import get_recipe
 from latens.verbs._compare import _by_draws, _table
-from latens.workflow.compare import Compared, Rows, compare, estimate_of, interval_of
 from latens.workflow.experiment import prepare
 from latens.workflow.metrics import unknown_draws
+from latens.workflow.paired import Compared, Rows, compare, estimate_of, interval_of
 from latens.workflow.trained import TrainedModel
 
 

@@ -94,16 +94,16 @@ def test_a_sweep_is_measured_on_validation_rows(rows: str, tmp_path: Path, capsy
     words = ["sweep", rows, *WORDS, "--set", "posterior.latent_dim=1,2", "--seeds", "2", "--out", str(folder)]
     words += ["--sampler", "BruteForceSampler", "--pruner", "NopPruner", "--json", "--quiet"]
     with pytest.raises(RunFolderError, match="there is no sweep"):
-        latens.load_sweep(folder)
+        latens.workflow.load_sweep(folder)
     assert main([*words, "--trials", "2"]) == 0
     value = json.loads(capsys.readouterr().out)
     assert value["states"] == ["COMPLETE", "COMPLETE"]
-    found = latens.load_sweep(folder)
+    found = latens.workflow.load_sweep(folder)
     assert {one.options["posterior.latent_dim"] for one in found.models} == {"1", "2"}
     best = found.models[0]
     # The number is log p(x) of the validation rows of the run, and the interval that of two seeds.
     trained = TrainedModel.load(folder / best.name / "seed=1" / "model.safetensors")
-    data = latens.load_data(rows, schema=trained.schema)
+    data = latens.read(rows, schema=trained.schema)
     batch = trained.batch(data, data.subset("validation"))
     options: Any = {"key": jax.random.key(0), "preparation": trained.preparation}
     expected = log_marginal(trained.model, batch, num_samples=5, **options)
@@ -135,7 +135,7 @@ def test_two_processes_share_a_journal_and_a_killed_trial_is_trained_again(rows:
     assert first.wait(300) == 0
     second.wait()
     subprocess.run(words, env=kept, stdout=subprocess.DEVNULL, check=True, timeout=300)
-    found = latens.load_sweep(folder)
+    found = latens.workflow.load_sweep(folder)
     assert len(found.models) == 12
     betas = [one.options["objective.beta"] for one in found.models]
     assert len(set(betas)) == 12

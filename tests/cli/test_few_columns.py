@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 import latens
-from latens import prepare
 from latens.cli.main import main
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import started_from
+from latens.workflow import prepare
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +23,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fee = rng.choice([0.0, 2.5, 4.0], n)
     frame = {"shop": rng.choice(["north", "south"], n), "price": price, "count": count, "fee": fee}
     total = (price * count + fee).round(2)
-    data = latens.load_data(
-        pd.DataFrame(frame | {"total": total}), label="none", derive={"total": "price * count + fee"}
-    )
+    data = latens.read(pd.DataFrame(frame | {"total": total}), label="none", derive={"total": "price * count + fee"})
     experiment = prepare(get_recipe("default").config, data)
     made = started_from(experiment.new_model(), experiment.data, experiment.preparation)
     path = tmp_path_factory.mktemp("orders") / "model.safetensors"

@@ -26,7 +26,7 @@ OWN = """
 import itertools, struct
 import latens
 
-@latens.register_format(".wells")
+@latens.data.register_format(".wells")
 def wells(path):
     with path.open("rb") as file:
         names = file.readline().decode().split()[1:]
@@ -55,7 +55,7 @@ def wells(tmp_path, own):
 def test_a_format_of_ones_own_is_one_function(wells, tmp_path):
     path, rows = wells
     assert OWN.count("\n") <= 20
-    memory = latens.load_data(path, label="kind")
+    memory = latens.read(path, label="kind")
     np.testing.assert_array_equal(memory.x, np.array([pair for _, *pair in rows], np.float32))
     assert memory.schema.classes == ("g", "r")
     same_rows(load(path, label="kind", stream=True), memory)
@@ -77,7 +77,7 @@ def command(wells, tmp_path, monkeypatch):
 def test_the_command_reads_it(command, stream, capfd):
     path, own = command
     assert main(["check", path, *stream]) == 3
-    alone = "latens.register_format, --import FILE.py"
+    alone = "latens.data.register_format, --import FILE.py"
     said = "is of a format that is read into memory as a whole" if stream else alone
     assert said in capfd.readouterr().err
     assert main(["check", path, "--label", "kind", *stream, *own]) == 0
@@ -97,17 +97,17 @@ def test_what_is_no_format_is_refused(own):
     refused = {("half",): "are not endings", (): "are not endings", (".CSV",): "already", (".pt",): "already"}
     for endings, words in refused.items():
         with pytest.raises(ConfigError, match=words):
-            latens.register_format(*endings)(whole)
+            latens.data.register_format(*endings)(whole)
 
     def csv(path):
         return np.zeros((1, 2))
 
-    latens.register_format(".mine")(csv)  # a name of its own
+    latens.data.register_format(".mine")(csv)  # a name of its own
     assert files.FORMATS["csv"].endings[0] == ".csv"
-    latens.register_format(".half")(whole)
-    latens.register_format(".half")(whole)  # a cell of a notebook that is run again
+    latens.data.register_format(".half")(whole)
+    latens.data.register_format(".half")(whole)  # a cell of a notebook that is run again
     with pytest.raises(ConfigError, match=r"there is a format '\.half' already"):
-        latens.register_format(".half")(csv)
+        latens.data.register_format(".half")(csv)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_what_is_no_format_is_refused(own):
 )
 @pytest.mark.parametrize("stream", [None, True])
 def test_what_a_format_gives_is_checked(tmp_path, own, read, words, stream):
-    latens.register_format(".own")(read)
+    latens.data.register_format(".own")(read)
     (tmp_path / "d.own").write_bytes(b"x")
     with pytest.raises(DataError, match=words):
         load(tmp_path / "d.own", stream=stream)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from latens import VAE, TrainedModel, load_data
+from latens import VAE, TrainedModel, read
 from latens.data import Preparation, Schema
 from latens.data.batches import Batch, as_batch
 from latens.errors import DataError
@@ -54,12 +54,12 @@ def test_masked_whole_numbers_are_missing_too() -> None:
 
 
 def test_data_keep_the_mask_of_a_masked_array() -> None:
-    found, expected = load_data(np.ma.array(VALUES, mask=MISSING)), load_data(NAN, missing="nan")
+    found, expected = read(np.ma.array(VALUES, mask=MISSING)), read(NAN, missing="nan")
     np.testing.assert_array_equal(found.mask, ~MISSING)
     np.testing.assert_array_equal(found.x, expected.x)
     with pytest.raises(DataError, match="holds NaN"):  # beside a mask NaN is refused as ever
-        load_data(np.ma.array(NAN, mask=np.arange(180).reshape(60, 3) == 0))
-    assert load_data(np.ma.array(VALUES, mask=False)).mask is None
+        read(np.ma.array(NAN, mask=np.arange(180).reshape(60, 3) == 0))
+    assert read(np.ma.array(VALUES, mask=False)).mask is None
 
 
 def test_where_no_mask_can_be_kept_it_is_refused(plain: VAE) -> None:
@@ -67,7 +67,7 @@ def test_where_no_mask_can_be_kept_it_is_refused(plain: VAE) -> None:
     for refused in (lambda: as_batch(masked), lambda: plain.model_.batch(masked)):
         with pytest.raises(DataError) as error:
             refused()
-        assert "load_data" in error.value.fix
+        assert "read" in error.value.fix
     with pytest.raises(ValueError, match="contains NaN"):
         Autoencoder(**SMALL).fit(masked)
 
@@ -87,8 +87,8 @@ def test_a_batch_of_an_array_refuses_what_is_not_finite(cell, text):
     rows[2, 1] = cell
     with pytest.raises(DataError, match=rf"cell \[1\] of row 2 is {text}") as refused:
         model.batch(rows)
-    assert "load_data(rows" in refused.value.fix
+    assert "read(rows" in refused.value.fix
     assert model.batch(np.nan_to_num(rows, neginf=0.0)).x.shape == (4, 3)
     if np.isnan(cell):  # the remedy works, and says which cell is missing
-        remedied = model.batch(load_data(rows, missing="nan", schema=schema))
+        remedied = model.batch(read(rows, missing="nan", schema=schema))
         assert np.argwhere(~np.asarray(remedied.mask)).tolist() == [[2, 1]]

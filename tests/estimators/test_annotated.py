@@ -40,7 +40,7 @@ def test_cells_are_fitted_encoded_and_come_back_from_a_file(tmp_path: Path) -> N
     assert vae.model_.config.recipe == "cells"
     assert vae.n_features_in_ == 6
     z = vae.transform(adata)
-    data = lt.load_data(adata, layer="counts", condition="donor", label="type")
+    data = lt.read(adata, layer="counts", condition="donor", label="type")
     np.testing.assert_array_equal(data.x, adata.layers["counts"])
     np.testing.assert_allclose(z, vae.model_.encode(data), atol=1e-5)
     keep = np.array([7, 3])

@@ -305,7 +305,7 @@ def test_names_at_the_top_are_lazy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
     assert latens.VAE is VAE
-    assert latens.load_data is load
+    assert latens.read is load
     with pytest.raises(AttributeError, match="Vae"):
         latens.Vae  # noqa: B018
     # What static checkers read and what is imported lazily must be the same names from the same places.

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latens import VAE, VAEImputer, load_data
+from latens import VAE, VAEImputer, read
 from latens.errors import DataError, UsageError
 
 polars, pyarrow = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
@@ -54,10 +54,10 @@ def test_tables_of_other_libraries_are_frames(kind):
 
 
 def test_an_index_that_names_rows_twice_does_not_name_rows():
-    twice = load_data(FRAME.set_axis([0] * N), missing="nan")
+    twice = read(FRAME.set_axis([0] * N), missing="nan")
     assert twice.names.tolist() == list(range(N))
     assert [note for note in twice.notes if note.startswith("The index names some rows twice")]
-    assert load_data(FRAME.droplevel(0).iloc[: N // 2], missing="nan").names.tolist() == list(range(N // 2))
+    assert read(FRAME.droplevel(0).iloc[: N // 2], missing="nan").names.tolist() == list(range(N // 2))
 
 
 def test_label_weight_and_conditions_are_columns(tmp_path):

@@ -117,7 +117,7 @@ def test_more_rows_than_memory_are_refused_before_anything_is_made(
 
 
 def test_conditions_that_are_none() -> None:
-    schema = latens.load_data(pd.DataFrame({"c": ["u", "v"] * 20, "n": np.arange(40.0) % 7})).schema
+    schema = latens.read(pd.DataFrame({"c": ["u", "v"] * 20, "n": np.arange(40.0) % 7})).schema
     for given in ([], "c", [("c", "u")]):
         with pytest.raises(DataError, match="is not a mapping of columns to values"):
             conditions_of(given, schema)  # type: ignore[arg-type]

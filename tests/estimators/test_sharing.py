@@ -187,13 +187,13 @@ def test_every_method_in_a_fork_says_so(fitted: Any, fork: Callable[[], None], m
 
 def test_functions_in_a_fork_say_so(fork: Callable[[], None], tmp_path: Any) -> None:
     gauss = GenerativeClassifier(random_state=0).fit(X, Y)
-    model, data = gauss.model_, latens.load_data(X, label=Y)
+    model, data = gauss.model_, latens.read(X, label=Y)
     key = jax.random.key(0)
     fork()
     calls: list[Callable[[], Any]] = [
         lambda: model.sample(3),
         lambda: model.batch(X),
-        lambda: latens.augment(model, data, 2),
+        lambda: latens.workflow.augment(model, data, 2),
         lambda: latens.load("pretrained:digits-2d"),
         lambda: sample_classes(model.model, 2, key=key),
     ]

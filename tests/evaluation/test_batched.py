@@ -137,7 +137,7 @@ class Part(eqx.Module):
 
 def test_a_table_says_to_how_many_numbers_it_is_decoded():
     kind = np.random.default_rng(0).choice(["a", "b", "c"], 100)
-    data = latens.load_data(pd.DataFrame({"kind": kind, "size": np.arange(100) / 7.0}), label="none")
+    data = latens.read(pd.DataFrame({"kind": kind, "size": np.arange(100) / 7.0}), label="none")
     sizes = []
     for head in (TableHead(data.schema.types), TableHead(data.schema.types, free=True)):
         parts = head(jnp.zeros(head.num_outputs)).parts

@@ -112,7 +112,7 @@ def test_a_row_without_a_posterior_says_so() -> None:
 
 
 def test_conditions_of_rows_are_checked() -> None:
-    data = latens.load_data(X, cond={"time": np.arange(12.0).reshape(6, 2), "row": np.arange(6)})
+    data = latens.read(X, cond={"time": np.arange(12.0).reshape(6, 2), "row": np.arange(6)})
     assert {name: (array.dtype.name, array.shape) for name, array in (data.cond or {}).items()} == {
         "time": ("float32", (6, 2)),
         "row": ("int32", (6,)),
@@ -125,7 +125,7 @@ def test_conditions_of_rows_are_checked() -> None:
         ({"label": np.arange(6)}, "labels are no condition here"),
     ):
         with pytest.raises(DataError, match=what):
-            latens.load_data(X, cond=cond)
+            latens.read(X, cond=cond)
 
 
 class LastLayer(AbstractLatentModel):

@@ -18,8 +18,8 @@ GREY = rng.integers(60, 200, (60, 4, 4)).astype(np.uint8)
 def test_a_mean_to_be_seen_is_near_the_mean(rows, same):
     settings = {"posterior.latent_dim": 2, "network.hidden": [8], "network.kind": "dense", "training.steps": 2}
     config = override(get_recipe("default").config, settings | {"likelihood": "logistic-mixture"})
-    data = latens.load_data(rows)
-    trained, _ = latens.train(latens.prepare(config, data))
+    data = latens.read(rows)
+    trained, _ = latens.workflow.train(latens.workflow.prepare(config, data))
     z = rng.normal(size=(5, 2)).astype(np.float32)
     exact, seen = (evaluation.decode(trained.model, z, mean=how) for how in (True, "seen"))
     assert np.array_equal(exact, seen) is same

@@ -32,9 +32,9 @@ def frame(n: int) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def trained() -> TrainedModel:
     settings = {"training.steps": 300, "posterior.latent_dim": 1, "network.hidden": [16]}
-    return latens.train(latens.prepare(override(get_recipe("default").config, settings), latens.load_data(frame(600))))[
-        0
-    ]
+    return latens.workflow.train(
+        latens.workflow.prepare(override(get_recipe("default").config, settings), latens.read(frame(600)))
+    )[0]
 
 
 def integrated(trained: TrainedModel, x: np.ndarray, mask: np.ndarray) -> float:
@@ -47,7 +47,7 @@ def integrated(trained: TrainedModel, x: np.ndarray, mask: np.ndarray) -> float:
 
 def every_row(trained: TrainedModel) -> Dataset:
     made = [(t, r, g) for t in TOWNS for r in range(9) for g in (False, True)]
-    return latens.load_data(pd.DataFrame(made, columns=["town", "rooms", "garden"]), schema=trained.schema)
+    return latens.read(pd.DataFrame(made, columns=["town", "rooms", "garden"]), schema=trained.schema)
 
 
 @pytest.mark.parametrize("gap", [0, 1, 2])
@@ -74,7 +74,7 @@ def test_the_estimate_of_a_row_with_a_gap_is_that_marginal(trained: TrainedModel
     mixed = frame(40).astype({"rooms": object, "garden": object})
     if gap is not None:
         mixed.iloc[:, gap] = None
-    batch = trained.batch(latens.load_data(mixed, schema=trained.schema))
+    batch = trained.batch(latens.read(mixed, schema=trained.schema))
     mask = np.ones(batch.x.shape, bool) if batch.mask is None else np.asarray(batch.mask)
     exact = [integrated(trained, x, seen) for x, seen in zip(np.asarray(batch.x), mask)]
     options = {"preparation": trained.preparation, "num_samples": 32_000, "key": jax.random.key(0)}

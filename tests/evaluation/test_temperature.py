@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cli_fixtures import Result
 
-from latens import VAE, load_data
+from latens import VAE, read
 from latens.distributions import (
     Categorical,
     DiagonalNormal,
@@ -84,7 +84,7 @@ def test_what_has_no_temperature_is_refused():
 
 
 def test_an_estimator_samples_at_a_temperature():
-    x = load_data("iris").x
+    x = read("iris").x
     vae = VAE(epochs=1, random_state=0).fit(x)
     np.testing.assert_array_equal(vae.sample(5), vae.sample(5, temperature=1.0))
     means = vae.prior_predictive(40, mean=True, temperature=0.0)

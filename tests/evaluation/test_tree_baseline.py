@@ -13,7 +13,7 @@ from latens.evaluation.evidence.tree import fit_tree
 
 
 def counted(frame: pd.DataFrame) -> tuple[Any, latens.Dataset]:
-    data = latens.load_data(frame, label="none")
+    data = latens.read(frame, label="none")
     x, mask, weight = training_rows(data)
     return fit_tree(x, mask, data.schema.types or (), weight), data
 

@@ -13,11 +13,12 @@ import numpy as np
 import optax
 import pytest
 
-from latens import VAE, get_recipe
+from latens import VAE
 from latens.data import Preparation
 from latens.data.arrays import as_dataset
 from latens.io.reuse import fingerprint
 from latens.objectives import ELBO
+from latens.recipes import get_recipe
 from latens.recipes.building import recipe as base
 from latens.training import make_optimizer, step
 from latens.workflow.experiment import prepare

@@ -251,7 +251,7 @@ def test_training_and_evaluation_have_the_same_bits(likelihood, keep):
     found = []
     for rows in (x, scipy.sparse.csc_matrix(x)):
         data = load(rows)
-        trained = latens.train(latens.prepare(config, data))[0]
+        trained = latens.workflow.train(latens.workflow.prepare(config, data))[0]
         metrics = measure(trained, data, data.subset("test"), num_samples=20)
         numbers = {name: (one.value, one.standard_error) for name, one in metrics.items()}
         found.append((trained, numbers, trained.encode(data)))

@@ -81,7 +81,7 @@ def test_nothing_else_is_computed(text: str) -> None:
 )
 def test_what_cannot_be_derived_is_refused_by_name(derive: object, words: str) -> None:
     with pytest.raises(DataError, match=words):
-        latens.load_data(stays(), derive=derive)
+        latens.read(stays(), derive=derive)
 
 
 @pytest.mark.parametrize(("wrong", "taken"), [(2, True), (3, False)])
@@ -90,9 +90,9 @@ def test_rows_that_break_it_are_named_up_to_one_of_a_hundred(wrong: int, taken: 
     table.loc[: wrong - 1, "total"] += 1.0
     if not taken:
         with pytest.raises(DataError, match="holds in 197 of 200 rows, not in row 0, row 1, row 2"):
-            latens.load_data(table, derive=DERIVED)
+            latens.read(table, derive=DERIVED)
         return
-    data = latens.load_data(table, derive=DERIVED)
+    data = latens.read(table, derive=DERIVED)
     assert any("holds in 198 of 200 rows, not in row 0, row 1" in note for note in data.notes)
     assert data.schema.names == ["kind", "count", "price", "start", "days"]
 
@@ -107,12 +107,12 @@ def test_a_wrong_row_of_a_file_is_named_by_its_line(tmp_path: Path) -> None:
         ("several", "\n".join([*lines[:-1], '"x\ny"' + lines[-1][1:]]), "row 6, row 9"),
     ):
         (tmp_path / f"{name}.csv").write_text(text)
-        notes = latens.load_data(tmp_path / f"{name}.csv", derive=DERIVED).notes
+        notes = latens.read(tmp_path / f"{name}.csv", derive=DERIVED).notes
         assert any(f"198 of 200 rows, not in {called}." in note for note in notes)
 
 
 def test_a_schema_comes_back_and_a_stranger_s_is_refused() -> None:
-    schema = latens.load_data(stays(), derive=DERIVED).schema
+    schema = latens.read(stays(), derive=DERIVED).schema
     assert Schema.from_json(schema.to_json()) == schema
     assert definitions(["total = count * price"]) == {"total": "count * price"}
     for wrong in ("lost + 1", "__import__('os')", "start + 1"):
@@ -149,5 +149,5 @@ def test_one_density_with_and_without_and_every_output_keeps_it(tmp_path: Path) 
     assert [one.expression for one in again.schema.derived or ()] == [
         one.expression for one in derived.model_.schema.derived or ()
     ]
-    given = latens.load_data(table, schema=again.schema)
-    assert (given.x == latens.load_data(plain, schema=again.schema).x).all()
+    given = latens.read(table, schema=again.schema)
+    assert (given.x == latens.read(plain, schema=again.schema).x).all()

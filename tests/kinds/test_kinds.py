@@ -44,7 +44,7 @@ def test_every_option_is_a_flag_of_the_commands_that_read_rows() -> None:
     ],
 )
 def test_a_named_kind_is_what_its_options_say(kind: Rows, options: dict) -> None:
-    found, same = latens.load_data(kind), latens.load_data(kind.source, **options)
+    found, same = latens.read(kind), latens.read(kind.source, **options)
     assert (found.fingerprint, found.schema) == (same.fingerprint, same.schema)
 
 
@@ -58,7 +58,7 @@ def test_a_named_kind_is_what_its_options_say(kind: Rows, options: dict) -> None
 )
 def test_an_estimator_takes_a_kind(kind: Rows) -> None:
     vae = latens.VAE(epochs=1, random_state=0).fit(kind)
-    assert len(vae.transform(kind)) == len(latens.load_data(kind))
+    assert len(vae.transform(kind)) == len(latens.read(kind))
     assert len(vae.sample(3)) == 3
 
 
@@ -70,9 +70,9 @@ def test_new_rows_may_lack_the_label() -> None:
 
 def test_what_no_kind_knows_is_refused() -> None:
     with pytest.raises(UsageError, match=r"there is no option 'labl'.*'label'"):
-        latens.load_data(FRAME, labl="b")
+        latens.read(FRAME, labl="b")
     with pytest.raises(UsageError, match=r"'label' is said beside a kind of rows.*latens\.Table"):
-        latens.load_data(latens.Table(FRAME), label="b")
+        latens.read(latens.Table(FRAME), label="b")
     with pytest.raises(TypeError):
         latens.Pictures("photos", pieces="words")  # type: ignore[call-arg]
 
@@ -88,6 +88,6 @@ def test_a_kind_of_ones_own_stores_its_rows() -> None:
             rows.raw.x = rows.raw.x / self.by
 
     given = RNG.normal(size=(50, 2))
-    found = latens.load_data(Halves(given))
+    found = latens.read(Halves(given))
     np.testing.assert_allclose(found.x, given / 2, rtol=1e-6)
     assert "by" not in {one.name for one in Guessed.__dataclass_fields__.values()}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from latens import load_data
+from latens import read
 from latens.data import Schema
 from latens.data.schema import image_shape, scaling
 from latens.errors import DataError, ModelFileError, UsageError
@@ -34,7 +34,7 @@ def hourly(n: int, columns: int = 2, **more) -> pd.DataFrame:
 
 
 def test_rows_are_sequences_and_a_missing_time_is_a_masked_step():
-    data = load_data(LONG, sequence="who", time="t")
+    data = read(LONG, sequence="who", time="t")
     assert data.names.tolist() == ["b", "a"]
     assert data.schema.shape == (4, 2)
     assert data.schema.kind == "real"
@@ -62,15 +62,15 @@ def test_rows_are_sequences_and_a_missing_time_is_a_masked_step():
 
 
 def test_the_order_of_lines_of_other_sequences_is_nothing():
-    one = load_data(LONG, sequence="who", time="t")
-    other = load_data(LONG.iloc[[2, 0, 4, 1, 3]].reset_index(drop=True), sequence="who", time="t")
+    one = read(LONG, sequence="who", time="t")
+    other = read(LONG.iloc[[2, 0, 4, 1, 3]].reset_index(drop=True), sequence="who", time="t")
     assert np.array_equal(one.x[[1, 0]], other.x)
     assert np.array_equal(one.row_id[[1, 0]], other.row_id)
 
 
 def test_arrays_of_unlike_length_are_sequences():
     parts = {"u": np.ones((2, 3)), "v": np.full((5, 3), 2.0)}
-    named, listed = load_data(parts), load_data(list(parts.values()))
+    named, listed = read(parts), read(list(parts.values()))
     assert named.names.tolist() == ["u", "v"]
     assert listed.names.tolist() == [0, 1]
     assert named.schema.shape == (5, 3)
@@ -78,14 +78,14 @@ def test_arrays_of_unlike_length_are_sequences():
     assert named.mask[0, :, 0].tolist() == [True, True, False, False, False]
     padded = np.full((2, 5, 3), np.nan)
     padded[0, :2], padded[1] = 1.0, 2.0
-    again = load_data(padded, sequence="-")
+    again = read(padded, sequence="-")
     assert np.array_equal(again.x, listed.x)
     assert np.array_equal(again.mask, listed.mask)
-    assert load_data([np.zeros((3, 2)), np.ones((3, 2))]).schema.sequences is None  # rows of one shape, as ever
+    assert read([np.zeros((3, 2)), np.ones((3, 2))]).schema.sequences is None  # rows of one shape, as ever
 
 
 def test_a_series_is_split_by_time_and_no_window_crosses_a_split():
-    data = load_data(hourly(100), time="time", window=8, stride=3)
+    data = read(hourly(100), time="time", window=8, stride=3)
     steps = [set(row[row >= 0].tolist()) for row in data.places.line]
     by = [set().union(*(one for one, split in zip(steps, data.split) if split == code)) for code in range(3)]
     assert by == [set(range(80)), set(range(80, 90)), set(range(90, 100))]  # every step, and none of them twice
@@ -100,16 +100,16 @@ def test_a_series_is_split_by_time_and_no_window_crosses_a_split():
 
 
 def test_default_stride_and_windows_as_times():
-    data = load_data(hourly(200), time="time", window="12h")
+    data = read(hourly(200), time="time", window="12h")
     assert data.schema.sequences.window == 12
     assert data.schema.sequences.stride == 3
-    assert load_data(hourly(200), time="time", window=12, stride="3h").fingerprint == data.fingerprint
+    assert read(hourly(200), time="time", window=12, stride="3h").fingerprint == data.fingerprint
 
 
 def test_whole_sequences_are_split_first_and_windows_after():
     frame = pd.concat([hourly(20, who=f"s{i}") for i in range(40)], ignore_index=True)
-    data = load_data(frame, sequence="who", time="time", window=8, stride=4)
-    whole = load_data(frame, sequence="who", time="time")
+    data = read(frame, sequence="who", time="time", window=8, stride=4)
+    whole = read(frame, sequence="who", time="time")
     of = dict(zip(whole.names.tolist(), whole.split.tolist()))
     assert set(of.values()) == {0, 1, 2}
     assert [of[name] for name in data.places.sequence.tolist()] == data.split.tolist()
@@ -118,24 +118,24 @@ def test_whole_sequences_are_split_first_and_windows_after():
 
 
 def test_other_rows_are_read_as_windows_side_by_side():
-    data = load_data(hourly(100), time="time", window=8, stride=3)
-    other = load_data(hourly(21), schema=data.schema)
+    data = read(hourly(100), time="time", window=8, stride=3)
+    other = read(hourly(21), schema=data.schema)
     assert other.places.first.tolist() == [0, 8, 13]
     assert other.schema == data.schema
-    assert load_data(hourly(17), schema=data.schema).places.first.tolist() == [0, 8, 9]
-    short = load_data(hourly(5), schema=data.schema)
+    assert read(hourly(17), schema=data.schema).places.first.tolist() == [0, 8, 9]
+    short = read(hourly(5), schema=data.schema)
     assert short.x.shape == (1, 8, 2)
     assert short.mask[0, :, 0].tolist() == [True] * 5 + [False] * 3
-    same = load_data(hourly(100), schema=data.schema, time="time", window=8, stride=3)
+    same = read(hourly(100), schema=data.schema, time="time", window=8, stride=3)
     assert same.fingerprint == data.fingerprint
-    swapped = load_data(hourly(21)[["c1", "c0", "time"]], schema=data.schema)
+    swapped = read(hourly(21)[["c1", "c0", "time"]], schema=data.schema)
     assert np.array_equal(swapped.x, other.x)
 
 
 def test_steps_that_were_found():
     def step(times, **how):
         frame = pd.DataFrame({"t": times, "x": np.arange(len(times), dtype=float)})
-        data = load_data(frame, time="t", **how)
+        data = read(frame, time="t", **how)
         return data.schema.sequences.step, data.places.count.tolist()
 
     months = pd.date_range("2023-01-31", periods=14, freq="ME")
@@ -152,18 +152,18 @@ def test_steps_that_were_found():
 
 
 def test_times_are_written_as_they_were_also_beyond_the_end():
-    data = load_data(hourly(100), time="time", window=8)
+    data = read(hourly(100), time="time", window=8)
     step, places = data.schema.sequences.step, data.places
     later = step.times(float(places.start[0]), np.arange(30))
     assert later[0] == np.datetime64("2024-01-31T20:00:00")
     assert later[-1] == np.datetime64("2024-02-02T01:00:00")
     zoned = hourly(100).assign(time=lambda f: f.time.dt.tz_localize("Europe/Paris"))
-    found = load_data(zoned, time="time", window=8)
+    found = read(zoned, time="time", window=8)
     assert found.schema.sequences.step.times(found.places.start[:1], np.array([0])).tolist() == [
         "2024-01-31 20:00:00+01:00"
     ]
     months = pd.DataFrame({"t": pd.date_range("2023-01-31", periods=14, freq="ME"), "x": np.arange(14.0)})
-    data = load_data(months, time="t")
+    data = read(months, time="t")
     last = data.schema.sequences.step.times(float(data.places.start[0]), np.array([1, 13]))
     assert last.astype(str).tolist() == ["2023-02-28", "2024-02-29"]
 
@@ -173,7 +173,7 @@ def test_labels_weights_conditions_and_inputs():
     frame["kind"], frame["w"], frame["place"] = np.repeat(["k", "l", "k"], 3), np.repeat([1.0, 2.0, 3.0], 3), "here"
     frame["act"] = [np.nan, 1, 0, np.nan, 0, 1, np.nan, 1, 1]
     given = {"label": "kind", "weight": "w", "condition": "place", "inputs": ["act"]}
-    data = load_data(frame, sequence="who", time="t", **given)
+    data = read(frame, sequence="who", time="t", **given)
     assert data.label.tolist() == [0, 1, 0]
     assert data.weight.tolist() == [1, 2, 3]
     assert data.schema.conditions[0].values == ("here",)
@@ -182,19 +182,19 @@ def test_labels_weights_conditions_and_inputs():
     told = data.cond["inputs"][..., 0] * one.scale + one.usual
     assert np.allclose(told[:, 1:], [[1, 0], [0, 1], [1, 1]], atol=1e-6)
     assert np.all(data.cond["inputs"][:, 0] == 0)
-    again = load_data(frame, sequence="who", time="t", **given | {"condition": None}, schema=data.schema)
+    again = read(frame, sequence="who", time="t", **given | {"condition": None}, schema=data.schema)
     assert again.fingerprint == data.fingerprint
     with pytest.raises(DataError, match="changes within a row, as in rows 0 and 1"):
-        load_data(frame.drop(columns=["kind", "place"]), sequence="who", time="t", label="act")
+        read(frame.drop(columns=["kind", "place"]), sequence="who", time="t", label="act")
     with pytest.raises(DataError, match=r"the condition 'act' changes within a row.*--input COLUMN"):
-        load_data(frame.drop(columns=["kind", "place"]), sequence="who", time="t", condition="act")
+        read(frame.drop(columns=["kind", "place"]), sequence="who", time="t", condition="act")
 
 
 def test_a_schema_of_sequences_is_data():
-    schema = load_data(hourly(100), time="time", window=8).schema
+    schema = read(hourly(100), time="time", window=8).schema
     text = json.dumps(schema.to_json())
     assert Schema.from_json(json.loads(text)) == schema
-    assert "sequences" not in load_data(np.random.default_rng(0).normal(size=(20, 3))).schema.to_json()
+    assert "sequences" not in read(np.random.default_rng(0).normal(size=(20, 3))).schema.to_json()
     value = json.loads(text)
     for change in (
         {"window": 9},
@@ -243,27 +243,27 @@ def _times(*times):
 )  # fmt: skip
 def test_what_is_refused_is_named(frame, how, says):
     with pytest.raises((DataError, UsageError), match=says) as raised:
-        load_data(frame, **how)
+        read(frame, **how)
     assert raised.value.fix
 
 
 def test_the_remedy_of_times_off_the_step_is_the_line_that_is_named():
     times = pd.to_datetime(["2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 02:00", "2024-01-01 02:50"])
     with pytest.raises(DataError, match=r"2024-01-01 02:50:00.*--step '1h'"):
-        load_data(_times(*times), time="t")
-    data = load_data(_times(*times), time="t", step="1h")
+        read(_times(*times), time="t")
+    data = read(_times(*times), time="t", step="1h")
     assert data.places.line.tolist() == [[0, 1, 2, 3]]
 
 
 def test_rows_of_a_model_must_fit_it():
-    data = load_data(LONG, sequence="who", time="t")
+    data = read(LONG, sequence="who", time="t")
     with pytest.raises(DataError, match="has 9 steps; the model knows sequences of up to 4"):
-        load_data(_times(*range(9)).assign(y=True), sequence="-", schema=data.schema)
-    longer = load_data(_times(*range(9)).assign(y=True), sequence="-", schema=data.schema, longest=12)
+        read(_times(*range(9)).assign(y=True), sequence="-", schema=data.schema)
+    longer = read(_times(*range(9)).assign(y=True), sequence="-", schema=data.schema, longest=12)
     assert longer.x.shape == (1, 12, 2)
     assert longer.schema.shape == (12, 2)
     with pytest.raises(DataError, match="lacks the column 'y'"):
-        load_data(_times(0, 1), sequence="-", schema=data.schema)
-    plain = load_data(np.random.default_rng(0).normal(size=(20, 3)))
+        read(_times(0, 1), sequence="-", schema=data.schema)
+    plain = read(np.random.default_rng(0).normal(size=(20, 3)))
     with pytest.raises(UsageError, match="not on sequences"):
-        load_data(LONG, sequence="who", time="t", schema=plain.schema)
+        read(LONG, sequence="who", time="t", schema=plain.schema)

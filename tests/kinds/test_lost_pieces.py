@@ -19,10 +19,10 @@ def test_labels_that_read_as_missing_words_are_counted(tmp_path: Path) -> None:
     words = ["nan", "None", "x", "y", "", "NA", "None", "x"]
     (tmp_path / "a.csv").write_text("a,label\n" + "".join(f"{i}.5,{word}\n" for i, word in enumerate(words)))
     said = "labels that count as missing: 'NA' (1), 'None' (2), 'nan' (1); write a class of that name otherwise"
-    for found in (latens.load_data(tmp_path / "a.csv", label="label"), latens.load_data(X[:8], label=words)):
+    for found in (latens.read(tmp_path / "a.csv", label="label"), latens.read(X[:8], label=words)):
         assert found.notes == (said,)
         assert found.schema.classes == ("x", "y")
-    assert latens.load_data(X[:3], label=["x", None, ""]).notes == ()
+    assert latens.read(X[:3], label=["x", None, ""]).notes == ()
 
 
 def write_words(kind: str, path: Path, words: list[str]) -> None:
@@ -57,7 +57,7 @@ def test_labels_on_disk_that_read_as_missing_words_are_counted(kind: str, typed:
     said = "labels that count as missing: 'NA' (1), 'None' (2), 'nan' (1); write a class of that name otherwise"
     given = {"label": "label"} if kind in ("parquet", "arrow", "csv") else {}
     for stream in (False, True):
-        found = latens.load_data(path, stream=stream, typed=typed, **given)
+        found = latens.read(path, stream=stream, typed=typed, **given)
         assert [note for note in found.notes if "labels" in note] == [said]
         assert found.schema.classes == ("x", "y")
 
@@ -68,7 +68,7 @@ def test_a_part_without_rows_is_passed_over(stream: bool | None, tmp_path: Path)
     frame = pd.DataFrame(X, columns=list("abcd"))
     for name, rows in (("0", slice(0, 100)), ("1", slice(0, 0)), ("2", slice(100, 300))):
         frame.iloc[rows].to_parquet(tmp_path / f"{name}.parquet")
-    found = latens.load_data(tmp_path, stream=stream)
+    found = latens.read(tmp_path, stream=stream)
     assert sorted(found.x[:, 0].tolist()) == sorted(X[:, 0].tolist())
     assert found.names[0] == "0.parquet:0"
     assert found.names[-1] == "2.parquet:199"
@@ -78,7 +78,7 @@ def test_a_folder_of_parts_without_rows_is_refused(tmp_path: Path) -> None:
     pd = pytest.importorskip("pandas")
     pd.DataFrame(X[:0], columns=list("abcd")).to_parquet(tmp_path / "0.parquet")
     with pytest.raises(DataError):
-        latens.load_data(tmp_path)
+        latens.read(tmp_path)
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2])
@@ -110,16 +110,16 @@ WHOLE = ("gif", "tif")
 def test_a_picture_that_lacks_its_last_bytes_is_refused_or_the_same(name: str, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (16, 24), np.uint8)
     Image.fromarray(pixels).save(tmp_path / name, **KINDS[name])
-    whole, wanted = (tmp_path / name).read_bytes(), latens.load_data(tmp_path).x
+    whole, wanted = (tmp_path / name).read_bytes(), latens.read(tmp_path).x
     for cut in (1, 2, 3, 10, len(whole) // 4, len(whole) // 2):
         (tmp_path / name).write_bytes(whole[:-cut])
         if name.endswith(WHOLE) and cut < 4:
             with contextlib.suppress(DataError):
-                np.testing.assert_array_equal(latens.load_data(tmp_path).x, wanted)
+                np.testing.assert_array_equal(latens.read(tmp_path).x, wanted)
             continue
         with pytest.raises(
             DataError, match=f"1 of 1 pictures cannot be read: {name}: (is cut off|cannot be read|is not a pic)"
         ):
-            latens.load_data(tmp_path)
+            latens.read(tmp_path)
     (tmp_path / name).write_bytes(whole + b"\0" * 5000)  # what follows a picture changes nothing
-    np.testing.assert_array_equal(latens.load_data(tmp_path).x, wanted)
+    np.testing.assert_array_equal(latens.read(tmp_path).x, wanted)

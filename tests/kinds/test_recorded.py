@@ -30,7 +30,7 @@ def test_many_multiples_of_a_round_number_were_recorded_in_it(size: int, rows: i
 def test_new_rows_of_incomes_in_tens_are_in_tens() -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"kind": rng.choice(["a", "b"], 600), "income": np.round(np.exp(rng.normal(8, 0.3, 600)), -1)})
-    schema = latens.load_data(frame, label="none").schema
+    schema = latens.read(frame, label="none").schema
     income = (schema.types or ())[1]
     assert (income.series(np.arange(income.size)).to_numpy() % 10 == 0).all()
 

@@ -67,15 +67,15 @@ def test_numbers_beyond_the_training_rows_have_one_probability_in_all():
 
 
 def test_a_number_beyond_counts_as_missing_and_has_the_surprise_of_its_tail():
-    data = latens.load_data(rows(300, 0), typed=True)
+    data = latens.read(rows(300, 0), typed=True)
     settings = {"training.steps": 20, "network.hidden": [8]}
-    trained = latens.train(latens.prepare(override(get_recipe("default").config, settings), data))[0]
+    trained = latens.workflow.train(latens.workflow.prepare(override(get_recipe("default").config, settings), data))[0]
     x = rows(4, 1)
     x[:, 3] = [x[0, 3], 50.0, 5000.0, -5000.0]
     options = {"others": 60, "num_samples": 20, "key": jax.random.key(0)}
-    found = surprises(trained, latens.load_data(x, schema=trained.schema), None, **options)
+    found = surprises(trained, latens.read(x, schema=trained.schema), None, **options)
     gaps = np.where(np.arange(COLUMNS) == 3, np.nan, x)
-    without = surprises(trained, latens.load_data(gaps, schema=trained.schema, missing="nan"), None, **options)
+    without = surprises(trained, latens.read(gaps, schema=trained.schema, missing="nan"), None, **options)
     one = trained.schema.types[3]
     top = one.low + (one.size - 1) * one.step
     d = np.round(np.array([50.0 - top, 5000.0 - top, 5000.0 + one.low]) / one.step)
@@ -86,7 +86,7 @@ def test_a_number_beyond_counts_as_missing_and_has_the_surprise_of_its_tail():
         assert found[k] - without[k] == pytest.approx(expected, abs=0.1)  # r is known to a segment
     assert found[0] < found[1] < found[2]
     told = named_cells(
-        blame(trained, data_of := latens.load_data(x, schema=trained.schema), np.arange(4), others=60, num_samples=20),
+        blame(trained, data_of := latens.read(x, schema=trained.schema), np.arange(4), others=60, num_samples=20),
         data_of, np.arange(4),
     )  # fmt: skip
     assert told["cell_1"][2:].tolist() == ["x3", "x3"]
@@ -105,15 +105,15 @@ def rows(n, seed):
 
 @pytest.fixture(scope="module")
 def trained():
-    data = latens.load_data(rows(6000, 0), typed=True)
+    data = latens.read(rows(6000, 0), typed=True)
     assert {one.kind for one in data.schema.types} == {"number"}
     settings = {"training.steps": 4000}
-    return latens.train(latens.prepare(override(get_recipe("default").config, settings), data))[0]
+    return latens.workflow.train(latens.workflow.prepare(override(get_recipe("default").config, settings), data))[0]
 
 
 @pytest.mark.long
 def test_intervals_hold_their_share_and_are_as_wide_as_they_must_be(trained):
-    new = latens.load_data(rows(1000, 1), schema=trained.schema)
+    new = latens.read(rows(1000, 1), schema=trained.schema)
     for j, (one, shares) in enumerate(
         zip(trained.schema.types, given_rest(trained, new, np.arange(1000), num_samples=500))
     ):
@@ -136,9 +136,7 @@ def test_the_wrong_cell_is_named_the_more_often_the_wronger_it_is(trained, stren
     wrong = np.random.default_rng(3).integers(0, COLUMNS, 300)
     conditional = np.sqrt(1.0 / np.diag(np.linalg.inv(COVARIANCE)))
     x[np.arange(300), wrong] += np.round(strength * conditional[wrong], 2)
-    found = blame(
-        trained, latens.load_data(x, schema=trained.schema), np.arange(300), others=99, cells=2, num_samples=500
-    )
+    found = blame(trained, latens.read(x, schema=trained.schema), np.arange(300), others=99, cells=2, num_samples=500)
     right = np.mean(found.column[:, 0] == wrong)
     if strength == 0.0:  # every cell is the oddest of its row alike
         assert np.all(np.abs(np.bincount(found.column[:, 0], minlength=COLUMNS) / 300 - 1 / 6) < 0.12)
@@ -153,9 +151,7 @@ def test_a_missing_cell_is_not_blamed(trained):
     x[:, 2] = np.nan
     x[0, :] = np.nan
     x[0, 1] = 0.5
-    found = blame(
-        trained, latens.load_data(x, schema=trained.schema), np.arange(20), others=99, cells=6, num_samples=50
-    )
+    found = blame(trained, latens.read(x, schema=trained.schema), np.arange(20), others=99, cells=6, num_samples=50)
     assert not np.any(found.column == 2)
     assert found.column[0].tolist() == [1, -1, -1, -1, -1, -1]
 
@@ -202,9 +198,9 @@ def test_the_commands_name_cells_and_write_intervals(tmp_path, capsys):
 
 @pytest.mark.more
 def test_cells_need_columns_of_types():
-    data = latens.load_data(rows(200, 0))
+    data = latens.read(rows(200, 0))
     settings = {"training.steps": 10, "posterior.latent_dim": 2}
-    plain = latens.train(latens.prepare(override(get_recipe("default").config, settings), data))[0]
+    plain = latens.workflow.train(latens.workflow.prepare(override(get_recipe("default").config, settings), data))[0]
     with pytest.raises(ConfigError, match="--typed"):
         typed_columns(plain, "--cells")
 

@@ -41,12 +41,12 @@ def frame(n=300, seed=0):
 
 @pytest.fixture(scope="module")
 def data():
-    return latens.load_data(frame())
+    return latens.read(frame())
 
 
 @pytest.fixture(scope="module")
 def trained(data):
-    return latens.train(latens.prepare(override(get_recipe("default").config, SETTINGS), data))[0]
+    return latens.workflow.train(latens.workflow.prepare(override(get_recipe("default").config, SETTINGS), data))[0]
 
 
 def by_integration(trained, batch):
@@ -113,7 +113,7 @@ def test_evaluate_prints_the_columns(trained, data, tmp_path, capsys, monkeypatc
 
 def test_pictures_of_a_mixed_table(trained, data):
     weighted = dataclasses.replace(data, weight=np.resize(np.float32([1, 2]), len(data)))
-    repeated = latens.load_data(
+    repeated = latens.read(
         frame().loc[np.repeat(np.arange(300), np.resize([1, 2], 300))].reset_index(drop=True), schema=data.schema
     )
     names = ["associations", "column-nats", "missing-cells", "marginals"]

@@ -67,15 +67,17 @@ def test_two_levels_are_bits_and_many_are_two_bytes():
 
 @pytest.fixture(scope="module")
 def digits():
-    data = latens.load_data("digits")
+    data = latens.read("digits")
     settings = {"training.steps": 300, "network.hidden": [64], "posterior.latent_dim": 8}
-    return data, latens.train(latens.prepare(override(get_recipe("default").config, settings), data))[0]
+    return data, latens.workflow.train(latens.workflow.prepare(override(get_recipe("default").config, settings), data))[
+        0
+    ]
 
 
 def test_p_values_are_those_of_the_excess(digits):
     data, trained = digits
     held_out = data.subset("test")
-    new = latens.load_data(np.asarray(data.x)[:40], schema=trained.schema)
+    new = latens.read(np.asarray(data.x)[:40], schema=trained.schema)
     found = detect(trained, data, held_out, new, num_samples=20)
     x = np.asarray(data.x)
     np.testing.assert_array_equal(found.code_length, code_lengths(x[:40].reshape(-1, 8, 8), 17))
@@ -87,9 +89,9 @@ def test_p_values_are_those_of_the_excess(digits):
 
 @pytest.mark.parametrize("binarize", ["threshold", "stochastic"])
 def test_black_and_white_is_coded_as_the_model_sees_it(binarize):
-    data = latens.load_data("digits")
+    data = latens.read("digits")
     settings = {"training.steps": 2, "network.hidden": [8], "data.binarize": binarize, "likelihood.family": "bernoulli"}
-    trained = latens.train(latens.prepare(override(get_recipe("default").config, settings), data))[0]
+    trained = latens.workflow.train(latens.workflow.prepare(override(get_recipe("default").config, settings), data))[0]
     found = detect(trained, data, data.subset("test"), data, num_samples=2)
     shares = np.asarray(data.x).reshape(-1, 8, 8) / 16.0
     if binarize == "threshold":
@@ -104,24 +106,24 @@ def test_simple_pictures_of_another_kind_are_found_by_the_excess_alone():
     """Of noise around a grey, pictures of that grey alone are the most probable there are."""
     rng = np.random.default_rng(0)
     noise = np.clip(np.round(rng.normal(8.0, 3.0, (1200, 8, 8))), 0, 16).astype(np.uint8)
-    data = latens.load_data(noise[:1000])
+    data = latens.read(noise[:1000])
     small = {"training.steps": 200, "network.hidden": [16], "posterior.latent_dim": 2}
-    trained = latens.train(latens.prepare(override(get_recipe("default").config, small), data))[0]
+    trained = latens.workflow.train(latens.workflow.prepare(override(get_recipe("default").config, small), data))[0]
     grey = np.repeat(np.arange(7, 10), 50)[:, None, None] * np.ones((1, 8, 8), np.uint8)
     rows = np.concatenate([noise[1000:], grey.astype(np.uint8)])
-    found = detect(trained, data, data.subset("test"), latens.load_data(rows, schema=trained.schema), num_samples=20)
+    found = detect(trained, data, data.subset("test"), latens.read(rows, schema=trained.schema), num_samples=20)
     other = np.arange(len(rows)) >= 200
     assert roc_auc_score(other, found.surprise) == 0.0
     assert roc_auc_score(other, found.score) == 1.0
 
 
 def test_tables_and_pictures_with_gaps_have_no_code():
-    table = latens.load_data(np.random.default_rng(0).normal(size=(60, 64)))
+    table = latens.read(np.random.default_rng(0).normal(size=(60, 64)))
     assert not are_pictures(table)
-    assert are_pictures(latens.load_data("digits"))
+    assert are_pictures(latens.read("digits"))
     x = np.random.default_rng(0).integers(0, 256, (60, 8, 8)).astype(np.float64)
     x[3, 2, 2] = np.nan
-    assert not are_pictures(latens.load_data(x / 255.0, missing="nan"))
+    assert not are_pictures(latens.read(x / 255.0, missing="nan"))
 
 
 def test_the_command_says_by_what_pictures_are_compared(tmp_path, capsys):

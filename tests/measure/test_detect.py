@@ -29,18 +29,18 @@ def rows(n, seed):
 
 @pytest.fixture(scope="module")
 def trained():
-    data = latens.load_data(rows(3000, 0))
+    data = latens.read(rows(3000, 0))
     settings = {"training.steps": 1500, "posterior.latent_dim": 2, "network.hidden": [64]}
-    return latens.train(latens.prepare(override(get_recipe("default").config, settings), data))[0]
+    return latens.workflow.train(latens.workflow.prepare(override(get_recipe("default").config, settings), data))[0]
 
 
 @pytest.fixture(scope="module")
 def held_out(trained):
-    return latens.load_data(rows(1000, 1), schema=trained.schema)
+    return latens.read(rows(1000, 1), schema=trained.schema)
 
 
 def found_in(trained, held_out, x, **options):
-    new = latens.load_data(x, schema=trained.schema, missing="nan" if np.isnan(x).any() else None)
+    new = latens.read(x, schema=trained.schema, missing="nan" if np.isnan(x).any() else None)
     return detect(trained, held_out, np.arange(len(held_out)), new, num_samples=30, **options)
 
 
@@ -91,7 +91,7 @@ def test_the_same_rows_have_the_same_p_values(trained, held_out):
 
 
 def test_too_few_held_out_rows_are_refused(trained, held_out):
-    new = latens.load_data(rows(10, 7), schema=trained.schema)
+    new = latens.read(rows(10, 7), schema=trained.schema)
     with pytest.raises(DataError, match="at least 100"):
         detect(trained, held_out, np.arange(50), new, alpha=0.01)
 
@@ -138,33 +138,33 @@ def towns(n, seed):
 @pytest.fixture(scope="module")
 def of_towns():
     settings = {"training.steps": 300, "posterior.latent_dim": 2, "network.hidden": [16], "prior": "standard-normal"}
-    data = latens.load_data(towns(600, 0))
-    return latens.train(latens.prepare(override(get_recipe("default").config, settings), data))[0]
+    data = latens.read(towns(600, 0))
+    return latens.workflow.train(latens.workflow.prepare(override(get_recipe("default").config, settings), data))[0]
 
 
 def test_a_name_that_nobody_had_is_a_certain_anomaly(of_towns):
     strange = towns(40, 1)
     strange.loc[7, "city"] = "Atlantis"
     with pytest.raises(DataError, match="column 'city' holds 'Atlantis', which no training row had"):
-        latens.load_data(strange, schema=of_towns.schema)
-    new = latens.load_data(strange, schema=of_towns.schema, unknown="missing")
+        latens.read(strange, schema=of_towns.schema)
+    new = latens.read(strange, schema=of_towns.schema, unknown="missing")
     assert new.unseen == ((7, 0, "Atlantis"),)
     assert np.argwhere(~new.mask).tolist() == [[7, 0]]
-    held = latens.load_data(towns(300, 2), schema=of_towns.schema)
+    held = latens.read(towns(300, 2), schema=of_towns.schema)
     options = {"num_samples": 5, "alpha": 0.05}
     found = detect(of_towns, held, np.arange(300), new, **options)
     assert found.surprise[7] == np.inf
     assert found.p_value[7] == 1 / 301
     assert found.flagged[7]
     # The other rows are judged as without it.
-    plain = latens.load_data(towns(40, 1), schema=of_towns.schema)
+    plain = latens.read(towns(40, 1), schema=of_towns.schema)
     others = np.arange(40) != 7
     without = detect(of_towns, held, np.arange(300), plain, **options)
     np.testing.assert_array_equal(found.p_value[others], without.p_value[others])
     # A held-out row with such a name is as surprising, so that p-values stay what they say.
     odd = towns(300, 2)
     odd.loc[[5, 6], "country"] = "X"
-    held = latens.load_data(odd, schema=of_towns.schema, unknown="missing")
+    held = latens.read(odd, schema=of_towns.schema, unknown="missing")
     assert detect(of_towns, held, np.arange(300), new, **options).p_value[7] == 3 / 301
     blamed = blame(of_towns, new, np.array([7]), others=300, cells=2, num_samples=100)
     told = named_cells(blamed, new, np.array([7]))
@@ -175,8 +175,8 @@ def test_a_name_that_nobody_had_is_a_certain_anomaly(of_towns):
 def test_a_row_without_any_cell_is_as_usual_as_can_be(of_towns):
     empty = towns(20, 3)
     empty.loc[4] = None
-    new = latens.load_data(empty, schema=of_towns.schema)
-    held = latens.load_data(towns(100, 2), schema=of_towns.schema)
+    new = latens.read(empty, schema=of_towns.schema)
+    held = latens.read(towns(100, 2), schema=of_towns.schema)
     found = detect(of_towns, held, np.arange(100), new, num_samples=5)
     assert found.surprise[4] == 0.0
     assert found.p_value[4] == 1.0

@@ -14,7 +14,7 @@ X = rng.normal(size=(200, 3)) * [1.0, 10.0, 0.1] + [0.0, 5.0, 100.0]
 
 
 def near(x, **options):
-    data = latens.load_data(x)
+    data = latens.read(x)
     return data, Neighbourhood(data, **options)
 
 
@@ -23,11 +23,11 @@ def test_distances_are_those_to_the_fifth_row_and_beyond_a_crowd():
     new = rng.normal(size=(20, 3)) * 8.0 + 3.0
     stored = np.asarray(data.x, float)
     z = (stored - stored.mean(0)) / stored.std(0)
-    y = (np.asarray(latens.load_data(new, schema=data.schema).x, float) - stored.mean(0)) / stored.std(0)
+    y = (np.asarray(latens.read(new, schema=data.schema).x, float) - stored.mean(0)) / stored.std(0)
     each = np.sort(np.sqrt(((y[:, None] - z) ** 2).sum(-1)), axis=1)
-    found = own.distances(latens.load_data(new, schema=data.schema))
+    found = own.distances(latens.read(new, schema=data.schema))
     np.testing.assert_allclose(found, each[:, [4, 9]])
-    crowded = Neighbourhood(data, crowded=True).distances(latens.load_data(new, schema=data.schema))
+    crowded = Neighbourhood(data, crowded=True).distances(latens.read(new, schema=data.schema))
     np.testing.assert_allclose(crowded, each[:, [9]])
     few, of_few = near(X[:3], crowded=False)
     assert of_few.distances(few).shape == (3, 1)
@@ -39,7 +39,7 @@ def test_measures_heed_neither_units_nor_order_nor_other_rows():
     other, moved = near((X * factor + shift)[order], crowded=False)
     np.testing.assert_allclose(own.distances(data)[order], moved.distances(other), rtol=1e-3)
     np.testing.assert_array_equal(own.tails(data)[order], moved.tails(other))
-    one = latens.load_data(X[7:8], schema=data.schema)
+    one = latens.read(X[7:8], schema=data.schema)
     np.testing.assert_array_equal(own.distances(one), own.distances(data)[7:8])
 
 
@@ -47,10 +47,10 @@ def test_tails_are_the_shares_of_the_training_rows_that_are_as_far_out():
     data, own = near(np.arange(9.0)[:, None], crowded=False)
     low, middle, beyond = (np.array([[v]]) for v in (0.0, 4.0, 99.0))
     for x, p in ((low, 2 * 2 / 10), (middle, 1.0), (beyond, 2 * 1 / 10)):
-        found = own.tails(latens.load_data(x, schema=data.schema))
+        found = own.tails(latens.read(x, schema=data.schema))
         np.testing.assert_allclose(found, [-np.log(p)])
     table = pd.DataFrame({"name": list("aaaaabbbcd"), "x": [float(i % 5) for i in range(10)]})
-    named = latens.load_data(table)
+    named = latens.read(table)
     tails = Neighbourhood(named, crowded=False).tails(replace(named, mask=np.array([[True, False]] * 10)))
     p = np.array([11.0] * 5 + [6.0] * 3 + [3.0] * 2) / 11.0  # d is no likelier than c
     np.testing.assert_allclose(tails, 1.0 - np.log(p))  # a missing cell counts as 1
@@ -58,7 +58,7 @@ def test_tails_are_the_shares_of_the_training_rows_that_are_as_far_out():
 
 def test_two_rows_drawn_at_random_are_two_apart_in_every_column():
     table = pd.DataFrame({"name": list("abcab") * 20, "x": np.tile(np.arange(10.0), 10)})
-    data = latens.load_data(table)
+    data = latens.read(table)
     places = Neighbourhood(data, crowded=False)._places(data)
     squared = (places[:, None] - places) ** 2
     assert squared[..., :-1].sum(-1).mean() == pytest.approx(2.0)

@@ -14,7 +14,7 @@ from latens.evaluation.samples.conditional import sample_given, shares_given
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.where import conditions_of
 from latens.recipes import get_recipe
-from latens.workflow import cells, compare, detect, sample_sets
+from latens.workflow import cells, detect, paired, sample_sets
 from latens.workflow.experiment import prepare
 from latens.workflow.measurement import measured
 
@@ -45,7 +45,7 @@ def numbers(found):
 def table():
     import pandas as pd
 
-    return untrained(latens.load_data(pd.DataFrame(TABLE)))
+    return untrained(latens.read(pd.DataFrame(TABLE)))
 
 
 def test_metrics_of_a_table_are_as_recorded(table):
@@ -57,7 +57,7 @@ def test_metrics_of_a_table_are_as_recorded(table):
 
 @pytest.mark.parametrize("recipe", ["default", "autoencoder"])
 def test_metrics_of_pictures_are_as_recorded(recipe):
-    trained, data = untrained(latens.load_data(PIXELS), recipe)
+    trained, data = untrained(latens.read(PIXELS), recipe)
     found = measured(trained, data, data.subset("train")[:12], num_samples=10)
     meets_record(f"measured: pictures, {recipe}", numbers(found.metrics), rtol=1e-3)
 
@@ -114,7 +114,7 @@ def test_rows_under_conditions_are_as_recorded(table):
 def test_rows_are_compared_as_recorded(table):
     trained, data = table
     other, _ = untrained(data, **{"training.seed": 5})
-    found = compare.compare([("one", trained), ("two", other)], data, data.subset("train")[:15], num_samples=8)
+    found = paired.compare([("one", trained), ("two", other)], data, data.subset("train")[:15], num_samples=8)
     best, worse = found.models
     assert best.difference is None
     assert {best.name, worse.name} == {"one", "two"}

@@ -21,9 +21,9 @@ from latens.io.arrays import pack, tree_to_arrays
 from latens.models import BayesClassifier
 from latens.recipes import get_recipe
 from latens.recipes.classifiers import mixture_rows
-from latens.workflow.compare import per_row
 from latens.workflow.experiment import prepare, train
 from latens.workflow.measurement import measure
+from latens.workflow.paired import per_row
 from latens.workflow.trained import TrainedModel
 
 

@@ -218,18 +218,18 @@ def test_what_a_batch_adds_is_not_what_types_it_holds(shares: tuple[float, float
 
 def config(**settings: Any) -> Any:
     small = {"network.hidden": [8], "posterior.latent_dim": 2, "training.steps": 3}
-    return override(latens.get_recipe("cells").config, small | settings)
+    return override(latens.recipes.get_recipe("cells").config, small | settings)
 
 
 def of_counts(**options: Any) -> Any:
     x, batch = some_counts()
     named: Any = {"condition": {"batch": np.array(["a", "b"])[batch]}} | options
-    return latens.load_data(x.astype(np.float32), counts=True, **named)
+    return latens.read(x.astype(np.float32), counts=True, **named)
 
 
 def test_a_model_begins_at_the_closed_form() -> None:
     data = of_counts()
-    experiment = latens.prepare(config(), data)
+    experiment = latens.workflow.prepare(config(), data)
     model: Any = experiment.stages()[0].start(experiment.new_model(), data)  # pyright: ignore[reportOptionalCall]
     batch = prepare_batch(experiment.preparation, data.rows(data.subset("train")), key=None)
     order = np.argsort(data.row_id[data.subset("train")], kind="stable")
@@ -252,6 +252,6 @@ def test_a_model_begins_at_the_closed_form() -> None:
 def test_a_recipe_of_counts_says_what_it_cannot_read() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(DataError, match="holds no counts"):
-        latens.prepare(config(), latens.load_data(rng.normal(size=(30, 4))))
+        latens.workflow.prepare(config(), latens.read(rng.normal(size=(30, 4))))
     with pytest.raises(ConfigError, match="needs conditions"):
-        latens.prepare(config(**{"likelihood.dispersion": "gene-condition"}), of_counts(condition=None))
+        latens.workflow.prepare(config(**{"likelihood.dispersion": "gene-condition"}), of_counts(condition=None))

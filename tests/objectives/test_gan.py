@@ -16,7 +16,7 @@ from cli_fixtures import Result
 from metric_checks import average, same
 from tables import dense
 
-from latens import load_data
+from latens import read
 from latens.data.batches import Batch
 from latens.distributions import Deterministic, DiagonalNormal, StandardNormal
 from latens.errors import ConfigError
@@ -25,7 +25,7 @@ from latens.models.heads.base import DeterministicHead
 from latens.objectives import GAN
 from latens.objectives.roles import prior_samples
 from latens.trees import partition_trainable
-from latens.workflow.compare import per_row
+from latens.workflow.paired import per_row
 from latens.workflow.sample_sets import SampleSets, compared
 from latens.workflow.trained import TrainedModel
 
@@ -169,7 +169,7 @@ def test_no_likelihood_is_claimed(latens: Callable[..., Result], tmp_path: Path)
     found = latens("evaluate", run, "--json").json["metrics"]
     assert {"two_sample_accuracy", "precision", "recall", "frechet_distance", "kernel_distance"} <= set(found)
     assert not [name for name in found if "log" in name or name in ("elbo", "kl", "bits_per_dimension")]
-    data = load_data("digits")
+    data = read("digits")
     sets = SampleSets(TrainedModel.load(run / "model.safetensors"), data, data.subset("test"), 0)
     assert found["two_sample_accuracy"]["value"] == compared(sets)["two_sample_accuracy"].value
     other = latens("evaluate", run, "digits", "--label", "none", "--json")

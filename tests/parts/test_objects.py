@@ -199,7 +199,7 @@ def test_a_model_is_used_without_its_objective_and_trained_with_it(tmp_path, mon
                 more.fit(X)
         config = trained.config
         with pytest.raises(ConfigError, match=f"there is no objective '{name}' here"):
-            prepare(config, latens.load_data(X, schema=trained.schema), start=trained)
+            prepare(config, latens.read(X, schema=trained.schema), start=trained)
     assert same(VAE.load(path, objective=Absolute(power=1.5)), vae)
 
 

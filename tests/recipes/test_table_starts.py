@@ -119,7 +119,7 @@ def test_factors_of_linear_gaussian_numbers_are_their_principal_components() -> 
     rng = np.random.default_rng(0)
     weight = np.array([0.9, 0.7, -0.7, 0.7, 0.7])
     x = rng.normal(size=(8000, 1)) * weight + rng.normal(size=(8000, 5)) * np.sqrt(1.0 - 0.55)
-    data = latens.load_data(pd.DataFrame(x.round(3), columns=list("abcde")), typed=True)
+    data = latens.read(pd.DataFrame(x.round(3), columns=list("abcde")), typed=True)
     x, mask, weights = training_rows(data)
     made = fit_column_factors(x, mask, data.schema.types or (), count=1, weight=weights)
     scores = np.concatenate([scores_of(one, len(x))[np.searchsorted(one.firsts, x[:, j], side="right") - 1]
@@ -142,9 +142,9 @@ def planted() -> pd.DataFrame:
 
 def test_log_p_at_the_start_is_close_to_the_truth(planted: pd.DataFrame) -> None:
     """Of two columns of names with one planted latent, before any step of training."""
-    data = latens.load_data(planted, label="none")
+    data = latens.read(planted, label="none")
     config = override(get_recipe("default").config, {"posterior.latent_dim": 1, "prior": "standard-normal"})
-    experiment = latens.prepare(config, data)
+    experiment = latens.workflow.prepare(config, data)
     model = experiment.stages()[0].start(experiment.new_model(), experiment.data)
     assert isinstance(model.decoder.network, LinearPath)
     trained = experiment.trained(model)
@@ -160,9 +160,9 @@ def test_log_p_at_the_start_is_close_to_the_truth(planted: pd.DataFrame) -> None
 
 def test_nothing_of_what_is_asked_for_is_replaced(planted: pd.DataFrame) -> None:
     """A fit ends as the model that was trained, with latents that say something."""
-    data = latens.load_data(planted, label="none")
-    trained, result = latens.train(
-        latens.prepare(override(get_recipe("default").config, {"training.steps": 100}), data)
+    data = latens.read(planted, label="none")
+    trained, result = latens.workflow.train(
+        latens.workflow.prepare(override(get_recipe("default").config, {"training.steps": 100}), data)
     )
     assert "start" not in trained.facts
     assert isinstance(trained.model.decoder.network, LinearPath)

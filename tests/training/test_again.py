@@ -50,12 +50,12 @@ def test_it_resumes_bit_for_bit(step: int) -> None:
 def made(settings: dict, rows: int = 60) -> Experiment:
     x = np.random.default_rng(0).normal(size=(rows, 3)).astype(np.float32)
     config = override(get_recipe("default").config, {"training.steps": 4, "network.hidden": [4], **settings})
-    return prepare(config, latens.load_data(x))
+    return prepare(config, latens.read(x))
 
 
 def test_a_recipe_trains_again_on_all_rows() -> None:
     experiment = made({"final": "all"})
-    trained, result = latens.train(experiment)
+    trained, result = latens.workflow.train(experiment)
     everyone = experiment.data.count("train") + len(experiment.data.subset("validation"))
     assert (trained.facts["rows"], trained.facts["again"]) == (everyone, 4)
     assert (result.snapshot.loop.step, trained.facts["steps"], trained.facts["best_step"]) == (4, 8, 0)

@@ -204,7 +204,7 @@ def hand_made():
 
 
 def data():
-    return latens.load_data(X)
+    return latens.read(X)
 
 
 def test_nothing_is_computed_for_latens_own_parts(monkeypatch):

@@ -97,7 +97,7 @@ def test_a_map_of_all_codes_by_type_and_by_batch(folder: Path, capsys: pytest.Ca
     said(capsys, "report", folder / "run", *words)
     types, batches = (np.genfromtxt(folder / "maps" / f"{name}.csv", delimiter=",", names=True, dtype=None,
                                     encoding="utf-8") for name in ("map", "map-conditions"))  # fmt: skip
-    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
+    data = lt.read(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
     assert data.schema.classes is not None
     assert types["class"].tolist() == [data.schema.classes[code] for code in data.label]  # type: ignore[union-attr]
     with h5py.File(folder / "cells.h5ad") as file:
@@ -132,7 +132,7 @@ def test_a_label_that_the_model_did_not_see_colours_the_map(folder: Path, capsys
 
 def test_pictures_of_cells_say_cells_how_many_and_by_what(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = lt.load(folder / "run")
-    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
+    data = lt.read(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
     monkeypatch.setattr("latens.pictures.source.MAPPED", 60)
     source = Source(trained, data)
     types, donors = latent.draw_map(source), latent.draw_map_conditions(source)
@@ -146,7 +146,7 @@ def test_pictures_of_cells_say_cells_how_many_and_by_what(folder: Path, monkeypa
 def test_pictures_compare_samples_at_the_totals_of_the_rows(folder: Path) -> None:
     """At one total for all samples no two counts would go together; totals of cells here vary by a factor of 5."""
     trained = lt.TrainedModel.load(str(folder / "run" / "model.safetensors"))
-    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", schema=trained.schema, condition=["donor"])
+    data = lt.read(str(folder / "cells.h5ad"), layer="counts", schema=trained.schema, condition=["donor"])
     source = Source(trained, data)
     rows, split = source.held_out(1000, "test", "validation")
     assert split == "test"
@@ -172,7 +172,7 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     assert "X holds fractions, not counts (log-normalised, say)" in err
     assert "--layer counts (in Python layer='counts')" in err
     assert "label=condition" not in err
-    counts_of = lt.load_data(str(folder / "cells.h5ad"), layer="counts")
+    counts_of = lt.read(str(folder / "cells.h5ad"), layer="counts")
     assert next_of(trained, counts_of, counts_of.subset("test"), "r") == "latens report r --only figures"
     out, _ = said(capsys, "check", folder / "cells.h5ad")
     assert "X holds fractions" in out
@@ -214,7 +214,7 @@ def test_codes_go_into_a_copy_of_the_file(folder: Path, capsys: pytest.CaptureFi
     out = folder / "out.h5ad"
     said(capsys, "encode", folder / "run", folder / "cells.h5ad", "--out", out)
     trained = lt.load(folder / "run")
-    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", schema=trained.schema)
+    data = lt.read(str(folder / "cells.h5ad"), layer="counts", schema=trained.schema)
     with h5py.File(out) as new, h5py.File(folder / "cells.h5ad") as old:
         np.testing.assert_allclose(new["obsm/X_latens"][:], trained.encode(data), atol=1e-6)
         assert new["obsm/X_latens"].attrs["encoding-type"] == "array"
@@ -256,7 +256,7 @@ def test_predicted_types_go_into_obs_and_have_their_names_in_tables(
     others = ("--label", "donor", "--only", "map", "--out", folder / "m2-maps")
     _, err = said(capsys, "report", folder / "m2", folder / "cells.h5ad", "--only", "figures", *others, code=2)
     assert "this column has none of the names that the model reads" in err
-    found = lt.load_data(str(folder / "predicted.h5ad"), layer="counts", label="latens_predicted")
+    found = lt.read(str(folder / "predicted.h5ad"), layer="counts", label="latens_predicted")
     assert found.schema.classes is not None
     assert [found.schema.classes[code] for code in found.label] == best.tolist()  # type: ignore[union-attr]
 
@@ -274,22 +274,22 @@ def test_a_column_that_is_added_stands_in_the_order_of_obs(tmp_path: Path) -> No
 
 def test_genes_are_found_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trained = lt.load(folder / "run")
-    known = lt.load_data(str(folder / "cells.h5ad"), layer="counts", schema=trained.schema)
-    other = lt.load_data(str(folder / "new.h5ad"), schema=trained.schema)
+    known = lt.read(str(folder / "cells.h5ad"), layer="counts", schema=trained.schema)
+    other = lt.read(str(folder / "new.h5ad"), schema=trained.schema)
     assert (np.asarray(other.x) == np.asarray(known.x)).all()
     assert "1 gene that the model does not know is left out" in other.notes
     with pytest.raises(DataError, match="lacks 1 of the model's 10 genes: 'g0'"):
-        lt.load_data(str(folder / "fewer.h5ad"), schema=trained.schema)
+        lt.read(str(folder / "fewer.h5ad"), schema=trained.schema)
     with pytest.raises(DataError, match="in Python unknown='missing'"):
-        lt.load_data(str(folder / "fewer.h5ad"), schema=trained.schema)
-    part = lt.load_data(str(folder / "fewer.h5ad"), schema=trained.schema, unknown="missing")
+        lt.read(str(folder / "fewer.h5ad"), schema=trained.schema)
+    part = lt.read(str(folder / "fewer.h5ad"), schema=trained.schema, unknown="missing")
     assert "1 gene of the model is missing" in part.notes
     assert part.mask is not None
     assert not part.mask[:, 0].any()
     assert part.mask[:, 1:].all()
     with pytest.raises(DataError, match=r"has no name 'd2'.*In Python unknown='missing', or another name"):
-        lt.load_data(str(folder / "third.h5ad"), schema=trained.schema)
-    third = lt.load_data(str(folder / "third.h5ad"), schema=trained.schema, condition={"donor": "d1"})
+        lt.read(str(folder / "third.h5ad"), schema=trained.schema)
+    third = lt.read(str(folder / "third.h5ad"), schema=trained.schema, condition={"donor": "d1"})
     assert third.cond is not None
     batch = counts()[2]
     wanted = np.where((batch == 1) | (np.arange(120) < 3), 1.0, 0.0)
@@ -314,7 +314,7 @@ def test_new_cells_need_no_label_and_the_true_cause_is_said(folder: Path, capsys
     write(folder / "bare-layer.h5ad", x, batch, batch, GENES, layers=True, **bare)
     words = ("encode", folder / "run")
     said(capsys, *words, folder / "bare.h5ad", "--out", folder / "b.npz")
-    known = lt.load_data(str(folder / "cells.h5ad"), layer="counts", schema=lt.load(folder / "run").schema)
+    known = lt.read(str(folder / "cells.h5ad"), layer="counts", schema=lt.load(folder / "run").schema)
     with np.load(folder / "b.npz") as found:
         np.testing.assert_allclose(found["mean"], lt.load(folder / "run").encode(known), atol=1e-6)
     causes = {
@@ -330,7 +330,7 @@ def test_new_cells_need_no_label_and_the_true_cause_is_said(folder: Path, capsys
     # The layer of the training cells is taken where it is there; where X is asked for, the error names the layer.
     said(capsys, *words, folder / "bare-layer.h5ad", "--out", folder / "b.npz")
     with pytest.raises(DataError, match=r"holds fractions.*--layer counts"):
-        lt.load_data(str(folder / "bare-layer.h5ad"), schema=lt.load(folder / "run").schema)
+        lt.read(str(folder / "bare-layer.h5ad"), schema=lt.load(folder / "run").schema)
     # A column that is asked for must be there.
     asked = (*words, folder / "bare-fewer.h5ad", "--label", "type", "--out", folder / "b.npz")
     _, err = said(capsys, *asked, code=3)
@@ -353,7 +353,7 @@ def test_a_batch_that_no_training_cell_had(folder: Path, capsys: pytest.CaptureF
         assert found["given_donor"][:3].tolist() == [""] * 3
         assert set(found["given_donor"][3:].tolist()) == {"d0", "d1"}
     schema = lt.load(folder / "run").schema
-    data = lt.load_data(str(folder / "third.h5ad"), schema=schema, unknown="missing")
+    data = lt.read(str(folder / "third.h5ad"), schema=schema, unknown="missing")
     assert data.cond is not None
     usual = np.eye(2)[int(next(iter(schema.conditions or ())).usual)]
     np.testing.assert_allclose(data.cond["given"][:3], np.full((3, 2), 0.5) - usual)
@@ -367,7 +367,7 @@ def test_log_p_is_given_the_total_and_beside_genes_alone(folder: Path, capsys: p
     assert "a negative binomial a gene given total and donor" in found["gain_over_genes"]["protocol"]
     assert "gain_over_independent" not in found
     trained = lt.load(folder / "run")
-    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
+    data = lt.read(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
     codes, (x, kind, batch) = trained.encode(data).reshape(len(data), -1), counts()
     # The better one of principal components of genes as they are and scaled.
     ways = [neighbourhoods.components(x, 2, scaled=scaled) for scaled in (False, True)]
@@ -393,7 +393,7 @@ def test_log_p_is_given_the_total_and_beside_genes_alone(folder: Path, capsys: p
 
 def test_samples_are_compared_at_the_totals_and_batches_of_the_rows(folder: Path) -> None:
     trained = lt.load(folder / "run")
-    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
+    data = lt.read(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
     rows = data.subset("test")
     sets = SampleSets(trained, data, rows, 0)
     cond = sets.conditions(3 * len(rows))
@@ -417,7 +417,7 @@ def test_a_prior_is_fitted_to_codes_beside_a_label_that_is_not_read(
     """As the warning mode-dropping says; the codes stay, so that only the prior is another."""
     said(capsys, "refit", folder / "run", "--prior", "mixture", "--out", folder / "mixed.safetensors")
     ours, other = lt.load(folder / "run"), lt.load(folder / "mixed.safetensors")
-    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", schema=ours.schema)
+    data = lt.read(str(folder / "cells.h5ad"), layer="counts", schema=ours.schema)
     np.testing.assert_array_equal(ours.encode(data), other.encode(data))
     assert type(other.model.prior_part) is not type(ours.model.prior_part)
 
@@ -425,7 +425,7 @@ def test_a_prior_is_fitted_to_codes_beside_a_label_that_is_not_read(
 def test_genes_add_up_to_the_gain_over_genes_alone(folder: Path) -> None:
     """By the same draws, the genes and the codes sum to log p(x) minus that of genes alone, to the last digit."""
     trained = lt.load(folder / "run")
-    data = lt.load_data(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
+    data = lt.read(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
     rows = data.subset("test")
     found = gene_gains(trained, data, rows)
     assert found.gained.shape == (len(rows), 10)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from latens import load_data
+from latens import read
 from latens.cli.main import main
 from latens.kinds.steps.sequences import nearest_the_centre
 from latens.verbs._long import long_as_written, table_of
@@ -34,7 +34,7 @@ ROWS = [
 
 def test_a_long_table_keeps_its_cells_and_its_order_and_gets_the_steps_that_it_lacks(tmp_path):
     path = written(tmp_path / "t.csv", [HEAD, *ROWS])
-    data = load_data(path, sequence="who", time="when", condition="note")
+    data = read(path, sequence="who", time="when", condition="note")
     hidden = ~data.mask
     x = np.where(hidden, 100.0 + np.arange(data.x.size).reshape(data.x.shape), data.x)
     made = long_as_written(data, x, hidden, path, {})
@@ -58,21 +58,21 @@ def test_a_long_table_keeps_its_cells_and_its_order_and_gets_the_steps_that_it_l
 
 def test_a_step_of_several_windows_is_that_of_the_window_it_is_in_the_middle_of():
     frame = pd.DataFrame({"t": np.arange(30), "x": np.arange(30.0)})
-    data = load_data(frame, time="t", window=5, stride=1)
+    data = read(frame, time="t", window=5, stride=1)
     chosen = nearest_the_centre(data.places)
     step = (data.places.first[:, None] + np.arange(5))[chosen]
     assert sorted(step.tolist()) == list(range(30))
     at = np.nonzero(chosen)[1]
     inner = (step > 1) & (step < 18)  # of the part that trains, the first 20 steps
     assert set(at[inner].tolist()) == {2}
-    late = load_data(frame.iloc[:7], schema=data.schema)
+    late = read(frame.iloc[:7], schema=data.schema)
     steps = (late.places.first[:, None] + np.arange(5))[nearest_the_centre(late.places)]
     assert sorted(steps.tolist()) == list(range(7))
 
 
 def test_new_rows_are_a_long_table_of_counted_steps():
     frame = pd.DataFrame({"t": np.arange(30), "x": np.arange(30.0), "y": np.arange(30.0)})
-    schema = load_data(frame, time="t", window=3).schema
+    schema = read(frame, time="t", window=3).schema
     made = table_of(
         schema, {"x": np.arange(12.0).reshape(2, 3, 2), "z": np.zeros((2, 4)), "label": np.array([5, 6])}, None
     )

@@ -22,7 +22,7 @@ def golden(name: str) -> tuple[TrainedModel, np.ndarray]:
 
 def of_its_own(trained: TrainedModel, x: np.ndarray) -> tuple[TrainedModel, latens.Dataset]:
     """A model that believes to be trained on these rows."""
-    data = latens.load_data(x, schema=trained.schema)
+    data = latens.read(x, schema=trained.schema)
     return trained.with_facts(fingerprint=data.fingerprint), data
 
 
@@ -31,7 +31,7 @@ def test_held_out_rows_are_given_as_a_data_set() -> None:
     rows = np.concatenate([x] * (1 + 100 // len(x)))
     usual = rows + np.random.default_rng(0).normal(0, 0.1, rows.shape).astype(np.float32)
     odd = np.concatenate([usual[:2], usual[:1] + 50])
-    made = trained.detect(odd, held_out=latens.load_data(usual, schema=trained.schema), num_samples=4)
+    made = trained.detect(odd, held_out=latens.read(usual, schema=trained.schema), num_samples=4)
     assert made.arrays["flagged"].tolist() == [0, 0, 1]
     assert made.arrays["p_value"][2] == 1 / (len(usual) + 1)
     assert "(whether they trained the model is not known: its own data cannot be read)" in made.text

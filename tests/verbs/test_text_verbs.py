@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from paths import ROOT
 
-from latens import load_data, prepare
+from latens import read
 from latens.cli.main import main
 from latens.config import override
 from latens.errors import ConfigError, DataError, UsageError
@@ -18,6 +18,7 @@ from latens.recipes.building.plan import RATE
 from latens.verbs.decode import Decode
 from latens.verbs.kernel import At, finished
 from latens.verbs.sample import Sample
+from latens.workflow import prepare
 from latens.workflow.experiment import train
 
 WORDS = ["ab", "abc", "ba", "bca", "c", "cab", "aabb", "bcb"] * 12
@@ -33,7 +34,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def data():
-    return load_data(WORDS)
+    return read(WORDS)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def test_beginnings_are_kept_and_have_the_probability_that_samples_say(trained):
 
 def test_odd_rows_are_named_by_their_text(trained):
     rows = ["abc", "ccccccc", "ba"]
-    made = trained.detect(rows, held_out=load_data(WORDS, schema=trained.schema), top=2, num_samples=4)
+    made = trained.detect(rows, held_out=read(WORDS, schema=trained.schema), top=2, num_samples=4)
     assert made.arrays["text"].tolist() == rows
     assert made.value["top"][0]["text"] == "ccccccc"
     assert "  row 1, 'ccccccc'" not in made.text  # a row stands once

@@ -64,7 +64,7 @@ def test_a_file_is_a_command_and_a_method(
     assert said.code == 0
     assert said.json["out"] == str(out)
     trained = TrainedModel.load(MODEL)
-    data = latens.load_data(rows, schema=trained.schema)
+    data = latens.read(rows, schema=trained.schema)
     found = trained.length(data, num_samples=50)  # pyright: ignore[reportAttributeAccessIssue]
     nats = trained.log_marginal(data, num_samples=50)
     np.testing.assert_allclose(found.arrays["bits"], -nats / np.log(2), rtol=1e-6)
@@ -159,7 +159,7 @@ def test_a_method_refuses_what_the_command_refuses(values: tuple, options: dict,
 
 def test_arguments_of_a_method_are_numbers_of_any_kind_and_given_once() -> None:
     trained = TrainedModel.load(MODEL)
-    data = latens.load_data(np.zeros((3, *trained.schema.shape)))
+    data = latens.read(np.zeros((3, *trained.schema.shape)))
     call: Callable[..., kernel.Made] = trained.evaluate
     found = call(data, num_samples=np.int64(2), seed=np.uint32(3)).value["metrics"]
     same = call(data, num_samples=2, seed=3).value["metrics"]

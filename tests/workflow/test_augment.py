@@ -14,15 +14,15 @@ from checks import close
 from cli_fixtures import Result
 
 import latens
-from latens import load_data
+from latens import read
 from latens.data import Preparation
 from latens.distributions import DiagonalNormal, FullNormal, StandardNormal
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation import reconstruct
 from latens.models import AbstractLatentModel
-from latens.workflow.augment import augment
+from latens.workflow.augmentation import augment
 from latens.workflow.trained import TrainedModel
-from latens.workflow.translate import translate
+from latens.workflow.translation import translate
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -61,7 +61,7 @@ def linear(conditional: bool = False) -> TrainedModel:
 
 
 def rows(label: tuple[str, ...] = ("a", "b", "b")) -> latens.Dataset:
-    return latens.load_data(X, label=np.array(label))
+    return latens.read(X, label=np.array(label))
 
 
 def meets(x: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> None:
@@ -108,7 +108,7 @@ def test_draws_of_a_class_are_those_of_its_density() -> None:
 
 def test_what_cannot_be_drawn_is_refused() -> None:
     with pytest.raises(DataError, match="none of 3 rows has a label, and 5 new rows"):
-        augment(linear(), latens.load_data(X), 5)
+        augment(linear(), latens.read(X), 5)
     with pytest.raises(DataError, match="'c', and the classes of the model are a, b"):
         augment(linear(conditional=True), rows(("a", "b", "c")), 5)
     with pytest.raises(ConfigError, match=r"no p\(x \| class\)"):
@@ -155,7 +155,7 @@ def test_what_cannot_be_translated_is_refused() -> None:
     with pytest.raises(DataError, match="none of 3 rows is of the class 'a': their classes are b"):
         translate(trained, known, "a", "b")
     with pytest.raises(DataError, match="no labels that the model knows"):
-        translate(trained, latens.load_data(X), "a", "b")
+        translate(trained, latens.read(X), "a", "b")
     with pytest.raises(ConfigError, match="reads no labels"):
         translate(linear(), rows(), "a", "b")
 
@@ -176,8 +176,8 @@ def test_the_command_writes_a_table_that_reads_back(latens: Callable[..., Result
     assert latens(*words, "--out", tmp_path / "new.npz").code == 0
     with np.load(tmp_path / "new.npz") as found:
         assert found["x"].shape == (30, 8, 8)
-        held_out = load_data("digits").subset("test")
-        assert not np.isin(found["around"], load_data("digits").names[held_out]).any()
+        held_out = read("digits").subset("test")
+        assert not np.isin(found["around"], read("digits").names[held_out]).any()
 
 
 def test_the_commands_write_nothing_where_they_refuse(latens: Callable[..., Result], tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import pytest
 import latens
 from latens.errors import ConfigError, UsageError
 from latens.io.terminal import table_as
-from latens.workflow.compare import Rows, estimate_of
 from latens.workflow.contest import Contest, Run, ranked
+from latens.workflow.paired import Rows, estimate_of
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 
@@ -40,20 +40,20 @@ def test_one_seed_is_paired_by_rows() -> None:
         latens.VAE(1, hidden=(4,), steps=3, random_state=0).fit(X),
         latens.VAE(2, hidden=(4,), steps=3, random_state=0).fit(X),
     )
-    found = latens.compare({"a": a, "b": b}, X[:20], num_samples=5)
+    found = latens.workflow.compare({"a": a, "b": b}, X[:20], num_samples=5)
     gap = found.models[1].difference
     assert gap is not None
     assert gap.over == "rows"
     means = {each.name: each.mean.value for each in found.models}
     assert gap.value == pytest.approx(means[found.models[1].name] - means[found.models[0].name], abs=1e-6)
-    alike = latens.compare({"a": a, "again": a.model_}, X[:20], num_samples=5).models[1].difference
+    alike = latens.workflow.compare({"a": a, "again": a.model_}, X[:20], num_samples=5).models[1].difference
     assert alike is not None
     assert alike.value == alike.low == alike.high == 0.0  # the same draws for all
     for given in ({"a": a}, {"a": a, "b": []}, [a, b]):
         with pytest.raises(UsageError):
-            latens.compare(given, X)
+            latens.workflow.compare(given, X)
     with pytest.raises(ConfigError, match="not a fitted model"):
-        latens.compare({"a": a, "b": latens.VAE(2)}, X)
+        latens.workflow.compare({"a": a, "b": latens.VAE(2)}, X)
 
 
 def test_tables_for_papers() -> None:

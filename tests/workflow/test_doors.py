@@ -39,7 +39,7 @@ def reader() -> TrainedModel:
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    return latens.load_data(X, label=Y)
+    return latens.read(X, label=Y)
 
 
 def told(error: type[LatensError], words: str, where: str, call: Any) -> None:
@@ -57,7 +57,7 @@ def test_a_bayes_classifier_has_no_latents(classifier: TrainedModel) -> None:
         "sample from": lambda: classifier.sample(3),
         "reconstruct from": lambda: classifier.reconstruct(X),
         "draw": lambda: classifier.log_marginal(X),
-        "impute from": lambda: classifier.impute(latens.load_data(X)),
+        "impute from": lambda: classifier.impute(latens.read(X)),
     }.items():
         told(ConfigError, f"a Bayes classifier has no latents to {verb}", "the model", call)
     with pytest.raises(ConfigError, match="has no latents to decode"):
@@ -67,16 +67,19 @@ def test_a_bayes_classifier_has_no_latents(classifier: TrainedModel) -> None:
 def test_rows_and_models_that_are_none(reader: TrainedModel, data: Dataset) -> None:
     for given in (X, None, "digits", 3, [data]):
         words = f"a {type(given).__name__} is not a Dataset"
-        told(UsageError, words, "data", lambda given=given: latens.augment(reader, given, 2))
-        told(UsageError, words, "data", lambda given=given: latens.translate(reader, given, "0", "1"))
+        told(UsageError, words, "data", lambda given=given: latens.workflow.augment(reader, given, 2))
+        told(UsageError, words, "data", lambda given=given: latens.workflow.translate(reader, given, "0", "1"))
         told(UsageError, words, "data", lambda given=given: refit_prior(reader, given))
     estimator = GenerativeClassifier().fit(X, Y)
-    for call in (lambda: latens.augment(estimator, data, 2), lambda: latens.translate(estimator, data, "0", "1"),
-                 lambda: refit_prior(estimator, data)):  # fmt: skip
+    for call in (
+        lambda: latens.workflow.augment(estimator, data, 2),
+        lambda: latens.workflow.translate(estimator, data, "0", "1"),
+        lambda: refit_prior(estimator, data),
+    ):
         with pytest.raises(UsageError, match=r"is not a TrainedModel\. Give estimator\.model_"):
             call()
-    told(UsageError, "a str is not a schema", "schema", lambda: latens.load_data(X, schema="s"))  # type: ignore[arg-type]
-    told(UsageError, "'all' is unknown", "missing", lambda: latens.load_data(X, missing="all"))
+    told(UsageError, "a str is not a schema", "schema", lambda: latens.read(X, schema="s"))  # type: ignore[arg-type]
+    told(UsageError, "'all' is unknown", "missing", lambda: latens.read(X, missing="all"))
     for wrong in (None, 3, "digits", b"x", {"a": [1]}, iter([1])):
         told(DataError, f"a {type(wrong).__name__} holds no rows", "X", lambda wrong=wrong: with_nan(wrong))
 
@@ -87,7 +90,7 @@ def test_rows_and_models_that_are_none(reader: TrainedModel, data: Dataset) -> N
 def test_positions_that_are_none(reader: TrainedModel, data: Dataset, positions: Any) -> None:
     for call in (
         lambda: positions_of(positions, 60),
-        lambda: latens.augment(reader, data, 1, positions=positions),
+        lambda: latens.workflow.augment(reader, data, 1, positions=positions),
         lambda: reader.batch(data, positions),
         lambda: reader.batch(X, positions, label=Y),
     ):
@@ -97,12 +100,19 @@ def test_positions_that_are_none(reader: TrainedModel, data: Dataset, positions:
 
 
 def test_counts_of_new_rows_and_names_of_classes(reader: TrainedModel, data: Dataset) -> None:
-    told(UsageError, "must be a whole number of 1 or more", "per_class", lambda: latens.augment(reader, data, 0))
-    told(LatensError, "rows take", "per_class", lambda: latens.augment(reader, data, 10**13))
-    told(UsageError, "3 is neither true nor false", "mean", lambda: latens.augment(reader, data, 1, mean=3))  # type: ignore[arg-type]
+    told(
+        UsageError, "must be a whole number of 1 or more", "per_class", lambda: latens.workflow.augment(reader, data, 0)
+    )
+    told(LatensError, "rows take", "per_class", lambda: latens.workflow.augment(reader, data, 10**13))
+    told(UsageError, "3 is neither true nor false", "mean", lambda: latens.workflow.augment(reader, data, 1, mean=3))  # type: ignore[arg-type]
     for name in (3, None, ["0"]):
         told(UsageError, f"no class {name!r}", "label", lambda name=name: reader.code_of(name))  # type: ignore[arg-type]
-        told(UsageError, f"no class {name!r}", "from", lambda name=name: latens.translate(reader, data, name, "1"))  # type: ignore[arg-type]
+        told(
+            UsageError,
+            f"no class {name!r}",
+            "from",
+            lambda name=name: latens.workflow.translate(reader, data, name, "1"),
+        )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("label", ["a", [0.5, 0.5], [None, 1], [0, 9], [0, -1], [0, 1, 0]])
@@ -225,42 +235,47 @@ def test_columns_that_single_precision_takes_as_0_are_refused(size: float, tmp_p
     table = X.astype(np.float64) * [1.0, size, 1.0, 1.0]
     np.save(tmp_path / "rows.npy", table)
     for call in (
-        lambda: latens.load_data(table),
-        lambda: latens.load_data(table, typed=True),
-        lambda: latens.load_data(tmp_path / "rows.npy", stream=True),
+        lambda: latens.read(table),
+        lambda: latens.read(table, typed=True),
+        lambda: latens.read(tmp_path / "rows.npy", stream=True),
         lambda: VAE(steps=1).fit(table),
     ):
         with pytest.raises(DataError, match=r"which single precision takes as 0\. Multiply this column by a constant"):
             call()
     same = table.copy()
     same[:, 1] = size
-    assert latens.load_data(same).schema.columns[1].scale == 1.0  # type: ignore[index]
+    assert latens.read(same).schema.columns[1].scale == 1.0  # type: ignore[index]
 
 
 def test_small_numbers_of_a_typed_table_stay_apart() -> None:
     """Cells of 1e-12 were taken as recorded to whole numbers: all of them 0."""
     table = np.arange(60.0)[:, None] * [1e-12, 1.0]
-    (small, _) = latens.load_data(table, typed=True).schema.types or ()
+    (small, _) = latens.read(table, typed=True).schema.types or ()
     assert small.size is not None
     assert small.size >= 60
-    (noisy, _) = latens.load_data(np.arange(60.0)[:, None] * [0.1, 1.0] + 1e-16, typed=True).schema.types or ()
+    (noisy, _) = latens.read(np.arange(60.0)[:, None] * [0.1, 1.0] + 1e-16, typed=True).schema.types or ()
     assert noisy.step == 0.1
 
 
 @pytest.mark.parametrize("given", [None, 3, "default", {}, VAE, "recipe"])
 def test_what_is_no_recipe_configuration_or_experiment(given: Any, data: Dataset) -> None:
-    given = latens.get_recipe("default") if given == "recipe" else given
+    given = latens.recipes.get_recipe("default") if given == "recipe" else given
     kind = type(given).__name__
-    if not isinstance(given, latens.Recipe):
+    if not isinstance(given, latens.recipes.Recipe):
         told(UsageError, f"a {kind} is not a Recipe", "recipe", lambda: latens.recipes.register(given))
-    told(UsageError, f"a {kind} is not a VAEConfig or", "config", lambda: latens.prepare(given, data))
+    told(UsageError, f"a {kind} is not a VAEConfig or", "config", lambda: latens.workflow.prepare(given, data))
     told(UsageError, f"a {kind} is not a Dataset", "data",
-         lambda: latens.prepare(latens.get_recipe("default").config, given))  # fmt: skip
-    told(UsageError, f"a {kind} is not a Experiment", "experiment", lambda: latens.train(given))
+         lambda: latens.workflow.prepare(latens.recipes.get_recipe("default").config, given))  # fmt: skip
+    told(UsageError, f"a {kind} is not a Experiment", "experiment", lambda: latens.workflow.train(given))
     told(UsageError, f"a {kind} is not a Dataset", "data", lambda: latens.fit(None, given))
     told(UsageError, f"a {kind} is not a Module", "model", lambda: latens.fit(given, data))
-    told(UsageError, f"a {kind} is not a VAEConfig or", "config", lambda: inspect.unwrap(latens.override)(given, {}))
-    for function in (latens.log_marginal, latens.elbo_parts):
+    told(
+        UsageError,
+        f"a {kind} is not a VAEConfig or",
+        "config",
+        lambda: inspect.unwrap(latens.config.override)(given, {}),
+    )
+    for function in (latens.evaluation.log_marginal, latens.evaluation.elbo_parts):
         told(UsageError, f"a {kind} is not a Rows", "rows", partial(function, given))
     made = object.__new__(Rows)
     vars(made).update(key=None, batch=given)  # as a program without checks of types makes it
@@ -269,7 +284,7 @@ def test_what_is_no_recipe_configuration_or_experiment(given: Any, data: Dataset
 
 @pytest.mark.parametrize("name", [None, 3, [], {}, np.zeros(2), ["adam"], "adamm"])
 def test_an_optimiser_of_another_name_is_refused(name: Any) -> None:
-    told(ConfigError, f"there is no optimiser {name!r}", "optimizer.name", lambda: latens.make_optimizer(name))
+    told(ConfigError, f"there is no optimiser {name!r}", "optimizer.name", lambda: latens.training.make_optimizer(name))
 
 
 @pytest.mark.parametrize(
@@ -289,10 +304,10 @@ def test_options_of_a_training_that_are_none(options: dict[str, Any], where: str
                                     {"minutes": True}, {"patience": 0}])  # fmt: skip
 def test_budgets_that_are_none(budget: dict[str, Any]) -> None:
     ((name, value),) = budget.items()
-    made = object.__new__(latens.Budget)
+    made = object.__new__(latens.training.Budget)
     vars(made).update(budget)  # as a program without checks of types makes it
     told(ConfigError, f"{value!r} is not above 0", name, made.__post_init__)
-    assert latens.Budget(epochs=0.5, steps=3, minutes=1).steps == 3
+    assert latens.training.Budget(epochs=0.5, steps=3, minutes=1).steps == 3
 
 
 def test_figures_of_ragged_rows_and_of_no_columns() -> None:

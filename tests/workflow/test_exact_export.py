@@ -24,7 +24,7 @@ LEVELS = random.integers(0, 256, (30, 2, 3)).astype(np.uint8)
 
 @pytest.fixture(scope="module")
 def trained():
-    experiment = prepare(override(get_recipe("default").config, SMALL), latens.load_data(LEVELS))
+    experiment = prepare(override(get_recipe("default").config, SMALL), latens.read(LEVELS))
     return experiment.trained(experiment.new_model())
 
 
@@ -170,7 +170,7 @@ def test_encoder_and_decoder_are_in_the_units_of_the_data(name, trained):
 
 
 def test_labels_and_typed_columns_are_refused(tmp_path):
-    labelled = latens.load_data(LEVELS, label=np.arange(30) % 2)
+    labelled = latens.read(LEVELS, label=np.arange(30) % 2)
     experiment = prepare(override(get_recipe("conditional-vae").config, SMALL), labelled)
     with pytest.raises(UsageError, match="models that read labels or conditions, and models of typed columns"):
         exports.export(experiment.trained(experiment.new_model()), tmp_path)

@@ -10,10 +10,10 @@ from latens.config import override
 from latens.data import Preparation
 from latens.errors import ConfigError, DataError, UsageError
 from latens.recipes import get_recipe
-from latens.workflow import translate as translating
+from latens.workflow import translation as translating
 from latens.workflow.experiment import prepare
 from latens.workflow.trained import TrainedModel
-from latens.workflow.translate import complete, translate
+from latens.workflow.translation import complete, translate
 
 SMALL = {"network.hidden": [4], "posterior.latent_dim": 2, "training.steps": 1, "likelihood.family": "bernoulli"}
 CLASSES = np.array([0, 1, 2, 0, 1, 2, 0, 0])
@@ -21,7 +21,7 @@ X = np.random.default_rng(0).integers(0, 2, (8, 2, 3)).astype(np.uint8)
 
 
 def model_of(recipe):
-    data = latens.load_data(X, label=np.array(["a", "b", "c"])[CLASSES])
+    data = latens.read(X, label=np.array(["a", "b", "c"])[CLASSES])
     experiment = prepare(override(get_recipe(recipe).config, SMALL), data)
     return experiment.trained(experiment.new_model()), data
 
@@ -46,13 +46,13 @@ def test_rows_of_a_class_are_taken_and_decoded_as_the_other():
     with pytest.raises(UsageError, match="this model has no class 'd'"):
         translate(trained, data, "a", "d")
     with pytest.raises(DataError, match="none of 2 rows is of the class 'a': their classes are b, c"):
-        translate(trained, latens.load_data(X[1:3], label=["b", "c"], schema=trained.schema), "a", "c")
+        translate(trained, latens.read(X[1:3], label=["b", "c"], schema=trained.schema), "a", "c")
 
 
 @pytest.mark.parametrize(("start", "end"), [("source", "target"), ("target", "source")])
 @pytest.mark.parametrize("mean", [True, False])
 def test_the_other_side_of_a_pair_is_its_mean_or_one_draw(monkeypatch, start, end, mean):
-    schema = latens.load_data(np.zeros((9, 2, 4)) + np.arange(9.0)[:, None, None]).schema
+    schema = latens.read(np.zeros((9, 2, 4)) + np.arange(9.0)[:, None, None]).schema
     trained = TrainedModel(None, schema, Preparation())
     monkeypatch.setattr(translating, "knows_pairs", lambda trained: True)
     given = {}

@@ -37,7 +37,7 @@ def config_of(recipe="default", **settings):
 
 @pytest.fixture(scope="module")
 def experiment():
-    return prepare(config_of(**{"likelihood.family": "bernoulli", "training.batch_size": 7}), latens.load_data(X))
+    return prepare(config_of(**{"likelihood.family": "bernoulli", "training.batch_size": 7}), latens.read(X))
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_what_has_to_be_the_same_in_all_processes(experiment):
 
 
 def test_weights_of_zero_are_refused_split_by_split():
-    data = latens.load_data(X)
+    data = latens.read(X)
     for split in ("train", "validation", "test"):
         weight = np.ones(30, np.float32)
         weight[data.subset(split)] = 0.0
@@ -131,7 +131,7 @@ def test_weights_of_zero_are_refused_split_by_split():
 
 
 def test_labels_that_training_may_see():
-    data = latens.load_data(X, label=np.arange(30) % 3)
+    data = latens.read(X, label=np.arange(30) % 3)
     classifier = get_recipe("mlq-gaussian").config
     few = replace(classifier, data=replace(classifier.data, labelled=5))
     with pytest.raises(ConfigError, match="a Bayes classifier is fitted to the rows that have labels"):
@@ -143,7 +143,7 @@ def test_labels_that_training_may_see():
     assert found.labelled_share == 0.25
     assert as_labelled(config_of("m2", **{"label.share": 0.0}), data).labelled_share is None
     with pytest.raises(DataError, match="label"):
-        as_labelled(config_of("conditional-vae"), latens.load_data(X))
+        as_labelled(config_of("conditional-vae"), latens.read(X))
 
 
 def test_a_run_goes_on_with_its_own_generator_shards_and_version(monkeypatch, tmp_path):
@@ -237,7 +237,7 @@ def test_a_refitted_prior_keeps_what_the_posterior_is(trained):
 
 @pytest.mark.parametrize("weight", [None, np.arange(1.0, 31.0)])
 def test_the_gain_of_a_prior_is_paired_over_test_rows(trained, monkeypatch, weight):
-    data = latens.load_data(X, weight=weight)
+    data = latens.read(X, weight=weight)
     test = data.subset("test")
     rows = {id(trained.model): np.arange(len(test)), "new": 3.0 * np.arange(len(test)) ** 2}
     monkeypatch.setattr(refit, "log_marginal", lambda at, **options: rows[id(at.model)].astype(np.float32))
@@ -256,7 +256,7 @@ def test_the_gain_of_a_prior_is_paired_over_test_rows(trained, monkeypatch, weig
 
 
 def test_names_that_are_put_in_to_see_what_grows():
-    schema = latens.load_data(pd.DataFrame({"city": ["a", "b"] * 20, "x": np.arange(40.0) % 7})).schema
+    schema = latens.read(pd.DataFrame({"city": ["a", "b"] * 20, "x": np.arange(40.0) % 7})).schema
     city = [column.name for column in schema.columns].index("city")
     found = _probed(schema, city)
     own, one = found.types[city], schema.types[city]

@@ -34,7 +34,7 @@ def run(path, x):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_the_files_have_the_numbers_of_the_model(name, tmp_path):
-    x = np.asarray(latens.load_data("digits").x)
+    x = np.asarray(latens.read("digits").x)
     x = x[:200].astype(np.float32) * (0.37 if name == "student-t" else 1.0)
     model = latens.VAE(steps=5, random_state=0, **OPTIONS[name]).fit(x).model_
     told = export(model, tmp_path)

@@ -45,8 +45,8 @@ def cells(tmp_path: Path) -> Path:
 def model_of(data: latens.Dataset, recipe: str = "conditional-vae", **settings: Any) -> TrainedModel:
     """An untrained model of data, as `fit` would begin it."""
     chosen = {"network.hidden": [5], "posterior.latent_dim": 2, **settings}
-    config = override(latens.get_recipe(recipe).config, chosen)
-    experiment = latens.prepare(config, data)
+    config = override(latens.recipes.get_recipe(recipe).config, chosen)
+    experiment = latens.workflow.prepare(config, data)
     model = experiment.recipe.model(data.schema, experiment.parts, key=jax.random.key(0))
     return TrainedModel(model, data.schema, experiment.preparation, experiment.config)
 
@@ -141,7 +141,7 @@ def test_other_recipes_refuse_conditions(cells: Path) -> None:
     data = load(cells, label="kind", condition="batch")
     for recipe in ("default", "m1-m2", "mlq-gaussian"):
         with pytest.raises(ConfigError, match=r"batch\.|reads no conditions"):
-            latens.prepare(latens.get_recipe(recipe).config, data)
+            latens.workflow.prepare(latens.recipes.get_recipe(recipe).config, data)
 
 
 READING = [("conditional-vae", {}), ("m2", {}), ("default", {"label": "condition"}), ("iwae", {"label": "condition"}),

@@ -38,7 +38,7 @@ def test_faces_agree_on_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[st
     x = numbers()
     vae = VAE(settings=SMALL, random_state=0).fit(x)
     trained = vae.model_
-    data = latens.load_data(x, missing="nan", schema=trained.schema)
+    data = latens.read(x, missing="nan", schema=trained.schema)
     mean, draws = trained.impute(data), trained.impute(data, num_draws=3)
     assert draws.shape == (3, *x.shape)
     np.testing.assert_array_equal(vae.impute(x), mean)
@@ -62,7 +62,7 @@ def test_faces_agree_on_a_mixed_table(tmp_path: Path, capsys: pytest.CaptureFixt
     pd.testing.assert_frame_equal(vae.impute(frame), full)
     for one, other in zip(vae.impute(frame, n_draws=2), imputer.draws(frame, 2)):
         pd.testing.assert_frame_equal(one, other)
-    data = latens.load_data(frame, schema=trained.schema)
+    data = latens.read(frame, schema=trained.schema)
     found = imputed(trained, trained.batch(data), key=seed_key(0))
     np.testing.assert_array_equal(trained.impute(data), found.x.astype(np.float32))
     frame.to_csv(tmp_path / "t.csv", index=False)
@@ -80,7 +80,7 @@ def test_a_row_is_filled_alike_wherever_it_stands_and_equal_rows_have_noise_of_t
     order = np.concatenate([np.arange(6, 40), [1, 3, 5]])
     order = order[~(order == 2)]
     whole, some = (
-        trained.impute(latens.load_data(rows, missing="nan", schema=trained.schema), num_draws=1)[0]
+        trained.impute(latens.read(rows, missing="nan", schema=trained.schema), num_draws=1)[0]
         for rows in (x, x[order])
     )
     np.testing.assert_allclose(some, whole[order], rtol=1e-5, atol=1e-6)
@@ -126,7 +126,7 @@ def test_hidden_parts_of_pictures(pictures, part, rows, columns, monkeypatch, ca
     hidden[rows, columns] = True
     np.save("mask.npy", hidden)
     assert main(["impute", "m.safetensors", "few.npy", "--hide", part, "--draws", "2", "--out", "f.npz"]) == 0
-    data = latens.load_data(x, schema=trained.schema)
+    data = latens.read(x, schema=trained.schema)
     batch = trained.batch(data)
     seen = np.broadcast_to(~hidden.reshape(data.x.shape[1:]), data.x.shape)
     expected = imputed(trained, replace(batch, mask=seen), key=seed_key(0), num_draws=2)

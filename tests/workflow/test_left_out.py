@@ -24,8 +24,8 @@ def trained(recipe: str, active: float = 0.0) -> tuple[latens.Dataset, TrainedMo
     colour = np.where(rng.uniform(size=300) < 0.7, np.where(kind == "a", "red", "blue"), "green")
     size = np.where(rng.uniform(size=300) < 0.8, np.where(kind == "a", "S", "L"), "M").astype(object)
     size[:20] = None
-    data = latens.load_data(pd.DataFrame({"kind": kind, "colour": colour, "size": size}), label="none")
-    model = latens.train(latens.prepare(override(get_recipe(recipe).config, STEPS[recipe]), data))[0]
+    data = latens.read(pd.DataFrame({"kind": kind, "colour": colour, "size": size}), label="none")
+    model = latens.workflow.train(latens.workflow.prepare(override(get_recipe(recipe).config, STEPS[recipe]), data))[0]
     if active:  # z says something, beside what it began with and against it
         key = jax.random.key(3)
         more = lambda one: one + active * jax.random.normal(key, one.shape)  # noqa: E731

@@ -17,7 +17,7 @@ from latens.errors import ConfigError, DataError, UsageError
 from latens.models import ByModality, Conditional, Experts, LatentModel, NormalHead
 from latens.workflow.pairs import of_pairs
 from latens.workflow.trained import TrainedModel
-from latens.workflow.translate import complete
+from latens.workflow.translation import complete
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -50,7 +50,7 @@ def drawn(n: int) -> latens.Dataset:
     rng = np.random.default_rng(0)
     z = rng.normal(size=(n, 2))
     sides = [z @ weight.T + SIGMA * rng.normal(size=(n, 2)) for weight in (LEFT, RIGHT)]
-    return latens.load_data(np.stack(sides, axis=2))
+    return latens.read(np.stack(sides, axis=2))
 
 
 def test_the_target_is_the_mean_of_the_formula_given_the_source() -> None:
@@ -114,7 +114,7 @@ def test_pairs_stand_side_by_side_by_name(tmp_path: Path) -> None:
     for i, name in enumerate(names):
         Image.fromarray(grey[i]).save(tmp_path / "grey" / f"{name}.png")
         Image.fromarray(colour[i]).save(tmp_path / "colour" / f"{name}.bmp")
-    data = latens.load_data(tmp_path / "grey", pair=tmp_path / "colour")
+    data = latens.read(tmp_path / "grey", pair=tmp_path / "colour")
     assert data.x.shape == (12, 4, 10, 3)
     for row, name in zip(data.x, data.names.tolist()):
         number = int(name.split(".")[0])
@@ -124,7 +124,7 @@ def test_pairs_stand_side_by_side_by_name(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"grey has '7', and .*colour has not; .*colour has 'seven', and .*grey has not"
     ):
-        latens.load_data(tmp_path / "grey", pair=tmp_path / "colour")
+        latens.read(tmp_path / "grey", pair=tmp_path / "colour")
 
 
 @pytest.mark.parametrize(
@@ -139,15 +139,17 @@ def test_pairs_stand_side_by_side_by_name(tmp_path: Path) -> None:
 )
 def test_what_does_not_pair_names_both_sides(other: np.ndarray, words: str) -> None:
     with pytest.raises(DataError, match=words):
-        latens.load_data(np.full((10, 4, 4), 200, np.uint8), pair=other)
+        latens.read(np.full((10, 4, 4), 200, np.uint8), pair=other)
 
 
 def test_grey_pictures_serve_a_model_of_colours() -> None:
     rng = np.random.default_rng(0)
     grey, colour = rng.integers(0, 256, (40, 4, 4), np.uint8), rng.integers(0, 256, (40, 4, 4, 3), np.uint8)
     small = {"network.hidden": "4", "posterior.latent_dim": 2}
-    data = latens.load_data(grey, pair=colour)
-    experiment = latens.prepare(latens.override(latens.get_recipe("paired").config, small), data)
+    data = latens.read(grey, pair=colour)
+    experiment = latens.workflow.prepare(
+        latens.config.override(latens.recipes.get_recipe("paired").config, small), data
+    )
     trained = experiment.trained(experiment.new_model())
     found = complete(trained, grey[:3], num_samples=4)
     assert found.shape == (3, 4, 4, 3)
@@ -159,7 +161,7 @@ def test_grey_pictures_serve_a_model_of_colours() -> None:
 
 def halves(folder: Path) -> tuple[Path, Path, np.ndarray]:
     """Digits without their right half, and whole, as files."""
-    whole = latens.load_data("digits").x
+    whole = latens.read("digits").x
     half = whole.copy()
     half[:, :, 4:] = 0
     np.save(folder / "half.npy", half)
@@ -200,9 +202,9 @@ def test_the_command_pairs_trains_and_translates(
 
 def test_whole_digits_from_their_half_beat_the_mean_and_the_nearest_neighbour(tmp_path: Path, optimised: None) -> None:
     half, whole, _ = halves(tmp_path)
-    data = latens.load_data(half, pair=whole)
-    config = latens.override(latens.get_recipe("paired").config, {"training.seed": 0})
-    trained, _ = latens.train(latens.prepare(config, data))
+    data = latens.read(half, pair=whole)
+    config = latens.config.override(latens.recipes.get_recipe("paired").config, {"training.seed": 0})
+    trained, _ = latens.workflow.train(latens.workflow.prepare(config, data))
     found = of_pairs(trained, data, data.subset("test"), num_samples=100)
     for name in ("gain_over_mean_target", "gain_over_nearest_target"):
         assert found[name].value > 3 * found[name].standard_error

@@ -11,7 +11,7 @@ from latens.config import override
 from latens.errors import ConfigError, DataError, UsageError
 from latens.recipes import get_recipe
 from latens.workflow import memory
-from latens.workflow.augment import augment
+from latens.workflow.augmentation import augment
 from latens.workflow.experiment import prepare
 from latens.workflow.refit import refit_prior
 
@@ -30,7 +30,7 @@ def model_of(data, recipe="default", **settings):
 
 @pytest.fixture(scope="module")
 def pictures():
-    return latens.load_data(PIXELS, label=np.array(["a", "b", "c"])[CLASSES])
+    return latens.read(PIXELS, label=np.array(["a", "b", "c"])[CLASSES])
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def pixels(pictures):
 
 @pytest.fixture(scope="module")
 def table():
-    return latens.load_data(np.where(rng.random(REAL.shape) < 0.1, np.nan, REAL), missing="nan")
+    return latens.read(np.where(rng.random(REAL.shape) < 0.1, np.nan, REAL), missing="nan")
 
 
 def test_a_trained_model_gives_the_recorded_numbers(pixels, pictures, table):
@@ -76,7 +76,7 @@ def test_new_rows_are_those_recorded(pixels, pictures):
     with pytest.raises(ConfigError, match="no p\\(x"):
         augment(pixels, pictures, 1, draw="class")
     with pytest.raises(DataError, match="none of 30 rows has a label"):
-        augment(pixels, latens.load_data(PIXELS), 1)
+        augment(pixels, latens.read(PIXELS), 1)
 
 
 @pytest.mark.parametrize("kind", ["normal", "mixture", "flow"])

@@ -169,7 +169,7 @@ def test_a_prior_that_was_chosen_is_left_alone(name: str, settings: dict[str, ob
 
 @pytest.mark.parametrize(("units", "refit"), [(2, False), (3, True)])
 def test_the_plane_of_pictures_keeps_the_percentiles_of_its_prior(units: int, refit: bool) -> None:
-    pictures = latens.load_data(np.random.default_rng(0).integers(0, 5, (60, 8, 8), dtype=np.uint8))
+    pictures = latens.read(np.random.default_rng(0).integers(0, 5, (60, 8, 8), dtype=np.uint8))
     config = override(get_recipe("default").config, {"posterior.latent_dim": units, "network.hidden": [4]})
     assert prepare(config, pictures).config.prior.refit is refit
 
@@ -203,8 +203,8 @@ def experiment(data: Dataset, **settings: object) -> Experiment:
 
 def test_python_fits_the_prior_and_refit_false_is_what_was() -> None:
     data = rows(planted=True)
-    new, _ = latens.train(experiment(data, **{"prior.refit": "true"}))
-    old, _ = latens.train(experiment(data, **{"prior.refit": "false"}))
+    new, _ = latens.workflow.train(experiment(data, **{"prior.refit": "true"}))
+    old, _ = latens.workflow.train(experiment(data, **{"prior.refit": "false"}))
     assert "refit" not in old.facts
     assert old.config.prior.kind == "standard-normal"
     assert new.facts["refit"]["kept"] is True
@@ -218,7 +218,7 @@ def test_training_goes_on_from_a_model_with_its_fitted_prior() -> None:
     data = rows(planted=True)
     first = refitted_at_end(linear(data), data, seen=10**6)
     config = override(get_recipe("default").config, {**SETTINGS, "training.steps": 2})
-    further, _ = latens.train(prepare(config, data, start=first))
+    further, _ = latens.workflow.train(prepare(config, data, start=first))
     assert further.config.prior == first.config.prior
     assert further.facts["started_from"]["config"]["prior"]["kind"] == "mixture"
     assert not np.array_equal(further.model.prior_part.loc, first.model.prior_part.loc)

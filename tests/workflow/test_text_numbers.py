@@ -13,7 +13,7 @@ import pytest
 from paths import GOLDEN
 
 from golden.make import LINES
-from latens import load_data, prepare
+from latens import read
 from latens.config import override
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError, ModelFileError
@@ -28,6 +28,7 @@ from latens.recipes import get_recipe
 from latens.report.page import cells
 from latens.verbs.impute import Impute
 from latens.verbs.kernel import At
+from latens.workflow import prepare
 from latens.workflow.groups import NEEDS, measure_all
 from latens.workflow.trained import TrainedModel
 
@@ -43,7 +44,7 @@ def trained() -> TrainedModel:
 def data(trained: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     path = tmp_path_factory.mktemp("text") / "tokens.txt"
     path.write_text(15 * LINES)
-    return load_data(path, schema=trained.schema)
+    return read(path, schema=trained.schema)
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def music(trained: TrainedModel, tmp_path: Path) -> tuple[TrainedModel, Dataset]
     tokens = {"pieces": "words", "values": words}
     given = {"shape": list(trained.schema.shape), "kind": "tokens", "tokens": tokens}
     schema = type(trained.schema).from_json(given)
-    return dataclasses.replace(trained, schema=schema), load_data(path, schema=schema)
+    return dataclasses.replace(trained, schema=schema), read(path, schema=schema)
 
 
 def test_nats_a_step_are_those_of_a_beat(music: tuple[TrainedModel, Dataset]) -> None:
@@ -96,7 +97,7 @@ def test_numbers_of_molecules_need_rdkit_and_molecules(
     work = type("Work", (), {"data": data})()
     assert NEEDS["RDKit"](work) == "RDKit is not installed (pip install 'latens[molecules]')"
     assert NEEDS["molecules"](work) == ""
-    work.data = load_data(["ab", "c"])
+    work.data = read(["ab", "c"])
     assert NEEDS["molecules"](work) == "the rows are not molecules (--pieces atoms)"
 
 
@@ -179,7 +180,7 @@ def test_the_page_is_given_texts_and_their_vocabulary(trained: TrainedModel, dat
 
 
 def test_long_texts_and_own_ids_stand_beside_one_another() -> None:
-    rows = load_data(["ab" * 60, "c"])
+    rows = read(["ab" * 60, "c"])
     files: dict[str, bytes] = {}
     ids_of(rows, np.array([0, 1]), files)
     assert json.loads(files["data/ids.json"]) == [f"{'ab' * 40}… (row 0)", "c"]

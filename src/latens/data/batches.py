@@ -85,7 +85,7 @@ def as_batch(x: Any, **fields: Any) -> Batch:
         DataError: For masked arrays.
     """
     if any(isinstance(leaf, np.ma.MaskedArray) and np.ma.is_masked(leaf) for leaf in jax.tree.leaves(x)):
-        fix = "Give both: as_batch(x.filled(0), mask=~np.ma.getmaskarray(x)); or latens.load_data(x)."
+        fix = "Give both: as_batch(x.filled(0), mask=~np.ma.getmaskarray(x)); or latens.read(x)."
         raise DataError("a batch holds cells and their mask apart.", where="x", fix=fix)
     row_id = fields.pop("row_id", None)
     if row_id is None and any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x)):

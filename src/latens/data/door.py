@@ -136,13 +136,13 @@ def _asked(source: Any, options: dict[str, Any], schema: Schema | None) -> tuple
     if isinstance(source, Rows):
         if options:
             what = f"{next(iter(options))!r} is said beside a kind of rows."
-            raise UsageError(what, where="load_data", fix=f"Say it of the kind: latens.{type(source).__name__}(...).")
+            raise UsageError(what, where="read", fix=f"Say it of the kind: latens.{type(source).__name__}(...).")
         own = None if isinstance(source, KINDS) else source
         known = {one.name for one in fields(Guessed)} - set(OF_MODELS if schema is not None else ())
         said = {one: value for one, value in (source.implies() | source.said()).items() if one in known}
         return own, Guessed(source.source, **said)
     if wrong := next((one for one in options if one not in OPTIONS and one != "longest"), None):
-        raise UsageError(f"there is no option {wrong!r}.", where="load_data", fix=nearest(wrong, OPTIONS))
+        raise UsageError(f"there is no option {wrong!r}.", where="read", fix=nearest(wrong, OPTIONS))
     return None, Guessed(source, **options)
 
 

@@ -96,7 +96,7 @@ FORMATS: dict[str, Format] = {
 
 
 def register_format(*endings: str) -> Callable[[Callable[[Path], Any]], Callable[[Path], Any]]:
-    """Make a file format of your own known, to `load_data` and to the command (`--import FILE.py`).
+    """Make a file format of your own known, to `latens.read` and to the command (`--import FILE.py`).
 
     It decorates a function of a path that gives an array of numbers, led by the rows, or columns by name, each with a
     cell for each row (None for a missing one); or that yields such parts, some thousand rows each.
@@ -506,5 +506,5 @@ def _read_file(path: Path, roles: ColumnRoles) -> Raw:
         if row.whole and name.endswith(row.endings):
             return row.whole(path, roles)
     *known, last = (row.shown for row in FORMATS.values() if row.whole)
-    fix = f"{_CONVERT} Or read it with a function of your own: latens.register_format, --import FILE.py."
+    fix = f"{_CONVERT} Or read it with a function of your own: latens.data.register_format, --import FILE.py."
     raise DataError(f"is of no known format. Known: {', '.join(known)}, {last}.", where=where, fix=fix)

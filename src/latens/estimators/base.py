@@ -239,7 +239,7 @@ def with_nan(X: Any) -> Any:
     if not is_frame(X):
         if not hasattr(X, "shape") and not isinstance(X, list | tuple) and not hasattr(X, "__array__"):
             what = f"a {type(X).__name__} holds no rows."
-            raise DataError(what, where="X", fix="Give an array or a frame, for example latens.load_data(path).x.")
+            raise DataError(what, where="X", fix="Give an array or a frame, for example latens.read(path).x.")
         refuse_other_cells(X, "X")
         return unmasked(X)
     refuse_twins(X)

@@ -37,7 +37,7 @@ class Rows:
     """Rows of any kind: a path, a name, an array, a frame or another object, and how it is read.
 
     Args:
-        source: Where the rows come from, as for `latens.load_data`.
+        source: Where the rows come from, as for `latens.read`.
     """
 
     title: ClassVar[str] = "reading the data"

@@ -49,7 +49,7 @@ class PerRow(eqx.Module):
             raise ConfigError(
                 "a posterior for each row needs the row's position.",
                 where="cond",
-                fix='Give the data a condition: latens.load_data(X, cond={"row": np.arange(len(X))}).',
+                fix='Give the data a condition: latens.read(X, cond={"row": np.arange(len(X))}).',
             )
         # NaN beyond the rows: a clamped position would be the posterior of another row, without a word.
         row = jnp.where(cond["row"] < 0, len(self.loc), cond["row"])

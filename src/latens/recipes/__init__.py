@@ -149,7 +149,9 @@ def register(recipe: Recipe) -> None:
     Raises:
         ConfigError: The name is taken.
     """
-    refuse_other(recipe, Recipe, "recipe", "Give a latens.Recipe; register_part('model', name, function) makes one.")
+    refuse_other(
+        recipe, Recipe, "recipe", "Give a latens.recipes.Recipe; register_part('model', name, function) makes one."
+    )
     if recipe.name in RECIPES:
         raise ConfigError(f"a recipe {recipe.name!r} exists already", where="recipe", fix="Choose another name.")
     RECIPES[recipe.name] = recipe

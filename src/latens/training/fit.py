@@ -81,7 +81,7 @@ def fit(
         UsageError: In a fork of a process that computed, or for an argument of another kind.
         ValueError: For a stage with an optimiser and without an objective.
     """
-    refuse_other(data, Dataset, "data", "Give latens.load_data(rows).")
+    refuse_other(data, Dataset, "data", "Give latens.read(rows).")
     refuse_other(settings, (Settings, type(None)), "settings", "Give latens.training.Settings(...), or None.")
     refuse_other(preparation, (Preparation, type(None)), "preparation", "Give that of a model, or None.")
     refuse_other(callbacks, (list, tuple), "callbacks", "Give a list of functions of an event.")
@@ -155,7 +155,7 @@ def _stages(
         return stages
     refuse_other(objective, (AbstractObjective, type(None)), "objective", "Give for example latens.ELBO().")
     kinds = (Optimizer, optax.GradientTransformation, type(None))
-    refuse_other(optimizer, kinds, "optimizer", 'Give for example latens.make_optimizer("adam").')
+    refuse_other(optimizer, kinds, "optimizer", 'Give for example latens.training.make_optimizer("adam").')
     patience = 10 if len(data.subset("validation")) else None
     budget = Budget(epochs=100.0 if epochs is None else epochs, patience=patience)
     return [Stage(ELBO() if objective is None else objective, optimizer or make_optimizer("adam"), budget)]

@@ -11,7 +11,7 @@ from latens.verbs.kernel import At, Made, Work, Would
 
 if TYPE_CHECKING:
     from latens.data import Dataset
-    from latens.workflow.compare import Compared
+    from latens.workflow.paired import Compared
 
 
 def parted(given: Any) -> tuple[list[Any], Any]:
@@ -41,10 +41,10 @@ def compared(at: At, others: list[Any], given: Any, num_samples: int | None, see
     """Put the model and others against each other on the same held-out rows."""
     # given: the rows, split as for the training; None: those of the first run.
     from latens.verbs._sources import open_model
-    from latens.workflow.compare import compare
     from latens.workflow.groups import held_out_rows
     from latens.workflow.measurement import density_of
     from latens.workflow.metrics import metric_of, unknown_draws
+    from latens.workflow.paired import compare
 
     named = [str(one) if isinstance(one, str | Path) else f"model {k}" for k, one in enumerate(others, start=2)]
     names = [at.name, *named]

@@ -176,8 +176,8 @@ def _open(name: str, at: At) -> _Read:
 
 def _paired(runs: Sequence[_Read], at: At) -> dict[str, dict[str, Any]]:
     """The second run minus the first over the same held-out rows, where both know these rows and share a number."""
-    from latens.workflow.compare import compare
     from latens.workflow.groups import held_out_rows
+    from latens.workflow.paired import compare
 
     data = runs[0].data
     if data is None or not all(run.opened.knows(data) for run in runs):

@@ -160,7 +160,7 @@ class Sample(Verb):
     def _alike(self, at: At) -> Work:
         """Rows of each class of labelled rows."""
         from latens.verbs._files import labelled
-        from latens.workflow.augment import augment
+        from latens.workflow.augmentation import augment
 
         data, each = at.load_of(self.like, own_classes=True), 16 if self.n is None else self.n
         # Of a run's own data only training rows are drawn around: the others measure what the new rows are good for.

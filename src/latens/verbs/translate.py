@@ -29,7 +29,7 @@ class Translate(Verb):
         return self._pairs(at) if knows_pairs(at.trained) else self._classes(at)
 
     def _classes(self, at: At) -> Work:
-        from latens.workflow.translate import translate
+        from latens.workflow.translation import translate
 
         if self.start is None or self.end is None:
             flag = "--from" if self.start is None else "--to"
@@ -54,7 +54,7 @@ class Translate(Verb):
 
     def _pairs(self, at: At) -> Work:
         from latens.kinds.pictures.pairs import as_colours
-        from latens.workflow.translate import SIDES, complete, side_schema
+        from latens.workflow.translation import SIDES, complete, side_schema
 
         start = self.start or (SIDES[0] if self.end != SIDES[0] else SIDES[1])
         end = self.end or (SIDES[1] if start != SIDES[1] else SIDES[0])

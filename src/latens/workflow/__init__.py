@@ -1,3 +1,24 @@
-"""Numbers of a trained model and a data set. `latens` has the public names."""
+"""From a configuration and data to a trained model, and what is done with several of them."""
 
-__all__: list[str] = []
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from latens.workflow.augmentation import augment as augment
+    from latens.workflow.contest import compare as compare
+    from latens.workflow.experiment import prepare as prepare
+    from latens.workflow.experiment import train as train
+    from latens.workflow.sweep import load_sweep as load_sweep
+    from latens.workflow.translation import translate as translate
+
+_HOME = {
+    "augment": "augmentation", "compare": "contest", "prepare": "experiment", "train": "experiment",
+    "load_sweep": "sweep", "translate": "translation",
+}  # fmt: skip
+__all__ = ["augment", "compare", "load_sweep", "prepare", "train", "translate"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"latens.workflow.{_HOME[name]}"), name)

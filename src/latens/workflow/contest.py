@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from latens.data import Dataset
-from latens.data import load as load_data
+from latens.data import Dataset, load
 from latens.errors import ConfigError, UsageError
 from latens.evaluation import Estimate
 from latens.io.process import check_count
 from latens.io.terminal import table_as
 from latens.typing import checked_later
-from latens.workflow.compare import LEVEL, Rows, estimate_of, interval_of, per_row, refuse_other_kinds, scored
 from latens.workflow.inputs import model_file
 from latens.workflow.metrics import over_draws
+from latens.workflow.paired import LEVEL, Rows, estimate_of, interval_of, per_row, refuse_other_kinds, scored
 from latens.workflow.trained import TrainedModel
 
 _NAN = float("nan")
@@ -117,7 +116,7 @@ def compare(models: Mapping[str, Any], data: Any, *, num_samples: int = 100, see
     Args:
         models: Name -> a fitted estimator, a `TrainedModel`, a run folder or a file; or a list of them, one of each
             seed, in the same order of seeds for all names.
-        data: Rows that no model has seen: a `Dataset`, or what `load_data` takes, as an array of shape (n, columns).
+        data: Rows that no model has seen: a `Dataset`, or what `latens.read` takes, as an array of shape (n, columns).
         num_samples: Draws of z for each row, from 1.
         seed: Seed of these draws, which all models share.
 
@@ -133,7 +132,7 @@ def compare(models: Mapping[str, Any], data: Any, *, num_samples: int = 100, see
         >>> import latens
         >>> X = np.random.default_rng(0).normal(size=(60, 4))
         >>> small, large = (latens.VAE(n, steps=5, random_state=0).fit(X[:40]) for n in (1, 2))
-        >>> found = latens.compare({"small": small, "large": large}, X[40:], num_samples=5)
+        >>> found = latens.workflow.compare({"small": small, "large": large}, X[40:], num_samples=5)
         >>> [each.difference is None for each in found.models]
         [True, False]
     """
@@ -152,7 +151,7 @@ def compare(models: Mapping[str, Any], data: Any, *, num_samples: int = 100, see
         for number, one in enumerate(each):
             trained = _opened(one)
             if read is None or (read is not data and read.schema != trained.schema):
-                read = load_data(data, schema=trained.schema)
+                read = load(data, schema=trained.schema)
             rows = read
             positions = np.arange(len(rows))
             numbers = per_row(trained, rows, positions, count, seed)

@@ -179,8 +179,8 @@ def prepare(
         ResourceError: Training would take far more memory than is free.
         UsageError: This process was forked from one that computed.
     """
-    refuse_other(config, (VAEConfig, ClassifierConfig), "config", 'Give latens.get_recipe("default").config.')
-    refuse_other(data, Dataset, "data", "Give latens.load_data(rows).")
+    refuse_other(config, (VAEConfig, ClassifierConfig), "config", 'Give latens.recipes.get_recipe("default").config.')
+    refuse_other(data, Dataset, "data", "Give latens.read(rows).")
     check_process()
     given, config = config.recipe, of_rows(config, data, settings)
     recipe = recipe_of(config)
@@ -363,7 +363,7 @@ def train(
         DivergedError: Training became non-finite and every way back was used up.
         ConfigError: The checkpoint does not fit this version or JAX's settings.
     """
-    refuse_other(experiment, Experiment, "experiment", "Give what latens.prepare(config, data) gives.")
+    refuse_other(experiment, Experiment, "experiment", "Give what latens.workflow.prepare(config, data) gives.")
     shards = experiment.settings.shards
     for name, value in _facts(experiment).items():
         machines.same(name, str(value))

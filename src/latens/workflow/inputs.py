@@ -35,7 +35,7 @@ def refuse_inputs(trained: Any, data: Any, kind: type) -> None:
     """Refuse what is not a trained model (the `kind`), or not a data set, where both are asked for."""
     fix = "Give estimator.model_." if hasattr(trained, "model_") else "Give latens.load(path)."
     refuse_other(trained, kind, "trained", fix)
-    refuse_other(data, Dataset, "data", "Give latens.load_data(rows, label=..., schema=model.schema).")
+    refuse_other(data, Dataset, "data", "Give latens.read(rows, label=..., schema=model.schema).")
 
 
 def positions_of(positions: Any, n: int) -> np.ndarray:
@@ -51,13 +51,13 @@ def positions_of(positions: Any, n: int) -> np.ndarray:
 def rows_of(data: Any, positions: Any, shape: tuple[int, ...]) -> np.ndarray:
     """An array of rows as the model takes them: finite numbers, of which flattened ones get their shape back."""
     if np.ma.is_masked(data):
-        what, fix = "rows with masked cells are no plain array.", "Give latens.load_data(rows, schema=...)."
+        what, fix = "rows with masked cells are no plain array.", "Give latens.read(rows, schema=...)."
         raise DataError(what, where="data", fix=fix)
     if is_frame(data):  # whose columns have names, which an array of it would lose
-        fix = "Give latens.load_data(frame, schema=model.schema)."
+        fix = "Give latens.read(frame, schema=model.schema)."
         raise DataError("a frame is not an array of rows.", where="data", fix=fix)
     if is_annotated(data):
-        fix = "Give latens.load_data(adata, layer=..., condition=[...], schema=model.schema), as the model was trained."
+        fix = "Give latens.read(adata, layer=..., condition=[...], schema=model.schema), as the model was trained."
         raise DataError("an AnnData object is not an array of rows.", where="data", fix=fix)
     rows = plain_numbers(data, "data")
     rows = rows if positions is None or rows.ndim == 0 else rows[positions_of(positions, len(rows))]
@@ -68,7 +68,7 @@ def rows_of(data: Any, positions: Any, shape: tuple[int, ...]) -> np.ndarray:
     bad = np.argwhere(~np.isfinite(rows)) if rows.dtype.kind == "f" else np.zeros((0, 0))
     if len(bad):
         row, cell = int(bad[0][0]), ", ".join(map(str, bad[0][1:].tolist()))
-        fix = 'For missing cells: latens.load_data(rows, missing="nan", schema=model.schema). Infinity is never taken.'
+        fix = 'For missing cells: latens.read(rows, missing="nan", schema=model.schema). Infinity is never taken.'
         raise DataError(f"cell [{cell}] of row {row} is {rows[tuple(bad[0])]}.", where="data", fix=fix)
     return rows if rows.dtype == np.uint8 else rows.astype(np.float32)
 
@@ -92,7 +92,7 @@ def batch_of(data: Any, positions: Any, label: Any, schema: Schema, preparation:
         raise DataError(what, where=getattr(data, "name", "data"), fix=fix)
     if schema.conditions and (batch.cond is None or GIVEN not in batch.cond):
         what = f"has no {', '.join(one.name for one in schema.conditions)}, which the model reads as conditions."
-        fix = "Give latens.load_data(frame, schema=model.schema), whose columns have these names."
+        fix = "Give latens.read(frame, schema=model.schema), whose columns have these names."
         raise DataError(what, where=getattr(data, "name", "data"), fix=fix)
     if not preparation.classes:
         return batch

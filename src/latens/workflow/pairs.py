@@ -9,7 +9,7 @@ from latens.data import Dataset
 from latens.evaluation import Estimate
 from latens.workflow.sample_sets import MOST_ROWS, some
 from latens.workflow.trained import TrainedModel
-from latens.workflow.translate import complete
+from latens.workflow.translation import complete
 
 NAMES = ("target_squared_error", "gain_over_mean_target", "gain_over_nearest_target")
 """The metrics of pairs."""

@@ -392,7 +392,7 @@ class TrainedModel(Conditioned, Methods):
         r"""Fill in missing cells by their posterior mean, $E[x_{mis} \mid x_{obs}]$, or by draws; observed ones stay.
 
         Args:
-            data: A data set with missing cells, `latens.load_data(rows, missing="nan", schema=trained.schema)`, or a
+            data: A data set with missing cells, `latens.read(rows, missing="nan", schema=trained.schema)`, or a
                 batch whose `mask` says what is observed.
             num_samples: Draws of z for each row, from 1.
             num_draws: M, completions of each row, drawn from $p(x_{mis} \mid x_{obs})$; 0: the mean.

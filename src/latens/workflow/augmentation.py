@@ -66,7 +66,7 @@ def augment(
 
     Examples:
         >>> import latens
-        >>> new = augment(latens.load("pretrained:digits-2d"), latens.load_data("digits"), 2)
+        >>> new = augment(latens.load("pretrained:digits-2d"), latens.read("digits"), 2)
         >>> new.x.shape, new.label[:3].tolist()
         ((20, 8, 8), ['0', '0', '1'])
     """
