@@ -21,7 +21,7 @@ from latens.kinds.counts import anndata
 from latens.kinds.counts import sparse as sparse
 from latens.kinds.counts.sparse import is_sparse, sparse_rows
 from latens.kinds.numbers.hdf5 import hdf5_parts, read_hdf5
-from latens.kinds.numbers.npy import is_beside, npy_parts, read_npy, read_npz
+from latens.kinds.numbers.npy import beside, is_beside, npy_parts, read_npy, read_npz
 from latens.kinds.pictures import files as pictures
 from latens.kinds.pictures.idx import idx_folder, read_idx, read_idx_folder
 from latens.kinds.tables.cells import rows_of
@@ -181,7 +181,8 @@ class Files:
         return str(self.paths[0] if self.single else self.root)
 
     def _stats(self) -> list[list[Any]]:
-        within = chain.from_iterable(sorted(path.rglob("*")) if path.is_dir() else [path] for path in self.paths)
+        every = (sorted(path.rglob("*")) if path.is_dir() else [path, *beside(path)] for path in self.paths)
+        within = chain.from_iterable(every)
         return [[str(one), (stat := one.stat()).st_size, stat.st_mtime_ns] for one in within if one.is_file()]
 
     @property

@@ -81,6 +81,11 @@ def is_beside(name: str) -> bool:
     return name.lower().endswith(tuple(f".{role}.npy" for role in _BESIDE))
 
 
+def beside(path: Path) -> list[Path]:
+    """Where labels, ids and weights of the rows of a file may lie."""
+    return [path.with_suffix(f".{role}.npy") for role in _BESIDE]
+
+
 def npy_parts(path: Path, roles: ColumnRoles) -> Iterator[Raw]:
     """Read an array some rows at a time, with what lies beside it."""
     fix = "Write part.label.npy, part.id.npy or part.weight.npy beside part.npy, and name their folder."
@@ -88,7 +93,7 @@ def npy_parts(path: Path, roles: ColumnRoles) -> Iterator[Raw]:
     array = mapped(path)
     if not array.ndim:
         raise DataError("holds a single number, not rows.", where=str(path), fix="Give an array with rows.")
-    found = [path.with_suffix(f".{role}.npy") for role in _BESIDE]
+    found = beside(path)
     for one in found:
         if one.exists() and (shape := mapped(one).shape) != (len(array),):
             what = f"has the shape {shape} beside {len(array)} rows."
