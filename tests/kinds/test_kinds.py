@@ -1,10 +1,13 @@
 """A kind of rows is an object: it declares what may be said once, for Python and for the command."""
 
+import runpy
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
+from paths import ROOT
 
 import latens
 from latens.cli.arguments import subparsers
@@ -91,3 +94,22 @@ def test_a_kind_of_ones_own_stores_its_rows() -> None:
     found = latens.read(Halves(given))
     np.testing.assert_allclose(found.x, given / 2, rtol=1e-6)
     assert "by" not in {one.name for one in Guessed.__dataclass_fields__.values()}
+
+
+def test_directions_on_a_circle_are_one_file() -> None:
+    """`examples/angles.py`: a kind, its likelihood, and a density that does not know where a turn begins."""
+    stats = pytest.importorskip("scipy.stats")
+    assert (ROOT / "examples" / "angles.py").read_text().count("\n") <= 120
+    made = runpy.run_path(str(ROOT / "examples" / "angles.py"))
+    angles, given = made["Angles"], made["winds"](300)
+    found = latens.load_data(angles(given))
+    np.testing.assert_allclose(np.cos(np.deg2rad(found.x)), np.cos(np.deg2rad(given)), atol=1e-5)
+    assert np.abs(found.x).max() <= 180
+    hours = latens.load_data(angles(np.array([[23.0], [1.0], [25.0], [0.5]]), turn=24.0))
+    assert hours.x[:, 0].tolist() == [-1.0, 1.0, 1.0, 0.5]
+    one = made["VonMises"](jnp.array([0.3]), jnp.log(jnp.array([2.5])))
+    assert float(one.log_prob(jnp.array([2.0]))) == pytest.approx(stats.vonmises.logpdf(2.0, 2.5, 0.3), abs=1e-5)
+    vae = latens.VAE(2, likelihood=made["VonMisesHead"], epochs=1, random_state=0).fit(angles(given))
+    scores = vae.score_samples(angles(given[:20]))
+    np.testing.assert_allclose(vae.score_samples(angles(given[:20] + 360)), scores, rtol=1e-4)
+    assert np.abs(vae.sample(50)).max() <= 180.001
