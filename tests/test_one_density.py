@@ -15,6 +15,7 @@ from scipy import stats
 import latens
 from latens import evaluation
 from latens.data import Dataset, prepare_batch
+from latens.models.heads.base import raw_scale
 from latens.recipes import get_recipe
 from latens.trees import partition_trainable
 from latens.workflow.detect import detect
@@ -158,7 +159,13 @@ def names() -> TrainedModel:
     experiment = latens.workflow.prepare(
         latens.config.override(get_recipe("default").config, settings), latens.read(frame)
     )
-    return experiment.trained(experiment.new_model())
+    model = experiment.new_model()
+    # q(z | x) is the prior: a network of random weights may be so narrow that no number of draws meets a bound.
+    head = model.encoder.head
+    flat = model.encoder.network.network.with_output_weights_times(0.0)
+    raw = jnp.append(jnp.zeros(1), jnp.asarray(raw_scale(np.ones(1), head.scale, head.scale_floor)))
+    path = eqx.tree_at(lambda path: path.network, model.encoder.network, flat).with_output_bias(raw)
+    return experiment.trained(eqx.tree_at(lambda m: m.encoder.network, model, path))
 
 
 @pytest.fixture(scope="module")
