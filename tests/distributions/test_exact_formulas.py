@@ -1,5 +1,7 @@
 """Densities, entropies and inverses against formulas that are written once more, each at a point or two."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,12 +12,17 @@ from scipy import special, stats
 from latens import distributions
 from latens.distributions import (
     AbstractDistribution,
+    Bernoulli,
     Beta,
+    Categorical,
     Context,
     DiagonalNormal,
     Dirichlet,
+    FullNormal,
+    Laplace,
     LowRankNormal,
     Mixture,
+    Poisson,
     PowerSpherical,
     Product,
     RelaxedOneHot,
@@ -200,6 +207,21 @@ def test_a_network_of_pixels_starts_without_biases():
     assert len(small) == 2
     for leaf in small:
         close(leaf, np.zeros(len(leaf)))
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [
+        DiagonalNormal(jnp.zeros(3), jnp.zeros(3)), Laplace(jnp.zeros(3), jnp.zeros(3)), Bernoulli(jnp.zeros(3)),
+        FullNormal(jnp.zeros(3), jnp.eye(3)), Poisson(jnp.zeros(3)), Dirichlet(jnp.ones(3)),
+        Categorical(jnp.zeros((3, 2))),
+    ],
+    ids=lambda one: type(one).__name__,
+)  # fmt: skip
+@pytest.mark.parametrize("event", [jnp.zeros((5, 3)), np.zeros(1), 0.0])
+def test_a_density_of_one_event_takes_one_event(distribution: Any, event: Any) -> None:
+    with pytest.raises(UsageError, match=r"is not one event of shape \(3,\)"):
+        distribution.log_prob(event)
 
 
 def test_a_batch_is_not_one_event() -> None:

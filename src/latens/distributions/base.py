@@ -4,7 +4,8 @@ Batches are made with `jax.vmap`.
 """
 
 from abc import abstractmethod
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, wraps
 from typing import Any, ClassVar, Generic, TypeVar
 
 import equinox as eqx
@@ -18,6 +19,20 @@ from latens.trees import said
 from latens.typing import Array, Bool, Float, Key, Nats, Shaped
 
 Event = TypeVar("Event")
+
+
+def _of_one_event(log_prob: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse a batch, which a density of one event would sum over or broadcast in silence."""
+
+    @wraps(log_prob)
+    def checked(self: "AbstractDistribution", event: Any) -> Nats:
+        known = isinstance(event, np.ndarray | jax.Array | float | int) and not isinstance(event, Tracer)
+        if known and np.shape(event) != self.shape:
+            what = f"an array of shape {np.shape(event)} is not one event of shape {self.shape}."
+            raise UsageError(what, where="event", fix="Use jax.vmap for a batch of events.")
+        return log_prob(self, event)
+
+    return checked
 
 
 class AbstractDistribution(eqx.Module, Generic[Event]):
@@ -37,6 +52,11 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
     has_path: ClassVar[bool]
     density_elsewhere: ClassVar[bool] = True
     by_volume: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "log_prob" in vars(cls):
+            cls.log_prob = _of_one_event(cls.log_prob)
 
     @abstractmethod
     def sample(self, *, key: Key) -> Event:
@@ -58,6 +78,9 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
 
         Returns:
             A number of shape (), in nats.
+
+        Raises:
+            UsageError: The array is not one event, as a batch of them.
         """
 
     @cached_property  # no plain property: a distribution may hold its shape as a field
@@ -280,8 +303,4 @@ def log_prob(distribution: AbstractDistribution, event: Any, mask: Any = None) -
         TypeError: There is a mask, and the distribution does not factorise over its variables.
         UsageError: The array is not one event, as a batch of them.
     """
-    known = isinstance(event, np.ndarray | jax.Array) and not isinstance(event, Tracer)
-    if known and event.shape != distribution.shape:  # it would be summed over, or broadcast, in silence
-        what = f"an array of shape {event.shape} is not one event of shape {distribution.shape}."
-        raise UsageError(what, where="event", fix="Use jax.vmap for a batch of events.")
     return distribution.log_prob(event) if mask is None else distribution.log_prob_observed(event, mask)
