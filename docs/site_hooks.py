@@ -247,7 +247,7 @@ def on_files(files: Any, config: Any) -> Any:
         files.append(File.generated(config, f"reference/{page}.md", content="\n".join(lines)))
     for page, made in MADE.items():
         files.append(File.generated(config, f"reference/{page}.md", content=made()))
-    os.environ["COLUMNS"] = "100"
+    os.environ["COLUMNS"] = "82"
     for name, made in subparsers().items():
         files.append(File.generated(config, f"reference/commands/{name}.md", content=command(name, made)))
     files.append(File.generated(config, "live/digits.html", content=live()))
