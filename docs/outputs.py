@@ -22,7 +22,7 @@ PRINTS = re.compile(r"^```python\n((?:(?!```).*\n)*)```\n\n```text\n((?:(?!```).
 SHOWN = re.compile(r"\]\((?:docs/)?shown/([\w.-]+)\)")
 BEGINS = re.compile(r"<!-- begins with: ([\w.-]+) -->")
 """A page that uses the files of another one: the first snippet of that page, which makes them, runs first."""
-PROGRESS = re.compile(r"^(step \d|compiling|[a-z]+: .*, \d+:\d\d)")
+PROGRESS = re.compile(r"^(step \d|compiling|train +epoch|[a-z]+: .*, \d+:\d\d)")
 """Lines of progress, which differ from run to run."""
 LONGEST = 16
 """Lines of an output that are shown; the rest is left out, and `...` says so."""
