@@ -479,7 +479,7 @@ def override(config: AnyConfig, settings: Mapping[str, Any]) -> AnyConfig:
     """The configuration with `part.option` names set to new values.
 
     What a part is (`objective=iwae`) is set before its options, in whatever order they come: a new choice leaves none
-    of the former one's.
+    of the former one's. An optimiser that is named runs at a constant rate, 0.001 where no other is given.
 
     Args:
         config: The configuration, which is left as it is.
@@ -513,6 +513,9 @@ def override(config: AnyConfig, settings: Mapping[str, Any]) -> AnyConfig:
                 raise ConfigError(f"{part} has several options, and none was named.", where=name, fix=fix)
         if option in _CHOICES and value != values[part].get(option) and "options" in values[part]:
             values[part]["options"] = {}  # those of what was there before
+        if (part, option) == ("optimizer", "name"):  # it runs as it is: the former one's schedule goes too
+            plain = to_json(OptimizerConfig())
+            values[part] |= {own: plain[own] for own in ("learning_rate", "schedule", "warmup_steps", "options")}
         head, _, rest = option.partition(".")
         if head not in values[part] and "options" in values[part] and head.isidentifier() and not rest:
             head, rest = "options", head

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -424,3 +425,24 @@ def test_squashed_means_lie_in_the_unit_interval():
     assert beyond.max() > 355.0
     with pytest.raises(ConfigError, match=r"likelihood of real data has no means in \(0, 1\)"):
         VAE(2, likelihood="normal", steps=2, settings={"likelihood.squash": "sigmoid"}).fit(x.reshape(40, 4) * 0.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "settings"),
+    [
+        ({"beta": "linear:4"}, {"objective.beta": 4.0}),
+        ({"learning_rate": 0.1}, {"optimizer.learning_rate": 0.1}),
+        ({"optimizer": "adam"}, {"optimizer.name": "sgd"}),
+        ({"objective": "iwae"}, {"objective": "elbo"}),
+    ],
+)
+def test_an_argument_that_settings_overwrite_is_refused(given: dict[str, Any], settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"argument {next(iter(given))} and settings.*the same option"):
+        VAE(16, **given, settings=settings).fit(np.eye(12))
+
+
+def test_a_named_optimiser_runs_at_a_constant_rate() -> None:
+    found = VAE(optimizer="adam", learning_rate=2e-3)._configure(0).optimizer
+    assert (found.name, found.schedule, found.learning_rate) == ("adam", "constant", 2e-3)
+    assert (found.warmup_steps, found.options) == (0, {})
+    assert VAE(optimizer="adam")._configure(0).optimizer.learning_rate == 1e-3

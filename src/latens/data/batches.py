@@ -95,4 +95,8 @@ def as_batch(x: Any, **fields: Any) -> Batch:
         row_id = hash_rows(leaves[0])
         for leaf in leaves[1:]:
             row_id = mix(row_id.astype(np.uint64) << np.uint64(32) | hash_rows(leaf).astype(np.uint64))
-    return Batch(jax.tree.map(jnp.asarray, x), jnp.asarray(row_id, jnp.uint32), **fields)
+    return Batch(
+        jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)), x),
+        jax.device_put(np.asarray(row_id, np.uint32)),
+        **fields,
+    )

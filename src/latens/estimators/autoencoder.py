@@ -61,6 +61,7 @@ from latens.estimators.named import (
 )
 from latens.evaluation.batched import map_rows
 from latens.evaluation.finite import finite
+from latens.io.compilation import keep_programs
 from latens.io.process import check_process
 from latens.io.safetensors import unpack
 from latens.kinds import Rows
@@ -112,14 +113,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             configuration, such as `latens.recipes.beta_vae(beta=4.0)`.
         objective: What is minimised: a name of `latens info parts`, or an objective such as
             `latens.objectives.IWAE(num_samples=50)`. None: the recipe's.
-        optimizer: A name such as "adam", or an optax transformation, which then says everything: its learning rate,
-            schedule and clipping. None: the recipe's.
+        optimizer: A name such as "adam", which runs at a constant rate, or an optax transformation, which then says
+            everything: its learning rate, schedule and clipping. None: the recipe's.
         epochs: At most so many passes over the training rows, above 0. None: the recipe's, unless `steps` is given.
         steps: At most so many steps of the optimiser, from 1. None: the recipe's, unless `epochs` is given.
         batch_size: Rows a step, from 1. None: the recipe's.
         learning_rate: Step size of the optimiser, above 0. None: the recipe's.
-        settings: Further options by name, for example `{"optimizer.schedule": "cosine"}`; they win over the arguments
-            above. None: no others. `latens info parts` lists them.
+        settings: Further options by name, for example `{"optimizer.schedule": "cosine"}`; none that an argument sets.
+            None: no others. `latens info parts` lists them.
         encoder: A network of your own from one row to the numbers that the posterior needs (an error says how many), or
             a function `(schema, key) -> network`, or the name of a registered one. None: the recipe's.
         decoder: The same from latents to the numbers that the likelihood needs. None: the recipe's.
@@ -275,6 +276,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         if fraction is not None and not (number and 0.0 <= fraction < 1.0):
             what = f"must be a share from 0 and below 1, or None, not {fraction!r:.100}."
             raise ConfigError(what, where="validation_fraction", fix="Give for example 0.1.")
+        keep_programs()
         if start is None or named is not None:
             self.named_ = named or Named()
         X, fresh = as_rows(X), start is None
@@ -440,7 +442,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     def _said(self) -> dict[str, Any]:
         """What the user set, by name."""
         given = {name: plain_value(value) for name, value in self._chosen().items() if value is not None}
-        return {**given, **given_settings(self.settings)}
+        further = given_settings(self.settings)
+        parts = {name for part, what in self._parts().items() if part != "model" for name in settings_of(part, what)}
+        parts |= {name.partition(".")[0] for name in parts if name.endswith((".kind", ".name", ".family"))}
+        if twice := sorted((given.keys() | parts) & further.keys()):
+            argument = twice[0].partition(".")[0 if twice[0] in parts else 2]
+            what = f"the argument {argument} and settings[{twice[0]!r}] set the same option."
+            raise ConfigError(what, where="settings", fix="Leave one of them out.")
+        return {**given, **further}
 
     def _parts(self) -> dict[PartName, Any]:
         """What was given for each part of the model: a name or an object."""

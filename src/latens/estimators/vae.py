@@ -77,16 +77,16 @@ class VAE(Looks):
             configuration, such as `latens.recipes.beta_vae(beta=4.0)`.
         objective: What is minimised: a name of `latens info parts`, or an objective such as
             `latens.objectives.IWAE(num_samples=50)`. None: the recipe's.
-        optimizer: A name such as "adam", or an optax transformation, which then says everything: its learning rate,
-            schedule and clipping. None: the recipe's.
+        optimizer: A name such as "adam", which runs at a constant rate, or an optax transformation, which then says
+            everything: its learning rate, schedule and clipping. None: the recipe's.
         epochs: At most so many passes over the training rows, above 0. None: the recipe's, unless `steps` is given.
         steps: At most so many steps of the optimiser, from 1. None: the recipe's, unless `epochs` is given.
         batch_size: Rows a step, from 1. None: the recipe's.
         learning_rate: Step size of the optimiser, above 0. None: the recipe's.
         beta: Weight of the KL in the objective, from 0; or how it changes, as "linear:10", "cosine:10", "sigmoid:10" or
             "cyclical:4", with a number of epochs. None: the recipe's, 1 by default (the evidence lower bound).
-        settings: Further options by name, for example `{"optimizer.schedule": "cosine"}`; they win over the arguments
-            above. None: no others. `latens info parts` lists them.
+        settings: Further options by name, for example `{"optimizer.schedule": "cosine"}`; none that an argument sets.
+            None: no others. `latens info parts` lists them.
         encoder: A network of your own from one row to the numbers that the posterior needs (an error says how many), or
             a function `(schema, key) -> network`, or the name of a registered one. None: the recipe's.
         decoder: The same from latents to the numbers that the likelihood needs. None: the recipe's.
@@ -442,7 +442,7 @@ class VAE(Looks):
         """The same for the same `random_state` (the estimator's, where none is given)."""
         check_process()
         chosen = self.random_state if random_state is None else random_state
-        return jax.random.fold_in(jax.random.key(seed_of(chosen)), keys.VAE_SAMPLES)
+        return keys.of_seed(seed_of(chosen), keys.VAE_SAMPLES)
 
     def _restore(self, trained: TrainedModel, where: str) -> dict[str, Any]:
         facts = super()._restore(trained, where)

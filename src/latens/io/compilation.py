@@ -1,6 +1,7 @@
 """The persistent compilation cache of JAX, and those of its settings that decide the bits of a run.
 
-The command switches the cache on: a second run starts in half the time.
+The command and the estimators switch the cache on: a second run starts in half the time. The environment variable
+JAX_ENABLE_COMPILATION_CACHE=0 keeps it off.
 """
 
 import contextlib
@@ -139,6 +140,14 @@ def user_cache() -> Path:
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base / "latens"
+
+
+def keep_programs() -> None:
+    """Keep compiled programs on disk, unless JAX was told of a folder already."""
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is None and jax.config.jax_enable_compilation_cache:
+        enable_compilation_cache()
 
 
 def enable_compilation_cache() -> Path | None:

@@ -1,7 +1,6 @@
 """Dense networks from a list of widths."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,7 +9,7 @@ import numpy as np
 
 from latens.errors import ConfigError, nearest
 from latens.networks.initial import INITIALIZERS
-from latens.trees import AbstractRandomWeights, held
+from latens.trees import AbstractRandomWeights, held, on_host
 from latens.typing import Array, Float, Key, Shaped
 
 
@@ -178,10 +177,8 @@ class Dense(eqx.Module):
         """
         if len(self.layers) == 1 and factor:
             return self
-        weight: Any = self.layers[-1].weight
-        # Outside of compiled functions a product of JAX is a program of its own.
-        weight = weight if isinstance(weight, jax.core.Tracer) else np.asarray(weight)
-        return eqx.tree_at(lambda n: n.layers[-1].weight, self, held(np.float32(factor) * weight))
+        weight = held(np.float32(factor) * on_host(self.layers[-1].weight))
+        return eqx.tree_at(lambda n: n.layers[-1].weight, self, weight)
 
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "Dense":
         """The same network with another bias in its last layer.

@@ -5,9 +5,8 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 
-from latens.trees import Frozen, held
+from latens.trees import Frozen, held, on_host
 from latens.typing import AnyArray, Array, Float, Key, Shaped
 
 
@@ -67,7 +66,7 @@ class LinearPath(eqx.Module):
             A new path.
         """
         inner: Any = self.network
-        bias = bias if self.unit is None else held(np.asarray(bias) / np.asarray(self.unit.value))
+        bias = bias if self.unit is None else held(on_host(bias) / on_host(self.unit.value))
         return eqx.tree_at(lambda p: p.network, self, inner.with_output_bias(bias))
 
     def at(

@@ -14,7 +14,6 @@ from latens.config import PriorConfig, VAEConfig
 from latens.data import Dataset
 from latens.data.batches import Batch
 from latens.data.rows import every_nth
-from latens.distributions import FullNormal
 from latens.errors import ConfigError, nearest
 from latens.evaluation import Estimate, log_marginal
 from latens.evaluation.batched import map_draws
@@ -85,7 +84,7 @@ class _Work:
 def _codes_of(rows: Batch, trained: TrainedModel, most: int, seed: int) -> np.ndarray:
     """About so many draws of the aggregated posterior of rows; those with weights come as often as they count."""
     count = max(1, most // len(rows.row_id))
-    draws = aggregated_draws(trained.rows(rows, key=jax.random.key(seed)), num_draws=count)
+    draws = aggregated_draws(trained.rows(rows, key=keys.of_seed(seed)), num_draws=count)
     if rows.weight is None:
         return draws
     share = np.repeat(np.asarray(rows.weight, np.float64), count)
@@ -330,11 +329,15 @@ def _weights(
 
 def _log_density(prior: MixturePrior | FullMixturePrior, z: np.ndarray) -> np.ndarray:
     """The log density of a mixture in double precision; as a program of XLA it would be compiled for seconds."""
-    distribution, found = prior(None), []
+    logits, loc = np.asarray(prior.logits, np.float64), np.asarray(prior.loc, np.float64)
+    found = []
     for component in range(prior.components):
-        part: Any = distribution.component(component)
-        scale = part.scale_tril() if isinstance(part, FullNormal) else jnp.diag(jnp.exp(part.log_scale_array()))
-        noise = (z - np.asarray(part.loc, np.float64)) @ np.linalg.inv(np.asarray(scale, np.float64)).T
-        log_scale = np.log(np.diagonal(np.asarray(scale, np.float64))).sum() + 0.5 * np.log(2 * np.pi) * z.shape[-1]
-        found.append(float(distribution.logits[component]) - 0.5 * (noise**2).sum(-1) - log_scale)
-    return np.logaddexp.reduce(found)
+        if isinstance(prior, FullMixturePrior):
+            factor = np.asarray(prior.factor, np.float64)[component]
+            scale = np.tril(factor, -1) + np.diag(np.exp(np.diagonal(factor)))
+        else:
+            scale = np.diag(np.exp(np.asarray(prior.log_scale, np.float64)[component]))
+        noise = (z - loc[component]) @ np.linalg.inv(scale).T
+        log_scale = np.log(np.diagonal(scale)).sum() + 0.5 * np.log(2 * np.pi) * z.shape[-1]
+        found.append(logits[component] - 0.5 * (noise**2).sum(-1) - log_scale)
+    return np.logaddexp.reduce(found) - np.logaddexp.reduce(logits)

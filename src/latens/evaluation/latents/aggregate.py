@@ -13,6 +13,7 @@ from latens.errors import ConfigError
 from latens.evaluation.batched import Rows, map_rows, of_rows
 from latens.io.process import counted
 from latens.models import FullMixturePrior, MixturePrior
+from latens.trees import held
 from latens.typing import Array, Float, Key
 
 _RIDGE = 1e-6
@@ -128,7 +129,7 @@ def _factor(covariance: np.ndarray) -> Float[Array, "*c n n"]:
     lower = np.linalg.cholesky(covariance)
     diagonal = np.arange(covariance.shape[-1])
     lower[..., diagonal, diagonal] = np.log(lower[..., diagonal, diagonal])
-    return jnp.asarray(lower, jnp.float32)
+    return held(lower)
 
 
 @counted(components=1)
@@ -160,7 +161,7 @@ def mixture_of(draws: np.ndarray, components: int, *, full: bool, seed: int = 0)
     em = GaussianMixture(components, covariance_type=kind, reg_covar=ridge, max_iter=500, random_state=seed)
     with threadpool_limits(1):  # threads for matrices this small wait for one another: 25 s in the place of 0.2
         em.fit(draws)
-    logits, loc = jnp.log(jnp.asarray(em.weights_, jnp.float32)), jnp.asarray(em.means_, jnp.float32)
+    logits, loc = held(np.log(em.weights_)), held(em.means_)
     if full:
         return FullMixturePrior(logits, loc, _factor(np.asarray(em.covariances_)), components)
-    return MixturePrior(logits, loc, jnp.asarray(0.5 * np.log(np.asarray(em.covariances_)), jnp.float32), components)
+    return MixturePrior(logits, loc, held(0.5 * np.log(np.asarray(em.covariances_))), components)

@@ -24,7 +24,7 @@ from latens.distributions import (
     Deterministic,
     DiagonalNormal,
 )
-from latens.trees import Frozen
+from latens.trees import Frozen, held, on_host
 from latens.typing import AnyArray, Array, Cond, Float, Key
 
 ScaleForm = Literal["log-scale", "log-variance", "softplus"]
@@ -264,7 +264,7 @@ class SharedScaleNormalHead(AbstractHead):
             return self, self.output_bias(mean)
         deviation = np.sqrt(np.diagonal(left, axis1=1, axis2=2)).reshape(self.shape)
         raw = raw_scale(deviation, "log-scale", self.scale_floor)
-        log_scale = jnp.asarray(raw if self.log_scale.ndim else np.mean(raw), jnp.float32)
+        log_scale = held(raw if self.log_scale.ndim else np.mean(raw))
         head = SharedScaleNormalHead(self.shape, log_scale, self.scale_floor)
         return head, self.output_bias(mean)
 
@@ -382,8 +382,7 @@ class AffineHead(AbstractHead):
 
     def __init__(self, head: AbstractHead, shift: AnyArray, scale: AnyArray) -> None:
         self.head, self.shape = head, head.shape
-        self.shift = Frozen(jnp.asarray(shift, jnp.float32))
-        self.scale = Frozen(jnp.asarray(scale, jnp.float32))
+        self.shift, self.scale = Frozen(held(shift)), Frozen(held(scale))
 
     @property
     def num_outputs(self) -> int:
@@ -421,7 +420,8 @@ class AffineHead(AbstractHead):
         if (inner := self.head.located) is None:
             return None
         copies, shift, scale = inner
-        return copies, self.shift.value + self.scale.value * shift, self.scale.value * scale
+        own = on_host(self.scale.value)
+        return copies, on_host(self.shift.value) + own * shift, own * scale
 
     def started_around(self, mean: np.ndarray, left: np.ndarray) -> tuple[AbstractHead, np.ndarray]:
         """The head and the inner head's outputs for the standardised mean and what is left."""

@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +17,7 @@ from latens.evaluation.evidence.factors import Factors, fit_factors, latent_gain
 from latens.evaluation.evidence.factors_of_gaps import fit_gappy, gappy_gains
 from latens.evaluation.evidence.windows import FEWEST as FEWEST_WINDOWS
 from latens.evaluation.evidence.windows import fit_window, is_series
+from latens.io import keys
 from latens.models import (
     AbstractHead,
     DepthHead,
@@ -109,7 +109,7 @@ def located_rows(data: Dataset, prepare: Preparation, head: AbstractHead) -> Flo
     train, cells = data.subset("train"), int(np.prod(data.schema.shape))
     most = max(1, min(factors.MOST_ROWS, factors.MOST_VALUES // cells))
     kept = np.sort(first_rows(data, train, most))
-    batch = prepare_batch(prepare, data.rows(kept), key=jax.random.key(0))
+    batch = prepare_batch(prepare, data.rows(kept), key=keys.of_seed(0))
     rows = np.asarray(batch.x) if batch.mask is None else np.where(batch.mask, batch.x, np.float32(np.nan))
     inside = (rows - np.asarray(shift, np.float32)) / np.asarray(scale, np.float32)
     return inside.reshape(len(rows), -1).astype(np.float64 if inside.size <= 2**22 else np.float32)
@@ -167,7 +167,7 @@ def _at_depth(model: Any, data: Dataset, prepare: Preparation) -> Any:
     train, genes = data.subset("train"), int(np.prod(data.schema.shape))
     most = max(1, min(factors.MOST_ROWS, factors.MOST_VALUES // genes))
     kept = np.sort(first_rows(data, train, most))
-    batch = prepare_batch(prepare, data.rows(kept), key=jax.random.key(0))
+    batch = prepare_batch(prepare, data.rows(kept), key=keys.of_seed(0))
     x = np.asarray(batch.x, np.float64).reshape(len(kept), -1)
     mask = None if batch.mask is None else np.asarray(batch.mask).reshape(x.shape)
     told = None if batch.cond is None or GIVEN not in batch.cond else np.asarray(batch.cond[GIVEN])

@@ -493,7 +493,7 @@ def some_rows(
     """Some training rows as the likelihood sees them, with the mean in the place of missing values."""
     positions = data.subset("train")
     chosen = positions[np.unique(np.linspace(0, len(positions) - 1, count).astype(int))]
-    batch = prepare_batch(prepare, data.rows(chosen), key=jax.random.key(0))
+    batch = prepare_batch(prepare, data.rows(chosen), key=keys.of_seed(0))
     x = np.asarray(batch.x)
     return x if batch.mask is None else np.where(batch.mask, x, np.round(mean) if prepare.integer else mean)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import jax.numpy as jnp
+import numpy as np
 from msgspec import Meta, structs
 
 from latens import models as m
@@ -20,7 +21,7 @@ from latens.models.heads.steps import StepColumnsHead
 from latens.models.heads.table import TableHead, TableInput
 from latens.models.heads.tokens import TokenHead, TokenInput, TokenNetwork
 from latens.recipes.parts.options import Row
-from latens.trees import Frozen
+from latens.trees import Frozen, held
 from latens.typing import Key
 
 
@@ -90,7 +91,7 @@ class Likelihood(Row):
     def _scaling(self, schema: Schema) -> tuple[Any, Any]:
         """Shifts and scales of a row; columns of 0 and 1 stay as they are."""
         shift, scale = scaling(schema)
-        coins = jnp.asarray(getattr(self.read, "binary", ()), int)
+        coins = np.asarray(getattr(self.read, "binary", ()), int)
         if not coins.size:
             return shift, scale
         return jnp.asarray(shift).at[..., coins].set(0.0), jnp.asarray(scale).at[..., coins].set(1.0)
@@ -166,11 +167,11 @@ def _normal(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
     shape, start = schema.shape, 0.0 if schema.standardised else -1.0
     match config.scale:
         case "fixed":
-            return m.SharedScaleNormalHead(shape, Frozen(jnp.asarray(math.log(config.fixed_scale), jnp.float32)))
+            return m.SharedScaleNormalHead(shape, Frozen(held(math.log(config.fixed_scale))))
         case "shared":
-            return m.SharedScaleNormalHead(shape, jnp.asarray(start, jnp.float32), config.scale_floor)
+            return m.SharedScaleNormalHead(shape, held(start, trained=True), config.scale_floor)
         case "feature":
-            return m.SharedScaleNormalHead(shape, jnp.full(shape, start, jnp.float32), config.scale_floor)
+            return m.SharedScaleNormalHead(shape, held(np.full(shape, start), trained=True), config.scale_floor)
         case "network":
             return m.NormalHead(shape, "softplus", config.scale_floor)
 
