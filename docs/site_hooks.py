@@ -78,6 +78,8 @@ def public_names(package: str) -> list[str]:
     path = SOURCE.joinpath(*package.split("."), "__init__.py")
     if not path.exists():
         return []
+    if package == "latens":
+        return list(importlib.import_module(package).__all__)
     imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
     names = [alias.asname for node in imports for alias in node.names if alias.asname == alias.name]
     # VAE and ELBO are classes; other names in capitals are constants.
@@ -97,7 +99,7 @@ FIRST = ("VAE", "Autoencoder", "VAEImputer", "VAEDetector", "GenerativeClassifie
 TASKS: dict[str, dict[str, str]] = {
     "latens": {
         "Estimators": "estimators",
-        "Data": "data",
+        "Data": "data kinds",
         "Trained models": "workflow evaluation explorer io",
         "Training": "training",
         "Models of your own": "models networks distributions objectives",
