@@ -18,7 +18,7 @@ import numpy as np
 
 from latens.config import override
 from latens.data import Dataset
-from latens.evaluation import cluster_probabilities, matched, normalised_mutual_information
+from latens.evaluation import Rows, cluster_probabilities, matched, normalised_mutual_information
 from latens.recipes import get_recipe
 from latens.training import Event
 from latens.workflow.experiment import prepare, train
@@ -35,7 +35,7 @@ SETTINGS = {
 def scores(model: Any, data: Dataset, preparation: Any, seed: int) -> dict[str, float]:
     """How well the clusters of test rows meet their classes."""
     batch = data.rows(data.subset("test"))
-    found = cluster_probabilities(model, batch, preparation=preparation, key=jax.random.key(seed)).argmax(axis=1)
+    found = cluster_probabilities(Rows(model, batch, key=jax.random.key(seed), preparation=preparation)).argmax(axis=1)
     label = np.asarray(batch.label)
     return {"accuracy": float(matched(label, found).mean()), "nmi": normalised_mutual_information(label, found)}
 

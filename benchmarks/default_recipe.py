@@ -21,7 +21,7 @@ from sklearn.decomposition import PCA
 
 from latens.config import override
 from latens.data import Dataset, load, prepare_batch
-from latens.evaluation import Estimate, independent_baseline, log_marginal, paired
+from latens.evaluation import Estimate, Rows, independent_baseline, log_marginal, paired
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 
@@ -71,7 +71,9 @@ def compare(name: str, folds: int, seed: int, settings: dict[str, str]) -> dict:
             plain = type(experiment.preparation)()
         else:
             plain = experiment.preparation
-        ours.append(log_marginal(trained.model, batch, num_samples=500, key=jax.random.key(seed), preparation=plain))
+        ours.append(
+            log_marginal(Rows(trained.model, batch, key=jax.random.key(seed), preparation=plain), num_samples=500)
+        )
         theirs.append(rival(data, config.posterior.latent_dim))
     a, b = np.concatenate(ours), np.concatenate(theirs)
     gain = paired(a, b, num_samples=500, protocol="")

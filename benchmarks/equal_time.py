@@ -9,8 +9,6 @@ then log p(x) of every test image is measured by importance sampling. Difference
 import argparse
 import json
 
-import jax
-
 from latens.config import override
 from latens.data import load
 from latens.evaluation import Estimate, log_marginal, paired
@@ -46,11 +44,8 @@ def main() -> None:
         trained, result = train(experiment)
         batch = trained.batch(data, data.subset("test"))
         rows[name] = log_marginal(
-            trained.model,
-            batch,
+            trained.rows(batch, seed=1),
             num_samples=arguments.num_samples,
-            key=jax.random.key(1),
-            preparation=trained.preparation,
         )
         value = Estimate.of(rows[name], num_samples=arguments.num_samples, protocol="")
         gain = paired(rows["default"], rows[name], num_samples=arguments.num_samples, protocol="")

@@ -21,7 +21,7 @@ from hand_written import matmul_rate
 from latens.data import Preparation
 from latens.data.batches import as_batch
 from latens.distributions import StandardNormal
-from latens.evaluation import importance_sampling, log_marginal
+from latens.evaluation import Rows, importance_sampling, log_marginal
 from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead
 from latens.networks import Dense
 
@@ -54,22 +54,22 @@ def main() -> None:
     vae, batch, key = model(), as_batch(x), jax.random.key(1)
 
     def run(num_samples: int) -> np.ndarray:
-        return log_marginal(vae, batch, num_samples=num_samples, key=key, preparation=Preparation())
+        return log_marginal(Rows(vae, batch, key=key, preparation=Preparation()), num_samples=num_samples)
 
     memory = {}
     for num_samples in (50, 500, 5000):
         run(num_samples)
         memory[num_samples] = round(peak_megabytes(), 1)
     run(arguments.samples)
-    options = {"num_samples": arguments.samples, "key": key}
-    importance_sampling(vae, batch, **options)
+    rows, options = Rows(vae, batch, key=key), {"num_samples": arguments.samples}
+    importance_sampling(rows, **options)
     rates, times, diagnosed = matmul_rate(), [], []
     for _ in range(arguments.repeats):
         began = time.perf_counter()
         values = run(arguments.samples)
         times.append(time.perf_counter() - began)
         began = time.perf_counter()
-        importance_sampling(vae, batch, **options)
+        importance_sampling(rows, **options)
         diagnosed.append(time.perf_counter() - began)
     rates += matmul_rate()
     seconds, matmul = statistics.median(times), statistics.median(rates)

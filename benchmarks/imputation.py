@@ -17,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from latens.config import override
@@ -77,11 +76,8 @@ def ours(gaps: np.ndarray, seed: int, settings: dict[str, Any], recipe: str, num
     trained, result = train(prepare(config, data))
     print(f"    {result.snapshot.loop.total} steps", file=sys.stderr, end="", flush=True)
     found = impute(
-        trained.model,
-        trained.batch(data),
+        trained.rows(data, seed=seed),
         num_samples=num_samples,
-        key=jax.random.key(seed),
-        preparation=trained.preparation,
     )
     return np.where(np.isnan(gaps), trained.data_units(found.mean, mean=True), gaps)
 

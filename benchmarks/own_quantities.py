@@ -27,7 +27,7 @@ from scipy import stats
 
 from latens.config import override
 from latens.data import Dataset, load
-from latens.evaluation import encode, kl_split, maximum_mean_discrepancy, sample_prior
+from latens.evaluation import Rows, encode, kl_split, maximum_mean_discrepancy, sample_prior
 from latens.evaluation.samples.two_sample import classifier_two_sample_test
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
@@ -59,9 +59,9 @@ def measured(quantity: str, model: Any, data: Dataset, preparation: Any, seed: i
     """One quantity on the test rows."""
     batch, keys = data.rows(data.subset("test")), jax.random.split(jax.random.key(seed), 2)
     if quantity == "tc":
-        found = kl_split(model, batch, num_samples=4, key=keys[0], preparation=preparation)
+        found = kl_split(Rows(model, batch, key=keys[0], preparation=preparation), num_samples=4)
         return found["total_correlation"].value
-    codes = encode(model, batch, preparation=preparation, key=keys[0])["mean"]  # of points: the code itself
+    codes = encode(Rows(model, batch, key=keys[0], preparation=preparation))["mean"]  # of points: the code itself
     draws = sample_prior(model, len(codes), key=keys[1])
     if quantity == "accuracy":
         return classifier_two_sample_test(codes, draws, seed=seed)["two_sample_accuracy"].value

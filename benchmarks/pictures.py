@@ -19,7 +19,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from PIL import Image
 from scipy.io import loadmat
@@ -102,9 +101,8 @@ def bits(x: np.ndarray, judged: np.ndarray | None, settings: dict[str, Any]) -> 
     seconds = time.perf_counter() - began
     if judged is None:
         judged = x[data.subset("validation")[:JUDGED]]
-    batch = trained.batch(latens.read(judged, schema=trained.schema))
-    options: dict[str, Any] = {"preparation": trained.preparation, "key": jax.random.key(1), "num_samples": 8}
-    elbo = np.asarray(elbo_parts(trained.model, batch, **options)["elbo"], np.float64)
+    rows = trained.rows(latens.read(judged, schema=trained.schema), seed=1)
+    elbo = np.asarray(elbo_parts(rows, num_samples=8)["elbo"], np.float64)
     row = -elbo / np.log(2.0) / judged[0].size
     if trained.preparation.dequantize:
         row += np.log2(trained.preparation.divide)

@@ -10,7 +10,6 @@ each class, other ones for every seed), the accuracy of q(y | x) on all test row
 import json
 import time
 
-import jax
 import numpy as np
 
 from latens.config import override
@@ -42,7 +41,7 @@ def measure(data: Dataset, recipe: str, labels: int, seed: int, settings: dict[s
     seconds = time.perf_counter() - began
     test = data.subset("test")
     batch = trained.batch(data, test)
-    found = label_probabilities(trained.model, batch, preparation=trained.preparation, key=jax.random.key(seed))
+    found = label_probabilities(trained.rows(batch, seed=seed))
     hits = found.argmax(axis=1) == np.asarray(batch.label)
     return {
         "recipe": recipe,

@@ -69,7 +69,7 @@ def measured(trained: TrainedModel, data: Dataset, rows: Any) -> Estimate:
         The estimate in nats.
     """
     batch, key = trained.batch(data, rows), jax.random.key(0)
-    found = evaluation.log_marginal(trained.model, batch, num_samples=1000, key=key, preparation=trained.preparation)
+    found = evaluation.log_marginal(trained.rows(batch, key=key), num_samples=1000)
     return Estimate.of(found, num_samples=1000, protocol="importance sampling, test rows")
 
 

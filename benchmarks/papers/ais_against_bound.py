@@ -26,7 +26,7 @@ import numpy as np
 from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, load
-from latens.evaluation import annealed_importance_sampling, importance_sampling, paired, sandwich
+from latens.evaluation import Rows, annealed_importance_sampling, importance_sampling, paired, sandwich
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 
@@ -81,14 +81,14 @@ def one(name: str, seed: int, preset: Preset, data: Dataset) -> dict:
 
     for draws in preset.draws:
         began = time.perf_counter()
-        result = importance_sampling(model, batch, num_samples=draws, key=key, samples_per_chunk=20)
+        result = importance_sampling(Rows(model, batch, key=key, samples_per_chunk=20), num_samples=draws)
         add(f"importance {draws}", began, result)
         found[f"importance {draws}"]["median_pareto_k"] = float(np.median(result.pareto_k))
     for start in ("prior", "posterior"):
         for count in preset.temperatures:
             began = time.perf_counter()
             numbers = {"num_samples": preset.chains, "num_temperatures": count, "start": start}
-            result = annealed_importance_sampling(model, batch, key=key, **numbers)
+            result = annealed_importance_sampling(Rows(model, batch, key=key), **numbers)
             add(f"annealed {count} from the {start}", began, result)
     for count in preset.temperatures:
         began = time.perf_counter()

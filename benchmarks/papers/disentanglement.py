@@ -20,7 +20,6 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from cells import interval, say
@@ -104,10 +103,10 @@ def one(name: str, seed: int, preset: Preset, data: Dataset) -> dict:
     seconds = time.perf_counter() - began
     positions = np.sort(np.random.default_rng(0).permutation(len(data))[: preset.measured])
     batch, factors = trained.batch(data, positions), factors_of(data.names[positions])
-    options = {"preparation": trained.preparation, "key": jax.random.key(seed)}
-    codes = encode(trained.model, batch, **options)["mean"]
+    rows = trained.rows(batch, seed=seed)
+    codes = encode(rows)["mean"]
     found = disentanglement_scores(codes, factors, categorical=(FACTORS.index("form"),), seed=seed)
-    found |= kl_split(trained.model, batch, **options)
+    found |= kl_split(rows)
     return {
         "model": name,
         "seed": seed,

@@ -29,7 +29,7 @@ import optax
 from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, load
-from latens.evaluation import active_units, encode, importance_sampling
+from latens.evaluation import Rows, active_units, encode, importance_sampling
 from latens.recipes import get_recipe
 from latens.training import Budget, Optimizer, Settings, Stage, fit, from_optax
 from latens.training.adam import adam
@@ -110,10 +110,12 @@ def one(layers: int, bound: str, k: int, seed: int, preset: Preset, data: Datase
     result = fit(experiment.new_model(), data, [stage], preparation=experiment.preparation, settings=settings)
     trained = time.perf_counter() - began
     batch = binarised_test_rows(data, experiment.preparation, preset.rows)
-    options = {"num_samples": preset.num_samples, "samples_per_chunk": 20}
-    found = importance_sampling(result.model, batch, key=jax.random.key(seed), **options)
+    rows = Rows(result.model, batch, key=jax.random.key(seed), samples_per_chunk=20)
+    found = importance_sampling(rows, num_samples=preset.num_samples)
     five_hundred = data.rows(data.subset("train")[:500])
-    codes = encode(result.model, five_hundred, preparation=experiment.preparation, key=jax.random.key(seed))["mean"]
+    codes = encode(Rows(result.model, five_hundred, key=jax.random.key(seed), preparation=experiment.preparation))[
+        "mean"
+    ]
     return {
         "layers": layers,
         "bound": bound,

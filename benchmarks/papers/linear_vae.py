@@ -28,7 +28,7 @@ from cells import cell, interval, say, shown
 from latens.data import Dataset, Preparation, load
 from latens.data.batches import Batch
 from latens.distributions import StandardNormal
-from latens.evaluation import active_units, encode
+from latens.evaluation import Rows, active_units, encode
 from latens.evaluation.evidence.gaps import gap_rows
 from latens.models import Conditional, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.networks import Dense
@@ -107,9 +107,9 @@ def one(latents: int, seed: int, preset: Preset, data: Dataset) -> dict:
     result = fit(model, data, [stage], preparation=Preparation(), settings=settings)
     seconds = time.perf_counter() - began
     few: Batch = data.rows(rows[:100])
-    gaps = gap_rows(result.model, few, num_samples=500, steps=200, key=jax.random.key(seed))
+    gaps = gap_rows(Rows(result.model, few, key=jax.random.key(seed)), num_samples=500, steps=200)
     exact = log_p_of(result.model, x, latents)
-    codes = encode(result.model, data.rows(rows), preparation=Preparation(), key=jax.random.key(0))["mean"]
+    codes = encode(Rows(result.model, data.rows(rows), preparation=Preparation()))["mean"]
     return {
         "latents": latents,
         "seed": seed,

@@ -27,7 +27,7 @@ import numpy as np
 from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, Preparation, load
-from latens.evaluation import active_units, encode, importance_sampling
+from latens.evaluation import Rows, active_units, encode, importance_sampling
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 
@@ -78,8 +78,10 @@ def one(model: str, seed: int, preset: Preset, data: Dataset) -> dict:
     trained = train(experiment)[0].model
     seconds = time.perf_counter() - began
     batch = binarised_test_rows(data, experiment.preparation, preset.rows)
-    found = importance_sampling(trained, batch, num_samples=preset.num_samples, key=jax.random.key(seed)).estimate()
-    codes = encode(trained, batch, preparation=Preparation(), key=jax.random.key(seed))["mean"]
+    found = importance_sampling(
+        Rows(trained, batch, key=jax.random.key(seed)), num_samples=preset.num_samples
+    ).estimate()
+    codes = encode(Rows(trained, batch, key=jax.random.key(seed), preparation=Preparation()))["mean"]
     return {
         "model": model,
         "seed": seed,

@@ -13,7 +13,6 @@ from http.client import HTTPConnection
 from types import SimpleNamespace
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 from cli_fixtures import SMALL
@@ -23,6 +22,7 @@ from latens.callbacks import watch
 from latens.callbacks.watch import Watch, so_far, some_rows
 from latens.config import override
 from latens.data import load
+from latens.evaluation import Rows
 from latens.explorer.server import PageServer
 from latens.io.arrays import tree_to_arrays
 from latens.recipes import get_recipe
@@ -109,7 +109,7 @@ def test_the_page_grows_and_the_training_does_not_notice(experiment: Experiment,
     assert all(ours[name].tobytes() == theirs[name].tobytes() for name in theirs)
     model = watching._last.model()  # type: ignore[union-attr]
     batch = trained.batch(some_rows(experiment.data, 500))
-    codes = evaluation.encode(model, batch, preparation=experiment.preparation, key=jax.random.key(0))
+    codes = evaluation.encode(Rows(model, batch, preparation=experiment.preparation))
     np.testing.assert_array_equal(visitor.means[last["version"]], codes["mean"])
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from asked import at
 from cli_fixtures import latens, run_folder  # noqa: F401
-from paths import GOLDEN
 from scipy import stats
 
 from latens.cli.main import main
@@ -19,7 +19,7 @@ from latens.recipes import get_recipe
 from latens.verbs._compare import _by_draws, _table
 from latens.workflow.experiment import prepare
 from latens.workflow.metrics import unknown_draws
-from latens.workflow.paired import Compared, Rows, compare, estimate_of, interval_of
+from latens.workflow.paired import Contestant, Interval, Rows, compare, estimate_of, interval_of
 from latens.workflow.trained import TrainedModel
 
 
@@ -39,7 +39,7 @@ def rows_of(file: Path, seed: int) -> np.ndarray:
     trained, data = TrainedModel.load(file), load("digits")
     batch = trained.batch(data, data.subset("test"))
     options = {"key": jax.random.key(seed), "preparation": trained.preparation}
-    return log_marginal(trained.model, batch, num_samples=20, **options).astype(np.float64)
+    return at(log_marginal, trained.model, batch, num_samples=20, **options).astype(np.float64)
 
 
 def test_the_difference_is_paired_over_the_test_rows(latens, run_folder, weaker):  # noqa: F811
@@ -119,17 +119,19 @@ def test_other_representations_are_refused(latens, run_folder, tmp_path):  # noq
 
 
 def test_runs_that_are_behind_by_what_their_draws_may_lack_are_named() -> None:
-    rows, trained = np.arange(10.0), TrainedModel.load(GOLDEN / "format-2-table.safetensors")
+    rows = np.arange(10.0)
 
-    def models(draws_error: float, at_least: float) -> tuple[Compared, ...]:
+    def models(draws_error: float, at_least: float) -> tuple[Contestant, ...]:
         best = Rows("log_marginal", rows, 30, "", "drawn", draws_error=0.03, at_least=0.03)
         other = Rows("log_marginal", rows - 1.0 + 1e-3 * rows, 30, "", "drawn", "nats", draws_error, at_least)
         gap = interval_of(other, best, None, 0, "a")
         known = np.hypot(0.03, draws_error) if np.isfinite(draws_error) else None
+        assert gap.estimate is not None
         assert gap.estimate.draws_error == (None if known is None else pytest.approx(known))
         assert gap.estimate.protocol == "minus a, paired over 10 rows; drawn"
         found = (("a", best, None), ("b", other, gap))
-        return tuple(Compared(name, trained, estimate_of(rows, None), gap) for name, rows, gap in found)
+        mean = Interval(0.0, 0.0, 0.0)
+        return tuple(Contestant(name, {}, mean, estimate_of(rows, None), gap) for name, rows, gap in found)
 
     assert _by_draws(models(0.4, 0.4), "log p(x)") == []
     for error, lacks in ((0.6, 0.6), (np.inf, 0.6)):
@@ -151,7 +153,7 @@ def test_accuracies_are_paired_over_labelled_rows(tmp_path):
         models.append((name, TrainedModel.load(out / "model.safetensors")))
     data = load("digits")
     test = data.subset("test")
-    found = compare(models, data, test)
+    found = compare(dict(models), data, positions=test)
     hits = {}
     for name, trained in models:
         said = class_log_joint(trained.rows(data, test))

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from asked import at
 from paths import SOURCE
 
 import latens
@@ -21,7 +22,7 @@ from latens.cli.sweep import pruning, space_of
 from latens.errors import RunFolderError, UsageError
 from latens.evaluation import log_marginal
 from latens.training import Pause
-from latens.workflow.contest import over_seeds
+from latens.workflow.paired import over_seeds
 from latens.workflow.trained import TrainedModel
 
 WORDS = ("--epochs", "2", "--num-samples", "5", "--set", "network.hidden=[8]")
@@ -106,7 +107,7 @@ def test_a_sweep_is_measured_on_validation_rows(rows: str, tmp_path: Path, capsy
     data = latens.read(rows, schema=trained.schema)
     batch = trained.batch(data, data.subset("validation"))
     options: Any = {"key": jax.random.key(0), "preparation": trained.preparation}
-    expected = log_marginal(trained.model, batch, num_samples=5, **options)
+    expected = at(log_marginal, trained.model, batch, num_samples=5, **options)
     assert best.runs[1].estimate.value == pytest.approx(float(np.mean(expected)), rel=1e-5)
     assert best.mean == over_seeds([best.runs[seed].estimate.value for seed in (0, 1)])
     assert value["best"] == best.name

@@ -329,9 +329,7 @@ def test_mean_and_scale_of_the_posterior():
     vae = VAE(2, hidden=8, steps=5, random_state=0).fit(x)
     mean, scale = vae.encode(x)
     assert np.array_equal(mean, vae.transform(x))
-    codes = evaluation.encode(
-        vae.model_.model, vae.model_.batch(x), preparation=vae.model_.preparation, key=jax.random.key(0)
-    )
+    codes = evaluation.encode(vae.model_.rows(x))
     kl = 0.5 * (scale**2 + mean**2 - 1.0) - np.log(scale)
     assert np.allclose(kl, codes["kl"], rtol=1e-4, atol=1e-6)
     assert np.all(Autoencoder(2, hidden=8, steps=2, random_state=0).fit(x).encode(x)[1] == 0.0)

@@ -7,31 +7,44 @@ import pandas as pd
 import pytest
 
 from latens import VAEDetector, VAEImputer
+from latens.data import Preparation
 from latens.errors import ConfigError, UsageError
+from latens.estimators import autoencoder, vae
 from latens.estimators import detector as detectors
-from latens.estimators import imputer as imputers
 from latens.workflow.imputation import Imputation
+from latens.workflow.trained import TrainedModel
 
 HELD_OUT = {"folds": 1, "measure": "log-prob"}
 
 
-class ToldDetector(VAEDetector):
-    """Every training is noted in `trained_on`; the surprise of a row is its first column."""
+def untrained(monkeypatch, model_of):
+    """No training takes a step; the model is what `model_of` makes of its rows. Gives the data and settings of each."""
+    noted = []
 
-    trained_on: list
+    def prepare(config, data, **options):
+        noted.append((np.array(data.x[:, 0]), config))
+        return SimpleNamespace(data=data, config=config, reasons=())
 
-    def _train(self, data, seed, usual=None):
-        self.__dict__.setdefault("trained_on", []).append((np.array(data.x[:, 0]), dict(usual or {})))
-        return SimpleNamespace(facts={}, schema=data.schema)
+    def train(experiment, **options):
+        made = TrainedModel(model_of(experiment.data), experiment.data.schema, Preparation(), experiment.config)
+        return made, SimpleNamespace(history=[])
+
+    monkeypatch.setattr(autoencoder, "prepare", prepare)
+    monkeypatch.setattr(autoencoder, "train", train)
+    monkeypatch.setattr(autoencoder.Coder, "_count_latents", lambda self, config: None)
+    return noted
 
 
 @pytest.fixture
-def told(monkeypatch):
+def trained_on(monkeypatch):
+    """The rows and settings of every training; the surprise of a row is its first column."""
+
     def surprises(trained, data, positions, **options):
         assert positions is None
         return np.asarray(data.x[:, 0], np.float64)
 
     monkeypatch.setattr(detectors, "surprises", surprises)
+    return untrained(monkeypatch, lambda data: None)
 
 
 def rows(n):
@@ -39,11 +52,11 @@ def rows(n):
 
 
 @pytest.mark.parametrize(("alpha", "n", "held_out"), [(0.1, 95, 19), (0.1, 90, 18), (0.25, 60, 12), (0.05, 60, 19)])
-def test_an_outlier_is_a_row_whose_p_value_is_at_most_alpha(told, alpha, n, held_out):
-    detector = ToldDetector(alpha=alpha, random_state=0, **HELD_OUT).fit(rows(n))
+def test_an_outlier_is_a_row_whose_p_value_is_at_most_alpha(trained_on, alpha, n, held_out):
+    detector = VAEDetector(alpha=alpha, random_state=0, **HELD_OUT).fit(rows(n))
     held = detector.calibration_
     assert len(held) == detector.others_ == held_out
-    assert sorted([*held, *detector.trained_on[0][0]]) == list(range(n))  # each row trains, or is held out
+    assert sorted([*held, *trained_on[0][0]]) == list(range(n))  # each row trains, or is held out
     every = np.concatenate([held - 0.5, held, held + 0.5, [-9.0, 1e6]])
     X = np.stack([every, np.full(len(every), 0.25)], axis=1)
     p = (1 + (held >= every[:, None]).sum(axis=1)) / (len(held) + 1)
@@ -54,15 +67,17 @@ def test_an_outlier_is_a_row_whose_p_value_is_at_most_alpha(told, alpha, n, held
     np.testing.assert_allclose(detector.decision_function(X), -every - detector.offset_)
 
 
-def test_robust_training_leaves_out_the_most_surprising_tenth_twice(told):
-    detector = ToldDetector(robust=True, random_state=0, **HELD_OUT).fit(rows(100))
-    first, *others = [np.sort(x) for x, _ in detector.trained_on]
+def test_robust_training_leaves_out_the_most_surprising_tenth_twice(trained_on):
+    VAEDetector(robust=True, random_state=0, **HELD_OUT).fit(rows(100))
+    first, *others = [np.sort(x) for x, _ in trained_on]
     assert len(first) == 80
     assert len(others) == 2
     for left in others:  # of all 80 rows, each time
         np.testing.assert_array_equal(left, first[:72])
-    assert all(usual == detectors.ROBUST for _, usual in detector.trained_on)
-    assert [usual for _, usual in ToldDetector(random_state=0, **HELD_OUT).fit(rows(100)).trained_on] == [{}]
+    VAEDetector(random_state=0, **HELD_OUT).fit(rows(100))
+    steps, refit = zip(*((config.training.steps, config.prior.refit) for _, config in trained_on))
+    assert (steps[:3], refit) == ((detectors.ROBUST["training.steps"],) * 3, (False,) * 4)
+    assert steps[3] != steps[0]
 
 
 @pytest.mark.parametrize("folds", [2, 3, 5])
@@ -75,16 +90,12 @@ def test_every_row_is_compared_with_and_scored_by_the_model_that_did_not_see_it(
             models.append(trained)
         return np.asarray(data.x[:, 0], np.float64) + 1000.0 * models.index(trained) ** 2
 
-    class Folded(ToldDetector):
-        def _train(self, data, seed, usual=None):
-            super()._train(data, seed, usual)
-            return SimpleNamespace(facts={}, schema=data.schema, rows=set(data.x[:, 0].tolist()))
-
     monkeypatch.setattr(detectors, "surprises", surprises)
-    detector = Folded(random_state=0, folds=folds, measure="log-prob").fit(rows(61))
+    untrained(monkeypatch, lambda data: set(data.x[:, 0].tolist()))
+    detector = VAEDetector(random_state=0, folds=folds, measure="log-prob").fit(rows(61))
     assert len(detector.models_) == folds
     assert detector.model_ is detector.models_[0]
-    apart = [set(range(61)) - model.rows for model in detector.models_]
+    apart = [set(range(61)) - model.model for model in detector.models_]
     assert sorted(x for part in apart for x in part) == list(range(61))  # each row is out of one model
     assert {len(part) for part in apart} <= {61 // folds, 61 // folds + 1}
     expected = np.array([x + 1000.0 * next(k**2 for k in range(folds) if x in apart[k]) for x in range(61)])
@@ -103,22 +114,20 @@ def test_every_row_is_compared_with_and_scored_by_the_model_that_did_not_see_it(
 def test_p_values_of_folds_are_uniform_over_refits(monkeypatch, score, robust):
     """A Normal in the place of the VAE, of so few rows that it learns them by heart: 60 in 10 columns, 20 refits."""
 
-    class Normal(VAEDetector):
-        def _train(self, data, seed, usual=None):
-            x = np.asarray(data.x, np.float64)
-            return SimpleNamespace(
-                facts={}, schema=data.schema, at=x.mean(0), inverse=np.linalg.inv(np.cov(x.T) + 0.01)
-            )
+    def normal(data):
+        x = np.asarray(data.x, np.float64)
+        return SimpleNamespace(at=x.mean(0), inverse=np.linalg.inv(np.cov(x.T) + 0.01))
 
     def surprises(trained, data, positions, **options):
-        d = np.asarray(data.x, np.float64) - trained.at  # of the units of the rows
-        return np.einsum("ij,jk,ik->i", d, trained.inverse, d)
+        d = np.asarray(data.x, np.float64) - trained.model.at  # of the units of the rows
+        return np.einsum("ij,jk,ik->i", d, trained.model.inverse, d)
 
     monkeypatch.setattr(detectors, "surprises", surprises)
+    untrained(monkeypatch, normal)
     shares, of_fit = [], []
     for seed in range(20):
         drawn = np.random.default_rng(seed).standard_t(5, size=(460, 10))
-        detector = Normal(random_state=seed, measure=score, robust=robust).fit(drawn[:60])
+        detector = VAEDetector(random_state=seed, measure=score, robust=robust).fit(drawn[:60])
         shares.append([np.mean(detector.p_values(drawn[60:]) <= a) for a in (0.05, 0.1, 0.3)])
         of_fit.append(np.mean(detector.p_values(drawn[:60]) <= 0.1))
     found = np.mean(shares, axis=0)
@@ -126,23 +135,23 @@ def test_p_values_of_folds_are_uniform_over_refits(monkeypatch, score, robust):
     assert 0.06 < np.mean(of_fit) <= 0.1  # rows of fit are as usual as new ones
 
 
-def test_folds_follow_the_number_of_rows(told, monkeypatch):
+def test_folds_follow_the_number_of_rows(trained_on, monkeypatch):
     monkeypatch.setattr(detectors, "CROSS_FITTED", 50)
-    assert ToldDetector(random_state=0).fit(rows(50)).others_ == 50
-    many = ToldDetector(random_state=0).fit(rows(100))
+    assert VAEDetector(random_state=0).fit(rows(50)).others_ == 50
+    many = VAEDetector(random_state=0).fit(rows(100))
     assert (len(many.models_), many.others_) == (1, 20)
-    assert len(ToldDetector(random_state=0, alpha=0.4, folds=9).fit(rows(4)).models_) == 4
+    assert len(VAEDetector(random_state=0, alpha=0.4, folds=9).fit(rows(4)).models_) == 4
     with pytest.warns(UserWarning, match="of 18 held-out rows, so no row is an outlier: give 19 rows or more"):
-        ToldDetector(random_state=0).fit(rows(18))
+        VAEDetector(random_state=0).fit(rows(18))
     with pytest.raises(ConfigError, match="measure: there is no measure 'odd'"):
-        ToldDetector(measure="odd").fit(rows(30))
+        VAEDetector(measure="odd").fit(rows(30))
     with pytest.raises(UsageError, match="folds: must be a whole number of 1 or more"):
-        ToldDetector(folds=0).fit(rows(30))
+        VAEDetector(folds=0).fit(rows(30))
 
 
-def test_rows_that_trained_are_noticed(told):
-    detector = ToldDetector(random_state=0, **HELD_OUT).fit(rows(100))
-    trained = np.isin(np.arange(100), detector.trained_on[0][0])
+def test_rows_that_trained_are_noticed(trained_on):
+    detector = VAEDetector(random_state=0, **HELD_OUT).fit(rows(100))
+    trained = np.isin(np.arange(100), trained_on[0][0])
     X = np.stack([np.arange(100), np.arange(100) % 7], axis=1).astype(np.float32)
     with pytest.warns(UserWarning, match="80 of 80 rows trained the model"):
         detector.p_values(X[trained])
@@ -151,21 +160,14 @@ def test_rows_that_trained_are_noticed(told):
     detector.p_values(np.concatenate([X[trained][:10], X[~trained][:10]]))  # as many others: nothing is said
 
 
-def test_rows_that_are_all_other_ones_are_told_unless_they_trained(told):
-    detector = ToldDetector(random_state=0, **HELD_OUT).fit(rows(100))
+def test_rows_that_are_all_other_ones_are_told_unless_they_trained(trained_on):
+    detector = VAEDetector(random_state=0, **HELD_OUT).fit(rows(100))
     far = np.stack([1e6 + np.arange(60), np.arange(60)], axis=1).astype(np.float32)
     with pytest.warns(UserWarning, match="as a whole are not like"):
         detector.p_values(far)
     some = np.concatenate([far, rows(100)[:1], rows(100)[-1:]])  # one of them at least trained the model
-    assert np.isin(some[-2:, 0], detector.trained_on[0][0]).any()
+    assert np.isin(some[-2:, 0], trained_on[0][0]).any()
     detector.p_values(some)
-
-
-class ToldImputer(VAEImputer):
-    """An imputer whose model is never trained."""
-
-    def _train(self, data, seed, usual=None):
-        return SimpleNamespace(facts={}, schema=data.schema, batch=lambda rows: rows)
 
 
 @pytest.fixture
@@ -175,13 +177,14 @@ def imputes(monkeypatch):
 
     def imputed(trained, data, *, key, num_samples, num_draws):
         calls.append(num_draws)
-        hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
-        x, rows = np.where(hidden, 0.0, data.x), np.flatnonzero(hidden.any(axis=1))
-        shares = [np.eye(one.count)[[0, -1]].mean(axis=0) * np.ones((len(rows), 1)) for one in data.schema.types]
+        hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~np.asarray(data.mask)
+        x, rows = np.where(hidden, 0.0, np.asarray(data.x)), np.flatnonzero(hidden.any(axis=1))
+        shares = [np.eye(one.count)[[0, -1]].mean(axis=0) * np.ones((len(rows), 1)) for one in trained.schema.types]
         draws = np.where(hidden[:, None], np.arange(num_draws)[None, :, None] % 2, x[:, None])
         return Imputation(x, draws, hidden, rows, shares, np.full(len(rows), float(num_samples)))
 
-    monkeypatch.setattr(imputers, "imputed", imputed)
+    monkeypatch.setattr(vae, "imputed", imputed)
+    untrained(monkeypatch, lambda data: None)
     return calls
 
 
@@ -190,7 +193,7 @@ def test_a_filled_column_of_a_frame_keeps_its_dtype(imputes, dtype):
     frame = pd.DataFrame({"x": pd.array(0.1 + np.arange(60.0) / 7, dtype=dtype), "word": ["a", "b"] * 30})
     gaps = frame.copy()
     gaps.loc[[3, 7], "x"] = None
-    one = ToldImputer(random_state=0).fit(gaps)
+    one = VAEImputer(random_state=0).fit(gaps)
     filled = one.transform(gaps)
     assert filled.dtypes.equals(frame.dtypes)
     least = one.model_.schema.types[0].series(np.zeros(1))[0]
@@ -202,7 +205,7 @@ X = np.array([[0.0, 5.0], [1.0, 6.0], [2.0, 7.0], [3.0, 8.0], [np.nan, 5.0], [np
 
 
 def test_gaps_are_filled_in_and_nothing_else(imputes):
-    one = ToldImputer(columns={}, random_state=0).fit(X)
+    one = VAEImputer(columns={}, random_state=0).fit(X)
     filled = one.transform(X)
     np.testing.assert_array_equal(filled[:4], X[:4])
     assert filled[[4, 5], 0].tolist() == [0.0, 0.0]
@@ -213,19 +216,10 @@ def test_gaps_are_filled_in_and_nothing_else(imputes):
 
 
 def test_every_table_has_a_draw_of_its_own(imputes):
-    one = ToldImputer(columns={}, random_state=0).fit(X)
+    one = VAEImputer(columns={}, random_state=0).fit(X)
     tables = one.draws(X, 3)
     assert imputes == [3]
     grid = one.model_.schema.types[0]
     for k, table in enumerate(tables):
         np.testing.assert_array_equal(table[4, 0], grid.low + grid.step * (k % 2))
         np.testing.assert_array_equal(table[:4], X[:4])
-
-
-def test_a_detector_of_before_keeps_its_measure():
-    state = detectors.VAEDetector(measure="log-prob").__getstate__()
-    state["score"] = state.pop("measure")
-    old = detectors.VAEDetector()
-    old.__setstate__(state)
-    assert old.measure == "log-prob"
-    assert not hasattr(old, "score")

@@ -3,22 +3,19 @@
 import numpy as np
 import pytest
 
+from latens import VAE
 from latens.errors import ConfigError
 from latens.estimators.base import refuse_words
-from latens.estimators.rows import RowsEstimator
 
 
 def test_names_that_look_like_numbers_stay_names_after_the_fit() -> None:
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"kind": ["10", "2", "30"] * 20, "size": np.arange(60.0)})
-    own = RowsEstimator()
-    own.columns = {"kind": "category"}
-    first = own._data(frame, reset=True, typed=False)
+    own = VAE(1, columns={"kind": "category"}, steps=1, random_state=0).fit(frame)
+    first = own._read(frame)[0]
     assert (first.schema.types or ())[0].named
     assert (first.schema.types or ())[0].values == ("10", "2", "30")
-    own.columns = None
-    again = own._data(frame[::-1], reset=False, typed=True, schema=first.schema)
-    np.testing.assert_array_equal(again.x, first.x[::-1])
+    np.testing.assert_array_equal(own._read(frame[::-1])[0].x, first.x[::-1])
 
 
 @pytest.mark.parametrize("value", ["3", ("3",), [1, "3"]])

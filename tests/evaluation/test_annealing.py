@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from asked import at
 from checks import agrees, close
 from evidence_fixtures import (
     CELLS,
@@ -23,6 +24,7 @@ from latens.distributions import Bernoulli, Deterministic, DiagonalNormal, Stand
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError, UsageError
 from latens.evaluation import (
+    Rows,
     annealed_importance_sampling,
     importance_sampling,
     sequential_monte_carlo,
@@ -43,7 +45,7 @@ def test_annealed_weights_have_the_mean_p_of_x() -> None:
     batch = Batch(jnp.tile(jnp.asarray([[1.0, 0, 1, 1, 0, 0, 1]]), (1000, 1)), jnp.arange(1000, dtype=jnp.uint32))
     exact = log_p_of_coins(np.asarray(batch.x[:1]))[0]
     options = {"num_samples": 2, "num_temperatures": 3, "num_leapfrog": 2, "batch_size": 1000}
-    found = annealed_importance_sampling(Coins(), batch, key=jax.random.key(0), **options)
+    found = at(annealed_importance_sampling, Coins(), batch, key=jax.random.key(0), **options)
     agrees(np.exp(found.rows - exact), 1.0)
     assert np.mean(found.rows) < exact - 5 * np.std(found.rows) / np.sqrt(1000)
 
@@ -52,8 +54,14 @@ def test_annealed_weights_have_the_mean_p_of_x() -> None:
 def test_annealing_finds_log_p_of_a_linear_gaussian_model(start: str) -> None:
     batch = rows_of_linear(20)
     options = {"num_samples": 300, "num_leapfrog": 3, "batch_size": 20, "chains_at_once": 300}
-    found = annealed_importance_sampling(
-        Linear10(), batch, num_temperatures=24, start=start, key=jax.random.key(1), **options
+    found = at(
+        annealed_importance_sampling,
+        Linear10(),
+        batch,
+        num_temperatures=24,
+        start=start,
+        key=jax.random.key(1),
+        **options,
     )
     exact = log_p_of_linear(batch.x)
     assert covers(found, exact).sum() >= 18
@@ -69,7 +77,7 @@ def test_binary_rows() -> None:
     rng = np.random.default_rng(0)
     coins = (rng.random((6, 7)) < 0.5).astype(np.float32)
     found = annealed_importance_sampling(
-        Coins(), as_batch(coins), num_samples=200, num_temperatures=20, num_leapfrog=3, key=jax.random.key(2)
+        Rows(Coins(), as_batch(coins), key=jax.random.key(2)), num_samples=200, num_temperatures=20, num_leapfrog=3
     )
     exact = log_p_of_coins(coins)
     assert np.all(covers(found, exact, 0.9999))
@@ -116,7 +124,7 @@ def test_a_chain_of_latents_against_the_kalman_filter() -> None:
             covariance[i, j] = covariance[j, i] = A ** (i - j) * covariance[j, j]
     close(exact, stats.multivariate_normal(np.zeros(STEPS), covariance + R**2 * np.eye(STEPS)).logpdf(x), rtol=1e-9)
     found = annealed_importance_sampling(
-        StateSpace(), as_batch(x), num_samples=400, num_temperatures=60, num_leapfrog=3, key=jax.random.key(0)
+        Rows(StateSpace(), as_batch(x)), num_samples=400, num_temperatures=60, num_leapfrog=3
     )
     assert np.all(covers(found, exact, 0.9999))
     assert np.max(np.abs(found.rows - exact)) < 0.1
@@ -126,9 +134,9 @@ def test_rows_and_parts_of_chains_are_each_by_themselves() -> None:
     """Neither the rows beside it nor how many chains run at once change a row's number."""
     batch = as_batch(np.array([[1.0, 0, 1, 1, 0, 0, 1], [0.0, 0, 0, 1, 1, 0, 1]], np.float32))
     options = {"num_samples": 5, "num_temperatures": 4, "num_leapfrog": 2, "key": jax.random.key(0)}
-    whole = annealed_importance_sampling(Coins(), batch, **options)
+    whole = at(annealed_importance_sampling, Coins(), batch, **options)
     second = jax.tree.map(lambda leaf: leaf[1:], batch)
-    alone = annealed_importance_sampling(Coins(), second, chains_at_once=2, **options)
+    alone = at(annealed_importance_sampling, Coins(), second, chains_at_once=2, **options)
     close(alone.rows, whole.rows[1:], rtol=1e-4)
 
 
@@ -171,14 +179,14 @@ def test_intervals_hold_log_p_in_95_of_100_runs(method: str) -> None:
     options = {"num_samples": 5000, "batch_size": 100, "key": key}
     annealing = {"num_leapfrog": 3, "chains_at_once": 500}
     if method == "importance":
-        found = importance_sampling(Linear10(1.3), batch, **options)
+        found = at(importance_sampling, Linear10(1.3), batch, **options)
     elif method == "annealed":
-        found = annealed_importance_sampling(Linear10(), batch, num_temperatures=40, **annealing, **options)
+        found = at(annealed_importance_sampling, Linear10(), batch, num_temperatures=40, **annealing, **options)
     elif method == "annealed from q":
         more = {"num_temperatures": 15, "start": "posterior"}
-        found = annealed_importance_sampling(Linear10(1.3), batch, **more, **annealing, **options)
+        found = at(annealed_importance_sampling, Linear10(1.3), batch, **more, **annealing, **options)
     else:
-        found = sequential_monte_carlo(Linear10(), batch, num_leapfrog=3, num_moves=3, threshold=0.85, **options)
+        found = at(sequential_monte_carlo, Linear10(), batch, num_leapfrog=3, num_moves=3, threshold=0.85, **options)
     low, high = found.interval(0.99)
     assert covers(found, log_p_of_linear(batch.x)).sum() >= 95
     assert np.max(high - low) <= 0.2
@@ -191,8 +199,6 @@ def test_missing_cells_are_left_out() -> None:
     x = jnp.where(jnp.asarray(seen), batch.x, jnp.nan)
     masked = Batch(x, batch.row_id, mask=jnp.asarray(np.tile(seen, (2, 1))))
     exact = stats.multivariate_normal(MU[seen], COVARIANCE[np.ix_(seen, seen)]).logpdf(np.asarray(batch.x)[:, seen])
-    found = annealed_importance_sampling(
-        Linear10(), masked, num_samples=300, num_temperatures=24, num_leapfrog=3, key=jax.random.key(0)
-    )
+    found = annealed_importance_sampling(Rows(Linear10(), masked), num_samples=300, num_temperatures=24, num_leapfrog=3)
     assert np.all(covers(found, exact, 0.9999))
     assert np.max(np.abs(found.rows - exact)) < 0.3

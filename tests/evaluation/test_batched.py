@@ -9,13 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli_fixtures import process
-from evidence_fixtures import Linear10
 from jax.tree_util import Partial
 
 import latens
 from latens.data import Preparation
-from latens.data.batches import Batch, as_batch
-from latens.evaluation import log_marginal
+from latens.data.batches import Batch
 from latens.evaluation.batched import Rows, _usual_size, map_draws, map_rows, may_hold_pool, rows_in_cache
 from latens.models.heads.table import TableHead
 
@@ -161,14 +159,3 @@ def test_a_second_call_traces_nothing() -> None:
         found = map_draws(Partial(draws, scale=2.0), Rows(None, rows(20), **given))
         np.testing.assert_allclose(found, 2.0 * rows(20).x.sum(1))
     assert traced == [4]
-
-
-def test_rows_take_the_place_of_their_parts() -> None:
-    """Until version 0.2 a function takes the parts too, warns, and gives the same numbers."""
-    model, key = Linear10(), jax.random.key(3)
-    batch = as_batch(np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32))
-    new = log_marginal(Rows(model, batch, key, samples_per_chunk=3), num_samples=7)
-    with pytest.warns(DeprecationWarning, match=r"log_marginal\(Rows\(model, batch, key, ...\), ...\) takes the place"):
-        old = log_marginal(model, batch, num_samples=7, key=key, samples_per_chunk=3)
-    assert np.array_equal(new, old)
-    assert np.array_equal(jax.random.key_data(Rows(model, batch).key), jax.random.key_data(jax.random.key(0)))

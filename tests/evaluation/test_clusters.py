@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from asked import at
 from checks import agrees, close
 from scipy import stats
 from sklearn.metrics import normalized_mutual_info_score
@@ -53,7 +54,7 @@ def test_the_probability_of_a_cluster_is_its_mean_over_the_posterior():
     exact = np.einsum("rkc,k->rc", share, weights / weights.sum())
     many = np.repeat(x, 2000, axis=0)
     options = {"preparation": Preparation(), "key": jax.random.key(0)}
-    found = cluster_probabilities(mixture_model(), batch_of(many), num_samples=1, **options).reshape(3, 2000, 2)
+    found = at(cluster_probabilities, mixture_model(), batch_of(many), num_samples=1, **options).reshape(3, 2000, 2)
     close(found.sum(axis=-1), 1.0, rtol=1e-5)
     for row in range(3):
         agrees(found[row, :, 0], exact[row, 0])
@@ -123,7 +124,7 @@ def test_planted_clusters_are_found():
     assert "accuracy" not in found
     batch = trained.batch(planted(), planted().subset("test"))
     options = {"preparation": trained.preparation, "key": jax.random.key(0)}
-    clusters = cluster_probabilities(trained.model, batch, **options).argmax(axis=1)
+    clusters = at(cluster_probabilities, trained.model, batch, **options).argmax(axis=1)
     assert matched(np.asarray(batch.label), clusters).mean() == pytest.approx(found["clustering_accuracy"].value)
 
 

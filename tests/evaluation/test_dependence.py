@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats.contingency import association, crosstab
 
-from latens.evaluation.samples.dependence import dependence
+from latens.evaluation.samples.dependence import associations, dependence
 from latens.kinds.tables.columns import ColumnType
 
 
@@ -55,3 +56,19 @@ def test_missing_cells_say_nothing() -> None:
 
 def test_columns_that_do_not_depend_have_no_slope() -> None:
     assert dependence(_rows(500, 0.0, 0), _rows(500, 0.0, 1), _rows(500, 0.0, 2), TYPES) is None
+
+
+def test_associations_are_cramers_v_of_the_rows_that_have_both_cells() -> None:
+    x = _rows(400, 0.6, 3)
+    mask = np.random.default_rng(0).random(x.shape) > 0.2
+    joint, strength = associations(np.where(mask, x, 0.0), TYPES, mask=mask)
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        both = mask[:, i] & mask[:, j]
+        table = crosstab(x[both, i], x[both, j]).count
+        assert strength[i, j] == pytest.approx(association(table, method="cramer"))
+        np.testing.assert_allclose(joint[i, j][: table.shape[0], : table.shape[1]], table / table.sum())
+    twice = associations(x, TYPES, weight=np.full(len(x), 2.0))[1]
+    np.testing.assert_allclose(twice, associations(np.concatenate([x, x]), TYPES)[1])
+    assert np.isnan(associations(x, TYPES, mask=np.zeros(x.shape, bool))[1]).all()
+    x[:, 1] = 0.0
+    assert associations(x, TYPES)[1][0, 1] == 0.0

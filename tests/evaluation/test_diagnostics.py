@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from asked import at
 from checks import agrees, close
 from scipy import special, stats
 from tables import conjugate_pair
@@ -15,6 +16,7 @@ from latens.distributions.chain import Chain
 from latens.errors import ConfigError
 from latens.evaluation import (
     LogMarginals,
+    Rows,
     chi_upper_bound,
     effective_sample_size,
     importance_sampling,
@@ -72,14 +74,14 @@ def test_k_of_extreme_weights_and_of_equal_ones() -> None:
 
 def test_the_conjugate_pair_has_the_effective_draws_of_its_chi_square() -> None:
     batch = as_batch(np.full((20, 1), 1.5, np.float32), row_id=np.arange(20))
-    found = importance_sampling(conjugate_pair(), batch, num_samples=3000, key=jax.random.key(0))
+    found = importance_sampling(Rows(conjugate_pair(), batch), num_samples=3000)
     agrees(found.rows, LOG_P - CHI_SQUARED / (2 * 3000))
     agrees(found.effective_sample_size / 3000, 1 / (1 + CHI_SQUARED), other_error=1e-4)
     agrees(found.row_errors, np.sqrt(CHI_SQUARED / 3000), other_error=1e-5)
     # The errors are those that the rows, all the same, show; posterior weights of a wider q are bounded.
     assert 0.6 < np.std(found.rows, ddof=1) / np.mean(found.row_errors) < 1.5
     assert np.max(found.pareto_k) < 0.5
-    upper = chi_upper_bound(conjugate_pair(), batch, num_samples=3000, key=jax.random.key(1))
+    upper = chi_upper_bound(Rows(conjugate_pair(), batch, key=jax.random.key(1)), num_samples=3000)
     agrees(upper.rows, LOG_P + 0.5 * np.log1p(CHI_SQUARED), other_error=2e-4)
     assert 0.6 < np.std(upper.rows, ddof=1) / np.mean(upper.row_errors) < 1.5
 
@@ -88,7 +90,7 @@ def test_streaming_draws_say_the_same_as_all_at_once() -> None:
     chunk, num_samples = 50, 5020  # two sorts of 40 chunks, one of 20, and a rest
     batch, key = as_batch(np.array([[1.5], [-4.0]], np.float32)), jax.random.key(3)
     options = {"num_samples": num_samples, "key": key, "samples_per_chunk": chunk}
-    found = importance_sampling(conjugate_pair(), batch, **options)
+    found = at(importance_sampling, conjugate_pair(), batch, **options)
     inner = jax.random.split(key)[1]  # the first half goes to the preparation of rows
     all_at_once = jax.jit(lambda k: draw(conjugate_pair(), batch, num_samples=num_samples, key=k).log_weight.T)
     whole = summarise(all_at_once(inner))
@@ -96,7 +98,7 @@ def test_streaming_draws_say_the_same_as_all_at_once() -> None:
     close(found.row_errors, whole.error, rtol=1e-4)
     close(found.effective_sample_size, whole.effective_sample_size, rtol=1e-4)
     close(found.pareto_k, whole.pareto_k, rtol=0, atol=1e-3)
-    close(found.rows, log_marginal(conjugate_pair(), batch, **options), rtol=1e-5)
+    close(found.rows, at(log_marginal, conjugate_pair(), batch, **options), rtol=1e-5)
 
 
 def test_a_report_names_its_worst_row() -> None:
@@ -122,9 +124,9 @@ def test_a_report_names_its_worst_row() -> None:
 def test_one_draw_is_refused() -> None:
     batch, key = as_batch(np.ones((1, 1), np.float32)), jax.random.key(0)
     with pytest.raises(ConfigError, match="one draw has no error"):
-        importance_sampling(conjugate_pair(), batch, num_samples=1, key=key)
+        importance_sampling(Rows(conjugate_pair(), batch, key=key), num_samples=1)
     with pytest.raises(ConfigError, match="order"):
-        chi_upper_bound(conjugate_pair(), batch, order=0.5, key=key)
+        chi_upper_bound(Rows(conjugate_pair(), batch, key=key), order=0.5)
 
 
 class BetaCoins(AbstractLatentModel):
@@ -144,7 +146,7 @@ class BetaCoins(AbstractLatentModel):
 def test_beta_bernoulli() -> None:
     """Seven ones of ten: -7.31421988742 nats, with every weight the same."""
     x = np.array([[1, 0, 1, 1, 0, 1, 1, 1, 0, 1]])
-    found = importance_sampling(BetaCoins(), as_batch(x), preparation=WHOLE, num_samples=200, key=jax.random.key(0))
+    found = importance_sampling(Rows(BetaCoins(), as_batch(x), preparation=WHOLE), num_samples=200)
     close(found.rows, [-7.31421988742], atol=1e-5)
     close(found.effective_sample_size, [200.0], rtol=1e-4)
 
@@ -171,7 +173,7 @@ class HiddenMarkov(AbstractLatentModel):
 def test_hidden_markov() -> None:
     """-6.03909013366 nats for 0, 2, 2, 1, 0: the sum of 32 paths."""
     batch = as_batch(np.tile(np.array([[0, 2, 2, 1, 0]]), (20, 1)), row_id=np.arange(20))
-    found = importance_sampling(HiddenMarkov(), batch, preparation=WHOLE, num_samples=4000, key=jax.random.key(0))
+    found = importance_sampling(Rows(HiddenMarkov(), batch, preparation=WHOLE), num_samples=4000)
     agrees(np.exp(found.rows), np.exp(-6.03909013366))
     low, high = found.interval(0.99999)
     assert np.all((low < -6.03909013366) & (high > -6.03909013366))
@@ -210,6 +212,6 @@ def test_a_prior_as_wide_as_the_posterior_costs_nothing() -> None:
         def posterior(self, x, *, cond=None, mask=None, key=None):
             return StandardNormal((3,))
 
-    found = importance_sampling(Silent(), as_batch(np.zeros((1, 2), np.float32)), num_samples=64, key=jax.random.key(0))
+    found = importance_sampling(Rows(Silent(), as_batch(np.zeros((1, 2), np.float32))), num_samples=64)
     close(found.rows, [-np.log(2 * np.pi)])
     assert found.row_errors[0] < 1e-3

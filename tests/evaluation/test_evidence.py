@@ -11,6 +11,7 @@ from latens.data.batches import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.evaluation import (
     Estimate,
+    Rows,
     active_units,
     decode,
     elbo_parts,
@@ -68,7 +69,7 @@ def exact_log_p(x):
 def test_log_marginal_is_the_evidence_of_a_linear_gaussian_model():
     assert exact_log_p(X[0]) == pytest.approx(LOG_P, abs=1e-6)
     values = [
-        log_marginal(linear_gaussian(), as_batch(X), num_samples=20_000, key=jax.random.key(seed))[0]
+        log_marginal(Rows(linear_gaussian(), as_batch(X), key=jax.random.key(seed)), num_samples=20_000)[0]
         for seed in range(10)
     ]
     error = np.std(values, ddof=1) / np.sqrt(10)
@@ -78,7 +79,7 @@ def test_log_marginal_is_the_evidence_of_a_linear_gaussian_model():
 
 def test_the_bound_of_the_best_diagonal_posterior():
     # Reference: -3.29523823552, 0.0005372 below log p.
-    parts = elbo_parts(linear_gaussian(), as_batch(X), num_samples=200_000, key=jax.random.key(0))
+    parts = elbo_parts(Rows(linear_gaussian(), as_batch(X)), num_samples=200_000)
     assert parts["elbo"][0] == pytest.approx(-3.29523823552, abs=2e-3)
     assert parts["elbo"][0] == pytest.approx(parts["log_likelihood"][0] - parts["kl"][0], abs=1e-5)
 
@@ -86,16 +87,16 @@ def test_the_bound_of_the_best_diagonal_posterior():
 @pytest.mark.parametrize("samples_per_chunk", [1, 7, 64, 1000])
 def test_chunks_of_samples_do_not_change_the_value(samples_per_chunk):
     batch, key = as_batch(many_rows(20)), jax.random.key(4)
-    whole = log_marginal(linear_gaussian(), batch, num_samples=64, key=key, samples_per_chunk=64)
-    parts = log_marginal(linear_gaussian(), batch, num_samples=64, key=key, samples_per_chunk=samples_per_chunk)
+    whole = log_marginal(Rows(linear_gaussian(), batch, key=key, samples_per_chunk=64), num_samples=64)
+    parts = log_marginal(Rows(linear_gaussian(), batch, key=key, samples_per_chunk=samples_per_chunk), num_samples=64)
     np.testing.assert_allclose(parts, whole, rtol=2e-6)
 
 
 def test_order_and_batches_of_rows_do_not_change_the_value():
     rows, key = many_rows(40), jax.random.key(1)
     order = np.random.default_rng(0).permutation(40)
-    values = log_marginal(linear_gaussian(), as_batch(rows), num_samples=10, key=key)
-    permuted = log_marginal(linear_gaussian(), as_batch(rows[order]), num_samples=10, key=key, batch_size=7)
+    values = log_marginal(Rows(linear_gaussian(), as_batch(rows), key=key), num_samples=10)
+    permuted = log_marginal(Rows(linear_gaussian(), as_batch(rows[order]), key=key, batch_size=7), num_samples=10)
     np.testing.assert_allclose(permuted, values[order], rtol=2e-6)
 
 
@@ -104,7 +105,7 @@ def test_the_bound_rises_with_samples_to_log_p():
     exact = exact_log_p(rows)
     gaps = []
     for num_samples in (1, 4, 64):
-        values = log_marginal(linear_gaussian(), as_batch(rows), num_samples=num_samples, key=jax.random.key(0))
+        values = log_marginal(Rows(linear_gaussian(), as_batch(rows)), num_samples=num_samples)
         gaps.append(np.mean(exact - values))
     error = 5 * np.std(exact - values) / np.sqrt(4000)
     assert gaps[0] > gaps[1] > gaps[2] > -error
@@ -112,7 +113,7 @@ def test_the_bound_rises_with_samples_to_log_p():
 
 
 def test_codes_are_the_exact_posterior():
-    codes = encode(linear_gaussian(), as_batch(X), preparation=Preparation(), key=jax.random.key(0))
+    codes = encode(Rows(linear_gaussian(), as_batch(X), preparation=Preparation()))
     np.testing.assert_allclose(codes["mean"][0], POSTERIOR_MEAN, atol=1e-6)
     precision = np.linalg.inv(POSTERIOR_COVARIANCE)
     np.testing.assert_allclose(codes["log_variance"][0], -np.log(np.diag(precision)), atol=1e-5)
@@ -123,7 +124,7 @@ def test_codes_are_the_exact_posterior():
 def test_decoding_and_reconstruction_are_the_linear_maps():
     z = np.array([[1.0, 2.0], [0.0, -1.0]], np.float32)
     np.testing.assert_allclose(decode(linear_gaussian(), z, key=jax.random.key(0)), z @ W.T + MU, rtol=1e-5)
-    found = reconstruct(linear_gaussian(), as_batch(X), preparation=Preparation(), key=jax.random.key(0))
+    found = reconstruct(Rows(linear_gaussian(), as_batch(X), preparation=Preparation()))
     np.testing.assert_allclose(found[0], W @ POSTERIOR_MEAN + MU, rtol=1e-5)
 
 
@@ -172,7 +173,7 @@ def test_pictures_of_real_numbers_are_modelled_standardised():
         config = override(get_recipe("default").config, {"training.epochs": 200, "network.hidden": (32,)})
         trained, _ = train(prepare(config, data))
         rows = data.subset("test")
-        ours = log_marginal(trained.model, trained.batch(data, rows), num_samples=50, key=jax.random.key(0))
+        ours = log_marginal(Rows(trained.model, trained.batch(data, rows)), num_samples=50)
         theirs = independent_baseline(data.x[data.subset("train")], data.x[rows], "real")
         values.append(np.mean(ours + 16 * np.log(scale)))
         assert np.mean(ours - theirs) > 3.0

@@ -11,6 +11,7 @@ from latens.data import Preparation
 from latens.data.batches import as_batch
 from latens.errors import DataError, UsageError
 from latens.estimators import GenerativeClassifier
+from latens.evaluation import Rows
 from latens.evaluation.classes import (
     accuracy,
     class_log_joint,
@@ -36,13 +37,13 @@ DENSITY = stats.norm.pdf(X[:, :, None], MEANS[..., 0], SCALES) * [[0.125, 0.125]
 def test_densities_and_shares_by_hand():
     batch = as_batch(X)
     joint = DENSITY.sum(axis=2)
-    close(class_log_joint(MODEL, batch, preparation=PLAIN), np.log(joint), rtol=1e-4)
+    close(class_log_joint(Rows(MODEL, batch, preparation=PLAIN)), np.log(joint), rtol=1e-4)
     close(normalise(np.log(joint)), joint / joint.sum(axis=1, keepdims=True), rtol=1e-6)
     labels = np.array([0, 1, -1, 0])
-    found = class_responsibilities(MODEL, as_batch(X, label=labels), preparation=PLAIN)
+    found = class_responsibilities(Rows(MODEL, as_batch(X, label=labels), preparation=PLAIN))
     chosen = DENSITY[np.arange(4), [0, 1, 1, 0]]
     close(found, chosen / chosen.sum(axis=1, keepdims=True), rtol=1e-4)
-    without = class_responsibilities(MODEL, batch, preparation=PLAIN)
+    without = class_responsibilities(Rows(MODEL, batch, preparation=PLAIN))
     chosen = DENSITY[np.arange(4), joint.argmax(axis=1)]
     close(without, chosen / chosen.sum(axis=1, keepdims=True), rtol=1e-4)
 
@@ -51,13 +52,13 @@ def test_the_share_of_rows_in_their_own_class():
     label, weight = np.array([0, 1, -1, 1]), np.array([3.0, 1.0, 5.0, 0.5], np.float32)
     predicted = DENSITY.sum(axis=2).argmax(axis=1)
     hits = (predicted == label)[[0, 1, 3]]
-    found = accuracy(MODEL, as_batch(X, label=label), preparation=PLAIN)
+    found = accuracy(Rows(MODEL, as_batch(X, label=label), preparation=PLAIN))
     assert (found.value, found.n, found.unit) == (hits.mean(), 3, "accuracy")
     close(found.standard_error, hits.std(ddof=1) / np.sqrt(3))
-    weighted = accuracy(MODEL, as_batch(X, label=label, weight=weight), preparation=PLAIN)
+    weighted = accuracy(Rows(MODEL, as_batch(X, label=label, weight=weight), preparation=PLAIN))
     close(weighted.value, np.average(hits, weights=weight[[0, 1, 3]]))
     with pytest.raises(DataError, match="there are no labels to compare with"):
-        accuracy(MODEL, as_batch(X, label=np.full(4, -1)), preparation=PLAIN)
+        accuracy(Rows(MODEL, as_batch(X, label=np.full(4, -1)), preparation=PLAIN))
 
 
 @pytest.mark.parametrize("label", [None, 0, 1])

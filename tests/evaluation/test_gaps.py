@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from asked import at
 from checks import agrees, close
 from evidence_fixtures import LATENTS, Linear10, best_diagonal_gap, log_p_of_linear, rows_of_linear
 from tables import X, linear_gaussian
@@ -12,7 +13,7 @@ from tables import X, linear_gaussian
 from latens.data.batches import Batch, as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.errors import ConfigError
-from latens.evaluation import inference_gaps
+from latens.evaluation import Rows, inference_gaps
 from latens.evaluation.evidence.gaps import gap_rows
 from latens.models import AbstractLatentModel
 
@@ -28,7 +29,7 @@ def one_row_many_times(n: int) -> Batch:
 def test_the_mean_field_example() -> None:
     """Exact means, scales too wide by 1.4: KL(best diagonal || exact), and 10 (1.4^2 - 1 - 2 log 1.4) / 2."""
     batch = one_row_many_times(24)
-    found = gap_rows(Linear10(WIDE), batch, num_samples=2000, key=jax.random.key(0))
+    found = gap_rows(Rows(Linear10(WIDE), batch), num_samples=2000)
     exact = log_p_of_linear(batch.x)[0]
     amortisation = 0.5 * LATENTS * (WIDE**2 - 1 - 2 * np.log(WIDE))
     # The last steps of the search leave less than a hundredth of a nat.
@@ -43,7 +44,7 @@ def test_the_mean_field_example() -> None:
 def test_a_full_normal_leaves_no_approximation_gap() -> None:
     """It is the exact posterior: every weight is p(x), and all the rest is the encoder's."""
     batch = rows_of_linear(3)
-    found = gap_rows(Linear10(), batch, family="full", num_samples=500, steps=400, key=jax.random.key(0))
+    found = gap_rows(Rows(Linear10(), batch), family="full", num_samples=500, steps=400)
     assert np.all(np.abs(found["approximation_gap"]) < 0.01)
     close(found["log_marginal"], log_p_of_linear(batch.x), rtol=0, atol=0.01)
     assert np.all(found["effective_sample_size"] > 490)
@@ -52,7 +53,7 @@ def test_a_full_normal_leaves_no_approximation_gap() -> None:
 def test_a_flow_leaves_less_than_a_diagonal_normal() -> None:
     batch = rows_of_linear(3)
     options = {"num_samples": 500, "learning_rate": 0.02, "key": jax.random.key(0)}
-    found = gap_rows(Linear10(), batch, family="flow", **options)
+    found = at(gap_rows, Linear10(), batch, family="flow", **options)
     assert np.all(found["approximation_gap"] < 0.5 * best_diagonal_gap())
     assert np.all(found["approximation_gap"] > -1e-4)
 
@@ -61,7 +62,7 @@ def test_a_flow_leaves_less_than_a_diagonal_normal() -> None:
 def test_the_reference_row(posterior: str, amortisation: float) -> None:
     """Two latents: log p(x) = -3.29470103429, the best diagonal bound -3.29523823552, that of the prior -7.65489."""
     batch = Batch(np.tile(np.asarray(X, np.float32), (24, 1)), np.arange(24, dtype=np.uint32))
-    found = gap_rows(linear_gaussian(posterior), batch, num_samples=1000, key=jax.random.key(0))
+    found = gap_rows(Rows(linear_gaussian(posterior), batch), num_samples=1000)
     agrees(found["amortisation_gap"], amortisation, other_error=0.002)
     agrees(found["approximation_gap"], 3.29523823552 - 3.29470103429, other_error=1e-4)
     agrees(found["log_marginal"], -3.29470103429, other_error=1e-4)
@@ -70,7 +71,7 @@ def test_the_reference_row(posterior: str, amortisation: float) -> None:
 def test_means_over_rows_come_with_their_errors() -> None:
     batch = rows_of_linear(3)
     options = {"num_samples": 60, "steps": 5, "key": jax.random.key(0)}
-    rows, found = gap_rows(Linear10(), batch, **options), inference_gaps(Linear10(), batch, **options)
+    rows, found = at(gap_rows, Linear10(), batch, **options), at(inference_gaps, Linear10(), batch, **options)
     assert set(found) == {
         "log_marginal",
         "effective_sample_size",
@@ -96,7 +97,7 @@ class Sampled(Linear10):
 
 def test_a_posterior_without_a_family_says_which_there_are() -> None:
     with pytest.raises(ConfigError, match=r"Laplace posterior.*diagonal"):
-        gap_rows(Sampled(), as_batch(np.asarray(rows_of_linear(1).x)), key=jax.random.key(0))
+        gap_rows(Rows(Sampled(), as_batch(np.asarray(rows_of_linear(1).x))))
     assert issubclass(Sampled, AbstractLatentModel)
 
 
@@ -129,9 +130,9 @@ def test_correlated_posteriors_have_the_whole_gap(ratio: float) -> None:
     """Gaps of 0.41, 1.19, 2.31 and 3.45 nats. From draws of the diagonal q alone 0.38, 0.72, 0.81, 0.82 came out."""
     model = Correlated(ratio)
     batch = Batch(np.full((24, 1), 1.0, np.float32), np.arange(24, dtype=np.uint32))
-    found = gap_rows(model, batch, num_samples=500, key=jax.random.key(0))
+    found = gap_rows(Rows(model, batch), num_samples=500)
     agrees(found["approximation_gap"], model.gap(), other_error=0.01)
     agrees(found["amortisation_gap"], 0.0, other_error=0.02)
-    summed = inference_gaps(model, batch, num_samples=500, key=jax.random.key(0))["approximation_gap"]
+    summed = inference_gaps(Rows(model, batch), num_samples=500)["approximation_gap"]
     assert summed.draws_error is not None
     assert abs(summed.value - model.gap()) < 5 * np.hypot(summed.standard_error, summed.draws_error) + 0.01

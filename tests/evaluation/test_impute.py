@@ -16,7 +16,7 @@ from latens.data.batches import as_batch
 from latens.distributions import Affine, Bernoulli, DiagonalNormal, StandardNormal
 from latens.errors import ConfigError
 from latens.estimators import VAE
-from latens.evaluation import impute, log_marginal
+from latens.evaluation import Rows, impute, log_marginal
 from latens.models import AbstractLatentModel, Conditional, LatentModel, NormalHead, SelfMasking, Standardise
 from latens.networks import Dense
 
@@ -60,7 +60,7 @@ def batch(rows: np.ndarray = X, mask: np.ndarray = MASK):
 
 def test_the_imputation_is_the_conditional_mean() -> None:
     runs = 24
-    found = [impute(Gaussian(), batch(), num_samples=3000, key=jax.random.key(seed)).mean for seed in range(runs)]
+    found = [impute(Rows(Gaussian(), batch(), key=jax.random.key(seed)), num_samples=3000).mean for seed in range(runs)]
     mean, error = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / np.sqrt(runs)
     for row in range(len(X)):
         expected, _ = conditional(X[row].astype(np.float64), MASK[row])
@@ -72,7 +72,7 @@ def test_the_imputation_is_the_conditional_mean() -> None:
 
 
 def test_draws_come_from_the_conditional_distribution() -> None:
-    found = impute(Gaussian(), batch(), num_samples=4000, num_draws=400, key=jax.random.key(0))
+    found = impute(Rows(Gaussian(), batch()), num_samples=4000, num_draws=400)
     assert found.draws.shape == (3, 400, 4)
     for row in range(len(X)):
         mean, covariance = conditional(X[row].astype(np.float64), MASK[row])
@@ -86,8 +86,8 @@ def test_draws_come_from_the_conditional_distribution() -> None:
 
 
 def test_draws_are_the_same_where_no_mean_is_asked_for() -> None:
-    both = impute(Gaussian(), batch(), num_samples=1000, num_draws=5, key=jax.random.key(3))
-    alone = impute(Gaussian(), batch(), num_samples=1000, num_draws=5, key=jax.random.key(3), mean=False)
+    both = impute(Rows(Gaussian(), batch(), key=jax.random.key(3)), num_samples=1000, num_draws=5)
+    alone = impute(Rows(Gaussian(), batch(), key=jax.random.key(3)), num_samples=1000, num_draws=5, mean=False)
     assert alone.mean is None
     for row in range(len(X)):
         expected, covariance = conditional(X[row].astype(np.float64), MASK[row])
@@ -99,7 +99,7 @@ def test_draws_are_the_same_where_no_mean_is_asked_for() -> None:
 
 def test_masked_log_p_is_the_marginal_of_the_observed_cells() -> None:
     values = np.stack(
-        [log_marginal(Gaussian(), batch(), num_samples=4000, key=jax.random.key(seed)) for seed in range(16)]
+        [log_marginal(Rows(Gaussian(), batch(), key=jax.random.key(seed)), num_samples=4000) for seed in range(16)]
     )
     for row in range(len(X)):
         seen = np.flatnonzero(MASK[row])
@@ -113,13 +113,15 @@ def test_masked_log_p_is_the_marginal_of_the_observed_cells() -> None:
 
 
 def test_neither_chunks_nor_order_change_what_is_imputed() -> None:
-    whole = impute(Gaussian(), batch(), num_samples=60, num_draws=5, key=jax.random.key(3), samples_per_chunk=60)
-    parts = impute(Gaussian(), batch(), num_samples=60, num_draws=5, key=jax.random.key(3), samples_per_chunk=7)
+    whole = impute(Rows(Gaussian(), batch(), key=jax.random.key(3), samples_per_chunk=60), num_samples=60, num_draws=5)
+    parts = impute(Rows(Gaussian(), batch(), key=jax.random.key(3), samples_per_chunk=7), num_samples=60, num_draws=5)
     for one, other in zip(whole, parts, strict=True):
         close(one, other, rtol=1e-4, atol=1e-4)
     order = np.array([2, 0, 1])
     turned = eqx.tree_at(lambda b: b, batch(), jax.tree.map(lambda leaf: leaf[order], batch()))
-    permuted = impute(Gaussian(), turned, num_samples=60, num_draws=5, key=jax.random.key(3), samples_per_chunk=60)
+    permuted = impute(
+        Rows(Gaussian(), turned, key=jax.random.key(3), samples_per_chunk=60), num_samples=60, num_draws=5
+    )
     close(permuted.mean, whole.mean[order], rtol=1e-4, atol=1e-4)
     close(permuted.draws, whole.draws[order], rtol=1e-4, atol=1e-4)
 
@@ -165,10 +167,10 @@ def test_a_model_of_the_mask_imputes_what_hides_itself() -> None:
     model = LatentModel(StandardNormal((1,)), encoder, decoder, masking)
     rows = as_batch(np.zeros((1, 1), np.float32), mask=jnp.zeros((1, 1), bool))
     gone = hidden(2.0, -0.5, 0.0, 1.0, 0)
-    found = impute(model, rows, num_samples=50, key=jax.random.key(1))
+    found = impute(Rows(model, rows, key=jax.random.key(1)), num_samples=50)
     assert float(found.mean[0, 0]) == pytest.approx(hidden(2.0, -0.5, 0.0, 1.0, 1) / gone, abs=1e-5)
     # Weighted by q: exact in expectation only, so many draws.
-    assert float(log_marginal(model, rows, num_samples=20000, key=jax.random.key(2))[0]) == pytest.approx(
+    assert float(log_marginal(Rows(model, rows, key=jax.random.key(2)), num_samples=20000)[0]) == pytest.approx(
         np.log(gone), abs=0.02
     )
     with pytest.raises(ConfigError, match="normal likelihood"):

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from tables import batch_of, linear
 
 from latens.distributions import StandardNormal
 from latens.errors import DataError
+from latens.evaluation import Rows
 from latens.evaluation.latents.latent_fit import hole_share, latent_fit, maximum_mean_discrepancy
 from latens.models import Conditional, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.trees import Frozen
@@ -85,7 +85,7 @@ def model(loc: float, scale: float) -> LatentModel:
 
 def test_a_healthy_and_a_shifted_aggregate() -> None:
     batch = batch_of(np.zeros((1200, 1)))
-    healthy = latent_fit(model(0.0, 1.0), batch, key=jax.random.key(0))
+    healthy = latent_fit(Rows(model(0.0, 1.0), batch))
     assert set(healthy) == {
         *("aggregate_mmd", "aggregate_mmd_p_value", "aggregate_two_sample", "aggregate_two_sample_p_value"),
         "prior_holes",
@@ -94,20 +94,20 @@ def test_a_healthy_and_a_shifted_aggregate() -> None:
     assert healthy["aggregate_mmd_p_value"].value > 0.01
     assert abs(healthy["aggregate_two_sample"].value - 0.5) < 5 * healthy["aggregate_two_sample"].standard_error
     assert abs(healthy["prior_holes"].value - 0.01) < 5 * np.sqrt(0.01 / 600)
-    shifted = latent_fit(model(3.0, 1.0), batch, key=jax.random.key(0))
+    shifted = latent_fit(Rows(model(3.0, 1.0), batch))
     assert shifted["aggregate_mmd_p_value"].value == pytest.approx(1 / 201)
     # No classifier is right more often than Phi(|shift| / 2), which neighbours come close to.
     best = stats.norm.cdf(3.0 * np.sqrt(2.0) / 2.0)
     assert abs(shifted["aggregate_two_sample"].value - best) < 5 * shifted["aggregate_two_sample"].standard_error + 0.01
     assert shifted["prior_holes"].value > 0.5
     with pytest.raises(DataError, match="too few"):
-        latent_fit(model(0.0, 1.0), batch_of(np.zeros((15, 1))), key=jax.random.key(0))
+        latent_fit(Rows(model(0.0, 1.0), batch_of(np.zeros((15, 1)))))
 
 
 def test_weights_are_refused_unless_they_say_nothing() -> None:
     batch = batch_of(np.zeros((40, 1)))
-    plain = latent_fit(model(0.0, 1.0), batch, key=jax.random.key(0))
-    alike = latent_fit(model(0.0, 1.0), replace(batch, weight=np.full(40, 2.0, np.float32)), key=jax.random.key(0))
+    plain = latent_fit(Rows(model(0.0, 1.0), batch))
+    alike = latent_fit(Rows(model(0.0, 1.0), replace(batch, weight=np.full(40, 2.0, np.float32))))
     assert {name: e.value for name, e in alike.items()} == {name: e.value for name, e in plain.items()}
     with pytest.raises(DataError, match="rows with weights"):
-        latent_fit(model(0.0, 1.0), replace(batch, weight=np.arange(40.0, dtype=np.float32)), key=jax.random.key(0))
+        latent_fit(Rows(model(0.0, 1.0), replace(batch, weight=np.arange(40.0, dtype=np.float32))))

@@ -19,6 +19,7 @@ from latens.errors import ConfigError
 from latens.evaluation import Rows
 from latens.evaluation.evidence.particles import filtered
 from latens.evaluation.evidence.series import seasonal_draws
+from latens.evaluation.forecast import crps, judged
 from latens.models.state_space import StepDecoder, StepEncoder
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
@@ -162,22 +163,22 @@ def test_crps_is_that_of_a_normal() -> None:
     """Against the closed form, without a bias by the number of draws; and coverage of the exact law."""
     rng = np.random.default_rng(0)
     truth = rng.normal(size=(20_000, 1))
-    few = evaluation.crps(rng.normal(size=(20_000, 5, 1)), truth)
+    few = crps(rng.normal(size=(20_000, 5, 1)), truth)
     exact = truth * (2.0 * norm.cdf(truth) - 1.0) + 2.0 * norm.pdf(truth) - 1.0 / np.sqrt(np.pi)
     error = (few - exact).std() / np.sqrt(len(truth))
     assert abs((few - exact).mean()) < 4.0 * error
-    np.testing.assert_allclose(evaluation.crps(np.array([[[1.0], [3.0]]]), np.array([[2.0]])), [[0.0]], atol=1e-12)
+    np.testing.assert_allclose(crps(np.array([[[1.0], [3.0]]]), np.array([[2.0]])), [[0.0]], atol=1e-12)
     draws, truth = rng.normal(size=(500, 400, 4, 2)), rng.normal(size=(500, 4, 2))
     seen = rng.random(truth.shape) < 0.8
-    found = evaluation.judged(draws, np.where(seen, truth, 1e9), seen)
+    found = judged(draws, np.where(seen, truth, 1e9), seen)
     assert found.cells == seen.sum()
     for share, got in found.cover.items():
         assert abs(got - share) < 4.0 * np.sqrt(share * (1.0 - share) / found.cells) + 0.01
     np.testing.assert_allclose(found.crps, 1.0 / np.sqrt(np.pi), atol=0.02)
-    scaled = evaluation.judged(3.0 * draws, 3.0 * truth, seen, np.array([3.0, 3.0]))
-    np.testing.assert_allclose(scaled.by_step, evaluation.judged(draws, truth, seen).by_step)
+    scaled = judged(3.0 * draws, 3.0 * truth, seen, np.array([3.0, 3.0]))
+    np.testing.assert_allclose(scaled.by_step, judged(draws, truth, seen).by_step)
     with pytest.raises(ConfigError, match="no spread"):
-        evaluation.crps(np.zeros((1, 1, 1)), np.zeros((1, 1)))
+        crps(np.zeros((1, 1, 1)), np.zeros((1, 1)))
 
 
 def test_the_naive_rival_is_a_season_before() -> None:

@@ -9,7 +9,7 @@ from training_fixtures import run
 from latens.config import override
 from latens.data import Dataset, Schema
 from latens.distributions import StandardNormal
-from latens.evaluation import log_marginal
+from latens.evaluation import Rows, log_marginal
 from latens.models import Conditional, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.networks import Dense
 from latens.objectives import ELBO
@@ -69,10 +69,7 @@ def test_the_recipe_reaches_the_optimum() -> None:
     noise = eigenvalues[2:].mean()
     optimum = -0.5 * (5 * np.log(2 * np.pi) + np.log(eigenvalues[:2]).sum() + 3 * np.log(noise) + 5)
     rows = log_marginal(
-        trained.model,
-        data.rows(np.arange(400)),
+        Rows(trained.model, data.rows(np.arange(400)), key=jax.random.key(1), preparation=trained.preparation),
         num_samples=50,
-        key=jax.random.key(1),
-        preparation=trained.preparation,
     )
     assert float(np.mean(rows)) == pytest.approx(optimum, abs=1e-2)

@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from asked import at
 from records import meets_record
 from tables import MU, X, batch_of, linear_gaussian
 
 from latens import evaluation
+from latens.evaluation import Rows
 from latens.evaluation.evidence.by_column import nats_by_column
 from latens.evaluation.evidence.sequential import resampled
+from latens.evaluation.latents.aggregate import aggregated_moments
 from latens.evaluation.latents.disentanglement import information_matrix
 from latens.evaluation.latents.latent_fit import hole_share, latent_fit
 from latens.evaluation.latents.representations import cluster_agreement
@@ -90,41 +93,39 @@ BATCH = batch_of(np.stack([X, -X, MU]))
 MANY = batch_of(np.random.default_rng(1).normal(size=(18, 3)))
 FEW = {"num_temperatures": 6, "num_leapfrog": 2, "num_samples": 4}
 EVIDENCE = {
-    "annealed": lambda m: evaluation.annealed_importance_sampling(m, BATCH, **FEW, chains_at_once=3, key=KEY),
+    "annealed": lambda m: at(evaluation.annealed_importance_sampling, m, BATCH, chains_at_once=3, key=KEY, **FEW),
     "sandwich": lambda m: evaluation.sandwich(m, 3, **FEW, num_moves=2, key=KEY, chains_at_once=3),
     "importance sandwich": lambda m: evaluation.importance_sandwich(m, 3, num_samples=20, key=KEY),
     "sequential": lambda m: evaluation.sequential_monte_carlo(
-        m, BATCH, num_samples=16, num_runs=3, num_temperatures=5, num_moves=1, num_leapfrog=2, key=KEY
+        Rows(m, BATCH, key=KEY), num_samples=16, num_runs=3, num_temperatures=5, num_moves=1, num_leapfrog=2,
     ),
-    "refined": lambda m: evaluation.refine(m, BATCH, steps=4, num_samples=3, num_evaluation_samples=16, key=KEY),
-    "gaps": lambda m: evaluation.inference_gaps(m, BATCH, num_samples=20, steps=4, draws_per_step=3, key=KEY),
+    "refined": lambda m: evaluation.refine(Rows(m, BATCH, key=KEY), steps=4, num_samples=3, num_evaluation_samples=16),
+    "gaps": lambda m: evaluation.inference_gaps(Rows(m, BATCH, key=KEY), num_samples=20, steps=4, draws_per_step=3),
     "gaps of full Normals": lambda m: evaluation.inference_gaps(
-        m, BATCH, family="full", num_samples=20, steps=4, draws_per_step=3, key=KEY
+        Rows(m, BATCH, key=KEY), family="full", num_samples=20, steps=4, draws_per_step=3,
     ),
     "rate and distortion": lambda m: [
         [point.rate, point.distortion, point.elbo]
-        for point in evaluation.rate_distortion_curve(m, BATCH, [0.5, 2.0], steps=3, num_samples=5, key=KEY)
+        for point in evaluation.rate_distortion_curve(Rows(m, BATCH, key=KEY), [0.5, 2.0], steps=3, num_samples=5)
     ],
-    "by column": lambda m: nats_by_column(m, BATCH, num_samples=30, key=KEY, samples_per_chunk=7),
+    "by column": lambda m: nats_by_column(Rows(m, BATCH, key=KEY, samples_per_chunk=7), num_samples=30),
     "importance": lambda m: [
-        evaluation.importance_sampling(m, BATCH, num_samples=30, key=KEY),
-        evaluation.importance_sampling(m, BATCH, num_samples=33, samples_per_chunk=10, key=KEY),
+        evaluation.importance_sampling(Rows(m, BATCH, key=KEY), num_samples=30),
+        evaluation.importance_sampling(Rows(m, BATCH, key=KEY, samples_per_chunk=10), num_samples=33),
     ],
     "bounds": lambda m: [
-        evaluation.elbo_parts(m, BATCH, num_samples=5, key=KEY),
-        evaluation.chi_upper_bound(m, BATCH, num_samples=30, key=KEY),
+        evaluation.elbo_parts(Rows(m, BATCH, key=KEY), num_samples=5),
+        evaluation.chi_upper_bound(Rows(m, BATCH, key=KEY), num_samples=30),
     ],
     "imputed": lambda m: evaluation.impute(
-        m, batch_of(np.stack([X, -X]), mask=jnp.asarray([[True, False, True], [False, True, True]])),
-        num_samples=21, num_draws=2, samples_per_chunk=8, key=KEY,
+        Rows(m, batch_of(np.stack([X, -X]), mask=jnp.asarray([[True, False, True], [False, True, True]])), key=KEY,
+             samples_per_chunk=8),
+        num_samples=21, num_draws=2,
     ),
-    "split": lambda m: [
-        evaluation.kl_split(m, BATCH, num_samples=3, key=KEY),
-        evaluation.unit_split(m, BATCH, num_samples=3, key=KEY),
-    ],
-    "moments": lambda m: evaluation.aggregated_moments(m, BATCH, num_draws=3, key=KEY),
+    "split": lambda m: [evaluation.kl_split(Rows(m, BATCH, key=KEY), num_samples=3)],
+    "moments": lambda m: aggregated_moments(Rows(m, BATCH, key=KEY), num_draws=3),
     "calibration": lambda m: evaluation.simulation_based_calibration(m, num_rows=100, num_draws=19, key=KEY),
-    "latent fit": lambda m: latent_fit(m, MANY, permutations=5, key=KEY),
+    "latent fit": lambda m: latent_fit(Rows(m, MANY, key=KEY), permutations=5),
     "resampled": lambda m: resampled(jnp.arange(8), jnp.log(1.0 + jnp.arange(8)), key=KEY),
 }  # fmt: skip
 

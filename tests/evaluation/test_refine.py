@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from asked import at
 from checks import close
 from scipy import stats
 
@@ -13,7 +14,7 @@ from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import as_batch
 from latens.distributions import Deterministic, DiagonalNormal, FullNormal, StandardNormal
 from latens.errors import ConfigError, DataError
-from latens.evaluation import refine
+from latens.evaluation import Rows, refine
 from latens.models import AbstractLatentModel, LatentModel, PerRow
 from latens.objectives import IWAE
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
@@ -55,7 +56,7 @@ class Poor(AbstractLatentModel):
 @pytest.mark.parametrize("family", ["diagonal", "full"])
 def test_a_refined_posterior_is_the_exact_one(family: str) -> None:
     assert abs(W[:, 0] @ W[:, 1]) < 1e-12
-    found = refine(Poor(family), as_batch(X), steps=400, learning_rate=0.1, num_samples=4, key=jax.random.key(0))
+    found = refine(Rows(Poor(family), as_batch(X)), steps=400, learning_rate=0.1, num_samples=4)
     # The bound is log p(x) where q is exact, whatever the draw: no noise is left in it.
     close(found.elbo, LOG_P, rtol=0, atol=2e-3)
     assert np.all(LOG_P - found.start > 1.0)
@@ -68,16 +69,16 @@ def test_a_refined_posterior_is_the_exact_one(family: str) -> None:
 
 def test_no_steps_change_nothing_and_rows_are_each_by_themselves() -> None:
     key = jax.random.key(1)
-    still = refine(Poor(), as_batch(X), steps=0, key=key)
+    still = refine(Rows(Poor(), as_batch(X), key=key), steps=0)
     assert np.array_equal(still.elbo, still.start)
     few = {"steps": 20, "num_samples": 2, "num_evaluation_samples": 4, "key": key}
-    whole, part = refine(Poor(), as_batch(X), **few), refine(Poor(), as_batch(X[3:5]), **few)
+    whole, part = at(refine, Poor(), as_batch(X), **few), at(refine, Poor(), as_batch(X[3:5]), **few)
     close(part.elbo, whole.elbo[3:5], atol=1e-4)
 
 
 def test_a_point_is_not_refined() -> None:
     with pytest.raises(ConfigError, match="is not refined"):
-        refine(Poor("point"), as_batch(X), key=jax.random.key(0))
+        refine(Rows(Poor("point"), as_batch(X)))
 
 
 def test_posteriors_for_each_row_reach_the_exact_ones() -> None:
@@ -150,7 +151,7 @@ def test_a_posterior_over_weights_is_that_of_bayesian_regression() -> None:
     target = (features @ [0.5, -1.0, 2.0] + 0.5 * rng.standard_normal(20)).astype(np.float32)
     covariance = np.linalg.inv(features.T @ features / 0.25 + np.eye(3))
     steps = {"steps": 2000, "learning_rate": 0.1, "num_samples": 4, "num_evaluation_samples": 4}
-    found = refine(LastLayer(jnp.asarray(features)), as_batch(target[None]), **steps, key=jax.random.key(0))
+    found = at(refine, LastLayer(jnp.asarray(features)), as_batch(target[None]), key=jax.random.key(0), **steps)
     posterior = jax.tree.map(lambda leaf: leaf[0], found.posterior)
     close(posterior.loc, covariance @ features.T @ target / 0.25, rtol=0, atol=5e-3)
     close(posterior.covariance(), covariance, rtol=0, atol=1e-3)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from asked import at
 from checks import agrees
 from evidence_fixtures import Linear10, TwoHumps, covers, log_p_of_humps, log_p_of_linear, rows_of_linear
 
@@ -25,7 +26,7 @@ def test_systematic_resampling_keeps_whole_parts() -> None:
 def test_sequential_monte_carlo_finds_log_p_of_a_linear_gaussian_model() -> None:
     batch = rows_of_linear(20)
     options = {"num_leapfrog": 3, "num_moves": 1, "batch_size": 20}
-    found = sequential_monte_carlo(Linear10(), batch, num_samples=512, key=jax.random.key(1), **options)
+    found = at(sequential_monte_carlo, Linear10(), batch, num_samples=512, key=jax.random.key(1), **options)
     exact = log_p_of_linear(batch.x)
     assert covers(found, exact).sum() >= 18
     assert np.max(found.row_errors) < 0.2
@@ -37,7 +38,7 @@ def test_runs_have_the_mean_p_of_x(schedule: str) -> None:
     x = np.tile(np.array([[2.0, 0.0]], np.float32), (400, 1))
     options = {"schedule": schedule, "num_temperatures": 6, "num_moves": 1, "num_leapfrog": 2, "batch_size": 400}
     batch = as_batch(x, row_id=np.arange(400))
-    found = sequential_monte_carlo(TwoHumps(), batch, num_samples=32, num_runs=2, key=jax.random.key(0), **options)
+    found = at(sequential_monte_carlo, TwoHumps(), batch, num_samples=32, num_runs=2, key=jax.random.key(0), **options)
     exact = log_p_of_humps(x[:1])[0]
     agrees(np.exp(found.rows - exact), 1.0)
     # The errors are those that equal rows show.
@@ -48,4 +49,4 @@ def test_one_run_has_no_error_and_is_refused() -> None:
     batch = as_batch(np.zeros((1, 2), np.float32))
     for wrong in ({"num_runs": 1}, {"num_samples": 8}, {"threshold": 1.0}):
         with pytest.raises(ConfigError, match="at least 2 runs"):
-            sequential_monte_carlo(TwoHumps(), batch, key=jax.random.key(0), **wrong)
+            at(sequential_monte_carlo, TwoHumps(), batch, key=jax.random.key(0), **wrong)

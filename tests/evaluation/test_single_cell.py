@@ -11,6 +11,7 @@ import h5py
 import jax
 import numpy as np
 import pytest
+from asked import at
 from scipy import sparse, stats
 
 from latens import evaluation
@@ -82,6 +83,6 @@ def _above_independent_poissons(trained: TrainedModel, data: Dataset, rows: np.n
     train = data.x[data.subset("train")]
     independent = stats.poisson.logpmf(data.x[rows], (train.sum(axis=0) + 0.5) / len(train)).sum(axis=1)
     options = {"num_samples": 50, "key": jax.random.key(0), "preparation": trained.preparation}
-    found = evaluation.importance_sampling(trained.model, trained.batch(data, rows), **options)
+    found = at(evaluation.importance_sampling, trained.model, trained.batch(data, rows), **options)
     print(f"log p(x) {found.rows.mean():.1f}, independent Poissons {independent.mean():.1f}")
     return Estimate.of(found.rows - independent, num_samples=50, protocol="paired")

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from asked import at
 from scipy import special
 
 import latens
@@ -78,6 +79,6 @@ def test_the_estimate_of_a_row_with_a_gap_is_that_marginal(trained: TrainedModel
     mask = np.ones(batch.x.shape, bool) if batch.mask is None else np.asarray(batch.mask)
     exact = [integrated(trained, x, seen) for x, seen in zip(np.asarray(batch.x), mask)]
     options = {"preparation": trained.preparation, "num_samples": 32_000, "key": jax.random.key(0)}
-    found = evaluation.log_marginal(trained.model, batch, **options)
+    found = at(evaluation.log_marginal, trained.model, batch, **options)
     assert np.mean(np.exp(found - exact)) == pytest.approx(1.0, abs=0.02)
     assert np.median(np.abs(found - exact)) < 0.02

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from asked import at
 from evidence_fixtures import CELLS, LATENTS, MU, PRECISION, SIGMA, Linear10, W, log_p_of_linear, rows_of_linear
 
 from latens.data import Preparation, load
@@ -120,11 +121,11 @@ def test_a_decoder_that_ignores_z_is_named(use: float, named: bool) -> None:
 def test_the_bound_of_a_row_is_at_most_its_log_mean_weight() -> None:
     """By Jensen, draw for draw; and half of the draws never give more than all on average over both halves."""
     batch, options = rows_of_linear(50), {"num_samples": 30, "key": jax.random.key(0)}
-    numbers = row_numbers(Scaled(2.0), batch, codes=True, blind=True, **options)
+    numbers = at(row_numbers, Scaled(2.0), batch, codes=True, blind=True, **options)
     assert np.all(numbers.weights.log_mean >= numbers.elbo - 1e-4)
     assert np.all(numbers.weights.rise >= 0.0)
     np.testing.assert_allclose(numbers.elbo, numbers.log_likelihood - numbers.kl, rtol=1e-4, atol=1e-3)
-    np.testing.assert_array_equal(numbers.weights.log_mean, importance_sampling(Scaled(2.0), batch, **options).rows)
+    np.testing.assert_array_equal(numbers.weights.log_mean, at(importance_sampling, Scaled(2.0), batch, **options).rows)
     # E_p log p(x | z) of a linear model: its density at the mean, less the spread that the prior adds.
     centred = np.asarray(batch.x, np.float64) - MU
     expected = -0.5 * (np.sum(centred**2, axis=1) + np.sum(W**2)) / SIGMA**2 - CELLS * np.log(

@@ -204,9 +204,7 @@ def test_the_slider_over_training_shows_earlier_models(browser: Browser, page: P
     )
     browser.until("latens.app.state.step === 10 && latens.app.shown.rows")
     settled(browser)
-    codes = evaluation.encode(
-        earlier.model, earlier.batch(digits.data), preparation=earlier.preparation, key=jax.random.key(0)
-    )
+    codes = evaluation.encode(earlier.rows(digits.data))
     means = np.array(browser.run("return Array.from(latens.app.shown.mean)")).reshape(ROWS, 16)
     np.testing.assert_allclose(means, codes["mean"], atol=1e-4)
     np.testing.assert_allclose(browser.run("return Array.from(latens.scatter.x)"), means[:, first], atol=1e-6)

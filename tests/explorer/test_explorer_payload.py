@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from asked import at
 from explorer_fixtures import needs_node, node, untrained
 from scipy.spatial import cKDTree
 
@@ -66,11 +67,11 @@ def test_arrays_are_those_of_the_model(digits) -> None:
     trained, data, files, manifest = digits
     positions = np.linspace(0, len(data) - 1, 200).round().astype(int)
     batch, options = trained.batch(data, positions), {"preparation": trained.preparation, "key": jax.random.key(3)}
-    codes = evaluation.encode(trained.model, batch, **options)
+    codes = at(evaluation.encode, trained.model, batch, **options)
     arrays = manifest["arrays"]
     np.testing.assert_array_equal(array(files, arrays["mean"]), codes["mean"])
     np.testing.assert_array_equal(array(files, arrays["log_var"]), codes["log_variance"])
-    parts = evaluation.elbo_parts(trained.model, batch, num_samples=manifest["elbo_samples"], **options)
+    parts = at(evaluation.elbo_parts, trained.model, batch, num_samples=manifest["elbo_samples"], **options)
     for name in ("elbo", "log_likelihood", "kl"):
         np.testing.assert_array_equal(array(files, arrays[name])[:, 0], parts[name])
     rows = np.concatenate([np.frombuffer(files[name], np.uint8) for name in arrays["rows"]["files"]])
@@ -107,7 +108,7 @@ def test_the_manifest_names_every_file_and_no_other(digits) -> None:
     np.testing.assert_allclose(means, array(files, manifest["arrays"]["mean"])[places], atol=1e-6)
     batch = trained.batch(data, np.linspace(0, len(data) - 1, 200).round().astype(int)[places])
     options = {"preparation": trained.preparation, "key": jax.random.key(0)}
-    parts = evaluation.elbo_parts(trained.model, batch, num_samples=1, **options)
+    parts = at(evaluation.elbo_parts, trained.model, batch, num_samples=1, **options)
     for name in ("elbo", "log_likelihood", "kl"):  # of that step, not of the last one
         np.testing.assert_array_equal(array(files, earlier["arrays"][name])[:, 0], parts[name])
     kl = [unit["kl"] for unit in manifest["units"]]

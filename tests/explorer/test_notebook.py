@@ -15,6 +15,7 @@ import latens
 from latens import VAE, evaluation, pretrained
 from latens.data import load
 from latens.errors import ConfigError, DataError, UsageError
+from latens.evaluation import Rows
 from latens.explorer import notebook
 from latens.explorer.export import bundled
 from latens.workflow.trained import TrainedModel
@@ -49,7 +50,7 @@ def test_the_widget_has_the_page_and_the_rows(trained: TrainedModel, rows: Any) 
     np.testing.assert_array_equal(codes, label)
     means = np.frombuffer(widget.files["data/mean.bin"], "<f4").reshape(ROWS, 2)
     batch = trained.batch(x)
-    found = evaluation.encode(trained.model, batch, preparation=trained.preparation, key=latens_key())
+    found = evaluation.encode(Rows(trained.model, batch, key=latens_key(), preparation=trained.preparation))
     np.testing.assert_array_equal(means, found["mean"])
     state = widget.get_state()
     assert {"files", "height", "_esm"} <= set(state)

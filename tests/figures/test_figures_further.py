@@ -14,6 +14,7 @@ from scipy.stats import multivariate_normal, norm
 
 from latens import evaluation
 from latens.errors import DataError
+from latens.evaluation import Rows
 from latens.figures import linear_grid, save
 from latens.figures.animation import frame
 from latens.figures.bands import bands
@@ -317,7 +318,7 @@ def test_further_pictures_show_the_numbers_of_the_model():
     ]
     test = data.subset("test")
     key = jax.random.key(0)
-    codes = evaluation.encode(trained.model, trained.batch(data, test), preparation=trained.preparation, key=key)
+    codes = evaluation.encode(Rows(trained.model, trained.batch(data, test), key=key, preparation=trained.preparation))
 
     def means(z):
         logits = jax.vmap(trained.model.decoder.network)(jnp.asarray(z, jnp.float32))

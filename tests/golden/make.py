@@ -19,6 +19,7 @@ from latens import evaluation
 from latens.cli.main import main
 from latens.config import ClassifierConfig
 from latens.data import as_batch, load
+from latens.evaluation import Rows
 from latens.evaluation.classes import class_log_joint
 from latens.workflow.trained import FORMAT, TrainedModel
 
@@ -114,17 +115,17 @@ def outputs(trained: TrainedModel, x: np.ndarray, z: np.ndarray) -> dict[str, An
     """What a model gives without drawing anything: a classifier log p(x, c), a VAE codes and means of p(x | z)."""
     batch, prepare, key = trained.batch(x), trained.preparation, jax.random.key(0)
     if isinstance(trained.config, ClassifierConfig):
-        return {"log_joint": class_log_joint(trained.model, batch, preparation=prepare).tolist()}
+        return {"log_joint": class_log_joint(Rows(trained.model, batch, preparation=prepare)).tolist()}
     if trained.schema.shape == (8, 8):
         if trained.is_point:
-            found = evaluation.reconstruct(trained.model, batch, preparation=prepare, key=key)
+            found = evaluation.reconstruct(Rows(trained.model, batch, key=key, preparation=prepare))
             return {"reconstructed": found.tolist()}
-        found = evaluation.log_marginal(trained.model, batch, num_samples=4, preparation=prepare, key=key)
+        found = evaluation.log_marginal(Rows(trained.model, batch, key=key, preparation=prepare), num_samples=4)
         return {"log_marginal": found.tolist()}
     if trained.schema.shape == (9, 2):
-        found = evaluation.log_marginal(trained.model, batch, num_samples=4, preparation=prepare, key=key)
+        found = evaluation.log_marginal(Rows(trained.model, batch, key=key, preparation=prepare), num_samples=4)
         return {"log_marginal": found.tolist()}
-    codes = evaluation.encode(trained.model, batch, preparation=prepare, key=key)
+    codes = evaluation.encode(Rows(trained.model, batch, key=key, preparation=prepare))
     decoded = evaluation.decode(trained.model, z, key=key)
     log_likelihood = jax.vmap(lambda x, z: trained.model.likelihood(z).log_prob(x))(_prepared(trained, x), z)
     return {

@@ -14,6 +14,7 @@ from latens.data import TRAIN, check, load
 from latens.data.schema import Schema
 from latens.distributions import Segments
 from latens.errors import DataError
+from latens.evaluation import Rows
 from latens.evaluation.impute import impute
 from latens.evaluation.samples.conditional import sample_given
 from latens.explorer.whatif import whatif_columns
@@ -146,7 +147,7 @@ def test_conditions_and_conditionals_know_a_rare_name(trained):
     p = np.exp(trained.log_marginal(rows, num_samples=2))
     assert found.log_probability == pytest.approx(np.log(p.sum()), abs=1e-4)
     batch = trained.batch(load(pd.DataFrame({"shop": [one.values[place]], "kind": [None]}), schema=trained.schema))
-    shares = impute(trained.model, batch, types=trained.schema.types, num_samples=2, key=jax.random.key(0)).shares
+    shares = impute(Rows(trained.model, batch), types=trained.schema.types, num_samples=2).shares
     np.testing.assert_allclose(shares[1][0], p / p.sum(), atol=1e-4)
 
 

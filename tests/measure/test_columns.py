@@ -12,6 +12,7 @@ import pytest
 import latens
 from latens.cli.main import main
 from latens.config import override
+from latens.evaluation import Rows
 from latens.evaluation.evidence.by_column import nats_by_column
 from latens.figures import marginals, show_tail
 from latens.figures.tables import by_frequency
@@ -68,7 +69,7 @@ def by_integration(trained, batch):
 def test_parts_are_those_of_integration(trained, data):
     batch = trained.batch(data, np.arange(40))
     columns, log_p = by_integration(trained, batch)
-    found = nats_by_column(trained.model, batch, num_samples=8000, key=jax.random.key(0), samples_per_chunk=400)
+    found = nats_by_column(Rows(trained.model, batch, samples_per_chunk=400), num_samples=8000)
     np.testing.assert_allclose(found.columns, columns, atol=0.05)
     assert np.abs(found.columns - columns).mean() < 0.005
     np.testing.assert_allclose(found.columns.sum(axis=1) + found.latents, log_p, atol=0.03)

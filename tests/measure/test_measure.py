@@ -11,7 +11,7 @@ import scipy.stats
 from latens.config import override
 from latens.data import Dataset, load, prepare_batch
 from latens.errors import DataError
-from latens.evaluation import elbo_parts, independent_baseline, log_marginal
+from latens.evaluation import Rows, elbo_parts, independent_baseline, log_marginal
 from latens.evaluation.batched import prepared_rows
 from latens.evaluation.evidence.factors import gaussian_baseline
 from latens.recipes import get_recipe
@@ -32,7 +32,7 @@ def trained_on(data: Dataset, **settings: object) -> tuple[TrainedModel, Dataset
 def rows_of(trained: TrainedModel, data: Dataset, seed: int = 0) -> np.ndarray:
     batch = trained.batch(data, data.subset("test"))
     key = jax.random.key(seed)
-    return log_marginal(trained.model, batch, num_samples=20, key=key, preparation=trained.preparation)
+    return log_marginal(trained.rows(batch, key=key), num_samples=20)
 
 
 def test_categorical_levels() -> None:
@@ -53,7 +53,8 @@ def test_categorical_levels() -> None:
     assert gain.value == pytest.approx((rows - independent).mean(), abs=1e-9)
     assert gain.standard_error == pytest.approx((rows - independent).std(ddof=1) / math.sqrt(198), rel=1e-9)
     parts = elbo_parts(
-        trained.model, trained.batch(data, test), num_samples=20, key=jax.random.key(3), preparation=trained.preparation
+        trained.rows(data, test, seed=3),
+        num_samples=20,
     )
     assert found["elbo"].value == pytest.approx(parts["elbo"].mean(dtype=np.float64), abs=1e-9)
     assert found["elbo"].value < found["log_marginal"].value
@@ -189,7 +190,7 @@ def test_a_column_or_a_row_without_cells_is_no_cell_less() -> None:
     experiment = prepare(override(get_recipe("default").config, SMALL), data)
     trained, _ = train(experiment)
     empty = trained.batch(data, np.array([5]))
-    found = log_marginal(trained.model, empty, num_samples=2000, key=jax.random.key(0))
+    found = log_marginal(Rows(trained.model, empty), num_samples=2000)
     assert found[0] == pytest.approx(0.0, abs=0.05)
     test, fit, others = data.subset("test"), data.subset("train"), [0, 2]
     seen = measure(trained, data, test, num_samples=20)

@@ -19,7 +19,7 @@ from latens.config import override
 from latens.data import Dataset, Preparation, Schema, load
 from latens.data.schema import Column
 from latens.errors import ConfigError
-from latens.evaluation import fit_codes
+from latens.evaluation.latents.fit_prior import fit_codes
 from latens.models import (
     AutoregressiveCodePrior,
     AutoregressiveCodes,

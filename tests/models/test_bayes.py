@@ -16,6 +16,7 @@ from latens.config import override
 from latens.data import Dataset, load
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError
 from latens.estimators import GenerativeClassifier
+from latens.evaluation import Rows
 from latens.evaluation.classes import class_log_joint, sample_classes
 from latens.io.arrays import pack, tree_to_arrays
 from latens.models import BayesClassifier
@@ -132,9 +133,9 @@ def test_gaussian_recipe_is_the_same_computation_as_scipy():
         axis=1,
     )
     batch = trained.batch(data, data.subset("test"))
-    found = class_log_joint(trained.model, batch, preparation=trained.preparation)
+    found = class_log_joint(Rows(trained.model, batch, preparation=trained.preparation))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-3)
-    accuracy = evaluation.accuracy(trained.model, batch, preparation=trained.preparation)
+    accuracy = evaluation.accuracy(Rows(trained.model, batch, preparation=trained.preparation))
     assert accuracy.value == pytest.approx((expected.argmax(1) == y_test).mean(), abs=1e-9)
     assert accuracy.n == len(y_test)
     assert accuracy.value > 0.95
@@ -156,9 +157,9 @@ def test_mixture_recipe_is_the_same_computation_as_scikit_learn(inference: str):
             np.testing.assert_allclose(expected[-1] - np.log(np.mean(y == c)), fitted.score_samples(x_test), rtol=1e-9)
     expected = np.stack(expected, axis=1)
     batch = trained.batch(data, data.subset("test"))
-    found = class_log_joint(trained.model, batch, preparation=trained.preparation)
+    found = class_log_joint(Rows(trained.model, batch, preparation=trained.preparation))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-2)
-    accuracy = evaluation.accuracy(trained.model, batch, preparation=trained.preparation).value
+    accuracy = evaluation.accuracy(Rows(trained.model, batch, preparation=trained.preparation)).value
     assert accuracy == pytest.approx((expected.argmax(1) == y_test).mean(), abs=1e-3)
     np.testing.assert_allclose(trained.model.effective_components(), effective, rtol=1e-4)
 
@@ -184,8 +185,8 @@ def test_a_file_brings_back_every_number(tmp_path):
     for one, other in zip(jax.tree.leaves(trained.model), jax.tree.leaves(again.model)):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(
-        class_log_joint(again.model, batch, preparation=again.preparation),
-        class_log_joint(trained.model, batch, preparation=trained.preparation),
+        class_log_joint(Rows(again.model, batch, preparation=again.preparation)),
+        class_log_joint(Rows(trained.model, batch, preparation=trained.preparation)),
     )
     assert (again.config, again.schema) == (trained.config, trained.schema)
     # The estimator opens what the command wrote.
@@ -193,7 +194,7 @@ def test_a_file_brings_back_every_number(tmp_path):
     rows = data.x[data.subset("test")]
     assert list(estimator.classes_) == [str(digit) for digit in range(10)]
     names = np.array([str(label) for label in data.label[data.subset("test")]])
-    accuracy = evaluation.accuracy(trained.model, batch, preparation=trained.preparation).value
+    accuracy = evaluation.accuracy(Rows(trained.model, batch, preparation=trained.preparation)).value
     assert estimator.score(rows, names) == pytest.approx(accuracy)
     pictures, labels = estimator.sample(6, label="7", random_state=0)
     assert set(labels) == {"7"}

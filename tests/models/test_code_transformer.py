@@ -17,7 +17,8 @@ from tables import batch_of
 from latens.data import Dataset, Preparation, Schema
 from latens.data.schema import Column
 from latens.errors import ConfigError
-from latens.evaluation import fit_codes, log_marginal
+from latens.evaluation import Rows, log_marginal
+from latens.evaluation.latents.fit_prior import fit_codes
 from latens.models import (
     CodeHead,
     Conditional,
@@ -169,7 +170,7 @@ def test_the_bound_is_the_one_by_enumeration():
         joint = {pair: float(model.likelihood(decode(pair)).log_prob(x)) + log_prior[pair] for pair in pairs}
         bound.append(joint[tuple(np.asarray(model.posterior(x).assignment.codes)[:, 0].tolist())])
         exact.append(special.logsumexp(list(joint.values())))
-    found = log_marginal(model, batch_of(X), num_samples=1, key=KEY)
+    found = log_marginal(Rows(model, batch_of(X), key=KEY), num_samples=1)
     close(found, bound, atol=1e-4)
     assert np.all(found < np.asarray(exact))
 

@@ -19,7 +19,7 @@ from latens.data.batches import Batch
 from latens.distributions import kl_terms
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError
 from latens.estimators import VAE
-from latens.evaluation import decode, log_marginal, sample_prior
+from latens.evaluation import Rows, decode, log_marginal, sample_prior
 from latens.models import ClassPrior, Conditional, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.recipes import get_recipe
 from latens.trees import Frozen
@@ -63,7 +63,7 @@ def test_log_p_of_x_given_the_label(prior: bool) -> None:
     exact = -0.5 * np.log(2 * np.pi * variance) - (x[:, 0] - loc) ** 2 / (2 * variance)
     prepared = prepare_batch(Preparation(classes=2), batch_of(x, label=jnp.asarray(label)), key=None)
     assert prepared.cond["label"].tolist() == [[1, 0], [0, 1], [0, 1]]
-    found = log_marginal(gaussian(prior), prepared, num_samples=4000, key=jax.random.key(0))
+    found = log_marginal(Rows(gaussian(prior), prepared), num_samples=4000)
     close(found, exact, atol=0.05)
     model, cond = gaussian(prior), {"label": jnp.asarray([0.0, 1.0])}
     terms = kl_terms(model.posterior(jnp.asarray([0.3]), cond=cond), model.prior(cond=cond))

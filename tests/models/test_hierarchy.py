@@ -15,7 +15,7 @@ from latens.data import Preparation
 from latens.data.batches import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.distributions.chain import Chain
-from latens.evaluation import decode, encode, log_marginal, sample_prior
+from latens.evaluation import Rows, decode, encode, log_marginal, sample_prior
 from latens.models import Conditional, Downwards, FromLowest, LatentModel, NormalHead, SharedScaleNormalHead, Upwards
 from latens.networks import Dense
 from latens.objectives import draw
@@ -65,13 +65,13 @@ def test_the_exact_posterior_of_two_levels_gives_the_exact_evidence() -> None:
     expected = stats.norm.logpdf(x[:, 0], 0.0, np.sqrt(1.25))
     weights = np.asarray(draw(model, as_batch(x), num_samples=7, key=jax.random.key(0)).log_weight)
     np.testing.assert_allclose(weights, np.broadcast_to(expected, weights.shape), atol=2e-5)
-    found = log_marginal(model, as_batch(x), num_samples=3, key=jax.random.key(1))
+    found = log_marginal(Rows(model, as_batch(x), key=jax.random.key(1)), num_samples=3)
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
 def test_latents_of_several_levels_are_one_row_for_users() -> None:
     model, x = exact_chain(), np.array([[-1.3], [0.2]], np.float32)
-    codes = encode(model, as_batch(x), preparation=Preparation(), key=jax.random.key(0))["mean"]
+    codes = encode(Rows(model, as_batch(x), preparation=Preparation()))["mean"]
     np.testing.assert_allclose(codes, np.concatenate([0.8 * x, 0.64 * x], axis=1), atol=1e-5)
     np.testing.assert_allclose(decode(model, codes), codes[:, :1], atol=1e-6)
     drawn = sample_prior(model, 4000, key=jax.random.key(2))

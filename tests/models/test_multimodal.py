@@ -19,7 +19,7 @@ from latens.data import Column, Schema, load
 from latens.data.batches import Batch
 from latens.distributions import Blocks, DiagonalNormal, Joined, Product, StandardNormal, log_prob
 from latens.errors import ConfigError
-from latens.evaluation import impute
+from latens.evaluation import Rows, impute
 from latens.models import (
     ByModality,
     Conditional,
@@ -152,7 +152,7 @@ def test_one_modality_gives_the_other():
     blocks = Blocks(("a", "b"), ((0, 1), (2, 3, 4)))
     x = np.concatenate([X["a"], np.full(3, np.nan)])[None].astype(np.float32)
     batch = Batch(jnp.asarray(x), jnp.arange(1, dtype=jnp.uint32), jnp.asarray(~np.isnan(x)))
-    found = impute(exact(blocks=blocks), batch, num_samples=4000, num_draws=0, key=jax.random.key(1))
+    found = impute(Rows(exact(blocks=blocks), batch, key=jax.random.key(1)), num_samples=4000, num_draws=0)
     precision, mean = by_hand("a", with_prior=True)
     expected = WEIGHTS["b"] @ mean + OFFSETS["b"]
     error = np.sqrt((WEIGHTS["b"] ** 2 @ (1 / precision)) / 4000)

@@ -18,7 +18,7 @@ from latens.config import PosteriorConfig, PriorConfig, VAEConfig, override
 from latens.data import Schema
 from latens.distributions import has_closed_form, kl
 from latens.errors import ConfigError
-from latens.evaluation import decode, encode, log_marginal, reconstruct, sample_prior
+from latens.evaluation import Rows, decode, encode, log_marginal, reconstruct, sample_prior
 from latens.models import FixedPrior, mean_code
 from latens.objectives import draw
 from latens.recipes import get_recipe
@@ -194,7 +194,7 @@ def test_the_bounds_of_a_small_discrete_model_are_those_of_all_its_codes(kind: s
     float_batch = eqx.tree_at(lambda b: b.x, batch, jnp.asarray(batch.x, jnp.float32))
     weights = np.asarray(draw(model, float_batch, num_samples=4000, key=getkey()).log_weight)[:, 0]
     agrees(weights, np.sum(np.exp(log_q) * (joint - log_q)))
-    found = log_marginal(model, batch, num_samples=4000, key=getkey(), preparation=made.preparation)
+    found = log_marginal(Rows(model, batch, key=getkey(), preparation=made.preparation), num_samples=4000)
     exact = special.logsumexp(joint)
     error = np.std(np.exp(joint - log_q - exact)) / 4000**0.5
     assert abs(float(found[0]) - exact) < 5 * error + 1e-4
@@ -204,8 +204,8 @@ def test_the_bounds_of_a_small_discrete_model_are_those_of_all_its_codes(kind: s
 def test_codes_go_to_the_decoder_and_back(kind: str) -> None:
     made = experiment(kind)
     model, batch, key = made.new_model(), made.data.rows(np.arange(3)), jax.random.key(0)
-    codes = encode(model, batch, preparation=made.preparation, key=key)["mean"]
-    given = reconstruct(model, batch, preparation=made.preparation, key=key)
+    codes = encode(Rows(model, batch, key=key, preparation=made.preparation))["mean"]
+    given = reconstruct(Rows(model, batch, key=key, preparation=made.preparation))
     np.testing.assert_allclose(decode(model, codes), given, atol=1e-5)
     z = sample_prior(model, 2, key=key)
     assert (z.shape[1:], z.dtype) == (codes.shape[1:], np.float32)

@@ -17,7 +17,7 @@ from latens.config import override
 from latens.data import Batch, Preparation
 from latens.distributions import Bernoulli, StandardNormal
 from latens.errors import ConfigError
-from latens.evaluation import decode, encode, label_probabilities, sample_prior
+from latens.evaluation import Rows, decode, encode, label_probabilities, sample_prior
 from latens.models import (
     BernoulliHead,
     CategoricalHead,
@@ -170,11 +170,11 @@ def test_a_latent_is_a_label_and_a_code():
     model = normals()
     probability = np.asarray(jax.nn.softmax(jnp.asarray([0.4 * 0.7 + 0.1, -0.4 * 0.7 - 0.1])))
     batch = batch_of(np.array([[0.7]], np.float32))
-    mean = encode(model, batch, preparation=NOTHING, key=jax.random.key(0))["mean"][0]
+    mean = encode(Rows(model, batch, preparation=NOTHING))["mean"][0]
     code = probability[0] * (0.7 - 1.0) / 2 + probability[1] * (0.7 + 1.0) / 2
     close(mean, [*probability, code], rtol=1e-5)
     close(decode(model, mean[None])[0], [code + probability[0] - probability[1]], rtol=1e-5)
-    close(label_probabilities(model, batch, preparation=NOTHING, key=jax.random.key(0))[0], probability, rtol=1e-5)
+    close(label_probabilities(Rows(model, batch, preparation=NOTHING))[0], probability, rtol=1e-5)
     drawn = sample_prior(model, 4000, key=jax.random.key(0))
     agrees(drawn[:, 0], 0.5)
     agrees(drawn[:, 2] ** 2, 1.0)
@@ -247,7 +247,7 @@ def test_m2_learns_from_four_labels():
     experiment = prepare(override(get_recipe("m2").config, {**chosen, "objective.alpha": 1.0}), two_kinds())
     trained, result = train(experiment)
     batch = trained.batch(two_kinds(), np.arange(500, 600))
-    found = label_probabilities(trained.model, batch, preparation=trained.preparation, key=jax.random.key(0))
+    found = label_probabilities(trained.rows(batch))
     assert np.mean(found.argmax(axis=1) == batch.label) >= 0.97
     assert {"train_accuracy", "train_label_log_likelihood"} <= set(result.history[-1])
 
@@ -262,7 +262,7 @@ def test_a_metric_of_some_rows_is_their_mean():
     train(experiment, callbacks=[lambda event: records.append((event.kind, event.record)) and None])
     known = np.flatnonzero(experiment.data.seen_label[:500] >= 0)
     batch = Batch(experiment.data.x[known].astype(np.float32), experiment.data.row_id[known])
-    found = label_probabilities(model, batch, preparation=experiment.preparation, key=jax.random.key(0)).argmax(axis=1)
+    found = label_probabilities(Rows(model, batch, preparation=experiment.preparation)).argmax(axis=1)
     hits = dict(zip(known.tolist(), (found == experiment.data.label[known]).tolist()))
     order = experiment.data.order(0, 0)[: 4 * experiment.settings.batch_size]
     expected = np.mean([hits[row] for row in order.tolist() if row in hits])

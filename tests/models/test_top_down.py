@@ -13,6 +13,7 @@ from latens.config import override
 from latens.data import load
 from latens.data.batches import Batch
 from latens.distributions import kl
+from latens.evaluation import Rows
 from latens.evaluation.latents.decomposition import level_kl
 from latens.models import (
     Block,
@@ -146,7 +147,7 @@ def test_the_levels_kl_adds_up_to_that_of_the_joint(float64):
     assert draws.kl.shape == (1, 4_000, 2)
     agrees(draws.kl[0].sum(axis=1), joint)
     agrees((draws.log_posterior - draws.log_prior)[0], joint)
-    one = level_kl(made, Batch(x[None], jnp.zeros(1, jnp.uint32)), num_samples=2_000, key=jax.random.key(0))
+    one = level_kl(Rows(made, Batch(x[None], jnp.zeros(1, jnp.uint32))), num_samples=2_000)
     np.testing.assert_allclose([level.value for level in one], np.asarray(expected)[::-1], atol=0.15)
 
 

@@ -18,7 +18,7 @@ from training_fixtures import make_data
 
 from latens.config import override
 from latens.errors import ConfigError
-from latens.evaluation import log_marginal
+from latens.evaluation import Rows, log_marginal
 from latens.models import (
     CodeHead,
     ScalarQuantiser,
@@ -73,7 +73,7 @@ def test_the_bound_counts_log_k_for_every_code(quantiser, size, constant, strict
     trained = model.encoder.head.quantiser.trained
     close(loss, -average(bound) + ((a if trained else 0.0) + b) * squares)
     # Importance sampling has one code to draw, however many draws it takes.
-    marginal = log_marginal(model, batch_of(X), num_samples=3, key=KEY)
+    marginal = log_marginal(Rows(model, batch_of(X), key=KEY), num_samples=3)
     close(marginal, bound)
 
 
@@ -85,7 +85,7 @@ def test_the_bound_is_below_log_p_by_enumeration(float64):
     x = jnp.asarray(X)
     terms = jax.vmap(lambda row: jax.vmap(lambda z: model.likelihood(z).log_prob(row))(codes))(x)
     exact = special.logsumexp(np.asarray(terms), axis=1) - math.log(25)
-    bound = log_marginal(model, batch_of(X), num_samples=1, key=KEY)
+    bound = log_marginal(Rows(model, batch_of(X), key=KEY), num_samples=1)
     assert np.all(bound < exact)
     # Below by the share of log p(x) that is on the code: the posterior probability of it.
     chosen = np.array([row[0] for row in rows_of(model, batch_of(X))])

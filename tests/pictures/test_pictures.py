@@ -121,9 +121,7 @@ def test_pictures_show_the_numbers_of_the_model(tmp_path):
     table = {name: columns(tmp_path / "figures" / f"{name}.csv") for name in names}
 
     test = data.subset("test")
-    codes = evaluation.encode(
-        trained.model, trained.batch(data, test), preparation=trained.preparation, key=jax.random.key(0)
-    )
+    codes = evaluation.encode(trained.rows(data, test))
     np.testing.assert_allclose(floats(table["latent"], "latent_0", "latent_1"), codes["mean"], rtol=1e-6)
     assert floats(table["latent"], "label")[:, 0].tolist() == (test % 3).tolist()
     np.testing.assert_allclose(
@@ -169,7 +167,7 @@ def test_many_units_are_shown_on_their_principal_axes():
     axes, table = draw_latent(Source(trained, data, 0))
     # 12 test rows are few: all 130 are shown, and the title says so.
     batch, key = trained.batch(data), jax.random.key(0)
-    codes = evaluation.encode(trained.model, batch, preparation=trained.preparation, key=key)
+    codes = evaluation.encode(trained.rows(batch, key=key))
     assert axes.get_title("left") == "Posterior means of 130 rows of every split"
     mean = np.asarray(codes["mean"], np.float64)
     values, vectors = np.linalg.eigh(np.cov(mean.T))
@@ -191,7 +189,7 @@ def test_the_kl_of_a_unit_is_one_number_in_every_picture(monkeypatch):
     drawn = {name: (axes, table) for name, axes, table in draw_pictures(trained, data, [], kept, only=names)}
     assert set(drawn) == set(names)
     rows = trained.batch(data, data.subset("test"))
-    kl = evaluation.encode(trained.model, rows, preparation=trained.preparation, key=jax.random.key(0))["kl"].mean(0)
+    kl = evaluation.encode(trained.rows(rows))["kl"].mean(0)
     units = drawn["units"][1]
     np.testing.assert_allclose(units["kl"][np.argsort(units["unit"])], kl, rtol=1e-6)
     over = drawn["unit-kl-over-training"][1]

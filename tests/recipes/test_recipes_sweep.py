@@ -105,7 +105,7 @@ def test_a_recipe_from_data_to_reloaded_model(
     assert sampled.code == (4 if name in NO_PRIOR else 0), sampled.err
     one, two = (TrainedModel.load(folder / "model.safetensors") for _ in range(2))
     batch, key = one.batch(load(rows, schema=one.schema), np.arange(5)), jax.random.key(0)
-    codes = [encode(m.model, batch, preparation=m.preparation, key=key)["mean"] for m in (one, two)]
+    codes = [encode(m.rows(batch, key=key))["mean"] for m in (one, two)]
     assert codes[0].tobytes() == codes[1].tobytes()
     cond = one.condition(one.in_turn(5))
     assert decode(one.model, codes[0], cond=cond).tobytes() == decode(two.model, codes[1], cond=cond).tobytes()

@@ -14,7 +14,7 @@ from latens.cli.main import main
 from latens.config import override
 from latens.data import TRAIN, load
 from latens.errors import ConfigError
-from latens.evaluation import diagnose, impute
+from latens.evaluation import Rows, diagnose, impute
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.by_column import nats_by_column
 from latens.evaluation.evidence.mixture_baseline import best_classes, fit_mixture
@@ -94,7 +94,7 @@ def test_missing_cells_are_summed_out(trained, every):
     log_p = trained.log_marginal(load(frame, schema=trained.schema), num_samples=1)
     np.testing.assert_allclose(np.exp(log_p), found, rtol=1e-4)
     # And what each missing cell may be, and the completions of it, are the enumerated conditionals.
-    found = impute(trained.model, batch, types=trained.schema.types, num_samples=5, key=jax.random.key(0))
+    found = impute(Rows(trained.model, batch), types=trained.schema.types, num_samples=5)
     shares, effective = found.shares, found.effective
     np.testing.assert_allclose(effective, 5.0, rtol=1e-5)
     for i in range(len(rows)):
@@ -104,7 +104,7 @@ def test_missing_cells_are_summed_out(trained, every):
             segment = np.searchsorted(one.firsts, every_row[:, j], side="right") - 1
             exact = np.bincount(segment, alike, one.count) / alike.sum()
             np.testing.assert_allclose(shares[j][i], exact, atol=1e-5)
-    draws = impute(trained.model, batch, num_samples=3, num_draws=1000, key=jax.random.key(1)).draws
+    draws = impute(Rows(trained.model, batch, key=jax.random.key(1)), num_samples=3, num_draws=1000).draws
     for i in range(len(rows)):
         for j in np.flatnonzero(~mask[i]):
             one = trained.schema.types[j]
@@ -130,7 +130,7 @@ def test_conditions_are_met_with_their_exact_probability(trained, every):
 
 def test_columns_and_latents_add_up_to_log_p(trained, every):
     rows, p = every
-    parts = nats_by_column(trained.model, trained.batch(rows), num_samples=2, key=jax.random.key(0))
+    parts = nats_by_column(Rows(trained.model, trained.batch(rows)), num_samples=2)
     np.testing.assert_allclose(parts.columns.sum(axis=1) + parts.latents, np.log(p), atol=2e-5)
 
 

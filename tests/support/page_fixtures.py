@@ -29,9 +29,7 @@ class Site:
         self.trained, self.data = trained, data
         self.earlier = [model for _, model in options.get("snapshots", ())]
         self.files = static_files() | payload(trained, data, **options)
-        codes = evaluation.encode(
-            trained.model, trained.batch(data), preparation=trained.preparation, key=jax.random.key(0)
-        )
+        codes = evaluation.encode(trained.rows(data))
         self.means = codes["mean"].reshape(len(data), -1)
 
     def decoded(self, z: Any, trained: TrainedModel | None = None) -> np.ndarray:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -137,7 +136,7 @@ def test_a_row_as_its_own_class_is_its_reconstruction(mean: bool) -> None:
     as_itself = translate(trained, data, "b", "b", mean=mean, seed=3)
     assert as_itself.positions.tolist() == [1, 2]
     batch = trained.batch(data, as_itself.positions)
-    found = reconstruct(trained.model, batch, preparation=trained.preparation, key=jax.random.key(3), mean=mean)
+    found = reconstruct(trained.rows(batch, seed=3), mean=mean)
     close(as_itself.x, found)
 
 

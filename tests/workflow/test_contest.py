@@ -6,8 +6,7 @@ import pytest
 import latens
 from latens.errors import ConfigError, UsageError
 from latens.io.terminal import table_as
-from latens.workflow.contest import Contest, Run, ranked
-from latens.workflow.paired import Rows, estimate_of
+from latens.workflow.paired import Contest, Rows, Run, estimate_of, ranked
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import numpy as np
 import pytest
+from asked import at
 
 from latens import evaluation, pretrained
 from latens.cli.main import main
@@ -54,11 +55,8 @@ def test_a_shipped_model_loads_samples_and_beats_independent_pixels(name):
 
     test = data.subset("test")
     rows = evaluation.log_marginal(
-        trained.model,
-        trained.batch(data, test),
+        trained.rows(data, test),
         num_samples=1000,
-        key=jax.random.key(0),
-        preparation=trained.preparation,
     )
     baseline = evaluation.independent_baseline(data.x[data.subset("train")], data.x[test], "levels", 17)
     gain = evaluation.paired(rows, baseline, num_samples=1000, protocol="test rows")
@@ -134,5 +132,5 @@ def test_the_bound_of_mnist_is_the_one_that_was_noted(name, shared_data):
     trained, data = TrainedModel.load(pretrained.path(name)), load(str(shared_data / "data" / "mnist"))
     rows = data.subset("test")[:1000]
     options = {"num_samples": 1000, "key": jax.random.key(0), "preparation": trained.preparation}
-    found = evaluation.log_marginal(trained.model, trained.batch(data, rows), **options)
+    found = at(evaluation.log_marginal, trained.model, trained.batch(data, rows), **options)
     assert found.mean() == pytest.approx(trained.facts["test_log_marginal"]["value"], abs=0.05)

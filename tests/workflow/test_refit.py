@@ -21,8 +21,9 @@ from latens.distributions import Deterministic
 from latens.distributions.bijections import Autoregressive, Inverse, Scaled, Stack
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
-from latens.evaluation import aggregated_draws, aggregated_moments, fit_flow, mixture_of, normal_of, sample_prior
-from latens.evaluation.latents.fit_prior import _folded, _scaling
+from latens.evaluation import Rows, sample_prior
+from latens.evaluation.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
+from latens.evaluation.latents.fit_prior import _folded, _scaling, fit_flow
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.networks import Dense
 from latens.recipes import get_recipe
@@ -78,7 +79,7 @@ def test_the_fitted_normal_has_the_moments_of_the_aggregated_posterior(weighted:
     weight = np.random.default_rng(1).integers(1, 4, 300).astype(np.float32) if weighted else None
     data = made(weight=weight)
     trained, train = linear(data), data.subset("train")
-    found = aggregated_moments(trained.model, trained.batch(data, train), key=jax.random.key(0))
+    found = aggregated_moments(Rows(trained.model, trained.batch(data, train)))
     mean, covariance = exact_moments(data.x[train], None if weight is None else weight[train])
     close(found.mean, mean, atol=1e-5)
     close(found.covariance, covariance, rtol=1e-5, atol=1e-5)
@@ -90,7 +91,7 @@ def test_the_fitted_normal_has_the_moments_of_the_aggregated_posterior(weighted:
 def test_draws_are_of_the_aggregated_posterior() -> None:
     data = made()
     trained, train = linear(data), data.subset("train")
-    draws = aggregated_draws(trained.model, trained.batch(data, train), num_draws=50, key=jax.random.key(0))
+    draws = aggregated_draws(Rows(trained.model, trained.batch(data, train)), num_draws=50)
     mean, covariance = exact_moments(data.x[train])
     by_row = draws.reshape(len(train), 50, 2) - (data.x[train].astype(np.float64) @ A.T)[:, None]
     agrees(by_row.reshape(-1, 2), 0.0)
@@ -193,7 +194,7 @@ def test_scales_of_codes_move_exactly_into_the_second_stage() -> None:
 
 
 def normal_moments(mean: np.ndarray, covariance: np.ndarray):
-    from latens.evaluation import Moments
+    from latens.evaluation.latents.aggregate import Moments
 
     close(normal_of(Moments(mean, covariance)).covariance(), covariance, rtol=1e-5, atol=1e-5)
     return Moments(mean, covariance)

@@ -174,11 +174,11 @@ def test_the_plane_of_pictures_keeps_the_percentiles_of_its_prior(units: int, re
     assert prepare(config, pictures).config.prior.refit is refit
 
 
-def test_a_detector_keeps_its_trained_prior_unless_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("latens.estimators.rows.train", lambda experiment: [experiment.trained(None)])
-    data = rows(planted=True)
-    assert latens.VAEDetector()._train(data, 0).config.prior.refit is False
-    assert latens.VAEDetector(settings={"prior.refit": True})._train(data, 0).config.prior.refit is True
+def test_a_detector_keeps_its_trained_prior_unless_it_is_told() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    for settings, refit in (({}, False), ({"prior.refit": True}, True)):
+        found = latens.VAEDetector(folds=1, settings={"training.steps": 1, **settings}, random_state=0).fit(x)
+        assert found.model_.config.prior.refit is refit
 
 
 def test_a_fit_that_cannot_be_is_refused() -> None:

@@ -17,7 +17,8 @@ from latens.data import Dataset, Preparation, Schema
 from latens.data.schema import Column
 from latens.distributions import Deterministic
 from latens.errors import ConfigError
-from latens.evaluation import fit_flow, importance_sampling
+from latens.evaluation import importance_sampling
+from latens.evaluation.latents.fit_prior import fit_flow
 from latens.models import ContinuousFlow, FlowMatching, LatentModel
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train

@@ -10,7 +10,7 @@ from latens.data import TRAIN, VALIDATION
 from latens.data.batches import hash_rows
 from latens.data.checks import lost_digits
 from latens.data.dataset import Dataset
-from latens.data.infer import fill, infer_schema, store
+from latens.data.infer import conform, fill, infer_schema, store
 from latens.data.rows import row_keys
 from latens.data.schema import Schema
 
@@ -52,6 +52,8 @@ def as_dataset(
             warnings.warn(sentence, UserWarning, stacklevel=4)
         if family in ("bernoulli", "continuous-bernoulli") and schema.kind == "real" and low >= 0 and high <= 1:
             schema = Schema(schema.shape, "unit")
+    else:
+        conform(rows, None, schema, observed, where="X")
     stored = store(fill(rows, observed, split == TRAIN, schema), schema, "X")
     return Dataset(stored, schema, hash_rows(stored), np.arange(n), split, "X", mask=observed)
 

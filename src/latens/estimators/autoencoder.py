@@ -1,7 +1,7 @@
 """A plain autoencoder as a scikit-learn transformer, and the training of both autoencoders."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from dataclasses import replace as with_fields
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from msgspec.structs import replace
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import Tags, check_array
+from sklearn.utils import Tags, _safe_indexing, check_array
 from sklearn.utils.validation import check_is_fitted
 
 from latens import evaluation
@@ -87,75 +87,21 @@ Optimizing: TypeAlias = str | optax.GradientTransformation | Optimizer | None
 Model: TypeAlias = Callable[[Schema, Key], LatentModel] | None
 """What stands for a part of a model: its name, an object, or what makes one."""
 
-Coder = TypeVar("Coder", bound="Autoencoder")
+Fitted = TypeVar("Fitted", bound="Coder")
 
 
-@checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False)
-class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
-    """A plain autoencoder: codes without a prior, so no samples and no log p(x).
-
-    Maximises log p(x | z) at the code z of each row, summed over its features, averaged over rows, in nats.
-
-    Source: Rumelhart, Hinton & Williams (1986).
-
-    Args:
-        latent_dim: Number of latent dimensions, from 1. None: the recipe's; the default recipe takes a quarter of the
-            columns, from 2 to 32.
-        hidden: Widths of the encoder's hidden layers, mirrored in the decoder: one whole number or several, each
-            from 1. None: the recipe's, or from the size of the data.
-        likelihood: Family of p(x | z). "auto": the recipe's; the default recipe takes Normal for real numbers and
-            Bernoulli where every value is 0 or 1. Others are "normal", "bernoulli" (values in [0, 1]),
-            "continuous-bernoulli" (values in [0, 1]), "categorical" (whole numbers) and all that
-            `latens info parts` lists. Or one of your own: a head, its class, or a function of the shape of a row
-            that gives a head (docs/extending.md).
-        recipe: Name of a composition that `latens info recipes` lists, for example "default" or "beta-vae"; or a
-            configuration, such as `latens.recipes.beta_vae(beta=4.0)`.
-        objective: What is minimised: a name of `latens info parts`, or an objective such as
-            `latens.objectives.IWAE(num_samples=50)`. None: the recipe's.
-        optimizer: A name such as "adam", which runs at a constant rate, or an optax transformation, which then says
-            everything: its learning rate, schedule and clipping. None: the recipe's.
-        epochs: At most so many passes over the training rows, above 0. None: the recipe's, unless `steps` is given.
-        steps: At most so many steps of the optimiser, from 1. None: the recipe's, unless `epochs` is given.
-        batch_size: Rows a step, from 1. None: the recipe's.
-        learning_rate: Step size of the optimiser, above 0. None: the recipe's.
-        settings: Further options by name, for example `{"optimizer.schedule": "cosine"}`; none that an argument sets.
-            None: no others. `latens info parts` lists them.
-        encoder: A network of your own from one row to the numbers that the posterior needs (an error says how many), or
-            a function `(schema, key) -> network`, or the name of a registered one. None: the recipe's.
-        decoder: The same from latents to the numbers that the likelihood needs. None: the recipe's.
-        model: All of the model at once: a function `(schema, key) -> model`. The estimator's objective, optimiser and
-            budget train it; it sees a row as the `likelihood` that is named would. None: the recipe's.
-        callbacks: Functions of an event of the training, called at each, with numbers in `event.record`; a text that
-            one returns is a reason to end it, None is none. None: no functions.
-        validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch and stops early; the others
-            train. With fewer than 50 rows, or with None or 0, all rows train.
-        pieces: What rows of text are cut into: "characters", "words", "atoms", "subwords", "selfies". None: the first.
-        columns: What columns of a frame are, by name: {"size": "ordinal"} (docs/tables.md). None: as their dtypes say.
-        warm_start: Whether a further `fit` starts from the weights of the last one, with its schema.
-        random_state: Seed (0 to 2**32 - 1) of initialisation, noise, order of rows and later samples; or a generator
-            that gives one; None: numpy's global generator gives one.
-        verbose: Whether to write one line an epoch to stderr.
-
-    Attributes:
-        model_: The `TrainedModel`: the model with its schema, configuration and facts about its training.
-        history_: Dict of lists, one entry an epoch, as `pandas.DataFrame` takes it. Training numbers are means over an
-            epoch, in nats.
-        reasons_: What was decided from the data, and why: a list of sentences.
-        latent_dim_: Number of columns that `transform` gives.
-        n_features_in_: Number of columns that `fit` saw.
-        feature_names_in_: Names of these columns, where `X` had names.
-    """
+class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
+    """What `Autoencoder` and `VAE` share: training, codes of rows, and rows of codes."""
 
     _config_kind = VAEConfig
-    _fixed_settings: ClassVar[dict[str, Any]] = {"posterior.kind": "deterministic", "objective.name": "reconstruction"}
+    _fixed_settings: ClassVar[dict[str, Any]] = {}
+    """Options that are set before those of the user."""
 
     latent_dim: int | None = None
     _: KW_ONLY
     hidden: int | Sequence[int] | None = None
     likelihood: Likelihood = "auto"
-    prior: Prior = field(default=None, init=False)  # these four are the VAE's, and stand in its order
-    posterior: Posterior = field(default=None, init=False)
     recipe: str | VAEConfig = "default"
     objective: Objective = None
     optimizer: Optimizing = None
@@ -163,13 +109,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     steps: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
-    beta: float | str | None = field(default=None, init=False)
     settings: Mapping[str, Any] | None = None
     encoder: str | Network | None = None
     decoder: str | Network | None = None
     model: Model = None
     callbacks: Sequence[Callback] | None = None
-    num_samples: int | None = field(default=100, init=False)
     validation_fraction: float | None = 0.1
     pieces: str | None = None
     columns: Any = None
@@ -180,7 +124,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     # --- fit ---
 
     def fit(
-        self: Coder,
+        self: Fitted,
         X: Any,
         y: Any = None,
         sample_weight: Any = None,
@@ -195,7 +139,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         step: float | str | None = None,
         layer: str | None = None,
         derive: Any = None,
-    ) -> Coder:
+    ) -> Fitted:
         """Train on rows.
 
         Args:
@@ -233,7 +177,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         named = Named(label, weight, told, sequence, time, window, stride, step, layer, derive)
         return self._fit(X, y=y, start=start, sample_weight=sample_weight, named=named)
 
-    def partial_fit(self: Coder, X: Any, y: Any = None, sample_weight: Any = None) -> Coder:
+    def partial_fit(self: Fitted, X: Any, y: Any = None, sample_weight: Any = None) -> Fitted:
         """Train one epoch on these rows, from the weights as they are; the first call starts with new ones.
 
         The schema, and with it the scale of the columns, is that of the first call's rows. The optimiser starts anew
@@ -261,7 +205,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
 
     @whole
     def _fit(
-        self: Coder,
+        self: Fitted,
         X: Any,
         schema: Schema | None = None,
         y: Any = None,
@@ -269,7 +213,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         once: Mapping[str, Any] | None = None,
         sample_weight: Any = None,
         named: Named | None = None,
-    ) -> Coder:
+    ) -> Fitted:
         """`fit`, on rows of a larger table with this `schema`, or from a trained model, with settings of this call."""
         fraction = plain_value(self.validation_fraction)
         number = isinstance(fraction, int | float) and not isinstance(fraction, bool)
@@ -337,19 +281,19 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         said = None if self.columns is None or schema is not None else declared_columns(self.columns)
         derive = self._told.derive if schema is None else None
         said = {} if derive and said is None else said
+        if (typed or said is not None) and not is_frame(X):
+            numbers: Any = {"dtype": np.float64, "ensure_all_finite": "allow-nan", "input_name": "X"}
+            X = check_array(with_nan(X), **numbers)
         raw = read_mixed(X, said) if schema is None else None
         if raw is None and not typed:
             return None
-        if typed and not is_frame(X):
-            numbers: Any = {"dtype": np.float64, "ensure_all_finite": "allow-nan", "input_name": "X"}
-            X = check_array(with_nan(X), **numbers)
         validated(self, X, reset=reset, skip_check_array=True)
         if raw is None:
             assert schema is not None
-            raw = rows_like(X, schema, names_of(self) or schema.names)
+            raw = rows_like(X, schema, names_of(self))
         if reset:
             self._event_shape = None
-            self._template = emptied(X)
+            self._template = emptied(X) if is_frame(X) else None
         fraction = self.validation_fraction or 0.0
         options = {"schema": schema, "validation_fraction": fraction, "unknown": unknown, "derive": derive}
         data = mixed_dataset(raw, said=said, **options)
@@ -360,25 +304,22 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             raise DataError("a cell is missing, which an autoencoder does not take.", where=where, fix="Use VAE.")
         return data
 
-    def _batch(self, X: Any, y: Any = None, unknown: str = "error") -> Batch:
+    def _read(self, X: Any, y: Any = None, unknown: str = "error") -> tuple[Dataset, Any]:
+        """Rows that come after the fit as a data set with the schema of the model, and their labels."""
         check_is_fitted(self)
         refuse_unknown(unknown)
         X, schema = as_rows(X), self.model_.schema
         if schema.sequences is not None or is_annotated(X) or isinstance(X, Rows):
             data = self._long(X, None, None, schema)
-            codes = data.label if y is None and data.label is not None else codes_of(self.model_, y, len(data))
-            return self.model_.batch(with_fields(data, label=codes))
+            return data, y
         X, y, cells = known_apart(X, y, self._told, schema)
-        mixed = self._mixed(X, False, schema, unknown)
-        if mixed is None and not cells:
-            return super()._batch(X, y)
-        if mixed is None:
-            mixed = as_dataset(self._table(X, reset=False), self._event_shape, schema=schema)
-        codes = codes_of(self.model_, y, len(X))
-        if mixed.kept is not None:
-            codes = None if codes is None else codes[mixed.kept]
-            cells = {name: column[mixed.kept] for name, column in cells.items()}
-        return self.model_.batch(with_fields(conditioned(mixed, cells, False), label=codes))
+        data = self._mixed(X, False, schema, unknown)
+        if data is None:
+            data = super()._read(X)[0]
+        if data.kept is not None:
+            cells = {name: column[data.kept] for name, column in cells.items()}
+            y = _safe_indexing(y, data.kept) if np.shape(y)[:1] == (len(X),) else y
+        return conditioned(data, cells, False), y
 
     def _in_units(self, values: np.ndarray, *, draws: bool) -> Any:
         """As of all estimators; strings of text, of columns of several kinds a frame like the one that `fit` saw."""
@@ -418,7 +359,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             raise ConfigError(what, where="recipe", fix="Use GenerativeClassifier.")
         named = {name: value for part, what in parts.items() for name, value in settings_of(part, what).items()}
         words = {name.rpartition(".")[2]: value for name, value in self._chosen().items()}
-        if isinstance(self.beta, str):  # a schedule
+        if isinstance(words.get("beta"), str):  # a schedule
             check_schedule(words.pop("beta"), "beta")
         refuse_words(**words)
         if self.epochs is not None or self.steps is not None:
@@ -436,7 +377,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             "optimizer.learning_rate": self.learning_rate,
             "training.epochs": self.epochs,
             "training.steps": self.steps,
-            "objective.beta": self.beta,
         }
 
     def _said(self) -> dict[str, Any]:
@@ -456,12 +396,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         likelihood = None if isinstance(self.likelihood, str) and self.likelihood == "auto" else self.likelihood
         given: dict[PartName, Any] = {"likelihood": likelihood, "objective": self.objective}
         given |= {"optimizer": self.optimizer, "encoder": self.encoder, "decoder": self.decoder, "model": self.model}
-        given |= {"prior": self.prior, "posterior": self.posterior}
         return {part: what for part, what in given.items() if what is not None}
 
     def _refuse_beside_model(self) -> None:
         given = ("latent_dim", "hidden", "prior", "posterior", "encoder", "decoder")
-        beside = [name for name in given if getattr(self, name) is not None]
+        beside = [name for name in given if getattr(self, name, None) is not None]
         if beside or self.recipe != "default":
             name = beside[0] if beside else "recipe"
             raise ConfigError(f"a model of your own leaves no place for {name}.", where=name, fix=f"Leave out {name}.")
@@ -494,7 +433,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             DataError: The noise does not fit the posterior, or the rows do not fit the model.
         """
         batch = self._batch(X, y, unknown)
-        return self.model_.encode_batch(batch, noise, key=jax.random.key(self.seed_))
+        return self.model_.encode(batch, noise=noise, seed=self.seed_)
 
     def encode(self, X: Any, y: Any = None, *, unknown: str = "error") -> tuple[np.ndarray, np.ndarray]:
         """Encode every row as the mean and the standard deviation of its posterior q(z | x).
@@ -565,21 +504,6 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         """
         return self.inverse_transform(self.transform(X, y, noise=noise), y)
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Compute the mean over rows of log p(x | z) at their codes; higher is better.
-
-        Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
-            y: Ignored; scikit-learn passes it.
-            sample_weight: How often each row counts in the mean, from 0, shape (n,). None: once.
-
-        Returns:
-            A number in nats a row, summed over the features of a row.
-        """
-        batch = self._batch(X)
-        rows = map_rows(_log_likelihood, self.model_.rows(batch, seed=self.seed_))
-        return weighted_mean(rows, sample_weight)
-
     # --- files ---
 
     def _own_facts(self) -> dict[str, Any]:
@@ -616,6 +540,35 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+@checked_later  # scikit-learn may set anything here; fit looks at it
+@dataclass(eq=False, repr=False)
+class Autoencoder(Coder):
+    """A plain autoencoder: codes without a prior, so no samples and no log p(x).
+
+    Maximises log p(x | z) at the code z of each row, summed over its features, averaged over rows, in nats. Arguments
+    and attributes are those of `VAE`, without `prior`, `posterior`, `beta` and `num_samples`.
+
+    Source: Rumelhart, Hinton & Williams (1986).
+    """
+
+    _fixed_settings = {"posterior.kind": "deterministic", "objective.name": "reconstruction"}  # noqa: RUF012
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Compute the mean over rows of log p(x | z) at their codes; higher is better.
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            y: Ignored; scikit-learn passes it.
+            sample_weight: How often each row counts in the mean, from 0, shape (n,). None: once.
+
+        Returns:
+            A number in nats a row, summed over the features of a row.
+        """
+        batch = self._batch(X)
+        rows = map_rows(_log_likelihood, self.model_.rows(batch, seed=self.seed_))
+        return weighted_mean(rows, sample_weight)
 
 
 def _log_likelihood(model: LatentModel, batch: Batch, key: Key) -> Array:

@@ -14,9 +14,8 @@ from sklearn.utils import Tags, _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from latens.config import to_json
-from latens.data import Batch
-from latens.data.arrays import observed_cells
-from latens.data.infer import conform, fill, store
+from latens.data import Batch, Dataset
+from latens.data.arrays import as_dataset
 from latens.data.rows import refuse_masked, refuse_other_cells, row_weights, unmasked
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError, nearest
 from latens.estimators.labels import codes_of
@@ -71,16 +70,20 @@ class LatensEstimator(BaseEstimator):
         finite_cells = "allow-nan" if self._takes_nan else True
         return validated(self, X, reset=reset, y=y, ensure_all_finite=finite_cells)
 
-    def _batch(self, X: Any, y: Any = None) -> Batch:
-        """Rows as the model takes them, each with a random key made from its own bytes; `y` where it reads labels."""
+    def _read(self, X: Any, y: Any = None, unknown: str = "error") -> tuple[Dataset, Any]:
+        """Rows of numbers as a data set with the schema of the model, and their labels."""
         check_is_fitted(self)
-        schema = self.model_.schema
-        x = self._table(X, reset=False).reshape(-1, *schema.shape)
-        observed = observed_cells(x)
-        conform(x, None, schema, observed, where="X")
-        stored = store(fill(x, observed, np.ones(len(x), bool), schema), schema, "X")
-        batch = self.model_.batch(stored, label=codes_of(self.model_, y, len(x)))
-        return batch if observed is None else dataclasses.replace(batch, mask=observed)
+        fraction = getattr(self, "validation_fraction", None)
+        options: dict[str, Any] = {"schema": self.model_.schema, "validation_fraction": fraction}
+        return as_dataset(self._table(X, reset=False), self._event_shape, **options), y
+
+    def _batch(self, X: Any, y: Any = None, unknown: str = "error") -> Batch:
+        """Rows as the model takes them, each with a random key made from its own bytes; `y` where it reads labels."""
+        return self._as_batch(*self._read(X, y, unknown))
+
+    def _as_batch(self, data: Dataset, y: Any) -> Batch:
+        codes = data.label if y is None and data.label is not None else codes_of(self.model_, y, len(data))
+        return self.model_.batch(dataclasses.replace(data, label=codes))
 
     def _in_units(self, values: np.ndarray, *, draws: bool) -> np.ndarray:
         """What a likelihood gives, in the units and the shape of the rows that fit saw, as float32."""

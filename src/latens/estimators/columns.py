@@ -19,36 +19,32 @@ from latens.errors import UsageError
 from latens.kinds.tables.cells import coded
 from latens.kinds.tables.declared import Declared, check_declared
 from latens.kinds.tables.derived import apart, definitions, hidden_in, with_derived
-from latens.kinds.tables.frame import as_table, is_frame, is_pandas, like, to_pandas, with_cells
-from latens.kinds.tables.typed import as_frame, known_columns, stored_columns, table_schema
+from latens.kinds.tables.frame import is_frame, is_pandas, like, to_pandas, with_cells
+from latens.kinds.tables.typed import as_frame, in_units, known_columns, stored_columns, table_schema
 from latens.kinds.text.rows import code_strings, text_schema
 
 
-def has_words(X: Any) -> bool:
-    """Say whether rows are a frame of which a column holds text, names, truth values or dates."""
-    table = as_table(X, "X") if is_frame(X) else None
-    return table is not None and not all(dtype.is_numeric() for dtype in table.dtypes)
-
-
 def read_mixed(X: Any, said: Mapping[str, Declared] | None) -> Raw | None:
-    """Read a frame whose columns are of several kinds, by their dtypes and by what is said of them."""
-    # said: None where nothing was said. returns: the rows; None for an array, and for numbers or truth values alone.
-    if not is_frame(X):
+    """Read rows whose columns are of several kinds, by their dtypes and by what is said of them."""
+    # said: None where nothing was said. returns: the rows; None for numbers or truth values alone.
+    if not is_frame(X) and said is None:
         return None
-    raw = read_columns(X, said)
+    raw = read_columns(X, said) if is_frame(X) else _typed(X, None, said or {})
     if said is not None:
         check_declared(raw.columns or (), said, "X")
     return None if raw.kinds is None else raw
 
 
-def rows_like(X: Any, schema: Schema, names: Sequence[str]) -> Raw:
+def rows_like(X: Any, schema: Schema, names: Sequence[str] | None) -> Raw:
     """Read rows for a model of typed columns."""
-    return read_columns(X, known_columns(schema)) if is_frame(X) else typed_rows(X, names, known_columns(schema))
+    # names: of the columns of an array; None where it had none.
+    return read_columns(X, known_columns(schema)) if is_frame(X) else _typed(X, names, known_columns(schema))
 
 
-def typed_rows(X: Any, names: Sequence[str], said: Mapping[str, Declared]) -> Raw:
+def _typed(X: Any, names: Sequence[str] | None, said: Mapping[str, Declared]) -> Raw:
     """Read an array of numbers as the rows of a table."""
     array = np.asarray(X, np.float64)
+    names = names or [f"x{i}" for i in range(array.shape[1])]
     frame = pl.DataFrame({name: array[:, i] for i, name in enumerate(names)}, nan_to_null=True)
     x, kinds = coded(frame, said, "X")
     return Raw(x, columns=tuple(names), kinds=kinds)
@@ -136,6 +132,19 @@ def with_filled(
         column.iloc[np.flatnonzero(hidden)] = values.array
         table[titles[name]] = column
     return table
+
+
+def array_with_filled(
+    X: Any, names: Sequence[str] | None, data: Dataset, filled: Shaped[np.ndarray, "n columns"], gone: np.ndarray
+) -> Shaped[np.ndarray, "n columns"]:
+    """Fill in the gaps of an array whose columns have types."""
+    made, types = np.array(X, np.float64), data.schema.types or ()
+    names = names or [f"x{i}" for i in range(made.shape[1])]
+    values = in_units(filled, types)
+    for j, (name, one) in enumerate(zip(data.schema.names, types)):
+        named = one.series(filled[gone[:, j], j]).cast(pl.Float64, strict=False).to_numpy() if one.named else None
+        made[gone[:, j], list(names).index(name)] = values[gone[:, j], j] if named is None else named
+    return made
 
 
 def with_numbers(X: Any, filled: Shaped[np.ndarray, "n columns"]) -> Any:

@@ -15,11 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.errors import ConfigError
-from latens.estimators.base import RandomState, seed_of, truth, whole, with_nan
+from latens.estimators.base import RandomState, seed_of, truth, validated, whole, with_nan
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.finite import finite
 from latens.io.process import check_count
-from latens.kinds.tables.frame import is_frame
+from latens.kinds.tables.frame import as_rows, is_frame
 from latens.typing import checked_later
 from latens.workflow.cells import blame, named_cells
 from latens.workflow.detect import conformal, more_surprising, shift_of, surprises
@@ -137,15 +137,17 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             raise ConfigError(f"there is no measure {self.measure!r:.100}.", where="measure", fix=fix)
         if self.folds is not None:
             check_count(self.folds, "folds")
-        n = len(self._data(X, reset=True, typed=self.typed))
+        X = as_rows(X)
+        n = len(X) if is_frame(X) else len(X := np.asarray(with_nan(X)))
+        numbers: dict[str, Any] = {"ensure_all_finite": "allow-nan", "dtype": np.float64, "ensure_min_samples": 2}
+        validated(self, X, reset=True, **({"skip_check_array": True} if is_frame(X) else numbers))
         self.seed_ = seed_of(self.random_state)
         folds = (FOLDS if n <= CROSS_FITTED else 1) if self.folds is None else self.folds
         count = min(max(int(np.ceil(self.held_out * n)), int(np.ceil(1.0 / self.alpha)) - 1), n // 2)
         order = np.random.default_rng(self.seed_).permutation(n)
         parts = np.array_split(order, min(folds, n)) if folds > 1 else [order[:count]]
         self.others_ = sum(len(part) for part in parts)
-        X = X if is_frame(X) else np.asarray(with_nan(X))
-        self.models_, self._near, self._apart, self._copies = [], [], [], 0.0
+        self.vaes_, self._near, self._apart, self._copies = [], [], [], 0.0
         measures = []
         for k, part in enumerate(parts):
             kept = _safe_indexing(X, np.setdiff1d(order, part))
@@ -161,7 +163,6 @@ class VAEDetector(OutlierMixin, RowsEstimator):
                 measures.append(self._measures(held, k))
                 if folds == 1:
                     self._copies = float(np.mean(np.isin(_row_ids(held), self._known)))
-        self.model_ = self.models_[0]
         self._others = np.concatenate(measures) if measures else np.zeros((0, 1))
         self._weights = weights(self._others.shape[1], crowded=self.robust)
         of_others = self._others[:, 0]
@@ -179,22 +180,33 @@ class VAEDetector(OutlierMixin, RowsEstimator):
 
     def _fold(self, kept: Any) -> Dataset:
         """Train on the rows outside a fold, and give those that the model was trained on in the end."""
-        data = self._data(kept, reset=False, typed=self.typed)  # its schema knows nothing of the rows held out
-        usual = ROBUST if self.robust else {}
-        self.models_.append(self._train(data, self.seed_, usual))
+        usual = {**USUAL, **(ROBUST if self.robust else {})}
+        # The schema of each model knows nothing of the rows held out.
+        self.vaes_.append(self._new(self.seed_, usual, typed=self.typed).fit(kept))
         for _ in range(TIMES if self.robust else 0):
             scores = -self._surprise(self._rows(kept, -1), -1)
             usual_rows = np.flatnonzero(scores >= np.sort(scores)[int(TRIMMED * len(scores))])
-            left = self._data(_safe_indexing(kept, usual_rows), reset=False, typed=self.typed)
-            self.models_[-1] = self._train(left, self.seed_, usual)
+            self.vaes_[-1] = self._new(self.seed_, usual, typed=self.typed).fit(_safe_indexing(kept, usual_rows))
         return self._rows(kept, -1)
 
-    def _train(self, data: Dataset, seed: int, usual: Mapping[str, Any] | None = None) -> TrainedModel:
-        return super()._train(data, seed, {**USUAL, **(usual or {})})
+    @property
+    def models_(self) -> list[TrainedModel]:
+        """The models, one without each fold.
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # `measure` was named `score` once.
-        super().__setstate__({"measure" if name == "score" else name: value for name, value in state.items()})
+        Raises:
+            NotFittedError: Before `fit`.
+        """
+        check_is_fitted(self, "vaes_")
+        return [one.model_ for one in self.vaes_]
+
+    @property
+    def model_(self) -> TrainedModel:
+        """The first of them.
+
+        Raises:
+            NotFittedError: Before `fit`.
+        """
+        return self.models_[0]
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Score rows: by minus their oddness, or with `log-prob` by log p(x) of their observed cells; high is usual.
@@ -210,7 +222,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         """
         check_is_fitted(self)
         each, own = [], []
-        for k in range(len(self.models_)):
+        for k in range(len(self.vaes_)):
             data = self._rows(X, k)
             each.append(self._measures(data, k))
             own.append(np.isin(_row_ids(data), self._apart[k]))
@@ -221,8 +233,8 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         return -(found[:, 0] if self.measure == "log-prob" else oddness(found, self._others, self._weights))
 
     def _rows(self, X: Any, k: int = 0) -> Dataset:
-        check_is_fitted(self, "models_")
-        return self._data(X, reset=False, typed=self.typed, schema=self.models_[k].schema, unknown="missing")
+        check_is_fitted(self, "vaes_")
+        return self.vaes_[k]._read(X, unknown="missing")[0]
 
     def _measures(self, data: Dataset, k: int) -> np.ndarray:
         """How odd rows are to one of the models, by each part of the measure."""
@@ -234,7 +246,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
 
     def _surprise(self, data: Dataset, k: int) -> np.ndarray:
         found = -surprises(
-            self.models_[k], data, None, others=self.others_,
+            self.vaes_[k].model_, data, None, others=self.others_,
             num_samples=check_count(self.num_samples, "num_samples"), key=jax.random.key(self.seed_), batch_size=BATCH,
         )  # fmt: skip
         return -np.asarray(finite(found, "log p(x)", minus_infinity=True), np.float64)

@@ -1,20 +1,17 @@
 """Missing cells filled in as a step of a scikit-learn pipeline."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from latens.config import VAEConfig
-from latens.data import Dataset
 from latens.errors import UsageError
-from latens.estimators.base import RandomState, names_of, seed_of, weighed, whole, with_nan
-from latens.estimators.columns import ends_like, has_words, with_filled, with_numbers
+from latens.estimators.base import RandomState, names_of, seed_of, whole
+from latens.estimators.columns import ends_like
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.impute import DRAWS
 from latens.io.process import check_count
@@ -22,8 +19,6 @@ from latens.kinds.tables.frame import as_rows, is_frame
 from latens.kinds.tables.typed import in_units
 from latens.typing import checked_later
 from latens.workflow.cells import interval
-from latens.workflow.imputation import Imputation, imputed
-from latens.workflow.inputs import seed_key
 
 
 @checked_later  # scikit-learn may set anything here; fit looks at it
@@ -81,11 +76,12 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         Raises:
             DataError: No column can be modelled, or a column mixes kinds (a ValueError that says the remedy).
         """
-        X, _, weight = weighed(X, None, sample_weight)
-        data = replace(self._data(X, reset=True, typed=False), weight=weight)
         self.seed_ = seed_of(self.random_state)
-        self.model_ = self._train(data, self.seed_)
+        self.vae_ = self._new(self.seed_).fit(X, sample_weight=sample_weight)
+        self.model_, self.n_features_in_ = self.vae_.model_, self.vae_.n_features_in_
         self.schema_ = self.model_.schema
+        if (names := names_of(self.vae_)) is not None:
+            self.feature_names_in_ = np.array(names, object)
         return self
 
     def transform(self, X: Any, *, unknown: str = "error") -> Any:
@@ -102,10 +98,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         Raises:
             DataError: A column lacks, or holds a name that `fit` did not see.
         """
-        X = as_rows(X)
-        data, found = self._imputed(X, unknown=unknown)
-        X = X if data.kept is None else _safe_indexing(X, data.kept)
-        return self._with(X, data, found.x, found.hidden)
+        check_is_fitted(self)
+        return self.vae_.impute(X, num_samples=self.num_samples, unknown=unknown)
 
     def draws(self, X: Any, n: int = 20) -> list[Any]:
         r"""Complete the rows several times at random, each by one draw of $p(x_{mis} \mid x_{obs})$ for every row.
@@ -117,9 +111,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         Returns:
             n times what `transform` returns.
         """
-        X = as_rows(X)
-        data, found = self._imputed(X, num_draws=check_count(n, "n", cells=np.size(X)))
-        return [self._with(X, data, found.draws[:, k], found.hidden) for k in range(n)]
+        check_is_fitted(self)
+        return list(self.vae_.impute(X, n_draws=check_count(n, "n"), num_samples=self.num_samples))
 
     def intervals(self, X: Any, level: float = 0.9) -> tuple[Any, Any]:
         """Give the central interval of every missing number or date.
@@ -135,9 +128,10 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         """
         if not isinstance(level, float | np.floating) or not 0.0 < level < 1.0:
             raise UsageError(f"must lie between 0 and 1, and is {level!r}.", where="level", fix="Give for example 0.9.")
-        X = as_rows(X)
-        types = self.schema_.types if hasattr(self, "schema_") else None
-        data, found = self._imputed(X, num_draws=self.num_samples if types is None else 0)
+        check_is_fitted(self)
+        X, types = as_rows(X), self.schema_.types
+        draws = self.num_samples if types is None else 0
+        data, found = self.vae_._imputed(X, num_samples=self.num_samples, num_draws=draws)
         ends = np.full((2, *data.x.shape), np.nan)
         if types is None and found.draws.size:
             ends[:] = np.quantile(found.draws, [0.5 - 0.5 * level, 0.5 + 0.5 * level], axis=1)
@@ -149,29 +143,3 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             low, high = (ends_like(X, data, one) for one in ends)
             return low, high
         return (in_units(ends[0], types), in_units(ends[1], types)) if types is not None else (ends[0], ends[1])
-
-    def _imputed(self, X: Any, *, num_draws: int = 0, unknown: str = "error") -> tuple[Dataset, Imputation]:
-        check_is_fitted(self)
-        num_samples = check_count(self.num_samples, "num_samples")
-        data = self._data(X, reset=False, typed=self.schema_.types is not None, schema=self.schema_, unknown=unknown)
-        batch, key = self.model_.batch(data), seed_key(self.seed_)
-        return data, imputed(self.model_, batch, key=key, num_samples=num_samples, num_draws=num_draws)
-
-    def _with(self, X: Any, data: Dataset, filled: np.ndarray, gone: np.ndarray) -> Any:
-        """The rows as they came, with these stored cells in the gaps."""
-        types = data.schema.types
-        if types is None:
-            given = np.array(with_nan(X), np.float64)
-            made = np.where(gone, filled, given)
-            return with_numbers(X, made) if is_frame(X) else made
-        # A column of names of which every cell is missing comes as numbers.
-        if has_words(X) or (is_frame(X) and any(one.kind != "number" for one in types)):
-            return with_filled(X, data, filled, gone)
-        made = np.array(with_nan(X), np.float64)
-        places = {name: i for i, name in enumerate(names_of(self) or [f"x{i}" for i in range(made.shape[1])])}
-        values = in_units(filled, types)
-        for j, (column, one) in enumerate(zip(data.schema.columns or (), types)):
-            own = one.series(filled[gone[:, j], j]).cast(pl.Float64, strict=False).to_numpy()
-            filling = own if one.named else values[gone[:, j], j]
-            made[gone[:, j], places[column.name]] = filling
-        return with_numbers(X, made) if is_frame(X) else made

@@ -1,8 +1,8 @@
 """A variational autoencoder as a scikit-learn transformer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -12,32 +12,44 @@ from sklearn.utils.validation import check_is_fitted
 
 from latens import evaluation
 from latens.config import VAEConfig
-from latens.data.arrays import as_dataset
-from latens.errors import ConfigError
-from latens.estimators.autoencoder import Posterior, Prior
-from latens.estimators.base import seed_of, weighted_mean, with_nan
-from latens.estimators.columns import as_fitted, with_filled, with_numbers
+from latens.data import Dataset
+from latens.errors import ConfigError, UsageError
+from latens.estimators.autoencoder import Coder, Posterior, Prior
+from latens.estimators.base import names_of, seed_of, weighted_mean, with_nan
+from latens.estimators.columns import array_with_filled, as_fitted, with_filled, with_numbers
 from latens.estimators.labels import classes_of, codes_of
-from latens.estimators.looks import Looks
-from latens.estimators.named import conditioned, known_apart, put_back, with_filled_steps
+from latens.estimators.named import known_apart, put_back, with_filled_steps
 from latens.evaluation import Estimate
 from latens.evaluation.batched import BATCH_SIZES
-from latens.evaluation.impute import DRAWS
+from latens.evaluation.evidence.rate_distortion import RateDistortion, rate_distortion_curve, rate_distortion_point
+from latens.evaluation.impute import DRAWS as IMPUTED
 from latens.evaluation.latents.encode import new_rows
 from latens.io import keys
 from latens.io.process import check_count, check_process
-from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.tables.frame import as_rows, is_frame
 from latens.kinds.text.rows import refuse_gaps
 from latens.recipes import RECIPES
+from latens.recipes.parts.objects import PartName
 from latens.typing import Key, checked_later
-from latens.workflow.imputation import imputed
+from latens.workflow.imputation import Imputation, imputed
 from latens.workflow.inputs import seed_key
 from latens.workflow.refit import refit_prior
 from latens.workflow.trained import TrainedModel
 
 MOST_SAMPLES = 10**6
 """What a file may ask for; a call may ask for more."""
+
+
+class Parts(NamedTuple):
+    """The ELBO of rows and what it is made of, each float64 of shape (n,), in nats."""
+
+    elbo: np.ndarray
+    log_likelihood: np.ndarray
+    kl: np.ndarray
+
+
+DRAWS, TABLE_DRAWS = 100, 1000
+"""Draws of z for each row where nobody says how many; the error of p(x) falls with their root."""
 
 
 def _predicts(estimator: "VAE") -> bool:
@@ -48,7 +60,7 @@ def _predicts(estimator: "VAE") -> bool:
 
 @checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False, kw_only=True)
-class VAE(Looks):
+class VAE(Coder):
     """A variational autoencoder: codes, samples and log p(x).
 
     Maximises the evidence lower bound, E[log p(x | z)] - beta KL(q(z | x) || p(z)) with z from q(z | x), in nats,
@@ -121,13 +133,21 @@ class VAE(Looks):
         ((200, 2), (5, 4), (200,))
     """
 
-    _fixed_settings = {}  # noqa: RUF012
     _takes_nan = True
 
     prior: Prior = None
     posterior: Posterior = None
     beta: float | str | None = None
     num_samples: int | None = None
+
+    def _chosen(self) -> dict[str, Any]:
+        return {**super()._chosen(), "objective.beta": self.beta}
+
+    def _parts(self) -> dict[PartName, Any]:
+        own: dict[PartName, Any] = {"prior": self.prior, "posterior": self.posterior}
+        return {**super()._parts(), **{part: what for part, what in own.items() if what is not None}}
+
+    # --- log p(x) and its parts ---
 
     def score_samples(self, X: Any, y: Any = None, *, unknown: str = "error") -> np.ndarray:
         r"""Estimate log p(x) of every row by importance sampling, from below.
@@ -164,10 +184,8 @@ class VAE(Looks):
 
         Source: Burda, Grosse & Salakhutdinov (2016), equation 8.
         """
-        batch, count = self._batch(X, y, unknown), self._draws()
-        found = evaluation.log_marginal(self.model_.rows(batch, key=jax.random.key(self.seed_)), num_samples=count)
-        # A density of real numbers is never 0: minus infinity there is a row beyond float32.
-        return evaluation.finite(found, "log p(x)", minus_infinity=self.model_.schema.kind != "real")
+        batch = self._batch(X, y, unknown)
+        return self.model_.log_marginal(batch, num_samples=self._draws(), seed=self.seed_)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Compute the mean of `score_samples`; higher is better, so a grid search maximises log p(x).
@@ -181,6 +199,71 @@ class VAE(Looks):
             A number in nats a row.
         """
         return weighted_mean(self.score_samples(X, y), sample_weight)
+
+    def _draws(self, asked: int | None = None) -> int:
+        """The draws of z for each row: as many as are asked for, or as suit the rows."""
+        usual = TABLE_DRAWS if self.model_.schema.types is not None else DRAWS
+        count = self.num_samples if asked is None else asked
+        return check_count(usual if count is None else count, "num_samples")
+
+    def elbo(self, X: Any, y: Any = None, *, num_samples: int | None = None, unknown: str = "error") -> Parts:
+        r"""Estimate the ELBO of every row, and its two parts.
+
+        $\mathrm{ELBO} = E_q\log p(x|z) - \mathrm{KL}(q(z|x)\|p(z))$, from the same draws of q(z | x): the parts add up
+        exactly. What `log p(x)` is, `score_samples` says.
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+            num_samples: Draws of z for each row, from 1. None: those of the estimator.
+            unknown: As for `score_samples`.
+
+        Returns:
+            `elbo`, `log_likelihood` and `kl`, each of shape (n,), in nats: elbo = log_likelihood - kl.
+
+        Raises:
+            UsageError: The model is conditional, and `y` is missing or names an unknown class.
+            DivergedError: Rows lie so far from the training rows that their ELBO is not a number.
+
+        Source: Kingma & Welling (2014), equation 3.
+        """
+        check_is_fitted(self)
+        count = self._draws(num_samples)
+        rows = self.model_.rows(self._batch(X, y, unknown), key=jax.random.key(self.seed_))
+        found = evaluation.elbo_parts(rows, num_samples=count)
+        elbo, log_likelihood = (
+            np.asarray(evaluation.finite(found[name], name), np.float64) for name in ("elbo", "log_likelihood")
+        )
+        return Parts(elbo, log_likelihood, log_likelihood - elbo)
+
+    def rate_distortion(
+        self, X: Any, y: Any = None, *, betas: Sequence[float] = (), num_samples: int = 16
+    ) -> list[RateDistortion]:
+        r"""Find the nats that the code of a row spends, and those that are missing.
+
+        Rate $\mathrm{KL}(q(z|x)\|p(z))$ and distortion $-E_q\log p(x|z)$, whose sum is minus the ELBO.
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+            betas: Weights of the rate, above 0: for each a point of the curve that the decoder could reach.
+            num_samples: Draws of z for each row, from 1.
+
+        Returns:
+            The point of the model, and one for each of `betas`; means over rows with their errors, in nats.
+
+        Raises:
+            ConfigError: A curve is asked for, and the posterior is not of a location-scale family.
+            UsageError: A beta is not above 0.
+
+        Source: Alemi et al. (2018), arXiv 1711.00464.
+        """
+        check_is_fitted(self)
+        rows = self.model_.rows(self._batch(X, y), key=jax.random.key(self.seed_))
+        points = [rate_distortion_point(rows, num_samples=num_samples)]
+        return points + (rate_distortion_curve(rows, list(betas), num_samples=num_samples) if len(betas) else [])
+
+    # --- samples ---
 
     @checked_later
     def sample(
@@ -298,6 +381,102 @@ class VAE(Looks):
         values = evaluation.reconstruct(self.model_.rows(batch, key=self._sampling_key(random_state)), mean=mean)
         return self._in_units(values, draws=not mean)
 
+    # --- paths through the latents ---
+
+    @checked_later
+    def interpolate(self, a: Any, b: Any, steps: int = 8, *, path: str = "spherical", y: Any = None) -> Any:
+        """Decode what lies between two rows.
+
+        Args:
+            a: The first row, shape (1, columns) or (1, ...), as `fit` saw rows; or its codes, shape (latent_dim_,).
+            b: The last row, alike.
+            steps: Rows of the path, both ends among them, from 2.
+            path: "spherical" keeps the length of codes as it changes evenly; "linear" is the straight line.
+            y: The label of the path, where the recipe is conditional; ignored elsewhere.
+
+        Returns:
+            The means of p(x | z) along the path, `steps` rows as `inverse_transform` gives them.
+
+        Raises:
+            UsageError: The path is not known, or has fewer than 2 steps.
+            DataError: A row does not fit the model.
+        """
+        check_is_fitted(self)
+        between = _path(path)
+        if check_count(steps, "steps") < 2:
+            raise UsageError("a path has two ends, and 1 step was asked for.", where="steps", fix="Ask for 2 or more.")
+        return self.inverse_transform(between(self._code(a, y), self._code(b, y), steps), y)
+
+    @checked_later
+    def morph(self, stops: Any, steps: int = 8, *, path: str = "spherical", y: Any = None) -> Any:
+        """Decode a way through several rows and back to the first.
+
+        Args:
+            stops: Rows, shape (n, columns) or (n, ...), from 2 on, as `fit` saw them.
+            steps: Rows from one stop to the next, from 1.
+            path: As for `interpolate`.
+            y: The label of the way, where the recipe is conditional; ignored elsewhere.
+
+        Returns:
+            The means of p(x | z), n times `steps` rows as `inverse_transform` gives them; each stop is followed by
+            what lies before the next one.
+
+        Raises:
+            UsageError: As for `interpolate`, or there are fewer than 2 stops.
+        """
+        check_is_fitted(self)
+        between = _path(path)
+        codes, steps = self.transform(stops, None if y is None else [y] * len(stops)), check_count(steps, "steps")
+        if len(codes) < 2:
+            raise UsageError("a morph needs two stops or more.", where="stops", fix="Give more rows.")
+        ways = [between(start, end, steps + 1)[:-1] for start, end in zip(codes, np.roll(codes, -1, axis=0))]
+        return self.inverse_transform(np.concatenate(ways), y)
+
+    @checked_later
+    def traverse(
+        self,
+        row: Any = None,
+        *,
+        units: Sequence[int] | None = None,
+        values: Sequence[float] | None = None,
+        y: Any = None,
+    ) -> dict[int, Any]:
+        """Decode what each latent unit changes, the others as of one row.
+
+        Args:
+            row: The row, shape (1, columns) or (1, ...), or its codes, shape (latent_dim_,). None: the codes 0.
+            units: The units that are moved, from 0 on. None: all.
+            values: What each unit is set to. None: 7 values from -3 to 3.
+            y: The label, where the recipe is conditional; ignored elsewhere.
+
+        Returns:
+            For each unit the means of p(x | z), a row for each value, as `inverse_transform` gives them.
+
+        Raises:
+            UsageError: There is no such unit.
+            DataError: The row does not fit the model.
+        """
+        check_is_fitted(self)
+        middle = np.zeros(self.latent_dim_, np.float32) if row is None else self._code(row, y)
+        wanted = range(self.latent_dim_) if units is None else units
+        strange = next((unit for unit in wanted if unit not in range(self.latent_dim_)), None)
+        if strange is not None:
+            fix = f"Units are 0 to {self.latent_dim_ - 1}."
+            raise UsageError(f"there is no latent unit {strange!r}.", where="units", fix=fix)
+        moved = np.linspace(-3.0, 3.0, 7) if values is None else np.asarray(values, np.float32)
+        found = {}
+        for unit in wanted:
+            codes = np.tile(middle, (len(moved), 1))
+            codes[:, unit] = moved
+            found[int(unit)] = self.inverse_transform(codes, y)
+        return found
+
+    def _code(self, row: Any, y: Any) -> np.ndarray:
+        """The code of one row, or the codes that were given in its place."""
+        if np.ndim(row) == 1 and np.shape(row) == (self.latent_dim_,) and np.asarray(row).dtype.kind in "iuf":
+            return np.asarray(row, np.float32)
+        return self.transform(row, y)[0]
+
     # --- missing cells, and the prior, after training ---
 
     @checked_later
@@ -306,7 +485,7 @@ class VAE(Looks):
         X: Any,
         *,
         n_draws: int = 0,
-        num_samples: int = DRAWS,
+        num_samples: int = IMPUTED,
         y: Any = None,
         random_state: Any = None,
         unknown: str = "error",
@@ -331,28 +510,44 @@ class VAE(Looks):
 
         Source: Mattei & Frellsen (2019), arXiv 1812.02633.
         """
-        num_samples = check_count(num_samples, "num_samples")
         n_draws = 0 if n_draws == 0 else check_count(n_draws, "n_draws", cells=np.size(X))
-        check_is_fitted(self)
-        refuse_gaps(self.model_.schema, "impute")
-        X, key = as_rows(X), seed_key(seed_of(self.random_state if random_state is None else random_state))
-        batch = self._batch(X, y, unknown)
-        found = imputed(self.model_, batch, key=key, num_samples=num_samples, num_draws=n_draws)
+        options: dict[str, Any] = {"num_samples": num_samples, "num_draws": n_draws, "random_state": random_state}
+        X = as_rows(X)
+        data, found = self._imputed(X, y, unknown, **options)
         several = np.moveaxis(found.draws, 1, 0) if n_draws else found.x[None]
-        filled = self._filled(X, y, several, found.hidden, unknown)
+        filled = self._filled(X, data, several, found.hidden)
         return filled if n_draws else filled[0]
 
-    def _filled(self, X: Any, y: Any, several: np.ndarray, hidden: np.ndarray, unknown: str) -> Any:
+    def _imputed(
+        self,
+        X: Any,
+        y: Any = None,
+        unknown: str = "error",
+        *,
+        num_samples: int,
+        num_draws: int,
+        random_state: Any = None,
+    ) -> tuple[Dataset, Imputation]:
+        """Rows with gaps as a data set, and what fills them in."""
+        check_is_fitted(self)
+        num_samples = check_count(num_samples, "num_samples")
+        refuse_gaps(self.model_.schema, "impute")
+        key = seed_key(seed_of(self.random_state if random_state is None else random_state))
+        data, y = self._read(X, y, unknown)
+        batch = self._as_batch(data, y)
+        return data, imputed(self.model_, batch, key=key, num_samples=num_samples, num_draws=num_draws)
+
+    def _filled(self, X: Any, data: Dataset, several: np.ndarray, hidden: np.ndarray) -> Any:
         """Completed stored rows as the rows that came, M times."""
         schema, whole = self.model_.schema, X
         if schema.sequences is not None:
-            data = self._long(X, None, None, schema)
             return [with_filled_steps(X, data, each) for each in several]
-        X, y, _ = known_apart(X, y, self._told, schema)
+        X, _, _ = known_apart(X, None, self._told, schema)
         if schema.types is not None:
-            data = self._mixed(X, False, schema, unknown)
-            assert data is not None
             X, whole = (each if data.kept is None else _safe_indexing(each, data.kept) for each in (X, whole))
+            if not is_frame(X):
+                given = (with_nan(X), names_of(self), data)
+                return np.stack([array_with_filled(*given, each, hidden) for each in several])
             return [put_back(whole, with_filled(X, data, each, hidden)) for each in several]
         given = np.asarray(with_nan(X))
         if is_frame(X):
@@ -382,18 +577,7 @@ class VAE(Looks):
         Raises:
             ConfigError: The kind or an option is not known, or does not suit the model.
         """
-        check_is_fitted(self)
-        shape, schema = self._event_shape, self.model_.schema
-        X, cells = as_rows(X), {}
-        if schema.sequences is not None or is_annotated(X):
-            data = self._long(X, None, None, schema)
-        else:
-            X, _, cells = known_apart(X, None, self._told, schema)
-            data = self._mixed(X, False, schema)
-        if data is None:
-            fraction = self.validation_fraction
-            data = as_dataset(self._table(X, reset=False), shape, schema=schema, validation_fraction=fraction)
-        data = conditioned(data, cells, False)
+        data, _ = self._read(X)
         found = refit_prior(self.model_, data, kind, options=options, steps=steps, seed=self.seed_)
         self.model_ = found.trained
         return found.gain
@@ -449,3 +633,13 @@ class VAE(Looks):
         if type(self.num_samples) is not int or not 1 <= self.num_samples <= MOST_SAMPLES:
             self.num_samples = None
         return facts
+
+
+def _path(name: str) -> Callable[[np.ndarray, np.ndarray, int], np.ndarray]:
+    """The path through codes of this name."""
+    from latens.figures.paths import linear_path, spherical_path  # with matplotlib
+
+    kinds = {"spherical": spherical_path, "linear": linear_path}
+    if name not in kinds:
+        raise UsageError(f"there is no path {name!r}.", where="path", fix=f"Use one of: {', '.join(kinds)}.")
+    return kinds[name]

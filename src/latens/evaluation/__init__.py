@@ -22,11 +22,6 @@ from latens.evaluation.evidence.sandwich import Sandwich as Sandwich
 from latens.evaluation.evidence.sandwich import importance_sandwich as importance_sandwich
 from latens.evaluation.evidence.sandwich import sandwich as sandwich
 from latens.evaluation.evidence.sequential import sequential_monte_carlo as sequential_monte_carlo
-from latens.evaluation.latents.aggregate import Moments as Moments
-from latens.evaluation.latents.aggregate import aggregated_draws as aggregated_draws
-from latens.evaluation.latents.aggregate import aggregated_moments as aggregated_moments
-from latens.evaluation.latents.aggregate import mixture_of as mixture_of
-from latens.evaluation.latents.aggregate import normal_of as normal_of
 from latens.evaluation.latents.calibration import Calibration as Calibration
 from latens.evaluation.latents.calibration import simulation_based_calibration as simulation_based_calibration
 from latens.evaluation.latents.clusters import cluster_probabilities as cluster_probabilities
@@ -35,7 +30,6 @@ from latens.evaluation.latents.clusters import matched as matched
 from latens.evaluation.latents.clusters import normalised_mutual_information as normalised_mutual_information
 from latens.evaluation.latents.decomposition import kl_split as kl_split
 from latens.evaluation.latents.decomposition import level_kl as level_kl
-from latens.evaluation.latents.decomposition import unit_split as unit_split
 from latens.evaluation.latents.disentanglement import irs as irs
 from latens.evaluation.latents.disentanglement import mig as mig
 from latens.evaluation.latents.disentanglement import modularity as modularity
@@ -51,9 +45,6 @@ from latens.evaluation.latents.encode import encode as encode
 from latens.evaluation.latents.encode import reconstruct as reconstruct
 from latens.evaluation.latents.encode import sample_prior as sample_prior
 from latens.evaluation.latents.encode import translate as translate
-from latens.evaluation.latents.fit_prior import fit_codes as fit_codes
-from latens.evaluation.latents.fit_prior import fit_flow as fit_flow
-from latens.evaluation.latents.fit_prior import fit_second_stage as fit_second_stage
 from latens.evaluation.latents.latent_fit import maximum_mean_discrepancy as maximum_mean_discrepancy
 from latens.evaluation.latents.representations import linear_probe_accuracy as linear_probe_accuracy
 from latens.evaluation.latents.representations import nearest_neighbour_accuracy as nearest_neighbour_accuracy
@@ -79,9 +70,6 @@ from .diagnosis import diagnose as diagnose
 from .estimate import Estimate as Estimate
 from .finite import finite as finite
 from .forecast import QUANTILES as QUANTILES
-from .forecast import Judged as Judged
-from .forecast import crps as crps
 from .forecast import forecast as forecast
-from .forecast import judged as judged
 from .impute import Imputed as Imputed
 from .impute import impute as impute

@@ -1,14 +1,11 @@
 """Functions of a model applied to many rows: one padded batch shape, one compiled program, NumPy out."""
 
-import dataclasses
-import functools
 import math
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -70,30 +67,6 @@ def _sizes(*, batch_size: int | None = None, samples_per_chunk: int) -> None:
     """Refuse what is not a size."""
 
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def of_rows(function: Callable[Concatenate[Rows, P], T]) -> Callable[Concatenate[Rows, P], T]:
-    """Take a `Rows`; until version 0.2 also its model, batch, key and preparation as arguments of their own."""
-    parts = [one.name for one in dataclasses.fields(Rows)]
-
-    @functools.wraps(function)
-    def call(rows: Any, *args: Any, **options: Any) -> T:
-        if not isinstance(rows, Rows):
-            if not args and "batch" not in options:
-                refuse_other(rows, Rows, "rows", "Give latens.evaluation.Rows(model, batch, key).")
-            told = f"{function.__name__}(Rows(model, batch, key, ...), ...) takes the place of its parts."
-            warnings.warn(told, DeprecationWarning, stacklevel=2)
-            given = {name: options.pop(name) for name in parts if name in options}
-            if args:
-                given["batch"], *args = args  # pyright: ignore[reportAssignmentType]
-            rows = Rows(rows, **given)
-        return function(rows, *args, **options)
-
-    return call  # pyright: ignore[reportReturnType]
-
-
 def padded_batches(batch: Batch, batch_size: int | None = None) -> Iterator[tuple[Batch, int]]:
     """Go through a batch of any length in parts, each padded to one size."""
     size = batch_size or _usual_size(batch)
@@ -153,6 +126,7 @@ def map_rows(function: Callable[..., PyTree], rows: Rows, each: Callable[[PyTree
     # The model is switched to inference (no dropout). Every row's randomness comes from its id, so the result does not
     # depend on order or chunking, up to rounding.
     # each: called with what every batch gives, in order.
+    refuse_other(rows, Rows, "rows", "Give latens.evaluation.Rows(model, batch, key).")
     check_process()
     check_generator(rows.key)
     batch, preparation, key = rows.batch, rows.preparation, rows.key

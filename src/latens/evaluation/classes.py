@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 
 from latens.data.batches import Batch
 from latens.errors import DataError, UsageError
-from latens.evaluation.batched import Rows, map_rows, of_rows
+from latens.evaluation.batched import Rows, map_rows
 from latens.evaluation.estimate import Estimate
 from latens.io.process import check_process, counted
 from latens.models import BayesClassifier
@@ -38,7 +38,6 @@ def _log_joint(model: BayesClassifier, batch: Batch, key: Key) -> Array:
     return jax.vmap(model.log_joint)(batch.x)
 
 
-@of_rows
 def class_log_joint(rows: Rows) -> np.ndarray:
     """Evaluate log p(x, class) of every row, in nats, of shape (B, C)."""
     return map_rows(_log_joint, replace(rows, key=jax.random.key(0)))
@@ -50,7 +49,6 @@ def normalise(log_joint: Shaped[np.ndarray, "B C"]) -> Shaped[np.ndarray, "B C"]
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-@of_rows
 def accuracy(rows: Rows) -> Estimate:
     """The share of labelled rows whose most probable class is their label, with its standard error.
 
@@ -82,7 +80,6 @@ def _responsibilities(model: BayesClassifier, batch: Batch, key: Key) -> Array:
     return jax.nn.softmax(joint[jnp.arange(len(labels)), labels], axis=1)
 
 
-@of_rows
 def class_responsibilities(rows: Rows) -> np.ndarray:
     """Evaluate p(component | x, class) of every row, of shape (B, M)."""
     # The class is the row's label; for rows without one (label -1, or none given) the most probable class.

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from latens.data.batches import Batch
 from latens.errors import ConfigError
-from latens.evaluation.batched import Rows, map_rows, of_rows
+from latens.evaluation.batched import Rows, map_rows
 from latens.evaluation.evidence.particles import filtered
 from latens.evaluation.evidence.sequential import resampled
 from latens.io.process import counted
@@ -25,7 +25,6 @@ BANDS = {0.5: (1, 3), 0.9: (0, 4)}
 """The share of a band, and the places of its ends among the quantiles."""
 
 
-@of_rows
 @counted(steps=1, num_draws=1, particles=0)
 def forecast(
     rows: Rows,
@@ -102,19 +101,9 @@ def _forecast(model: Any, batch: Batch, key: Key, steps: int, num_draws: int, pa
 
 
 def crps(draws: Float[np.ndarray, "B M *x"], truth: Float[np.ndarray, "B *x"]) -> Float[np.ndarray, "B *x"]:
-    r"""How far draws are from what came: $E|X - y| - \frac12 E|X - X'|$, in the unit of the data.
-
-    The second mean is over pairs of different draws (the fair form), so that it does not depend on how many there are.
-
-    Args:
-        draws: M draws, 2 or more.
-        truth: What came.
-
-    Returns:
-        A number for each cell.
-
-    Source: Gneiting & Raftery (2007); fair: Ferro (2014).
-    """
+    r"""How far draws are from what came: $E|X - y| - \frac12 E|X - X'|$, in the unit of the data, of each cell."""
+    # The second mean is over pairs of different draws (the fair form), so that it does not depend on how many there
+    # are. Source: Gneiting & Raftery (2007); fair: Ferro (2014).
     ordered = np.sort(np.asarray(draws, np.float64), axis=1)
     count = ordered.shape[1]
     if count < 2:
@@ -142,17 +131,8 @@ def judged(
     seen: Bool[np.ndarray, "B H d"],
     scale: Float[np.ndarray, " d"] | float = 1.0,
 ) -> Judged:
-    """Compare a forecast with what came.
-
-    Args:
-        draws: M draws of each cell.
-        truth: What came.
-        seen: True where it is known.
-        scale: What CRPS and error are divided by, of each column, so that columns of other units can be averaged.
-
-    Returns:
-        The numbers; NaN where nothing is known.
-    """
+    """Compare a forecast with what came, where it is known; NaN where nothing is."""
+    # scale: what CRPS and error are divided by, of each column, so that columns of other units can be averaged.
     away = crps(draws, truth) / scale
     low = np.quantile(np.asarray(draws, np.float64), QUANTILES, axis=1)
     mean = lambda a, axis=None: np.sum(np.where(seen, a, 0.0), axis) / np.where(seen.sum(axis), seen.sum(axis), np.nan)  # noqa: E731

@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 
 from latens.data.batches import Batch
 from latens.distributions import Mixture
-from latens.evaluation.batched import Rows, in_cache, map_rows, of_rows
+from latens.evaluation.batched import Rows, in_cache, map_rows
 from latens.evaluation.linear_posterior import linear_posteriors
 from latens.io.keys import IMPUTED_EVENTS
 from latens.io.process import counted
@@ -54,7 +54,6 @@ class Imputed(NamedTuple):
     effective: np.ndarray
 
 
-@of_rows
 @counted(num_samples=1, num_draws=0)
 def impute(
     rows: Rows,
@@ -239,7 +238,6 @@ def weighed(
     return jax.vmap(one_row, out_axes=1)(batch.x, batch.row_id, batch.cond, batch.mask, beside)
 
 
-@of_rows
 @counted(num_samples=1)
 def log_observed(rows: Rows, *, num_samples: int = 1000) -> np.ndarray:
     r"""Estimate log p of what is observed of each row, in nats, by the draws of `impute`."""
@@ -333,7 +331,6 @@ def model_places(model: Any) -> dict[str, tuple[int, ...]]:
     return dict(zip(blocks.names, blocks.places))
 
 
-@of_rows
 def left_out(rows: Rows, types: Sequence[ColumnType], *, num_samples: int = 100) -> list[np.ndarray]:
     r"""Compute the probability of every category, or segment, of each column given the other cells of its row."""
     # By the same draws for all columns: $p(x_j \mid x_{-j}) \approx \sum_k w_{kj}\, p(x_j \mid x_{-j}, z_k)$ with

@@ -50,9 +50,9 @@ def associations(
     seen = apart[np.isfinite(apart)]
     panels: tuple[tuple[str, np.ndarray, Any, float, float, str], ...] = (
         (f"Data (lower left), samples (upper right){more}", both, "RdBu_r" if theme == "light" else "coolwarm", -1, 1,
-         "correlation of numbers, else Cramér's V"),
+         "Cramér's V"),
         (f"Difference, {mean:.3f} on average", apart, ramp(theme), 0, max(0.02, float(seen.max(initial=0.0))),
-         "1 − similarity (Trend)"),
+         "total variation of the pair"),
     )  # fmt: skip
     for ax, (title, values, shades, low, high, unit) in zip(axes, panels):
         dress(ax, theme=theme, title=title, grid=None)

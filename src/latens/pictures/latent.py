@@ -9,6 +9,7 @@ from latens import evaluation, figures
 from latens.data.given import GIVEN, cells_of
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError
+from latens.evaluation.latents.aggregate import aggregated_draws
 from latens.evaluation.latents.encode import level_shapes
 from latens.evaluation.latents.telling import MOST_COLOURS, parts_of, telling
 from latens.figures.density import latent_density
@@ -216,7 +217,7 @@ def draw_two_views(source: Source) -> Made | None:
 def draw_aggregated(source: Source) -> Made | None:
     """Draw q(z) over all rows against the prior, dimension by dimension."""
     code = source.posteriors
-    z = evaluation.aggregated_draws(source.rows(source.few.batch), num_draws=4)
+    z = aggregated_draws(source.rows(source.few.batch), num_draws=4)
     prior = source.latents(4000)
     prior = prior.reshape(len(prior), -1)
     if prior.shape[1] != z.shape[1]:

@@ -7,7 +7,7 @@ from latens import evaluation, figures
 from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
 from latens.evaluation.information import column_information
-from latens.evaluation.samples.tables import Table, pairs
+from latens.evaluation.samples.dependence import associations as associated
 from latens.figures import associations, bands, columns, missing, nats
 from latens.figures.associations import MOST as MOST_ASSOCIATED
 from latens.figures.information import information
@@ -15,7 +15,6 @@ from latens.figures.style import headline
 from latens.figures.tables import MOST, by_frequency, date_values, drawn_columns
 from latens.kinds.counts.sparse import SMALL, SparseRows
 from latens.kinds.steps.sequences import Sequences
-from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.typed import in_units
 from latens.pictures.source import FEW_ROWS, Made, Source
 from latens.workflow.codes import gene_gains
@@ -83,12 +82,6 @@ def most_varied(data: np.ndarray, most: int) -> list[int] | None:
     return sorted(np.argsort(-(far**2).sum(axis=0) / count, kind="stable")[:most].tolist())
 
 
-def _segments(codes: np.ndarray, one: ColumnType) -> np.ndarray:
-    """The segment of each name; NaN stays."""
-    found = np.searchsorted(one.firsts, np.nan_to_num(codes), side="right") - 1.0
-    return np.where(np.isnan(codes), np.nan, found)
-
-
 MOST_PANELS = 12
 """Columns of sequences that are drawn at the most, over all rows."""
 
@@ -112,22 +105,16 @@ def _both(source: Source, most: int) -> tuple[np.ndarray, np.ndarray, list[str],
 
 def draw_associations(source: Source) -> Made | None:
     """Draw what columns of a mixed table have to do with each other; of more than 30 the first 30."""
-    data, samples, names, weight = _both(source, MOST_ROWS)
-    types, kept = (source.schema.types or ())[:MOST_ASSOCIATED], min(MOST_ASSOCIATED, len(names))
+    assert source.data is not None
+    names, types = source.schema.names, (source.schema.types or ())[:MOST_ASSOCIATED]
+    kept, rows = len(types), evenly_spaced(np.arange(len(source.data)), MOST_ROWS)
     if kept < 2:
         return None
-    for i, one in enumerate(types):
-        if one.named and one.starts:  # rare names that share a probability count as one
-            data[:, i], samples[:, i] = _segments(data[:, i], one), _segments(samples[:, i], one)
-    category = np.array([one.kind == "category" for one in types])
-    tables = (
-        Table("data", tuple(names[:kept]), data[:, :kept], category, weight),
-        Table("samples", tuple(names[:kept]), samples[:, :kept].astype(np.float64), category),
-    )
-    found = np.full((3, kept, kept), np.nan)
-    for pair in pairs(*tables):
-        found[(slice(None), *pair.places)] = *pair.strengths, 1.0 - pair.similarity
-    given = (found[0], found[1], found[2], names[:kept])
+    mask = None if source.data.mask is None else source.data.mask[rows, :kept]
+    weight = None if source.data.weight is None else source.data.weight[rows]
+    data, own = associated(source.data.x[rows, :kept], types, mask=mask, weight=weight)
+    samples, other = associated(source.samples(min(MOST_ROWS, max(2000, len(rows))))[:, :kept], types)
+    given = (own, other, 0.5 * np.abs(data - samples).sum(axis=(2, 3)), names[:kept])
     return associations.associations(*given, of=len(names), theme=source.theme)
 
 

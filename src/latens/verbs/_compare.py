@@ -11,7 +11,8 @@ from latens.verbs.kernel import At, Made, Work, Would
 
 if TYPE_CHECKING:
     from latens.data import Dataset
-    from latens.workflow.paired import Compared
+    from latens.workflow.paired import Contestant
+    from latens.workflow.trained import TrainedModel
 
 
 def parted(given: Any) -> tuple[list[Any], Any]:
@@ -62,8 +63,8 @@ def compared(at: At, others: list[Any], given: Any, num_samples: int | None, see
     rows = f"{len(positions)} rows of {data.name} ({split})"
     words = f"compare {len(opened)} runs on {rows}, {draws} draws a row"
     yield Would(words, {"runs": names, "data": source, "num_samples": draws})
-    models = [(each.name, each.trained) for each in opened]
-    found = compare(models, data, positions, num_samples=draws, seed=seed)
+    models = {each.name: each.trained for each in opened}
+    found = compare(models, data, positions=positions, num_samples=draws, seed=seed)
     held_out = split == "test" and data.held_out
     value = {
         "metric": found.metric,
@@ -71,9 +72,9 @@ def compared(at: At, others: list[Any], given: Any, num_samples: int | None, see
         "protocol": found.protocol,
         "seed": seed,
         "data": {**source, "held_out": held_out},
-        "runs": [_json(each) for each in found.models],
+        "runs": [_json(each, models[each.name]) for each in found.models],
     }
-    words = metric_of(found.metric).label.replace("(x", f"({density_of(found.models[0].trained)}")
+    words = metric_of(found.metric).label.replace("(x", f"({density_of(models[found.models[0].name])}")
     head = f"{words} of {len(positions)} {split} rows of {data.name}, in {found.unit} a row"
     unknown = unknown_draws([each.estimate for each in found.models], words)
     rows = _table(found.models, words)
@@ -117,18 +118,17 @@ def _brief(fingerprint: Any) -> str:
     return str(fingerprint)[:12] if fingerprint else "no fingerprint"
 
 
-def _json(each: "Compared") -> dict[str, Any]:
-    config = each.trained.config
+def _json(each: "Contestant", trained: "TrainedModel") -> dict[str, Any]:
     return {
         "run": each.name,
-        "recipe": None if config is None else config.recipe,
-        "parameters": each.trained.num_parameters,
+        "recipe": None if trained.config is None else trained.config.recipe,
+        "parameters": trained.num_parameters,
         "value": each.estimate.to_json(),
         "difference": None if each.difference is None else each.difference.to_json(),
     }
 
 
-def _table(models: "tuple[Compared, ...]", words: str) -> list[tuple[str, ...]]:
+def _table(models: "tuple[Contestant, ...]", words: str) -> list[tuple[str, ...]]:
     from latens.workflow.metrics import figures, over_draws
 
     drawn = any(each.estimate.draws_error is not None for each in models)
@@ -138,7 +138,7 @@ def _table(models: "tuple[Compared, ...]", words: str) -> list[tuple[str, ...]]:
         gap, first = each.difference, (each.name, *figures(each.estimate))
         if drawn:
             first = (*first, over_draws(each.estimate, len(first[1].partition(".")[2])))
-        if gap is None:
+        if gap is None or gap.estimate is None:
             rows.append((*first, "best", "", ""))
             continue
         size = abs(gap.standard_errors)
@@ -149,7 +149,7 @@ def _table(models: "tuple[Compared, ...]", words: str) -> list[tuple[str, ...]]:
     return rows
 
 
-def _verdict(models: "tuple[Compared, ...]") -> str:
+def _verdict(models: "tuple[Contestant, ...]") -> str:
     """Which of the others these rows cannot tell from the best."""
     level = [each.name for each in models[1:] if each.difference is not None and not each.difference.high < 0]
     if not level:
@@ -158,13 +158,13 @@ def _verdict(models: "tuple[Compared, ...]") -> str:
     return f"These rows do not tell {models[0].name} from {others}: their intervals hold 0."
 
 
-def _by_draws(models: "tuple[Compared, ...]", words: str) -> list[str]:
+def _by_draws(models: "tuple[Contestant, ...]", words: str) -> list[str]:
     """Say which runs are behind by no more than their draws may make them lack."""
     behind = []
     for each in models[1:]:
         gap, value = each.difference, each.estimate
         error = value.at_least if value.draws_error == math.inf else value.draws_error
-        if gap is not None and gap.high < 0 and error is not None and 1.96 * error >= -gap.estimate.value:
+        if gap is not None and gap.high < 0 and error is not None and 1.96 * error >= -gap.value:
             behind.append(f"{each.name} {1.96 * error:.2g}")
     if not behind:
         return []

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import DataError, UsageError
 from latens.evaluation.evidence.series import seasonal_draws
+from latens.evaluation.forecast import judged
 from latens.verbs._lazy import evaluation, np
 from latens.verbs.kernel import At, Made, Seed, Theme, Verb, Work, Would, arg, parts, whole
 
@@ -112,11 +113,11 @@ class Forecast(Verb):
         ends: "np.ndarray", scale: "np.ndarray", names: list[str],
     ) -> "tuple[dict[str, Any], str, list[str]]":  # fmt: skip
         """What is said of a forecast where it is known what came."""
-        found = evaluation.judged(draws, truth, shown, scale)
+        found = judged(draws, truth, shown, scale)
         flat = x.reshape(*x.shape[:2], -1)
         before = known.reshape(flat.shape)
         rival, season = seasonal_draws(flat, before, ends, self.steps, len(draws[0]), seed=self.seed)
-        other = evaluation.judged(rival, truth, shown, scale)
+        other = judged(rival, truth, shown, scale)
         value: dict[str, Any] = {"crps": found.crps, "median_absolute_error": found.error, "cells": found.cells}
         value |= {f"coverage_{100 * share:.0f}": one for share, one in found.cover.items()}
         value["by_step"] = {

@@ -182,14 +182,15 @@ def _paired(runs: Sequence[_Read], at: At) -> dict[str, dict[str, Any]]:
     data = runs[0].data
     if data is None or not all(run.opened.knows(data) for run in runs):
         return {}
-    models = [(str(i), run.opened.trained) for i, run in enumerate(runs)]
+    models = {str(i): run.opened.trained for i, run in enumerate(runs)}
     try:
-        found = compare(models, data, held_out_rows(data)[1], num_samples=DRAWS)
+        found = compare(models, data, positions=held_out_rows(data)[1], num_samples=DRAWS)
     except LatensError as error:
         at.warn(f"no paired difference: {error}")
         return {}
     gap = found.models[1].difference
     assert gap is not None
+    assert gap.estimate is not None
     # `difference` is worse minus best: the sign is flipped if the second run is best.
     sign = 1.0 if found.models[1].name == "1" else -1.0
     return {found.metric: {**gap.estimate.to_json(), "value": sign * gap.estimate.value}}

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from latens.workflow.augmentation import augment as augment
-    from latens.workflow.contest import compare as compare
     from latens.workflow.experiment import prepare as prepare
     from latens.workflow.experiment import train as train
+    from latens.workflow.paired import compare as compare
     from latens.workflow.sweep import load_sweep as load_sweep
     from latens.workflow.translation import translate as translate
 
 _HOME = {
-    "augment": "augmentation", "compare": "contest", "prepare": "experiment", "train": "experiment",
+    "augment": "augmentation", "compare": "paired", "prepare": "experiment", "train": "experiment",
     "load_sweep": "sweep", "translate": "translation",
 }  # fmt: skip
 __all__ = ["augment", "compare", "load_sweep", "prepare", "train", "translate"]

@@ -1,7 +1,9 @@
 """Models against each other on the same rows: paired differences with their intervals, never two bare numbers."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,16 +11,21 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.config import ClassifierConfig
-from latens.data import Dataset
-from latens.errors import ConfigError, DataError
+from latens.data import Dataset, load
+from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation import Estimate
 from latens.evaluation.classes import class_log_joint
-from latens.workflow.inputs import has_likelihood
+from latens.io.process import check_count
+from latens.io.terminal import table_as
+from latens.typing import checked_later
+from latens.workflow.inputs import has_likelihood, model_file, positions_of
 from latens.workflow.measurement import Measurement, of_one_class, what_density
-from latens.workflow.metrics import headline
+from latens.workflow.metrics import headline, over_draws
 from latens.workflow.trained import TrainedModel
 
 LEVEL = 0.95
+
+_NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -36,70 +43,161 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A paired difference with its two-sided interval (Student's t, n - 1 degrees of freedom)."""
+class Interval:
+    """A number with its two-sided interval at `LEVEL` (Student's t)."""
 
-    estimate: Estimate  # the mean difference, with its standard error
-    low: float  # the lower end of the interval at `LEVEL`, in the unit of the estimate
+    value: float  # in the unit of the metric; NaN where two models have no seed in common
+    low: float  # the lower end; NaN where one seed tells nothing
     high: float
+    over: str = "seeds"  # what it is an interval over: "seeds" or "rows"
+    estimate: Estimate | None = None  # of an interval over rows the number with its standard error
 
     @property
     def standard_errors(self) -> float:
-        """The difference in its standard errors; NaN where these are 0 or unknown."""
-        error = self.estimate.standard_error
-        return self.estimate.value / error if error > 0 else float("nan")
+        """The number in its standard errors; NaN where these are 0 or unknown."""
+        error = 0.0 if self.estimate is None else self.estimate.standard_error
+        return self.value / error if error > 0 else _NAN
 
     def to_json(self) -> dict[str, Any]:
-        """The difference as plain values: the estimate, and its interval with the level."""
-        interval = {"level": LEVEL, "low": self.low, "high": self.high, "standard_errors": self.standard_errors}
-        return {**self.estimate.to_json(), **interval}
+        """The interval as plain values."""
+        value, low, high = (None if math.isnan(each) else each for each in (self.value, self.low, self.high))
+        known = {"value": value, "low": low, "high": high, "level": LEVEL, "over": self.over}
+        if self.estimate is None:
+            return known
+        return {**self.estimate.to_json(), **known, "standard_errors": self.standard_errors}
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One model of a comparison."""
+class Run:
+    """One training of a model, with one seed."""
 
-    name: str  # the name of the model
-    trained: TrainedModel
-    estimate: Estimate
-    difference: Difference | None  # that metric minus the best model's over the same rows; None for the best itself
+    estimate: Estimate  # its number with its standard error over rows
+    rows: Rows | None = None  # its number for every row; None where only the mean is known
+    weight: np.ndarray | None = None  # how often each row counts, shape (n,); None for all alike
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Contestant:
+    """One model of a contest."""
+
+    name: str
+    runs: Mapping[int, Run]  # its runs by seed
+    mean: Interval  # the mean over seeds with its interval over seeds
+    estimate: Estimate  # the same mean with its standard error over rows
+    difference: Interval | None  # that mean minus the best model's, paired; None for the best
+    options: Mapping[str, Any] = field(default_factory=dict)  # what it differs from the others in, by option
+
+    def to_json(self) -> dict[str, Any]:
+        """The model as plain values."""
+        return {
+            "name": self.name,
+            "options": dict(self.options),
+            "mean": self.mean.to_json(),
+            "standard_error_over_rows": self.estimate.standard_error,
+            "draws_error": self.estimate.draws_error,
+            "minus_best": None if self.difference is None else self.difference.to_json(),
+            "seeds": {str(seed): run.estimate.value for seed, run in self.runs.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Contest:
     """Models against each other, from the best on."""
 
     metric: str  # the name of the metric
     unit: str
     protocol: str  # how it was made, in words
-    models: tuple[Compared, ...]  # the models, from the best on
+    models: tuple[Contestant, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The contest as plain values."""
+        about = {"metric": self.metric, "unit": self.unit, "protocol": self.protocol}
+        return {**about, "best": self.models[0].name, "models": [each.to_json() for each in self.models]}
+
+    def table(self, format: str = "text") -> str:
+        """The models, best first, with intervals: as text, Markdown or LaTeX (of the package booktabs)."""
+        return table_as(self.cells(), format)
+
+    def cells(self) -> list[tuple[str, ...]]:
+        """The cells of that table, titles first."""
+        options = list(dict.fromkeys(name for each in self.models for name in each.options))
+        drawn = any(each.estimate.draws_error is not None for each in self.models)
+        titles = ["model", *(name.rpartition(".")[2] for name in options), "mean", "95 % interval", "error over rows"]
+        rows = [(*titles, *(["over draws"] if drawn else []), "minus the best", "95 % interval")]
+        places = _places(self.models)
+        for each in self.models:
+            values = [f"{value:.6g}" if isinstance(value, float) else str(value) for value in each.options.values()]
+            error = each.estimate.standard_error
+            errors = [f"± {error:.{places}f}" if error > 0 else ""]
+            errors += [over_draws(each.estimate, places)] if drawn else []
+            mean = (f"{each.mean.value:.{places}f}", _ends(each.mean, places))
+            rows.append((each.name, *values, *mean, *errors, *_behind(each.difference, places)))
+        return rows
 
 
+@checked_later
 def compare(
-    models: Sequence[tuple[str, TrainedModel]],
-    data: Dataset,
-    positions: Shaped[np.ndarray, " n"],
+    models: Mapping[str, Any],
+    data: Any,
     *,
-    num_samples: int = 1000,
+    positions: np.ndarray | None = None,
+    num_samples: int = 100,
     seed: int = 0,
-) -> Comparison:
-    """Every model on the rows at `positions`, and each minus the best over these rows."""
-    # The metric is the first that a model has of log p(x), a cross-entropy bound, accuracy and (autoencoders) log p(x |
-    # z). All models see the same rows with the same keys, so that what is hard for all of them cancels. The intervals
-    # hold for other rows of the same kind, and for these trained models: not for other seeds of training.
-    if len({name for name, _ in models}) < max(2, len(models)):
-        raise ConfigError("these are not two or more models with different names.", where="models", fix="Rename them.")
-    found = [(name, trained, per_row(trained, data, positions, num_samples, seed)) for name, trained in models]
-    refuse_other_kinds(found)
-    weight = None if data.weight is None else data.weight[scored(data, positions, found[0][2])]
-    mean = {name: estimate_of(rows, weight, seed) for name, _, rows in found}
-    ordered = sorted(found, key=lambda entry: -mean[entry[0]].value)
-    best_name, _, best = ordered[0]
-    compared = []
-    for name, trained, rows in ordered:
-        gap = None if name == best_name else interval_of(rows, best, weight, seed, best_name)
-        compared.append(Compared(name, trained, mean[name], gap))
-    return Comparison(best.name, best.unit, best.protocol, tuple(compared))
+) -> Contest:
+    r"""Compare models on the same rows, and on the same seeds where each was trained with several.
+
+    The number of a model is the mean over rows of log p(x), or of what stands for it (`latens evaluate`). Models are
+    paired row by row: what is hard for all of them cancels. With several seeds the difference of two is
+    $\bar d \pm t_{n-1} s_d / \sqrt n$ of the n differences of the seeds; with one seed, of those of the rows.
+
+    Args:
+        models: Name -> a fitted estimator, a `TrainedModel`, a run folder or a file; or a list of them, one of each
+            seed, in the same order of seeds for all names.
+        data: Rows that no model has seen: a `Dataset`, or what `latens.read` takes, as an array of shape (n, columns).
+        positions: The positions of the rows that are taken, shape (m,); None takes all.
+        num_samples: Draws of z for each row, from 1.
+        seed: Seed of these draws, which all models share.
+
+    Returns:
+        The models, best first, with `.table("text")`, `.table("markdown")` and `.table("latex")`, and `.models`.
+
+    Raises:
+        ConfigError: The numbers of two models cannot be subtracted: their likelihoods are of another kind.
+        DataError: The rows are not those of a model.
+        UsageError: There are fewer than two models.
+
+    Examples:
+        >>> import latens
+        >>> X = np.random.default_rng(0).normal(size=(60, 4))
+        >>> small, large = (latens.VAE(n, steps=5, random_state=0).fit(X[:40]) for n in (1, 2))
+        >>> found = latens.workflow.compare({"small": small, "large": large}, X[40:], num_samples=5)
+        >>> [each.difference is None for each in found.models]
+        [True, False]
+    """
+    if not isinstance(models, Mapping) or len(models) < 2:
+        what = "a comparison needs two models or more, by name."
+        raise UsageError(what, where="models", fix='Give for example {"small": vae, "large": other}.')
+    count = check_count(num_samples, "num_samples")
+    found: dict[str, dict[int, Run]] = {}
+    read: Dataset | None = data if isinstance(data, Dataset) else None
+    seen: list[tuple[str, TrainedModel, Rows]] = []
+    for name, given in models.items():
+        each = list(given) if isinstance(given, list | tuple) else [given]
+        if not each:
+            raise UsageError(f"there is no model {name!r}.", where="models", fix="Give one for each seed.")
+        found[str(name)] = {}
+        for number, one in enumerate(each):
+            trained = _opened(one)
+            if read is None or (read is not data and read.schema != trained.schema):
+                read = load(data, schema=trained.schema)
+            chosen = positions_of(positions, len(read))
+            numbers = per_row(trained, read, chosen, count, seed)
+            weight = None if read.weight is None else read.weight[scored(read, chosen, numbers)]
+            found[str(name)][number] = Run(estimate_of(numbers, weight, seed), numbers, weight)
+            seen.append((str(name), trained, numbers))
+    refuse_other_kinds(seen)
+    first = seen[0][2]
+    return Contest(first.name, first.unit, first.protocol, ranked(found))
 
 
 def per_row(
@@ -173,8 +271,8 @@ def estimate_of(rows: Rows, weight: Shaped[np.ndarray, " n"] | None, seed: int |
 
 
 def interval_of(
-    rows: Rows, best: Rows, weight: Shaped[np.ndarray, " n"] | None, seed: int, best_name: str
-) -> Difference:
+    rows: Rows, best: Rows, weight: Shaped[np.ndarray, " n"] | None, seed: int | None, best_name: str
+) -> Interval:
     """The values of one model minus those of the best, over the same rows, with an interval."""
     # weight: how often each row counts; None for all alike.
     from scipy.stats import t
@@ -184,5 +282,96 @@ def interval_of(
     gap = replace(rows, rows=rows.rows - best.rows, protocol=protocol, at_least=None)
     known = float(np.hypot(both[0], both[1])) if len(both) == 2 else None
     found = estimate_of(replace(gap, draws_error=known), weight, seed)
-    wide = float(t.ppf(0.5 + LEVEL / 2, found.n - 1)) * found.standard_error if found.n > 1 else float("nan")
-    return Difference(found, found.value - wide, found.value + wide)
+    wide = float(t.ppf(0.5 + LEVEL / 2, found.n - 1)) * found.standard_error if found.n > 1 else _NAN
+    return Interval(found.value, found.value - wide, found.value + wide, "rows", found)
+
+
+def ranked(
+    found: Mapping[str, Mapping[int, Run]], options: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[Contestant, ...]:
+    """Put models against each other, best first, each with one run a seed."""
+    # options: what the models differ in, by name of the model; None: nothing is known of it.
+    means = {name: over_seeds([run.estimate.value for run in runs.values()]) for name, runs in found.items()}
+    order, made = sorted(found, key=lambda name: -means[name].value), []
+    for name in order:
+        gap = None if name == order[0] else _difference(found[name], found[order[0]], order[0])
+        given = {} if options is None else options[name]
+        made.append(Contestant(name, found[name], means[name], _over_rows(list(found[name].values())), gap, given))
+    return tuple(made)
+
+
+def over_seeds(values: Sequence[float] | np.ndarray) -> Interval:
+    r"""The mean of one value a seed, with its interval $\bar v \pm t_{n-1} s / \sqrt n$; NaN for one seed.
+
+    Examples:
+        >>> found = over_seeds([1.0, 2.0, 3.0])
+        >>> round(found.value, 3), round(found.low, 3), round(found.high, 3)
+        (2.0, -0.484, 4.484)
+    """
+    from scipy.stats import t
+
+    values = np.asarray(values, np.float64)
+    n, mean = len(values), float(np.mean(values))
+    if n < 2:
+        return Interval(mean, _NAN, _NAN)
+    wide = float(t.ppf(0.5 + LEVEL / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    return Interval(mean, mean - wide, mean + wide)
+
+
+def _opened(given: Any) -> TrainedModel:
+    """The model itself of whatever stands for one."""
+    if isinstance(given, str | Path):
+        return TrainedModel.load(model_file(str(given)))
+    trained = getattr(given, "model_", given)
+    if not isinstance(trained, TrainedModel):
+        what = f"a {type(given).__name__} is not a fitted model."
+        raise ConfigError(what, where="models", fix="Fit it first, or give the path of a run or a model file.")
+    return trained
+
+
+def _over_rows(runs: Sequence[Run]) -> Estimate:
+    """The mean over seeds of each row, over rows; without values of rows, the runs' mean error."""
+    known = [run.rows for run in runs if run.rows is not None]
+    if len(known) < len(runs):
+        first = runs[0].estimate
+        value, error = (
+            float(np.mean([getattr(run.estimate, name) for run in runs])) for name in ("value", "standard_error")
+        )
+        return replace(first, value=value, standard_error=error)
+    each: dict[str, Any] = {"rows": np.mean([rows.rows for rows in known], axis=0)}
+    for name in ("draws_error", "at_least"):  # what one lacks is about what the others lack
+        errors = [getattr(rows, name) for rows in known]
+        each[name] = None if None in errors else float(np.mean(errors))
+    return estimate_of(replace(known[0], **each), runs[0].weight, runs[0].estimate.seed)
+
+
+def _difference(runs: Mapping[int, Run], best: Mapping[int, Run], best_name: str) -> Interval:
+    """A model minus the best: paired by the seeds that both have, or by rows where that is one seed."""
+    both = [seed for seed in runs if seed in best]
+    if not both:
+        return Interval(_NAN, _NAN, _NAN)
+    gaps = [runs[seed].estimate.value - best[seed].estimate.value for seed in both]
+    one, other = runs[both[0]], best[both[0]]
+    if len(gaps) > 1 or one.rows is None or other.rows is None:
+        return over_seeds(gaps)
+    return interval_of(one.rows, other.rows, one.weight, one.estimate.seed, best_name)
+
+
+def _behind(gap: Interval | None, places: int) -> tuple[str, str]:
+    if gap is None:
+        return "best", ""
+    return ("no seed in common", "") if math.isnan(gap.value) else (f"{gap.value:.{places}f}", _ends(gap, places))
+
+
+def _places(models: Sequence[Contestant]) -> int:
+    """Digits after the point: two figures of the narrowest half of an interval, or of the least error over rows."""
+    told = [part for each in models for part in (each.mean, each.difference) if part is not None]
+    halves = [(part.high - part.low) / 2 for part in told]
+    known = [size for size in halves if size > 0] or [
+        each.estimate.standard_error for each in models if each.estimate.standard_error > 0
+    ]
+    return min(6, max(0, 1 - math.floor(math.log10(min(known))))) if known else 2
+
+
+def _ends(found: Interval, places: int) -> str:
+    return "" if math.isnan(found.low) else f"[{found.low:.{places}f}, {found.high:.{places}f}]"

@@ -9,9 +9,8 @@ from latens.data.rows import MEASURED, every_nth
 from latens.errors import ConfigError, RunFolderError
 from latens.evaluation import Estimate
 from latens.io.atomic import as_path
-from latens.workflow.contest import Contest, Run, ranked
 from latens.workflow.experiment import as_split
-from latens.workflow.paired import estimate_of, per_row, scored
+from latens.workflow.paired import Contest, Run, estimate_of, per_row, ranked, scored
 from latens.workflow.trained import TrainedModel
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from latens import evaluation
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch
-from latens.data.given import usual_inputs
+from latens.data.given import cells_of, one_vector, usual_inputs
 from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, nearest
 from latens.evaluation.batched import Rows
 from latens.evaluation.finite import finite
@@ -29,12 +29,12 @@ from latens.io.safetensors import pack, read, unpack
 from latens.kinds.tables.where import conditions_of
 from latens.kinds.text import rows as text_rows
 from latens.models import DeterministicHead
+from latens.models.conditional import Conditional, with_usual
 from latens.recipes import recipe_of
 from latens.recipes.parts.bound import Parts, bind, with_parts
 from latens.recipes.parts.objects import config_of_file
 from latens.trees import count_parameters
 from latens.typing import Key, checked_later
-from latens.workflow.given import Conditioned, split_given
 from latens.workflow.inputs import (
     batch_of,
     conditions_of_rows,
@@ -54,7 +54,7 @@ _FIX = "The file was changed or damaged, or another version of latens wrote it: 
 
 
 @dataclass(frozen=True, repr=False)
-class TrainedModel(Conditioned, Methods):
+class TrainedModel(Methods):
     """A model, the configuration and schema it was built from, and facts about its training.
 
     Args:
@@ -71,6 +71,16 @@ class TrainedModel(Conditioned, Methods):
     preparation: Preparation
     config: Config | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """What the model is, in a line; its arrays are those of `model`."""
+        config, rows = self.config, "x".join(map(str, self.schema.shape))
+        parts = [f"{self.schema.kind} rows of {rows}"]
+        if isinstance(config, VAEConfig):
+            named = {"prior": config.prior.kind, "posterior": config.posterior.kind}
+            named["likelihood"] = config.likelihood.family
+            parts += [f"{part} {kind}" for part, kind in named.items()]
+        return f"{type(self).__name__}({', '.join([*parts, f'model {type(self.model).__name__}'])})"
 
     # --- rows in ---
 
@@ -96,14 +106,22 @@ class TrainedModel(Conditioned, Methods):
         check_process()
         return batch_of(data, positions, label, self.schema, self.preparation)
 
+    @checked_later
     def rows(
-        self, data: Dataset | np.ndarray | Batch, positions: Any = None, *, seed: int = 0, key: Key | None = None
+        self,
+        data: Dataset | np.ndarray | Batch,
+        positions: Any = None,
+        *,
+        label: Any = None,
+        seed: int = 0,
+        key: Key | None = None,
     ) -> Rows:
         """Rows beside this model, as the functions of `latens.evaluation` take them.
 
         Args:
             data: A data set, an array of rows of shape (n, *x), also flattened, or a batch.
             positions: The positions of the rows that are taken, shape (m,); None takes all.
+            label: As for `batch`.
             seed: Seed of everything that is drawn for them.
             key: A random key in its place; or None.
 
@@ -114,7 +132,7 @@ class TrainedModel(Conditioned, Methods):
             DataError: As `batch`.
             UsageError: As `batch`, or the seed is none.
         """
-        batch = data if isinstance(data, Batch) else self.batch(data, positions)
+        batch = data if isinstance(data, Batch) else self.batch(data, positions, label=label)
         return Rows(self.model, batch, seed_key(seed) if key is None else key, self.preparation)
 
     @property
@@ -198,6 +216,33 @@ class TrainedModel(Conditioned, Methods):
 
         return latent_shape(self.model, cond=self.one_condition)
 
+    def given(self, values: Mapping[str, Any]) -> "TrainedModel":
+        """The same model with conditions that hold wherever rows do not bring their own.
+
+        Args:
+            values: A name or a number for each condition; those left out are usual: the commonest name, the median.
+
+        Returns:
+            A trained model whose samples, decoded rows and pictures are given these conditions.
+
+        Raises:
+            DataError: A name that no training row had, or a number that is none.
+            UsageError: The model reads no such condition; the message names the nearest one.
+        """
+        vector = one_vector(self.schema.conditions or (), values, "given")
+        return replace(self, model=with_usual(self.model, vector))
+
+    @property
+    def told(self) -> str:
+        """The conditions that hold wherever rows do not bring their own, in words; empty for models without any."""
+        parts = jax.tree.leaves(self.model, is_leaf=lambda part: isinstance(part, Conditional))
+        usual = next((part.usual for part in parts if getattr(part, "usual", None) is not None), None)
+        if usual is None:
+            return ""
+        known = cells_of(self.schema.conditions or (), np.asarray(usual.value)[None])
+        texts = {name: str(c[0]) if c.dtype.kind == "U" else f"{c[0]:g}" for name, c in known.items()}
+        return ", ".join(f"{name}={text}" for name, text in texts.items())
+
     # --- events out ---
 
     def data_units(self, values: np.ndarray, *, mean: bool) -> np.ndarray:
@@ -228,16 +273,22 @@ class TrainedModel(Conditioned, Methods):
 
     @checked_later
     def encode(
-        self, data: Dataset | np.ndarray, *, label: np.ndarray | None = None, noise: np.ndarray | None = None
+        self,
+        data: Dataset | np.ndarray | Batch,
+        *,
+        label: np.ndarray | None = None,
+        noise: np.ndarray | None = None,
+        seed: int = 0,
     ) -> np.ndarray:
         """The means of q(z | x): what the model takes each row to be; or the samples that belong to given noise.
 
         Args:
-            data: A data set, or an array of rows of shape (n, *x).
+            data: A data set, an array of rows of shape (n, *x), or a batch.
             label: The codes of the labels of an array's rows, of shape (n,), for a model that reads labels.
             noise: Of shape (n, latent_dim), in the place of the posterior's own noise: for a Normal posterior the code
                 is mean + scale * noise. None gives the means, and so do zeros; relaxed discrete
                 codes take uniform noise between 0 and 1.
+            seed: The seed of what the preparation draws.
 
         Returns:
             Shape (n, latent_dim), float32.
@@ -246,25 +297,7 @@ class TrainedModel(Conditioned, Methods):
             DataError: The rows are not the model's, a label is missing, or the noise does not fit the posterior.
         """
         refuse_classifier(self.config, "encode", "the model")
-        return self.encode_batch(self.batch(data, label=label), noise, key=jax.random.key(0))
-
-    @checked_later
-    def encode_batch(self, batch: Batch, noise: np.ndarray | None = None, *, key: Key) -> np.ndarray:
-        """Encode rows that `batch` made, as `encode` does.
-
-        Args:
-            batch: The rows, n of them.
-            noise: As for `encode`.
-            key: Random key of the preparation.
-
-        Returns:
-            Shape (n, latent_dim), float32.
-
-        Raises:
-            DataError: The noise does not fit the posterior.
-        """
-        refuse_classifier(self.config, "encode", "the model")
-        rows = self.rows(batch, key=key)
+        rows = self.rows(data, label=label, seed=seed)
         found = evaluation.encode(rows)["mean"] if noise is None else encode_with_noise(rows, noise)
         codes = finite(found, "posterior means" if noise is None else "codes")
         return codes.reshape(len(codes), -1).astype(np.float32)
@@ -322,7 +355,7 @@ class TrainedModel(Conditioned, Methods):
         check_process()
         refuse_classifier(self.config, "sample from", "the model")
         n = check_count(n, "n", cells=int(np.prod(self.schema.shape)))
-        own, given = split_given(self.schema, given)
+        own, given = _split(self.schema, given)
         if own:
             return self.given(own).sample(n, seed=seed, label=label, given=given, temperature=temperature)
         if given is not None:
@@ -337,7 +370,7 @@ class TrainedModel(Conditioned, Methods):
 
     @checked_later
     def reconstruct(
-        self, data: Dataset | np.ndarray, *, label: np.ndarray | None = None, noise: np.ndarray | None = None
+        self, data: Dataset | np.ndarray | Batch, *, label: np.ndarray | None = None, noise: np.ndarray | None = None
     ) -> np.ndarray:
         """The means of p(x | z) at the posterior means of rows, or at the samples that belong to given noise.
 
@@ -353,7 +386,7 @@ class TrainedModel(Conditioned, Methods):
             DataError: The rows are not the model's, or a label is missing.
         """
         refuse_classifier(self.config, "reconstruct from", "the model")
-        rows = self.rows(self.batch(data, label=label))
+        rows = self.rows(data, label=label)
         if noise is None:
             found = evaluation.reconstruct(rows)
         else:
@@ -364,7 +397,12 @@ class TrainedModel(Conditioned, Methods):
 
     @checked_later
     def log_marginal(
-        self, data: Dataset | np.ndarray, *, num_samples: int = 1000, seed: int = 0, label: np.ndarray | None = None
+        self,
+        data: Dataset | np.ndarray | Batch,
+        *,
+        num_samples: int = 1000,
+        seed: int = 0,
+        label: np.ndarray | None = None,
     ) -> np.ndarray:
         """Estimates of log p(x) by importance sampling, from below; see `VAE.score_samples` for what x is.
 
@@ -382,7 +420,8 @@ class TrainedModel(Conditioned, Methods):
         """
         refuse_classifier(self.config, "draw", "the model")
         num_samples = check_count(num_samples, "num_samples")
-        found = evaluation.log_marginal(self.rows(self.batch(data, label=label), seed=seed), num_samples=num_samples)
+        found = evaluation.log_marginal(self.rows(data, label=label, seed=seed), num_samples=num_samples)
+        # A density of real numbers is never 0: minus infinity there is a row beyond float32.
         return finite(found, "log p(x)", minus_infinity=self.schema.kind != "real")
 
     @checked_later
@@ -581,6 +620,13 @@ class TrainedModel(Conditioned, Methods):
             Name, shape and dtype of each.
         """
         return [(name, array.shape, str(array.dtype)) for name, array in tree_to_arrays(self.model).items()]
+
+
+def _split(schema: Schema, given: Mapping[str, Any] | None) -> tuple[dict[str, Any], Mapping[str, Any] | None]:
+    """What is given of conditions, and the rest, which is about columns."""
+    names = [one.name for one in schema.conditions or ()]
+    own = {name: value for name, value in (given or {}).items() if name in names}
+    return own, {name: value for name, value in given.items() if name not in own} or None if own and given else given
 
 
 @checked_later

@@ -13,7 +13,6 @@ from latens.distributions.steps import Steps
 from latens.errors import UsageError
 from latens.evaluation import Estimate
 from latens.evaluation.alarm import KEPT, RATE, Alarm, alarm_from, calibrated, densities, fit_alarm, threshold_of
-from latens.evaluation.samples.tables import area
 from latens.kinds.steps.world import TERMINATED
 from latens.workflow.trained import TrainedModel
 
@@ -147,9 +146,22 @@ def ends_auc(
     score, end = said[mask[..., place]], ended[mask[..., place]]
     if end.all() or not end.any():
         return {}
-    value, error = area(score[end], score[~end])
+    value, error = _area(score[end], score[~end])
     protocol = "P(end) of a step from one draw given all before it and the step without its end"
     return {"termination_auc": Estimate(value, error, 1, len(end), unit="share", protocol=protocol, seed=seed)}
+
+
+def _area(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float]:
+    """The area under the ROC curve with its standard error."""
+    # Source: Hanley & McNeil (1982).
+    from scipy.stats import rankdata
+
+    m, n = len(positive), len(negative)
+    ranks = rankdata(np.concatenate([positive, negative]))
+    a = (ranks[:m].sum() - m * (m + 1) / 2) / (m * n)
+    one, two = a / (2 - a), 2 * a * a / (1 + a)
+    variance = (a * (1 - a) + (m - 1) * (one - a * a) + (n - 1) * (two - a * a)) / (m * n)
+    return float(a), float(np.sqrt(max(variance, 0.0)))
 
 
 @eqx.filter_jit

@@ -21,7 +21,6 @@ class Anonymise(Verb):
         if self.column not in names:
             raise UsageError(f"there is no column {self.column!r}.", where="--column", fix=nearest(self.column, names))
         yield f"draw {self.column} of {len(data)} rows of {data.name} anew"
-        import jax
         import numpy as np
         from latens.data.mixed import as_columns
 
@@ -30,7 +29,7 @@ class Anonymise(Verb):
         batch = at.trained.batch(data)
         seen = np.ones(batch.x.shape, bool) if batch.mask is None else np.asarray(batch.mask)
         seen = seen & (np.arange(len(names)) != names.index(self.column))
-        found = evaluation.impute(at.trained.model, replace(batch, mask=seen), num_samples=100, num_draws=1,
-                                  key=jax.random.key(self.seed), preparation=at.trained.preparation)  # fmt: skip
+        rows = at.trained.rows(replace(batch, mask=seen), seed=self.seed)
+        found = evaluation.impute(rows, num_samples=100, num_draws=1)
         x = np.where(seen, data.x, at.trained.data_units(found.draws[:, 0], mean=False))
         return Made(table=as_columns(x, data.schema), value={"rows": len(x)}, text=f"{len(x)} rows")

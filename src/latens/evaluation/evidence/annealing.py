@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
-from latens.evaluation.batched import Rows, map_rows, of_rows
+from latens.evaluation.batched import Rows, map_rows
 from latens.evaluation.evidence.importance import as_log_marginals
 from latens.evaluation.evidence.log_marginals import LogMarginals, WeightSummary, summarise
 from latens.evaluation.evidence.moves import (
@@ -33,7 +33,6 @@ class Annealed(NamedTuple):
     acceptance: Float[Array, ""]  # share of their moves that was accepted, shape ()
 
 
-@of_rows
 @counted(num_samples=1, num_temperatures=1, num_leapfrog=1, chains_at_once=1)
 def annealed_importance_sampling(
     rows: Rows,

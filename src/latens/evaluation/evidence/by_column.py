@@ -8,7 +8,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
-from latens.evaluation.batched import Rows, in_cache, map_rows, of_rows
+from latens.evaluation.batched import Rows, in_cache, map_rows
 from latens.evaluation.impute import averaged
 from latens.models import every_latent
 from latens.typing import Array, Key
@@ -23,7 +23,6 @@ class ByColumn(NamedTuple):
     latents: np.ndarray
 
 
-@of_rows
 def nats_by_column(rows: Rows, *, num_samples: int = 200) -> ByColumn:
     r"""Split log p(x) of each row into the parts of its columns and of its latents."""
     # $\log p(x) = \sum_j E_{p(z|x)} \log p(x_j \mid z) - \text{KL}(p(z \mid x)\,\|\,p(z))$, an identity for a

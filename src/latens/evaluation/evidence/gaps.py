@@ -14,7 +14,7 @@ from latens.distributions import AbstractDistribution, DiagonalNormal, FullNorma
 from latens.distributions.bijections import Autoregressive, Scaled, Stack
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
-from latens.evaluation.batched import Rows, map_rows, of_rows, weights_of
+from latens.evaluation.batched import Rows, map_rows, weights_of
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.log_marginals import LogMarginals, log_mean_error, summarise
 from latens.evaluation.evidence.moves import check_numbers, path_of
@@ -34,7 +34,6 @@ _CURVATURE_DRAWS, _FLATTEST = 8, 0.1
 _FLOW_LAYERS, _FLOW_WIDTH = 2, 32
 
 
-@of_rows
 @counted(num_samples=1, steps=0, draws_per_step=1)
 def gap_rows(
     rows: Rows,
@@ -53,7 +52,6 @@ def gap_rows(
     return map_rows(function, replace(rows, batch_size=size))
 
 
-@of_rows
 @counted(num_samples=1, steps=0, draws_per_step=1)
 def inference_gaps(
     rows: Rows,

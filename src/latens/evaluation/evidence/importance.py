@@ -9,7 +9,7 @@ from jax.tree_util import Partial
 
 from latens.data.batches import Batch
 from latens.errors import ConfigError
-from latens.evaluation.batched import Rows, map_draws, of_rows, weights_of
+from latens.evaluation.batched import Rows, map_draws, weights_of
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.log_marginals import LogMarginals, WeightSummary, WeightSums
 from latens.evaluation.latents.encode import encode_prepared
@@ -24,7 +24,6 @@ BLIND_DRAWS = 4
 """Draws from the prior a row, that tell whether the decoder reads z at all."""
 
 
-@of_rows
 @counted(num_samples=1)
 def importance_sampling(rows: Rows, *, num_samples: int = 1000) -> LogMarginals:
     r"""Estimate log p(x) of each row by importance sampling from the encoder, and say whether to trust it.
@@ -51,7 +50,6 @@ def importance_sampling(rows: Rows, *, num_samples: int = 1000) -> LogMarginals:
     return as_log_marginals(found, num_samples, protocol, rows.batch)
 
 
-@of_rows
 @counted(num_samples=1)
 def log_marginal(rows: Rows, *, num_samples: int = 1000) -> np.ndarray:
     """Estimate log p(x) of each row by importance sampling: the values of `importance_sampling` alone.
@@ -67,7 +65,6 @@ def log_marginal(rows: Rows, *, num_samples: int = 1000) -> np.ndarray:
     return np.asarray(numbers.weights.log_mean)
 
 
-@of_rows
 @counted(num_samples=1)
 def chi_upper_bound(rows: Rows, *, order: float = 2.0, num_samples: int = 1000) -> LogMarginals:
     r"""Estimate the chi upper bound of log p(x) of each row.
@@ -112,7 +109,6 @@ class RowNumbers(NamedTuple):
     blind_log_likelihood: Any = None
 
 
-@of_rows
 def row_numbers(rows: Rows, *, num_samples: int, codes: bool = False, blind: bool = False) -> RowNumbers:
     """Estimate log p(x) and the parts of the ELBO from the same K samples of each row, in one pass."""
     # The log mean weight of a row is at least its ELBO, whatever the samples (Jensen). Memory does not grow with K.
@@ -140,7 +136,6 @@ def _blind(model: Any, batch: Batch, key: Key) -> Array:
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
-@of_rows
 @counted(num_samples=1)
 def elbo_parts(rows: Rows, *, num_samples: int = 16) -> dict[str, np.ndarray]:
     r"""Estimate the ELBO and its two parts of each row.

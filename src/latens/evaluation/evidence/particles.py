@@ -12,7 +12,7 @@ from jax.tree_util import Partial
 from latens.data.batches import Batch
 from latens.distributions import log_prob
 from latens.errors import ConfigError
-from latens.evaluation.batched import Rows, map_rows, of_rows
+from latens.evaluation.batched import Rows, map_rows
 from latens.evaluation.evidence.importance import as_log_marginals
 from latens.evaluation.evidence.log_marginals import (
     LogMarginals,
@@ -98,7 +98,6 @@ def filtered(
     return run_particles(decoder.start(), ahead, steps, count, key=key)
 
 
-@of_rows
 @counted(num_samples=1, num_runs=1)
 def particle_filter(
     rows: Rows, *, num_samples: int = 1024, num_runs: int = 8, proposal: Proposal = "posterior"

@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 
 from latens.data.batches import Batch
 from latens.errors import ConfigError, UsageError
-from latens.evaluation.batched import Rows, map_rows, of_rows, weights_of
+from latens.evaluation.batched import Rows, map_rows, weights_of
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.importance import elbo_parts
 from latens.evaluation.evidence.refine import ascend, has_own_parameters
@@ -50,7 +50,6 @@ class RateDistortion:
         return {"of": self.of, "beta": self.beta, **parts, "elbo": self.elbo}
 
 
-@of_rows
 @counted(num_samples=1)
 def rate_distortion_point(rows: Rows, *, num_samples: int = 16, of: str = "") -> RateDistortion:
     r"""Find where a model with its encoder stands in the rate-distortion plane.
@@ -72,7 +71,6 @@ def rate_distortion_point(rows: Rows, *, num_samples: int = 16, of: str = "") ->
     return _point(parts["kl"], -parts["log_likelihood"], rows.batch, num_samples, words, None, of)
 
 
-@of_rows
 @counted(steps=0, draws_per_step=1, num_samples=1)
 def rate_distortion_curve(
     rows: Rows,

@@ -21,7 +21,7 @@ from latens.distributions import (
 )
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
-from latens.evaluation.batched import Rows, map_rows, of_rows
+from latens.evaluation.batched import Rows, map_rows
 from latens.io.process import counted
 from latens.typing import Array, Float, Key, Nats
 
@@ -40,7 +40,6 @@ class Refined(NamedTuple):
     start: np.ndarray
 
 
-@of_rows
 @counted(steps=0, num_samples=1, num_evaluation_samples=1)
 def refine(
     rows: Rows,

@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 
 from latens.data.batches import Batch
 from latens.errors import ConfigError
-from latens.evaluation.batched import Rows, map_rows, of_rows
+from latens.evaluation.batched import Rows, map_rows
 from latens.evaluation.evidence.importance import as_log_marginals
 from latens.evaluation.evidence.log_marginals import (
     LogMarginals,
@@ -45,7 +45,6 @@ class Plan(NamedTuple):
     length: Int[Array, ""]  # how many temperatures are used, shape ()
 
 
-@of_rows
 @counted(num_samples=1, num_runs=1, num_temperatures=1, num_moves=1, num_leapfrog=1)
 def sequential_monte_carlo(
     rows: Rows,

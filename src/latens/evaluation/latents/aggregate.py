@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 from latens.data.batches import Batch
 from latens.distributions import Deterministic, DiagonalNormal, FullNormal, LowRankNormal
 from latens.errors import ConfigError
-from latens.evaluation.batched import Rows, map_rows, of_rows
+from latens.evaluation.batched import Rows, map_rows
 from latens.io.process import counted
 from latens.models import FullMixturePrior, MixturePrior
 from latens.trees import held
@@ -21,12 +21,7 @@ _RIDGE = 1e-6
 
 
 class Moments(NamedTuple):
-    """The first two moments of latents, in float64.
-
-    Args:
-        mean: Shape (n,).
-        covariance: Shape (n, n).
-    """
+    """The first two moments of latents, in float64."""
 
     mean: np.ndarray
     covariance: np.ndarray
@@ -37,18 +32,9 @@ def top_level(z: Any) -> Array:
     return z[-1] if isinstance(z, tuple) else z
 
 
-@of_rows
 @counted(num_draws=1)
 def aggregated_draws(rows: Rows, *, num_draws: int = 1) -> np.ndarray:
-    """Sample the aggregated posterior: some samples of q(z | x) for every row, of a hierarchy its highest level.
-
-    Args:
-        rows: The model and the stored rows, B of them.
-        num_draws: Samples of each row, from 1.
-
-    Returns:
-        Samples, shape (B * num_draws, n), row by row.
-    """
+    """Some samples of q(z | x) for every row, of a hierarchy its highest level: the aggregated posterior."""
     drawn = map_rows(Partial(_draws, num_draws=num_draws), rows)
     return drawn.reshape(len(drawn) * num_draws, -1)
 
@@ -62,24 +48,12 @@ def _draws(model: Any, batch: Batch, key: Key, num_draws: int) -> Float[Array, "
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
-@of_rows
 @counted(num_draws=1)
 def aggregated_moments(rows: Rows, *, num_draws: int = 20) -> Moments:
-    r"""The mean and the covariance of the aggregated posterior.
-
-    Mean and covariance of $\bar q(z) = \frac1N\sum_i q(z \mid x_i)$.
-
-    $E[\mu_i]$ and $\mathrm{Cov}[\mu_i] + E[\Sigma_i]$ (both over the N rows, weighted where they have weights): exact
-    for posteriors whose mean $\mu$ and covariance $\Sigma$ are known (Normals, point masses); of others, also of the
-    highest level of a hierarchy, from `num_draws` samples of each row.
-
-    Args:
-        rows: The model and the stored rows, B of them.
-        num_draws: Posterior samples for each row, where moments are not known.
-
-    Returns:
-        The moments.
-    """
+    """The mean and the covariance of the aggregated posterior."""
+    # Of $\bar q(z) = \frac1N\sum_i q(z \mid x_i)$: $E[\mu_i]$ and $\mathrm{Cov}[\mu_i] + E[\Sigma_i]$ (both over the N
+    # rows, weighted where they have weights): exact for posteriors whose mean and covariance are known (Normals, point
+    # masses); of others, also of the highest level of a hierarchy, from `num_draws` samples of each row.
     weight = np.ones(len(rows.batch.row_id)) if rows.batch.weight is None else np.asarray(rows.batch.weight, np.float64)
     found = map_rows(_moments, rows)
     if found is None:
@@ -111,14 +85,7 @@ def _moments(model: Any, batch: Batch, key: Key) -> tuple[Array, Array] | None:
 
 
 def normal_of(moments: Moments) -> FullNormal:
-    """Build the Normal with these moments; a millionth of the mean variance is added to every variance.
-
-    Args:
-        moments: Mean (n,) and covariance (n, n).
-
-    Returns:
-        The Normal with a full covariance.
-    """
+    """Build the Normal with these moments; a millionth of the mean variance is added to every variance."""
     covariance = np.asarray(moments.covariance, np.float64)
     ridge = _RIDGE * max(float(np.trace(covariance)) / len(covariance), 1e-12)
     return FullNormal(jnp.asarray(moments.mean, jnp.float32), _factor(covariance + ridge * np.eye(len(covariance))))
@@ -134,20 +101,7 @@ def _factor(covariance: np.ndarray) -> Float[Array, "*c n n"]:
 
 @counted(components=1)
 def mixture_of(draws: np.ndarray, components: int, *, full: bool, seed: int = 0) -> MixturePrior | FullMixturePrior:
-    """Fit a mixture of Normals by EM from k-means (scikit-learn's `GaussianMixture`).
-
-    Args:
-        draws: Samples, shape (N, n).
-        components: Number C of components, from 1 to N.
-        full: Whether covariances are full, or else diagonal.
-        seed: Seed of k-means.
-
-    Returns:
-        The mixture as a prior.
-
-    Raises:
-        ConfigError: There are more components than samples, or none.
-    """
+    """Fit a mixture of Normals by EM from k-means (scikit-learn's `GaussianMixture`)."""
     from sklearn.mixture import GaussianMixture
     from threadpoolctl import threadpool_limits
 

@@ -9,7 +9,7 @@ from jax.tree_util import Partial
 
 from latens.data.batches import Batch
 from latens.errors import UsageError
-from latens.evaluation.batched import Rows, map_rows, of_rows
+from latens.evaluation.batched import Rows, map_rows
 from latens.evaluation.estimate import shares
 from latens.io.process import counted
 from latens.models import MixturePrior
@@ -26,7 +26,6 @@ def _label_probabilities(model: Any, batch: Batch, key: Key) -> Array:
     return jax.nn.softmax(logits(batch.x, batch.cond, batch.mask), axis=-1)
 
 
-@of_rows
 def label_probabilities(rows: Rows) -> np.ndarray:
     r"""The probability of each class for each row, of a model that predicts labels.
 
@@ -59,7 +58,6 @@ def _cluster_probabilities(model: Any, batch: Batch, key: Key, num_samples: int)
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
-@of_rows
 @counted(num_samples=1)
 def cluster_probabilities(rows: Rows, *, num_samples: int = 16) -> np.ndarray:
     r"""The probability of each cluster for each row, under a mixture prior.

@@ -14,7 +14,7 @@ from latens.data.batches import Batch
 from latens.distributions import AbstractFactorised, Deterministic, DiagonalNormal, FullNormal, LowRankNormal
 from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError
-from latens.evaluation.batched import Rows, map_rows, of_rows, padded_batches, prepared_with, weights_of
+from latens.evaluation.batched import Rows, map_rows, padded_batches, prepared_with, weights_of
 from latens.evaluation.estimate import Estimate
 from latens.io.process import counted
 from latens.typing import Array, Float, Key
@@ -23,7 +23,6 @@ _NUMBERS = 2**23
 """Log densities held at once (32 MB): draws times rows times units."""
 
 
-@of_rows
 @counted(num_samples=1)
 def kl_split(rows: Rows, *, num_samples: int = 1) -> dict[str, Estimate]:
     r"""Split the KL of a model into mutual information, total correlation and dimension-wise KL.
@@ -73,43 +72,6 @@ def kl_split(rows: Rows, *, num_samples: int = 1) -> dict[str, Estimate]:
     }
 
 
-@of_rows
-@counted(num_samples=1)
-def unit_split(rows: Rows, *, num_samples: int = 1) -> list[dict[str, Estimate]]:
-    r"""Split the KL of every latent dimension into mutual information and distance from the prior.
-
-    For every unit d its `kl`, `mutual_information` $I(x; z_d)$ and `aggregate_kl` $\mathrm{KL}(q(z_d)\|p(z_d))$.
-
-    In nats a row, each `kl` the sum of the other two. Only of posteriors and priors whose units have marginals; the
-    informations of units add up to more than that of the code wherever they say the same.
-
-    Args:
-        rows: The model and the stored rows, B of them.
-        num_samples: K, posterior samples for each row.
-
-    Returns:
-        For every latent dimension its parts by name, in nats for each row.
-
-    Raises:
-        ConfigError: For posteriors or priors without marginals.
-    """
-    by_row = _by_row(rows, num_samples)
-    if "units" not in by_row or "prior units" not in by_row:
-        message = "posterior and prior do not both have a marginal for every unit."
-        raise ConfigError(message, where="posterior.kind", fix="Use `kl_split`, or `level_kl` for a hierarchy.")
-    weight, words = weights_of(rows.batch), f"q(z) over the {len(rows.batch.row_id)} rows given"
-    own, units, prior = (by_row[name].mean(axis=1) for name in ("own units", "units", "prior units"))
-    parts = {"kl": own - prior, "mutual_information": own - units, "aggregate_kl": units - prior}
-    return [
-        {
-            name: Estimate.of(values[:, d], num_samples=num_samples, protocol=words, weight=weight)
-            for name, values in parts.items()
-        }
-        for d in range(own.shape[1])
-    ]
-
-
-@of_rows
 @counted(num_samples=1)
 def level_kl(rows: Rows, *, num_samples: int = 16) -> list[Estimate]:
     r"""The KL of every level of a hierarchy, lowest first.
@@ -132,7 +94,6 @@ def level_kl(rows: Rows, *, num_samples: int = 16) -> list[Estimate]:
     return [Estimate.of(part, num_samples=num_samples, protocol=words, weight=weight) for part in found.T]
 
 
-@of_rows
 @counted(num_samples=1)
 def level_kl_rows(rows: Rows, *, num_samples: int = 16) -> np.ndarray:
     """The KL of every level of a hierarchy for each row, lowest level first, of which `level_kl` is the mean."""
@@ -190,10 +151,7 @@ def _drawn(model: Any, batch: Batch, key: Key, num_samples: int) -> dict[str, An
         def one(index: Array) -> dict[str, Any]:
             z = posterior.sample(key=jax.random.fold_in(own, index))
             found = {"z": z, "own": posterior.log_prob(z), "prior": prior.log_prob(z)}
-            units = {"own units": _unit_terms(posterior, z)}
-            if isinstance(prior, AbstractFactorised):
-                units["prior units"] = _unit_terms(prior, z)
-            return {**found, **{name: terms for name, terms in units.items() if terms is not None}}
+            return found | ({"prior units": _unit_terms(prior, z)} if isinstance(prior, AbstractFactorised) else {})
 
         return jax.vmap(one)(jnp.arange(num_samples))
 
@@ -258,6 +216,3 @@ def _finite(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         fix = "Use a posterior that is a distribution; look for extreme values with `latens check`."
         raise ConfigError(what, where="posterior.kind", fix=fix)
     return found
-
-
-__all__ = ["kl_split", "level_kl", "level_kl_rows", "unit_split"]

@@ -27,7 +27,7 @@ from latens.distributions import (
 )
 from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError, DataError, UsageError
-from latens.evaluation.batched import BATCH_SIZES, Rows, map_rows, of_rows
+from latens.evaluation.batched import BATCH_SIZES, Rows, map_rows
 from latens.evaluation.estimate import shares
 from latens.io.compilation import check_generator
 from latens.io.keys import folded, of_seed
@@ -66,7 +66,6 @@ def encode_prepared(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
     return jax.vmap(one_row)(batch.x, batch.cond, batch.mask)
 
 
-@of_rows
 def encode(rows: Rows) -> dict[str, np.ndarray]:
     """Encode each row: the mean of its posterior and, where they exist, log variances and KL.
 
@@ -125,7 +124,6 @@ NOISE = "noise of the posterior"
 """The name under which noise travels among the conditions of a batch."""
 
 
-@of_rows
 @checked_later
 def encode_with_noise(rows: Rows, noise: np.ndarray) -> np.ndarray:
     r"""Encode each row with noise that is given: for a Normal posterior $z = \mu + \sigma \odot \epsilon$."""
@@ -362,7 +360,6 @@ def _reconstruct(
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
-@of_rows
 def reconstruct(rows: Rows, *, mean: Mean = True) -> np.ndarray:
     """Reconstruct each row: the mean of p(x | z) at the posterior mean, or a sample at a posterior sample.
 
@@ -376,13 +373,11 @@ def reconstruct(rows: Rows, *, mean: Mean = True) -> np.ndarray:
     return map_rows(Partial(_reconstruct, mean=mean, of_mean=bool(mean)), rows)
 
 
-@of_rows
 def draw_around(rows: Rows, *, mean: bool = False) -> np.ndarray:
     """Draw a new row around each row: z from q(z | x), then x from p(x | z), or its mean."""
     return map_rows(Partial(_reconstruct, mean=mean, of_mean=False), rows)
 
 
-@of_rows
 def translate(rows: Rows, into: dict[str, np.ndarray], *, mean: bool = True) -> np.ndarray:
     """Decode the code of each row under other conditions: q(z | x, its own), then p(x | z, the others).
 

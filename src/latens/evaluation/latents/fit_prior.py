@@ -132,22 +132,10 @@ def _fit_alone(prior: Any, model: Any, data: Dataset, size: int, **given: Any) -
 def fit_flow(
     flow: Any, model: Any, data: Dataset, *, preparation: Preparation, steps: int = 2000, seed: int = 0
 ) -> Any:
-    """Train a flow so that its density of the aggregated posterior of the training rows is as large as it gets.
-
-    The velocity of a `FlowMatching` prior is trained by its error along straight lines from noise to draws instead.
-
-    Args:
-        flow: A `Transformed` with a `Scaled` bijection outside, or a `FlowMatching`: it starts at the codes' means and
-            scales.
-        model: The model whose posterior is sampled; it stays as it is.
-        data: Data with training and validation rows.
-        preparation: How rows become the model's input.
-        steps: Steps of the optimiser.
-        seed: Seed of order and noise.
-
-    Returns:
-        The trained flow, the best one on validation rows.
-    """
+    """Train a flow so that its density of the aggregated posterior of the training rows is as large as it gets."""
+    # flow: a `Transformed` with a `Scaled` bijection outside, or a `FlowMatching`, whose velocity is trained by its
+    # error along straight lines from noise to draws instead: it starts at the codes' means and scales. The best one on
+    # validation rows is given back.
     shift, scale = _scaling(_of(model, data, preparation, seed))
     if isinstance(flow, FlowMatching):
         started: Any = flow.standardised(shift, scale)
@@ -167,19 +155,8 @@ def fit_codes(
     steps: int = 2000,
     seed: int = 0,
 ) -> AbstractModelPrior:
-    """Train a prior of codes under which those of the training rows are as probable as it gets.
-
-    Args:
-        prior: The prior to train.
-        model: A model with a quantised posterior, whose codes they are; it stays as it is.
-        data: Data with training and validation rows.
-        preparation: How rows become the model's input.
-        steps: Steps of the optimiser.
-        seed: Seed of order and noise.
-
-    Returns:
-        The trained prior, the best one on validation rows.
-    """
+    """Train a prior of codes under which those of the training rows are as probable as it gets."""
+    # model: has a quantised posterior, whose codes they are; it stays as it is.
     size = math.prod(model.encoder.head.shape)
     return _fit_alone(prior, model, data, size, preparation=preparation, steps=steps, seed=seed)
 
@@ -198,24 +175,10 @@ def fit_second_stage(
     steps: int = 2000,
     seed: int = 0,
 ) -> LatentModel:
-    r"""Train a second VAE on the codes of a first one, which adds a level above them.
-
-    $p(z) = \int p(u)\,p(z \mid u)\,du$ with the new level u. The result is a hierarchy of one level more, whose p(x)
-    has the usual importance-sampled estimate.
-
-    Args:
-        skeleton: A new model of that hierarchy, whose highest level is trained.
-        model: The first VAE, whose parts all stay as they are.
-        data: The data set.
-        preparation: What turns a stored row into what the model sees.
-        steps: Training steps.
-        seed: Seed of the training.
-
-    Returns:
-        The hierarchy.
-
-    Source: Dai & Wipf (2019), arXiv 1903.05789, section 4.
-    """
+    """Train a second VAE on the codes of a first one, which adds a level above them."""
+    # $p(z) = \int p(u)\,p(z \mid u)\,du$ with the new level u. The result is a hierarchy of one level more, whose p(x)
+    # has the usual importance-sampled estimate. skeleton: a new model of that hierarchy, whose highest level is
+    # trained. Source: Dai & Wipf (2019), arXiv 1903.05789, section 4.
     above, below, encoder = (_any(part) for part in (skeleton.prior_part, model.prior_part, model.encoder))
     second = LatentModel(above.top, _calm(_any(skeleton.encoder).parts[-1]), _calm(above.parts[0]))
     # Codes are standardised for training, and the scales then moved into the first and the last weights. A scale by

@@ -9,7 +9,7 @@ import numpy as np
 
 from latens.data.batches import Batch
 from latens.errors import DataError
-from latens.evaluation.batched import Rows, map_rows, of_rows
+from latens.evaluation.batched import Rows, map_rows
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.samples.resampling import as_rows, jackknife, same_width
 from latens.evaluation.samples.two_sample import classifier_two_sample_test
@@ -126,27 +126,13 @@ def _codes(model: Any, batch: Batch, key: Key) -> tuple[Array, Array]:
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
-@of_rows
 def latent_fit(rows: Rows, *, permutations: int = 200) -> dict[str, Estimate]:
-    r"""Compare the aggregated posterior with the prior: distance, two-sample test and holes between codes.
-
-    Does $q(z) = \frac1n\sum_i q(z|x_i)$ look like $p(z)$? One draw of each a row, all levels, choices one-hot.
-
-    `aggregate_mmd` and `aggregate_mmd_p_value` (`maximum_mean_discrepancy`), `aggregate_two_sample` and
-    `aggregate_two_sample_p_value` (`classifier_two_sample_test`: accuracy of nearest neighbours, 0.5 where nothing
-    differs), `prior_holes` (`hole_share`: half the rows are the reference, the other half held out; about 0.01 where
-    nothing differs). A conditional model's prior is drawn with the conditions of the rows.
-
-    Args:
-        rows: The model and the stored rows, B of them.
-        permutations: For the p-value.
-
-    Returns:
-        The estimates by name.
-
-    Raises:
-        DataError: For fewer than 16 rows, or of unequal weights.
-    """
+    """Compare the aggregated posterior with the prior: distance, two-sample test and holes between codes."""
+    # Does $q(z) = \frac1n\sum_i q(z|x_i)$ look like $p(z)$? One draw of each a row, all levels, choices one-hot.
+    # `aggregate_mmd` and `aggregate_mmd_p_value` (`maximum_mean_discrepancy`), `aggregate_two_sample` and
+    # `aggregate_two_sample_p_value` (`classifier_two_sample_test`: accuracy of nearest neighbours, 0.5 where nothing
+    # differs), `prior_holes` (`hole_share`: half the rows are the reference, the other half held out; about 0.01 where
+    # nothing differs). A conditional model's prior is drawn with the conditions of the rows.
     if len(rows.batch.row_id) < 16:
         what = f"{len(rows.batch.row_id)} rows are too few to see a distribution."
         raise DataError(what, fix="Give at least 16 rows.")

@@ -1,0 +1,13 @@
+"""Functions of rows, asked about a model and a batch."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from latens.evaluation import Rows
+
+
+def at(function: Callable[..., Any], model: Any, batch: Any, *args: Any, **options: Any) -> Any:
+    """Ask a function about these rows; what belongs to them may stand among its options."""
+    own = {one.name: options.pop(one.name) for one in fields(Rows) if one.name in options}
+    return function(Rows(model, batch, **own), *args, **options)
