@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from latens.evaluation.latents.clusters import has_clusters, predicts_labels
 from latens.verbs._anndata import CODES, annotated_bytes, refuse_annotated
 from latens.verbs._lazy import evaluation, np
 from latens.verbs.kernel import At, Data, Given, Made, Seed, Unknown, Verb, Work, arg, draws
@@ -74,6 +73,8 @@ class Encode(Verb):
             first = np.arange(places.line.shape[1]) == np.zeros((len(positions), 1))
             arrays |= named_steps(trained.schema.sequences, places, first)
         arrays |= {name: codes[name] for name in ("mean", "log_variance") if name in codes}
+        from latens.evaluation.latents.clusters import has_clusters, predicts_labels
+
         if predicts_labels(trained.model):
             arrays |= _predicted(trained.classes, evaluation.label_probabilities(rows))
         if has_clusters(trained.model):

@@ -4,8 +4,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import DataError, UsageError
-from latens.evaluation.evidence.series import seasonal_draws
-from latens.evaluation.forecast import judged
 from latens.verbs._lazy import evaluation, np
 from latens.verbs.kernel import At, Made, Seed, Theme, Verb, Work, Would, arg, parts, whole
 
@@ -113,6 +111,9 @@ class Forecast(Verb):
         ends: "np.ndarray", scale: "np.ndarray", names: list[str],
     ) -> "tuple[dict[str, Any], str, list[str]]":  # fmt: skip
         """What is said of a forecast where it is known what came."""
+        from latens.evaluation.evidence.series import seasonal_draws
+        from latens.evaluation.forecast import judged
+
         found = judged(draws, truth, shown, scale)
         flat = x.reshape(*x.shape[:2], -1)
         before = known.reshape(flat.shape)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import ConfigError, UsageError
-from latens.evaluation.classes import sample_classes
 from latens.verbs._lazy import evaluation, jax, np, pl
 from latens.verbs.kernel import At, Given, Made, Mean, Seed, Verb, Work, arg, free_name, number, table_rows
 
@@ -289,6 +288,7 @@ class Sample(Verb):
     def _drawn(self, at: At, n: int, codes: "np.ndarray | None") -> "dict[str, np.ndarray]":
         """New rows in the units of the data, with what they were made from: z and label, or class and component."""
         from latens.config import ClassifierConfig
+        from latens.evaluation.classes import sample_classes
         from latens.evaluation.latents.encode import new_rows
 
         trained, mean = at.trained, self._means(at)
