@@ -1,7 +1,6 @@
 """A kind of rows is an object: it declares what may be said once, for Python and for the command."""
 
 import runpy
-from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +11,7 @@ from paths import ROOT
 import latens
 from latens.cli.arguments import subparsers
 from latens.errors import UsageError
-from latens.kinds import FLAGS, KINDS, OPTIONS, Guessed, Rows, option
+from latens.kinds import FLAGS, KINDS, OPTIONS, Rows
 
 RNG = np.random.default_rng(0)
 FRAME = pl.DataFrame(
@@ -80,32 +79,16 @@ def test_what_no_kind_knows_is_refused() -> None:
         latens.Pictures("photos", pieces="words")  # type: ignore[call-arg]
 
 
-def test_a_kind_of_ones_own_stores_its_rows() -> None:
-    @dataclass(kw_only=True, eq=False)
-    class Halves(Rows):
-        """Numbers, halved."""
-
-        by: float = option("what numbers are divided by", default=2.0)
-
-        def read(self, rows):
-            rows.raw.x = rows.raw.x / self.by
-
-    given = RNG.normal(size=(50, 2))
-    found = latens.read(Halves(given))
-    np.testing.assert_allclose(found.x, given / 2, rtol=1e-6)
-    assert "by" not in {one.name for one in Guessed.__dataclass_fields__.values()}
-
-
 def test_directions_on_a_circle_are_one_file() -> None:
     """`examples/angles.py`: a kind, its likelihood, and a density that does not know where a turn begins."""
     stats = pytest.importorskip("scipy.stats")
     assert (ROOT / "examples" / "angles.py").read_text().count("\n") <= 120
     made = runpy.run_path(str(ROOT / "examples" / "angles.py"))
     angles, given = made["Angles"], made["winds"](300)
-    found = latens.load_data(angles(given))
+    found = latens.read(angles(given))
     np.testing.assert_allclose(np.cos(np.deg2rad(found.x)), np.cos(np.deg2rad(given)), atol=1e-5)
     assert np.abs(found.x).max() <= 180
-    hours = latens.load_data(angles(np.array([[23.0], [1.0], [25.0], [0.5]]), turn=24.0))
+    hours = latens.read(angles(np.array([[23.0], [1.0], [25.0], [0.5]]), turn=24.0))
     assert hours.x[:, 0].tolist() == [-1.0, 1.0, 1.0, 0.5]
     one = made["VonMises"](jnp.array([0.3]), jnp.log(jnp.array([2.5])))
     assert float(one.log_prob(jnp.array([2.0]))) == pytest.approx(stats.vonmises.logpdf(2.0, 2.5, 0.3), abs=1e-5)

@@ -23,10 +23,6 @@ MANY = 2**24
 """Rows that are gone through at once, of what is a number for each."""
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 """Words that stand for a missing value in a table (compared in lower case)."""
-NOTHING = "none"
-"""The one of them that is a name among names: insurance is none, basic or full."""
-MISSING_NAMES = MISSING_WORDS - {NOTHING}
-"""Words that stand for a missing name."""
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?\Z")
 WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
