@@ -70,5 +70,4 @@ def test_associations_are_cramers_v_of_the_rows_that_have_both_cells() -> None:
     twice = associations(x, TYPES, weight=np.full(len(x), 2.0))[1]
     np.testing.assert_allclose(twice, associations(np.concatenate([x, x]), TYPES)[1])
     assert np.isnan(associations(x, TYPES, mask=np.zeros(x.shape, bool))[1]).all()
-    x[:, 1] = 0.0
-    assert associations(x, TYPES)[1][0, 1] == 0.0
+    assert associations(x * [1.0, 0.0, 1.0], TYPES)[1][0, 1] == 0.0

@@ -19,6 +19,7 @@ from latens.estimators.base import seed_of, with_nan
 from latens.evaluation import Rows
 from latens.io.atomic import as_path
 from latens.io.process import counted
+from latens.workflow import augment, prepare, translate
 from latens.workflow.inputs import positions_of
 from latens.workflow.refit import refit_prior
 from latens.workflow.trained import TrainedModel
@@ -67,15 +68,12 @@ def test_a_bayes_classifier_has_no_latents(classifier: TrainedModel) -> None:
 def test_rows_and_models_that_are_none(reader: TrainedModel, data: Dataset) -> None:
     for given in (X, None, "digits", 3, [data]):
         words = f"a {type(given).__name__} is not a Dataset"
-        told(UsageError, words, "data", lambda given=given: latens.workflow.augment(reader, given, 2))
-        told(UsageError, words, "data", lambda given=given: latens.workflow.translate(reader, given, "0", "1"))
+        told(UsageError, words, "data", lambda given=given: augment(reader, given, 2))
+        told(UsageError, words, "data", lambda given=given: translate(reader, given, "0", "1"))
         told(UsageError, words, "data", lambda given=given: refit_prior(reader, given))
     estimator = GenerativeClassifier().fit(X, Y)
-    for call in (
-        lambda: latens.workflow.augment(estimator, data, 2),
-        lambda: latens.workflow.translate(estimator, data, "0", "1"),
-        lambda: refit_prior(estimator, data),
-    ):
+    for call in (lambda: augment(estimator, data, 2), lambda: translate(estimator, data, "0", "1"),
+                 lambda: refit_prior(estimator, data)):  # fmt: skip
         with pytest.raises(UsageError, match=r"is not a TrainedModel\. Give estimator\.model_"):
             call()
     told(UsageError, "a str is not a schema", "schema", lambda: latens.read(X, schema="s"))  # type: ignore[arg-type]
@@ -90,7 +88,7 @@ def test_rows_and_models_that_are_none(reader: TrainedModel, data: Dataset) -> N
 def test_positions_that_are_none(reader: TrainedModel, data: Dataset, positions: Any) -> None:
     for call in (
         lambda: positions_of(positions, 60),
-        lambda: latens.workflow.augment(reader, data, 1, positions=positions),
+        lambda: augment(reader, data, 1, positions=positions),
         lambda: reader.batch(data, positions),
         lambda: reader.batch(X, positions, label=Y),
     ):
@@ -100,19 +98,12 @@ def test_positions_that_are_none(reader: TrainedModel, data: Dataset, positions:
 
 
 def test_counts_of_new_rows_and_names_of_classes(reader: TrainedModel, data: Dataset) -> None:
-    told(
-        UsageError, "must be a whole number of 1 or more", "per_class", lambda: latens.workflow.augment(reader, data, 0)
-    )
-    told(LatensError, "rows take", "per_class", lambda: latens.workflow.augment(reader, data, 10**13))
-    told(UsageError, "3 is neither true nor false", "mean", lambda: latens.workflow.augment(reader, data, 1, mean=3))  # type: ignore[arg-type]
+    told(UsageError, "must be a whole number of 1 or more", "per_class", lambda: augment(reader, data, 0))
+    told(LatensError, "rows take", "per_class", lambda: augment(reader, data, 10**13))
+    told(UsageError, "3 is neither true nor false", "mean", lambda: augment(reader, data, 1, mean=3))  # type: ignore[arg-type]
     for name in (3, None, ["0"]):
         told(UsageError, f"no class {name!r}", "label", lambda name=name: reader.code_of(name))  # type: ignore[arg-type]
-        told(
-            UsageError,
-            f"no class {name!r}",
-            "from",
-            lambda name=name: latens.workflow.translate(reader, data, name, "1"),
-        )  # type: ignore[arg-type]
+        told(UsageError, f"no class {name!r}", "from", lambda name=name: translate(reader, data, name, "1"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("label", ["a", [0.5, 0.5], [None, 1], [0, 9], [0, -1], [0, 1, 0]])
@@ -263,18 +254,14 @@ def test_what_is_no_recipe_configuration_or_experiment(given: Any, data: Dataset
     kind = type(given).__name__
     if not isinstance(given, latens.recipes.Recipe):
         told(UsageError, f"a {kind} is not a Recipe", "recipe", lambda: latens.recipes.register(given))
-    told(UsageError, f"a {kind} is not a VAEConfig or", "config", lambda: latens.workflow.prepare(given, data))
+    told(UsageError, f"a {kind} is not a VAEConfig or", "config", lambda: prepare(given, data))
     told(UsageError, f"a {kind} is not a Dataset", "data",
-         lambda: latens.workflow.prepare(latens.recipes.get_recipe("default").config, given))  # fmt: skip
+         lambda: prepare(latens.recipes.get_recipe("default").config, given))  # fmt: skip
     told(UsageError, f"a {kind} is not a Experiment", "experiment", lambda: latens.workflow.train(given))
     told(UsageError, f"a {kind} is not a Dataset", "data", lambda: latens.fit(None, given))
     told(UsageError, f"a {kind} is not a Module", "model", lambda: latens.fit(given, data))
-    told(
-        UsageError,
-        f"a {kind} is not a VAEConfig or",
-        "config",
-        lambda: inspect.unwrap(latens.config.override)(given, {}),
-    )
+    override = inspect.unwrap(latens.config.override)
+    told(UsageError, f"a {kind} is not a VAEConfig or", "config", lambda: override(given, {}))
     for function in (latens.evaluation.log_marginal, latens.evaluation.elbo_parts):
         with pytest.raises((UsageError, TypeError)) as error:  # tests check types, and say it first
             function(given)

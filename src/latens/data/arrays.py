@@ -46,8 +46,7 @@ def as_dataset(
     if family == "categorical" and whole and observed is None and low >= 0 and high <= 255:
         rows = rows.astype(np.uint8)
     if schema is None:
-        titles = None if shape is not None else names
-        schema = infer_schema(rows, split == TRAIN, titles, observed=observed, where="X")
+        schema = infer_schema(rows, split == TRAIN, None if shape else names, observed=observed, where="X")
         for sentence in lost_digits(schema):
             warnings.warn(sentence, UserWarning, stacklevel=4)
         if family in ("bernoulli", "continuous-bernoulli") and schema.kind == "real" and low >= 0 and high <= 1:

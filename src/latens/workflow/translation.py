@@ -89,28 +89,10 @@ def complete(
     seed: int = 0,
     where: str = "pictures",
 ) -> np.ndarray:
-    """The other side of pairs of which one side is given: E[target | source], or a draw of it.
-
-    Latents from q(z | source), weighted by p(source | z) p(z) / q(z | source), as `evaluation.impute` has it.
-
-    Args:
-        trained: A trained model of pairs.
-        pictures: One side of each pair, of shape (n, h, w), or (n, h, w, 3); grey pictures serve a model of colours.
-        start: The side that is given, "source" or "target".
-        end: The side that is wanted, the other one.
-        mean: Whether to give the mean; else a draw.
-        num_samples: Draws of z for each row, from 1.
-        seed: The seed.
-        where: How an error names the pictures.
-
-    Returns:
-        The other side, of the shape of the pictures of the model, in the units of the stored rows.
-
-    Raises:
-        ConfigError: The model is not one of pairs.
-        DataError: The pictures are not such as the model was trained on.
-        UsageError: A side is unknown, or both are the same.
-    """
+    """The other side of pairs, in the units of the stored rows: E[target | source], or a draw of it."""
+    # Latents from q(z | source), weighted by p(source | z) p(z) / q(z | source), as `evaluation.impute` has it.
+    # pictures: one side of each pair, of shape (n, h, w), or (n, h, w, 3); grey pictures serve a model of colours.
+    # start: the side that is given, "source" or "target"; end: the other one. where: how an error names the pictures.
     if not knows_pairs(trained):
         raise ConfigError("this model has no pairs.", where="recipe", fix="Train with --recipe paired --pair DATA2.")
     for name, flag in ((start, "from"), (end, "to")):
