@@ -17,8 +17,8 @@ from latens.io.reuse import Reused
 from latens.kinds.tables.columns import ColumnType
 from latens.models.heads.table import TableHead, TableInput
 
-MOST = 8
-"""Programs of a whole `latens fit`, of which an estimator's fit does without some."""
+MOST = 9
+"""Programs of a whole `latens fit`; two of them, which fill hidden cells and make rows, are not of an estimator."""
 
 
 @contextlib.contextmanager
@@ -61,7 +61,7 @@ def test_a_fit_of_a_table_compiles_few_programs(tmp_path: Path, monkeypatch: pyt
 def test_a_fit_of_numbers_compiles_few_programs() -> None:
     with counted() as found:
         VAE(steps=60).fit(np.random.default_rng(0).normal(size=(500, 5)).astype(np.float32))
-    assert len(found) <= MOST - 1, found
+    assert len(found) <= MOST - 2, found
 
 
 @pytest.mark.parametrize("columns", [100, 1000])

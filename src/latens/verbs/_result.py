@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from latens.verbs._lazy import jax, np
+from latens.io import keys
+from latens.verbs._lazy import np
 
 if TYPE_CHECKING:
     from latens.data import Dataset
@@ -73,7 +74,7 @@ def hidden_cells(trained: "TrainedModel", data: "Dataset", positions: Any) -> li
     x, train = np.asarray(batch.x, np.float64), np.asarray(data.x[data.subset("train")], np.float64)
     shown = np.ones(x.shape, bool) if batch.mask is None else np.asarray(batch.mask)
     hide = shown & (np.random.default_rng(0).random(x.shape) < HIDDEN)
-    filled = imputed(trained, replace(batch, mask=shown & ~hide), key=jax.random.key(0), num_samples=DRAWS).x
+    filled = imputed(trained, replace(batch, mask=shown & ~hide), key=keys.of_seed(0), num_samples=DRAWS).x
     known = np.ones(train.shape, bool) if data.mask is None else np.asarray(data.mask[data.subset("train")])
     right, usual, away = [], [], []
     for i, one in enumerate(types):
