@@ -110,14 +110,16 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
     every = [4, 0, 2, 5, 3, 1]
     assert looked_at == [scanned, scanned, every]
     said = "\n".join(made.plain)
-    assert said.index("row 4: visits is 0, expected 0") < said.index("row 5: visits is 0")
+    assert said.index("row 4: surprise inf nats, p 0.5; visits is 0, expected 0") < said.index(
+        "row 5: surprise 3.0 nats"
+    )
     gated = trained.detect(new, held_out=held)
     assert gates == [False] * 4 + [True]
     # 6 rows, p at least 1 / 5, and 6 / 5 over 0.05 is 24.
     assert "of 6 rows at least 24 must have it before any is flagged" in gated.text
     assert gated.plain[1:] == (
-        "Flagged none: 4 usual rows are too few to flag single rows of 6.",
-        "Next: --top 20 ranks the oddest; --folds 5 compares with all rows of the run.",
+        "Flagged none: 4 usual rows are too few for 6.",
+        "Next: --top 20 ranks the oddest, --out odd.csv writes all; --folds 5 compares with all rows of the run.",
     )
 
 

@@ -10,7 +10,6 @@ names, types and shapes are kept. `--bytes` is exact, for two trees on one machi
 import argparse
 import contextlib
 import hashlib
-import inspect
 import io
 import json
 import re
@@ -96,7 +95,7 @@ CALLS: dict[str, str] = {
 }
 WAITING = re.compile(r"[a-z]+(: [^:]*)*, \d+:\d\d(, about \d+:\d\d left)?")
 """Lines of a command that was silent for long, as on a slow machine."""
-PROGRESS = re.compile(r"step \d+/\d+ (?!.* done)")
+PROGRESS = re.compile(r"step \d+/\d+ |train epoch ")
 """Lines of progress: how many there are depends on the time between them."""
 COMMANDS_REFUSED = ("--zzz", "--seed -1", "missing-run nothing.csv --out x.npz", "MIXED table.csv --out x.xyz", "")
 
@@ -227,30 +226,6 @@ def photographs() -> Iterator[tuple[str, Any, dict[str, str]]]:
             yield f"--json {name}", shape_of(json.loads(out)), {}
 
 
-def helps() -> dict[str, str]:
-    """What `--help` prints of every command, in one line each."""
-    from latens.cli.arguments import subparsers
-
-    return {name: " ".join(parser.format_help().split()) for name, parser in subparsers().items()}
-
-
-def signatures() -> dict[str, str]:
-    """The signature of every public class and function, and of the classes' methods."""
-    import latens
-
-    found = {}
-    for name in sorted(latens.__all__):
-        value = getattr(latens, name)
-        for path, one in [
-            (name, value),
-            *((f"{name}.{m}", getattr(value, m)) for m in dir(value) if not m.startswith("_")),
-        ]:
-            if callable(one) and (path == name or inspect.isclass(value)):
-                with contextlib.suppress(ValueError):
-                    found[path] = re.sub(r"0x[0-9a-f]+", "0x", str(inspect.signature(one)))
-    return found
-
-
 def main() -> None:
     """Store what is seen, or the checksums of what is made."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -262,7 +237,7 @@ def main() -> None:
     if arguments.bytes is not None:
         kept: dict[str, Any] = {name: hashed for name, _, hashed in seen if hashed}
     else:
-        kept = {name: one for name, one, _ in seen} | {"--help": helps(), "signatures": signatures()}
+        kept = {name: one for name, one, _ in seen}
     target.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
 
 

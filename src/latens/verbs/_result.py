@@ -35,6 +35,7 @@ def result_lines(
     # cells: whether there is time to hide cells of a table and fill them in.
     from latens.workflow.metrics import headline
     from latens.workflow.plain import better, cells_of
+    from latens.workflow.sharpness import explained_by, sharpness_text
 
     metrics, name = found.metrics, headline(found.metrics)
     rows = f"{metrics[name].n:,} {'unseen' if found.held_out else found.split} rows"
@@ -51,7 +52,8 @@ def result_lines(
         lines.append(f"{bits.value:.2f} ± {bits.standard_error:.2f} bits a {found.cells}")
     elif cells and trained.schema.types is not None and not trained.is_point:
         lines += hidden_cells(trained, data, positions)
-    return lines
+    looks = sharpness_text(explained_by(trained, data, positions))
+    return [*lines, looks] if looks else lines
 
 
 def verdict(gain: Mapping[str, Any]) -> str:

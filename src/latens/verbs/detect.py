@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 CELLS, MOST_BLAMED = 3, 1000
 """Cells named for each flagged row of typed columns, and flagged rows of which they are named."""
-SAID, SAID_PICTURES = 5, 10
-"""Flagged rows of which a line is said."""
+SAID, MOST_SAID = 5, 20
+"""Flagged rows of which a line is said, and of those that --top asks for the most."""
 SCANNED = 10_000
 """The most surprising rows in which odd cells are looked for."""
 SHOWN = 60
@@ -80,41 +80,50 @@ class Detect(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.data.schema import image_shape
-        from latens.workflow.cells import Blame, blame, named_cells, typed_columns
-        from latens.workflow.detect import cross_fitted, detect, strange_rows
+        from latens.workflow.cells import typed_columns
+        from latens.workflow.detect import cross_fitted, detect
 
-        types = at.trained.schema.types if self.cells is None else typed_columns(at.trained, "--cells")
+        trained = at.trained
+        types = trained.schema.types if self.cells is None else typed_columns(trained, "--cells")
         cells = 0 if types is None else min(CELLS if self.cells is None else self.cells, len(types))
         new = at.load(unknown="missing")
-        shape = image_shape(at.trained.schema)
-        if at.picture and shape is None:
-            fix = "Use .csv or .parquet."
-            what = f"rows of shape {at.trained.schema.shape} are no pictures."
-            raise UsageError(what, where=f"--out {at.asked}", fix=fix)
+        if at.picture and image_shape(trained.schema) is None:
+            what = f"rows of shape {trained.schema.shape} are no pictures."
+            raise UsageError(what, where=f"--out {at.asked}", fix="Use .csv or .parquet.")
         own, trained_on, split, positions = self._held_out(at)
         where = f" into {at.out}" if at.writes else ""
         words = f"compare {len(new)} rows with {len(positions)} held-out ones{where}; nothing was written"
         out = str(at.out) if at.writes else None
         yield Would(words, {"out": out, "rows": len(new), "held_out": len(positions)})
-        given = {"alpha": self.alpha, "gate": self.top is None and not at.picture}
+        given: dict[str, Any] = {"alpha": self.alpha, "gate": self.top is None and not at.picture}
         given |= {"num_samples": self._draws(at), "seed": self.seed}
         doing("how surprising the rows are" if self.folds is None else f"training {self.folds} models")
         if self.folds is not None:
-            given["folds"] = cross_fitted(at.trained, own, self.folds, seed=self.seed)
-        found = detect(at.trained, own, positions, new, **given)
-        names = {} if np.array_equal(new.names, np.arange(len(new))) else {"row_id": new.names}
-        arrays: dict[str, np.ndarray] = names or {"row": np.arange(len(new))}
-        tokens, called = at.trained.schema.tokens, [f"row {name}" for name in new.names]
-        called = [str(name) for name in new.names] if names and shape is not None else called
-        if tokens is not None:
-            arrays["text"] = np.array(texts := at.trained.schema.decode(new.x))
-            called = [f"{name}, {visible(text[:SHOWN])!r}" for name, text in zip(called, texts)]
-        arrays |= {"surprise": found.surprise}
-        if found.code_length is not None:
-            arrays |= {"code_length": found.code_length, "excess": found.score}
-        arrays |= {"p_value": found.p_value, "q_value": found.q_value, "flagged": found.flagged.astype(int)}
-        flagged = np.flatnonzero(found.flagged)
-        asked, most, every = flagged, MOST_BLAMED, np.argsort(-found.score, kind="stable")
+            given["folds"] = cross_fitted(trained, own, self.folds, seed=self.seed)
+        found = detect(trained, own, positions, new, **given)
+        arrays, called = _columns(trained, new, found)
+        top = self._top(at, new, found, arrays, cells)
+        known = 0 if trained_on is None else len(_again(trained_on, new))
+        if found.shift.words and 2 * known < len(new):  # rows that trained the model are unlike others by that
+            usual = "compare them with usual rows of their own time or place (--held-out FILE)"
+            at.warn(f"{found.shift.words}; {usual}")
+        if known:
+            at.warn(f"{known} of the rows are training rows of the model, which look less unusual than they are")
+        names = ("surprise", "code_length", "excess", "p_value", "q_value", *(f"p_{k}" for k in range(1, cells + 1)))
+        return Made(
+            arrays=arrays, infinite=("surprise",), pixels=lambda: self._sheet(new, found, top),
+            table=None if self.top is None else {name: values[top] for name, values in arrays.items()},
+            dialect=at.dialect(self.data), added=() if types is None else names,
+            value=self._value(new, found, arrays, top, known, cells),
+            text="\n".join(self._record(new, found, split, trained_on is None, "row" in arrays)),
+            plain=tuple(self._plain(at, found, arrays, called, top)),
+        )  # fmt: skip
+
+    def _top(self, at: At, new: "Dataset", found: Any, arrays: dict[str, Any], cells: int) -> "np.ndarray":
+        """The rows that are named, the oddest first; their odd cells and ranks become columns."""
+        from latens.workflow.cells import Blame, blame, named_cells
+
+        asked, most = np.flatnonzero(found.flagged), MOST_BLAMED
         if self.top is not None:
             asked, most = np.arange(len(new)), max(self.top, SCANNED) if cells else self.top
         top = asked[np.argsort(-found.score[asked], kind="stable")][:most]
@@ -127,104 +136,83 @@ class Detect(Verb):
                 oddest = np.argsort(blamed.p_value[:, 0], kind="stable")[: self.top]
                 top, blamed = top[oddest], Blame._make(part[oddest] for part in blamed)
             arrays |= named_cells(blamed, new, top)
-        table = None
         if self.top is not None:  # 0 of the others
             arrays["rank"] = np.zeros(len(new), int)
             arrays["rank"][top] = np.arange(1, len(top) + 1)
-            table = {name: values[top] for name, values in arrays.items()}
-        known = 0 if trained_on is None else len(_again(trained_on, new))
-        if found.shift.words and 2 * known < len(new):  # rows that trained the model are unlike others by that
-            usual = "compare them with usual rows of their own time or place (--held-out FILE)"
-            at.warn(f"{found.shift.words}; {usual}")
-        if known:
-            at.warn(f"{known} of the rows are training rows of the model, which look less unusual than they are")
-        told_of = "that did not train the model" if self.folds is None else "each as a model without it has it"
-        if trained_on is None:
-            told_of = "(whether they trained the model is not known: its own data cannot be read)"
-        text = [f"{len(flagged)} of {len(new)} rows flagged at a share of {self.alpha:g} false alarms"]
-        text += [f"compared with {found.calibration} rows {told_of} ({split})"]
-        text += [] if found.code_length is None else [_CODES]
-        strange = int(strange_rows(new).sum())
-        if strange:
-            text.append(f"{strange} rows hold a name that no training row had: they are flagged whatever their q-value")
-        least = 1.0 / (found.calibration + 1)
-        needed = int(np.ceil(least * len(new) / self.alpha - 1e-9))
-        if needed > 1 and (self.top is None or not len(flagged)):
-            few = f"of {len(new)} rows at least {needed} must have it before any is flagged"
+        return top
+
+    def _needed(self, found: Any) -> int:
+        """How many rows must have the smallest p-value there is before any of them is flagged."""
+        return int(np.ceil(len(found.flagged) / (found.calibration + 1) / self.alpha - 1e-9))
+
+    def _record(self, new: "Dataset", found: Any, split: str, unread: bool, counted: bool) -> list[str]:
+        """What rows were compared with, and what that can show."""
+        from latens.workflow.detect import strange_rows
+
+        n, flagged, needed = len(new), int(found.flagged.sum()), self._needed(found)
+        told = "that did not train the model" if self.folds is None else "each as a model without it has it"
+        told = "(whether they trained the model is not known: its own data cannot be read)" if unread else told
+        lines = [f"{flagged} of {n} rows flagged at a share of {self.alpha:g} false alarms"]
+        lines += [f"compared with {found.calibration} rows {told} ({split})"]
+        lines += [] if found.code_length is None else [_CODES]
+        if strange := int(strange_rows(new).sum()):
+            lines.append(f"{strange} rows hold a name that no training row had: they are flagged in any case")
+        if needed > 1 and (self.top is None or not flagged):
+            few = f"of {n} rows at least {needed} must have it before any is flagged"
             why = f": {few}; give more held-out rows (--held-out)" if self.top is None else ""
-            text.append(f"the smallest p-value that these can show is {least:.2g}{why}")
-        shows = shape is not None and not at.picture
-        listed = top[: SAID_PICTURES if shape is not None else SAID if self.top is None else self.top].tolist()
-        for row in [row for row in top[: self.top or SAID].tolist() if row not in listed]:  # those stand above
-            line = f"  {called[row]}: surprise {found.surprise[row]:.1f} nats, "
-            if found.code_length is not None:
-                line = f"  {called[row]}: excess {found.score[row]:.1f} nats "
-                line += f"({found.surprise[row]:.1f} - {found.code_length[row]:.1f}), "
-            line += f"p {found.p_value[row]:.2g}"
-            if "cell_1" in arrays and arrays["cell_1"][row]:
-                cell, value, expected, p = (arrays[name][row] for name in ("cell_1", "value_1", "expected_1", "p_1"))
-                line += f"; {cell} is {value}, expected {expected}, p {p}"
-            text.append(line)
-        if listed and not at.writes:
-            text.append("--out odd.csv writes their surprise and p-values, --json prints them")
-        if self.top is None and len(flagged) > len(top) and cells:
-            text.append(f"cells are named for the {len(top)} most surprising rows")
-        if len(top) and not names and new.schema.columns is not None:
-            text.append("rows count from 0: below a header row N is line N + 2 (--id COLUMN names them)")
-        told: dict[str, Any] = {"rows": len(new), "flagged": len(flagged), "alpha": self.alpha}
-        told |= {"held_out": found.calibration, "training_rows": known, "unseen": strange}
-        told |= {"shift": {"distance": found.shift.distance, "p_value": found.shift.p_value}}
-        told |= {"score": "surprise" if found.code_length is None else "excess"}
-        if self.top is not None:
-            told["top"] = [_named(arrays, row, cells) for row in top.tolist()]
-        rows = "rows" if shape is None else "pictures"
+            lines.append(f"the smallest p-value that these can show is {1.0 / (found.calibration + 1):.2g}{why}")
+        if counted and new.schema.columns is not None:
+            lines.append("rows count from 0: below a header row N is line N + 2 (--id COLUMN names them)")
+        return lines
+
+    def _plain(self, at: At, found: Any, arrays: dict[str, Any], called: list[str], top: "np.ndarray") -> list[str]:
+        """What it comes to: how many, which, and what to do next."""
+        from latens.data.schema import image_shape
+
+        picture, flagged = image_shape(at.trained.schema) is not None, int(found.flagged.sum())
+        rows, too_few = "pictures" if picture else "rows", self._needed(found) > 1 and not flagged
         takes = _folds_take(at.run.info.get("training_seconds") if at.run is not None else None)
-        plain = [f"Looked at {len(new):,} {rows}, beside {found.calibration:,} usual ones."]
-        few = self.alpha * len(flagged)
-        alarms = f"; about {few:.0f} of these may be false alarms" if len(flagged) else ""
+        folds = f"--folds {FOLDS} compares with all {rows} of the run{takes}"
+        lines = [f"Looked at {len(called):,} {rows}, beside {found.calibration:,} usual ones."]
+        alarms = f"; about {self.alpha * flagged:.0f} of these may be false alarms" if flagged else ""
         if self.top is not None:
             where = f"; {at.out.name} has these, the oddest first" if at.writes else ""
-            plain.append(f"Ranked the {len(top):,} oddest, whether flagged or not{where}.")
-        elif needed > 1 and not len(flagged):
-            few = f"{found.calibration:,} usual rows are too few to flag single rows of {len(new):,}"
-            plain.append(f"Flagged none: {few}.")
+            lines.append(f"Ranked the {len(top):,} oddest, whether flagged or not{where}.")
+        elif too_few:
+            lines.append(f"Flagged none: {found.calibration:,} usual {rows} are too few for {len(called):,}.")
         else:
-            plain.append(f"Flagged {len(flagged) or 'none'} as unlike them{alarms}.")
+            lines.append(f"Flagged {flagged or 'none'} as unlike them{alarms}.")
         if len(top):
-            plain.append("Oddest (--out odd.png shows them):" if shows else "Oddest:")
-            for row in listed:
-                line = f"  {called[row]}"
-                if "cell_1" in arrays and arrays["cell_1"][row]:
-                    cell, value, expected = (arrays[name][row] for name in ("cell_1", "value_1", "expected_1"))
-                    line += f": {cell} is {value}, expected {expected}"
-                plain.append(line)
-        else:
-            more = "" if self.folds else f"; --folds {FOLDS} compares with all rows of the run{takes}"
-            plain.append(f"Next: --top 20 ranks the oddest{more}.")
-        if self.top is not None and needed > 1 and not len(flagged):
+            lines.append("Oddest (--out odd.png shows them):" if picture and not at.picture else "Oddest:")
+            lines += [_line(found, arrays, called, row) for row in top[: self.top or SAID][:MOST_SAID].tolist()]
+        if self.top is None:
+            more = "" if self.folds or flagged else f"; {folds}"
+            lines.append(f"Next: --top 20 ranks the oddest, --out odd.csv writes all{more}.")
+        elif too_few:
             few = f"{found.calibration:,} usual {rows} are too few to be sure of single ones"
-            compares = f"--folds {FOLDS} compares with all {rows} of the run{takes}"
-            more = "" if self.folds or self.held_out else f" ({compares})"
-            plain.append(f"Look at these yourself: {few}{more}.")
-        if self.top is None and len(flagged):
-            first = f"open {at.out} and sort it by p_value" if at.writes else "--out odd.csv writes every row"
-            first += "; --top 20 ranks the oddest, flagged or not"
-            plain.append(f"Next: {first}.")
+            lines.append(f"Look at these yourself: {few}{'' if self.folds or self.held_out else f' ({folds})'}.")
+        return lines
 
-        def pixels() -> tuple[Any, int]:
-            from latens.pictures.images import shown
-            from latens.pictures.sheet import captioned
+    def _value(
+        self, new: "Dataset", found: Any, arrays: dict[str, Any], top: "np.ndarray", known: int, cells: int
+    ) -> dict[str, Any]:
+        """What --json prints."""
+        from latens.workflow.detect import strange_rows
 
-            chosen = top if self.top is not None else every[:SHEET]
-            names = [f"{k}. {new.names[row]}" for k, row in enumerate(chosen.tolist(), 1)]
-            return captioned(shown(new.schema, np.asarray(new.x)[chosen]), names), SHEET_COLUMNS
+        told = {"rows": len(new), "flagged": int(found.flagged.sum()), "alpha": self.alpha}
+        told |= {"held_out": found.calibration, "training_rows": known, "unseen": int(strange_rows(new).sum())}
+        told |= {"shift": {"distance": found.shift.distance, "p_value": found.shift.p_value}}
+        told |= {"score": "surprise" if found.code_length is None else "excess"}
+        return told if self.top is None else told | {"top": [_named(arrays, row, cells) for row in top.tolist()]}
 
-        said = {"arrays": arrays, "infinite": ("surprise",), "table": table, "pixels": pixels}
-        said["dialect"] = at.dialect(self.data)
-        if types is not None:
-            names = ("surprise", "code_length", "excess", "p_value", "q_value")
-            said["added"] = (*names, *(f"p_{k}" for k in range(1, cells + 1)))
-        return Made(**said, value=told, text="\n".join(text), plain=tuple(plain))
+    def _sheet(self, new: "Dataset", found: Any, top: "np.ndarray") -> tuple[Any, int]:
+        """The oddest pictures with their names, and how many stand in a line."""
+        from latens.pictures.images import shown
+        from latens.pictures.sheet import captioned
+
+        chosen = top if self.top is not None else np.argsort(-found.score, kind="stable")[:SHEET]
+        names = [f"{k}. {new.names[row]}" for k, row in enumerate(chosen.tolist(), 1)]
+        return captioned(shown(new.schema, np.asarray(new.x)[chosen]), names), SHEET_COLUMNS
 
     def _draws(self, at: At) -> int:
         """Draws a row: few where a row is large."""
@@ -264,6 +252,35 @@ class Detect(Verb):
                 raise DataError(what, where=where, fix=fix)
             at.warn(words)
         return own, trained_on, str(self.held_out), positions
+
+
+def _columns(trained: Any, new: "Dataset", found: Any) -> tuple[dict[str, Any], list[str]]:
+    """The columns of the file, and what each row is called."""
+    from latens.data.schema import image_shape
+
+    own = not np.array_equal(new.names, np.arange(len(new)))
+    arrays: dict[str, Any] = {"row_id": new.names} if own else {"row": np.arange(len(new))}
+    called = [f"row {name}" for name in new.names]
+    if own and image_shape(trained.schema) is not None:
+        called = [str(name) for name in new.names]
+    if trained.schema.tokens is not None:
+        arrays["text"] = np.array(texts := trained.schema.decode(new.x))
+        called = [f"{name}, {visible(text[:SHOWN])!r}" for name, text in zip(called, texts)]
+    arrays |= {"surprise": found.surprise}
+    if found.code_length is not None:
+        arrays |= {"code_length": found.code_length, "excess": found.score}
+    arrays |= {"p_value": found.p_value, "q_value": found.q_value, "flagged": found.flagged.astype(int)}
+    return arrays, called
+
+
+def _line(found: Any, arrays: dict[str, Any], called: list[str], row: int) -> str:
+    """A row, how odd it is, and its oddest cell."""
+    score = "surprise" if found.code_length is None else "excess"
+    line = f"  {called[row]}: {score} {found.score[row]:.1f} nats, p {found.p_value[row]:.2g}"
+    if "cell_1" in arrays and arrays["cell_1"][row]:
+        cell, value, expected, p = (arrays[name][row] for name in ("cell_1", "value_1", "expected_1", "p_1"))
+        line += f"; {cell} is {value}, expected {expected}, p {p}"
+    return line
 
 
 def _named(arrays: dict[str, Any], row: int, cells: int) -> dict[str, Any]:

@@ -61,9 +61,7 @@ class Sample(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.kinds.tables.typed import as_frame
-        from latens.kinds.tables.where import parse_conditions
         from latens.verbs._files import formula_note, formulas, lines_of
-        from latens.workflow.inputs import lacks_prior
 
         trained = at.trained
         self._refuse_idle(at)
@@ -79,15 +77,7 @@ class Sample(Verb):
         if mixed and self.mean:
             what = "the columns of a mixed table have names and dates, which have no mean."
             raise UsageError(what, where="--mean", fix="Leave it out: samples are drawn.")
-        conditions = None
-        if self.where:
-            if self.label is not None or trained.preparation.classes:
-                what = "a model that reads labels is asked for a class by --label."
-                raise UsageError(what, where="--where", fix="Fit the table with --label none to ask for any column.")
-            conditions = parse_conditions(self.where, trained.schema)
-        if lacks_prior(trained):
-            fix = "Fit one with `latens refit RUN --prior mixture`, or use a VAE's recipe."
-            raise ConfigError("an autoencoder has no prior to sample from.", where=at.name, fix=fix)
+        conditions = self._conditions(at)
         yield f"draw {n} samples"
         known = formulas(trained.schema) if mixed else ()
         if conditions is not None:
@@ -123,6 +113,22 @@ class Sample(Verb):
             pixels=None if chosen is None or self.label is not None else pixels, dialect=at.dialect(),
             text=text + formula_note(known, at.out),
         )  # fmt: skip
+
+    def _conditions(self, at: At) -> Any:
+        """What --where asks for, None where it does not; a model that cannot be sampled is refused."""
+        from latens.kinds.tables.where import parse_conditions
+        from latens.workflow.inputs import lacks_prior
+
+        conditions, trained = None, at.trained
+        if self.where:
+            if self.label is not None or trained.preparation.classes:
+                what = "a model that reads labels is asked for a class by --label."
+                raise UsageError(what, where="--where", fix="Fit the table with --label none to ask for any column.")
+            conditions = parse_conditions(self.where, trained.schema)
+        if lacks_prior(trained):
+            fix = "Fit one with `latens refit RUN --prior mixture`, or use a VAE's recipe."
+            raise ConfigError("an autoencoder has no prior to sample from.", where=at.name, fix=fix)
+        return conditions
 
     def _means(self, at: At) -> bool:
         """Whether means stand for samples: where they are asked for, and in a picture of photographs."""
