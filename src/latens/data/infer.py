@@ -21,6 +21,9 @@ from latens.kinds.steps.sequences import Sequences
 _CHUNK = 2**19
 MOST_MEASURED = 2**18
 """Rows that means and deviations of columns are taken of, where there are more: those of the smallest hash."""
+ROUNDING, DIGITS = 1e-11, 4
+"""The relative deviation that sums in double precision leave in a constant column, and how many steps of single
+precision a column has to vary by."""
 
 
 def find_missing(
@@ -223,6 +226,10 @@ def _column(name: str, mean: float, deviation: float, ends: tuple[float, float],
     if ends[0] != ends[1] and deviation < MIN_SCALE and max(map(abs, ends)) < TINY:
         what = f"column {name!r} varies from {ends[0]:g} to {ends[1]:g}, which single precision takes as 0."
         raise DataError(what, where=where, fix="Multiply this column by a constant.")
+    most = max(map(abs, ends))
+    if ROUNDING * most < deviation < DIGITS * np.spacing(np.float32(min(most, MAX_SHIFT))):
+        what = f"column {name!r} varies by {deviation:g} around {mean:.10g}: single precision keeps none of its digits."
+        raise DataError(what, where=where, fix="Subtract a constant from this column.")
     with np.errstate(over="ignore"):
         # What float32 cannot tell apart does not vary: its rounding would be blown up to unit size.
         flat = np.float32(ends[0]) == np.float32(ends[1])
