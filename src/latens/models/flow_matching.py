@@ -25,7 +25,7 @@ _CONTEXT = 64
 _HIDDEN = 0.1
 """The share of labels that are hidden in training, for the velocity without a label that guidance needs."""
 
-_TIMES = 8
+_TIMES = 4
 """Times, each with noise of its own, at which one draw of q(z | x) is compared in a training step."""
 
 
