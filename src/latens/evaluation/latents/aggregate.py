@@ -115,7 +115,7 @@ def mixture_of(draws: np.ndarray, components: int, *, full: bool, seed: int = 0)
     em = GaussianMixture(components, covariance_type=kind, reg_covar=ridge, max_iter=500, random_state=seed)
     with threadpool_limits(1):  # threads for matrices this small wait for one another: 25 s in the place of 0.2
         em.fit(draws)
-    logits, loc = held(np.log(em.weights_)), held(em.means_)
+    logits, loc = held(np.log(np.asarray(em.weights_))), held(em.means_)
     if full:
         return FullMixturePrior(logits, loc, _factor(np.asarray(em.covariances_)), components)
     return MixturePrior(logits, loc, held(0.5 * np.log(np.asarray(em.covariances_))), components)

@@ -178,8 +178,8 @@ def mean_of(likelihood: Any, mean: Mean) -> Array:
 
 
 @eqx.filter_jit
-def _decode(model: Any, z: Array, cond: Any, key: Key, mean: Mean, temperature: Array | None = None) -> Array:
-    def one(z: Array, cond: Any, key: Key) -> Array:
+def _decode(model: Any, z: AnyArray, cond: Any, key: Key, mean: Mean, temperature: Any = None) -> Array:
+    def one(z: Any, cond: Any, key: Key) -> Array:
         likelihood = model.likelihood(from_code(model, z, cond), cond=cond)
         if temperature is not None:
             return likelihood.sample_at(temperature, key=key)
@@ -237,8 +237,8 @@ def decode(
 
 
 @eqx.filter_jit
-def _prior_codes(model: Any, index: Array, cond: Any, key: Key, temperature: float) -> Array:
-    def one(i: Array, cond: Any) -> Array:
+def _prior_codes(model: Any, index: AnyArray, cond: Any, key: Key, temperature: float) -> Array:
+    def one(i: Any, cond: Any) -> Array:
         return _prior_code(model, jax.random.fold_in(key, i), cond, temperature)
 
     return jax.vmap(one)(index, cond)
@@ -292,7 +292,7 @@ def _at(temperature: Any) -> Iterator[None]:
 
 @eqx.filter_jit
 def _prior_rows(
-    model: Any, index: Array, cond: Any, z_key: Key, x_key: Key, mean: Mean, temperature: float
+    model: Any, index: AnyArray, cond: Any, z_key: Key, x_key: Key, mean: Mean, temperature: float
 ) -> tuple[Array, Array]:
     z = _prior_codes(model, index, cond, z_key, temperature)
     return _decode(model, z, cond, x_key, mean), z
