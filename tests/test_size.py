@@ -16,7 +16,7 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 74_760,  # next: 66,000
+    "lines of Python in src": 74_800,  # next: 66,000
     "lines of Python in data": 4_170,
     "lines of Python in tests": 61_700,
     "lines of JavaScript, CSS and HTML": 7_300,
