@@ -17,7 +17,7 @@ LONG = 60
 
 MOST = {
     "lines of Python in src": 74_800,  # next: 66,000
-    "lines of Python in data": 4_170,
+    "lines of Python in data": 4_175,
     "lines of Python in tests": 61_700,
     "lines of JavaScript, CSS and HTML": 7_300,
     "words of docs": 34_000,

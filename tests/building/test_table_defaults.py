@@ -7,7 +7,7 @@ import pytest
 import latens
 from latens.config import override
 from latens.data import Dataset
-from latens.estimators import looks
+from latens.estimators.vae import DRAWS, TABLE_DRAWS
 from latens.recipes import get_recipe
 from latens.recipes.building.plan import RATE
 from latens.recipes.building.tables import TABLE_RATE, TABLE_WIDTH
@@ -44,5 +44,5 @@ def test_pictures_and_numbers_keep_theirs() -> None:
 
 
 def test_what_the_pages_say_of_tables_is_what_they_have() -> None:
-    assert (TABLE_RATE, TABLE_WIDTH, looks.TABLE_DRAWS, looks.DRAWS) == (5e-3, 64, 1000, 100)
+    assert (TABLE_RATE, TABLE_WIDTH, TABLE_DRAWS, DRAWS) == (5e-3, 64, 1000, 100)
     assert latens.VAE().num_samples is None

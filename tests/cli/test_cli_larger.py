@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(3):
         np.save(folder / "rows" / f"part-{i}.npy", x[i * 200 : (i + 1) * 200])
         np.save(folder / "rows" / f"part-{i}.label.npy", np.arange(200) % 2)
-    done = process(KILLED, 0, 9, "fit", folder / "rows", "--stream", *BUDGET, "--out", folder / "run")
+    done = process(KILLED, 0, 9, "fit", folder / "rows", "--stream", "--verbose", *BUDGET, "--out", folder / "run")
     assert done.returncode == 0, done.stderr
     assert "the rows stay on disk, 0 MB" in done.stderr
     return folder

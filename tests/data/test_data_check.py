@@ -89,7 +89,7 @@ def test_counts_are_recognised_by_column() -> None:
 
 
 def test_precision_lost_to_float32_is_told() -> None:
-    x = RNG.normal(size=(100, 2)) + np.array([1e7, 0])
+    x = RNG.normal(size=(100, 2)) + np.array([1e6, 0])
     warnings = check(load(x))["warnings"]
     assert len([w for w in warnings if "float32" in w and "'x0'" in w]) == len(warnings) == 1
 

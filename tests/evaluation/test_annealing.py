@@ -159,13 +159,13 @@ class Odd(AbstractLatentModel):
 def test_what_cannot_move_is_refused_with_the_way_out(function) -> None:
     batch, key = as_batch(np.zeros((1, 2), np.float32)), jax.random.key(0)
     with pytest.raises(ConfigError, match=r"whole numbers have no slope.*importance_sampling"):
-        function(Odd(Bernoulli(jnp.zeros(3))), batch, key=key)
+        function(Rows(Odd(Bernoulli(jnp.zeros(3))), batch, key=key))
     with pytest.raises(ConfigError, match=r"UniformSphere prior do not fill.*importance_sampling"):
-        function(Odd(UniformSphere(3)), batch, key=key)
+        function(Rows(Odd(UniformSphere(3)), batch, key=key))
     with pytest.raises(ConfigError, match=r"a point has no density"):
-        function(Odd(StandardNormal((3,))), batch, start="posterior", key=key)
+        function(Rows(Odd(StandardNormal((3,))), batch, key=key), start="posterior")
     with pytest.raises(UsageError, match=r"num_temperatures: must be a whole number of 1 or more, not 0"):
-        function(Odd(StandardNormal((3,))), batch, num_temperatures=0, key=key)
+        function(Rows(Odd(StandardNormal((3,))), batch, key=key), num_temperatures=0)
 
 
 @pytest.mark.long

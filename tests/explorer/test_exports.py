@@ -279,7 +279,7 @@ def decoded(trained: TrainedModel, z: np.ndarray, folder: Path, steps: int = 0) 
 
 @needs_node
 def test_a_row_of_a_table_is_decoded(tmp_path: Path) -> None:
-    trained, z = table_model(), rng.normal(size=(6, D)).astype(np.float32)
+    trained, z = table_model(), (2.0 * rng.normal(size=(6, D))).astype(np.float32)
     values = evaluation.decode(trained.model, z).reshape(6, -1)
     found = decoded(trained, z, tmp_path)
     scale = np.array([1.0 if one.kind == "category" else one.cells for one in TYPES])

@@ -96,15 +96,22 @@ def mixed_by_hand(
     arrays: dict[str, np.ndarray], metadata: dict[str, Any], x: np.ndarray, z: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The same of a mixed table: the columns in groups of one kind and of as many segments, to a power of two."""
-    groups: dict[str, list[int]] = {}
+    sized: dict[tuple[str, int], list[int]] = {}
     for i, one in enumerate(metadata["schema"]["types"]):
         count = len(one["shares"])
-        kind = one["kind"] if one["kind"] in ("category", "ordinal") else "free" if count <= 48 else "ordered"
+        few = one["kind"] == "category" or count <= 48
+        kind = "ordinal" if one["kind"] == "ordinal" else "free" if few else "ordered"
         size = count if kind == "ordinal" else 2 ** int(np.ceil(np.log2(max(count, 2))))
-        groups.setdefault(f"{kind}-{size}", []).append(i)
+        sized.setdefault((kind, size), []).append(i)
+    groups: dict[tuple[str, int], list[int]] = {}
+    wider = ("", 0)
+    for (kind, size), places in sorted(sized.items(), reverse=True):  # narrow columns are padded to wider ones
+        wider = wider if kind == wider[0] != "ordinal" and (wider[1] - size) * len(places) <= 128 else (kind, size)
+        groups[wider] = sorted(groups.get(wider, []) + places)
     n, out = len(x), dense(arrays, "decoder", z.astype(np.float64))
     seen, likelihood, decoded, start = [np.full(x.shape, 0.5)], np.zeros(n), np.zeros(x.shape), 0
-    for name, places in sorted(groups.items()):
+    for (kind, size), places in sorted(groups.items()):
+        name = f"{kind}-{size}"
         head = {key: arrays.get(f"decoder.head.heads.{name}.{key}.value") for key in ("log_shares", "cuts", "basis")}
         starts, widths = (arrays[f"encoder.standardise.{key}.{name}.value"] for key in ("starts", "widths"))
         place = x[:, places, None] - starts
@@ -134,7 +141,8 @@ def mixed_by_hand(
         likelihood += np.where(here, logits - np.log(np.maximum(widths, 1)), 0.0).sum((-1, -2))
         middles = (np.exp(logits) * (starts + 0.5 * (np.maximum(widths, 1) - 1))).sum(-1)
         best = np.take_along_axis(np.broadcast_to(starts, logits.shape), logits.argmax(-1)[..., None], -1)[..., 0]
-        decoded[:, places] = best if name.startswith("category") else middles
+        named = [metadata["schema"]["types"][place]["kind"] == "category" for place in places]
+        decoded[:, places] = np.where(named, best, middles)
     mean, raw = np.split(dense(arrays, "encoder", np.concatenate(seen, axis=1)), 2, axis=1)
     posterior = metadata["config"]["posterior"]
     log_scale = np.log(np.logaddexp(raw, 0) + posterior["scale_floor"]) if posterior["scale"] == "softplus" else raw

@@ -10,7 +10,6 @@ from paths import GOLDEN
 
 from latens.data import load
 from latens.evaluation import Estimate
-from latens.evaluation.samples import tables
 from latens.workflow import cells, reach
 from latens.workflow import measurement as columns
 from latens.workflow.trained import TrainedModel
@@ -34,12 +33,6 @@ class Trees:
 
     def predict_proba(self, x):
         return np.stack([x[:, 0] == code for code in self.classes_], axis=1).astype(float)
-
-
-def test_the_area_under_a_roc_curve_is_the_share_of_pairs_in_order():
-    positive, negative = np.array([0.3, 0.8, 0.8]), np.array([0.1, 0.8, 0.2, 0.9])
-    wins = np.mean([(p > q) + 0.5 * (p == q) for p in positive for q in negative])
-    assert tables.area(positive, negative)[0] == pytest.approx(wins)
 
 
 def test_the_reach_of_a_model_is_that_of_its_decoder(monkeypatch):

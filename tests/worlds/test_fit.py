@@ -25,7 +25,7 @@ from latens.recipes.parts.steps import StepOptions  # noqa: E402
 from latens.trees import Frozen  # noqa: E402
 from latens.workflow.experiment import prepare, train  # noqa: E402
 from latens.workflow.measurement import measure  # noqa: E402
-from latens.workflow.worlds import alarm_facts, alarm_of, area, coding_of, steps_of, steps_outside  # noqa: E402
+from latens.workflow.worlds import _area, alarm_facts, alarm_of, coding_of, steps_of, steps_outside  # noqa: E402
 from latens.worlds import ModelEnv, ModelVectorEnv, record  # noqa: E402
 
 
@@ -254,10 +254,10 @@ def test_ends_are_measured_on_held_out_episodes(trained, started):
     found = measure(trained, started.data, started.data.subset("test"), num_samples=2)
     assert 0.0 <= found["termination_auc"].value <= 1.0
     assert found["termination_auc"].standard_error > 0
-    value, error = area(np.array([0.35, 0.8]), np.array([0.1, 0.4]))
+    value, error = _area(np.array([0.35, 0.8]), np.array([0.1, 0.4]))
     assert value == 0.75
     assert error == pytest.approx(np.sqrt((0.75 * 0.25 + (0.6 - 0.5625) + (0.642857 - 0.5625)) / 4), rel=1e-5)
-    assert area(np.zeros(2), np.zeros(2))[0] == 0.5
+    assert _area(np.zeros(2), np.zeros(2))[0] == 0.5
 
 
 def test_other_recipes_and_other_files_are_refused(recording, tmp_path, trained):

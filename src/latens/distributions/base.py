@@ -25,7 +25,7 @@ def _of_one_event(log_prob: Callable[..., Any]) -> Callable[..., Any]:
     """Refuse a batch, which a density of one event would sum over or broadcast in silence."""
 
     @wraps(log_prob)
-    def checked(self: "AbstractDistribution", event: Any) -> Nats:
+    def checked(self: "AbstractDistribution", event: Any) -> Any:
         known = isinstance(event, np.ndarray | jax.Array | float | int) and not isinstance(event, Tracer)
         if known and np.shape(event) != self.shape:
             what = f"an array of shape {np.shape(event)} is not one event of shape {self.shape}."

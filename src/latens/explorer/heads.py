@@ -84,7 +84,7 @@ def _table(head: TableHead, path: str) -> dict[str, Any]:
     """Describe the columns of a mixed table, block after block as their outputs stand."""
     blocks = [
         {"kind": _SEGMENTS[type(own)], "places": list(places), "path": f"{path}.heads.{name}"}
-        | {"ordered": getattr(own, "ordered", True)}
+        | {"ordered": list(getattr(own, "ordered", (True,) * len(places)))}
         for name, places in zip(head.blocks.names, head.blocks.places)
         for own in (head.heads[name],)
     ]

@@ -333,8 +333,14 @@ _NO_TEMPERATURE = ("samples at a temperature", "is not a function of noise")
 
 def level_shapes(model: Any, *, cond: Any = None) -> tuple[tuple[int, ...], ...]:
     """The shapes of the levels of a hierarchy's latents, lowest first, and none for one level; nothing is computed."""
-    prior = eqx.filter_eval_shape(lambda cond: model.prior(cond=cond), cond)
-    return tuple(prior.shape) if isinstance(prior, AbstractLevels) else ()
+    shapes: list[tuple[int, ...]] = []
+
+    def seen(cond: Any) -> None:
+        prior = model.prior(cond=cond)
+        shapes.extend(prior.shape if isinstance(prior, AbstractLevels) else ())
+
+    eqx.filter_eval_shape(seen, cond)
+    return tuple(shapes)
 
 
 def latent_shape(model: Any, *, cond: Any = None) -> tuple[int, ...]:

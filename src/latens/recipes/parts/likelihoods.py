@@ -171,7 +171,8 @@ def _normal(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
         case "shared":
             return m.SharedScaleNormalHead(shape, held(start, trained=True), config.scale_floor)
         case "feature":
-            return m.SharedScaleNormalHead(shape, held(np.full(shape, start), trained=True), config.scale_floor)
+            starts = np.broadcast_to(np.float32(start), shape)  # of a file that lies it may be gigabytes
+            return m.SharedScaleNormalHead(shape, held(starts, trained=True), config.scale_floor)
         case "network":
             return m.NormalHead(shape, "softplus", config.scale_floor)
 

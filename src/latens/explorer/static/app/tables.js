@@ -65,7 +65,7 @@ function columnsOf(spec, arrays) {
       const count = row(widths).filter((width) => width > 0).length;
       columns[place] = {
         at,
-        ordered: inOrder,
+        ordered: inOrder[m],
         starts: row(starts).subarray(0, count),
         widths: row(widths).subarray(0, count),
         shares: shares && row(shares).subarray(0, count),
