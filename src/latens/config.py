@@ -514,7 +514,7 @@ def override(config: AnyConfig, settings: Mapping[str, Any]) -> AnyConfig:
         if option in _CHOICES and value != values[part].get(option) and "options" in values[part]:
             values[part]["options"] = {}  # those of what was there before
         if (part, option) == ("optimizer", "name"):  # it runs as it is: the former one's schedule goes too
-            plain = to_json(OptimizerConfig())
+            plain = msgspec.to_builtins(OptimizerConfig())
             values[part] |= {own: plain[own] for own in ("learning_rate", "schedule", "warmup_steps", "options")}
         head, _, rest = option.partition(".")
         if head not in values[part] and "options" in values[part] and head.isidentifier() and not rest:

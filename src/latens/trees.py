@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.tree_util as jtu
 import numpy as np
+from jax.core import Tracer
 
 from latens.typing import Key, PyTree
 
@@ -29,16 +30,16 @@ def traced_once(method: Method) -> Method:
 def held(values: Any, dtype: Any = np.float32, *, trained: bool = False) -> Any:
     """Numbers as an array of a model, made without a compiled program."""
     # Inside of a compiled function what is not trained stays NumPy's, so that the program kept for it holds no data.
-    if isinstance(values, jax.core.Tracer):
+    if isinstance(values, Tracer):
         return values.astype(dtype)
     made = np.asarray(values, dtype)
     on_device = jax.device_put(made)
-    return made if isinstance(on_device, jax.core.Tracer) and not trained else on_device
+    return made if isinstance(on_device, Tracer) and not trained else on_device
 
 
 def on_host(array: Any) -> Any:
     """An array as NumPy's, so that what is computed of it is no program of its own; inside of one it stays as it is."""
-    return array if isinstance(array, jax.core.Tracer) else np.asarray(array)
+    return array if isinstance(array, Tracer) else np.asarray(array)
 
 
 class Frozen(eqx.Module):

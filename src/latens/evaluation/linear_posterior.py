@@ -67,7 +67,7 @@ class Linear(NamedTuple):
             factor = jnp.tril(whole, -1) + jnp.diag(jnp.log(jnp.diagonal(whole)))
             return FullNormal(part.loc + spread @ moved, factor), told
 
-        posteriors, told = jax.vmap(of)(prior.components)
+        posteriors, told = jax.vmap(of)(prior.components)  # pyright: ignore[reportArgumentType]
         logits, best = jax.lax.top_k(jax.nn.log_softmax(prior.logits) + told, min(KEPT, len(told)))
         return Mixture(logits, jax.tree.map(lambda leaf: leaf[best], posteriors))
 
@@ -87,7 +87,7 @@ def linear_posteriors(model: Any, batch: Batch) -> Mixture | None:
         shared = around(lambda z: model.likelihood(z, cond=None), middle).slope
 
     def of_row(x: Any, cond: Any, mask: Any) -> Mixture:
-        z = model.posterior(x, cond=cond, mask=mask).loc
+        z = model.posterior(x, cond=cond, mask=mask).loc  # pyright: ignore[reportAttributeAccessIssue]
         return linear_posterior(
             lambda z: model.likelihood(z, cond=cond), z, _normals(model, cond, size), x, mask, shared
         )

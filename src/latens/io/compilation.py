@@ -146,7 +146,8 @@ def keep_programs() -> None:
     """Keep compiled programs on disk, unless JAX was told of a folder already."""
     import jax
 
-    if jax.config.jax_compilation_cache_dir is None and jax.config.jax_enable_compilation_cache:
+    settings: Any = jax.config
+    if settings.jax_compilation_cache_dir is None and settings.jax_enable_compilation_cache:
         enable_compilation_cache()
 
 

@@ -14,9 +14,10 @@ def of_seed(seed: int, *salts: int) -> Any:
     """The key of a seed, folded with salts, without a compiled program."""
     import jax
 
-    wide = jax.config.jax_enable_x64
-    words = np.array([seed >> 32 if wide else 0, seed]).astype(np.uint64) & np.uint64(0xFFFFFFFF)
-    if jax.config.jax_default_prng_impl != "threefry2x32":
+    settings: Any = jax.config
+    wide = settings.jax_enable_x64
+    words: Any = np.array([seed >> 32 if wide else 0, seed]).astype(np.uint64) & np.uint64(0xFFFFFFFF)
+    if settings.jax_default_prng_impl != "threefry2x32":
         return folded(jax.random.key(seed), *salts)
     return folded(jax.random.wrap_key_data(words.astype(np.uint32)), *salts)
 
@@ -24,12 +25,13 @@ def of_seed(seed: int, *salts: int) -> Any:
 def folded(key: Any, *salts: int) -> Any:
     """`jax.random.fold_in` with one number after the other, without a compiled program outside of others."""
     import jax
+    from jax.core import Tracer
 
-    if isinstance(key, jax.core.Tracer) or str(jax.random.key_impl(key)) != "threefry2x32" or key.shape:
+    if isinstance(key, Tracer) or str(jax.random.key_impl(key)) != "threefry2x32" or key.shape:
         for salt in salts:
             key = jax.random.fold_in(key, salt)
         return key
-    words = np.asarray(jax.random.key_data(key))
+    words: Any = np.asarray(jax.random.key_data(key))
     for salt in salts:
         words = np.concatenate(threefry(words, np.array([salt])))
     return jax.random.wrap_key_data(words, impl="threefry2x32")
