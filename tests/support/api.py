@@ -81,8 +81,10 @@ def named() -> Iterator[tuple[str, str]]:
     ]
     for page in pages:
         text = page.read_text(encoding="utf-8")
-        for module, names in re.findall(r"from (latens[\w.]*) import \(?([\w, \n]+)", text):
-            yield from ((module, name.split(" as ")[0].strip()) for name in names.split("\n\n")[0].split(","))
+        for module, names in re.findall(
+            r"from (latens[\w.]*) import (?:\(\s*)?((?:\w+(?: as \w+)?(?:, *|,\n *)?)+)", text
+        ):
+            yield from ((module, name.split(" as ")[0].strip()) for name in names.split(","))
         yield from re.findall(r"\b(latens(?:\.[a-z_]+)+)\.(\w+)", text)
 
 

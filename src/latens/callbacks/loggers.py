@@ -13,15 +13,7 @@ if TYPE_CHECKING:  # commands make their folder before JAX is imported, and have
 
 
 def numbers(event: "Event") -> dict[str, float]:
-    """Give the numbers of an event by name, such as `train/elbo`; none where it has none to log.
-
-    Args:
-        event: The event of a training.
-
-    Returns:
-        `chunk/NAME` of some steps, `train/NAME` and `validation/NAME` of an epoch; nats where they are terms of the
-        objective.
-    """
+    """Give an event's numbers by name: `chunk/NAME` of some steps, `train/NAME` and `validation/NAME` of an epoch."""
     if event.kind not in ("chunk", "epoch") and not (event.kind == "start" and event.record):
         return {}
     found: dict[str, float] = {}

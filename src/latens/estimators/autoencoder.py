@@ -547,10 +547,33 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
 class Autoencoder(Coder):
     """A plain autoencoder: codes without a prior, so no samples and no log p(x).
 
-    Maximises log p(x | z) at the code z of each row, summed over its features, averaged over rows, in nats. Arguments
-    and attributes are those of `VAE`, without `prior`, `posterior`, `beta` and `num_samples`.
+    Maximises log p(x | z) at the code z of each row, summed over its features, averaged over rows, in nats. `VAE`
+    describes the attributes, and the arguments at length.
 
     Source: Rumelhart, Hinton & Williams (1986).
+
+    Args:
+        latent_dim: Number of latent dimensions, from 1. None: the recipe's.
+        hidden: Widths of the encoder's hidden layers, mirrored in the decoder. None: the recipe's.
+        likelihood: Family of p(x | z), a head, or what makes one. "auto": the recipe's.
+        recipe: Name of a composition that `latens info recipes` lists, or a configuration.
+        objective: What is minimised, by name or as an object. None: the reconstruction.
+        optimizer: A name, or an optax transformation with its own learning rate. None: the recipe's.
+        epochs: At most so many passes over the training rows, above 0. None: the recipe's, unless `steps` is given.
+        steps: At most so many steps of the optimiser, from 1. None: the recipe's, unless `epochs` is given.
+        batch_size: Rows a step, from 1. None: the recipe's.
+        learning_rate: Step size of the optimiser, above 0. None: the recipe's.
+        settings: Further options by name, as `latens info parts` lists them. None: no others.
+        encoder: A network from one row to the code's numbers, or what makes one. None: the recipe's.
+        decoder: The same from codes to the numbers that the likelihood needs. None: the recipe's.
+        model: All of the model at once: a function `(schema, key) -> model`. None: the recipe's.
+        callbacks: Functions of an event of the training; a text that one returns ends it. None: no functions.
+        validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch. None or 0: all rows train.
+        pieces: What rows of text are cut into, such as "words". None: the first.
+        columns: What columns of a frame are, by name (docs/tables.md). None: as their dtypes say.
+        warm_start: Whether a further `fit` starts from the weights of the last one, with its schema.
+        random_state: Seed (0 to 2**32 - 1), or a generator that gives one. None: numpy's global generator gives one.
+        verbose: Whether to write one line an epoch to stderr.
     """
 
     _fixed_settings = {"posterior.kind": "deterministic", "objective.name": "reconstruction"}  # noqa: RUF012

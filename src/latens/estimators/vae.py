@@ -80,11 +80,6 @@ class VAE(Coder):
             "continuous-bernoulli" (values in [0, 1]), "categorical" (whole numbers) and all that
             `latens info parts` lists. Or one of your own: a head, its class, or a function of the shape of a row
             that gives a head (docs/extending.md).
-        prior: The prior p(z): a name of `latens info parts`, a distribution or an `AbstractModelPrior` (whose
-            arrays are trained, unless they are `Frozen`), or a class or function of the shape of a latent that gives
-            one. None: the recipe's, which is the one that belongs to the posterior.
-        posterior: The posterior q(z | x): a name of `latens info parts`, a head, its class, or a function of the
-            shape of a latent that gives a head. None: the recipe's.
         recipe: Name of a composition that `latens info recipes` lists, for example "default" or "beta-vae"; or a
             configuration, such as `latens.recipes.beta_vae(beta=4.0)`.
         objective: What is minimised: a name of `latens info parts`, or an objective such as
@@ -95,8 +90,6 @@ class VAE(Coder):
         steps: At most so many steps of the optimiser, from 1. None: the recipe's, unless `epochs` is given.
         batch_size: Rows a step, from 1. None: the recipe's.
         learning_rate: Step size of the optimiser, above 0. None: the recipe's.
-        beta: Weight of the KL in the objective, from 0; or how it changes, as "linear:10", "cosine:10", "sigmoid:10" or
-            "cyclical:4", with a number of epochs. None: the recipe's, 1 by default (the evidence lower bound).
         settings: Further options by name, for example `{"optimizer.schedule": "cosine"}`; none that an argument sets.
             None: no others. `latens info parts` lists them.
         encoder: A network of your own from one row to the numbers that the posterior needs (an error says how many), or
@@ -106,8 +99,6 @@ class VAE(Coder):
             budget train it; it sees a row as the `likelihood` that is named would. None: the recipe's.
         callbacks: Functions of an event of the training, called at each, with numbers in `event.record`; a text that
             one returns is a reason to end it, None is none. None: no functions.
-        num_samples: Importance samples of each row in `score_samples` and `score`, from 1. None: 1,000 for a table with
-            columns of several kinds, whose rows are cheap to decode, and 100 for other rows.
         validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch and stops early; the others
             train. With fewer than 50 rows, or with None or 0, all rows train.
         pieces: What rows of text are cut into: "characters", "words", "atoms", "subwords", "selfies". None: the first.
@@ -116,6 +107,15 @@ class VAE(Coder):
         random_state: Seed (0 to 2**32 - 1) of initialisation, noise, order of rows and later samples; or a generator
             that gives one; None: numpy's global generator gives one.
         verbose: Whether to write one line an epoch to stderr.
+        prior: The prior p(z): a name of `latens info parts`, a distribution or an `AbstractModelPrior` (whose
+            arrays are trained, unless they are `Frozen`), or a class or function of the shape of a latent that gives
+            one. None: the recipe's, which is the one that belongs to the posterior.
+        posterior: The posterior q(z | x): a name of `latens info parts`, a head, its class, or a function of the
+            shape of a latent that gives a head. None: the recipe's.
+        beta: Weight of the KL in the objective, from 0; or how it changes, as "linear:10", "cosine:10", "sigmoid:10" or
+            "cyclical:4", with a number of epochs. None: the recipe's, 1 by default (the evidence lower bound).
+        num_samples: Importance samples of each row in `score_samples` and `score`, from 1. None: 1,000 for a table with
+            columns of several kinds, whose rows are cheap to decode, and 100 for other rows.
 
     Attributes:
         model_: The `TrainedModel`: the model with its schema, configuration and facts about its training.

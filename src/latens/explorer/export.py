@@ -39,11 +39,7 @@ PLAIN = (".html", ".css", ".js", ".svg")
 
 
 def static_files() -> dict[str, bytes]:
-    """Read every file of the page that does not depend on a model.
-
-    Returns:
-        Contents by name relative to the page's root (`index.html`, `app/main.js`, ...).
-    """
+    """Read every file of the page that does not depend on a model, by name relative to the page's root."""
     root = _HERE / "static"
     kept = (p for p in root.rglob("*") if p.suffix in PLAIN or p.name == "LICENSE")
     return dict(sorted((path.relative_to(root).as_posix(), path.read_bytes()) for path in kept))

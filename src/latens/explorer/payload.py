@@ -60,51 +60,23 @@ MOST_CENTRES = 100  # classes, the most frequent ones, among which the row that 
 
 def payload(
     trained: Any,
-    data: Dataset | None,
+    data: Dataset | None,  # None gives an empty page but for the history
     *,
-    history: Sequence[dict[str, Any]] = (),
-    snapshots: Sequence[tuple[int, Any]] = (),
-    coordinates: Any = None,
-    projection: str | None = None,
+    history: Sequence[dict[str, Any]] = (),  # the "epoch" records of metrics.jsonl
+    snapshots: Sequence[tuple[int, Any]] = (),  # steps, and the models that training kept at them
+    coordinates: Any = None,  # numbers of all rows, shape (n, k), which become axes and the first view
+    projection: str | None = None,  # "t-sne", "umap", "none"; None: t-SNE of colour pictures that differ widely
     most_rows: int = 100_000,
     seed: int = 0,
     title: str = "",
     command: str = "",
-    live: bool = False,
-    serve: bool = False,
-    with_model: bool = True,
+    live: bool = False,  # whether a run is still growing
+    serve: bool = False,  # whether a server decodes where the page cannot
+    with_model: bool = True,  # whether the whole model goes with a page that is not served
 ) -> dict[str, bytes]:
-    """Make the files of the page's `data/` folder: `data/manifest.json`, and what it names.
-
-    Names are ours, never the data's; numbers are little-endian; the JSON is strict. The same arguments give the same
-    bytes. docs/explorer.md lists the files.
-
-    Args:
-        trained: A `latens.workflow.trained.TrainedModel` with latents.
-        data: Its rows; None gives an empty page but for the history.
-        history: The "epoch" records of metrics.jsonl.
-        snapshots: Steps and the models that training kept at them.
-        coordinates: Numbers of all rows that were found elsewhere, shape (n, k), which become axes and the first view
-            (without data: unused); or None.
-        projection: "t-sne" or "umap" for two further axes made of the posterior means of the rows shown; "none" for no
-            such axes; None for t-SNE of colour pictures that differ in many directions, and of nothing else.
-        most_rows: At most so many rows, evenly spaced, are shown.
-        seed: Seed of the samples and of the projection.
-        title: Title for the reader.
-        command: The command that made the model, for the reader.
-        live: Whether a run is still growing.
-        serve: Whether a server decodes where the page cannot.
-        with_model: Whether the whole model goes with a page that is not served.
-
-    Returns:
-        Contents by name.
-
-    Raises:
-        ConfigError: The model has no latents.
-        DataError: The rows are not the model's.
-        DivergedError: What the model gives holds NaN or infinity.
-        UsageError: There is no such projection, or there are too few rows for it.
-    """
+    """Make the files of the page's `data/` folder, by name: `data/manifest.json`, and what it names."""
+    # Names are ours, never the data's; numbers are little-endian; the JSON is strict. The same arguments give the same
+    # bytes. docs/explorer.md lists the files.
     if told := trained.told:
         title = f"{title or getattr(trained.config, 'recipe', 'model')} given {told}"
     if not hasattr(trained.model, "posterior"):

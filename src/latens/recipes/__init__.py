@@ -141,14 +141,7 @@ def config_of(name: str, settings: dict[str, Any], stored: dict[str, Any] | None
 
 @checked_later
 def register(recipe: Recipe) -> None:
-    """Make a recipe known by name, so that the command and model files can use it in this process.
-
-    Args:
-        recipe: The recipe.
-
-    Raises:
-        ConfigError: The name is taken.
-    """
+    """Make a recipe known by name, so that the command and model files can use it in this process."""
     refuse_other(
         recipe, Recipe, "recipe", "Give a latens.recipes.Recipe; register_part('model', name, function) makes one."
     )

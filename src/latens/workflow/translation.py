@@ -27,26 +27,8 @@ class Translated(NamedTuple):
 def translate(
     trained: TrainedModel, data: Dataset, start: str, end: str, *, mean: bool = True, seed: int = 0
 ) -> Translated:
-    """Decode the code of each row of one class as another class.
-
-    z from q(z | x, start), then x from p(x | z, end): what z holds beside the class stays as it is.
-
-    Args:
-        trained: A trained model that reads labels.
-        data: Rows with labels.
-        start: The class of the rows that are taken.
-        end: The class that they are decoded as; the same class gives reconstructions.
-        mean: Whether to give the mean of p(x | z) at the posterior mean; else a draw at a draw.
-        seed: The seed of the draws.
-
-    Returns:
-        The rows of the class `start` as rows of the class `end`.
-
-    Raises:
-        ConfigError: The model reads no labels.
-        DataError: No row is of the class `start`.
-        UsageError: The model does not know a class; the message names the nearest one.
-    """
+    """Decode the code of each row of the class `start` as one of the class `end`, by the mean or by a draw."""
+    # z from q(z | x, start), then x from p(x | z, end): what z holds beside the class stays as it is.
     refuse_inputs(trained, data, TrainedModel)
     if not trained.preparation.classes:
         what = "this model reads no labels, so that no row can be decoded as another class."

@@ -47,34 +47,17 @@ def drawn(trail: Sequence[Any], world: World, steps: int = 0) -> np.ndarray:
 
 def film(
     env: Any,
-    true: Any,
+    true: Any,  # the environment that was recorded, with `render_mode="rgb_array"`
     policy: Callable[[Any], Any],
     out: str | Path,
     *,
     steps: int = 200,
     seed: int = 0,
-    draw: Callable[[np.ndarray], np.ndarray] | None = None,
+    draw: Callable[[np.ndarray], np.ndarray] | None = None,  # of an observation, for what the model shows
 ) -> dict[str, float]:
-    """Play one policy in the model and in the true environment, side by side in a GIF.
-
-    Both begin at the observation of the true one's reset. Each is played by what it shows itself. An episode that has
-    ended stands still.
-
-    Args:
-        env: A `ModelEnv`.
-        true: The environment that was recorded, with `render_mode="rgb_array"`.
-        policy: From an observation to an action.
-        out: The file, which ends in .gif.
-        steps: How many steps at the most.
-        seed: Of both.
-        draw: From an observation to a picture, for what the model shows; None draws as `ModelEnv.render` does.
-
-    Returns:
-        `model` and `true`: the returns; `outside`: the share of the model's steps at which the alarm was on.
-
-    Raises:
-        UsageError: Another ending, or the true environment renders no pictures.
-    """
+    """Play one policy in the model and in the true environment, side by side in a GIF; give both returns."""
+    # Both begin at the observation of the true one's reset. Each is played by what it shows itself. An episode that has
+    # ended stands still. `outside` is the share of the model's steps at which the alarm was on.
     from PIL import Image
 
     from latens.io.atomic import as_path, write_atomic

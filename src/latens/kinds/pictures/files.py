@@ -144,10 +144,8 @@ def survey(folder: Path, names: tuple[str, ...], wanted: tuple[int, ...] | None)
 
 
 def picture_parts(folder: Path, roles: ColumnRoles) -> Iterator[Raw]:
-    """Read the pictures of a folder as rows of uint8, some at a time: (n, h, w) for grey or 0 and 1, else (n, h, w, 3).
-
-    The first frame of a moving picture is taken, and pictures are turned upright as their EXIF orientation says.
-    """
+    """Read a folder's pictures as rows of uint8, some at a time: (n, h, w) for grey or 0 and 1, else (n, h, w, 3)."""
+    # The first frame of a moving picture is taken, and pictures are turned upright as their EXIF orientation says.
     found = find_pictures(folder)
     no_roles(roles, str(folder), "Its labels are the names of its sub-folders.", "a folder has")
     seen = survey(folder, found.pictures, roles.pictures)

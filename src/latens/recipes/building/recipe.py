@@ -30,47 +30,23 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class Recipe:
-    """A composition that the command, the estimators and model files know by name.
-
-    Args:
-        name: The name.
-        summary: What it is, in a few words.
-        source: The paper that it follows.
-        use_when: When to take it, from the user's point of view.
-        config: The configuration with its defaults.
-        resolve: Decides, from configuration and data, what was left open ("auto", None), and says why.
-        preparation: What the model sees of a row, from schema and configuration.
-        build: Makes the model from schema, configuration and key, without seeing data.
-        plan: The stages of training, from schema, configuration and size.
-        bind: Looks up what a configuration names, once: from a configuration, and what `bind` gave for a former one,
-            it gives what the four functions take in the place of a configuration.
-    """
+    """A composition that the command, the estimators and model files know by name."""
 
     name: str
-    summary: str
-    source: str
-    use_when: str
-    config: Config
-    resolve: Callable[[Any, Dataset], tuple[Any, list[str]]]
-    preparation: Callable[[Schema, Any], Preparation]
-    build: Callable[..., Any]
-    plan: Callable[[Schema, Any, Size], tuple[Stage, ...]]
+    summary: str  # what it is, in a few words
+    source: str  # the paper that it follows
+    use_when: str  # when to take it, from the user's point of view
+    config: Config  # the configuration with its defaults
+    resolve: Callable[[Any, Dataset], tuple[Any, list[str]]]  # decides what was left open ("auto", None), and says why
+    preparation: Callable[[Schema, Any], Preparation]  # what the model sees of a row
+    build: Callable[..., Any]  # makes the model from schema, configuration and key, without seeing data
+    plan: Callable[[Schema, Any, Size], tuple[Stage, ...]]  # the stages of training
+    # Looks up what a configuration names, once: from a configuration, and what `bind` gave for a former one, it gives
+    # what the four functions take in the place of a configuration.
     bind: Callable[..., Any] = lambda config, known=None: config
 
     def model(self, schema: Schema, config: Any, *, key: Key) -> Any:
-        """The untrained model: what `build` makes, with the networks that the configuration names.
-
-        Args:
-            schema: The schema of the data.
-            config: A resolved configuration, or what `bind` gave for it.
-            key: A JAX random key, for the initialisation.
-
-        Returns:
-            The model.
-
-        Raises:
-            ConfigError: The parts do not go together, or a named network is not known.
-        """
+        """The untrained model: what `build` makes, with the networks that the configuration names."""
         parts = self.bind(config)
         made, config = self.build(schema, parts, key=key), getattr(parts, "config", parts)
         if not isinstance(config, VAEConfig) or (config.network.encoder is None and config.network.decoder is None):
