@@ -16,8 +16,9 @@ HERE = Path(__file__).parent
 ANSWERS, NOTEBOOKS = HERE / "answers", HERE / "notebooks"
 ANSWER, CHECK = "# Your answer\n", "\n# Check\n"
 HOW = (
-    "\n\nWhere a cell has `...`, write your answer in its place and run the cell: it says *Right*, or what is wrong.\n"
-    "The [answers](../answers/{name}) are a notebook of their own."
+    "\n\nWhere a cell has `...`, write your answer in its place and run the cell: "
+    "it prints *Right*, or what is wrong.\n"
+    "The [answers](../answers/{name}) are in a separate notebook."
 )
 TRIED = """try:
 {check}
