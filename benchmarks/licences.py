@@ -110,7 +110,8 @@ def needed_by() -> dict[str, list[str]]:
 
 def _holds(requirement: str, extra: str) -> bool:
     match = re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
-    return (match[1] if match else "") == extra
+    old = re.search(r"python_version < ['\"]3\.(\d+)", requirement)  # a Python that latens does not run on needs more
+    return (match[1] if match else "") == extra and (old is None or int(old[1]) > 11)
 
 
 def _closure(requirements: list[str]) -> set[str]:
