@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from latens.io import keys
 from latens.verbs._lazy import np
 
 if TYPE_CHECKING:
@@ -70,6 +69,7 @@ def verdict(gain: Mapping[str, Any]) -> str:
 def hidden_cells(trained: "TrainedModel", data: "Dataset", positions: Any) -> list[str]:
     """How well cells of held-out rows are filled in that were hidden at random, over all columns."""
     from latens.data.rows import every_nth
+    from latens.io import keys
     from latens.workflow.imputation import imputed
 
     batch, types = trained.batch(data, every_nth(positions, ROWS)), trained.schema.types or ()
