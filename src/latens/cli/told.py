@@ -25,7 +25,8 @@ def before(experiment: "Experiment") -> list[str]:
                        (("train", "to train"), ("validation", "to validate"), ("test", "to test")))  # fmt: skip
     row = " x ".join(map(str, schema.shape))
     row = f"{len(schema.names)} columns" if schema.types is not None else f"{row} tokens" if schema.tokens else row
-    notes = f"; {len(data.notes)} notes in log.txt" if data.notes else ""
+    some = "1 note" if len(data.notes) == 1 else f"{len(data.notes)} notes"
+    notes = f"; {some} in log.txt" if data.notes else ""
     return [
         line("data", visible(f"{data.name}: {len(data):,} rows of {row} ({counts}){notes}")),
         line("model", _model(experiment)),
