@@ -7,7 +7,7 @@ posterior, a likelihood and an objective, never a new class hierarchy.
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from latens import config as config
