@@ -75,6 +75,12 @@ def test_ordinals_have_ranges_in_conditions():
         parse_conditions(["size>L", "size<XL"], schema)
 
 
+def test_conditions_take_a_boolean_as_files_write_it():
+    schema = load(pd.DataFrame({"paid": np.arange(N) % 2 == 0, "size": np.arange(N) % 5})).schema
+    for text in ("paid=true", "paid=True"):
+        assert parse_conditions([text], schema).low[0] == schema.types[0].values.index("True")
+
+
 # --- times with zones ---
 
 

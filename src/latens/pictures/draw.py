@@ -243,7 +243,7 @@ _PICTURES = (
     Picture("information", "table, latents, mixed columns, prior, no condition", tables.draw_information,
             alt.information, "What columns say about one another",
             "The mutual information of each pair of columns under the model, in nats.", "pictures", 9,
-            sees="See which columns go together in the model: the dark cells."),
+            sees="See which columns go together in the model: the bright cells."),
     Picture("column-nats", "table, latents, rows, mixed columns, prior", tables.draw_column_nats, alt.column_nats,
             "What each column adds to log p(x)",
             "What each column takes of -log p(x) in the model, and what it would take alone.", "pictures", 9,

@@ -156,7 +156,8 @@ class Detect(Verb):
         lines += [f"compared with {found.calibration} rows {told} ({split})"]
         lines += [] if found.code_length is None else [_CODES]
         if strange := int(strange_rows(new).sum()):
-            lines.append(f"{strange} rows hold a name that no training row had: they are flagged in any case")
+            some = "1 row has" if strange == 1 else f"{strange} rows have"
+            lines.append(f"flagged in any case: {some} a name that no training row had")
         if needed > 1 and (self.top is None or not flagged):
             few = f"of {n} rows at least {needed} must have it before any is flagged"
             why = f": {few}; give more held-out rows (--held-out)" if self.top is None else ""

@@ -183,7 +183,7 @@ class Impute(Verb):
         if count and at.trained.schema.types is not None and self.interval is None:
             plain.append("Next: --interval 0.9 writes how sure each cell is, --draws 5 several fillings.")
         elif count:
-            plain.append(f"Next: open {at.out}; what was there is as it was.")
+            plain.append(f"Next: open {at.out}; observed values are unchanged.")
         made.plain, made.text = tuple(plain), text + made.text
         made.value |= {"rows": n, "missing": count, "num_samples": self.num_samples, "rows_on_few_draws": few}
 

@@ -150,9 +150,12 @@ def _place(value: Any, kind: ColumnType, name: str, where: str, *, last: bool = 
         return np.nan
     day = _is_day(value, kind)
     if kind.named:
-        if str(value) not in kind.values:
-            raise unknown_category(str(value), name, kind.values, where, cell=False)
-        return float(kind.values.index(str(value)))
+        text = str(value)
+        if set(kind.values) <= {"False", "True"}:  # files write Booleans in small letters
+            text = text.capitalize()
+        if text not in kind.values:
+            raise unknown_category(text, name, kind.values, where, cell=False)
+        return float(kind.values.index(text))
     try:
         dtype = "Datetime[us]" if kind.form else kind.dtype
         number = float(value) if kind.kind == "number" else number_of(str(value), dtype, days=kind.days)
