@@ -257,6 +257,13 @@ def test_what_does_not_fit_is_refused_with_what_is_allowed(given, says):
         VAE(**FEW, **given).fit(X)
 
 
+def test_a_likelihood_of_counts_declares_how_it_sees_them():
+    # It saw standardised log(1 + x) by default, and its log p(x) was wrong without a word.
+    silent = type("CountHead", (CauchyHead,), {"kinds": ("counts",), "__module__": __name__})
+    with pytest.raises(ConfigError, match=r'likelihood of counts without `sees`.*sees = "whole"'):
+        VAE(2, likelihood=silent, steps=1).fit(latens.Numbers(np.arange(30).reshape(10, 3), counts=True))
+
+
 def test_a_registered_part_is_known_by_name_and_option():
     register_part("likelihood", "test-cauchy", CauchyHead)
     named = VAE(**FEW, likelihood="test-cauchy", settings={"likelihood.gamma": 0.5}).fit(X)

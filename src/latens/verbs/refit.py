@@ -76,7 +76,7 @@ class Refit(Verb):
             return Made(trained=found.trained, value=value, text=text)
         file = out.suffix.lower() == ".safetensors"
         model = found.trained.save(out) if file else self._into_run(at, data, found, draws)
-        following = f"latens {'sample' if file else 'figures'} {shlex.quote(str(out))}"
+        following = f"latens {'sample' if file else 'report'} {shlex.quote(str(out))}"
         value |= {"model": str(model), "next": following}
         return Made(trained=found.trained, value=value, text=f"{out}: {text}\nnext: {following}")
 

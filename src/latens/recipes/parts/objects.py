@@ -274,6 +274,12 @@ def _likelihood(name: str, what: Any) -> Likelihood | None:
     inner = what if isinstance(what, AbstractHead) else getattr(what, "func", what)
     head: Any = inner if isinstance(inner, AbstractHead) or _is(inner, AbstractHead) else AbstractHead
 
+    own = head if isinstance(head, type) else type(head)
+    said = any("sees" in vars(one) for one in own.__mro__[: own.__mro__.index(AbstractHead)])
+    if "counts" in head.kinds and not said and not {"real", "unit"} & set(head.kinds):
+        fix = 'Set sees = "whole" (counts as they are) or "numbers" (standardised log(1 + x)) in the class.'
+        raise ConfigError(f"{own.__name__} is a likelihood of counts without `sees`.", where="likelihood", fix=fix)
+
     def of_schema(schema: Schema, config: LikelihoodConfig, given: Part) -> AbstractHead:
         return make(schema.shape, structs.asdict(given), jax.random.key(0))
 
