@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -102,6 +103,13 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, formatter_class=_Help, allow_abbrev=False, **options)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help as every result is printed: a full disk is said in words."""
+        if file is not None and file is sys.stdout:
+            put(message, end="")
+        else:
+            super()._print_message(message, file)
 
     def format_help(self) -> str:
         """The help; of a command with the flags that are used most."""
