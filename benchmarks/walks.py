@@ -24,7 +24,10 @@ SOURCE = str(Path(__file__).resolve().parents[1] / "src" / "latens") + "/"
 WALKS = {
     "evaluate": ("fit TABLE --steps 20 --out RUN", "evaluate RUN TABLE --num-samples 10"),
     "fit": (None, "fit TABLE --set posterior.kind=iaf --dry-run"),
-    "figures": ("fit PICTURES --steps 20 --set posterior.latent_dim=2 --out RUN", "figures RUN --only manifold"),
+    "figures": (
+        "fit PICTURES --steps 20 --set posterior.latent_dim=2 --out RUN",
+        "report RUN --only figures --name manifold",
+    ),
 }
 """Name -> the command that comes before, and the command whose calls are followed."""
 

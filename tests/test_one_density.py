@@ -182,7 +182,7 @@ def enumerated(names: TrainedModel) -> np.ndarray:
 
 def importance(trained: TrainedModel, rows: np.ndarray) -> np.ndarray:
     """The public log p(x) of rows."""
-    return trained.log_marginal(rows, num_samples=100_000)
+    return trained.log_marginal(rows, num_samples=2000)
 
 
 def follows(rows: np.ndarray, p: np.ndarray) -> None:

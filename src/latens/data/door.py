@@ -18,7 +18,6 @@ from latens.data.files import (
     by_parts,
     check_address,
     check_numeric,
-    file_errors,
     files_of,
     is_address,
     is_glob,
@@ -42,7 +41,7 @@ from latens.data.given import (
 from latens.data.infer import with_classes
 from latens.data.known import KNOWN
 from latens.data.mapped import LARGEST, change, joined, kept, numbers_on_disk
-from latens.data.raw import MAX_BYTES, ColumnRoles, NotNumbers, Raw, no_roles
+from latens.data.raw import MAX_BYTES, ColumnRoles, NotNumbers, Raw, file_errors, no_roles
 from latens.data.rows import (
     TRAIN,
     encode_labels,

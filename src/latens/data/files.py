@@ -1,6 +1,5 @@
 """From what a user types to rows: formats by the ending of a name, files, folders, globs, addresses and objects."""
 
-import contextlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,9 +13,9 @@ import numpy as np
 import polars as pl
 
 from latens.data.mapped import joined
-from latens.data.raw import ColumnRoles, Raw, damaged, no_roles, readable, with_roles
+from latens.data.raw import ColumnRoles, Raw, damaged, file_errors, no_roles, readable, with_roles
 from latens.data.rows import SPLITS, TRAIN, unmasked
-from latens.errors import ConfigError, DataError, LatensError, ResourceError
+from latens.errors import ConfigError, DataError, LatensError
 from latens.kinds.counts import anndata
 from latens.kinds.counts import sparse as sparse
 from latens.kinds.counts.sparse import is_sparse, sparse_rows
@@ -252,24 +251,6 @@ class _Like(NamedTuple):
         if own != self:
             what = f"has rows of shape {own.shape}, and {first} of {self.shape}, or other labels, ids or weights."
             raise DataError(what, where=where, fix="Give all files rows of one shape and type.")
-
-
-@contextlib.contextmanager
-def file_errors(where: str) -> Iterator[None]:
-    """Say in words why a file could not be read."""
-    try:
-        yield
-    except LatensError:
-        raise
-    except MemoryError:
-        raise ResourceError("does not fit into memory.", where=where, fix="Use fewer rows.") from None
-    except FileNotFoundError:
-        raise DataError("no such file or folder.", where=where, fix="Check the path.") from None
-    except PermissionError:
-        raise ResourceError("may not be read.", where=where, fix="Give yourself permission to read it.") from None
-    except OSError as error:
-        fix = "Check the disk or the network that it lies on, or copy it to another place."
-        raise ResourceError(f"cannot be read ({error.strerror or str(error)[:100]}).", where=where, fix=fix) from None
 
 
 # --- which files a path stands for ---

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from latens.data.rows import TEST, TRAIN, VALIDATION
-from latens.errors import DataError, LatensError
+from latens.errors import DataError, LatensError, ResourceError
 from latens.kinds.tables.columns import FrameColumn
 from latens.kinds.tables.declared import Declared
 
@@ -206,3 +206,21 @@ def join_parts(parts: dict[str, Raw], where: str) -> Raw:
 def _labels(part: Raw) -> np.ndarray:
     """The labels of a part; NaN ("no label") where only other parts have some."""
     return np.full(len(part.x), np.nan) if part.label is None else np.asarray(part.label)
+
+
+@contextlib.contextmanager
+def file_errors(where: str) -> Iterator[None]:
+    """Say in words why a file could not be read."""
+    try:
+        yield
+    except LatensError:
+        raise
+    except MemoryError:
+        raise ResourceError("does not fit into memory.", where=where, fix="Use fewer rows.") from None
+    except FileNotFoundError:
+        raise DataError("no such file or folder.", where=where, fix="Check the path.") from None
+    except PermissionError:
+        raise ResourceError("may not be read.", where=where, fix="Give yourself permission to read it.") from None
+    except OSError as error:
+        fix = "Check the disk or the network that it lies on, or copy it to another place."
+        raise ResourceError(f"cannot be read ({error.strerror or str(error)[:100]}).", where=where, fix=fix) from None

@@ -22,9 +22,9 @@ class Anonymise(Verb):
             raise UsageError(f"there is no column {self.column!r}.", where="--column", fix=nearest(self.column, names))
         yield f"draw {self.column} of {len(data)} rows of {data.name} anew"
         import numpy as np
-        from latens.data.mixed import as_columns
 
         from latens import evaluation
+        from latens.kinds.tables.typed import as_frame
 
         batch = at.trained.batch(data)
         seen = np.ones(batch.x.shape, bool) if batch.mask is None else np.asarray(batch.mask)
@@ -32,4 +32,4 @@ class Anonymise(Verb):
         rows = at.trained.rows(replace(batch, mask=seen), seed=self.seed)
         found = evaluation.impute(rows, num_samples=100, num_draws=1)
         x = np.where(seen, data.x, at.trained.data_units(found.draws[:, 0], mean=False))
-        return Made(table=as_columns(x, data.schema), value={"rows": len(x)}, text=f"{len(x)} rows")
+        return Made(table=as_frame(x, data.schema), value={"rows": len(x)}, text=f"{len(x)} rows")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from latens.data.raw import MAX_BYTES, ColumnRoles, NotNumbers, Raw, damaged
+from latens.data.raw import MAX_BYTES, ColumnRoles, NotNumbers, Raw, damaged, file_errors
 from latens.errors import DataError, LatensError, ResourceError, UsageError
 from latens.kinds.tables.cells import rows_of
 from latens.kinds.tables.dtypes import as_dates
@@ -103,23 +103,20 @@ def read_address(spec: str) -> pl.DataFrame:
 @contextlib.contextmanager
 def polars_errors(where: str) -> Iterator[None]:
     """Put the name of a file before what Polars says of it."""
-    try:
-        yield
-    except LatensError:
-        raise
-    except MemoryError:
-        raise ResourceError("does not fit into memory.", where=where, fix="Use fewer rows.") from None
-    except ModuleNotFoundError as error:
-        fix = "pip install 'latens[spreadsheets]', or save it as .csv."
-        raise DataError(f"reading it needs {error.name or 'another package'}.", where=where, fix=fix) from None
-    except FileNotFoundError:
-        raise DataError("no such file.", where=where, fix="Check the path.") from None
-    except (pl.exceptions.PolarsError, ValueError, OSError, EOFError, pl.exceptions.PanicException) as error:
-        raise damaged(where, f"cannot be read: {_said(error)}.") from None
-    except Exception as error:  # of the reader of spreadsheets
-        if not type(error).__module__.startswith(("fastexcel", "_fastexcel", "builtins")):
+    with file_errors(where):
+        try:
+            yield
+        except (LatensError, MemoryError, FileNotFoundError, PermissionError):
             raise
-        raise damaged(where, f"cannot be read: {_said(error)}.") from None
+        except ModuleNotFoundError as error:
+            fix = "pip install 'latens[spreadsheets]', or save it as .csv."
+            raise DataError(f"reading it needs {error.name or 'another package'}.", where=where, fix=fix) from None
+        except (pl.exceptions.PolarsError, ValueError, OSError, EOFError, pl.exceptions.PanicException) as error:
+            raise damaged(where, f"cannot be read: {_said(error)}.") from None
+        except Exception as error:  # of the reader of spreadsheets
+            if not type(error).__module__.startswith(("fastexcel", "_fastexcel", "builtins")):
+                raise
+            raise damaged(where, f"cannot be read: {_said(error)}.") from None
 
 
 def _said(error: BaseException) -> str:
