@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from shrink import shrink
 
 PICTURES = (
-    *("training", "latent", "latent-density", "two-views", "manifold-linear", "manifold-percentile", "reconstructions"),
-    *("samples", "posterior-predictive", "extremes", "traversals", "interpolations", "walk", "arithmetic", "units"),
-    *("aggregated-posterior", "unit-kl-over-training", "rate-distortion", "graph"),
+    *("training", "latent", "two-views", "manifold-linear", "manifold-percentile", "reconstructions"),
+    *("samples", "posterior-predictive", "traversals", "interpolations", "walk", "arithmetic", "units"),
+    *("aggregated-posterior", "graph"),
 )
 MOVING = {
     "morph": ("--between", "0,3,8", "--frames", "10"),

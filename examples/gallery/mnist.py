@@ -76,7 +76,6 @@ ENTRIES: dict[str, Entry] = {entry.__name__: entry for entry in (plane, curves, 
 PICTURES: dict[str, dict[str, str]] = {
     "plane": {
         "latent.png": "fast-forward-2d/figures/latent.png",
-        "latent-density.png": "fast-forward-2d/figures/latent-density.png",
         "two-views.png": "fast-forward-2d/figures/two-views.png",
         **{
             f"manifold-{spacing}-{cells}.png": f"fast-forward-2d-{cells}/manifold-{spacing}.png"
@@ -90,7 +89,6 @@ PICTURES: dict[str, dict[str, str]] = {
         "reconstructions.png": "mlq-vae/figures/reconstructions.png",
         "samples.png": "mlq-vae/figures/samples.png",
         "posterior-predictive.png": "mlq-vae/figures/posterior-predictive.png",
-        "extremes.png": "mlq-vae/figures/extremes.png",
     },
     "notebook": {},
     "classifiers": {f"{kind}.png": f"mlq-{kind}/figures/classes.png" for kind in ("gaussian", "mixture")},

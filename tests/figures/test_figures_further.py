@@ -1,7 +1,6 @@
 """Further figures: what they draw is what was given, and their tables are what a hand computes."""
 
 import csv
-import itertools
 
 import jax
 import jax.numpy as jnp
@@ -10,22 +9,17 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from picture_fixtures import BITS, HISTORY, beyond_first, data_of, trained_bits
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import norm
 
 from latens import evaluation
 from latens.errors import DataError
 from latens.evaluation import Rows
 from latens.figures import linear_grid, save
-from latens.figures.animation import frame
 from latens.figures.bands import bands
 from latens.figures.columns import column_errors, correlation, correlations
-from latens.figures.density import density_levels, latent_density
 from latens.figures.diagram import HIGH, WIDE, PartBox, arrow_paths, model_diagram, places_of
-from latens.figures.extremes import extreme_reconstructions, extreme_rows
 from latens.figures.images import image_strips
-from latens.figures.over_training import spread, unit_kl_history
 from latens.figures.planes import two_views
-from latens.figures.rate import rate_distortion
 from latens.figures.style import THEMES
 from latens.figures.tables import marginals_table
 from latens.pictures.draw import FIRST, draw_pictures
@@ -66,26 +60,6 @@ def test_strips_show_their_images_beside_their_names(tmp_path, theme):
         image_strips(rows, ["one"])
 
 
-def test_best_and_worst_rows_with_their_errors():
-    score = np.array([1.0, 5.0, 5.0, -2.0, 0.0, 3.0])
-    best, worst = extreme_rows(score, 2)
-    assert (best.tolist(), worst.tolist()) == ([1, 2], [3, 4])
-    assert extreme_rows(score, 9)[0].tolist() == [1, 2, 5]
-    data, made = np.zeros((6, 2, 2)), np.arange(24.0).reshape(6, 2, 2) / 24
-    table = extreme_reconstructions(data, made, score, count=2)[1]
-    assert table["row"].tolist() == [1, 2, 3, 4]
-    np.testing.assert_allclose(table["mean_error"], made[[1, 2, 3, 4]].reshape(4, 4).mean(1))
-    np.testing.assert_allclose(table["largest_error"], made[[1, 2, 3, 4], 1, 1])
-    axes = extreme_reconstructions(data, made, score, count=2)[0]
-    assert axes.shape == (6, 2)
-    np.testing.assert_allclose(axes[2, 1].images[0].get_array(), made[2])
-    np.testing.assert_allclose(axes[4, 0].images[0].get_array(), made[3])
-    assert axes[5, 0].get_xlabel() == "\N{MINUS SIGN}2.0"
-    key = axes[0, 0].figure.axes[-1]
-    assert key.get_ylim() == (-1.0, 1.0)
-    assert key.get_ylabel() == "made − data: red too dark, blue too bright"
-
-
 # --- the latent plane ---
 
 
@@ -102,74 +76,7 @@ def test_both_views_have_the_same_axes():
         two_views(z, np.zeros((5, 5, 4, 4)), np.sign(grid) * grid**2)
 
 
-def test_contours_hold_their_share_of_a_normal():
-    z = random(4000, 2) * [2.0, 0.5]
-    x, y, height, levels = density_levels(z)
-    assert height.sum() * (x[1] - x[0]) * (y[1] - y[0]) == pytest.approx(1.0, abs=0.02)
-    # A kernel estimate of a Normal is a Normal with the kernel's variance added; a share s lies above (1 - s) of its
-    # height at the mode.
-    kept = z[::2]
-    covariance = np.cov(kept.T) * (1 + len(kept) ** (-2 / 6))
-    mode = multivariate_normal(kept.mean(0), covariance).pdf(kept.mean(0))
-    np.testing.assert_allclose(levels, [0.5 * mode, 0.1 * mode], rtol=0.1)
-    with pytest.raises(DataError, match="density"):
-        density_levels(np.stack([np.arange(9.0)] * 2, 1))
-
-
-def test_ellipses_are_two_standard_deviations_of_the_posteriors():
-    z, spread = random(50, 2), random(50, 2, seed=1)
-    ax = latent_density(z, spread, ellipses=50)[0]
-    assert len(ax.patches) == 50
-    for i, patch in enumerate(ax.patches):
-        np.testing.assert_allclose(patch.get_center(), z[i])
-        np.testing.assert_allclose([patch.width, patch.height], 4 * np.exp(0.5 * spread[i]))
-
-
 # --- curves ---
-
-
-@pytest.mark.parametrize("units", [3, 15])
-def test_the_kl_of_units_over_training(units):
-    steps, kl = np.array([0, 1, 10, 100]), np.abs(random(4, units))
-    table = unit_kl_history(steps, kl)[1]
-    assert table["kl"].tolist() == kl.ravel().tolist()
-    assert table["step"][units] == 1
-    assert table["unit"][units + 1] == 1
-    ax = unit_kl_history(steps, kl)[0]
-    order = np.argsort(-kl[-1])
-    if units == 3:
-        for line, unit in zip(ax.get_lines(), order):
-            np.testing.assert_array_equal(line.get_ydata(), kl[:, unit])
-    else:
-        np.testing.assert_array_equal(ax.collections[0].get_array().reshape(units, 4), kl[:, order].T)
-        assert [text.get_text() for text in ax.get_yticklabels()] == [str(unit) for unit in order]
-        assert ax.get_yticks().tolist() == list(range(units))
-    assert f"{kl[-1].sum():.2f} nats in all at the end" in ax.get_title(loc="left")
-    kept = unit_kl_history(steps, kl, kept=10)[0]
-    assert f"{kl[2].sum():.2f} nats in all at step 10, which is kept" in kept.get_title(loc="left")
-    assert [10.0, 10.0] in [list(line.get_xdata()) for line in kept.get_lines()]
-
-
-def test_names_of_units_with_one_kl_stand_below_each_other():
-    kl = np.full((3, 8), 2.0) + np.arange(8) * 1e-3
-    ax = unit_kl_history([0, 1, 10], kl)[0]
-    frame(ax)
-    boxes = sorted((text.get_window_extent() for text in ax.texts), key=lambda box: box.y0)
-    assert all(below.y1 <= above.y0 + 0.5 for below, above in itertools.pairwise(boxes))
-    assert spread(np.array([5.0, 5.0, 5.0]), 1.0).tolist() == [6.0, 5.0, 4.0]
-    assert spread(np.array([9.0, 3.0, 2.5, -4.0]), 1.0).tolist() == [9.0, 3.25, 2.25, -4.0]
-
-
-def test_rate_and_distortion_lie_on_lines_of_one_elbo():
-    table = rate_distortion([1.0, 3.0], [9.0, 4.0], ["a", "b"])[1]
-    assert table["elbo"].tolist() == [-10.0, -7.0]
-    ax = rate_distortion([1.0, 3.0], [9.0, 4.0], ["a", "b"])[0]
-    points, *lines = ax.get_lines()
-    assert points.get_xydata().tolist() == [[1, 9], [3, 4]]
-    for line in lines:  # the best and the last have the same ELBO here
-        np.testing.assert_allclose(line.get_xydata().sum(1), 7.0)
-    with pytest.raises(DataError):
-        rate_distortion([1.0], [2.0, 3.0], ["a"])
 
 
 def test_bands_hold_their_share_of_draws():
@@ -305,7 +212,6 @@ def test_further_pictures_show_the_numbers_of_the_model():
     drawn = beyond_first(draw_pictures(trained, data, HISTORY))
     assert list(drawn) == [
         "graph",
-        "latent-density",
         "two-views",
         "traversals",
         "interpolations",
@@ -313,7 +219,6 @@ def test_further_pictures_show_the_numbers_of_the_model():
         "arithmetic",
         "reach",
         "posterior-predictive",
-        "extremes",
         "aggregated-posterior",
     ]
     test = data.subset("test")
@@ -342,23 +247,11 @@ def test_further_pictures_show_the_numbers_of_the_model():
     a, b, c = ("abc".index(word) for word in drawn["arithmetic"]["strip"][0].replace("−", "+").split(" + "))
     z = [centre[a], centre[b], centre[c], centre[a] - centre[b] + centre[c]]
     np.testing.assert_allclose(pixels(drawn["arithmetic"])[:4], means(np.stack(z)), atol=2e-6)
-    np.testing.assert_allclose(drawn["latent-density"]["scale_0"], np.exp(0.5 * codes["log_variance"][:, 0]), rtol=1e-5)
     np.testing.assert_allclose(pixels(drawn["two-views"]), means(linear_grid(21).reshape(-1, 2)), atol=2e-6)
     walked = drawn["walk"]
     first = Source(trained, data, 0).latents(1)
     np.testing.assert_allclose(pixels(walked)[:1], means(first), atol=2e-6)
     assert len(walked["image"]) == 48
-
-
-def test_rate_against_distortion_comes_from_the_history():
-    history = [
-        {"event": "epoch", "step": i, "validation_kl": 1.0 * i, "validation_log_likelihood": -50.0 / i}
-        for i in range(1, 6)
-    ]
-    drawn = beyond_first(draw_pictures(trained_bits(), None, history))
-    assert list(drawn) == ["graph", "rate-distortion"]
-    assert drawn["rate-distortion"]["rate"].tolist() == [1, 2, 3, 4, 5]
-    np.testing.assert_allclose(drawn["rate-distortion"]["distortion"], [50 / i for i in range(1, 6)])
 
 
 def test_the_plane_has_the_cells_and_percentiles_asked_for():

@@ -3,13 +3,11 @@
 import itertools
 
 import numpy as np
-import pytest
 from matplotlib.text import Text
 
 from latens.figures import training_curves
 from latens.figures.associations import associations
 from latens.figures.columns import correlations
-from latens.figures.rate import rate_distortion
 from latens.figures.style import figure_of, laid_out
 
 CREDIT = ["AccountStatus", "Duration", "CreditHistory", "Purpose", "CreditAmount", "Savings", "EmploymentSince"]
@@ -44,22 +42,6 @@ def test_names_of_21_columns_lie_inside() -> None:
     assert faults(associations(strength, strength, strength, CREDIT)[0]) == []
     rows = np.random.default_rng(0).normal(size=(50, 14))
     assert faults(correlations(rows, rows, CREDIT[:14])[0]) == []
-
-
-@pytest.mark.parametrize("name", ["best near the last", "one line", "two points"])
-def test_steps_and_bounds_of_rate_against_distortion_lie_apart(name: str) -> None:
-    step = np.unique(np.geomspace(11, 330, 24).astype(int))
-    line = np.linspace(0.2, 6, 20)
-    rate, distortion, steps = {
-        "best near the last": (
-            np.linspace(1, 8, len(step)) - np.exp(-step / 50),
-            130 - 30 * (1 - np.exp(-step / 60)),
-            step,
-        ),
-        "one line": (line, 40 - line - 2 * (1 - np.exp(-line)), np.arange(40, 840, 40)),
-        "two points": ([1, 1.02], [30, 29.98], [3, 4]),
-    }[name]
-    assert faults(rate_distortion(rate, distortion, [f"step {one}" for one in steps], of="validation rows")[0]) == []
 
 
 def test_titles_of_curves_stand_beside_notes_with_long_numbers() -> None:

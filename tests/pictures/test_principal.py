@@ -6,7 +6,6 @@ import pytest
 
 from latens.data import load
 from latens.evaluation.latents.telling import principal
-from latens.figures.density import _ellipse, latent_density
 from latens.figures.style import figure_of
 from latens.pictures.latent import _colours
 from latens.pictures.source import Posteriors, Source
@@ -21,25 +20,6 @@ def test_principal_axes_are_those_of_the_covariance():
     np.testing.assert_allclose(found.axes, np.stack([-along, across], axis=1), atol=1e-12)  # the largest is positive
     np.testing.assert_allclose(found.shares, [100 / 101, 1 / 101])
     np.testing.assert_allclose(found.of(points)[:, 0], -10.0 * t, atol=1e-12)
-
-
-@pytest.mark.parametrize("tilt", [0.0, 0.6, -0.6])
-def test_an_ellipse_has_the_axes_of_its_covariance(tilt):
-    """Two standard deviations along each axis: with scales of 1 and 1 and a correlation of 0.6, of 1.6 and 0.4."""
-    wide, high, angle = _ellipse(np.array([1.0, 1.0]), tilt)
-    if tilt == 0.0:
-        assert (wide, high, angle) == (4.0, 4.0, 0.0)
-        return
-    assert (wide, high) == pytest.approx((4 * np.sqrt(1.6), 4 * np.sqrt(0.4)))
-    assert np.tan(np.radians(angle)) == pytest.approx(np.sign(tilt))
-
-
-def test_posteriors_are_drawn_tilted():
-    z = np.random.default_rng(0).normal(size=(30, 2))
-    axes, table = latent_density(z, np.zeros((30, 2)), correlation=np.full(30, 0.5))
-    assert (table["correlation"] == 0.5).all()
-    assert {round(patch.angle) % 180 for patch in axes.patches} == {45}
-    assert "correlation" not in latent_density(z, np.zeros((30, 2)))[1]
 
 
 @pytest.mark.parametrize(("first", "name"), [("when", "when"), ("size", "size"), ("kind", "kind")])

@@ -11,16 +11,15 @@ from latens.recipes import get_recipe
 from latens.trees import count_parameters
 from latens.workflow.experiment import prepare
 
-EVERY = "graph posterior-predictive extremes"
-NORMAL = "graph latent-density traversals interpolations walk arithmetic posterior-predictive extremes"
+EVERY = "graph posterior-predictive"
+NORMAL = "graph traversals interpolations walk arithmetic posterior-predictive"
 KINDS = {
     "default": NORMAL.replace("arithmetic", "arithmetic reach") + " aggregated-posterior",
     "conditional-vae": NORMAL.replace(" arithmetic", ""),
     "vq-vae": EVERY,
     "sigmoid-belief-network": EVERY,
-    "tiao": "graph latent-density two-views traversals interpolations walk arithmetic reach posterior-predictive "
-    "extremes aggregated-posterior",
-    "mlq-autoencoder": "graph traversals interpolations arithmetic posterior-predictive extremes",
+    "tiao": "graph two-views traversals interpolations walk arithmetic reach posterior-predictive aggregated-posterior",
+    "mlq-autoencoder": "graph traversals interpolations arithmetic posterior-predictive",
     "mlq-gaussian": "graph",
 }
 

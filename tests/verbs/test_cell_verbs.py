@@ -11,14 +11,11 @@ import scipy.sparse
 import latens as lt
 from latens.cli.main import main
 from latens.errors import DataError
-from latens.evaluation import log_marginal
 from latens.evaluation.latents import neighbourhoods
 from latens.pictures import latent
-from latens.pictures.draw import NEEDS, PICTURES
 from latens.pictures.source import Source
 from latens.verbs._anndata import add_column
 from latens.verbs._result import next_of
-from latens.workflow.codes import gene_gains, genes_alone
 from latens.workflow.sample_sets import SampleSets
 
 h5py = pytest.importorskip("h5py")
@@ -418,27 +415,3 @@ def test_a_prior_is_fitted_to_codes_beside_a_label_that_is_not_read(
     data = lt.read(str(folder / "cells.h5ad"), layer="counts", schema=ours.schema)
     np.testing.assert_array_equal(ours.encode(data), other.encode(data))
     assert type(other.model.prior_part) is not type(ours.model.prior_part)
-
-
-def test_genes_add_up_to_the_gain_over_genes_alone(folder: Path) -> None:
-    """By the same draws, the genes and the codes sum to log p(x) minus that of genes alone, to the last digit."""
-    trained = lt.load(folder / "run")
-    data = lt.read(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
-    rows = data.subset("test")
-    found = gene_gains(trained, data, rows)
-    assert found.gained.shape == (len(rows), 10)
-    batch = trained.batch(data, rows)
-    alone = genes_alone(data, batch)
-    log_p = log_marginal(trained.rows(batch), num_samples=5000)
-    total = found.gained.sum(axis=1) + found.latents
-    np.testing.assert_allclose(total, log_p - alone.sum(axis=1), atol=0.25)
-    assert abs((total - log_p + alone.sum(axis=1)).mean()) < 0.05
-    # The genes in which the types differ, and no other, gain.
-    assert set(np.argsort(-found.gained.mean(axis=0))[:2].tolist()) == {0, 1}
-    assert found.latents.mean() < 0.0
-    # The gene of the batch gains nothing: a negative binomial of it alone is told the batch as well.
-    assert abs(found.gained.mean(axis=0)[5]) < 0.15
-    source = Source(trained, data)
-    applies = {name for name, one in PICTURES.items() if all(NEEDS[word](source) for word in one.needs.split(", "))}
-    assert "gene-gains" in applies
-    assert "column-errors" not in applies

@@ -1,5 +1,6 @@
 """Every picture of a trained model: what is said of it, when it applies, and the function that draws it."""
 
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -11,15 +12,18 @@ from latens import figures
 from latens.data import Dataset
 from latens.io.waiting import doing
 from latens.kinds.text.midi import is_music
-from latens.pictures import alternatives as alt
 from latens.pictures import classes, latent, model_graph, reconstructions, tables, texts, training
 from latens.pictures.source import Made, Source
+from latens.text import number
 from latens.workflow.plain import counts_of_cells
 from latens.workflow.trained import TrainedModel
 
 Drawn = list[tuple[str, Any, dict[str, np.ndarray]]]
 """Pictures: of each its name, its Axes and the table of its numbers."""
 
+MOST_WORDS = 12
+"""Columns of a table, and words of a column, that its description names."""
+PIXEL = re.compile(r"y\d+_x\d+")
 SERIES = 8
 """Unnamed rows of real numbers that are at least this long are drawn as series."""
 
@@ -42,7 +46,6 @@ NEEDS: dict[str, Callable[[Source], bool]] = {
     "music": lambda source: is_music(source.schema.tokens),
     "rows": lambda source: source.data is not None,
     "history": lambda source: len(source.history) > 0,
-    "snapshots": lambda source: len(source.snapshots) > 1,
     "classifier": lambda source: source.is_classifier,
     "latents": lambda source: not source.is_classifier,
     "vectors": lambda source: source.support == "vector",
@@ -64,7 +67,6 @@ class Picture(NamedTuple):
     name: str
     needs: str  # words of `NEEDS`
     draw: Callable[[Source], Made | None]  # None where there is nothing to see after all
-    alt: Callable[[dict[str, np.ndarray]], str]  # the numbers of its table in words, for who does not see it
     heading: str
     caption: str
     place: str = ""  # the section of a report that shows it; "" where none does
@@ -85,7 +87,19 @@ class Picture(NamedTuple):
 
     def described(self, table: dict[str, np.ndarray]) -> str:
         """What a reader who does not see the picture needs of it."""
-        return self.alt(table) or f"{self.caption} Its table has {len(next(iter(table.values())))} rows."
+        parts = []
+        for name, values in table.items():
+            if PIXEL.match(name):
+                continue
+            if np.asarray(values).dtype.kind in "biuf":
+                seen = np.asarray(values, float)[np.isfinite(np.asarray(values, float))]
+                said = f"from {number(seen.min())} to {number(seen.max())}" if len(seen) else "nowhere known"
+            else:
+                words = [str(word)[:40] for word in dict.fromkeys(np.asarray(values).tolist())]
+                said = ", ".join(words[:MOST_WORDS]) + (" and others" if len(words) > MOST_WORDS else "")
+            parts.append(f"{name.replace('_', ' ')}: {said}")
+        rows = len(next(iter(table.values())))
+        return f"{self.caption} Its table has {rows} rows; {'; '.join(parts[:MOST_WORDS])}."
 
 
 _PLANES = "See how one picture turns into the next without a jump."
@@ -93,167 +107,133 @@ _PLANES = "See how one picture turns into the next without a jump."
 # Rows of a table are easier to compare side by side than one argument a line.
 # fmt: off
 _PICTURES = (
-    Picture("training", "history", training.draw_training, alt.training, "How training went",
+    Picture("training", "history", training.draw_training, "How training went",
             "How training went: the evidence lower bound and its two terms, in nats per row, over the epochs.",
             "training", first=True,
             sees="See where the validation curve is highest, and how far training runs ahead of it at the end."),
-    Picture("classes", "images, classifier", classes.draw_classes, alt.classes, "Each class",
+    Picture("classes", "images, classifier", classes.draw_classes, "Each class",
             "Samples of every class, and the means they are drawn around.", "pictures", 6, first=True,
             sees="See whether draws of a class vary, or all look like its mean."),
-    Picture("reconstructions", "images, latents, rows", reconstructions.draw_reconstructions, alt.reconstructions,
+    Picture("reconstructions", "images, latents, rows", reconstructions.draw_reconstructions,
             "What goes in, and what comes out",
             "Rows, what the model makes of them, and means of samples from the prior.", "pictures", 2, first=True,
             sees="See what is lost between the rows and what the model makes of them."),
-    Picture("samples", "images, latents, prior", reconstructions.draw_samples, alt.samples, "New rows from the model",
+    Picture("samples", "images, latents, prior", reconstructions.draw_samples, "New rows from the model",
             "New rows: means of p(x | z) for z from the prior, then draws for the same z, with noise of each pixel.",
             "pictures", 1, first=True,
             sees="See whether the means, which come first, look like rows."),
-    Picture("texts", "text, latents, rows", texts.draw_texts, alt.texts, "Texts in, and texts out",
+    Picture("texts", "text, latents, rows", texts.draw_texts, "Texts in, and texts out",
             "Rows, the most probable texts of their latents, and new rows.", "pictures", 1, first=True,
             sees="See whether texts come back word for word, and whether new ones could stand among them."),
-    Picture("text-interpolations", "text, latents, rows, vectors, no condition", texts.draw_ways, alt.texts,
+    Picture("text-interpolations", "text, latents, rows, vectors, no condition", texts.draw_ways,
             "From one text to another", "The most probable texts on a straight way between the latents of two rows.",
             "pictures", 2, first=True,
             sees="See whether every text on the way could be a row."),
-    Picture("token-bits", "text, latents, rows", texts.draw_token_bits, alt.token_bits, "What surprises the model",
+    Picture("token-bits", "text, latents, rows", texts.draw_token_bits, "What surprises the model",
             "Tokens of held-out rows by -log2 p(token | those before it, latent); dark ones were expected.",
             "pictures", 3,
             sees="See which tokens are dark: those the model expected."),
-    Picture("position-bits", "text, latents, rows", texts.draw_position_bits, alt.position_bits,
+    Picture("position-bits", "text, latents, rows", texts.draw_position_bits,
             "How well each place of a row is predicted",
             "Mean bits of a token by its place: given its row's latent, given another's, and by counted pairs. The "
             "space between the first two is what the latent says.", "pictures", 4,
             sees="See how wide the space is between the first two curves."),
-    Picture("piano-roll", "music, latents, rows", texts.draw_rolls, alt.notes, "Pieces as notes",
+    Picture("piano-roll", "music, latents, rows", texts.draw_rolls, "Pieces as notes",
             "A held-out piece, what its latent decodes to, and new pieces: pitches by beats.", "pictures", 2,
             first=True,
             sees="See whether the new pieces hold chords and rests like the held-out one."),
     Picture("manifold-linear", "images, latents, vectors, prior, two units, no condition", latent.draw_linear,
-            alt.manifold, "The latent plane, at equal steps",
+            "The latent plane, at equal steps",
             "What each point of the latent plane decodes to, on an even grid.", "pictures", 4, first=True,
             sees=_PLANES),
-    Picture("manifold-percentile", "images, latents, vectors, prior, two units", latent.draw_percentiles, alt.manifold,
+    Picture("manifold-percentile", "images, latents, vectors, prior, two units", latent.draw_percentiles,
             "The latent plane, where the prior has its mass",
             "The same where the prior has its mass: an even grid of its percentiles.", "pictures", 3, first=True,
             sees=_PLANES),
     *(
         Picture(f"manifold-{i}", "images, latents, vectors, prior, two units, condition",
-                partial(latent.draw_class_plane, i), alt.manifold, f"The latent plane of class {i}",
+                partial(latent.draw_class_plane, i), f"The latent plane of class {i}",
                 "What each point of the latent plane decodes to, for one class.", "pictures", first=True,
                 sees=_PLANES)
         for i in range(10)
     ),
-    Picture("latent", "latents, rows", latent.draw_latent, alt.latent,
-            "Where rows lie in the latent space",
+    Picture("latent", "latents, rows", latent.draw_latent, "Where rows lie in the latent space",
             "Where rows lie in the latent space: the means of their posteriors.", "pictures", 10, first=True,
             sees="See which classes lie apart, and which lie on one another."),
-    Picture("map", "counts of cells, latents, rows, vectors", latent.draw_map, alt.latent, "All codes at a glance",
+    Picture("map", "counts of cells, latents, rows, vectors", latent.draw_map, "All codes at a glance",
             "The codes of rows of every split, laid out so that neighbours stay neighbours; distances between groups "
             "say nothing.", "pictures", 4, first=True,
             sees="See which types form groups of their own."),
     Picture("map-conditions", "counts of cells, latents, rows, vectors, conditions", latent.draw_map_conditions,
-            alt.latent, "Do batches mix?", "The same codes by the first condition, such as the batch.", "pictures", 4,
+            "Do batches mix?", "The same codes by the first condition, such as the batch.", "pictures", 4,
             first=True,
             sees="See whether the colours of batches mix within every group."),
-    Picture("units", "latents, rows", latent.draw_units, alt.units,
-            "How much each latent dimension says",
+    Picture("units", "latents, rows", latent.draw_units, "How much each latent dimension says",
             "How much each latent unit carries: its KL to the prior, averaged over the rows.", "pictures", first=True,
             sees="See how many bars rise above 0: the others carry nothing."),
-    Picture("levels", "latents, rows, prior", latent.draw_levels, alt.levels, "How much each level of latents says",
+    Picture("levels", "latents, rows, prior", latent.draw_levels, "How much each level of latents says",
             "How much each level of latents carries: its KL to the prior, averaged over the rows.", "pictures",
             first=True,
             sees="See which levels carry nothing."),
-    Picture("marginals", "table, rows, prior", tables.draw_marginals, alt.marginals, "Each column: data and samples",
+    Picture("marginals", "table, rows, prior", tables.draw_marginals, "Each column: data and samples",
             "Column by column: how often a value occurs in the data, and in samples from the model.", "pictures", 7,
             first=True,
             sees="See the columns where samples and data part."),
-    Picture("graph", "", model_graph.draw_graph, alt.graph, "How the parts fit together",
+    Picture("graph", "", model_graph.draw_graph, "How the parts fit together",
             "The parts of the model, what comes out of each, and how many trained numbers it holds.", "model",
             sees="See where most of the trained numbers lie."),
-    Picture("graph-encoder", "encoder", partial(model_graph.draw_graph, side="encoder"), alt.graph,
-            "From a row to its latents",
+    Picture("graph-encoder", "encoder", partial(model_graph.draw_graph, side="encoder"), "From a row to its latents",
             "The parts of the encoder, what comes out of each, and how many trained numbers it holds.", asked=True,
             sees="See where most of its trained numbers lie."),
-    Picture("graph-decoder", "encoder", partial(model_graph.draw_graph, side="decoder"), alt.graph,
-            "From latents to a row",
+    Picture("graph-decoder", "encoder", partial(model_graph.draw_graph, side="decoder"), "From latents to a row",
             "The parts of the decoder, what comes out of each, and how many trained numbers it holds.", asked=True,
             sees="See where most of its trained numbers lie."),
-    Picture("rate-distortion", "history", training.draw_rate, alt.rate,
-            "What a code costs, and what it leaves unsaid",
-            "Nats that a code costs against nats that it leaves unsaid, over training.", "training",
-            sees="See whether the path ends nearer to the lower left than it began."),
-    Picture("latent-density", "latents, rows, vectors", latent.draw_density, alt.counted,
-            "How dense the latent space is",
-            "Where rows crowd in the latent plane: contours of their density, and the posteriors of some.",
-            sees="See where rows crowd, and how wide a posterior is beside the crowd."),
-    Picture("two-views", "images, latents, rows, vectors, no condition", latent.draw_two_views, alt.two_views,
+    Picture("two-views", "images, latents, rows, vectors, no condition", latent.draw_two_views,
             "Encoder and decoder on the same plane",
             "The latent plane from both sides, on the same axes: where rows lie, and what its points decode to.",
             "pictures",
             sees="See whether rows lie where the decoded pictures are sharp."),
-    Picture("traversals", "images, latents, rows, vectors", latent.draw_traversals, alt.traversals,
+    Picture("traversals", "images, latents, rows, vectors", latent.draw_traversals,
             "What each latent dimension changes",
             "What each latent unit changes: one moves, the others stay; the one with most KL is first.", "pictures",
             sees="See which line changes most, and what it changes."),
-    Picture("interpolations", "images, latents, rows, vectors", latent.draw_interpolations, alt.counted,
-            "From one row to another",
+    Picture("interpolations", "images, latents, rows, vectors", latent.draw_interpolations, "From one row to another",
             "What lies between two rows: points on the way from one code to the other, decoded.",
             sees="See whether the pictures on the way could be rows."),
-    Picture("walk", "images, latents, rows, vectors, prior", latent.draw_walk, alt.counted,
-            "A walk through the latent space",
+    Picture("walk", "images, latents, rows, vectors, prior", latent.draw_walk, "A walk through the latent space",
             "A walk through the latent space by small random steps, decoded at each.",
             sees="See whether small steps change little."),
-    Picture("arithmetic", "images, latents, rows, vectors, no condition", latent.draw_arithmetic, alt.counted,
+    Picture("arithmetic", "images, latents, rows, vectors, no condition", latent.draw_arithmetic,
             "Adding and subtracting classes", "Sums and differences of the mean codes of classes, decoded.",
             sees="See whether the last picture of a line is what the sum says."),
-    Picture("reach", "images, latents, rows, vectors, prior, no condition", latent.draw_reach, alt.counted,
+    Picture("reach", "images, latents, rows, vectors, prior, no condition", latent.draw_reach,
             "How robust a decoded row is",
             "How far a code moves until what it decodes to changes: the share of rows that is still the same.",
             sees="See how far the curve stays at the top before it falls."),
-    Picture("posterior-predictive", "images, latents, rows", reconstructions.draw_predictive, alt.counted,
+    Picture("posterior-predictive", "images, latents, rows", reconstructions.draw_predictive,
             "What it draws in the place of a row", "Rows beside what the model draws and expects in their place.",
             sees="See whether the draws vary as the rows do."),
-    Picture("extremes", "images, latents, rows", reconstructions.draw_extremes, alt.extremes,
-            "The rows it gives back best and worst",
-            "The rows that the model gives back best and worst, with a map of where it errs.", "pictures",
-            sees="See what the worst rows have in common."),
     Picture("aggregated-posterior", "latents, rows, vectors, prior, no condition",
-            latent.draw_aggregated, alt.aggregated, "All codes together, against the prior",
+            latent.draw_aggregated, "All codes together, against the prior",
             "Unit by unit: the codes of all rows together against the prior that samples start from.", "pictures",
             sees="See where codes leave gaps that samples of the prior fall into."),
-    Picture("unit-kl-over-training", "latents, rows, snapshots", training.draw_unit_kl, alt.counted,
-            "How the latent dimensions came about", "How the KL of each latent unit came about, step by step.",
-            sees="See which units woke up, when, and which fell asleep."),
-    Picture("gene-gains", "counts of cells, table, latents, rows, named columns, prior", tables.draw_gene_gains,
-            alt.gene_gains, "Which genes the codes say something of",
-            "How many nats codes say of each gene beyond its own negative binomial of total and batch.", "pictures", 8,
-            sees="See which genes the codes say most about: markers of types stand first."),
     Picture("column-errors", "table, latents, rows, named columns, numbers, no counts of cells", tables.draw_errors,
-            alt.column_errors, "Which columns it gives back well",
+            "Which columns it gives back well",
             "How well each column is given back, as a share of its own spread.", "pictures",
             sees="See which columns come back no better than their mean: those at 1."),
     Picture("correlations", "table, latents, rows, named columns, numbers, prior", tables.draw_correlations,
-            alt.correlations, "How columns correlate",
+            "How columns correlate",
             "How columns go together in the data and in samples from the model.", "pictures",
             sees="See whether both halves have the same pattern."),
-    Picture("associations", "table, latents, rows, mixed columns, prior", tables.draw_associations, alt.associations,
+    Picture("associations", "table, latents, rows, mixed columns, prior", tables.draw_associations,
             "How columns go together",
             "How strongly columns go together in the data and in samples, and where the two differ.", "pictures", 8,
             sees="See the pairs that are strong in the data and pale in the samples."),
     Picture("information", "table, latents, mixed columns, prior, no condition", tables.draw_information,
-            alt.information, "What columns say about one another",
+            "What columns say about one another",
             "The mutual information of each pair of columns under the model, in nats.", "pictures", 9,
             sees="See which columns go together in the model: the bright cells."),
-    Picture("column-nats", "table, latents, rows, mixed columns, prior", tables.draw_column_nats, alt.column_nats,
-            "What each column adds to log p(x)",
-            "What each column takes of -log p(x) in the model, and what it would take alone.", "pictures", 9,
-            sees="See which columns the model says most about: a wide space between the two bars."),
-    Picture("missing-cells", "table, latents, rows, named columns", tables.draw_missing, alt.missing_cells,
-            "What is missing", "How many cells of each column are missing, and which are missing together.", "pictures",
-            10,
-            sees="See whether columns are missing together."),
-    Picture("bands", "latents, rows, unnamed columns, series", tables.draw_series, alt.bands,
-            "Rows within what the model draws",
+    Picture("bands", "latents, rows, unnamed columns, series", tables.draw_series, "Rows within what the model draws",
             "Rows over the bands that hold half and nine tenths of what the model draws for them.", "pictures", 11,
             sees="See whether about nine tenths of the points lie in the wide band."),
 )
@@ -277,11 +257,10 @@ def write_pictures(
     data: Dataset | None,
     history: Sequence[dict[str, Any]],
     folder: Path,
-    snapshots: Sequence[tuple[int, TrainedModel]] = (),
     **look: Any,
 ) -> list[Path]:
     """Write the pictures of a model, each as PNG and SVG with its numbers as CSV."""
-    return save_pictures(draw_pictures(trained, data, history, snapshots, **look), folder)
+    return save_pictures(draw_pictures(trained, data, history, **look), folder)
 
 
 def save_pictures(drawn: Drawn, folder: Path) -> list[Path]:
@@ -293,7 +272,6 @@ def draw_pictures(
     trained: TrainedModel,
     data: Dataset | None,
     history: Sequence[dict[str, Any]] = (),
-    snapshots: Sequence[tuple[int, TrainedModel]] = (),
     *,
     only: Collection[str] | None = None,
     **look: Any,
@@ -302,7 +280,7 @@ def draw_pictures(
     # Rows are test rows where there are any, else validation, else training rows; titles say which.
     # only: names of the pictures that are wanted, "manifold" for every latent plane; None for all.
     # look: seed, theme and plane, as of `Source`.
-    return draw_of(Source(trained, data, history=history, snapshots=snapshots, **look), only)
+    return draw_of(Source(trained, data, history=history, **look), only)
 
 
 def draw_of(source: Source, only: Collection[str] | None = None) -> Drawn:

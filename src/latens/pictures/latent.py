@@ -12,7 +12,6 @@ from latens.errors import ConfigError
 from latens.evaluation.latents.aggregate import aggregated_draws
 from latens.evaluation.latents.encode import level_shapes
 from latens.evaluation.latents.telling import MOST_COLOURS, parts_of, telling
-from latens.figures.density import latent_density
 from latens.figures.images import framed, image_strips
 from latens.figures.paths import linear_path, random_walk, spherical_path
 from latens.figures.planes import two_views
@@ -179,29 +178,6 @@ def draw_levels(source: Source) -> Made | None:
         return None
     shown = [level.value for level in found], [level.standard_error for level in found], shapes
     return figures.level_kl_bars(*shown, theme=source.theme), figures.level_kl_table(*shown)
-
-
-def draw_density(source: Source) -> Made | None:
-    """Draw contours and posteriors in the plane of `draw_latent`."""
-    code = source.few
-    if code.mean.shape[1] < 2 or code.log_variance is None or len(code.mean) < 3:
-        return None
-    plane = shown_in_plane(source, code.mean)
-    z = plane.points
-    if np.linalg.matrix_rank(z - z.mean(0)) < 2:
-        return None
-    # Of independent units with variances v the coordinates A' z have the covariance A' diag(v) A.
-    both = np.einsum("da,nd,db->nab", plane.axes, np.exp(code.log_variance.astype(float)), plane.axes)
-    variance = np.stack([both[:, 0, 0], both[:, 1, 1]], axis=1)
-    tilt = both[:, 0, 1] / np.sqrt(variance.prod(axis=1))
-    look = _colours(source, code, z)
-    title = f"Posteriors of {len(z)} {code.split} rows{look.by * (look.label is not None)}; lines hold 50 % and 90 %"
-    drawn = {"correlation": tilt, "title": f"{title} of the means", "theme": source.theme}
-    axes, table = latent_density(z, np.log(variance), look.label, look.classes, **drawn)
-    axes.set_xlabel(plane.names[0])
-    axes.set_ylabel(plane.names[1])
-    names: dict[str, str] = dict(zip(("latent_0", "latent_1"), plane.columns))
-    return axes, {names.get(name, name): values for name, values in table.items()}
 
 
 def draw_two_views(source: Source) -> Made | None:

@@ -6,7 +6,6 @@ import numpy as np
 from latens import evaluation, figures
 from latens.data import SPLITS
 from latens.data.rows import evenly_spaced
-from latens.figures.extremes import extreme_reconstructions
 from latens.figures.images import image_strips
 from latens.figures.style import figure_of, new_axes
 from latens.pictures.source import MOST_CLASSES, Made, Source
@@ -63,16 +62,3 @@ def draw_predictive(source: Source) -> Made:
     names = ["data", "mean of p(x|z)", *["draw from p(x|z)"] * 3]
     title = "Posterior predictive: z drawn from q(z|x), x from p(x|z)"
     return image_strips(rows, names, title=title, theme=source.theme)
-
-
-def draw_extremes(source: Source) -> Made | None:
-    """Draw the best and worst reconstructed rows with maps of their errors."""
-    batch = source.few.batch
-    if len(source.few.positions) < 2:
-        return None
-    original, made = source.images(source.originals(batch)), source.images(source.reconstructions(batch))
-    name, score = "mean squared error", -np.square(original - made).reshape(len(made), -1).mean(1)
-    if source.has_prior:
-        parts = evaluation.elbo_parts(source.rows(batch), num_samples=4)
-        name, score = "E log p(x|z), in nats", parts["log_likelihood"]
-    return extreme_reconstructions(original, made, score, score_name=name, theme=source.theme)

@@ -52,7 +52,7 @@ class Plane(NamedTuple):
 class Source:
     """A trained model and its data, as pictures ask for them: in the units of the data, with fixed keys."""
 
-    # `history`: The "epoch" records of training. `snapshots`: Steps, and the models that training kept at them.
+    # `history`: The "epoch" records of training.
 
     def __init__(
         self,
@@ -61,12 +61,11 @@ class Source:
         seed: int = 0,
         *,
         history: Sequence[dict[str, Any]] = (),
-        snapshots: Sequence[tuple[int, TrainedModel]] = (),
         theme: ThemeName = "light",
         plane: Plane = Plane(),  # noqa: B008 - immutable
     ) -> None:
         self.trained, self.data, self.schema = trained, data, trained.schema
-        self.history, self.snapshots, self.plane = history, snapshots, plane
+        self.history, self.plane = history, plane
         self.theme: ThemeName = theme
         self.is_image = image_shape(trained.schema) is not None
         keys = jax.random.split(jax.random.key(seed), 3)

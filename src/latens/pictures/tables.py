@@ -8,7 +8,7 @@ from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
 from latens.evaluation.information import column_information
 from latens.evaluation.samples.dependence import associations as associated
-from latens.figures import associations, bands, columns, missing, nats
+from latens.figures import associations, bands, columns
 from latens.figures.associations import MOST as MOST_ASSOCIATED
 from latens.figures.information import information
 from latens.figures.style import headline
@@ -16,9 +16,7 @@ from latens.figures.tables import MOST, by_frequency, date_values, drawn_columns
 from latens.kinds.counts.sparse import SMALL, SparseRows
 from latens.kinds.steps.sequences import Sequences
 from latens.kinds.tables.typed import in_units
-from latens.pictures.source import FEW_ROWS, Made, Source
-from latens.workflow.codes import gene_gains
-from latens.workflow.measurement import column_nats, has_columns
+from latens.pictures.source import Made, Source
 
 MOST_ROWS = 50_000
 """Rows of a histogram."""
@@ -125,39 +123,6 @@ def draw_information(source: Source) -> Made | None:
         return None
     found = column_information(source.trained.model, len(names), key=source.event_key)
     return information(found.nats, found.errors, names, theme=source.theme)
-
-
-def draw_column_nats(source: Source) -> Made | None:
-    """Draw what each column of a mixed table takes of -log p(x)."""
-    if not has_columns(source.trained):
-        return None
-    assert source.data is not None
-    positions, _ = source.held_out(NATS_ROWS, "test", "validation")
-    draws = NATS_DRAWS
-    *own, latents = column_nats(source.trained, source.data, positions, num_samples=draws)
-    names = source.schema.names
-    parts = [one["nats"] for one in own], [one["independent"] for one in own], latents["nats"], names
-    return nats.column_nats(*parts, theme=source.theme)
-
-
-def draw_gene_gains(source: Source) -> Made | None:
-    """Draw what codes of cells say of each gene beyond its own negative binomial."""
-    assert source.data is not None
-    if not len(source.data.subset("train")):
-        return None
-    positions, _ = source.held_out(FEW_ROWS, "test", "validation")
-    found = gene_gains(source.trained, source.data, positions)
-    errors = found.gained.std(axis=0, ddof=1) / np.sqrt(len(positions)) if len(positions) > 1 else 0.0 * found.gained[0]
-    names = source.schema.names
-    return nats.gene_gains(found.gained.mean(axis=0), errors, float(found.latents.mean()), names, theme=source.theme)
-
-
-def draw_missing(source: Source) -> Made | None:
-    """Draw which cells are missing, and which are missing together."""
-    data, named = source.data, source.schema.columns
-    if data is None or data.mask is None or named is None or data.mask.all():
-        return None
-    return missing.missing_cells(data.mask, [c.name for c in named], weight=data.weight, theme=source.theme)
 
 
 def _rows_of(source: Source, batch: Batch) -> np.ndarray:

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from latens import figures
-from latens.figures import over_training, rate
-from latens.pictures.source import Made, Posteriors, Source
+from latens.pictures.source import Made, Source
 from latens.workflow.trained import TrainedModel
 
 
@@ -56,42 +55,9 @@ def _leave_out_the_start(axes: np.ndarray, table: dict[str, np.ndarray]) -> None
             ax.set_xlabel(f"{ax.get_xlabel()} (the first {first} partly outside)")
 
 
-def draw_rate(source: Source) -> Made | None:
-    """Draw the KL against -log p(x|z) over training."""
-    for split in ("validation", "train"):
-        names = (f"{split}_kl", f"{split}_log_likelihood")
-        rows = [r for r in source.history if all(isinstance(r.get(n), float) and math.isfinite(r[n]) for n in names)]
-        if len(rows) >= 2:
-            best = kept_step(source.trained)
-            own = [i for i, row in enumerate(rows) if row["step"] == best]
-            chosen = np.unique([*np.geomspace(1, len(rows), 24).round().astype(int) - 1, *own])
-            kept = [rows[i] for i in chosen]
-            words = [f"step {r['step']}{', kept' * (r['step'] == best)}" for r in kept]
-            given = ([r[names[0]] for r in kept], [-r[names[1]] for r in kept], words)
-            of = f"{split}{'ing' if split == 'train' else ''} rows"
-            return rate.rate_distortion(*given, of=of, theme=source.theme)
-    return None
-
-
 def kept_step(trained: TrainedModel) -> int | None:
     """Find the step of training that a model is of."""
     # returns: the step: the best on validation rows, or the last; None where the model does not say.
     last = getattr(getattr(trained.config, "training", None), "keep", None) == "last"
     found = trained.facts.get("steps") if last else trained.facts.get("best_step") or trained.facts.get("steps")
     return found if isinstance(found, int) else None
-
-
-def draw_unit_kl(source: Source) -> Made | None:
-    """Draw the KL of every latent dimension over training, of the rows that every picture of the KL is of."""
-    # The model itself stands among those that training kept, at its own step.
-    # returns: none where a dimension has no KL of its own.
-    positions, kept = source.posteriors.positions, kept_step(source.trained)
-    others = [(step, one) for step, one in source.snapshots if step != kept]
-    found = {step: Posteriors(Source(one, source.data), positions).kl for step, one in others}
-    if kept is not None:
-        found[kept] = source.posteriors.kl
-    steps = sorted(found)
-    kl = [found[step] for step in steps]
-    if any(one is None or one.shape != kl[-1].shape for one in kl):  # type: ignore[union-attr]
-        return None
-    return over_training.unit_kl_history(np.array(steps), np.array(kl), kept=kept, theme=source.theme)

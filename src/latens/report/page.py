@@ -25,10 +25,8 @@ from latens.workflow.trained import TrainedModel
 
 ASIDE = "For the record: "
 """How the heading of a section begins that a reader without a course can do without."""
-TECHNICAL = {"nats", "evidence", "training", "what", "objective", "model", "again"}
+TECHNICAL = {"evidence", "training", "what", "objective", "model", "again"}
 """Such sections of pictures and tables."""
-IN_NATS = "column-nats"
-"""Pictures of a table whose unit a reader needs a course for."""
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What a browser may load for a report: nothing but what is in it."""
 
@@ -52,7 +50,6 @@ def report_page(told: Told) -> str:
         *([("read", "The pictures that were read", _read(told))] if told.read else []),
         ("pictures", "What the model learned", _other_pictures(told)),
         ("warnings", "What to be careful about", _warnings(told)),
-        *([("nats", "Which column says most of which", nats)] if (nats := _in_nats(told)) else []),
         (
             "evidence",
             "How good it is, in numbers",
@@ -160,12 +157,6 @@ def _short(told: Told) -> Html:
     some = len(told.row_warnings)
     noted = f"{'One thing' if some == 1 else f'{some} things'} about the rows may need a look: see below."
     return joined([*(lines or [_cards(told)]), tag("p", noted) if some else None, tag("p", end)])
-
-
-def _in_nats(told: Told) -> Html | None:
-    """The pictures of a table whose unit is the nat."""
-    shots = [shot for shot in told.shots if shot.name in IN_NATS]
-    return joined([joined([tag("h3", PICTURES[one.name].heading), figure(one)]) for one in shots]) if shots else None
 
 
 def _read(told: Told) -> Html:
@@ -278,7 +269,7 @@ def _other_pictures(told: Told) -> Html:
     lacking = tag("p", told.lacking) if told.lacking else None
     active = told.metrics.get("active_units")
     empty = ("latent", "units") if active is not None and active.get("value") == 0 else ()  # they would show nothing
-    shots = [shot for shot in _placed(told, "pictures") if shot.name not in (*empty, *IN_NATS)]
+    shots = [shot for shot in _placed(told, "pictures") if shot.name not in empty]
     parts = [joined([tag("h3", PICTURES[s.name].heading), figure(s)]) for s in shots]
     return joined([lacking, *parts]) if parts or lacking else tag("p", "No picture applies to this model.")
 

@@ -15,7 +15,6 @@ MOST_NAMES = 100
 
 def drawn(asked: "Report", at: At) -> Work:
     """Write the figures of a model, each as soon as it is drawn."""
-    from latens.callbacks.snapshots import kept_steps, load_snapshots
     from latens.data import KNOWN
     from latens.io.atomic import resource_errors
     from latens.pictures.draw import asked_for, drawing, save_pictures
@@ -32,12 +31,10 @@ def drawn(asked: "Report", at: At) -> Work:
     yield Would(words, {"folder": str(folder)})
     records = at.run.read_metrics() if at.run is not None and "history" in needs else []
     history = [one for one in records if one.get("event") == "epoch"]
-    several = "snapshots" in needs and at.run is not None and len(kept_steps(at.run.path)) > 1
-    kept = load_snapshots(at.run.path) if several and at.run is not None else []
     cells, _, edges = Plane()
     plane = Plane(asked.manifold_cells or cells, asked.manifold_range, asked.percentiles or edges)  # pyright: ignore[reportArgumentType]
     look: dict[str, Any] = {"theme": asked.theme, "plane": plane}
-    source = Source(at.trained, data, history=history, snapshots=kept, **look)
+    source = Source(at.trained, data, history=history, **look)
     tables, files = {}, []
     for picture in drawing(source, only):  # each is written at once: whoever stops the command keeps what is drawn
         tables[picture[0]] = picture[2]

@@ -1,6 +1,6 @@
-"""How good codes of cells are: beside principal components of log-normalised counts, and gene by gene."""
+"""How good codes of cells are: beside principal components of log-normalised counts, and genes alone."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -10,7 +10,6 @@ from latens.data.batches import Batch
 from latens.data.dataset import first_rows
 from latens.data.given import GIVEN, cells_of
 from latens.evaluation import Estimate, encode
-from latens.evaluation.evidence.by_column import nats_by_column
 from latens.evaluation.evidence.depth import depth_baseline
 from latens.evaluation.evidence.factors import MOST_VALUES
 from latens.evaluation.latents.neighbourhoods import Told, components, neighbourhoods
@@ -20,8 +19,6 @@ from latens.workflow.trained import TrainedModel
 MOST_CELLS = 2000
 """Cells of all splits whose codes are compared."""
 LEAST_CELLS = 50
-GENE_DRAWS = 100
-"""Draws of z a cell, for log p(x) by gene."""
 
 
 def beside_components(trained: TrainedModel, data: Dataset, *, seed: int = 0) -> dict[str, Estimate]:
@@ -61,20 +58,6 @@ def genes_alone(data: Dataset, batch: Batch) -> Float[np.ndarray, "n genes"]:
     weight = None if data.weight is None else data.weight[kept].astype(np.float64)
     rows, test = np.asarray(data.x[kept], np.float64), np.asarray(batch.x, np.float64)
     return depth_baseline(flat(rows), flat(test), given, masks=masks, weight=weight)
-
-
-class GeneGains(NamedTuple):
-    """What log p(x) of cells gains over a negative binomial of each gene, gene by gene, nats a cell."""
-
-    gained: Float[np.ndarray, "n genes"]  # the mean of log p(x_g | z) over p(z | x) minus that of the gene alone
-    latents: Float[np.ndarray, " n"]  # what the codes cost; with the genes it sums to the gain of log p(x)
-
-
-def gene_gains(trained: TrainedModel, data: Dataset, positions: np.ndarray, *, seed: int = 0) -> GeneGains:
-    """What codes of cells say of each gene beyond its own negative binomial, given total and batch."""
-    batch = trained.batch(data, positions)
-    found = nats_by_column(trained.rows(batch, seed=seed), num_samples=GENE_DRAWS)
-    return GeneGains(found.columns - genes_alone(data, batch), found.latents)
 
 
 def _batches(data: Dataset, rows: np.ndarray) -> np.ndarray | None:
