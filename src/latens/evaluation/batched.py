@@ -116,6 +116,11 @@ def rows_in_cache(batch: Batch, samples: int, decoded: int = 0) -> int | None:
     return next((size for size in BATCH_SIZES if _rows_of(batch) <= size <= most), most)
 
 
+def even(count: int, most: int) -> int:
+    """How many of `count` draws are made at a time, at most so many, with none left for a program of their own."""
+    return next((size for size in range(min(most, count), most // 2, -1) if count % size == 0), min(most, count))
+
+
 def weights_of(batch: Batch) -> Shaped[np.ndarray, " B"] | None:
     """Give the weights of the rows in double precision."""
     return None if batch.weight is None else np.asarray(batch.weight, np.float64)

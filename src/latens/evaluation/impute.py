@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 
 from latens.data.batches import Batch
 from latens.distributions import Mixture
-from latens.evaluation.batched import Rows, in_cache, map_rows
+from latens.evaluation.batched import Rows, even, in_cache, map_rows
 from latens.evaluation.linear_posterior import linear_posteriors
 from latens.io.keys import IMPUTED_EVENTS
 from latens.io.process import counted
@@ -94,7 +94,7 @@ def impute(
         "of": _shares if types is not None else _mean if mean else _nothing,
     }
     found, draws, effective = map_rows(
-        Partial(_impute, samples_per_chunk=min(rows.samples_per_chunk, num_samples), **sizes), rows
+        Partial(_impute, samples_per_chunk=even(num_samples, rows.samples_per_chunk), **sizes), rows
     )
     if types is None:
         return Imputed(found, None, draws, effective)
@@ -246,7 +246,7 @@ def log_observed(rows: Rows, *, num_samples: int = 1000) -> np.ndarray:
 
 
 def _log_observed(model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int) -> Array:
-    size = min(samples_per_chunk, num_samples)
+    size = even(num_samples, samples_per_chunk)
     sizes = {"num_samples": num_samples, "num_draws": 0, "samples_per_chunk": size}
     state, _ = given_observed(partial(_nothing, model), model, batch, key, **sizes)
     return state.total - (0.0 if every_latent(model) is not None else jnp.log(float(num_samples)))
@@ -339,7 +339,7 @@ def left_out(rows: Rows, types: Sequence[ColumnType], *, num_samples: int = 100)
     rows = _few_rows(rows)
     places = model_places(rows.model)
     function = Partial(
-        _left_out, places=places, num_samples=num_samples, at_once=min(rows.samples_per_chunk, num_samples)
+        _left_out, places=places, num_samples=num_samples, at_once=even(num_samples, rows.samples_per_chunk)
     )
     return in_order(map_rows(function, rows), rows.model, types)
 
