@@ -227,7 +227,7 @@ def test_what_cannot_be_watched_is_refused_before_a_folder_is_made(latens: Calla
     result = latens("fit", "digits", "--watch", "--port", "80", "--out", out, "--json")
     assert (result.code, "1024" in result.json["error"]["message"]) == (2, True)
     assert not out.exists()
-    result = latens("explore", "pretrained:digits-2d", "--export", out, "--no-browser", "--json")
+    result = latens("explore", "pretrained:digits-2d", "--export", out / "page.html", "--no-browser", "--json")
     assert (result.code, result.json["error"]["where"]) == (2, "--no-browser")
 
 

@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from cli_fixtures import SMALL, Result
 
+from latens import load, read
+from latens.explorer import payload
+
 pytest_plugins = ("cli_fixtures",)
 
 BATCH = np.array(list("abac") * 75)
@@ -57,8 +60,11 @@ def test_conditions_as_they_are_typed(latens: Callable[..., Result], folder: Pat
     assert (lacking.code, "has no 'batch', a condition that the model reads" in lacking.err) == (3, True)
     assert latens("encode", "run", "lacking.csv", "--given", "batch=b", "--out", "yes.npz").code == 0
     assert "bath" in latens("sample", "run", "--given", "bath=b", "--out", "no.npz").err
-    assert latens("explore", "run", "--given", "batch=b", "--export", "page").code == 0
-    manifest = json.loads((folder / "page" / "data" / "manifest.json").read_text())
+    assert latens("explore", "run", "--given", "batch=b", "--export", "page.html").code == 0
+    trained = load("run")
+    rows = read("cells.csv", label="kind", schema=trained.schema)
+    files = payload(trained.given({"batch": "b"}), rows)
+    manifest = json.loads(files["data/manifest.json"])
     assert manifest["title"].startswith("conditional-vae given batch=b, age=")
     assert [one["name"] for one in manifest["columns"] if one["role"] == "condition"] == ["batch", "age"]
     assert latens("evaluate", "run", "--num-samples", 5).code == 0  # the run finds its own rows

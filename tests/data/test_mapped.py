@@ -2,7 +2,6 @@
 
 import io
 import os
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -157,17 +156,6 @@ def test_pictures_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert found.schema.shape == (6, 6, 3)
     monkeypatch.setattr(pictures, "pixels_of", None)
     assert load(tmp_path, stream=True).fingerprint == found.fingerprint
-
-
-def test_tars_are_decoded_once(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "a.tar", "w") as tar:
-        for i in range(40):
-            for name, content in ((f"{i:02d}.png", picture(i)), (f"{i:02d}.cls", str(i % 3).encode())):
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
-    found, _ = both(tmp_path / "a.tar")
-    assert found.schema.classes == ("0", "1", "2")
 
 
 def test_hdf5_is_read_once(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The explorer's page in a real browser: it opens, says nothing to others, and shows names from data as text."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from page_fixtures import ROWS, Site, background, pixel, plane, settled, state
 
 from latens.cli.main import main
 from latens.data import load
-from latens.explorer.export import write_folder
 from latens.explorer.server import PageServer
 
 pytest_plugins = ("browser_fixtures", "page_fixtures")
@@ -70,28 +68,17 @@ def test_the_page_itself_is_small(browser: Browser, page: PageServer) -> None:
     assert sum(own.values()) < FIRST_LOAD
 
 
-def test_an_export_needs_no_python(
-    browser: Browser, digits: Site, plain_server: Callable[[Path], str], tmp_path: Path
-) -> None:
-    assert (
-        main(["explore", "pretrained:digits-16d", "--export", str(tmp_path / "site"), "--rows", "50", "--quiet"]) == 0
-    )
-    address = plain_server(tmp_path / "site")
+def test_an_export_needs_no_python(browser: Browser, digits: Site, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    assert main(["explore", "pretrained:digits-16d", "--export", str(page), "--rows", "50", "--quiet"]) == 0
+    address = page.as_uri()
     browser.open(address)
     assert browser.errors() == []
-    assert all(request.startswith(address) for request in browser.requests())
+    assert all(request.startswith((address, "data:", "blob:")) for request in browser.requests())
     assert browser.run("return document.querySelector('header').textContent").count("50 rows") == 1
     z = np.linspace(-1, 1, 16)
     decoded = browser.run("return Array.from(await latens.app.decode(Float32Array.from(args[0])))", z.tolist())
     np.testing.assert_allclose(decoded, digits.decoded(z)[0], atol=1e-4)
-
-
-def test_a_file_opened_without_a_server_says_what_to_type(browser: Browser, digits: Site, tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "a site's", digits.files)
-    browser.open((folder / "index.html").as_uri())
-    text = browser.run("return document.body.innerText")
-    assert f"python -m http.server -d '{str(folder)[:-2]}'\\''s'" in text
-    assert browser.run("return document.querySelector('#explorer').children.length") == 0
 
 
 def test_data_that_are_missing_or_of_another_version_are_said_to_be_so(browser: Browser, digits: Site) -> None:

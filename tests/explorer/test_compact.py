@@ -38,7 +38,7 @@ def pages() -> tuple[dict[str, bytes], dict[str, bytes]]:
     trained, data = untrained("default", load("digits"))
     other, _ = untrained("default", load("digits"), likelihood__family="normal")
     snapshots = [(10, trained), (20, other)]
-    return payload(trained, data, snapshots=snapshots), payload(trained, data, snapshots=snapshots, with_model=False)
+    return payload(trained, data, snapshots=snapshots), payload(trained, data, snapshots=snapshots, alone=True)
 
 
 def test_numbers_are_off_by_half_a_step_at_most(pages: tuple[dict[str, bytes], dict[str, bytes]]) -> None:
@@ -124,7 +124,7 @@ def test_pictures_made_beforehand_are_off_by_half_a_shade(
     """Of a decoder too large for the page: within the range of the data, which is all that is drawn; and it says so."""
     monkeypatch.setattr("latens.explorer.decoder.MOST_WEIGHTS", 100)
     trained, data = untrained("default", load("digits"), network__kind="conv")
-    exact, small = (payload(trained, data, most_rows=60, with_model=whole) for whole in (True, False))
+    exact, small = (payload(trained, data, most_rows=60, alone=alone) for alone in (False, True))
     before, after = (json.loads(files["data/manifest.json"])["decoder"] for files in (exact, small))
     for name in ("plane", "lines", "reconstructions"):
         values = np.clip(np.frombuffer(exact[before[name]["file"]], "<f4"), 0.0, 16.0)
@@ -193,7 +193,7 @@ def test_text_of_seven_bits_gives_the_bytes_back(size: int, tmp_path: Path) -> N
 def test_a_page_in_one_file_decodes_as_near_as_it_says(browser: Browser, digits: Site, tmp_path: Path) -> None:
     """The decoder of digits within 1e-4 of the range, that of an earlier step within 2e-2, and rows as they are."""
     earlier = [(10, digits.earlier[0]), (40, digits.earlier[1])]
-    files = static_files() | payload(digits.trained, digits.data, snapshots=earlier, with_model=False)
+    files = static_files() | payload(digits.trained, digits.data, snapshots=earlier, alone=True)
     (tmp_path / "page.html").write_bytes(single_file(files))
     browser.open((tmp_path / "page.html").as_uri(), seconds=60)
     z = rng.normal(size=(5, 16)).astype(np.float32)
@@ -218,5 +218,5 @@ def test_blocks_are_as_small_as_their_numbers_allow() -> None:
     for count in (1, 2, 4):
         whole = np.frombuffer(apart(values, count), np.uint8).reshape(count, -1).T.tobytes()
         assert whole == values
-    kept, _ = unpack(payload(*untrained("default", load("digits")), with_model=False)["data/decoder.safetensors"])
+    kept, _ = unpack(payload(*untrained("default", load("digits")), alone=True)["data/decoder.safetensors"])
     assert kept["decoder.network.layers.0.weight"].dtype == np.int16

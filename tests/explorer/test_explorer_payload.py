@@ -4,7 +4,6 @@ import gzip
 import json
 import math
 import re
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,10 +18,10 @@ from scipy.spatial import cKDTree
 from latens import evaluation
 from latens.data import Column, Dataset, Preparation, Schema, load
 from latens.data.rows import evenly_spaced
-from latens.errors import ConfigError, DataError, RunFolderError
+from latens.errors import ConfigError, DataError
 from latens.explorer import payload, static_files
 from latens.explorer.columns import event_of, manifest_columns
-from latens.explorer.export import single_file, write_folder
+from latens.explorer.export import single_file
 from latens.explorer.payload import _colour, clear_row
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
@@ -98,7 +97,7 @@ def test_words_for_numbers_stand_in_the_manifest_alone(digits) -> None:
 
 def test_the_manifest_names_every_file_and_no_other(digits) -> None:
     trained, data, files, manifest = digits
-    named = set(re.findall(r'"(data/[^"]+)"', json.dumps(manifest))) | {"data/manifest.json", "data/model.safetensors"}
+    named = set(re.findall(r'"(data/[^"]+)"', json.dumps(manifest))) | {"data/manifest.json"}
     assert named == set(files)
     assert manifest["history"][0]["validation_elbo"] is None  # JSON has no NaN
     assert [one["step"] for one in manifest["snapshots"]] == [1, 5]
@@ -272,34 +271,16 @@ def test_a_decoder_that_the_page_does_not_compute_is_decoded_beforehand() -> Non
 # --- the export ---
 
 
-def test_a_folder_is_whole_and_never_written_over(tmp_path, digits) -> None:
-    files = static_files() | digits[2]
-    folder = write_folder(tmp_path / "site", files)
-    written = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    assert written == files
-    with pytest.raises(RunFolderError, match="holds an explorer already"):
-        write_folder(folder, files)
-    write_folder(folder, static_files() | {"data/manifest.json": b"{}"}, force=True)
-    assert not (folder / "data" / "mean.bin").exists()
-    (folder / "data" / "thesis.txt").write_text("mine")
-    with pytest.raises(RunFolderError, match=r"thesis\.txt"):
-        write_folder(folder, files, force=True)
-    assert (folder / "data" / "thesis.txt").read_text() == "mine"
-    assert [p.name for p in tmp_path.iterdir()] == ["site"]
-
-
-def test_the_command_writes_a_folder_and_refuses_to_replace_it(latens, run_folder, tmp_path) -> None:
-    words = ("explore", run_folder, "--export", tmp_path / "site", "--rows", "50", "--json")
+def test_the_command_writes_a_file_and_refuses_to_replace_it(latens, run_folder, tmp_path) -> None:
+    words = ("explore", run_folder, "--export", tmp_path / "page.html", "--rows", "50", "--json")
     done = latens(*words)
     assert done.code == 0, done.err
-    written = sorted(p.relative_to(tmp_path / "site").as_posix() for p in (tmp_path / "site").rglob("*") if p.is_file())
-    assert done.json["files"] == written
-    manifest = json.loads((tmp_path / "site" / "data" / "manifest.json").read_bytes())
-    assert manifest["rows"] == {"shown": 50, "of": 1797}
-    assert [record["epoch"] for record in manifest["history"]] == [1, 2, 3]
+    assert done.json["bytes"] == (tmp_path / "page.html").stat().st_size
     again = latens(*words)
     assert (again.code, again.json["error"]["code"]) == (6, "run-folder")
     assert latens(*words, "--force").code == 0
+    folder = latens("explore", run_folder, "--export", tmp_path / "site", "--json")
+    assert (folder.code, folder.json["error"]["where"]) == (2, "--export")
 
 
 def test_an_export_of_digits_is_below_three_megabytes() -> None:
@@ -307,22 +288,8 @@ def test_an_export_of_digits_is_below_three_megabytes() -> None:
     trained = experiment.trained(experiment.new_model())
     folder = static_files() | payload(trained, experiment.data)
     assert sum(map(len, folder.values())) < 3e6
-    assert TrainedModel.from_bytes(folder["data/model.safetensors"]).schema == trained.schema
-    one = single_file(static_files() | payload(trained, experiment.data, with_model=False))
+    one = single_file(static_files() | payload(trained, experiment.data, alone=True))
     assert len(one) < 3e6
-
-
-def test_a_write_that_fails_leaves_the_old_folder(tmp_path, monkeypatch) -> None:
-    folder = write_folder(tmp_path / "site", static_files() | {"data/manifest.json": b"old"})
-
-    def full(path: Path, data: bytes) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("latens.explorer.export.write_synced", full)
-    with pytest.raises(Exception, match="disk is full"):
-        write_folder(folder, static_files() | {"data/manifest.json": b"new"}, force=True)
-    assert (folder / "data" / "manifest.json").read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["site"]
 
 
 def test_the_page_is_small_and_says_where_its_scripts_come_from() -> None:
@@ -351,7 +318,7 @@ def test_hostile_names_never_stand_in_the_page_as_they_are() -> None:
         rows, schema, np.arange(60, dtype=np.uint32), np.arange(60), np.zeros(60, np.uint8), names[0], **rest
     )
     experiment = prepare(get_recipe("default").config, data)
-    files = static_files() | payload(experiment.trained(experiment.new_model()), data, with_model=False)
+    files = static_files() | payload(experiment.trained(experiment.new_model()), data, alone=True)
     page = single_file(files).decode()
     blocks = sum(name.startswith("data/") for name in files)
     assert page.count("</script") == single_file(static_files()).decode().count("</script") + blocks

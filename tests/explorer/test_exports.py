@@ -81,7 +81,7 @@ class Asked:
     """A page's own answers, by node."""
 
     def __init__(self, trained: TrainedModel, folder: Path) -> None:
-        self.files = payload(trained, rows_with_gaps(trained), with_model=False)
+        self.files = payload(trained, rows_with_gaps(trained), alone=True)
         self.manifest = json.loads(self.files["data/manifest.json"])
         given = self.manifest["given"]
         self.names = {"file": given["file"], "prior": self.manifest["arrays"]["prior"]["file"]}
@@ -360,7 +360,7 @@ def test_a_large_convolution_is_left_to_pictures_made_beforehand(monkeypatch: py
     trained, data = untrained("default", load("digits"), network__kind="conv")
     assert page_decoder(trained.model) is not None
     monkeypatch.setattr("latens.explorer.decoder.MOST_WEIGHTS", 100)
-    manifest = json.loads(payload(trained, data, most_rows=20, with_model=False)["data/manifest.json"])
+    manifest = json.loads(payload(trained, data, most_rows=20, alone=True)["data/manifest.json"])
     assert (manifest["decoder"]["kind"], "more weights" in manifest["decoder"]["why"]) == ("precomputed", True)
 
 
@@ -368,7 +368,7 @@ def test_a_page_in_one_file_is_asked_without_a_server(browser: Browser, tmp_path
     """A mixed table: the point is decoded, columns are fixed, and no name of the data becomes an element."""
     trained = table_model()
     data = rows_with_gaps(trained)
-    files = static_files() | payload(trained, data, with_model=False)
+    files = static_files() | payload(trained, data, alone=True)
     (tmp_path / "page.html").write_bytes(single_file(files))
     browser.open((tmp_path / "page.html").as_uri(), seconds=60)
     browser.run("latens.app.set({ tab: 'whatif', given: [] })")

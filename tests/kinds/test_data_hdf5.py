@@ -139,16 +139,6 @@ def test_rows_that_were_never_stored_are_not_gone_through(tmp_path: Path, stream
     assert fix
 
 
-def test_texts_that_would_keep_the_c_library_for_ever_are_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.h5", x=X, y=["a", "b", "a", "b"])
-    content = bytearray(path.read_bytes())
-    heap = content.index(b"GCOL")
-    assert content[heap + 24 : heap + 32] == (1).to_bytes(8, "little")  # the length of the first text
-    content[heap + 24] = 173
-    path.write_bytes(content)
-    assert refusal(path)[0] == "is not readable HDF5 (its texts are damaged)."
-
-
 def test_a_group_inside_itself_ends(tmp_path: Path) -> None:
     path = write(tmp_path / "a.h5", g__x=X)
     with h5py.File(path, "a") as file:

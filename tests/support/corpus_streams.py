@@ -1,8 +1,5 @@
 """Bad files of the formats that are read by blocks, addresses that give no answer, and flags typed twice."""
 
-import gzip
-import io
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,28 +92,6 @@ def day(number: int) -> Callable[[Any], Any]:
 
 def declared(content: str) -> Callable[[], Any]:
     return lambda: (text("a,b\n" + "".join(f"{i / 2},{'xy'[i % 2]}\n" for i in range(60)))(), text(content, "c.json")())
-
-
-def tar(*members: str) -> Callable[[], Any]:
-    def make() -> None:
-        with tarfile.open("d.tar", "w") as file:
-            for name in members:
-                Path(name).write_bytes(b"1")
-                file.add(name)
-
-    return make
-
-
-def labelled_tar() -> None:
-    """Pictures of one pixel, and the first of their labels is long."""
-    picture = io.BytesIO()
-    pytest.importorskip("PIL.Image").new("L", (1, 1)).save(picture, "PNG")
-    with tarfile.open("d.tar", "w") as file:
-        for i in range(100):
-            for name, data in ((f"{i}.png", picture.getvalue()), (f"{i}.cls", b"x" * (1 if i else 10**6))):
-                member = tarfile.TarInfo(name)
-                member.size = len(data)
-                file.addfile(member, io.BytesIO(data))
 
 
 def bounds(said: str, *words: str) -> Case:
@@ -217,12 +192,6 @@ CASES: dict[str, Case] = {
     "bounds of 1e308": bounds('"low": -1e308, "high": 1e308', "column 'a' reaches from -1e+308"),
     "bounds of 10^400": bounds(f'"high": {10**400}', "column 'a' is given high"),
     "bounds of 1e400": bounds('"high": 1e400', "Number out of range"),
-    # --- tars ---
-    "tar of nothing": check(tar(), "d.tar", "no members"),
-    "tar of nothing by blocks": check(tar(), "d.tar", "no members", also=("--stream",)),
-    "tar that is packed": check(text(gzip.compress(bytes(10240)), "d.tar"), "d.tar", "gzip", "gunzip"),
-    "tar with a label of 10^6 letters": check(labelled_tar, "d.tar", "row 0", "1000000 characters"),
-    "tar of 0 bytes": check(text("", "d.tar"), "d.tar", "not a readable tar"),
     # --- addresses ---
     "an address without a bucket": check(lambda: None, "s3:///x", "is not a table that is read where it lies"),
     # --- flags typed twice ---

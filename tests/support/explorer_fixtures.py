@@ -43,7 +43,7 @@ def ask_page(
     trained: Any, data: Any, folder: Path, questions: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The manifest of an exported page, and what it answers to questions of What if by itself."""
-    files = payload(trained, data, with_model=False)
+    files = payload(trained, data, alone=True)
     manifest = json.loads(files["data/manifest.json"])
     given = manifest["given"]
     names = {"file": given["file"], "prior": manifest["arrays"]["prior"]["file"]}

@@ -1,6 +1,7 @@
 """Single cells from an AnnData file to codes in it, as they are typed."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -174,17 +175,13 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     out, _ = said(capsys, "check", folder / "cells.h5ad")
     assert "X holds fractions" in out
     assert "--layer takes one of counts" in out
-    assert "obs          donor (2 names), type (2 names)" in out
-    assert "layers       counts" in out
-    assert "you may add  --label type --condition donor --layer counts" in out
     assert "far from its other values" not in out  # of genes of few counts that says nothing
-    assert "missing      0 entries" in out
-    assert "constant     0 genes never change" in out
+    assert re.search(r"missing +0 entries", out)
+    assert re.search(r"constant +0 genes never change", out)
     assert "Entries are real numbers" in out
     assert "fewer than 20 counts" not in out
     out, _ = said(capsys, "check", folder / "cells.h5ad", "--layer", "counts", "--json")
-    assert json.loads(out)["flags"] == "--label type --condition donor"
-    assert json.loads(out)["layers"] == ["counts"]
+    assert json.loads(out)["kind"] == "counts"
     _, err = said(capsys, "check", folder / "cells.h5ad", "--layer", "count", code=3)
     assert "'count'" in err
     assert "counts" in err

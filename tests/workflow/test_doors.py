@@ -133,7 +133,7 @@ def test_priors_that_are_none(reader: TrainedModel, data: Dataset) -> None:
 
 @pytest.mark.parametrize("path", [3, None, 3.5, ["a"], b"x", True])
 def test_paths_that_are_none(reader: TrainedModel, path: Any) -> None:
-    from latens.explorer.export import write_file, write_folder
+    from latens.explorer.export import write_file
     from latens.figures import save
     from latens.figures.animation import check_ending
     from latens.pictures.images import write_image
@@ -148,7 +148,6 @@ def test_paths_that_are_none(reader: TrainedModel, path: Any) -> None:
             lambda: TrainedModel.load(path),
             lambda: reader.save(path),
             lambda: inspect.unwrap(write_file)(path, b""),
-            lambda: inspect.unwrap(write_folder)(path, {}),
             lambda: inspect.unwrap(check_ending)(path),
             lambda: inspect.unwrap(write_image)(path, np.zeros((1, 2, 2))),
             lambda: inspect.unwrap(RunFolder.open.__func__)(RunFolder, path),

@@ -45,7 +45,7 @@ def test_gymnasium_finds_nothing_wrong():
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice on ranges
-        check_env(ModelEnv(LinearWorld(noise=0.1), render_mode="rgb_array"), skip_render_check=True)
+        check_env(ModelEnv(LinearWorld(noise=0.1)), skip_render_check=True)
 
 
 def test_copies_are_reset_by_the_step_after_their_end():
@@ -128,7 +128,7 @@ def test_actions_outside_the_space_are_refused(action):
 def test_what_cannot_be_an_environment_is_refused():
     with pytest.raises(UsageError, match=r"its recipe is .*latens.worlds.record"):
         ModelEnv("pretrained:digits-2d")
-    for options in ({"horizon": 0}, {"horizon": -2}, {"render_mode": "human"}):
+    for options in ({"horizon": 0}, {"horizon": -2}):
         with pytest.raises(UsageError):
             ModelEnv(LinearWorld(), **options)
     with pytest.raises(UsageError, match="num_envs"):
@@ -139,19 +139,3 @@ def test_what_cannot_be_an_environment_is_refused():
             env.reset(options=options)
     with pytest.raises(UsageError, match="never ends"):
         ModelEnv(LinearWorld(world=replace(WORLD, limit=None, ends=False)))
-
-
-def test_drawings_show_every_entry_and_pictures_as_they_are():
-    env = ModelEnv(LinearWorld(), render_mode="rgb_array")
-    env.reset(seed=0)
-    env.step([1.0])
-    picture = env.render()
-    assert picture.shape == (300, 400, 3)
-    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 3
-    from latens.worlds.render import drawn
-
-    world = replace(WORLD, observation=Space("box", (2, 2), (0.0,) * 4, (255.0,) * 4, "uint8"))
-    tile = drawn([np.array([[0, 255], [0, 0]])], world)
-    assert tile.shape == (300, 300, 3)
-    assert tile[0, -1].tolist() == [255, 255, 255]
-    assert tile[0, 0].tolist() == tile[-1, -1].tolist() == [0, 0, 0]

@@ -256,7 +256,7 @@ def _exploring(command: argparse.ArgumentParser) -> None:
     words = "a condition of the model, as batch=2, for all that the page decodes; may be given again"
     command.add_argument("--given", metavar="NAME=VALUE", action="append", help=words)
     words = "write the page there and end: a folder for any web server, or one file that opens by itself"
-    command.add_argument("--export", metavar="FOLDER|FILE.html", help=words)
+    command.add_argument("--export", metavar="FILE.html", help=words)
     command.add_argument("--force", action="store_true", help="replace a former export")
     command.add_argument("--no-browser", action="store_true", help="only print the address of the page")
     command.add_argument("--port", type=port, metavar="N", help="where the page is served (default: a free port)")

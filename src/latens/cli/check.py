@@ -2,16 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from latens.cli.context import Context
 from latens.errors import UsageError
 from latens.io.atomic import write_atomic
 from latens.io.terminal import table
 from latens.verbs._sources import reading_options
-
-if TYPE_CHECKING:
-    from latens.kinds.counts.anndata import Beside
 
 
 def check(context: Context) -> int:
@@ -48,13 +45,6 @@ def check(context: Context) -> int:
         ("labels", _labels(report["labels"])),
         ("likelihood", f"{report['likelihood']}. {report['reason']}"),
     ]
-    if data.cells and str(context.args.data).lower().endswith(".h5ad"):
-        told = _beside(Path(context.args.data), whole=report["kind"] == "counts")
-        report["obs"], report["layers"], report["flags"] = dict(told.columns), told.layers, told.flags
-        rows += [("obs", ", ".join(f"{name} ({words})" for name, words in told.columns) or "no columns")]
-        rows += [("layers", ", ".join(told.layers) or "none")]
-        given = {flag for flag in ("--label", "--condition", "--layer") if getattr(context.args, flag[2:], None)}
-        rows += [("you may add", told.flags)] if told.flags and not given else []
     if "tokens" in report:
         rows = [
             ("cells", _text(report["tokens"])) if row[0] == "cells" else row for row in rows if row[0] != "constant"
@@ -72,14 +62,6 @@ def check(context: Context) -> int:
     lines += [f"warning: {text}" for text in report["warnings"] if text not in report["notes"]]
     context.result(report, "\n".join(lines))
     return 0
-
-
-def _beside(path: Path, *, whole: bool) -> "Beside":
-    """What stands beside the counts of an AnnData file."""
-    from latens.kinds.counts.anndata import beside
-    from latens.kinds.numbers.hdf5 import annotations
-
-    return beside(*annotations(path), whole=whole)
 
 
 def columns_text(columns: dict[str, dict[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""`latens explore`: the latent space of a run as a page in the browser, as a folder for any web server or as a file."""
+"""`latens explore`: the latent space of a run as a page in the browser, or as one file."""
 
 import shlex
 from pathlib import Path
@@ -26,30 +26,24 @@ def explore(context: Context) -> int:
     if args.export is not None and (args.port or args.no_browser):
         flag = "--port" if args.port else "--no-browser"
         raise UsageError("the page is written, nothing is served.", where=flag, fix=f"Leave out {flag}, or --export.")
+    if args.export is not None and not args.export.endswith(".html"):
+        raise UsageError("the page is one file.", where="--export", fix="Let its name end in .html.")
     opened = open_model(args.run)
     if args.dry_run:
-        what = f"write the page into {args.export}" if args.export else "serve the page on 127.0.0.1"
-        return would(context, Would(f"{what}; nothing was written", {"folder": args.export}), opened)
+        what = f"write the page to {args.export}" if args.export else "serve the page on 127.0.0.1"
+        return would(context, Would(f"{what}; nothing was written", {"file": args.export}), opened)
     files = page_files(opened, context, serve=args.export is None)
     if args.export is None:
         from latens.explorer.serving import serve
 
         return serve(context, opened.trained, files)
-    from latens.explorer.export import single_file, write_file, write_folder
+    from latens.explorer.export import single_file, write_file
 
-    if args.export.endswith(".html"):
-        doing("writing the page")
-        body = single_file(files)
-        path = write_file(args.export, body, force=args.force)
-        words = f"{path}: {len(body) / 1e6:.1f} MB, one file that opens in a browser by itself"
-        context.done({"file": str(path), "bytes": len(body)}, words)
-        return 0
-    folder = write_folder(args.export, files, force=args.force)
-    size = sum(map(len, files.values()))
-    words = f"{folder}: {len(files)} files, {size / 1e6:.1f} MB\n  python -m http.server --bind 127.0.0.1 -d "
-    words += f"{shlex.quote(str(folder))}\n  then open http://127.0.0.1:8000"
-    words += "\n  to open it or send it without a server, as one file: --export page.html"
-    context.done({"folder": str(folder), "files": sorted(files), "bytes": size}, words)
+    doing("writing the page")
+    body = single_file(files)
+    path = write_file(args.export, body, force=args.force)
+    words = f"{path}: {len(body) / 1e6:.1f} MB, one file that opens in a browser by itself"
+    context.done({"file": str(path), "bytes": len(body)}, words)
     return 0
 
 
@@ -77,7 +71,7 @@ def page_files(opened: At, context: Context, *, serve: bool) -> dict[str, bytes]
         seed=args.seed,
         command=shlex.join(words),
         serve=serve,
-        with_model=not (args.export or "").endswith(".html"),
+        alone=args.export is not None,
     )
     return static_files() | found
 

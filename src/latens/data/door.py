@@ -93,7 +93,7 @@ def load(
     Args:
         source: "digits", "shapes", "mnist", "fashion-mnist", "wine", "breast-cancer", "iris"; a path (.npy, .npz, IDX,
             a folder with MNIST-named IDX files, .csv and the like, .parquet, .mtx, .h5, .h5ad, a folder of images); a
-            folder or glob of .npy, .parquet, .arrow, .h5, .h5ad or .tar files, also at an address (s3://, gs://,
+            folder or glob of .npy, .parquet, .arrow, .h5 or .h5ad files, also at an address (s3://, gs://,
             abfs://, file://); one array of an HDF5 file ("file.h5:/path"); an array of shape (n, ...), a sparse matrix,
             a pandas or polars frame, an AnnData object, a list of strings; or one of these with its kind and options,
             such as `latens.Table(frame, derive=[...])` or `latens.Pictures(folder, size=64)`.
@@ -442,7 +442,7 @@ def _of_pictures(spec: Any) -> bool:
     if not _is_path(spec) or spec in KNOWN:
         return False
     folder = Path(spec).is_dir() and idx_folder(Path(spec)) is None
-    return str(spec).lower().endswith(".tar") or (folder and bool(find_pictures(Path(spec)).pictures))
+    return folder and bool(find_pictures(Path(spec)).pictures)
 
 
 def _read(spec: Any, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, str]:

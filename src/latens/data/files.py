@@ -89,7 +89,6 @@ FORMATS: dict[str, Format] = {
     "arrow": Format(".arrow", (".arrow", ".feather", ".ipc"), read_rows, table_parts),
     "hdf5": Format(".h5 and .h5ad", (".h5", ".hdf5", ".h5ad"), read_hdf5, hdf5_parts, larger=2),
     "midi": Format(".mid", (".mid", ".midi"), read_midi),
-    "tar": Format(".tar", (".tar",), None, pictures.tar_parts, larger=8),
 }
 """The formats by name; a file is of the first one that has its ending."""
 

@@ -4,9 +4,8 @@ import gzip
 import hashlib
 import os
 import re
-import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +13,13 @@ import numpy as np
 from latens.errors import RunFolderError
 from latens.io.atomic import (
     as_path,
-    clean_orphans,
-    is_temporary,
     resource_errors,
-    sync_folder,
-    temporary_beside,
     write_atomic,
-    write_synced,
 )
 
 _HERE = Path(__file__).parent
-_DATA = re.compile(r"data/[a-z][a-z0-9-]*\.(bin|json|safetensors)")
-
 _IMPORT = re.compile(r"""(\bfrom\s*|\bimport\s*\(?\s*)"(\.{1,2}/[^"]+\.js)\"""")
-_LEFT_OUT = ("app/local.js", "app/worker.js")
+_LEFT_OUT = ("app/worker.js",)
 """What a page in one file does not read."""
 _NOT_KEPT = (0, 13, 60)
 """Letters that a browser replaces, or that could end an element: NUL, CR and <."""
@@ -132,69 +124,3 @@ def write_file(path: str | os.PathLike[str], body: bytes, *, force: bool = False
 def _begins(path: Path, start: bytes) -> bool:
     with path.open("rb") as file:
         return file.read(len(start)) == start
-
-
-def write_folder(path: str | os.PathLike[str], files: Mapping[str, bytes], *, force: bool = False) -> Path:
-    """Write files so that the folder is the old one or the new one, never a half."""
-    path = as_path(path)
-    with resource_errors(path):
-        _refuse_others(path, force)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        clean_orphans(path.parent)
-        made = temporary_beside(path)
-        try:
-            for name, content in files.items():
-                target = made / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                write_synced(target, content)
-            _put(made, path)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
-        sync_folder(path.parent)
-    return path
-
-
-def _put(made: Path, path: Path) -> None:
-    """Rename the new folder over the old one, which waits beside it meanwhile."""
-    if not path.exists():
-        os.replace(made, path)
-        return
-    old = temporary_beside(path)
-    os.replace(path, old)
-    try:
-        os.replace(made, path)
-    except BaseException:
-        os.replace(old, path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _refuse_others(path: Path, force: bool) -> None:
-    if not path.exists():
-        return
-    if not path.is_dir():
-        raise RunFolderError("this is a file, not a folder.", where=str(path), fix="Choose another --export.")
-    names = sorted(_names(path))
-    if not names:
-        return
-    own = set(static_files())
-    former = "index.html" in names and "data/manifest.json" in names
-    foreign = [name for name in names if not (former and (name in own or _DATA.fullmatch(name)))]
-    if foreign:
-        more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
-        what = f"the folder is not empty and {foreign[0]!r}{more} was not written by latens."
-        fix = "Move it away, or choose another --export."
-        fix += " --force removes nothing that is not latens' own." if force else ""
-        raise RunFolderError(what, where=str(path), fix=fix)
-    if not force:
-        what = "the folder holds an explorer already."
-        raise RunFolderError(what, where=str(path), fix="Replace it (--force), or choose another --export.")
-
-
-def _names(folder: Path) -> Iterator[str]:
-    """Every file below, and every link, by its name relative to the folder."""
-    for parent, folders, files in os.walk(folder):
-        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
-        for name in files + links:
-            if not is_temporary(name):
-                yield Path(os.path.relpath(os.path.join(parent, name), folder)).as_posix()

@@ -72,7 +72,7 @@ def payload(
     command: str = "",
     live: bool = False,  # whether a run is still growing
     serve: bool = False,  # whether a server decodes where the page cannot
-    with_model: bool = True,  # whether the whole model goes with a page that is not served
+    alone: bool = False,  # whether it is a page in one file, whose numbers are rounded
 ) -> dict[str, bytes]:
     """Make the files of the page's `data/` folder, by name: `data/manifest.json`, and what it names."""
     # Names are ours, never the data's; numbers are little-endian; the JSON is strict. The same arguments give the same
@@ -106,7 +106,6 @@ def payload(
         "words": list(WORDS.items()),
         "event": event_of(trained, data),
     }
-    alone = not serve and not with_model  # a page in one file
     key = jax.random.key(seed)
     put = _Writer(files, manifest["arrays"])
     if data is not None and len(positions):
@@ -142,11 +141,6 @@ def payload(
             manifest |= {"what_if": asked, "given": given}
         if alone:
             compact(files, manifest)
-    if with_model and not serve:
-        files["data/model.safetensors"] = trained.to_bytes()
-        whole = not trained.schema.conditions  # else the decoder is not that of the model's file
-        if whole and files.pop("data/decoder.safetensors", None) is not None:  # the page finds its decoder in the model
-            manifest["decoder"]["file"] = "data/model.safetensors"
     files["data/manifest.json"] = to_json(_readable(plain(manifest, nonfinite=lambda number: None)))
     return files
 

@@ -6,9 +6,8 @@ from latens.worlds.record import Recording, record
 
 if TYPE_CHECKING:
     from latens.worlds.env import ModelEnv, ModelVectorEnv
-    from latens.worlds.render import film
 
-__all__ = ["ModelEnv", "ModelVectorEnv", "Recording", "film", "record"]
+__all__ = ["ModelEnv", "ModelVectorEnv", "Recording", "record"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,8 +19,4 @@ def __getattr__(name: str) -> Any:
         from latens.worlds import env
 
         return getattr(env, name)
-    if name == "film":
-        from latens.worlds.render import film
-
-        return film
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -227,24 +227,19 @@ class ModelEnv(_OfModel, gymnasium.Env):
         alarm_rate: The share of honest steps that may be flagged; None: 0.001.
         alarm_steps: Which steps are honest: a recording of the true environment, or its file, that did not train the
             model. None: the validation episodes of the recording.
-        render_mode: None, or "rgb_array": pictures of shape (height, width, 3).
 
     Raises:
         UsageError: The run is no world; an action or a start that is not in its space.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
 
     def __init__(
         self, run: Any, *, horizon: int | None = None, temperature: float = 1.0, alarm_rate: float | None = None,
-        alarm_steps: Any = None, render_mode: str | None = None,
+        alarm_steps: Any = None,
     ) -> None:  # fmt: skip
-        if render_mode not in (None, "rgb_array"):
-            fix = "Valid: None and 'rgb_array'."
-            raise UsageError(f"{render_mode!r} is not known.", where="render_mode", fix=fix)
         self._copies = _Copies(run, 1, horizon, temperature, alarm_rate, alarm_steps)
         self.observation_space, self.action_space = self._copies.observation, self._copies.action
-        self.render_mode, self._trail = render_mode, []
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode.
@@ -260,9 +255,7 @@ class ModelEnv(_OfModel, gymnasium.Env):
             UsageError: Starts of another shape, or another option.
         """
         super().reset(seed=seed)
-        seen = self._one(self._copies.begin(seed, options, self.np_random))
-        self._trail = [seen]
-        return seen, {}
+        return self._one(self._copies.begin(seed, options, self.np_random)), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take an action.
@@ -279,20 +272,8 @@ class ModelEnv(_OfModel, gymnasium.Env):
         arrived = self._copies.step(action)
         self._copies.carry = self._copies.carry._replace(ended=np.zeros(1, bool))  # type: ignore[union-attr]
         seen = self._one(self._copies.shown(arrived.seen))
-        self._trail.append(seen)
         info = {"log_density": float(arrived.log_density[0]), "outside": bool(arrived.outside[0])}
         return seen, float(arrived.reward[0]), bool(arrived.terminated[0]), bool(arrived.truncated[0]), info
-
-    def render(self) -> np.ndarray | None:
-        """Draw the episode so far.
-
-        Returns:
-            A picture where `render_mode` is "rgb_array": the decoded one where observations are pictures, else the
-            entries of the observation over time; else None.
-        """
-        from latens.worlds.render import drawn
-
-        return drawn(self._trail, self.world) if self.render_mode == "rgb_array" else None
 
     def _one(self, seen: np.ndarray) -> Any:
         return np.int64(seen[0]) if self.world.observation.kind == "discrete" else seen[0]

@@ -4,10 +4,9 @@ The file is read with h5py alone, by the documented format (https://anndata.read
 X dense or as CSR or CSC, `obs` and `var` as columns with an index.
 """
 
-import contextlib
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -76,15 +75,6 @@ def read_h5ad(store: "Store", roles: ColumnRoles) -> Raw:
 
 def _columns(store: "Store", obs: Any) -> list[str]:
     return [name for name in obs if name not in ("__categories", store.attribute(obs, "_index"))]
-
-
-def columns_beside(store: "Store") -> list[tuple[str, np.ndarray]]:
-    """The columns of `obs` that can be read, with their cells."""
-    obs, found = store.item("obs"), []
-    for name in _columns(store, obs) if store.is_group(obs) else []:
-        with contextlib.suppress(DataError):  # of an encoding that no role can take
-            found.append((name, _column(store, obs, f"obs/{name}")))
-    return found
 
 
 def layer_names(store: "Store") -> list[str]:
@@ -244,49 +234,6 @@ def _matrix(store: "Store", key: str) -> Any:
     with readable(where):
         maker = scipy.sparse.csr_array if form == "csr" else scipy.sparse.csc_array
         return rows_of_file(maker(parts, shape=tuple(store.attribute(item, "shape").tolist())), where)
-
-
-MOST_NAMES = 100
-"""Names of a column up to which it may be types or batches."""
-_LABEL = re.compile(r"type|label|cluster|leiden|louvain|annotation|identity|class", re.IGNORECASE)
-_CONDITIONS = ("batch", "donor", "sample", "patient", "individual", "run", "plate", "lane", "library", "chemistry")
-
-
-class Beside(NamedTuple):
-    """The columns of `obs` in words, and the flags that a model of the file may want."""
-
-    columns: list[tuple[str, str]]  # name, and what it holds
-    layers: list[str]
-    label: str | None
-    condition: str | None
-    layer: str | None
-
-    @property
-    def flags(self) -> str:
-        """What may be typed."""
-        pairs = (("--label", self.label), ("--condition", self.condition), ("--layer", self.layer))
-        return " ".join(f"{flag} {name}" for flag, name in pairs if name is not None)
-
-
-def beside(columns: Sequence[tuple[str, np.ndarray]], layers: Sequence[str], *, whole: bool) -> Beside:
-    """Say what each column of `obs` holds, and propose a label and a condition among those of names, by their names."""
-    # whole: whether the matrix holds counts; where it does not, a layer is proposed.
-    words, named = [], []
-    for name, cells in columns:
-        if cells.dtype.kind in "iuf":
-            seen = cells[np.isfinite(cells)]
-            words.append((name, f"{seen.min():g} to {seen.max():g}" if len(seen) else "empty"))
-            continue
-        count = len(np.unique(cells.astype(str)))
-        words.append((name, f"{count} names"))
-        if 2 <= count <= MOST_NAMES:
-            named.append(name)
-    label = next((name for name in named if _LABEL.search(name)), None)
-    others = [name for name in named if name != label]
-    condition = next((name for word in _CONDITIONS for name in others if word in name.lower()), None)
-    likely = next((name for name in layers if re.search("count|raw|umi", name, re.IGNORECASE)), None)
-    layer = None if whole else likely or next(iter(layers), None)
-    return Beside(words, list(layers), label, condition, layer)
 
 
 def store_cells(rows: "Coming") -> "Stored":

@@ -2,8 +2,6 @@
 
 import contextlib
 import math
-import mmap
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,31 +10,11 @@ import numpy as np
 
 from latens.data.raw import ColumnRoles, Raw, check_stored, damaged, needed, readable
 from latens.errors import DataError
-from latens.kinds.counts.anndata import columns_beside, layer_names, read_h5ad
+from latens.kinds.counts.anndata import read_h5ad
 from latens.kinds.numbers.npy import PART_KEYS, from_archive
 
 BLOCK_ROWS, BLOCK_BYTES = 8192, 2**22
 """A block has so many rows, or fewer where they take more bytes; whole chunks where the array is stored in chunks."""
-
-_HEAP = b"GCOL\1\0\0\0"
-
-
-def _check_heaps(path: Path) -> None:
-    """Refuse a file whose collections of texts ("global heaps") do not end: HDF5 2.0 would never return."""
-    # A collection is "GCOL", a version, its size, then objects of a number, a count, a size and as many bytes, each
-    # padded to 8; number 0 is the free space. (HDF5 file format specification, III.E.)
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        start = data.find(_HEAP)
-        while start >= 0:
-            at, end = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little")
-            while at <= end - 16 and end <= len(data):
-                number, _, _, size = struct.unpack_from("<HHIQ", data, at)
-                if number == 0 and size < 16:
-                    break
-                at += 16 + (size + 7) // 8 * 8 if number else size
-            if not end - 16 < at <= end <= len(data):
-                raise damaged(str(path), "is not readable HDF5 (its texts are damaged).")
-            start = data.find(_HEAP, start + 8)
 
 
 class Store:
@@ -52,7 +30,6 @@ class Store:
     def __init__(self, path: Path, only: str | None = None, *, stays: bool = False) -> None:
         self.where, self.only, self.stays = str(path), only, stays
         self._h5py = needed("h5py", "HDF5", self.where, _INSTALL)
-        _check_heaps(path)
         self.items: dict[str, Any] = {}
         with readable(self.where):
             self.file = self._h5py.File(path, "r", locking="best-effort")
@@ -157,12 +134,6 @@ def hdf5_parts(path: Path, roles: ColumnRoles, only: str | None = None) -> Itera
 
 
 _INSTALL = "pip install 'latens[hdf5]' (in a clone: pip install '.[hdf5]'), or write the data as .npz."
-
-
-def annotations(path: Path) -> tuple[list[tuple[str, np.ndarray]], list[str]]:
-    """The columns of `obs` with their cells, and the names of the layers, of a .h5ad file."""
-    with contextlib.closing(Store(path)) as store:
-        return columns_beside(store), layer_names(store)
 
 
 def read_hdf5(path: Path, roles: ColumnRoles) -> Raw:

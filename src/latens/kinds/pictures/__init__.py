@@ -1,4 +1,4 @@
-"""Pictures: folders of them, tars, IDX files, drawn shapes and pairs."""
+"""Pictures: folders of them, IDX files, drawn shapes and pairs."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -1,25 +1,22 @@
-"""Pictures: folders of them, a row a file, and tars of the WebDataset kind; in memory or decoded block by block.
+"""Folders of pictures, a row a file, in memory or decoded block by block.
 
 The names of the subfolders of a folder are the labels, the relative paths the row ids. Pictures of one size stay as
 they are. Where sizes differ, the shorter side is scaled and the centre kept, and all become of one kind.
 """
 
 import contextlib
-import io
-import itertools
 import math
-import tarfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged, needed, no_roles
+from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, needed, no_roles
 from latens.data.schema import MAX_CELLS
 from latens.errors import DataError, ResourceError
 
@@ -204,7 +201,7 @@ def _done(seen: Survey, names: list[str], did: Shaped[np.ndarray, "3"]) -> list[
         notes.append(f"{_listed(seen.problems, seen.total)} They were left out.")
     moving, turned, clear = did.tolist()
     said = [f"{moving} files hold several frames; the first of each was taken."] if moving else []
-    said += _turned(turned)
+    said += [f"{turned} pictures were turned upright, as their EXIF orientation says."] if turned else []
     kinds = Counter(head.kind for head in heads)
     said += [f"{n} {kind} pictures were made {seen.kind}." for kind, n in sorted(kinds.items()) if kind != seen.kind]
     deep, inks = sum(head.mode in _DEEP for head in heads), sum(head.mode == "CMYK" for head in heads)
@@ -212,10 +209,6 @@ def _done(seen: Survey, names: list[str], did: Shaped[np.ndarray, "3"]) -> list[
     said += [f"{deep} pictures of 16 bits were made of 8."] if deep else []
     said += [f"{clear} transparent pictures stand on white."] if clear else []
     return notes + ([" ".join(said)] if said else [])
-
-
-def _turned(count: int) -> list[str]:
-    return [f"{count} pictures were turned upright, as their EXIF orientation says."] if count else []
 
 
 def head_of(file: Any) -> Head:
@@ -334,11 +327,6 @@ def _shape(size: tuple[int, int], kind: str) -> tuple[int, ...]:
     return (size[1], size[0], 3) if kind == "RGB" else (size[1], size[0])
 
 
-def _shown(size: tuple[int, int], kind: str) -> str:
-    """Write the size and the kind of a picture."""
-    return f"{size[0]} x {size[1]} {kind}"
-
-
 def _bound(folder: Path, problems: dict[str, str], total: int) -> None:
     """Refuse a folder of which more files are broken than may be left out."""
     if len(problems) > MOST_BROKEN * total:
@@ -349,95 +337,3 @@ def _listed(problems: dict[str, str], total: int) -> str:
     first = "; ".join(f"{name}: {problems[name]}" for name in sorted(problems)[:_SHOWN])
     more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
     return f"{len(problems)} of {total} pictures cannot be read: {first}{more}."
-
-
-def tar_parts(path: Path, roles: ColumnRoles) -> Iterator[Raw]:
-    """Read the pictures of a tar of the WebDataset kind: one a key, of one size and kind; `.cls` is its label."""
-    where = str(path)
-    no_roles(roles, where, "Labels are the members that end in .cls.", "a tar has")
-    with path.open("rb") as stream, _tar(stream, where) as tar:
-        samples = _samples(tar)
-        like, wanted, first, turned, read = None, None, "", 0, None
-        for part in iter(lambda: list(itertools.islice(samples, BLOCK_FILES)), []):
-            rows, labels = [], []
-            for key, members in part:
-                like = like or set(members)
-                if set(members) != like:
-                    both = [", ".join(sorted(one)) or "nothing" for one in (members, like)]
-                    what = f"the key {key!r} has {both[0]}, others have {both[1]}."
-                    raise DataError(what, where=where, fix="Give every key the same members.")
-                name = key + (ending := _picture_of(like, where))
-                file, problem = io.BytesIO(members[ending]), ""
-                try:
-                    head = head_of(file)[:2]
-                    wanted, first = wanted or _wanted(head, roles.pictures), first or name
-                    if wanted.size is None and head != wanted.head:
-                        problem = f"{_shown(*head)}, {first} is {_shown(*wanted.head)}"
-                    file.seek(0)
-                    pixels, (_, moved, _) = pixels_of(file, TARGET[wanted.head[1]], wanted.size)
-                    rows.append(pixels)
-                    turned += moved
-                except unreadable() as error:
-                    problem = problem or reason(error)
-                if problem:
-                    raise DataError(f"{name}: {problem}.", where=where, fix=ADVICE)
-                labels.append(members.get(".cls", b"").decode("utf-8", "replace").strip())
-            named = ".cls" in (like or ()) and roles.label != "none"
-            if read is not None:
-                yield read
-            read = Raw(np.stack(rows), np.array(labels) if named else None)
-    if read is None:
-        raise DataError("has no members.", where=where, fix="Give tars of pictures.")
-    read.notes = tuple(_turned(turned))
-    yield read
-
-
-class _Wanted(NamedTuple):
-    head: tuple[tuple[int, int], str]  # size and kind of every row
-    size: tuple[int, int] | None  # what pictures are scaled to
-
-
-def _wanted(head: tuple[tuple[int, int], str], pictures: tuple[int, ...] | None) -> _Wanted:
-    """What all pictures become, by the first one or as it is said."""
-    if pictures is None or (len(pictures) == 3 and head[0] == pictures[1::-1]):
-        return _Wanted(head, None)
-    size = (pictures[1], pictures[0])
-    colours = pictures[2] == 3 if len(pictures) == 3 else head[1] == "RGB"
-    return _Wanted((size, "RGB" if colours else "grey"), size)
-
-
-@contextlib.contextmanager
-def _tar(stream: Any, where: str) -> Iterator[tarfile.TarFile]:
-    try:
-        with tarfile.open(fileobj=stream, mode="r:") as tar:
-            yield tar
-    except (tarfile.TarError, EOFError) as error:
-        stream.seek(0)
-        if stream.read(2) == b"\x1f\x8b":
-            raise DataError("is packed with gzip.", where=where, fix="Unpack it with gunzip.") from None
-        raise damaged(where, f"is not a readable tar ({str(error)[:80]}).") from None
-
-
-def _samples(tar: tarfile.TarFile) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """The members of each key by their endings; those of a key follow one another."""
-    key, own = "", dict[str, bytes]()
-    for member in tar:
-        path = PurePosixPath(member.name)
-        if not member.isfile() or path.name.startswith("."):
-            continue
-        stem, _, ending = path.name.partition(".")
-        if own and str(path.parent / stem) != key:
-            yield key, own
-            own = {}
-        key, file = str(path.parent / stem), tar.extractfile(member)
-        own[f".{ending.lower()}"] = b"" if file is None else file.read()
-    if own:
-        yield key, own
-
-
-def _picture_of(endings: set[str], where: str) -> str:
-    pictures = sorted(endings & set(ENDINGS))
-    if len(pictures) != 1:
-        what = f"a key has {len(pictures)} pictures among {', '.join(sorted(endings))}."
-        raise DataError(what, where=where, fix=f"Give every key one of {', '.join(ENDINGS)}.")
-    return pictures[0]
