@@ -19,6 +19,7 @@ from latens.distributions import StandardNormal
 from latens.evaluation import Rows
 from latens.evaluation.batched import prepared_rows
 from latens.evaluation.classes import sample_classes
+from latens.evaluation.information import Information, column_information
 from latens.evaluation.latents.telling import Principal, principal
 from latens.figures.style import Made as Made
 from latens.figures.style import ThemeName
@@ -76,6 +77,7 @@ class Source:
         self.support = trained.parts.posterior.support if isinstance(config, VAEConfig) else "vector"
         self.standard_normal = isinstance(getattr(trained.model, "prior_part", None), StandardNormal)
         self._new_rows: dict[int, np.ndarray] = {}
+        self._information: dict[int, Information] = {}
         real = data is not None and trained.schema.kind == "real"
         self.planes: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # grids and their images, by points a side
         self.limits = (float(data.x.min()), float(data.x.max())) if real and data is not None else None
@@ -172,6 +174,12 @@ class Source:
         return principal(
             Posteriors(self, evenly_spaced(np.arange(len(self.data)), MEASURED)).mean if few else code.mean
         )
+
+    def information(self, columns: int) -> Information:
+        """The mutual information of the first columns under the model, once for both themes."""
+        if columns not in self._information:
+            self._information[columns] = column_information(self.trained.model, columns, repeats=4, key=self.event_key)
+        return self._information[columns]
 
     @cached_property
     def mapped(self) -> "tuple[Posteriors, str, np.ndarray]":

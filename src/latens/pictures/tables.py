@@ -6,7 +6,6 @@ import numpy as np
 from latens import evaluation, figures
 from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
-from latens.evaluation.information import column_information
 from latens.evaluation.samples.dependence import associations as associated
 from latens.figures import associations, bands, columns
 from latens.figures.associations import MOST as MOST_ASSOCIATED
@@ -121,7 +120,7 @@ def draw_information(source: Source) -> Made | None:
     names = source.schema.names[:MOST_ASSOCIATED]
     if len(names) < 2 or source.schema.conditions:
         return None
-    found = column_information(source.trained.model, len(names), key=source.event_key)
+    found = source.information(len(names))
     return information(found.nats, found.errors, names, theme=source.theme)
 
 
