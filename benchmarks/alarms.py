@@ -27,7 +27,7 @@ from seeds import some
 
 DIGITS = {"posterior.latent_dim": 8, "network.hidden": [64], "training.steps": 1000, "training.batch_size": 64}
 TABLE = {"posterior.latent_dim": 2, "network.hidden": [32], "training.batch_size": 64}
-READ = ("precision", "memorisation", "generalisation_gap")
+READ = ("generalisation_gap",)
 """What is measured beside the numbers that every evaluation has."""
 
 
@@ -48,13 +48,6 @@ def of_classes(rows: int = 1500) -> Dataset:
     return read(frame)
 
 
-def of_clusters(width: float, rows: int = 800) -> Dataset:
-    """A table of twelve columns with six clusters of this width, whose centres lie about 5 apart."""
-    generator = np.random.default_rng(0)
-    centres = generator.normal(size=(6, 12))
-    return read(centres[generator.integers(6, size=rows)] + width * generator.normal(size=(rows, 12)))
-
-
 Make = tuple[Callable[[], Dataset], dict[str, Any]]
 FAULTS: dict[str, tuple[str, str, dict[str, Make]]] = {
     "overfitting": (
@@ -67,17 +60,9 @@ FAULTS: dict[str, tuple[str, str, dict[str, Make]]] = {
         "kl",
         {f"{beta:g}": (digits, {**DIGITS, "objective.beta": beta}) for beta in (1.0, 3.0, 10.0, 30.0)},
     ),
-    "off-support": (
-        "width of clusters, 300 steps",
-        "precision",
-        {
-            f"{width:g}": (lambda width=width: of_clusters(width), {**TABLE, "training.steps": 300})
-            for width in (1.0, 0.5, 0.25, 0.1, 0.05)
-        },
-    ),
     "simpler-is-better": (
         "steps on a table of classes",
-        "gain_over_mixture",
+        "gain_over_tree",
         {str(n): (of_classes, {**TABLE, "training.steps": n}) for n in (3000, 300, 100, 30)},
     ),
 }

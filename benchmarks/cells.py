@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
+from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 import latens
 from latens import evaluation
 from latens.config import override
 from latens.evaluation.evidence.depth import depth_baseline
-from latens.evaluation.latents.neighbourhoods import components, log_normalised, nearest, same_type
 from latens.io.compilation import enable_compilation_cache
 
 
@@ -35,6 +35,31 @@ class Cells(NamedTuple):
     x: np.ndarray
     kind: np.ndarray
     batch: np.ndarray
+
+
+def log_normalised(counts: np.ndarray) -> np.ndarray:
+    """Logarithms of 1 + counts, of cells that are scaled to the median total."""
+    total = np.maximum(counts.sum(axis=1, dtype=np.float64), 1.0)
+    return np.log1p(counts * (np.median(total) / total)[:, None])
+
+
+def components(counts: np.ndarray, count: int, *, scaled: bool = False) -> np.ndarray:
+    """The first principal components of log-normalised counts."""
+    # scaled: whether each gene has the variance 1, and lies within 10 deviations of its mean, as by scanpy.pp.scale.
+    logs = log_normalised(counts)
+    if scaled:
+        spread = logs.std(axis=0, ddof=1)
+        logs = np.clip((logs - logs.mean(axis=0)) / np.where(spread > 0, spread, 1.0), -10.0, 10.0)
+    return PCA(count, random_state=0).fit_transform(logs)
+
+
+def same_type(z: np.ndarray, kind: np.ndarray, count: int = 15) -> np.ndarray:
+    """For each cell whether its type is the most frequent one of its neighbours."""
+    near = NearestNeighbors(n_neighbors=count).fit(z).kneighbors(return_distance=False)
+    votes = np.zeros((len(near), int(kind.max()) + 1))
+    for column in near.T:
+        votes[np.arange(len(near)), kind[column]] += 1
+    return votes.argmax(axis=1) == kind
 
 
 def simulated(seed: int, n: int = 2100, genes: int = 800, types: int = 6) -> Cells:
@@ -108,7 +133,7 @@ def depth_left(z: np.ndarray, x: np.ndarray) -> tuple[float, float]:
 def said(name: str, z: np.ndarray, cells: Cells, seconds: float) -> str:
     """One line of a set of codes."""
     most, mean = depth_left(z, cells.x)
-    types, mixing = float(same_type(nearest(z), cells.kind).mean()), mixed(z, cells.batch)
+    types, mixing = float(same_type(z, cells.kind).mean()), mixed(z, cells.batch)
     return (
         f"{name:8} types {types:.3f}  batches {mixing:.2f}  depth {most:.2f} at most, {mean:.2f} mean  {seconds:.0f} s"
     )

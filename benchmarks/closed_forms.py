@@ -1,11 +1,11 @@
-"""Tables beside what is counted in a second: log p(x) over that of a tree of columns, and the dependence of samples.
+"""Tables beside what is counted in a second: log p(x) over that of a tree of columns.
 
     python benchmarks/closed_forms.py TABLE.csv ... [--folds 5] [--only 2] [--set PART.OPTION=VALUE]
 
 Each fold of a table is held out once. The tree is counted in all rows of the others; the recipe `default` trains on
 nine tenths of them and validates on the rest. Prints a line a table: the tree's gain over
-independent columns, that of the model, their difference, paired over rows, with its standard error, the share of the
-dependence between columns that samples have, and the seconds of processor time of a training.
+independent columns, that of the model, their difference, paired over rows, with its standard error, and the seconds of
+processor time of a training.
 """
 
 import argparse
@@ -20,7 +20,6 @@ import latens
 from latens.config import override
 from latens.data.rows import TEST, TRAIN
 from latens.evaluation.evidence.tree import fit_tree
-from latens.evaluation.samples.dependence import dependence
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
 
@@ -38,7 +37,7 @@ def main() -> None:
     for path in options.tables:
         frame = pd.read_csv(path)
         fold = np.random.default_rng(0).permutation(len(frame)) % options.folds
-        ours, trees, slopes, seconds = [], [], [], []
+        ours, trees, seconds = [], [], []
         for held in range(options.only or options.folds):
             kept, left = frame[fold != held].reset_index(drop=True), frame[fold == held].reset_index(drop=True)
             data, began = latens.read(kept, label="none", typed=True), time.process_time()
@@ -57,17 +56,14 @@ def main() -> None:
             alone = np.sum(cells, axis=1, where=mask)
             ours.append(np.asarray(trained.log_marginal(test, num_samples=300)) - alone)
             trees.append(fit_tree(np.asarray(data.x), data.mask, types).log_prob(test.x, mask) - alone)
-            found = dependence(data.x, test.x, trained.sample(4000), types, train_mask=data.mask, test_mask=mask)
-            slopes += [] if found is None else [found.value]
         model, tree = np.concatenate(ours), np.concatenate(trees)
         more = model - tree
         error = more.std(ddof=1) / np.sqrt(len(more))
         better.append(more.mean() > -error)
-        slope = f"{np.mean(slopes):.2f}" if slopes else "none"
         name, seconds_each = Path(path).stem, np.mean(seconds)
         print(
             f"{name:24s} {len(frame):6d} rows, {frame.shape[1]:3d} columns: tree {tree.mean():7.3f}, model "
-            f"{model.mean():7.3f}, more {more.mean():+.3f} ± {error:.3f}, dependence {slope}; {seconds_each:.0f} s",
+            f"{model.mean():7.3f}, more {more.mean():+.3f} ± {error:.3f}; {seconds_each:.0f} s",
             flush=True,
         )
     print(f"no worse within a standard error on {sum(better)} of {len(better)}")

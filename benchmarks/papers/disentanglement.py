@@ -27,7 +27,7 @@ from latens.config import override
 from latens.data import Dataset, load
 from latens.evaluation import encode
 from latens.evaluation.latents.decomposition import kl_split
-from latens.evaluation.latents.disentanglement_classifiers import disentanglement_scores
+from latens.evaluation.latents.disentanglement import disentanglement_scores
 from latens.io.atomic import write_atomic
 from latens.kinds.pictures.shapes import FACTORS, FORMS, factors_of, shapes
 from latens.recipes import get_recipe
@@ -51,7 +51,7 @@ SAME = {
     "training.patience": None,
 }
 
-SCORES = ("mig", "sap", "dci_disentanglement", "modularity", "factor_vae_score", "beta_vae_score")
+SCORES = ("mig", "sap", "dci_disentanglement", "factor_vae_score")
 """The columns of the table; the JSON has all of them."""
 
 

@@ -69,3 +69,12 @@ def _signed(shown: str) -> str:
     """With a true minus sign, and none before a zero."""
     shown = shown if any(digit in shown for digit in "123456789") else shown.removeprefix("-")
     return shown.replace("-", "\N{MINUS SIGN}")
+
+
+def duration(seconds: float) -> str:
+    """Write a time with the precision that one remembers: 11 s, 12 min, 2.4 h."""
+    if seconds < 1:
+        return "less than 1 s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -29,12 +29,6 @@ def test_the_parts_of_the_elbo_add_up_exactly(vae: VAE) -> None:
     assert np.mean(vae.elbo(X, num_samples=400).kl) == pytest.approx(np.mean(exact), abs=0.03)
 
 
-def test_rate_and_distortion_are_the_means_of_the_parts(vae: VAE) -> None:
-    (point,), parts = vae.rate_distortion(X, num_samples=8), vae.elbo(X)
-    assert point.rate.value == pytest.approx(parts.kl.mean(), abs=1e-5)
-    assert point.distortion.value == pytest.approx(-parts.log_likelihood.mean(), abs=1e-5)
-
-
 def test_paths_begin_and_end_at_their_rows(vae: VAE) -> None:
     for path in ("linear", "spherical"):
         rows = vae.interpolate(X[:1], X[1:2], 5, path=path)

@@ -12,7 +12,6 @@ import latens
 from latens.errors import DataError, LatensError, ResourceError, UsageError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier
 from latens.estimators.base import with_nan
-from latens.evaluation.pool import pool
 from latens.io.process import check_count
 from latens.kinds.tables.typed import as_frame
 from latens.kinds.tables.where import conditions_of
@@ -124,24 +123,6 @@ def test_conditions_that_are_none() -> None:
     with pytest.raises(DataError, match=r"there is no column 1 in the model. Valid: c, n\."):
         conditions_of({1: 2}, schema)  # type: ignore[dict-item]
     assert as_frame(np.zeros((1, 2), np.float32), schema).shape == (1, 2)
-
-
-@pytest.mark.parametrize(
-    ("estimates", "variances", "options", "where"),
-    [
-        (["a"], ["b"], {}, "estimates"),
-        ([1.0, 2.0], ["b", "c"], {}, "variances"),
-        ([[1.0, 2.0], [1.0]], [[1.0, 2.0], [1.0]], {}, "estimates"),
-        (np.ma.array([1.0, 2.0], mask=[0, 1]), [1.0, 1.0], {}, "estimates"),
-        ([1.0, 2.0], [1.0, 1.0], {"level": "x"}, "level"),
-        ([1.0, 2.0], [1.0, 1.0], {"level": [0.9, 0.8]}, "level"),
-        ([1.0, 2.0], [1.0, 1.0], {"degrees": "x"}, "degrees"),
-    ],
-)
-def test_what_cannot_be_pooled(estimates: Any, variances: Any, options: dict[str, Any], where: str) -> None:
-    with pytest.raises(LatensError) as error:
-        pool(estimates, variances, **options)
-    assert error.value.where == where
 
 
 def test_arrays_beside_the_rows(vae: VAE) -> None:

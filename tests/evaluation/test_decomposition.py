@@ -9,11 +9,8 @@ from tables import MU, SIGMA, W, batch_of, linear, linear_gaussian
 
 from latens.data.batches import Batch
 from latens.distributions import Bernoulli, DiagonalNormal, StandardNormal
-from latens.errors import ConfigError, UsageError
+from latens.errors import ConfigError
 from latens.evaluation import Rows, elbo_parts
-from latens.evaluation.evidence.rate_distortion import (
-    rate_distortion_curve,
-)
 from latens.evaluation.latents.decomposition import kl_split, level_kl
 from latens.models import (
     Conditional,
@@ -143,35 +140,6 @@ def one_latent(noise: float = 0.6) -> LatentModel:
     encoder = Conditional(linear(np.zeros((1, 2)), np.zeros(2)), NormalHead((1,)))
     head = SharedScaleNormalHead((1,), Frozen(jnp.asarray(np.log(noise), jnp.float32)))
     return LatentModel(StandardNormal((1,)), encoder, Conditional(linear(np.array([[1.5]]), np.zeros(1)), head))
-
-
-def test_the_curve_of_a_linear_decoder() -> None:
-    r"""The optimum at beta is N(m, v), 1 / v = 1 + w^2 / (beta s^2), m = v w x / (beta s^2): R and D are formulas."""
-    x, w, s = np.array([-1.4, 0.2, 0.9, 2.0]), 1.5, 0.6
-    betas = (0.25, 1.0, 4.0)
-    batch = batch_of(x[:, None])
-    found = rate_distortion_curve(
-        Rows(one_latent(), batch, key=KEY), betas, steps=200, learning_rate=0.1, num_samples=400, of="line"
-    )
-    for point, beta in zip(found, betas):
-        v = 1.0 / (1.0 + w**2 / (beta * s**2))
-        m = v * w * x / (beta * s**2)
-        rate = np.mean(0.5 * (m**2 + v - 1.0 - np.log(v)))
-        distortion = np.mean(0.5 * np.log(2 * np.pi * s**2) + ((x - w * m) ** 2 + w**2 * v) / (2 * s**2))
-        # log q - log p has the standard deviation of (v - 1) e^2 / 2 + m sqrt(v) e over 400 draws, in four rows.
-        noise = np.sqrt(np.mean((1 - v) ** 2 / 2 + m**2 * v) / 1600)
-        assert abs(point.rate.value - rate) < 5 * noise + 0.01, (beta, point.rate.value, rate)
-        noise = np.sqrt(np.mean((w**2 * v / s**2) ** 2 / 2 + (x - w * m) ** 2 * w**2 * v / s**4) / 1600)
-        assert abs(point.distortion.value - distortion) < 5 * noise + 0.01, (beta, point.distortion.value, distortion)
-        assert (point.beta, point.of) == (beta, "line")
-    rates = [point.rate.value for point in found]
-    assert rates == sorted(rates, reverse=True)
-    # At beta 1 the posterior is exact: rate and distortion add up to -log p(x).
-    log_p = -0.5 * np.mean(x**2 / (w**2 + s**2) + np.log(2 * np.pi * (w**2 + s**2)))
-    assert abs(found[1].elbo - log_p) < 0.01
-    assert found[1].to_json()["rate"]["unit"] == "nats"
-    with pytest.raises(UsageError, match="betas"):
-        rate_distortion_curve(Rows(one_latent(), batch, key=KEY), (0.0,))
 
 
 def test_a_discrete_code() -> None:

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from checks import close
 
-from latens.evaluation.evidence import importance, mixture_baseline
+from latens.evaluation.evidence import importance
 from latens.evaluation.evidence.log_marginals import log_mean_error, summarise
-from latens.kinds.tables.columns import ColumnType
 
 WEIGHTS = np.array([[1.0, 2.0, 3.0, 6.0], [1.0, 1.0, 1.0, 1.0]])
 
@@ -53,31 +52,3 @@ def test_a_stream_of_weights_has_the_summary_of_all_of_them(count, monkeypatch):
     halves = [np.log(np.exp(log_weights[own]).mean(axis=0)) for own in (~odd, odd)]
     expected = np.log(np.exp(log_weights).mean(axis=0)) - (~odd).mean() * halves[0] - odd.mean() * halves[1]
     close(found.rise, np.maximum(expected, 0.0), atol=1e-5)
-
-
-NAMES = (ColumnType("category", ("a", "b"), shares=(0.5, 0.5)), ColumnType("category", ("u", "v"), shares=(0.25, 0.75)))
-
-
-@pytest.mark.parametrize("classes", [1, 4])
-def test_a_row_of_weight_two_of_the_baseline_is_the_row_twice(classes, monkeypatch):
-    monkeypatch.setattr(mixture_baseline, "CLASSES", (classes,))
-    x = np.array([[0, 0], [1, 1], [0, 1], [1, 0]] * 6, np.float32)
-    weight = np.array([3.0, 1.0, 2.0, 0.0] * 6)
-    order = np.arange(24)
-    found, chosen = mixture_baseline.mixture_baseline(x, x[:4], NAMES, order=order, train_weight=weight)
-    assert chosen == (1 if classes == 1 else 4)
-    fitted = mixture_baseline.fit_mixture(np.repeat(x, weight.astype(int), axis=0), None, NAMES, chosen)
-    np.testing.assert_allclose(found, fitted.log_prob(x[:4]), atol=1e-9)
-    if classes == 1:
-        shares = [np.array([(5 * 6 + 2.5) / 41, (6 + 2.5) / 41]), np.array([(3 * 6 + 1.25) / 41, (3 * 6 + 3.75) / 41])]
-        np.testing.assert_allclose(np.exp(found), [shares[0][int(a)] * shares[1][int(b)] for a, b in x[:4]])
-
-
-def test_the_rows_of_the_lowest_numbers_are_those_of_the_baseline(monkeypatch):
-    monkeypatch.setattr(mixture_baseline, "MOST_ROWS", 3)
-    x = np.array([[0, 0], [0, 1], [1, 1], [0, 0], [1, 1]], np.float32)
-    order = np.array([40, 3, 2, 1, 50])
-    found, classes = mixture_baseline.mixture_baseline(x, x, NAMES, order=order)
-    assert classes == 1
-    of_three = mixture_baseline.fit_mixture(x[[1, 2, 3]], None, NAMES, 1)
-    np.testing.assert_allclose(found, of_three.log_prob(x))

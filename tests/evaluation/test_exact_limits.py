@@ -14,7 +14,6 @@ from latens.distributions.special import log_bessel_scaled
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation import Estimate, Rows, chi_upper_bound
 from latens.evaluation.evidence.log_marginals import LogMarginals
-from latens.evaluation.evidence.rate_distortion import RateDistortion
 from latens.evaluation.latents.representations import _labelled
 from latens.objectives import CIWAE, IWAE, MIWAE, PIWAE, ChiUpperBound, Renyi
 
@@ -33,11 +32,6 @@ def test_a_bessel_function_at_zero_is_its_limit(order):
     """I(x) / (x / 2)^order goes to 1 / Gamma(order + 1)."""
     at, near = (float(log_bessel_scaled(order, jnp.asarray(x))) for x in (0.0, 1e-3))
     assert at == pytest.approx(near, abs=2e-3)
-
-
-def test_rate_and_distortion_add_up_to_minus_the_bound():
-    rate, distortion = (Estimate(value, 0.1, 1, 10) for value in (1.5, 20.0))
-    assert RateDistortion(rate, distortion, 1.0).elbo == -21.5
 
 
 def test_two_draws_and_an_order_of_one_are_enough_for_a_bound():

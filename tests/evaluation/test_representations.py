@@ -1,18 +1,11 @@
-"""Probes, neighbours, clusters and pictures of codes whose numbers are known."""
+"""Probes and neighbours of codes whose numbers are known."""
 
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import adjusted_rand_score
 
 from latens.errors import DataError, UsageError
-from latens.evaluation.latents.representations import (
-    cluster_agreement,
-    linear_probe_accuracy,
-    nearest_neighbour_accuracy,
-    representation,
-    trustworthiness,
-)
+from latens.evaluation.latents.representations import linear_probe_accuracy, nearest_neighbour_accuracy
 
 
 def two_normals(n: int, distance: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -68,65 +61,3 @@ def test_rows_without_a_label_and_rare_classes_are_left_out() -> None:
         linear_probe_accuracy(codes, np.zeros(200, int), seed=0)
     with pytest.raises(UsageError, match="labels float64"):
         linear_probe_accuracy(codes, label.astype(float), seed=0)
-
-
-def test_clusters_of_separate_classes_agree_with_them() -> None:
-    rng = np.random.default_rng(0)
-    label = np.arange(600) % 3
-    codes = 20.0 * np.eye(3)[label] + rng.normal(size=(600, 3))
-    found = cluster_agreement(codes, label, seed=0)
-    assert {name: round(e.value, 12) for name, e in found.items()} == {
-        "kmeans_accuracy": 1.0,
-        "kmeans_nmi": 1.0,
-        "kmeans_rand_index": 1.0,
-    }
-    # Two of three classes in one cluster, 200, 240 and 160 rows: matched are 200 + 240, and I = H(cluster).
-    label = np.repeat(np.arange(3), (200, 240, 160))
-    merged = np.minimum(label, 1)
-    found = cluster_agreement(20.0 * np.eye(2)[merged] + 0.1 * rng.normal(size=(600, 2)), label, clusters=2, seed=0)
-    own, both = (stats.entropy(np.bincount(groups)) for groups in (label, merged))
-    assert found["kmeans_accuracy"].value == pytest.approx(440 / 600)
-    assert found["kmeans_nmi"].value == pytest.approx(2 * both / (own + both))
-    assert found["kmeans_rand_index"].value == pytest.approx(adjusted_rand_score(label, merged))
-    # The error for given clusters is the binomial one; of ten groups it is known to a quarter.
-    exact = np.sqrt(440 / 600 * 160 / 600 / 600)
-    assert found["kmeans_accuracy"].standard_error == pytest.approx(exact, rel=0.75)
-
-
-def test_unlabelled_rows_are_clustered_and_not_scored() -> None:
-    codes, label = two_normals(300, 30.0)
-    hidden = np.where(np.arange(300) < 100, -1, label)
-    found = cluster_agreement(codes, hidden, seed=0)
-    assert (found["kmeans_accuracy"].n, found["kmeans_accuracy"].value) == (200, pytest.approx(1.0))
-
-
-def test_trustworthiness_in_closed_form() -> None:
-    """Points on a line. The picture that shows them as they are invents nothing; at random it is about one half."""
-    line = np.random.default_rng(1).uniform(size=(200, 1))
-    same = trustworthiness(line, np.concatenate([2.0 * line, 0.0 * line], axis=1), neighbours=4, seed=0)
-    assert (same.value, same.standard_error) == (1.0, 0.0)
-    rng = np.random.default_rng(0)
-    draws = [trustworthiness(rng.normal(size=(100, 2)), rng.normal(size=(100, 2)), seed=0).value for _ in range(30)]
-    # A random neighbour's rank among n - 1 is uniform: the sum of r - k over r > k has mean (n-1-k)(n-k) / 2(n-1).
-    n, k = 100, 5
-    exact = 1 - 2 / (n * k * (2 * n - 3 * k - 1)) * n * k * (n - 1 - k) * (n - k) / (2 * (n - 1))
-    assert abs(np.mean(draws) - exact) < 5 * np.std(draws, ddof=1) / np.sqrt(30)
-
-
-def test_trustworthiness_of_many_rows_uses_some() -> None:
-    rows = np.random.default_rng(0).normal(size=(500, 3))
-    found = trustworthiness(rows, rows[:, :2], most_rows=100, seed=0)
-    assert found.n == 100
-    with pytest.raises(UsageError, match="for the same rows"):
-        trustworthiness(rows, rows[:10, :2], seed=0)
-    with pytest.raises(UsageError, match="90 neighbours among 100"):
-        trustworthiness(rows, rows[:, :2], neighbours=90, most_rows=100, seed=0)
-
-
-def test_all_numbers_of_a_representation() -> None:
-    codes, label = two_normals(200, 30.0)
-    found = representation(codes, label, seed=0)
-    assert set(found) == {
-        *("linear_probe_accuracy", "nearest_neighbour_accuracy", "kmeans_accuracy", "kmeans_nmi", "kmeans_rand_index")
-    }
-    assert all(estimate.value == pytest.approx(1.0) and estimate.seed == 0 for estimate in found.values())

@@ -11,7 +11,6 @@ from latens.errors import DataError, UsageError
 from latens.evaluation import (
     classifier_two_sample_test,
     frechet_distance,
-    kernel_distance,
     precision_recall_density_coverage,
     principal_features,
 )
@@ -89,7 +88,7 @@ def test_standard_errors_are_those_of_repetition():
     for _ in range(60):
         rows, samples = rng.normal(size=(160, 4)), rng.normal(size=(160, 4)) * 1.4 + 0.5
         each = precision_recall_density_coverage(rows, samples)
-        each |= {"frechet": frechet_distance(rows, samples), "kernel": kernel_distance(rows, samples)}
+        each |= {"frechet": frechet_distance(rows, samples)}
         found.append([(e.value, e.standard_error) for e in each.values()])
     spread = np.std(np.array(found)[:, :, 0], axis=0, ddof=1)
     stated = np.sqrt(np.mean(np.array(found)[:, :, 1] ** 2, axis=0))
@@ -113,24 +112,6 @@ def test_frechet_is_the_distance_of_two_normals():
     assert found.standard_error < 0.05 * exact
     singular = frechet_of_moments(np.zeros(2), np.diag([1.0, 0.0]), np.zeros(2), np.diag([0.0, 1.0]))
     assert singular == pytest.approx(2.0)
-
-
-def test_the_kernel_distance_is_unbiased():
-    rng = np.random.default_rng(6)
-    rows, samples = rng.normal(size=(4, 2)), rng.normal(size=(3, 2))
-
-    def kernel(a, b):
-        return (a @ b / 2 + 1) ** 3
-
-    within = [np.mean([kernel(a, b) for a, b in itertools.permutations(x, 2)]) for x in (rows, samples)]
-    by_hand = sum(within) - 2 * np.mean([kernel(a, b) for a in rows for b in samples])
-    assert kernel_distance(rows, samples).value == pytest.approx(by_hand, abs=1e-12)
-    # In one dimension (ab + 1)^3 sees three moments: the squared differences of E x^3, E x^2, E x, times 1, 3, 3.
-    normal, moved = rng.normal(size=1500), 0.8 * rng.normal(size=1500) + 0.5
-    moments = np.array([0.5, 0.8**2 + 0.25, 0.125 + 3 * 0.5 * 0.64])
-    exact = np.sum([3.0, 3.0, 1.0] * (moments - [0.0, 1.0, 0.0]) ** 2)
-    found = kernel_distance(normal, moved)
-    assert abs(found.value - exact) < 5 * found.standard_error < exact
 
 
 def test_a_classifier_knows_what_differs_and_no_more():

@@ -97,7 +97,6 @@ def test_buckets_are_few_where_more_do_not_pay() -> None:
         (["abcab"], {"schema": load(["abc"]).schema}, "row 0: has 5 characters; the model knows sequences of up to 3."),
         (["ab"], {"schema": load([[0.5, 2.5]]).schema}, "holds text; the model was trained on numbers."),
         ([[1, 2, 9, 0]], {"schema": load(["abc"]).schema}, "has cells from 0 to 9; the model was trained on"),
-        (["abd"], {"schema": load(["abc"]).schema, "unknown": "grow"}, "the vocabulary of a text model does not grow."),
     ],
 )
 def test_what_does_not_fit_is_refused(texts: list, options: dict, said: str) -> None:

@@ -16,7 +16,7 @@ from msgspec import structs
 
 from latens.config import override
 from latens.data import Dataset, load
-from latens.evaluation import STATISTICS, Estimate, principal_features
+from latens.evaluation import Estimate, principal_features
 from latens.evaluation.estimate import median
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
@@ -33,15 +33,10 @@ DENSITIES = (
 """Densities of rows with columns in other units: these are lower by the logarithm of the units' product."""
 
 DRAWS = (
-    *("recall", "density", "coverage", "precision", "frechet_distance", "kernel_distance"),
-    *("two_sample_accuracy", "two_sample_p_value", "memorisation", "memorisation_p_value", "copied_share"),
-    *("copied_share_p_value", "dropped_share"),
+    *("recall", "density", "coverage", "precision", "frechet_distance"),
+    *("two_sample_accuracy", "two_sample_p_value"),
 )
-SPLITS = (
-    *("aggregate_mmd", "aggregate_mmd_p_value", "aggregate_two_sample", "aggregate_two_sample_p_value", "prior_holes"),
-    *("linear_probe_accuracy", "nearest_neighbour_accuracy", "kmeans_accuracy", "kmeans_nmi", "kmeans_rand_index"),
-)
-CHECKS = tuple(f"predictive_check_{name}" for name in STATISTICS)
+SPLITS = ("linear_probe_accuracy", "nearest_neighbour_accuracy")
 
 SIMULATED = (
     *("posterior_coverage", "calibration_p_value"),
@@ -55,11 +50,11 @@ WHY_NOT: dict[str, dict[tuple[str, ...], str]] = {
         DRAWS: "neighbours and halves are drawn by the places of rows",
     },
     "columns": {
-        (*DRAWS, *CHECKS, *SIMULATED): "every column of a sample has noise of its own, drawn by its place",
+        (*DRAWS, *SIMULATED): "every column of a sample has noise of its own, drawn by its place",
     },
     "weights": {},
 }
-LEFT_OUT_OF_WEIGHTS = (*SPLITS, *DRAWS, *CHECKS, "trustworthiness", "precision_of_rows")
+LEFT_OUT_OF_WEIGHTS = (*SPLITS, *DRAWS, "precision_of_rows")
 """With weights these say that they take none."""
 
 

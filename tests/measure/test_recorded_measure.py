@@ -4,12 +4,10 @@ import jax
 import numpy as np
 import pytest
 from records import meets_record
-from scipy import stats
 
 import latens
 from latens.config import override
 from latens.data import Column, Schema
-from latens.evaluation import pool
 from latens.evaluation.samples.conditional import sample_given, shares_given
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.where import conditions_of
@@ -122,22 +120,6 @@ def test_rows_are_compared_as_recorded(table):
     of_both = {one.name: one.estimate for one in found.models}
     difference = worse.difference
     meets_record("compared", [numbers(of_both), difference.estimate.value, difference.low, difference.high], rtol=1e-3)
-
-
-def test_pooled_estimates_follow_rubins_rules():
-    estimates, errors = np.array([1.0, 1.4, 0.9, 1.3]), np.array([0.2, 0.25, 0.22, 0.18])
-    found = pool.pool(estimates, errors**2)
-    between, within = estimates.var(ddof=1), np.mean(errors**2)
-    assert found.estimate == pytest.approx(estimates.mean())
-    assert found.variance == pytest.approx(within + 1.25 * between)
-    assert found.missing == pytest.approx(1.25 * between / found.variance)
-    assert found.degrees == pytest.approx(3 / found.missing**2)
-    half = stats.t.ppf(0.975, found.degrees) * np.sqrt(found.variance)
-    assert (found.low, found.high) == (pytest.approx(estimates.mean() - half), pytest.approx(estimates.mean() + half))
-    few = pool.pool(estimates, errors**2, degrees=20.0, level=0.9)
-    observed = (1 - found.missing) * 20 * 21 / 23
-    assert few.degrees == pytest.approx(1 / (found.missing**2 / 3 + 1 / observed))
-    assert few.high - few.low == pytest.approx(2 * stats.t.ppf(0.95, few.degrees) * np.sqrt(found.variance))
 
 
 def test_columns_are_put_in_one_unit():

@@ -14,8 +14,7 @@ from latens.cli.main import main
 from latens.config import override
 from latens.data import TRAIN, load
 from latens.errors import ConfigError
-from latens.evaluation import Rows, diagnose, impute
-from latens.evaluation.estimate import Estimate
+from latens.evaluation import Rows, impute
 from latens.evaluation.evidence.by_column import nats_by_column
 from latens.evaluation.evidence.mixture_baseline import best_classes, fit_mixture
 from latens.evaluation.samples.conditional import sample_given
@@ -195,11 +194,6 @@ def test_data_without_typed_columns_are_refused():
         prepare(get_recipe("table-mixture").config, load(np.random.default_rng(0).normal(size=(50, 3))))
 
 
-def test_the_finding_names_the_recipe():
-    (finding,) = diagnose({"gain_over_mixture": Estimate(-1.0, 0.1, 1, 100)})
-    assert "(--recipe table-mixture)" in finding.message
-
-
 def test_the_command_fits_samples_imputes_and_detects(tmp_path, capsys):
     frame, _ = drawn(1500, 4)
     frame.to_csv(tmp_path / "t.csv", index=False)
@@ -210,7 +204,6 @@ def test_the_command_fits_samples_imputes_and_detects(tmp_path, capsys):
     metrics = told["metrics"]
     assert told["warnings"] == []
     assert "active_units" not in metrics
-    assert metrics["gain_over_mixture"]["value"] == pytest.approx(0.0, abs=0.1)
     assert metrics["gain_over_independent"]["value"] > 0.3
     out = tmp_path / "new.csv"
     assert main(["sample", run, "-n", "50", "--where", "city=Oslo", "--where", "size=2..7", "--out", str(out)]) == 0

@@ -118,14 +118,13 @@ def test_digits_fit_the_error(value, error, shown):
 
 def test_each_warning_once_with_its_advice():
     run = [{"name": "posterior-collapse", "message": "only 1 of 8 units is used; try fewer units"}]
-    full = [{"name": "memorisation", "message": "about 40% are copies; use more rows"}, run[0]]
+    full = [{"name": "overfitting", "message": "40 nats are lost; use more rows"}, run[0]]
     found = warnings_of(run, full)
-    assert [w.name for w in found] == ["memorisation", "posterior-collapse"]
-    assert found[0] == ("memorisation", "Memorising", "About 40% are copies.", "Use more rows.")
-    assert not_measured({"copied_share": {}, "precision": {}}) == [
+    assert [w.name for w in found] == ["overfitting", "posterior-collapse"]
+    assert found[0] == ("overfitting", "Overfitting", "40 nats are lost.", "Use more rows.")
+    assert not_measured({"precision": {}}) == [
         "whether the encoder's posterior is as wide as it should be",
         "how much the encoder loses against the best posterior",
-        "whether every kind of row is sampled",
         "how much better training rows do than held-out rows",
     ]
 
@@ -318,8 +317,8 @@ def runs(tmp_path_factory):
         ]
         assert main(words) == 0
     metric = {"value": 0.4321, "standard_error": 0.05, "num_samples": 500, "n": 40, "unit": "share"}
-    metrics = {"copied_share": {**metric, "seed": 7, "seconds": 0.25, "protocol": "excess <b>share</b>"}}
-    warnings = [{"name": "memorisation", "message": "about 43% of the samples are copies; use more rows"}]
+    metrics = {"recall": {**metric, "seed": 7, "seconds": 0.25, "protocol": "excess <b>share</b>"}}
+    warnings = [{"name": "overfitting", "message": "43 nats are lost; use more rows"}]
     (folder / "one" / "report.json").write_text(json.dumps({"metrics": metrics, "warnings": warnings}))
     return folder
 
@@ -390,10 +389,10 @@ def test_the_report_says_what_was_measured_and_loads_nothing(runs, latens):
     assert f"jax {info['versions']['jax']}" in page.text
     assert "negative evidence lower bound" in page.text
     # The full evaluation, where there is one, and its warnings.
-    assert "copied share 0.43 0.05 share 40 500 0.2 excess <b>share</b>" in page.text
-    found = {"run": "one", "name": "memorisation", "message": "About 43% of the samples are copies."}
+    assert "recall 0.43 0.05 share 40 500 0.2 excess <b>share</b>" in page.text
+    found = {"run": "one", "name": "overfitting", "message": "43 nats are lost."}
     assert found in result.json["warnings"]
-    assert "Memorising About 43% of the samples are copies. What helps: Use more rows." in page.text
+    assert "Overfitting 43 nats are lost. What helps: Use more rows." in page.text
 
 
 def test_two_runs_side_by_side(runs, latens, few_pictures):

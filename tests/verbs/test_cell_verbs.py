@@ -12,7 +12,6 @@ import scipy.sparse
 import latens as lt
 from latens.cli.main import main
 from latens.errors import DataError
-from latens.evaluation.latents import neighbourhoods
 from latens.pictures import latent
 from latens.pictures.source import Source
 from latens.verbs._anndata import add_column
@@ -170,8 +169,7 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     assert "X holds fractions, not counts (log-normalised, say)" in err
     assert "--layer counts (in Python layer='counts')" in err
     assert "label=condition" not in err
-    counts_of = lt.read(str(folder / "cells.h5ad"), layer="counts")
-    assert next_of(trained, counts_of, counts_of.subset("test"), "r") == "latens report r --only figures"
+    assert next_of(trained, "r") == "latens report r --only figures"
     out, _ = said(capsys, "check", folder / "cells.h5ad")
     assert "X holds fractions" in out
     assert "--layer takes one of counts" in out
@@ -360,27 +358,6 @@ def test_log_p_is_given_the_total_and_beside_genes_alone(folder: Path, capsys: p
     assert "given donor and the total of each row" in found["log_marginal"]["protocol"]
     assert "a negative binomial a gene given total and donor" in found["gain_over_genes"]["protocol"]
     assert "gain_over_independent" not in found
-    trained = lt.load(folder / "run")
-    data = lt.read(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
-    codes, (x, kind, batch) = trained.encode(data).reshape(len(data), -1), counts()
-    # The better one of principal components of genes as they are and scaled.
-    ways = [neighbourhoods.components(x, 2, scaled=scaled) for scaled in (False, True)]
-    other = max(ways, key=lambda way: neighbourhoods.same_type(neighbourhoods.nearest(way), kind).mean())
-    for z, name in ((codes, ""), (other, "_components")):
-        near = neighbourhoods.nearest(z)
-        wanted = {
-            "type_agreement": neighbourhoods.same_type(near, kind).mean(),
-            "batch_mixing": neighbourhoods.mixed(near, batch, kind).mean(),
-            "depth_explained": neighbourhoods.explained(z, np.log(x.sum(axis=1))),
-        }
-        for one, value in wanted.items():
-            assert found[one + name]["value"] == pytest.approx(value, abs=0.01), one + name
-    scaled = ", genes scaled" if other is ways[1] else ""
-    words = f"2 principal components of log(1 + counts at the median total){scaled} of 120 cells"
-    assert words in found["batch_mixing_components"]["protocol"]
-    out, _ = said(capsys, "evaluate", folder / "run", "--num-samples", "5")
-    for words in ("types of neighbours ", "batches mixed ", "log depth in codes "):
-        assert any(line.startswith(f"  {words}") and "principal components: " in line for line in out.split("\n"))
 
 
 def test_samples_are_compared_at_the_totals_and_batches_of_the_rows(folder: Path) -> None:
@@ -397,16 +374,12 @@ def test_samples_are_compared_at_the_totals_and_batches_of_the_rows(folder: Path
     made = np.log(sets.samples.sum(axis=1))
     assert made.std() == pytest.approx(total.std(), rel=0.25)
     assert np.corrcoef(made, sets.conditions(len(made))["depth"])[0, 1] > 0.8  # type: ignore[index]
-    # A replicated data set has the totals of the cells that are checked, each in its place.
-    replicates = np.log(sets.replicates().sum(axis=2))
-    for one in replicates[:5]:
-        assert np.corrcoef(one, np.log(sets.checked.sum(axis=1)))[0, 1] > 0.8
 
 
 def test_a_prior_is_fitted_to_codes_beside_a_label_that_is_not_read(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As the warning mode-dropping says; the codes stay, so that only the prior is another."""
+    """The codes stay, so that only the prior is another."""
     said(capsys, "refit", folder / "run", "--prior", "mixture", "--out", folder / "mixed.safetensors")
     ours, other = lt.load(folder / "run"), lt.load(folder / "mixed.safetensors")
     data = lt.read(str(folder / "cells.h5ad"), layer="counts", schema=ours.schema)

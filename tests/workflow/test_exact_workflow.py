@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import jax
 import numpy as np
-import pandas as pd
 import pytest
 from msgspec.structs import replace
 
@@ -21,9 +20,7 @@ from latens.runs.folder import RunFolder
 from latens.workflow import experiment as experiments
 from latens.workflow import going_on, refit
 from latens.workflow.experiment import as_labelled, prepare
-from latens.workflow.growing import _moved, _probed
 from latens.workflow.inputs import latents_of, one_hot, rows_of, seed_key
-from latens.workflow.memory import draws_of, memory_note
 from latens.workflow.trained import TrainedModel
 
 SMALL = {"network.hidden": [4], "posterior.latent_dim": 2, "training.steps": 3}
@@ -77,13 +74,6 @@ def test_rows_and_latents_are_checked():
 
 
 # --- experiments ---
-
-
-def test_the_rows_of_a_batch_and_of_a_chunk(experiment):
-    n = experiment.data.count("train")
-    for batch_size, found in ((7, (7, 6, 70)), (n, (n, 6, 10 * n)), (1000, (n, 6, 10 * n))):
-        config = config_of(**{"training.batch_size": batch_size, "training.chunk_steps": 10})
-        assert experiments._rows_at_once(dataclasses.replace(experiment, config=config)) == found
 
 
 def test_what_a_model_says_of_its_training(experiment, trained):
@@ -250,41 +240,6 @@ def test_the_gain_of_a_prior_is_paired_over_test_rows(trained, monkeypatch, weig
     assert (found.num_samples, found.seed) == (10, 4)
     assert "paired over test rows; importance sampling, 10 draws a row" in found.protocol
     assert found.protocol.startswith("log p(x) with the refitted prior")
-
-
-# --- growing, memory ---
-
-
-def test_names_that_are_put_in_to_see_what_grows():
-    schema = latens.read(pd.DataFrame({"city": ["a", "b"] * 20, "x": np.arange(40.0) % 7})).schema
-    city = [column.name for column in schema.columns].index("city")
-    found = _probed(schema, city)
-    own, one = found.types[city], schema.types[city]
-    more = len(own.values) - len(one.values)
-    assert own.values[: len(one.values)] == one.values
-    assert sum(own.shares) == pytest.approx(1.0)
-    np.testing.assert_allclose(own.shares, [*(np.array(one.shares) / 2), *([0.5 / more] * more)])
-    assert len(set(own.values)) == len(own.values)
-    assert found.types[1 - city] == schema.types[1 - city]
-
-
-def test_entries_of_an_array_move_to_where_their_names_are():
-    array = np.arange(6.0).reshape(3, 2)
-    assert _moved(array, None, ["", ""], {}, {}) is array
-    was = {"head": SimpleNamespace(slots=lambda: ["a", "b", None])}
-    now = {"head": SimpleNamespace(slots=lambda: ["b", "new", "a", None])}
-    found = _moved(array, np.zeros((4, 2)), ["head", ""], was, now)
-    np.testing.assert_array_equal(found, [[2, 3], [0, 0], [0, 1], [0, 0]])
-    found = _moved(array.T, np.zeros((2, 4)), [None, "head"], was, now)
-    np.testing.assert_array_equal(found, [[2, 0, 0, 0], [3, 0, 1, 0]])
-
-
-def test_what_is_computed_several_times():
-    from latens.objectives import ELBO, IWAE
-
-    assert draws_of(IWAE(7)) == {"objective.num_samples": 7}
-    assert draws_of(ELBO()) == {"objective.num_samples": 1}
-    assert memory_note(0, 0) == []
 
 
 def test_what_training_goes_on_with() -> None:

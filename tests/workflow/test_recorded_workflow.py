@@ -1,7 +1,6 @@
 """What a trained model and what follows it give for a few rows: as recorded."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from records import meets_record
@@ -10,7 +9,6 @@ import latens
 from latens.config import override
 from latens.errors import ConfigError, DataError, UsageError
 from latens.recipes import get_recipe
-from latens.workflow import memory
 from latens.workflow.augmentation import augment
 from latens.workflow.experiment import prepare
 from latens.workflow.refit import refit_prior
@@ -104,27 +102,3 @@ def test_the_best_parameters_are_kept_where_that_is_asked_for(pictures, keep):
     settings = prepare(config, pictures).settings
     assert settings.restore_best is (keep == "best")
     assert settings.batch_size == 7
-
-
-def test_the_most_bytes_that_are_alive_at_once():
-    """Two arrays of 100 numbers made of one of 10, then their sum: 2 x 400 bytes, and no weight counts."""
-
-    def of_row(x, weight):
-        wide = jnp.outer(x, x)
-        other = wide * 2.0
-        return jnp.sum(wide + other) + jnp.sum(weight)
-
-    program = jax.make_jaxpr(of_row)(jnp.zeros(10), jnp.zeros((10, 10)))
-    assert 800 <= memory._peak(program.jaxpr, set()) <= 1280
-    weights = jax.make_jaxpr(lambda w: w * 2.0 + w)(jnp.zeros((10, 10)))
-    assert memory._peak(weights.jaxpr, {(10, 10)}) == 0
-    assert memory._peak(weights.jaxpr, set()) == 800
-    assert memory._bytes({"a": np.zeros((3, 4), np.float32), "b": np.zeros(5)}) == 48 + 40
-
-
-def test_memory_is_told_from_a_gigabyte_on(monkeypatch):
-    monkeypatch.setattr(memory, "free_memory", lambda: 8 * 2**30)
-    assert memory.memory_note(memory.NOTED // 2, memory.NOTED // 2 - 1) == []
-    told = memory.memory_note(memory.NOTED // 2, memory.NOTED // 2)
-    assert len(told) == 1
-    assert "GB of memory" in told[0]

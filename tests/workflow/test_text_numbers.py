@@ -1,4 +1,4 @@
-"""Numbers and pictures of models of text: nats a step of music, molecules, exact reconstructions, bits of tokens."""
+"""Numbers and pictures of models of text: nats a step of music, exact reconstructions, bits of tokens."""
 
 import dataclasses
 import hashlib
@@ -17,7 +17,6 @@ from latens import read
 from latens.config import override
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError, ModelFileError
-from latens.evaluation.samples.molecules import canonical
 from latens.explorer.columns import event_of, ids_of
 from latens.figures.texts import held_notes
 from latens.io.json import to_json
@@ -29,7 +28,7 @@ from latens.report.page import cells
 from latens.verbs.impute import Impute
 from latens.verbs.kernel import At
 from latens.workflow import prepare
-from latens.workflow.groups import NEEDS, measure_all
+from latens.workflow.groups import measure_all
 from latens.workflow.trained import TrainedModel
 
 PIECES = "50 48 | 50 | 52 49\n50 | 52 48\n52 49 | 50 | 50 48\n"
@@ -68,37 +67,14 @@ def test_nats_a_step_are_those_of_a_beat(music: tuple[TrainedModel, Dataset]) ->
 
 
 def test_text_that_is_no_music_has_no_nats_a_step(trained: TrainedModel, data: Dataset) -> None:
-    only = {"valid_molecules", "exact_reconstructions"}
+    only = {"exact_reconstructions"}
     found = measure_all(trained, data, data.subset("test"), num_samples=2, only=only)
     assert "nats_per_step" not in found.metrics
     rows = data.rows(data.subset("test"))
     back = data.schema.decode(trained.reconstruct(np.asarray(rows.x)))
     share = np.mean([one == text for one, text in zip(back, data.schema.decode(np.asarray(rows.x)))])
     assert found.metrics["exact_reconstructions"].value == pytest.approx(share)
-    drawn = canonical(data.schema.decode(trained.sample(1000, seed=0)))
-    valid = [text for text in drawn if text]
-    assert found.metrics["valid_molecules"].value == pytest.approx(len(valid) / 1000)
-    assert found.metrics["distinct_molecules"].value == pytest.approx(len(set(valid)) / len(valid))
-    known = set(canonical(data.schema.decode(data.x[data.subset("train")])))
-    assert found.metrics["new_molecules"].value == pytest.approx(np.mean([one not in known for one in valid]))
     assert {"kl", "exact_reconstructions", "copied_samples"} <= found.metrics.keys()
-
-
-def test_a_molecule_is_written_in_one_way() -> None:
-    assert canonical(["OCC", "CCO", "C(", "", "c1ccccc1", "C1=CC=CC=C1"]) == [
-        *("CCO", "CCO", None, None, "c1ccccc1", "c1ccccc1")
-    ]
-
-
-def test_numbers_of_molecules_need_rdkit_and_molecules(
-    trained: TrainedModel, data: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("latens.workflow.groups.has_rdkit", lambda: False)
-    work = type("Work", (), {"data": data})()
-    assert NEEDS["RDKit"](work) == "RDKit is not installed (pip install 'latens[molecules]')"
-    assert NEEDS["molecules"](work) == ""
-    work.data = read(["ab", "c"])
-    assert NEEDS["molecules"](work) == "the rows are not molecules (--pieces atoms)"
 
 
 def test_the_bits_of_tokens_sum_to_log_p_given_z(trained: TrainedModel, data: Dataset) -> None:

@@ -147,7 +147,7 @@ def load_typed(args: Any, start: TrainedModel | None) -> Dataset:
     """Load the data that a command names, to train on them."""
     from latens.verbs._sources import load_new
 
-    further = {} if start is None else {"schema": start.schema, "unknown": "grow"}
+    further = {} if start is None else {"schema": start.schema}
     return load_new(args.data, reading_options(vars(args)) | further)
 
 

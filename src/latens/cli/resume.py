@@ -81,7 +81,7 @@ def _stored_experiment(context: Context, run: RunFolder, config: Any) -> Experim
     from latens.workflow.experiment import prepare
 
     source, start = run.info["data"], start_of(context.args)
-    options = reading_options(source) | ({} if start is None else {"schema": start.schema, "unknown": "grow"})
+    options = reading_options(source) | ({} if start is None else {"schema": start.schema})
     settings = run.config["settings"] if run.config.get("resolved") is False else None
     found = load_new(original_source(source), options)
     experiment = prepare(config, found, start=start, settings=settings)

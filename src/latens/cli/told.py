@@ -4,7 +4,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from latens.runs.folder import RunFolder
-from latens.text import visible
+from latens.text import duration, visible
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.workflow.experiment import Experiment
@@ -45,8 +45,6 @@ def _model(experiment: "Experiment") -> str:
 
 def after(run: RunFolder) -> list[str]:
     """What is printed of a run that is done, from what its run.json says."""
-    from latens.workflow.plain import duration
-
     info, here = run.info, shlex.quote(str(run.path))
     seconds, whole, steps = info.get("training_seconds"), info.get("command_seconds"), info.get("step") or 0
     took = "" if seconds is None else f"{duration(seconds)}, {duration(whole or seconds)} in all"
@@ -55,7 +53,7 @@ def after(run: RunFolder) -> list[str]:
     lines += [line("" if k else "result", text) for k, text in enumerate(info.get("plain") or [])]
     if info.get("late"):
         lines.append(line("late", info["late"]))
-    warnings = [one for one in info.get("warnings") or [] if one.get("name") != "tree-suffices"]
+    warnings = info.get("warnings") or []
     lines += [line("warning", one["message"]) for one in warnings[:MOST_WARNINGS]]
     if len(warnings) > MOST_WARNINGS:
         lines.append(line("", f"{len(warnings) - MOST_WARNINGS} more warnings: latens evaluate {here}"))

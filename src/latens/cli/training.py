@@ -190,7 +190,6 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
         warnings.append({"name": "skipped-steps", "message": message})
     for warning in warnings:
         log.warning("%s: %s", warning["name"], warning["message"])
-    more = _apart(trained, data, split, positions, found.metrics.get("elbo"), plan, pace)
     trained = trained.with_facts(metrics=found.to_json(seconds=False), split=split, held_out=found.held_out)
     trained.save(run.model_file)
     lines = result_lines(trained, data, positions, found, cells=plan.seconds is None)
@@ -198,21 +197,11 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     run.set_state(
         "done", step=loop.total, best_step=trained.facts.get("best_step", loop.best_step),
         again=trained.facts.get("again"), stopped_because=loop.stopped_because, training_seconds=loop.seconds,
-        command_seconds=seconds, refit=trained.facts.get("refit"), apart=None if more is None else more.to_json(),
+        command_seconds=seconds, refit=trained.facts.get("refit"),
         metrics=found.to_json(), split=split, held_out=found.held_out, warnings=warnings, units=list(found.units),
-        summary=text, plain=lines, next=next_of(trained, data, positions, str(run.path)),
+        summary=text, plain=lines, next=next_of(trained, str(run.path)),
         late=plan.late(loop.seconds),
     )  # fmt: skip
-
-
-def _apart(trained: Any, data: Any, split: str, positions: Any, elbo: Any, plan: TimePlan, pace: float) -> Any:
-    """How much better whole training rows are, where training saw rows with cells hidden."""
-    from latens.workflow.groups import APART_ROWS
-    from latens.workflow.measurement import apart
-
-    if elbo is None or not trained.preparation.altered or split == "train":
-        return None
-    return apart(trained, data, positions, elbo, plan.rows(APART_ROWS, elbo.num_samples, pace))
 
 
 def draws_of(rows: int, seen: int) -> int:

@@ -100,9 +100,8 @@ def load(
         name: Name of the data set, else taken from the source.
         schema: The schema of a trained model, which the data must fit; None infers it.
         unknown: What becomes of names in columns of a table that `schema` lacks: "error" refuses them by row; "missing"
-            takes the cells as missing, and the data set lists them; "skip" leaves the rows out, and a note counts them;
-            "grow" gives the schema these names, to train a model further. Of text "missing" takes what follows an
-            unknown piece as missing.
+            takes the cells as missing, and the data set lists them; "skip" leaves the rows out, and a note counts them.
+            Of text "missing" takes what follows an unknown piece as missing.
         partial: Whether a mixed table may lack columns of the schema, every cell of which is then missing.
         cond: Arrays by name, each led by the rows, that parts of your own read as `cond`: positions, times, doses.
         **options: How the rows are read, by the names of the options of all kinds (`latens.Table`, `latens.Pictures`,
@@ -147,8 +146,8 @@ def _asked(source: Any, options: dict[str, Any], schema: Schema | None) -> tuple
 
 def _check(asked: Guessed, schema: Schema | None, unknown: str) -> None:
     """Refuse options that are none, or that contradict each other or a model."""
-    if unknown not in ("error", "missing", "skip", "grow"):
-        raise UsageError(f"{unknown!r} is not known.", where="unknown", fix="Valid: error, missing, skip, grow.")
+    if unknown not in ("error", "missing", "skip"):
+        raise UsageError(f"{unknown!r} is not known.", where="unknown", fix="Valid: error, missing, skip.")
     if asked.missing not in (None, "nan"):
         fix = "Valid: None (refuse NaN) and 'nan' (NaN is missing)."
         raise UsageError(f"{asked.missing!r} is unknown.", where="missing", fix=fix)

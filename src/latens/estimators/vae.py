@@ -21,7 +21,6 @@ from latens.estimators.labels import classes_of, codes_of
 from latens.estimators.named import known_apart, put_back, with_filled_steps
 from latens.evaluation import Estimate
 from latens.evaluation.batched import BATCH_SIZES
-from latens.evaluation.evidence.rate_distortion import RateDistortion, rate_distortion_curve, rate_distortion_point
 from latens.evaluation.impute import DRAWS as IMPUTED
 from latens.evaluation.latents.encode import new_rows
 from latens.io import keys
@@ -235,33 +234,6 @@ class VAE(Coder):
             np.asarray(evaluation.finite(found[name], name), np.float64) for name in ("elbo", "log_likelihood")
         )
         return Parts(elbo, log_likelihood, log_likelihood - elbo)
-
-    def rate_distortion(
-        self, X: Any, y: Any = None, *, betas: Sequence[float] = (), num_samples: int = 16
-    ) -> list[RateDistortion]:
-        r"""Find the nats that the code of a row spends, and those that are missing.
-
-        Rate $\mathrm{KL}(q(z|x)\|p(z))$ and distortion $-E_q\log p(x|z)$, whose sum is minus the ELBO.
-
-        Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
-            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
-            betas: Weights of the rate, above 0: for each a point of the curve that the decoder could reach.
-            num_samples: Draws of z for each row, from 1.
-
-        Returns:
-            The point of the model, and one for each of `betas`; means over rows with their errors, in nats.
-
-        Raises:
-            ConfigError: A curve is asked for, and the posterior is not of a location-scale family.
-            UsageError: A beta is not above 0.
-
-        Source: Alemi et al. (2018), arXiv 1711.00464.
-        """
-        check_is_fitted(self)
-        rows = self.model_.rows(self._batch(X, y), key=jax.random.key(self.seed_))
-        points = [rate_distortion_point(rows, num_samples=num_samples)]
-        return points + (rate_distortion_curve(rows, list(betas), num_samples=num_samples) if len(betas) else [])
 
     # --- samples ---
 

@@ -15,7 +15,6 @@ from latens.kinds.text.midi import is_music
 from latens.pictures import classes, latent, model_graph, reconstructions, tables, texts, training
 from latens.pictures.source import Made, Source
 from latens.text import number
-from latens.workflow.plain import counts_of_cells
 from latens.workflow.trained import TrainedModel
 
 Drawn = list[tuple[str, Any, dict[str, np.ndarray]]]
@@ -53,8 +52,8 @@ NEEDS: dict[str, Callable[[Source], bool]] = {
     "prior": lambda source: source.has_prior,
     "encoder": lambda source: hasattr(source.trained.model, "encoder"),
     "condition": lambda source: bool(source.trained.preparation.classes),
-    "counts of cells": lambda source: counts_of_cells(source.trained.config),
-    "no counts of cells": lambda source: not counts_of_cells(source.trained.config),
+    "counts of cells": lambda source: source.trained.preparation.depth,
+    "no counts of cells": lambda source: not source.trained.preparation.depth,
     "conditions": lambda source: bool(source.schema.conditions),
     "no condition": lambda source: not source.trained.preparation.classes,
 }

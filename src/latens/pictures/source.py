@@ -25,7 +25,6 @@ from latens.figures.style import Made as Made
 from latens.figures.style import ThemeName
 from latens.models import BayesClassifier
 from latens.pictures.images import shown
-from latens.workflow.plain import counts_of_cells
 from latens.workflow.trained import TrainedModel
 
 MOST_CLASSES = 20
@@ -85,7 +84,7 @@ class Source:
     @property
     def rows_called(self) -> str:
         """What rows are called."""
-        return "cells" if counts_of_cells(self.trained.config) else "rows"
+        return "cells" if self.trained.preparation.depth else "rows"
 
     def held_out(self, most: int, *names: str) -> tuple[np.ndarray, str]:
         """Choose rows, evenly spaced, of the first split that has any."""

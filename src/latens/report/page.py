@@ -20,7 +20,7 @@ from latens.report.warnings import Warning_, not_measured
 from latens.text import number, visible, with_digits
 from latens.trees import partition_trainable
 from latens.workflow.measurement import density_of, what_density
-from latens.workflow.metrics import GOOD, LAST_HEADLINE, metric_of, ranked
+from latens.workflow.metrics import LAST_HEADLINE, metric_of, ranked
 from latens.workflow.trained import TrainedModel
 
 ASIDE = "For the record: "
@@ -41,7 +41,6 @@ def report_page(told: Told) -> str:
     """Write the whole page of a run: HTML with its style and pictures inside, without scripts or anything to fetch."""
     name = str(told.info.get("data", {}).get("name", "data"))
     numbers = evidence(told)
-    notes = [_warning(one) for one in told.warnings if one.name in GOOD]
     # The numbers stand first where there are no plain words.
     plain = bool(told.info.get("plain"))
     cards, lead = (_cards(told), None) if plain else (None, _lead(told))
@@ -53,7 +52,7 @@ def report_page(told: Told) -> str:
         (
             "evidence",
             "How good it is, in numbers",
-            joined([_lead(told) if plain else None, cards, notes, numbers]),
+            joined([_lead(told) if plain else None, cards, numbers]),
         ),
         ("training", "How training went", _pictures(told, "training") or tag("p", "There are no steps to draw.")),
         ("what", "The data and the settings", _what(told)),
@@ -144,12 +143,8 @@ def _short(told: Told) -> Html:
     """What a run comes to in plain words, and its warnings; of a run without such words its first numbers."""
     plain = told.info.get("plain")
     said = [line for line in plain if isinstance(line, str)] if isinstance(plain, list) else []
-    # Overfitting is told of the numbers of this page, which may be newer than the words of the end of training.
-    fit = f"{told.overfit.line} {told.overfit.turned}".strip()
-    said = [*(line for line in said if not (fit and line.startswith("Overfit:"))), *([fit] if said and fit else [])]
     lines = [tag("p", line) for line in said]
-    warned = [one for one in told.warnings if one.name not in GOOD]
-    count = len(warned)
+    warned, count = told.warnings, len(told.warnings)
     nothing = "No warning about the model." if told.row_warnings else "No warning."
     words = {0: nothing, 1: "One warning: "}.get(count, f"{count} warnings: ")
     names = ", ".join(one.title.lower() for one in warned)
@@ -235,23 +230,22 @@ def evidence(told: Told) -> Html:
 
 
 def _warnings(told: Told) -> Html:
-    if all(one.name in GOOD for one in told.warnings) and not told.row_warnings:
+    if not told.warnings and not told.row_warnings:
         return tag("p", "No warnings.")
     parts = []
     if told.row_warnings:
         found = tag("ul", *(tag("li", text) for text in told.row_warnings))
         parts.append(tag("div", tag("h3", "The rows, as `latens check` has them"), found, class_="warning"))
-    if all(one.name in GOOD for one in told.warnings):
+    if not told.warnings:
         parts.append(tag("p", "Training and measuring gave no warning."))
-    return joined([*parts, *(_warning(one) for one in told.warnings if one.name not in GOOD)])
+    return joined([*parts, *map(_warning, told.warnings)])
 
 
 def _warning(one: Warning_) -> Html:
     """What was found, and what helps."""
-    fault = one.name not in GOOD
     found = tag("p", one.found) if one.found else None
-    advice = tag("p", tag("strong", "What helps: ") if fault else None, one.advice) if one.advice else None
-    return tag("div", tag("h3", one.title), found, advice, class_="warning" if fault else None)
+    advice = tag("p", tag("strong", "What helps: "), one.advice) if one.advice else None
+    return tag("div", tag("h3", one.title), found, advice, class_="warning")
 
 
 def _placed(told: Told, place: str) -> list[Shot]:

@@ -19,7 +19,6 @@ from latens.pictures.source import Source
 from latens.report.html import Html, data_uri, tag
 from latens.report.warnings import Warning_, warnings_of
 from latens.runs.folder import RunFolder
-from latens.workflow.overfit import UNASKED, Overfit, overfit_of
 from latens.workflow.trained import TrainedModel
 
 _MOST_BYTES = 16 << 20
@@ -104,7 +103,6 @@ class Told:
     shots: list[Shot] = field(default_factory=list)
     lacking: str = ""  # why there are no pictures of data; "" where there are
     left_out: Mapping[str, str] = field(default_factory=dict)  # why some metrics are not there, by name
-    overfit: Overfit = UNASKED
     read: tuple[str, ...] = ()  # of pictures, what was read and what was left out
     row_warnings: list[str] = field(default_factory=list)  # what `latens check` says of the rows of a table
 
@@ -122,8 +120,7 @@ def tell(
     evaluated, ended = read_evaluation(run.path / "report.json"), run.info.get("metrics")
     metrics = {**(ended if isinstance(ended, dict) else {}), **evaluated.get("metrics", {})}
     metrics = {name: value for name, value in metrics.items() if isinstance(value, dict)}
-    fit = overfit_of(run.info, run.config, history, metrics)
-    warnings = warnings_of(_entries(run.info.get("warnings")), _entries(evaluated.get("warnings")), fit, metrics)
+    warnings = warnings_of(_entries(run.info.get("warnings")), _entries(evaluated.get("warnings")), metrics)
     shown, left_out = [name for name, one in PICTURES.items() if one.place], evaluated.get("left_out")
     source = Source(trained, data, seed, history=history)
     light = draw_of(source, shown)
@@ -131,7 +128,7 @@ def tell(
     pictures = shots(light, draw_of(source, shown))
     told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, pictures, lacking)
     return Told(
-        *told, left_out if isinstance(left_out, dict) else {}, fit, read_of(data),
+        *told, left_out if isinstance(left_out, dict) else {}, read_of(data),
         row_warnings=_row_warnings(data),
     )  # fmt: skip
 

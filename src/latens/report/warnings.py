@@ -4,30 +4,18 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from latens.workflow.overfit import UNASKED, Overfit
-
 FEW_DRAWS = 10
 """The effective number of draws below which log p(x) is said to hang on few of them."""
 
-_ADVICE = (
-    "Use early stopping (--set training.patience=10), dropout (--set network.drop_probability=0.2), a smaller network, "
-    "or more rows."
-)
-
 _TITLES = {
     "posterior-collapse": "Posterior collapse",
-    "tree-suffices": "A tree of columns is enough",
     "unfinished": "Training was stopped early",
     "untrusted-evidence": "log p(x) is only a lower bound",
     "loose-bound": "The ELBO is far below log p(x)",
     "loose-encoder": "The encoder falls short",
     "narrow-posterior": "The posterior is too narrow",
     "overfitting": "Overfitting",
-    "memorisation": "Memorising",
-    "off-support": "Samples off the data",
-    "mode-dropping": "Kinds of rows that are never sampled",
     "simpler-is-better": "A simpler model is better",
-    "weak-dependence": "Columns depend too little on one another in samples",
     "not-held-out": "Not held out",
     "cross-entropy": "A cross-entropy, not a likelihood",
     "skipped-steps": "Steps left out",
@@ -35,9 +23,6 @@ _TITLES = {
 _MEASURED = {
     "narrow-posterior": ("posterior_coverage", "whether the encoder's posterior is as wide as it should be"),
     "loose-encoder": ("amortisation_gap", "how much the encoder loses against the best posterior"),
-    "memorisation": ("copied_share", "whether samples are copies of training rows"),
-    "mode-dropping": ("dropped_share", "whether every kind of row is sampled"),
-    "off-support": ("precision", "whether samples lie where the data lie"),
     "overfitting": ("generalisation_gap", "how much better training rows do than held-out rows"),
 }
 
@@ -54,21 +39,15 @@ class Warning_(NamedTuple):
 def warnings_of(
     run: Sequence[Mapping[str, str]],
     evaluated: Sequence[Mapping[str, str]],
-    fit: Overfit = UNASKED,
     metrics: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> list[Warning_]:
-    """Collect the warnings of a run and of its full evaluation; of overfitting what one answer says, and no other."""
+    """Collect the warnings of a run and of its full evaluation."""
     # Each name comes once, the evaluation's first.
     found: dict[str, Warning_] = {}
     for entry in [*evaluated, *run]:
         name, message = str(entry.get("name", "")), str(entry.get("message", ""))
         said, _, advice = message.partition("; ")
         found.setdefault(name, Warning_(name, _title(name), _sentence(said), _sentence(advice)))
-    if fit.present:
-        said = f"{fit.because} {fit.turned}".strip()
-        found.setdefault("overfitting", Warning_("overfitting", _title("overfitting"), said, _ADVICE))
-    elif fit.answer:
-        found.pop("overfitting", None)
     if "untrusted-evidence" not in found and (few := _few_draws(metrics)):
         found["few-draws"] = few
     return list(found.values())

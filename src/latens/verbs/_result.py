@@ -33,17 +33,12 @@ def result_lines(
     """What came out, in at most three lines: the headline, the simplest rival, and one more of its kind."""
     # cells: whether there is time to hide cells of a table and fill them in.
     from latens.workflow.metrics import headline
-    from latens.workflow.plain import better, cells_of
-    from latens.workflow.sharpness import explained_by, sharpness_text
 
     metrics, name = found.metrics, headline(found.metrics)
     rows = f"{metrics[name].n:,} {'unseen' if found.held_out else found.split} rows"
     gain = next((one for one in RIVALS if one in metrics), None)
     if name not in ("log_marginal", "cross_entropy_bound") or gain is None:
-        classes = len(trained.schema.classes or ())
-        own = {"split": found.split, "held_out": found.held_out, "classes": classes, "each": found.cells}
-        words = better(found.to_json(), cells=cells_of(data, positions), **own)
-        return [words or f"{found.label(name)} {metrics[name]} a row on {rows}"]
+        return [f"{found.label(name)} {metrics[name]} on {rows}"]
     value, over = metrics[name], RIVALS[gain].format(found.cells)
     lines = [f"{found.label(name)} {value.value:.2f} ± {value.standard_error:.2f} nats a row on {rows}"]
     lines += [f"{over}: {value.value - metrics[gain].value:.2f}, {verdict(metrics[gain].to_json())}"]
@@ -51,8 +46,7 @@ def result_lines(
         lines.append(f"{bits.value:.2f} ± {bits.standard_error:.2f} bits a {found.cells}")
     elif cells and trained.schema.types is not None and not trained.is_point:
         lines += hidden_cells(trained, data, positions)
-    looks = sharpness_text(explained_by(trained, data, positions))
-    return [*lines, looks] if looks else lines
+    return lines
 
 
 def verdict(gain: Mapping[str, Any]) -> str:
@@ -98,16 +92,11 @@ def hidden_cells(trained: "TrainedModel", data: "Dataset", positions: Any) -> li
     return [f"hidden cells: {', '.join(parts)}"] if parts else []
 
 
-def next_of(trained: "TrainedModel", data: "Dataset", positions: Any, run: str) -> str:
+def next_of(trained: "TrainedModel", run: str) -> str:
     """The command to type next."""
-    from latens.workflow.plain import kind_of
-    from latens.workflow.sharpness import BLURRED, explained_by
-
-    here, kind = shlex.quote(run), kind_of(trained, data)
-    if kind == "pictures":
-        kept = explained_by(trained, data, positions)
-        soft = kept is not None and kept.fine < BLURRED
-        return f"latens sample {here} -n 64 {'--mean ' if soft else ''}--out new.png"
-    if kind == "cells":
-        return f"latens report {here} --only figures"
-    return f"latens sample {here} -n 20 --out new.txt" if kind == "text" else f"latens explore {here}"
+    here, schema = shlex.quote(run), trained.schema
+    if schema.tokens is not None:
+        return f"latens sample {here} -n 20 --out new.txt"
+    if schema.types is None and schema.columns is None and len(schema.shape) in (2, 3):
+        return f"latens sample {here} -n 64 --out new.png"
+    return f"latens report {here} --only figures" if trained.preparation.depth else f"latens explore {here}"

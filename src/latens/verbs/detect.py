@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.io.waiting import doing
-from latens.text import visible
+from latens.text import duration, visible
 from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Seed, Verb, Work, Would, arg, draws, number, table_rows, whole
 
@@ -297,8 +297,6 @@ def _named(arrays: dict[str, Any], row: int, cells: int) -> dict[str, Any]:
 
 def _folds_take(seconds: float | None) -> str:
     """How long the trainings of folds take where one took so long, in words."""
-    from latens.workflow.plain import duration
-
     return f": {FOLDS} trainings, about {duration(FOLDS * seconds)}" if seconds else ""
 
 

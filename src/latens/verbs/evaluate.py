@@ -83,11 +83,9 @@ class Evaluate(Verb):
     def _plain(self, at: At, data: "Dataset", positions: Any, found: "Summary") -> tuple[str, ...]:
         """What the numbers come to."""
         from latens.verbs._result import result_lines
-        from latens.workflow.overfit import overfit_of
 
         lines = result_lines(at.trained, data, positions, found, cells=True)
         if at.run is not None and at.knows(data):
-            lines.append(overfit_of(at.run.info, at.run.config, at.run.read_metrics(), found.to_json()).line)
             lines.append(f"Next: latens report {shlex.quote(at.name)}")
         return tuple(line for line in lines if line)
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import math
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ import numpy as np
 
 from latens import config as configuration
 from latens.config import ClassifierConfig, Config, VAEConfig
-from latens.data import Dataset, Preparation, Schema, prepare_batch
+from latens.data import Dataset, Preparation, prepare_batch
 from latens.data.checks import lost_digits
 from latens.data.dataset import keep_labels, require_labels
 from latens.distributions import has_closed_form
@@ -26,7 +25,6 @@ from latens.io import keys
 from latens.io.compilation import jax_settings
 from latens.io.process import check_process
 from latens.kinds.counts.anndata import counts_elsewhere
-from latens.kinds.tables.typed import grew_from
 from latens.models import AbstractJointModel, LatentModel, SemiSupervised
 from latens.objectives import ELBO, run_objective
 from latens.recipes import Recipe, of_rows, recipe_of
@@ -56,8 +54,6 @@ from latens.training.shards import check_shards
 from latens.trees import partition_trainable
 from latens.typing import PyTree, checked_later
 from latens.workflow.going_on import former, going_on, with_weights_of
-from latens.workflow.growing import placed
-from latens.workflow.memory import draws_of, memory_note, stage_memory
 from latens.workflow.refit import refitted_at_end
 from latens.workflow.trained import TrainedModel
 from latens.workflow.worlds import alarm_facts
@@ -88,17 +84,8 @@ class Experiment:
         return self.started(build_new(self.recipe, self.data.schema, self.parts, key=key))
 
     def started(self, model: Any) -> Any:
-        """A new model with the weights of the one that training starts from, also where categories took names."""
-        if self.start is None:
-            return model
-        grown = self.data.schema
-        if not grew_from(grown, self.start.schema):
-            return with_weights_of(self.start, model)
-
-        def build(schema: Schema) -> Any:
-            return eqx.filter_eval_shape(lambda key: self.recipe.model(schema, self.parts, key=key), keys.of_seed(0))
-
-        return placed(self.start.model, model, self.start.schema, grown, build)
+        """A new model with the weights of the one that training starts from."""
+        return model if self.start is None else with_weights_of(self.start, model)
 
     def stages(self) -> tuple[Stage, ...]:
         """The stages of training, as the recipe plans them for these data."""
@@ -176,7 +163,6 @@ def prepare(
     Raises:
         DataError: The data have no training rows, no labels where these are needed, or nothing observed.
         ConfigError: An option does not fit the others or the data, or has no effect.
-        ResourceError: Training would take far more memory than is free.
         UsageError: This process was forked from one that computed.
     """
     refuse_other(config, (VAEConfig, ClassifierConfig), "config", 'Give latens.recipes.get_recipe("default").config.')
@@ -212,30 +198,20 @@ def prepare(
         what = f"a prior is fitted to the codes of one latent, and this is a {type(model).__name__}."
         raise ConfigError(what, where="prior.refit", fix="Leave it out.")
     row = data.rows(data.subset("train")[:1])
-    needed, counts = [], {"training.batch_size": _rows_at_once(experiment)[0]}
     reasons += lost_digits(data.schema)
     if isinstance(data.x, np.memmap):
         reasons.append(f"the rows stay on disk, {data.x.nbytes / 2**20:,.0f} MB, and are gathered from there")
     for stage in stages:
         if stage.again:  # as the one before it
             continue
-        check_shards(experiment.settings.shards, _rows_at_once(experiment)[0], stage.objective)
+        batch_size = min(experiment.settings.batch_size, data.count("train"))
+        check_shards(experiment.settings.shards, batch_size, stage.objective)
         if stage.objective is not None:
             prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)
             shards = experiment.settings.shards
-            program = eqx.filter_make_jaxpr(_slope)(model, stage.objective, prepared, key, shards)[0].jaxpr
-            counts |= draws_of(stage.objective)
-            needed.append(stage_memory(stage, model, program, *_rows_at_once(experiment)))
+            eqx.filter_eval_shape(_slope, model, stage.objective, prepared, key, shards)
             reasons += [*_sampled_kl(model, stage.objective, prepared), *stage.objective.remarks()]
-    reasons += memory_note(*max(needed, key=sum), counts=counts) if needed else []
     return replace(experiment, reasons=tuple(dict.fromkeys(reasons)), planned=stages)
-
-
-def _rows_at_once(experiment: Experiment) -> tuple[int, int, int]:
-    """The rows of a batch, the bytes of one, and the rows of a chunk."""
-    settings, data = experiment.settings, experiment.data
-    batch_size = min(settings.batch_size, data.count("train"))
-    return batch_size, math.prod(data.schema.shape) * data.x.dtype.itemsize, settings.chunk_steps * batch_size
 
 
 def _sampled_kl(model: Any, objective: Any, batch: Any) -> list[str]:

@@ -6,7 +6,7 @@
 import math
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ from jaxtyping import Shaped
 
 from latens import evaluation
 from latens.config import ClassifierConfig, Config, VAEConfig
-from latens.data import Dataset, Preparation
+from latens.data import Dataset
 from latens.data.schema import image_shape
 from latens.errors import LatensError
 from latens.evaluation import Estimate, Finding, diagnose
@@ -23,20 +23,14 @@ from latens.evaluation.batched import Rows
 from latens.evaluation.evidence.gaps import inference_gaps
 from latens.evaluation.evidence.sandwich import importance_sandwich
 from latens.evaluation.latents.decomposition import kl_split
-from latens.evaluation.latents.disentanglement_classifiers import disentanglement_scores
-from latens.evaluation.latents.latent_fit import latent_fit
-from latens.evaluation.latents.representations import representation, trustworthiness
-from latens.evaluation.samples.molecules import canonical, has_rdkit
+from latens.evaluation.latents.disentanglement import disentanglement_scores
 from latens.kinds.pictures.shapes import FACTORS, known_factors
 from latens.models import StateSpaceModel
-from latens.recipes import get_recipe
-from latens.recipes.building.plan import starting
-from latens.recipes.building.recipe import build_new
 from latens.typing import Key
 from latens.workflow.measurement import NUM_SAMPLES, density_of, measure, measured, still_rising
 from latens.workflow.metrics import METRICS, Summary, headline, with_units
 from latens.workflow.reach import MOST, reach_of
-from latens.workflow.sample_sets import OTHER_DATA, SampleSets, compared, in_one_unit, not_its_own, noted, some
+from latens.workflow.sample_sets import OTHER_DATA, SampleSets, compared, not_its_own, some
 from latens.workflow.trained import TrainedModel
 
 MOST_ROWS = 1000
@@ -48,16 +42,10 @@ GAP_ROWS, GAP_SAMPLES = 100, 500
 TRAIN_ROWS = 200
 """Training rows whose log p(x) is held against that of the held-out rows."""
 
-APART_ROWS = 1000
-"""Training rows whose ELBO is held against that of the held-out rows, at the most."""
-
 CALIBRATION_ROWS = 1000
 
 TEXT_SAMPLES = 1000
 """Samples of text that are compared with one another and with training rows."""
-
-MOST_MOLECULES = 100_000
-"""Training rows in which samples are looked for."""
 
 PARTICLE_ROWS = 100
 """Sequences whose log p(x) a particle filter estimates."""
@@ -143,9 +131,6 @@ NEEDS: dict[str, Callable[[Work], str]] = {
     ),
     "labels": _refused(lambda work: not _known_labels(work), "the rows have no labels"),
     "known factors": _refused(lambda work: known_factors(work.data) is None, "the factors are not known"),
-    "codes of two numbers": _refused(
-        lambda work: _codes(work).shape[1] != 2, "only codes of two numbers are a picture"
-    ),
     "equal rows": _refused(_unequal, "the methods that look at codes take no row weights"),
     "pictures": _pictures,
     "samples of its own data": lambda work: not_its_own(work.trained, work.data),
@@ -157,11 +142,6 @@ NEEDS: dict[str, Callable[[Work], str]] = {
         lambda work: not isinstance(work.trained.model, StateSpaceModel), "the model has no latent for every step"
     ),
     "rows of text": _refused(lambda work: work.data.schema.tokens is None, "the rows are not text"),
-    "molecules": _refused(
-        lambda work: work.data.schema.tokens is None or work.data.schema.tokens.pieces not in ("atoms", "selfies"),
-        "the rows are not molecules (--pieces atoms)",
-    ),
-    "RDKit": _refused(lambda work: not has_rdkit(), "RDKit is not installed (pip install 'latens[molecules]')"),
     "held-out rows": _refused(
         lambda work: np.any(np.isin(work.positions, work.data.subset("train"))), "some of the rows are training rows"
     ),
@@ -192,11 +172,6 @@ def _gaps(work: Work) -> dict[str, Estimate]:
     return {name: found[name] for name in ("approximation_gap", "amortisation_gap")}
 
 
-@makes("latent fit")
-def _latent_fit(work: Work) -> dict[str, Estimate]:
-    return latent_fit(work.rows(MOST_ROWS, 3))
-
-
 @makes("calibration")
 def _calibration(work: Work) -> dict[str, Estimate]:
     key, cond = work.key(4), work.sets.conditions(CALIBRATION_ROWS)
@@ -221,7 +196,11 @@ def _codes(work: Work) -> np.ndarray:
 def _probes(work: Work) -> dict[str, Estimate]:
     label = work.data.label
     assert label is not None
-    return representation(_codes(work), label[some(work.positions, 2000, work.seed)], seed=work.seed)
+    codes, label = _codes(work), label[some(work.positions, 2000, work.seed)]
+    return {
+        "linear_probe_accuracy": evaluation.linear_probe_accuracy(codes, label, seed=work.seed),
+        "nearest_neighbour_accuracy": evaluation.nearest_neighbour_accuracy(codes, label, seed=work.seed),
+    }
 
 
 @makes("factors")
@@ -230,12 +209,6 @@ def _factors(work: Work) -> dict[str, Estimate]:
     assert factors is not None
     chosen = factors[some(work.positions, 2000, work.seed)]
     return disentanglement_scores(_codes(work), chosen, categorical=(FACTORS.index("form"),), seed=work.seed)
-
-
-@makes("plane")
-def _picture(work: Work) -> dict[str, Estimate]:
-    rows = in_one_unit(work.trained.schema, np.asarray(work.rows(2000, 5).batch.x))
-    return {"trustworthiness": trustworthiness(rows, _codes(work), seed=work.seed)}
 
 
 @makes("reach")
@@ -255,30 +228,10 @@ def _samples(work: Work) -> dict[str, Estimate]:
     return compared(work.sets)
 
 
-@makes("copies")
-def _copies(work: Work) -> dict[str, Estimate]:
-    sets, options = work.sets, {"features": work.sets.features, "seed": work.seed}
-    return noted(work.sets, evaluation.memorisation(sets.samples, sets.train, sets.rows, **options))
-
-
 @makes("particles")
 def _particles(work: Work) -> dict[str, Estimate]:
-    """log p(x) by a particle filter, and what it gains over a linear-Gaussian model in closed form."""
-    rows = work.rows(PARTICLE_ROWS, 7)
-    found = evaluation.particle_filter(rows, num_samples=max(16, work.num_samples))
-    made = {"log_marginal_particles": found.estimate()}
-    if work.data.schema.kind != "real" or len(work.data.schema.shape) != 2:
-        return made
-    recipe = get_recipe("linear-gaussian")
-    config, _ = recipe.resolve(recipe.config, work.data)
-    linear = build_new(recipe, work.data.schema, config, key=work.key(8))
-    linear = starting(work.data.schema, config)(linear, work.data)
-    exact = evaluation.elbo_parts(replace(rows, model=linear, preparation=Preparation()), num_samples=2)
-    words = "log p(x) by a particle filter minus that of a linear-Gaussian model begun at its closed form"
-    weight = None if rows.batch.weight is None else np.asarray(rows.batch.weight)
-    gain = found.rows - np.asarray(exact["elbo"], np.float64)
-    made["gain_over_linear_gaussian"] = Estimate.of(gain, num_samples=found.num_samples, protocol=words, weight=weight)
-    return made
+    found = evaluation.particle_filter(work.rows(PARTICLE_ROWS, 7), num_samples=max(16, work.num_samples))
+    return {"log_marginal_particles": found.estimate()}
 
 
 @makes("text")
@@ -298,54 +251,6 @@ def _text(work: Work) -> dict[str, Estimate]:
         "distinct_samples": distinct,
         "copied_samples": Estimate.of(copied, num_samples=1, protocol=protocol),
     }
-
-
-@makes("molecules")
-def _molecules(work: Work) -> dict[str, Estimate]:
-    """How many samples are molecules, and of these how many are unlike and in no training row."""
-    schema = work.data.schema
-    drawn = canonical(schema.decode(work.trained.sample(TEXT_SAMPLES, seed=work.seed)))
-    train = some(work.data.subset("train"), MOST_MOLECULES, work.seed)
-    known = set(canonical(schema.decode(work.data.x[train])))
-    valid, is_one = [text for text in drawn if text is not None], np.array([text is not None for text in drawn])
-    protocol = f"of {TEXT_SAMPLES:,} samples from the prior, by RDKit"
-    found = {"valid_molecules": Estimate.of(is_one, num_samples=1, protocol=protocol)}
-    if valid:
-        of = f"of {len(valid)} valid samples"
-        new, unlike = np.array([text not in known for text in valid]), len(set(valid)) / len(valid)
-        words = f"{of}, beside {len(train):,} training rows, as RDKit writes them"
-        found["new_molecules"] = Estimate.of(new, num_samples=1, protocol=words)
-        found["distinct_molecules"] = Estimate(unlike, math.nan, 1, len(valid), protocol=of)
-    return found
-
-
-@makes("modes")
-def _modes(work: Work) -> dict[str, Estimate]:
-    sets = work.sets
-    found = evaluation.dropped_modes(sets.train, sets.samples, features=sets.features, seed=work.seed)
-    return noted(work.sets, {"dropped_share": found.estimate})
-
-
-@makes("checks")
-def _checks(work: Work) -> dict[str, Estimate]:
-    sets = work.sets
-    schema = work.trained.schema
-
-    def of_columns(function: Callable[[np.ndarray], float]) -> Callable[[np.ndarray], float]:
-        return lambda rows: function(in_one_unit(schema, rows))
-
-    # Zeros are zeros in the unit of the data alone.
-    statistics = {name: f if name == "zeros" else of_columns(f) for name, f in evaluation.STATISTICS.items()}
-    found = evaluation.predictive_checks(sets.checked, sets.replicates(), statistics=statistics)
-    n, nan = len(sets.checked), float("nan")
-    return {
-        f"predictive_check_{name}": Estimate(
-            check.p_value, nan, check.num_replicates, n, "probability",
-            f"two-sided p-value: {check.observed:.4g} in {n} rows, {check.mean:.4g} ± {check.standard_deviation:.2g} "
-            f"in {check.num_replicates} data sets drawn from the model",
-        )
-        for name, check in found.items()
-    }  # fmt: skip
 
 
 @makes("generalisation")
@@ -383,8 +288,8 @@ def measure_all(
 ) -> Everything:
     """Measure what `measure` does and, in the order of `GROUPS`, all else that applies to the rows at `positions`."""
     # That is: where the KL goes, gaps of inference, the aggregated posterior against the prior, calibration, codes
-    # against labels, samples against rows, predictive checks, copies and dropped modes, and training rows against
-    # held-out rows. Large data are subsampled, as each protocol says.
+    # against labels, samples against rows, and training rows against held-out rows. Large data are subsampled, as each
+    # protocol says.
     # num_samples: samples for each row for log p(x); None as in `measure`.
     # only: names of metrics: these, and those that are made together with them, beside what `measure` gives; None is
     # all.

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
 from latens.data.dataset import first_rows, training_rows
+from latens.data.given import GIVEN
 from latens.data.infer import MOST_MEASURED
 from latens.data.mapped import take
 from latens.data.rows import few
@@ -31,14 +32,14 @@ from latens.evaluation import (
     matched,
     normalised_mutual_information,
 )
-from latens.evaluation.batched import Rows, in_cache, map_rows, prepared_rows
+from latens.evaluation.batched import map_rows, prepared_rows
 from latens.evaluation.classes import class_log_joint
 from latens.evaluation.estimate import shares
 from latens.evaluation.evidence.bigram import bigram_baseline, tokens_counted
 from latens.evaluation.evidence.by_column import nats_by_column
+from latens.evaluation.evidence.depth import depth_baseline
 from latens.evaluation.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_baseline
 from latens.evaluation.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
-from latens.evaluation.evidence.mixture_baseline import mixture_baseline
 from latens.evaluation.evidence.series import series_baselines
 from latens.evaluation.evidence.tree import MOST_ROWS as MOST_COUNTED
 from latens.evaluation.evidence.tree import fit_tree
@@ -46,18 +47,16 @@ from latens.evaluation.evidence.windows import fit_window, is_series
 from latens.evaluation.latents.clusters import has_clusters, predicts_labels
 from latens.evaluation.latents.decomposition import level_kl_rows
 from latens.evaluation.latents.encode import level_shapes
-from latens.evaluation.samples.dependence import dependence
 from latens.io import keys
 from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.text.midi import BAR, is_music
 from latens.models import CodeHead, StateSpaceModel, every_latent
 from latens.recipes.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key
-from latens.workflow.codes import beside_components, genes_alone
 from latens.workflow.inputs import has_likelihood, is_grey, knows_pairs
 from latens.workflow.metrics import with_units
 from latens.workflow.pairs import of_pairs
-from latens.workflow.sample_sets import SampleSets, compared, not_its_own, some
+from latens.workflow.sample_sets import SampleSets, compared, not_its_own
 from latens.workflow.trained import TrainedModel
 from latens.workflow.worlds import ends_auc, steps_outside
 
@@ -69,12 +68,6 @@ PAIR_SAMPLES = 100
 
 LEVEL_SAMPLES = 16
 """Draws a row for the KL of each level."""
-
-MOST_DRAWN = 100_000
-"""Draws for training rows that are held against others, at the most, where these rows are more than the others."""
-
-MADE = 4000
-"""Samples whose columns are compared with those of held-out rows."""
 
 MOST_CELLS = 2**14
 """Values of a row above which it has no Gaussian to be compared with."""
@@ -148,8 +141,6 @@ def measured(
         work.classes()
         if work.family and data.fingerprint == trained.facts.get("fingerprint"):
             work.gain(data)
-        for name, estimate in beside_components(trained, data, seed=seed).items():
-            work.put(name, estimate)
         for name, estimate in {
             **ends_auc(trained, data, positions, seed=seed), **steps_outside(trained, data, positions),
         }.items():  # fmt: skip
@@ -189,26 +180,6 @@ def still_rising(facts: Mapping[str, Any]) -> bool:
 def of_one_code(trained: TrainedModel) -> bool:
     """Whether a posterior has all of its probability on one code."""
     return isinstance(getattr(getattr(trained.model, "encoder", None), "head", None), CodeHead)
-
-
-def apart(
-    trained: TrainedModel, data: Dataset, positions: Shaped[np.ndarray, " n"], held_out: Estimate, most: int
-) -> Estimate | None:
-    """The ELBO of at most so many training rows minus that of the rows at `positions`; None where there is no ELBO."""
-    # What training prints is of rows with cells hidden or pixels moved: it cannot be held against whole rows. These
-    # rows go through the program that measured the others.
-    if not hasattr(trained.model, "posterior") or trained.is_point:
-        return None
-    draws = held_out.num_samples
-    kept = some(data.subset("train"), min(most, max(len(positions), MOST_DRAWN // draws)), 0)
-    size = in_cache(trained.rows(trained.batch(data, positions)), Rows.samples_per_chunk).batch_size
-    rows = replace(trained.rows(trained.batch(data, kept)), batch_size=size)
-    numbers = row_numbers(rows, num_samples=draws, codes=True, blind=not of_one_code(trained))
-    weight = None if data.weight is None else data.weight[kept]
-    own = Estimate.of(np.asarray(numbers.elbo, np.float64), num_samples=draws, protocol="", weight=weight)
-    error = math.hypot(own.standard_error, held_out.standard_error)
-    protocol = f"ELBO of {own.n} training rows minus that of {held_out.n} others, nothing hidden"
-    return replace(own, value=own.value - held_out.value, standard_error=error, protocol=protocol)
 
 
 def unit_table(
@@ -444,17 +415,10 @@ class Measurement:
             cells = np.stack([one.log_shares(x[:, i]) for i, one in enumerate(data.schema.types)], axis=1)
             independent = np.sum(cells, axis=1, where=True if mask is None else mask)
             self._gain(self.rows - independent, "log p(x) minus that of independent columns with the shares of")
-            # Samples of a model that reads labels would be of the classes in turn, and not as these rows have them.
-            fake = x[:0] if self.trained.preparation.classes else self.trained.sample(MADE)
-            if (slope := dependence(take(data.x, train), x, fake, data.schema.types, **given)) is not None:
-                self.put("pair_dependence", slope)
-            given["order"] = data.row_id[train]
             first, shown, weight = training_rows(data, MOST_COUNTED)
             tree = fit_tree(first, shown, data.schema.types, weight).log_prob(x, mask)
-            self._gain(self.rows - tree, "log p(x) minus that of the tree of columns counted in", "gain_over_tree")
-            mixture, classes = mixture_baseline(take(data.x, train), x, data.schema.types, **given)
-            what = f"log p(x) minus that of a mixture of {classes} classes of independent columns fitted to"
-            return self._gain(self.rows - mixture, what, "gain_over_mixture")
+            what = "log p(x) minus that of the tree of columns counted in"
+            return self._gain(self.rows - tree, what, "gain_over_tree")
         if self.tokens is not None:
             x, weights = np.asarray(self.batch.x), {"test_mask": mask, "train_weight": given["train_weight"]}
             bigram = bigram_baseline(take(data.x, train), x, self.tokens.size, **weights)
@@ -617,3 +581,17 @@ def column_nats(
         }
         for name, nats, alone in made
     ]
+
+
+def genes_alone(data: Dataset, batch: Batch) -> Float[np.ndarray, "n genes"]:
+    """The log probability of each gene of cells given total and batch, under a negative binomial a gene of training."""
+    # 0 where a gene is missing. Of very many training cells the first in the order of their ids are taken.
+    train, cells = data.subset("train"), int(np.prod(data.schema.shape))
+    kept = np.sort(first_rows(data, train, max(1, MOST_VALUES // cells)))
+    told = [None if one is None else one.get(GIVEN) for one in (data.cond, batch.cond)]
+    given = None if told[0] is None else told[0][kept], None if told[1] is None else np.asarray(told[1])
+    flat: Any = lambda one: None if one is None else np.asarray(one).reshape(len(one), -1)  # noqa: E731
+    masks = flat(None if data.mask is None else data.mask[kept]), flat(batch.mask)
+    weight = None if data.weight is None else data.weight[kept].astype(np.float64)
+    rows, test = np.asarray(data.x[kept], np.float64), np.asarray(batch.x, np.float64)
+    return depth_baseline(flat(rows), flat(test), given, masks=masks, weight=weight)

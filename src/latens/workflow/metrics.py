@@ -44,13 +44,11 @@ LAST_HEADLINE = 5
 _TAIL = "too few draws for a tail"
 _DENSITY = "the units of the posterior or the prior have no densities of their own"
 _REACHED = "the posterior has no density at the latents of some rows that the model makes"
-_FITTED, _SIMULATED = ("latent fit", "latents, posterior"), "latents, posterior, draws like rows"
+_SIMULATED = "latents, posterior, draws like rows"
 _FACTORS = ("factors", "latents, posterior, known factors, equal rows")
 _PROBES = ("probes", "latents, labels, equal rows")
-_SAMPLES, _COPIES = ("samples", "samples of its own data"), ("copies", "samples of its own data, held-out rows")
-_CHECKS = ("checks", "samples of its own data, draws like rows")
+_SAMPLES = ("samples", "samples of its own data")
 _SPLIT, _REACH = ("split", "latents, posterior"), ("reach", "latents, posterior, pictures")
-_MOLECULES = "molecules", "molecules, RDKit, latents"
 _CLASSES = "the rows have no labels of two classes"
 
 # Rows of a table are easier to compare side by side than one argument a line.
@@ -93,39 +91,20 @@ _METRICS = (
            lacking=_TAIL),
     Metric("gain_over_independent", "nats", "measure", "its own data", "gain over independent cells", 10,
            over="an independent-{cells} model"),
-    Metric("gain_over_mixture", "nats", "measure", "its own mixed table", "gain over a mixture of independent columns",
-           over="a mixture of independent columns"),
     Metric("gain_over_tree", "nats", "measure", "its own mixed table", "gain over a tree of columns",
            over="a tree of columns", behind="more draws of the bound gain a little: --set objective.num_samples=20"),
     Metric("gain_over_gaussian", "nats", "measure", "its own numbers", "gain over a Gaussian of factors",
            over="a Gaussian of factors (probabilistic PCA)", lacking="rows with gaps, weights or very many cells"),
     Metric("gain_over_genes", "nats", "measure", "its own counts given totals", "gain over genes alone",
            over="a negative binomial of each gene alone"),
-    Metric("type_agreement", "accuracy", "measure", "its own counts given totals, labels", "types of neighbours",
-           short="types of neighbours", told="always"),
-    Metric("batch_mixing", "share", "measure", "its own counts given totals, conditions",
-           "neighbours of other batches over those expected", short="batches mixed", told="always"),
-    Metric("depth_explained", "share", "measure", "its own counts given totals", "log depth that codes explain, R^2",
-           short="log depth in codes", told="always"),
-    Metric("type_agreement_components", "accuracy", "measure", "its own counts given totals, labels",
-           "types of neighbours, principal components", beside=True),
-    Metric("batch_mixing_components", "share", "measure", "its own counts given totals, conditions",
-           "batches mixed, principal components", beside=True),
-    Metric("depth_explained_components", "share", "measure", "its own counts given totals",
-           "log depth in principal components", beside=True),
     Metric("gain_over_seasonal_naive", "nats", "measure", "its own series", "gain over the step a season before",
            over="the step a season before"),
     Metric("gain_over_regression", "nats", "measure", "its own series", "gain over a regression on earlier steps",
            over="a regression on earlier steps"),
-    Metric("gain_over_linear_gaussian", "nats", "particles", "a latent for every step, its own data",
-           "gain over a linear-Gaussian model", over="a linear-Gaussian model in closed form",
-           lacking="columns that are no real numbers"),
     Metric("log_marginal_particles", "nats", "particles", "a latent for every step, its own data",
            "log p(x) by a particle filter"),
     Metric("gain_over_bigram", "nats", "measure", "its own rows of text", "gain over pairs of tokens",
            over="pairs of tokens, counted"),
-    Metric("pair_dependence", "share", "measure", "its own mixed table", "dependence of pairs of columns in samples",
-           lacking="no pair of columns that depend on one another in held-out rows"),
     Metric("gain_over_mean_target", "squared units a cell", "measure", "pairs of pictures", "gain over mean target",
            over="the mean target"),
     Metric("gain_over_nearest_target", "squared units a cell", "measure", "pairs of pictures",
@@ -136,11 +115,6 @@ _METRICS = (
     Metric("dimensionwise_kl", "nats", *_SPLIT, "dimensionwise kl", lacking=_DENSITY),
     Metric("approximation_gap", "nats", "gaps", "latents, posterior", "approximation gap"),
     Metric("amortisation_gap", "nats", "gaps", "latents, posterior", "amortisation gap"),
-    Metric("aggregate_mmd", "MMD^2", *_FITTED, "aggregate mmd"),
-    Metric("aggregate_mmd_p_value", "probability", *_FITTED, "aggregate mmd p value", beside=True),
-    Metric("aggregate_two_sample", "accuracy", *_FITTED, "aggregate two sample"),
-    Metric("aggregate_two_sample_p_value", "probability", *_FITTED, "aggregate two sample p value", beside=True),
-    Metric("prior_holes", "share of prior draws", *_FITTED, "prior holes"),
     Metric("posterior_coverage", "share", "calibration", _SIMULATED, "posterior coverage"),
     Metric("calibration_p_value", "probability", "calibration", _SIMULATED, "calibration p value"),
     Metric("log_marginal_lower", "nats", "sandwich", _SIMULATED, "log marginal lower", lacking=_REACHED),
@@ -148,50 +122,23 @@ _METRICS = (
     Metric("log_marginal_gap", "nats", "sandwich", _SIMULATED, "log marginal gap", lacking=_REACHED),
     Metric("linear_probe_accuracy", "accuracy", *_PROBES, "linear probe accuracy"),
     Metric("nearest_neighbour_accuracy", "accuracy", *_PROBES, "nearest neighbour accuracy"),
-    Metric("kmeans_accuracy", "accuracy", *_PROBES, "kmeans accuracy"),
-    Metric("kmeans_nmi", "NMI", *_PROBES, "kmeans nmi"),
-    Metric("kmeans_rand_index", "ARI", *_PROBES, "kmeans rand index"),
     Metric("mig", "score", *_FACTORS, "mig"),
     Metric("sap", "score", *_FACTORS, "sap"),
-    Metric("modularity", "score", *_FACTORS, "modularity"),
-    Metric("irs", "score", *_FACTORS, "irs"),
     Metric("dci_disentanglement", "score", *_FACTORS, "dci disentanglement"),
     Metric("dci_completeness", "score", *_FACTORS, "dci completeness"),
     Metric("dci_informativeness", "accuracy", *_FACTORS, "dci informativeness"),
     Metric("factor_vae_score", "accuracy", *_FACTORS, "factor vae score"),
-    Metric("beta_vae_score", "accuracy", *_FACTORS, "beta vae score"),
-    Metric("explicitness", "score", *_FACTORS, "explicitness"),
-    Metric("trustworthiness", "score", "plane", "latents, codes of two numbers, equal rows", "trustworthiness"),
     Metric("picture_reach", "units of z", *_REACH, "picture reach", lacking=_CLASSES),
     Metric("class_reach", "units of z", *_REACH, "class reach", lacking=_CLASSES),
     Metric("density", "", *_SAMPLES, "density"),
     Metric("coverage", "share", *_SAMPLES, "coverage"),
     Metric("precision_of_rows", "share", *_SAMPLES, "precision of rows", beside=True),
     Metric("frechet_distance", "squared units", *_SAMPLES, "frechet distance"),
-    Metric("kernel_distance", "", *_SAMPLES, "kernel distance"),
     Metric("two_sample_accuracy", "accuracy", *_SAMPLES, "two sample accuracy", 5, "samples told from rows"),
     Metric("two_sample_p_value", "probability", *_SAMPLES, "two sample p value", beside=True),
-    Metric("memorisation", "probability", *_COPIES, "memorisation"),
-    Metric("memorisation_p_value", "probability", *_COPIES, "memorisation p value", beside=True),
-    Metric("copied_share", "share", *_COPIES, "copied share"),
-    Metric("copied_share_p_value", "probability", *_COPIES, "copied share p value", beside=True),
     Metric("exact_reconstructions", "share", "text", "rows of text", "exact reconstructions", told="always"),
     Metric("distinct_samples", "share", "text", "rows of text", "distinct samples", told="always"),
     Metric("copied_samples", "share", "text", "rows of text", "samples that are training rows", told="always"),
-    Metric("valid_molecules", "share", *_MOLECULES, "samples that are molecules", told="always"),
-    Metric("distinct_molecules", "share", *_MOLECULES, "distinct among these", told="always",
-           lacking="no sample is a molecule"),
-    Metric("new_molecules", "share", *_MOLECULES, "in no training row", told="always",
-           lacking="no sample is a molecule"),
-    Metric("dropped_share", "share", "modes", "samples of its own data", "dropped share"),
-    Metric("predictive_check_mean", "probability", *_CHECKS, "predictive check mean"),
-    Metric("predictive_check_standard_deviation", "probability", *_CHECKS, "predictive check standard deviation"),
-    Metric("predictive_check_zeros", "probability", *_CHECKS, "predictive check zeros"),
-    Metric("predictive_check_quantile_05", "probability", *_CHECKS, "predictive check quantile 05"),
-    Metric("predictive_check_quantile_50", "probability", *_CHECKS, "predictive check quantile 50"),
-    Metric("predictive_check_quantile_95", "probability", *_CHECKS, "predictive check quantile 95"),
-    Metric("predictive_check_correlation", "probability", *_CHECKS, "predictive check correlation"),
-    Metric("predictive_check_row_mean_spread", "probability", *_CHECKS, "predictive check row mean spread"),
     Metric("generalisation_gap", "nats", "generalisation", "log p(x), its own data, held-out rows",
            "generalisation gap"),
 )
@@ -225,10 +172,6 @@ def with_units(found: dict[str, Estimate], **about: Any) -> dict[str, Estimate]:
 
 
 _MOST_UNITS = 32
-
-
-GOOD = ("tree-suffices",)
-"""Findings that tell what the model is, and warn of nothing."""
 
 
 @dataclass(frozen=True)
@@ -310,7 +253,7 @@ class Summary:
         """Write the warnings for people."""
         lines = []
         for name, message in self.warnings:
-            lines.append(f"{'note' if name in GOOD else 'warning'} ({name}): {message}")
+            lines.append(f"warning ({name}): {message}")
             if name == "posterior-collapse" and any(unit["active"] for unit in self.units):
                 lines.append(units_text(self.units))
         return "\n".join(lines)
@@ -333,8 +276,6 @@ def _note(name: str, metrics: dict[str, Estimate]) -> str:
     """What stands beside a number."""
     if name == "pareto_k":
         return f"Pareto k {metrics[name].value:.2f}, medians over rows"
-    if (other := f"{name}_components") in metrics:
-        return f"principal components: {_shown(other, metrics)}"
     if not name.startswith("kl_level_"):
         return ""
     size = metrics[name].protocol.rpartition(": ")[2]

@@ -24,12 +24,6 @@ from latens.workflow.trained import TrainedModel
 MOST_ROWS = 1000
 """Of held-out rows, and as many samples; of training rows ten times as many."""
 
-NUM_REPLICATES = 99
-"""Data sets drawn for predictive checks: a p-value of 0.02 is the smallest they can show."""
-
-_CELLS = 2**26
-"""Cells of all replicated rows together."""
-
 
 def why_not(trained: TrainedModel, data: Dataset) -> str:
     """Why samples of this model cannot be compared with these rows."""
@@ -106,20 +100,6 @@ class SampleSets:
         cells = "standardised columns" if self.data.schema.columns is not None else "cells"
         return f"{self.what}features: {count} principal components of the training rows' {cells}{rest}"
 
-    def replicates(self) -> Shaped[np.ndarray, "R n *x"]:
-        """Replicated data sets of as many rows as `checked`."""
-        n, key = len(self.checked), jax.random.fold_in(jax.random.key(self.seed), 2)
-        # Each replicate has the totals and conditions of the very rows that are checked.
-        like = some(self.positions, MOST_ROWS, self.seed)[:n]
-        drawn = self.draw(NUM_REPLICATES * n, key, like if self.trained.preparation.depth else None)
-        return drawn.reshape(NUM_REPLICATES, n, *self.checked.shape[1:])
-
-    @cached_property
-    def checked(self) -> np.ndarray:
-        """The rows whose statistics are checked: at most 200, fewer of large rows."""
-        cells = int(np.prod(self.data.schema.shape))
-        return self.rows[: max(20, min(200, _CELLS // (NUM_REPLICATES * cells)))]
-
     def draw(self, n: int, key: Any, like: np.ndarray | None = None) -> Shaped[np.ndarray, "n *x"]:
         """Draw samples; a conditional model is asked for the labels of the rows, as often as they occur."""
         # like: positions of rows whose conditions samples have, in turn; None: those of the rows to compare with.
@@ -164,7 +144,6 @@ def compared(sets: SampleSets) -> dict[str, Estimate]:
         rows["precision"], protocol=f"training rows for samples: {rows['precision'].protocol}"
     )
     found["frechet_distance"] = evaluation.frechet_distance(sets.rows, sets.samples, **options)
-    found["kernel_distance"] = evaluation.kernel_distance(sets.rows, sets.samples, **options)
     found |= evaluation.classifier_two_sample_test(sets.rows, sets.samples, **options)
     return noted(sets, found)
 

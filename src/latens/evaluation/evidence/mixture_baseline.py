@@ -116,23 +116,3 @@ def best_classes(
         made = fit_mixture(*part(~choose), types, classes, weight=weight[~choose], steps=FIRST_STEPS)
         found[classes] = float(weight[choose] @ made.log_prob(*part(choose)))
     return max(found, key=lambda classes: found[classes], default=1)
-
-
-def mixture_baseline(
-    train: Shaped[np.ndarray, "n c"],
-    test: Shaped[np.ndarray, "B c"],
-    types: Sequence[ColumnType],
-    *,
-    order: Shaped[np.ndarray, " n"],
-    train_mask: np.ndarray | None = None,
-    test_mask: np.ndarray | None = None,
-    train_weight: np.ndarray | None = None,
-) -> tuple[np.ndarray, int]:
-    """The log probability of test rows under the best of a few mixtures of independent columns."""
-    # `best_classes` chooses the number of classes; that mixture is then fitted to all of the training rows.
-    # train_mask: true where a training cell was observed; None: everywhere.
-    kept = np.argsort(order, kind="stable")[:MOST_ROWS]
-    x, weight = train[kept], np.ones(len(kept)) if train_weight is None else train_weight[kept]
-    mask = None if train_mask is None else train_mask[kept]
-    best = best_classes(x, mask, types, weight)
-    return fit_mixture(x, mask, types, best, weight=weight).log_prob(test, test_mask), best

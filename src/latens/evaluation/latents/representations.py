@@ -1,4 +1,4 @@
-"""What codes are good for: labels by a linear probe and by neighbours, clusters, pictures that can be trusted."""
+"""Labels that codes tell, by a linear probe and by neighbours."""
 
 import warnings
 from dataclasses import replace
@@ -8,8 +8,6 @@ import numpy as np
 
 from latens.errors import DataError, UsageError
 from latens.evaluation.estimate import Estimate
-from latens.evaluation.latents.clusters import matched, normalised_mutual_information
-from latens.evaluation.latents.disentanglement import scored
 from latens.evaluation.samples.resampling import as_rows
 from latens.io.process import counted
 
@@ -110,99 +108,3 @@ def _cross_validated(
         said = cross_val_predict(classifier, z, y, cv=cut)
     protocol = f"{words}, {folds} stratified folds, {len(np.unique(y))} classes"
     return replace(Estimate.of(said == y, num_samples=1, protocol=protocol), unit="accuracy", seed=seed)
-
-
-@counted(clusters=1, restarts=1)
-def cluster_agreement(
-    codes: np.ndarray, label: np.ndarray, *, clusters: int | None = None, restarts: int = 10, seed: int
-) -> dict[str, Estimate]:
-    """How k-means clusters of the codes meet the labels: accuracy, normalised mutual information, Rand index."""
-    # The accuracy of the best one-to-one matching, 2 I / (H + H), and the adjusted Rand index (0 in expectation for
-    # clusters at random). k-means on unscaled codes looks for round clusters of one size: a low value is no proof that
-    # there are none. Rows without a label are clustered too and not scored. Errors by leaving out tenths of the
-    # labelled rows, for these clusters.
-    from sklearn.cluster import KMeans
-    from sklearn.metrics import adjusted_rand_score
-
-    _, known = _labelled(codes, label, 1)
-    z, y = as_rows(codes, "codes"), np.asarray(label)
-    count = clusters or len(np.unique(known))
-    if not 1 <= count <= len(z):
-        what = f"clusters must be a number from 1 to the {len(z)} codes, not {count}."
-        raise UsageError(what, where="clusters", fix=f"Use 1 to {len(z)}.")
-    options: Any = {"n_init": restarts, "random_state": seed}
-    cluster = KMeans(count, **options).fit_predict(z)[y >= 0]
-    words = f"k-means, {count} clusters, best of {restarts} starts"
-    scores = {
-        "kmeans_accuracy": (lambda rows: float(matched(known[rows], cluster[rows]).mean()), "accuracy"),
-        "kmeans_nmi": (lambda rows: normalised_mutual_information(known[rows], cluster[rows]), "NMI"),
-        "kmeans_rand_index": (lambda rows: float(adjusted_rand_score(known[rows], cluster[rows])), "ARI"),
-    }
-    return {
-        name: scored(score, len(known), seed=seed, protocol=words, unit=unit) for name, (score, unit) in scores.items()
-    }
-
-
-@counted(neighbours=1, most_rows=1)
-def trustworthiness(
-    rows: np.ndarray, picture: np.ndarray, *, neighbours: int = 5, most_rows: int = 2000, seed: int
-) -> Estimate:
-    r"""Whether neighbours in a picture are neighbours in the data.
-
-    $1 - \frac{2}{nk(2n - 3k - 1)} \sum_i \sum_{j \in U_i} (r(i,j) - k)$, where $U_i$ are the k nearest points of i in
-    the picture that are not among its k nearest rows, and $r(i,j)$ is j's rank among the rows nearest to i. 1 where the
-    picture invents no neighbour, about 1/2 for a picture at random. It cannot see neighbours that the picture tears
-    apart: swap the two arguments for that (continuity).
-
-    Args:
-        rows: Rows (n, *x) or codes.
-        picture: Points of the same rows in order, shape (n, 2).
-        neighbours: k, below n / 2.
-        most_rows: Of more rows (n^2 distances) as many are drawn.
-        seed: Seed of these rows.
-
-    Returns:
-        The score with its error, by leaving out tenths.
-
-    Source: Venna & Kaski (2001); scikit-learn's `trustworthiness`.
-    """
-    from sklearn.manifold import trustworthiness as of_scikit_learn
-
-    x, y = as_rows(rows, "rows"), as_rows(picture, "picture")
-    if len(x) != len(y):
-        message = f"{len(x)} rows and a picture of {len(y)}."
-        raise UsageError(message, where="picture", fix="Give both for the same rows, in order.")
-    if len(x) > most_rows:
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(x))[:most_rows])
-        x, y = x[chosen], y[chosen]
-    if not 1 <= neighbours < 0.45 * len(x):
-        message = f"{neighbours} neighbours among {len(x)} rows."
-        raise UsageError(message, where="neighbours", fix="Use 1 to below 0.45 times the rows.")
-
-    def score(some: np.ndarray) -> float:
-        return float(of_scikit_learn(x[some], y[some], n_neighbors=neighbours))
-
-    return scored(score, len(x), seed=seed, protocol=f"{neighbours} neighbours among {len(x)} rows")
-
-
-@counted(folds=2)
-def representation(codes: np.ndarray, label: np.ndarray, *, folds: int = 5, seed: int) -> dict[str, Estimate]:
-    """Compute the scores of codes with labels under their names in reports.
-
-    They are `linear_probe_accuracy`, `nearest_neighbour_accuracy`, `kmeans_accuracy`, `kmeans_nmi` and
-    `kmeans_rand_index`.
-
-    Args:
-        codes: Usually posterior means, shape (n, *z).
-        label: Whole numbers, below 0 where there is none, shape (n,).
-        folds: Stratified folds.
-        seed: Seed of folds and starts.
-
-    Returns:
-        Name -> score with its error.
-    """
-    return {
-        "linear_probe_accuracy": linear_probe_accuracy(codes, label, folds=folds, seed=seed),
-        "nearest_neighbour_accuracy": nearest_neighbour_accuracy(codes, label, folds=folds, seed=seed),
-        **cluster_agreement(codes, label, seed=seed),
-    }

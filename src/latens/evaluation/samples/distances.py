@@ -57,45 +57,6 @@ def _frechet(rows: np.ndarray, samples: np.ndarray) -> float:
     return frechet_of_moments(*moments[0], *moments[1])
 
 
-@counted(degree=1, groups=1)
-def kernel_distance(
-    rows: np.ndarray,
-    samples: np.ndarray,
-    *,
-    features: Features | None = None,
-    degree: int = 3,
-    groups: int = GROUPS,
-    seed: int = 0,
-) -> Estimate:
-    r"""The kernel distance of rows and samples: an unbiased squared maximum mean discrepancy of a polynomial kernel.
-
-    The squared maximum mean discrepancy under $k(a, b) = (a \cdot b / d + 1)^3$, unbiased.
-
-    The mean of k over pairs of rows, plus that over pairs of samples (none with itself), minus twice that between both.
-
-    Sees the first three moments. Its expectation does not depend on n and m; it is 0 for one distribution, so the
-    estimate may be below 0.
-
-    Args:
-        rows: Held-out rows, shape (n, *x).
-        samples: Samples of the model, shape (m, *x).
-        features: Function that both sets are compared by; None compares the rows themselves.
-        degree: Degree of the polynomial.
-        groups: Groups of the jackknife.
-        seed: Seed of these groups.
-
-    Returns:
-        The estimate, without unit.
-
-    Source: Binkowski et al., Demystifying MMD GANs, 2018, arXiv 1801.01401; the estimate: Gretton et al., A kernel
-    two-sample test, JMLR, 2012.
-    """
-    rows, samples = featured(rows, samples, features)
-    found = jackknife(lambda a, b: {"value": _discrepancy(a, b, degree)}, rows, samples, groups=groups, seed=seed)
-    protocol = f"unbiased squared MMD, kernel (a.b/d + 1)^{degree}, {len(samples)} samples against {len(rows)} rows"
-    return Estimate(*found["value"], len(samples), len(rows), unit="", protocol=protocol, seed=seed)
-
-
 def _discrepancy(rows: np.ndarray, samples: np.ndarray, degree: int) -> float:
     return (
         _within(rows, degree)

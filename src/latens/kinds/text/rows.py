@@ -78,9 +78,6 @@ def code_strings(raw: Raw, schema: Schema, unknown: str, where: str) -> tuple[np
     # What follows a piece that is not known counts as missing, so a row is then a beginning.
     if schema.tokens is None:
         raise DataError("holds text; the model was trained on numbers.", where=where, fix="Give rows of numbers.")
-    if unknown == "grow":
-        fix = "Use --unknown skip or missing, or train anew on all texts."
-        raise DataError("the vocabulary of a text model does not grow.", where=where, fix=fix)
     raw.x, strange = schema.tokens.coded(raw.strings or [], schema.shape[0], where, raw.lines)
     cut, begun = PIECES[schema.tokens.pieces].splitter(schema.tokens), {row for row, *_ in strange}
     if schema.tokens.closed:
