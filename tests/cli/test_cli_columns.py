@@ -38,31 +38,20 @@ def places(tmp_path_factory):
     return folder
 
 
-def test_kinds_are_written_edited_and_kept_in_the_run(places, capsys):
-    columns, out = places / "columns.json", places / "declared"
-    words = [str(places / "t.csv"), "--columns", str(columns)]
-    assert main(["check", *words, "--id", "who", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["columns_file"] == str(columns)
-    found = json.loads(columns.read_text())
-    assert found["city"] == {"kind": "category", "values": ["Lyon", "Oslo", "Porto"]}
-    assert found["income"]["step"] == 0.1
-    assert main(["check", *words, "--id", "who"]) == 2  # its edits would be lost
-    assert "such a file already" in capsys.readouterr().err
-    found["income"] |= {"step": 5, "low": -100, "high": 500}
-    found["country"] = "leave out"
-    columns.write_text(json.dumps(found))
-    assert main(["fit", *words, "--id", "who", *TINY, "--out", str(out), "--quiet"]) == 0
+def test_kinds_are_said_and_kept_in_the_run(places, capsys):
+    out, said = places / "declared", ("--column", "city=ordinal:Lyon,Oslo,Porto", "--column", "country=leave out")
+    words = [str(places / "t.csv"), "--id", "who", *said]
+    assert main(["check", *words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["columns"][0]["kind"] == "ordinal"
+    assert main(["fit", *words, *TINY, "--out", str(out), "--quiet"]) == 0
     schema = load(out).schema
     assert [column.name for column in schema.columns] == ["city", "income", "joined"]
-    assert (schema.types[1].low, schema.types[1].step, schema.types[1].size) == (-100.0, 5.0, 121)
-    # The run holds what the file said: it may change, and the data are still those of the run.
-    columns.write_text("{}")
-    assert RunFolder.open(out, lock=False).info["data"]["columns"] == found
+    assert schema.types[0].kind == "ordinal"
+    assert RunFolder.open(out, lock=False).info["data"]["column"] == list(said[1::2])
     assert main(["evaluate", str(out), "--num-samples", "2", "--quiet"]) == 0
     assert main(["resume", str(out), "--steps", "3", "--num-samples", "2", "--quiet"]) == 0
     capsys.readouterr()
-    columns.write_text(json.dumps({"city": "town"}))
-    assert main(["fit", *words, "--out", str(places / "not")]) == 3
+    assert main(["fit", *words[:3], "--column", "city=town", "--out", str(places / "not")]) == 3
     error = capsys.readouterr().err
     assert "column 'city' is given the unknown kind 'town'" in error
     assert "Allowed: category, ordinal, number, date, duration, leave out.\n" in error
@@ -70,13 +59,11 @@ def test_kinds_are_written_edited_and_kept_in_the_run(places, capsys):
 
 
 def test_columns_are_left_out_by_name(places, capsys):
-    table, out, file = str(places / "t.csv"), places / "fewer", places / "kinds.json"
-    file.write_text('{"income": {"kind": "number", "step": 5}}')
-    words = ["fit", table, "--id", "who", "--leave-out", "country", "--columns", str(file), *TINY, "--quiet"]
+    table, out = str(places / "t.csv"), places / "fewer"
+    words = ["fit", table, "--id", "who", "--leave-out", "country", "--column", "income=number", *TINY, "--quiet"]
     assert main([*words, "--leave-out", "joined", "--out", str(out)]) == 0
     schema = load(out).schema
     assert [column.name for column in schema.columns] == ["city", "income"]
-    assert schema.types[1].step == 5
     assert main(["resume", str(out), "--steps", "3", "--num-samples", "2", "--quiet"]) == 0
     assert main(["detect", str(out), table, "--out", str(places / "odd2.csv"), "--quiet"]) == 0  # it may be there
     capsys.readouterr()

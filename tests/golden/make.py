@@ -61,10 +61,7 @@ MORE = {
     "pixel-vae": ("--set", "posterior.latent_dim=1", "--set", "likelihood.options.width=8"),
     "codes": ("--set", "posterior.options.codes=4", "--set", "posterior.options.code_dim=2"),
 }
-COLUMNS = {
-    "size": {"kind": "ordinal", "values": ["S", "M", "L", "XL"]},
-    "day": {"kind": "date", "zone": "Europe/Paris"},
-}
+COLUMNS = ("size=ordinal:S,M,L,XL", "day=date:Europe/Paris")
 """What is said of the columns of the mixed table."""
 
 
@@ -107,8 +104,7 @@ def written(name: str, folder: Path) -> list[str]:
         np.savez(folder / f"{name}.npz", **rows(name))  # type: ignore[arg-type]
         return [str(folder / f"{name}.npz")]
     (folder / "mixed.csv").write_text(table())
-    (folder / "columns.json").write_text(json.dumps(COLUMNS))
-    return [str(folder / "mixed.csv"), "--columns", str(folder / "columns.json")]
+    return [str(folder / "mixed.csv"), *(word for one in COLUMNS for word in ("--column", one))]
 
 
 def outputs(trained: TrainedModel, x: np.ndarray, z: np.ndarray) -> dict[str, Any]:

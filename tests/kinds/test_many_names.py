@@ -19,7 +19,6 @@ from latens.evaluation.impute import impute
 from latens.evaluation.samples.conditional import sample_given
 from latens.explorer.whatif import whatif_columns
 from latens.kinds.tables.columns import MOST_OWN, FrameColumn, category_type, check_types
-from latens.kinds.tables.declared import as_declared
 from latens.kinds.tables.typed import as_frame
 from latens.kinds.tables.where import conditions_of
 from latens.models.heads.table import TableHead, TableInput
@@ -188,7 +187,6 @@ def test_check_and_declarations_say_it(data):
     rare = sum(width for width in one.widths if width > 1)
     assert told.startswith(f"{one.cells} names; ")
     assert told.endswith(f"; {rare} rare ones share a probability")
-    assert as_declared(data.schema)["shop"] == {"kind": "category"}
 
 
 def test_text_that_mostly_comes_seldom_is_left_out_unless_it_is_declared():

@@ -89,7 +89,7 @@ def test_buckets_are_few_where_more_do_not_pay() -> None:
         (["ab"], {"pieces": "letters"}, "--pieces: there are no pieces 'letters'."),
         (["ab"], {"typed": True}, "holds rows of text, which have no columns of numbers. Leave out --typed."),
         (["ab"], {"counts": True}, "holds rows of text, which have no columns of numbers. Leave out --counts."),
-        (["ab"], {"columns": {"a": "category"}}, "which have no columns of numbers. Leave out --columns."),
+        (["ab"], {"columns": {"a": "category"}}, "which have no columns of numbers. Leave out --column."),
         (["ab"], {"pair": ["ba"]}, "holds rows of text, which are taken by themselves alone."),
         (np.zeros((1, 8, 8)), {"pair": ["ba"]}, "holds rows of text, which are taken by themselves alone."),
         ([[1.0, 2.0]], {"pieces": "words"}, "holds no rows of text to be cut into pieces."),

@@ -90,16 +90,6 @@ def day(number: int) -> Callable[[Any], Any]:
     return lambda arrow: arrow.array(np.full(60, number, np.int32)).cast(arrow.date32())
 
 
-def declared(content: str) -> Callable[[], Any]:
-    return lambda: (text("a,b\n" + "".join(f"{i / 2},{'xy'[i % 2]}\n" for i in range(60)))(), text(content, "c.json")())
-
-
-def bounds(said: str, *words: str) -> Case:
-    """Bounds of the column a that are said in c.json."""
-    argv = ("fit", "d.csv", "--columns", "c.json", "--dry-run")
-    return Case(declared(f'{{"a": {{"kind": "number", {said}}}}}'), argv, 3, "data", words)
-
-
 def twice(*argv: str, words: tuple[str, ...]) -> Case:
     return Case(text(TABLE), argv, 2, "usage", words)
 
@@ -189,9 +179,6 @@ CASES: dict[str, Case] = {
     # --- numbers that no grid counts ---
     "from -1.7e308 to 1.7e308": check(text("a,b\n" + FLAT), "d.csv", "column 'a' reaches from -1.7e+308", "rescale"),
     "the same, typed": check(text(FLAT.replace("x", "1").replace("y", "2")), "d.csv", "1e+300", also=("--typed",)),
-    "bounds of 1e308": bounds('"low": -1e308, "high": 1e308', "column 'a' reaches from -1e+308"),
-    "bounds of 10^400": bounds(f'"high": {10**400}', "column 'a' is given high"),
-    "bounds of 1e400": bounds('"high": 1e400', "Number out of range"),
     # --- addresses ---
     "an address without a bucket": check(lambda: None, "s3:///x", "is not a table that is read where it lies"),
     # --- flags typed twice ---

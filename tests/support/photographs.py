@@ -30,7 +30,6 @@ SMALL = ("--set", "network.hidden=8", "--set", "posterior.latent_dim=2")
 CALLS: dict[str, str] = {
     "check": "check plain.csv",
     "check-zones": "check table.csv",
-    "check-columns": "check plain.csv --columns columns.json",
     "check-digits": "check digits",
     "fit": f"fit plain.csv --out run --steps 12 --num-samples 2 {' '.join(SMALL)}",
     "fit-dry": "fit plain.csv --out run2 --dry-run",

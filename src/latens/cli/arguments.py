@@ -41,7 +41,7 @@ COMMANDS = {name: _WORDS.get(name) or summary_of(verbs()[name]) for name in dict
 FEW = {
     "fit": ("label", "recipe", "set", "out", "force", "minutes", "epochs", "seed", "start", "watch"),
     "demo": ("out", "minutes", "epochs", "seed", "watch"),
-    "check": ("label", "columns"),
+    "check": ("label", "column"),
     "resume": ("minutes", "epochs", "steps", "watch", "dry_run"),
     "sweep": ("label", "recipe", "set", "out", "minutes", "seed", "trials", "seeds", "sampler", "pruner"),
 }
@@ -174,9 +174,9 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
         case "demo":
             _training(command)
         case "check":
-            _reading(command, columns="write what the columns are to this file, which can be edited for `latens fit`")
+            _reading(command, trains=True)
         case "fit":
-            _reading(command, columns=KINDS)
+            _reading(command, trains=True)
             _training(command)
             _distributed(command)
         case "sweep":
@@ -278,10 +278,6 @@ def _common(command: argparse.ArgumentParser) -> None:
     group.add_argument("--import", dest="imports", action="append", default=[], metavar="FILE.py", help=words)
 
 
-DECLARED = ("category", "ordinal", "number", "date", "duration")
-KINDS = Table.options()["columns"].help
-
-
 def separator(text: str) -> str:
     """One character, or the word "tab"."""
     found = {"tab": "\t", "\\t": "\t"}.get(text, text)
@@ -290,29 +286,26 @@ def separator(text: str) -> str:
     return found
 
 
-def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
+def _reading(command: argparse.ArgumentParser, *, trains: bool = False) -> None:
     """Add the flags that say how rows are read, as each kind declares them."""
-    # columns: what --columns does here; "": the command neither trains nor checks.
+    # trains: whether the command trains or checks.
     for kind in (Rows, *reversed(READERS)):
         group = command.add_argument_group(kind.title)
         for name, asked in kind.options().items():
-            if asked.training and not columns:
+            if asked.training and not trains:
                 continue
-            words = columns if name == "columns" else asked.help
             flag = "--" + (asked.flag or name.replace("_", "-"))
             if asked.either:
-                group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=words)
+                group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=asked.help)
             elif asked.yes:
-                group.add_argument(flag, action="store_const", const=True, help=words)
+                group.add_argument(flag, action="store_const", const=True, help=asked.help)
             else:
                 how: dict[str, Any] = {"choices": asked.choices} if asked.choices else {"metavar": asked.metavar}
                 how |= {"type": whole(1, asked.most)} if asked.most else {}
                 how |= {"type": separator} if asked.metavar == "CHARACTER" else {}
-                group.add_argument(flag, action="append" if asked.many else "store", help=words, **how)
-        if kind is Table and columns == KINDS:
-            words = f"what a column is: {', '.join(DECLARED)}, as size=ordinal:S,M,L or day=date:%%d/%%m/%%Y; again"
-            group.add_argument("--column", metavar="NAME=KIND", action="append", help=words)
-            words = "a column that is not modelled; the others have types, as with --columns; may be given again"
+                group.add_argument(flag, action="append" if asked.many else "store", help=asked.help, **how)
+        if kind is Table and trains:
+            words = "a column that is not modelled; the others have types, as with --column; may be given again"
             group.add_argument("--leave-out", metavar="COLUMN", action="append", help=words)
 
 
@@ -342,7 +335,7 @@ def _model(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 def _sweeping(command: argparse.ArgumentParser) -> None:
     command.add_argument("data", metavar="DATA")
-    _reading(command, columns=KINDS)
+    _reading(command, trains=True)
     group = _model(command)
     words = "an option: a value, several (A,B), or a range (LOW..HIGH, LOW..HIGH:log); `recipe` too; may be given again"
     group.add_argument("--set", action="append", default=[], metavar="PART.OPTION=...", help=words)

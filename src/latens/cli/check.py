@@ -1,12 +1,8 @@
 """`latens check`: what is in a data set."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 from latens.cli.context import Context
-from latens.errors import UsageError
-from latens.io.atomic import write_atomic
 from latens.io.terminal import table
 from latens.verbs._sources import reading_options
 
@@ -15,15 +11,8 @@ def check(context: Context) -> int:
     """Report on data: shape, types, range, what would go wrong, which likelihood suits them."""
     from latens.data import check as report_on
     from latens.data import load
-    from latens.kinds.tables.declared import as_declared
 
     options = reading_options(vars(context.args))
-    out = options.pop("columns", None)
-    if out is not None:
-        if Path(out).exists():
-            fix = "Choose another name, or remove it: edits in it would be lost."
-            raise UsageError("there is such a file already.", where=f"--columns {out}", fix=fix)
-        options["typed"] = True
     data = load(context.args.data, **options)
     report = report_on(data)
     shape = " x ".join(map(str, report["shape"]))
@@ -53,24 +42,11 @@ def check(context: Context) -> int:
     if columns is not None:
         entries = [(c["name"], c["kind"], c["dtype"], c["values"], str(c["missing"] or "")) for c in columns]
         lines += [table([("column", "kind", "dtype", "values of training rows", "missing"), *entries], indent="  ")]
-    if out is not None:
-        write_atomic(Path(out), columns_text(as_declared(data.schema)).encode())
-        report["columns_file"] = out
-        lines += [f"{out}: the kinds of {len(columns or ())} columns, to edit and give to latens fit --columns"]
     # Notes first, so that what is to be looked at is not lost among them.
     lines += [f"note: {text}" for text in report["warnings"] if text in report["notes"]]
     lines += [f"warning: {text}" for text in report["warnings"] if text not in report["notes"]]
     context.result(report, "\n".join(lines))
     return 0
-
-
-def columns_text(columns: dict[str, dict[str, Any]]) -> str:
-    """Write columns as JSON, a line for each."""
-    entries = (
-        f"  {json.dumps(name, ensure_ascii=False)}: {json.dumps(one, ensure_ascii=False)}"
-        for name, one in columns.items()
-    )
-    return "{\n" + ",\n".join(entries) + "\n}\n"
 
 
 def _text(found: dict[str, Any]) -> str:

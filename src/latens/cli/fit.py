@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from latens.cli.context import Context
 from latens.cli.training import REMEMBERED, close, follow, joined, logged, train_run, would_fit
-from latens.errors import ConfigError, DataError, LatensError, UsageError
+from latens.errors import ConfigError, LatensError, UsageError
 from latens.io.json import read_json
 from latens.runs.folder import RunFolder, default_path, remove_own
 from latens.verbs._sources import reading_options, source_of
@@ -40,21 +40,13 @@ def fit(context: Context) -> int:
 
 
 def read_files(args: Any) -> None:
-    """Read the files that say what is trained, `--config` and `--columns`."""
+    """Read the file that says what is trained, `--config`, and what is said of columns."""
+    from latens.kinds.tables.declared import LEFT_OUT, declared_columns
+
     stored_config(args)
-    if getattr(args, "columns", None) is not None:
-        fix = "`latens check DATA --columns FILE` writes one."
-        where = f"--columns {args.columns}"
-        args.columns = read_json(Path(args.columns), error=DataError, where=where, fix=fix)
-    if getattr(args, "column", None):
-        from latens.kinds.tables.declared import declared_columns, typed_column
-
-        declared_columns(args.column, "--column")
-        args.columns = (args.columns or {}) | dict(typed_column(text, "--column") for text in args.column)
-    if getattr(args, "leave_out", None):
-        from latens.kinds.tables.declared import LEFT_OUT
-
-        args.columns = (args.columns or {}) | dict.fromkeys(args.leave_out, LEFT_OUT)
+    if left_out := getattr(args, "leave_out", None):
+        args.column = [*(args.column or ()), *(f"{name}={LEFT_OUT}" for name in left_out)]
+    declared_columns(args.column or {}, "--column")
 
 
 def fit_into(context: Context, folder: Path, data: Dataset | None = None) -> Experiment:

@@ -29,10 +29,12 @@ class Table(Rows):
         again=(bool,),
     )
     columns: Any = option(
-        "what the columns are: a file that `latens check --columns` wrote, edited or not",
-        "FILE.json",
+        "what a column is: category, ordinal, number, date, duration, as size=ordinal:S,M,L or day=date:%%d/%%m/%%Y; "
+        "may be given again",
+        "NAME=KIND",
+        flag="column",
+        many=True,
         once=True,
-        file=True,
         training=True,
     )
     derive: Any = option(

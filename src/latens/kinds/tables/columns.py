@@ -256,36 +256,19 @@ CLOCK, BY_CHANCE = (86_400.0, 3600.0, 1800.0, 900.0, 600.0, 300.0, 60.0), 1e-6
 """Seconds that times are recorded in; how improbable by chance that is."""
 
 
-def number_type(
-    values: np.ndarray,
-    every: np.ndarray,
-    found: FrameColumn,
-    *,
-    step: float | None = None,
-    bounds: tuple[float, float] | None = None,
-) -> ColumnType:
+def number_type(values: np.ndarray, every: np.ndarray, found: FrameColumn) -> ColumnType:
     """The grid and the segments of a column of numbers, of its training rows."""
     # Source: Good (1953) for the share of what no training row has.
-    # step: the distance of two cells where it was declared; None finds the precision that was recorded.
-    # bounds: the least and the largest value where they were declared; None takes those of the training rows.
-    if step is None:
-        step = recorded_step(every)
-        step = clock_step(every, found.dtype, step) if found.kind != "number" and step >= 1.0 else step
-    low, high = (float(values.min()), float(values.max())) if bounds is None else bounds
+    step = recorded_step(every)
+    step = clock_step(every, found.dtype, step) if found.kind != "number" and step >= 1.0 else step
+    low, high = float(values.min()), float(values.max())
     if (high - low) / step >= MOST_STEPS:
         raise OverflowError(f"{low:g} to {high:g}, and most differ by {step:g}")
     low = float(np.floor(low / step + 1e-9)) * step
     size = round((high - low) / step) + 1
     placed = np.clip(np.round((values - low) / step), 0, size - 1).astype(np.int64)
     places, counts = np.unique(placed, return_counts=True)
-    # What declared bounds add beyond the rows are segments of their own.
-    first, last = int(places[0]) if places[0] > 1 else 0, int(places[-1])
-    starts, masses = segments(places - first, counts, last - first + 1)
-    starts = [start + first for start in starts]
-    if first:
-        starts, masses = [0, *starts], np.concatenate([[0.0], masses])
-    if last + 1 < size:
-        starts, masses = [*starts, last + 1], np.append(masses, 0.0)
+    starts, masses = segments(places, counts, size)
     # What no row has is as probable as what one row has (Good & Turing).
     empty = masses == 0
     masses = np.where(empty, (np.count_nonzero(counts == 1) + 0.5) / max(empty.sum(), 1), masses)

@@ -26,7 +26,7 @@ from latens.kinds.tables.columns import (
     number_type,
     unknown_category,
 )
-from latens.kinds.tables.declared import LEFT_OUT, Declared, bounds_of, check_declared
+from latens.kinds.tables.declared import LEFT_OUT, Declared, check_declared
 from latens.kinds.tables.derived import Derived, apart, with_computed, with_derived
 from latens.kinds.tables.dtypes import DAY
 from latens.kinds.tables.files import lines_of_rows
@@ -65,7 +65,7 @@ def table_schema(
             continue
         columns.append(Column(name))
         every = x[seen, i]
-        types.append(category_type(values, found) if found.named else _number(name, values, every, found, said, where))
+        types.append(category_type(values, found) if found.named else _number(name, values, every, found, where))
     if not columns:
         whys = [
             leave_out(x[rows & ~np.isnan(x[:, i]), i], kinds[i], (declared or {}).get(n)) for i, n in enumerate(names)
@@ -84,11 +84,8 @@ def _refuse_many(name: str, values: np.ndarray, found: FrameColumn, said: Declar
         raise DataError(what, where=where, fix=fix)
 
 
-def _number(
-    name: str, values: np.ndarray, every: np.ndarray, found: FrameColumn, said: Declared, where: str
-) -> ColumnType:
-    bounds = bounds_of(said, name, values, found, where)
-    low, high = (float(values.min()), float(values.max())) if bounds is None else bounds
+def _number(name: str, values: np.ndarray, every: np.ndarray, found: FrameColumn, where: str) -> ColumnType:
+    low, high = float(values.min()), float(values.max())
     fix = f"Leave such cells empty, rescale it, or leave it out: --column {name}='{LEFT_OUT}'."
     if max(-low, high) > FURTHEST:
         what = f"column {name!r} reaches from {low:g} to {high:g}; numbers of a table lie within {FURTHEST:g}."
@@ -97,7 +94,7 @@ def _number(
         what = f"column {name!r} varies from {low:g} to {high:g}, which single precision takes as 0."
         raise DataError(what, where=where, fix="Multiply this column by a constant.")
     try:
-        return number_type(values, every, found, step=said.step, bounds=bounds)
+        return number_type(values, every, found)
     except OverflowError as error:
         what = f"column {name!r} has a range that float64 does not count: {error}."
         raise DataError(what, where=where, fix=fix) from None
@@ -320,7 +317,7 @@ def _typed(rows: "Coming") -> tuple[tuple[str, ...], list[Derived]]:
     raw, where, asked = rows.raw, rows.where, rows.asked
     if raw.x.ndim != 2:
         what = f"has rows of shape {raw.x.shape[1:]}, which are no columns."
-        raise DataError(what, where=where, fix=f"Leave out --{'typed' if asked.columns is None else 'columns'}.")
+        raise DataError(what, where=where, fix=f"Leave out --{'typed' if asked.columns is None else 'column'}.")
     if isinstance(raw.x, SparseRows):
         what = f"is a sparse matrix of {raw.x.shape[0]} rows and {raw.x.shape[1]} columns, which get no types."
         raise DataError(what, where=where, fix="Leave out --typed, or give fewer columns as a dense table.")

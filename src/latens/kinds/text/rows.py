@@ -102,7 +102,7 @@ def store_text(rows: "Coming") -> "Stored":
 
     raw, where, asked = rows.raw, rows.where, rows.asked
     if rows.typed or rows.counts:
-        flag = "counts" if rows.counts else "typed" if asked.columns is None else "columns"
+        flag = "counts" if rows.counts else "typed" if asked.columns is None else "column"
         raise DataError(
             "holds rows of text, which have no columns of numbers.", where=where, fix=f"Leave out --{flag}."
         )
