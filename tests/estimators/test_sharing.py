@@ -129,7 +129,7 @@ def test_members_can_be_listed(fitted: Any) -> None:
 HARMLESS = {
     "fit_request", "get_feature_names_out", "get_metadata_routing", "get_params", "load", "save", "set_fit_request",
     "set_inverse_transform_request", "set_output", "set_params", "set_predict_proba_request", "set_predict_request",
-    "set_score_request", "set_transform_request", "wanted_family",
+    "set_score_request", "set_transform_request",
 }  # fmt: skip
 OTHERWISE = {
     "inverse_transform": (np.zeros((4, 2)),),

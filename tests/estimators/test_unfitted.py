@@ -13,7 +13,7 @@ from latens.errors import LatensError
 NEEDS_NO_FIT = {
     "fit", "fit_transform", "get_metadata_routing", "get_params", "load", "partial_fit", "set_fit_request",
     "set_inverse_transform_request", "set_output", "set_params", "set_predict_proba_request", "set_predict_request",
-    "set_score_request", "set_transform_request", "wanted_family",
+    "set_score_request", "set_transform_request",
 }  # fmt: skip
 X = np.zeros((4, 3))
 ARGUMENTS = {

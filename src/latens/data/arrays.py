@@ -1,7 +1,7 @@
 """Rows of numbers that stand in memory, as a data set: what an array of a user becomes."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from jaxtyping import Shaped
@@ -22,13 +22,14 @@ def as_dataset(
     x: Shaped[np.ndarray, "n D"],
     shape: Sequence[int] | None,
     *,
-    family: str = "auto",
+    kinds: Collection[str] = (),
     names: Sequence[str] | None = None,
     validation_fraction: float | None = None,
     schema: Schema | None = None,
 ) -> Dataset:
     """Turn the rows of a table into a data set whose kind of feature suits the likelihood."""
     # shape: shape of one picture, or None for a table.
+    # kinds: the kinds of data that the likelihood takes; none where the data decide.
     # names: names of the columns of a table, or None.
     # validation_fraction: share of the rows that validates, chosen by a hash of their position. With fewer than 50
     # rows, or with None or 0, all rows train.
@@ -43,14 +44,17 @@ def as_dataset(
     seen = x if observed is None else x[observed.reshape(x.shape)]
     low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 0.0)
     whole = x.dtype.kind in "biu" or bool(np.all(seen == np.floor(seen)))
-    if family == "categorical" and whole and observed is None and low >= 0 and high <= 255:
+    if kinds and set(kinds) <= {"binary", "levels"} and whole and observed is None and low >= 0 and high <= 255:
         rows = rows.astype(np.uint8)
     if schema is None:
-        schema = infer_schema(rows, split == TRAIN, None if shape else names, observed=observed, where="X")
+        titles = None if shape else names
+        schema = infer_schema(rows, split == TRAIN, titles, observed=observed, where="X")
+        if schema.kind not in kinds and "unit" in kinds and low >= 0 and high <= 1:
+            schema = Schema(schema.shape, "unit")
+        elif schema.kind not in kinds and "counts" in kinds and shape is None and whole and low >= 0:
+            schema = infer_schema(rows, split == TRAIN, titles, observed=observed, where="X", counts=True)
         for sentence in lost_digits(schema):
             warnings.warn(sentence, UserWarning, stacklevel=4)
-        if family in ("bernoulli", "continuous-bernoulli") and schema.kind == "real" and low >= 0 and high <= 1:
-            schema = Schema(schema.shape, "unit")
     else:
         conform(rows, None, schema, observed, where="X")
     stored = store(fill(rows, observed, split == TRAIN, schema), schema, "X")

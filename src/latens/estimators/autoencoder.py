@@ -72,6 +72,7 @@ from latens.models import AbstractHead, AbstractModelPrior, LatentModel
 from latens.objectives import AbstractObjective
 from latens.objectives.schedules import check_schedule
 from latens.recipes import get_recipe
+from latens.recipes.parts.likelihoods import kinds_of
 from latens.recipes.parts.networks import Network
 from latens.recipes.parts.objects import PartName, settings_of
 from latens.training import Callback, Optimizer
@@ -243,7 +244,7 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
         config = override(self._configure(self.seed_), dict(once or {}))
         if data is None:
             told = {"schema": schema, "validation_fraction": self.validation_fraction, "names": names_of(self)}
-            data = as_dataset(x, self._event_shape, family=config.likelihood.family, **told)
+            data = as_dataset(x, self._event_shape, kinds=kinds_of(config.likelihood), **told)
         if not long:
             data = conditioned(with_fields(data, weight=weight), cells, fresh)
             data = labelled(data, y, config)
@@ -338,14 +339,6 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
                 what, where="callbacks", fix="Give for example callbacks=[lambda event: print(event.record)]."
             )
         return given
-
-    def wanted_family(self) -> str:
-        """Tell the likelihood that the parameters ask for.
-
-        Returns:
-            The name of the family; "auto" where the data decide.
-        """
-        return self._configure(0).likelihood.family
 
     def _configure(self, seed: int) -> VAEConfig:
         parts = self._parts()

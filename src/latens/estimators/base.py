@@ -68,6 +68,7 @@ class LatensEstimator(BaseEstimator):
         if pictures:
             X = np.asarray(X).reshape(shape[0], -1)
         finite_cells = "allow-nan" if self._takes_nan else True
+        X = numbers_of(X)
         return validated(self, X, reset=reset, y=y, ensure_all_finite=finite_cells)
 
     def _read(self, X: Any, y: Any = None, unknown: str = "error") -> tuple[Dataset, Any]:
@@ -269,6 +270,15 @@ class _OtherColumns(DataError):
 
     def __str__(self) -> str:
         return visible(f"{self.where}: {self.message} {self.fix}", keep="\n")
+
+
+def numbers_of(X: Any) -> Any:
+    """A list of numbers as an array; numbers that no double holds are refused."""
+    try:
+        return np.asarray(X, np.float64) if isinstance(X, list) and np.asarray(X).dtype == object else X
+    except OverflowError:
+        fix = "Rescale the column that holds it."
+        raise DataError("a number is too large for double precision.", where="X", fix=fix) from None
 
 
 def validated(estimator: Any, X: Any, *, reset: bool, **options: Any) -> Any:

@@ -23,6 +23,7 @@ from latens.errors import LatensError, ModelFileError, UsageError
 from latens.estimators.vae import VAE
 from latens.io.safetensors import unpack
 from latens.recipes import recipe_of
+from latens.recipes.parts.likelihoods import kinds_of
 from latens.recipes.parts.objects import config_of_file
 from latens.workflow.trained import TrainedModel
 
@@ -58,7 +59,7 @@ def fit_each(
     fitted = [copy_of(density) for _ in range(int(codes.max()) + 1)]
     schema: Schema | None = None
     if isinstance(density, VAE):
-        schema = as_dataset(x, shape, family=density.wanted_family()).schema
+        schema = as_dataset(x, shape, kinds=kinds_of(density._configure(0).likelihood)).schema
         x = x if shape is None else x.reshape(-1, *shape)
     for code, one in enumerate(fitted):
         if seed is not None and getattr(one, "random_state", 0) is None:

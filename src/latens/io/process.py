@@ -65,13 +65,14 @@ def _memory(begin: str) -> int | None:
 def check_count(n: Any, where: str, *, cells: int = 1) -> int:
     """Check a number of rows that is asked for: a whole number from 1 on, of which `cells` times it fit into memory."""
     _check_whole(n, 1, where, "Ask for 1 row or more.")
+    n = min(int(n), 10**15)
     free = free_memory()
-    needed = 4 * int(n) * (cells + 2)  # float32, and a random key for each row
+    needed = 4 * n * (cells + 2)  # float32, and a random key for each row
     if needed > (2**50 if free is None else free):
-        what = f"{int(n):,} rows take {needed / 2**30:,.0f} GB"
+        what = f"{n:,} rows take {needed / 2**30:,.0f} GB"
         what += "." if free is None else f", and {free / 2**30:.1f} GB are free."
         raise ResourceError(what, where=where, fix="Ask for fewer rows, several times with seeds of their own.")
-    return int(n)
+    return n
 
 
 def _check_whole(n: Any, least: int, where: str, fix: str) -> None:

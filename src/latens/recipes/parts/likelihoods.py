@@ -281,3 +281,8 @@ LIKELIHOODS: dict[str, Likelihood] = {
     ),
 }
 """What `likelihood.family` may be."""
+
+
+def kinds_of(config: LikelihoodConfig) -> tuple[DataKind, ...]:
+    """The kinds of data that a named likelihood takes; none where the data decide."""
+    return LIKELIHOODS[config.family].kinds if config.family in LIKELIHOODS else ()
