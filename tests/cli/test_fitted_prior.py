@@ -82,3 +82,19 @@ def test_refit_false_writes_the_arrays_of_before(
     assert set(after[0]) - set(before[0]) == {f"prior_part.{name}" for name in ("logits", "loc", "log_scale")}
     assert all(np.array_equal(after[0][name], array) for name, array in before[0].items())
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+
+
+def test_then_fits_a_prior_in_the_same_command(latens: Callable[..., Result], table: Path, tmp_path: Path) -> None:
+    run, few = tmp_path / "run", (*WORDS[2:], "--steps", "20")
+    refused = latens("fit", table, *few, "--then", "transformer", "--out", run)
+    assert refused.code != 0
+    assert "no prior for the latents" in refused.err
+    assert not run.exists()
+    assert latens("fit", table, *few, "--then", "normal", "--out", run).code == 0
+    info, metadata = json.loads((run / "run.json").read_text()), read(run / "model.safetensors")[1]
+    assert info["options"]["then"] == "normal"
+    assert any(
+        line.startswith("Prior: normal, fitted to the latents of training rows; log p(x)") for line in info["plain"]
+    )
+    assert "--then normal" in str(metadata)
+    assert "full-normal" in str(metadata)

@@ -35,7 +35,7 @@ from latens.distributions import (
 from latens.distributions.bijections import Autoregressive
 from latens.distributions.special import _DEBYE, _debye_polynomials, log_bessel_scaled
 from latens.errors import UsageError
-from latens.models.autoregressive_codes import AutoregressiveCodes
+from latens.models.autoregressive_codes import TransformerCodes
 from latens.models.quantised import CodePosterior
 
 RANDOM = np.random.default_rng(0)
@@ -64,7 +64,7 @@ def test_what_distributions_say_of_their_samples_and_densities():
     assert {name for name, one in distribution.items() if not one.by_volume} == area
     assert (CodePosterior.has_path, CodePosterior.by_volume) == (True, False)
     assert AbstractDistribution.by_volume
-    assert not AutoregressiveCodes.by_volume
+    assert not TransformerCodes.by_volume
 
 
 def test_a_mixture_of_what_has_no_mean_has_none():

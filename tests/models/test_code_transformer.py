@@ -3,6 +3,8 @@
 import dataclasses
 import itertools
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -10,11 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import close
+from cli_fixtures import Result
 from quantised_fixtures import BOOKS, KEY, X, model_of, vectors
 from scipy import special, stats
 from tables import batch_of
 
-from latens.data import Dataset, Preparation, Schema
+from latens.config import override
+from latens.data import Dataset, Preparation, Schema, load
 from latens.data.schema import Column
 from latens.errors import ConfigError
 from latens.evaluation import Rows, log_marginal
@@ -23,11 +27,18 @@ from latens.models import (
     CodeHead,
     Conditional,
     LatentModel,
+    ScalarQuantiser,
     SignQuantiser,
     TransformerCodePrior,
     TransformerCodes,
 )
 from latens.networks import Dense
+from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare
+from latens.workflow.refit import refit_prior
+from latens.workflow.trained import TrainedModel
+
+pytest_plugins = ("cli_fixtures",)
 
 PLACES = 3
 HEAD = CodeHead((2 * PLACES,), vectors(np.array([[[0.0, 1.0], [2.0, 0.0], [-1.0, -1.0]]])))
@@ -266,3 +277,54 @@ def test_codes_at_a_temperature_are_drawn_from_powers_of_each_step(temperature):
     assert abs(counts[kept].sum() - draws * share) <= 5 * np.sqrt(draws * share * max(1 - share, 0.0))
     apart = ((counts - draws * expected)[kept] ** 2 / (draws * expected[kept])).sum()
     assert stats.chi2.sf(apart, kept.sum()) > 1e-3
+
+
+@pytest.mark.parametrize("quantiser", [SignQuantiser(2), ScalarQuantiser((5, 4))], ids=["signs", "levels"])
+def test_codes_of_every_quantiser_are_found_again(quantiser) -> None:
+    head = CodeHead((2 * PLACES,), quantiser)
+    prior = TransformerCodePrior.create(head, (6,), width=4, key=jax.random.key(0))
+    p = prior(model_of(quantiser, 2 * PLACES))
+    for codes in ([0, 1, 2], [3, 3, quantiser.num_codes - 1]):
+        event = quantiser.decode(jnp.array(codes)[:, None]).reshape(-1)
+        np.testing.assert_array_equal(p.codes(event), codes)
+
+
+def test_codes_in_stages_are_refused():
+    head = CodeHead((6,), vectors())
+    with pytest.raises(ConfigError, match="stages"):
+        TransformerCodePrior.create(head, (6,), key=jax.random.key(0))
+
+
+@pytest.mark.slow
+def test_the_command_fits_it_to_codes_of_digits(latens: Callable[..., Result], tmp_path: Path) -> None:
+    run = tmp_path / "vq"
+    chosen = ["--set", "network=conv", "--set", "network.hidden=16", "--set", "posterior.codes=8"]
+    fitted = latens("fit", "digits", "--recipe", "vq-vae", *chosen, "--epochs", "20", "--out", run, "--json")
+    assert fitted.code == 0, fitted.err
+    refitted = latens("refit", run, "digits", "--prior", "transformer", "--steps", "300", "--width", "32", "--json")
+    assert refitted.code == 0, refitted.err
+    found = refitted.json
+    assert found["gain"]["value"] > 5 * found["gain"]["standard_error"]
+    assert found["gain"]["protocol"].startswith("the bound on log p(x) with the refitted prior")
+    old, new = (latens("evaluate", folder, "--json").json["metrics"]["log_marginal"] for folder in (run, found["out"]))
+    assert new["protocol"].startswith("a lower bound")
+    assert new["value"] - old["value"] == pytest.approx(found["gain"]["value"], abs=1e-3)
+    # What is drawn are codes: every group of a latent is one of the eight vectors.
+    kept = latens("sample", found["out"], "-n", "4", "--out", tmp_path / "x.npz", "--json")
+    assert kept.code == 0
+    (book,) = TrainedModel.load(run / "model.safetensors").model.encoder.head.quantiser.books
+    groups = np.load(tmp_path / "x.npz")["z"].reshape(-1, 1, book.shape[1])
+    assert np.abs(groups - np.asarray(book)).max(axis=-1).min(axis=-1).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kind", "words"), [("vq-vae", "mixture", "transformer"), ("default", "transformer", "mixture")]
+)
+def test_priors_of_other_latents_are_refused_with_those_that_fit(recipe: str, kind: str, words: str) -> None:
+    data = load("digits")
+    chosen = {"network.hidden": [4], "posterior.latent_dim": 4, "training.steps": 1}
+    experiment = prepare(override(get_recipe(recipe).config, chosen), data)
+    trained = experiment.trained(experiment.new_model())
+    with pytest.raises(ConfigError) as caught:
+        refit_prior(trained, data, kind)
+    assert words in caught.value.fix

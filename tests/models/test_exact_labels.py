@@ -5,15 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import close
-from quantised_fixtures import vectors
 from scipy import special, stats
 
 from latens.distributions import DiagonalNormal, FullNormal
 from latens.errors import ConfigError
 from latens.models import (
-    AutoregressiveCodePrior,
     ClassPrior,
-    CodeHead,
     Conditional,
     Experts,
     FullNormalHead,
@@ -54,13 +51,6 @@ def test_the_prior_of_a_class_begins_as_a_standard_normal():
     close(moved.loc, MEANS[2])
     with pytest.raises(ConfigError, match="condition 'label'"):
         ClassPrior.create(3, (2,))()
-
-
-def test_codes_begin_uniform():
-    head = CodeHead((6,), vectors(np.array([[[0.0, 1.0], [2.0, 0.0], [-1.0, -1.0]]])))
-    prior = AutoregressiveCodePrior.create(head, (6,), width=3, key=jax.random.key(0))
-    assert not np.any(prior.output.weight)
-    assert not np.any(prior.output.bias)
 
 
 def test_pixels_begin_at_the_mean_level():

@@ -92,6 +92,8 @@ def test_the_objective_is_similarity_and_kl(float64):
     close(loss, average(honest, "kl") - 30.0 * similar)
     for name in ("elbo", "kl", "log_likelihood"):
         close(average(metrics, name), average(honest, name))
+    loss, _ = evaluate(PerceptualSimilarity(30.0, likelihood=0.5, beta=0.1), model, batch)
+    close(loss, 0.1 * average(honest, "kl") - 30.0 * similar - 0.5 * average(honest, "log_likelihood"))
     theta, rebuild = ravel_pytree(model)
     value = lambda t: PerceptualSimilarity(30.0)(rebuild(t), batch, key=KEY, step=STEP)[0]  # noqa: E731
     close(jax.jit(jax.grad(value))(theta), finite_difference(value, theta), rtol=1e-5, atol=1e-6)

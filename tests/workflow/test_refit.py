@@ -302,6 +302,3 @@ def test_codes_that_read_a_label_get_a_prior_of_each_class():
     of = lambda m: jax.vmap(lambda y: m.prior(cond={"label": y}).log_prob(jnp.zeros(8)))(jnp.eye(2))  # noqa: E731
     np.testing.assert_array_equal(of(found.model), of(again.model))
     assert of(found.model)[0] != of(found.model)[1]
-    with pytest.raises(ConfigError, match="no autoregressive-codes prior of each class") as caught:
-        refit_prior(trained, data, "autoregressive-codes", steps=1)
-    assert caught.value.fix == "Use prior=transformer, or --set label.prior=shared."

@@ -14,6 +14,7 @@ from latens.io.terminal import put
 from latens.kinds import KINDS as READERS
 from latens.kinds import Rows, Table
 from latens.verbs.kernel import Arg, Request, arguments_of, count, draws, number, summary_of, table_rows, verbs, whole
+from latens.verbs.refit import PRIORS
 
 _WORDS: dict[str, str] = {
     "demo": "train on built-in digits, draw pictures",
@@ -39,7 +40,7 @@ COMMANDS = {name: _WORDS.get(name) or summary_of(verbs()[name]) for name in dict
 """Every command and what it does."""
 
 FEW = {
-    "fit": ("label", "recipe", "set", "out", "force", "minutes", "epochs", "seed", "start", "watch"),
+    "fit": ("label", "recipe", "set", "out", "force", "minutes", "epochs", "seed", "start", "watch", "then"),
     "demo": ("out", "minutes", "epochs", "seed", "watch"),
     "check": ("label", "column"),
     "resume": ("minutes", "epochs", "steps", "watch", "dry_run"),
@@ -311,6 +312,8 @@ def _reading(command: argparse.ArgumentParser, *, trains: bool = False) -> None:
 
 def _training(command: argparse.ArgumentParser) -> None:
     group = _model(command)
+    words = "fit this prior to the latents after training, as `latens refit` does"
+    group.add_argument("--then", choices=PRIORS, metavar="PRIOR", help=words)
     words = "any option; may be given again"
     group.add_argument("--set", action="append", default=[], metavar="PART.OPTION=VALUE", help=words)
     group.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/TIME-DATA-RECIPE)")

@@ -123,7 +123,12 @@ def new_experiment(context: Context, settings: dict[str, Any], data: Dataset | N
         where, verb = (f"--log {context.args.log}", "log") if context.args.log else ("--watch", "watch")
         raise ConfigError(f"a closed-form fit has no steps to {verb}.", where=where, fix=f"Remove {where}.")
     found = load_typed(context.args, start) if data is None else data
-    return prepare(config, found, start=start, settings=settings)
+    experiment = prepare(config, found, start=start, settings=settings)
+    if getattr(context.args, "then", None) is not None:
+        from latens.workflow.refit import refuse_refit
+
+        refuse_refit(experiment.config, context.args.then)
+    return experiment
 
 
 def config_typed(args: Any, settings: dict[str, Any], start: TrainedModel | None) -> Config:

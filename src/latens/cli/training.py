@@ -30,12 +30,15 @@ else:
 
 log = logging.getLogger("latens.command")
 
+AFTER_REFIT = 100
+"""Draws a row at the end of a run whose prior was fitted after its training: a density of flow matching is slow."""
+
 _SIGNAL = "signal "
 
 MEASURING = (0.75, 1.0)
 """The part of a command that measuring is, as its line on the terminal has it."""
 
-REMEMBERED = ("num_samples", "log", "start")
+REMEMBERED = ("num_samples", "log", "start", "then")
 """What a resume does as the first command said, unless told otherwise."""
 
 
@@ -161,7 +164,7 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     from latens.kinds.tables.files import written_of
     from latens.workflow.experiment import as_trained
     from latens.workflow.groups import held_out_rows, summary_of
-    from latens.workflow.refit import refit_text
+    from latens.workflow.refit import refit_prior, refit_text, then_text
 
     began, source = refit_text(trained), run.info["data"]
     if began:
@@ -172,12 +175,18 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
         trained = trained.with_facts(dialect=written.known())
     # The model first: whatever goes wrong in measuring it, it is not lost.
     trained.save(run.model_file)
-    data = as_trained(trained, experiment.data)
+    data, then = as_trained(trained, experiment.data), context.args.then
+    if then is not None:
+        doing(f"fitting a {then} prior to the latents")
+        seed = experiment.config.training.seed
+        refitted = refit_prior(trained, data, then, num_samples=AFTER_REFIT // 5, seed=seed)
+        trained, began = refitted.trained, then_text(refitted, then)
+        log.info(began)
     split, positions = held_out_rows(data)
     positions = every_nth(positions, MEASURED)
     seen = loop.total * experiment.settings.batch_size
     pace = seen / loop.seconds if loop.seconds else 0.0
-    draws, usual = context.args.num_samples, draws_of(len(positions), seen)
+    draws, usual = context.args.num_samples, draws_of(len(positions), seen) if then is None else AFTER_REFIT
     if draws is None:
         most, draws, words = plan.effort(len(positions), usual, pace)
         positions = every_nth(positions, most)
@@ -193,6 +202,7 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     trained = trained.with_facts(metrics=found.to_json(seconds=False), split=split, held_out=found.held_out)
     trained.save(run.model_file)
     lines = result_lines(trained, data, positions, found, cells=plan.seconds is None)
+    lines += [began] if then is not None else []
     seconds, text = plan.clock() - plan.began, "\n".join(filter(None, (found.text(), began, found.warnings_text())))
     run.set_state(
         "done", step=loop.total, best_step=trained.facts.get("best_step", loop.best_step),
@@ -311,7 +321,9 @@ def made(info: Mapping[str, Any], config: Config) -> dict[str, str]:
     """The version, the day (of SOURCE_DATE_EPOCH, where it is set) and a command that makes the model again."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     day = time.strftime("%Y-%m-%d", time.gmtime(int(epoch))) if epoch.isdecimal() else str(info["created"])[:10]
-    return {"latens": __version__, "date": day, "command": command_of(info["data"], config)}
+    then = info.get("options", {}).get("then")
+    command = command_of(info["data"], config) + (f" --then {then}" if then else "")
+    return {"latens": __version__, "date": day, "command": command}
 
 
 def command_of(source: Mapping[str, Any], config: Config) -> str:

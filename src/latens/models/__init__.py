@@ -38,8 +38,6 @@ from latens.models.heads.posteriors import StraightThroughHead as StraightThroug
 from latens.models.heads.posteriors import VonMisesFisherHead as VonMisesFisherHead
 from latens.models.heads.posteriors import WrappedNormalHead as WrappedNormalHead
 
-from .autoregressive_codes import AutoregressiveCodePrior as AutoregressiveCodePrior
-from .autoregressive_codes import AutoregressiveCodes as AutoregressiveCodes
 from .autoregressive_codes import TransformerCodePrior as TransformerCodePrior
 from .autoregressive_codes import TransformerCodes as TransformerCodes
 from .base import AbstractJointModel as AbstractJointModel

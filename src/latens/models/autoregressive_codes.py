@@ -1,7 +1,6 @@
-"""Autoregressive priors of codes, by a recurrent network or a transformer: each code given those before it."""
+"""An autoregressive prior of codes, by a transformer: each code given those before it."""
 
 import math
-from abc import abstractmethod
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -15,7 +14,6 @@ from latens.models.priors import AbstractModelPrior
 from latens.models.quantised import CodeHead
 from latens.models.quantisers import AbstractQuantiser
 from latens.models.semi_supervised import LABEL
-from latens.networks.recurrent import GRU, StepOutput
 from latens.networks.transformer import CausalTransformer
 from latens.typing import Array, Cond, Float, Int, Key, Nats
 
@@ -26,15 +24,18 @@ _COLDEST = 1e-6
 """The temperature that stands for 0: the most probable code has all the probability."""
 
 
-class AbstractCodeSequence(AbstractDistribution):
-    r"""A distribution of the codes of n groups, each given those before it; events are codes.
+class TransformerCodes(AbstractDistribution):
+    r"""Codes of n groups, each given those before it, whose logits come from a causal transformer; events are codes.
 
     $\log p(k) = \sum_t \log p(k_t \mid k_1, \dots, k_{t-1})$ nats. No gradient reaches the event: codes have a
-    probability, and no density. Groups are in the order of the latent: of codes on a map row by row.
+    probability, and no density. Groups are in the order of the latent: of codes on a map row by row. Where several are
+    drawn together, they come in an order that scatters them: neighbours depend on one another most.
 
     Args:
         quantiser: Maps codes to the vectors that the event holds, and back.
         shape: The shape of an event.
+        network: The transformer.
+        label: The class as a one-hot vector, where the network reads one.
     """
 
     has_path: ClassVar[bool] = False
@@ -42,29 +43,8 @@ class AbstractCodeSequence(AbstractDistribution):
 
     quantiser: AbstractQuantiser
     shape: tuple[int, ...] = eqx.field(static=True)  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    @abstractmethod
-    def logits(self, codes: Int[Array, " n"]) -> Float[Array, "n K"]:
-        """The logits of every code, given those before it.
-
-        Args:
-            codes: The numbers of the codes, of shape (n,), from 0.
-
-        Returns:
-            Shape (n, K).
-        """
-
-    @abstractmethod
-    def draw(self, temperature: float = 1.0, *, key: Key) -> Int[Array, " n"]:
-        """Draw the codes of one event, one at a time.
-
-        Args:
-            temperature: What the logits are divided by, above 0.
-            key: A JAX random key.
-
-        Returns:
-            The numbers of the codes, of shape (n,).
-        """
+    network: CausalTransformer
+    label: Float[Array, " C"] | None = None
 
     def sample(self, *, key: Key) -> Float[Array, "*z"]:
         """Draw one event, a code at a time."""
@@ -93,56 +73,6 @@ class AbstractCodeSequence(AbstractDistribution):
         every = self.quantiser.decode(jnp.arange(self.quantiser.num_codes)[:, None])
         return jnp.argmin(0.5 * jnp.sum(every**2, axis=1)[None] - groups @ every.T, axis=1)
 
-
-class AutoregressiveCodes(AbstractCodeSequence):
-    """Codes whose logits come from a recurrent network that has read those before; each place has a bias of its own.
-
-    Args:
-        quantiser: Maps codes to the vectors that the event holds, and back.
-        shape: The shape of an event.
-        cell: The recurrent unit that reads the codes so far.
-        output: The layer from its states to the logits of the next code, of shape (n, K).
-    """
-
-    cell: GRU
-    output: StepOutput
-
-    def draw(self, temperature: float = 1.0, *, key: Key) -> Int[Array, " n"]:
-        """Draw the codes of one event, one at a time."""
-        n, num_codes = self.output.bias.shape
-
-        def step(carry: tuple[Array, Array], position: tuple[Array, Key]) -> tuple[tuple[Array, Array], Array]:
-            state, previous = carry
-            (state,) = self.cell(self.cell.inputs(previous)[None], state)
-            bias, step_key = position
-            code = jax.random.categorical(step_key, (state @ self.output.weight + bias) / temperature)
-            return (state, jax.nn.one_hot(code, num_codes)), code
-
-        start = (jnp.zeros(len(self.cell.state.weight)), jnp.zeros(num_codes))
-        return jax.lax.scan(step, start, (self.output.bias, jax.random.split(key, n)))[1]
-
-    def logits(self, codes: Int[Array, " n"]) -> Float[Array, "n K"]:
-        """The logits of every code, given those before it."""
-        chosen = jax.nn.one_hot(codes, self.output.bias.shape[1])
-        before = jnp.concatenate([jnp.zeros_like(chosen[:1]), chosen[:-1]])
-        return self.output(self.cell(jax.vmap(self.cell.inputs)(before), jnp.zeros(len(self.cell.state.weight))))
-
-
-class TransformerCodes(AbstractCodeSequence):
-    """Codes whose logits come from a causal transformer.
-
-    Where several are drawn together, they come in an order that scatters them: neighbours depend on one another most.
-
-    Args:
-        quantiser: Maps codes to the vectors that the event holds, and back.
-        shape: The shape of an event.
-        network: The transformer.
-        label: The class as a one-hot vector, where the network reads one.
-    """
-
-    network: CausalTransformer
-    label: Float[Array, " C"] | None = None
-
     @property
     def order(self) -> np.ndarray:
         """The group that comes first, the one that comes second, ..., of shape (n,)."""
@@ -166,50 +96,6 @@ class TransformerCodes(AbstractCodeSequence):
     def logits(self, codes: Int[Array, " n"]) -> Float[Array, "n K"]:
         """The logits of every code, given those before it."""
         return self.network(codes[self.order], self.label)[np.argsort(self.order)]
-
-
-class AutoregressiveCodePrior(AbstractModelPrior):
-    r"""A prior of codes that depend on those before them: uniform before it is trained.
-
-    $p(k) = \prod_t p(k_t \mid k_{<t})$, for the codes of a quantised posterior, beside its training or after it
-    (`latens refit`). In the paper the network is a PixelCNN over a plane of codes; here it is one recurrent network,
-    for which the codes of dense and recurrent encoders need no plane.
-
-    Args:
-        cell: The recurrent unit that reads the codes so far.
-        output: The layer from its states to the logits of the next code, of shape (n, K).
-
-    Source: Van den Oord et al. (2017), arXiv 1711.00937, section 3.3.
-    """
-
-    cell: GRU
-    output: StepOutput
-
-    @classmethod
-    def create(cls, head: CodeHead, x: tuple[int, ...], *, width: int = 128, key: Key) -> "AutoregressiveCodePrior":
-        """Initialise the prior so that all codes are equally likely.
-
-        Args:
-            head: The head of the quantised posterior whose codes these are.
-            x: The shape of one event of the data.
-            width: The number of units of the recurrent state.
-            key: A JAX random key for the initialisation.
-
-        Returns:
-            The prior.
-
-        Raises:
-            ConfigError: Codes come in several stages, whose sum does not say which they were, or there are more than
-                `MOST_LOGITS` logits.
-        """
-        n, num_codes = _sizes(head)
-        cell = GRU.create(num_codes, width, key=key)
-        return cls(cell, StepOutput(jnp.zeros((width, num_codes)), jnp.zeros((n, num_codes))))
-
-    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> AutoregressiveCodes:
-        """The distribution of codes under the quantiser of the model's encoder."""
-        head: CodeHead = model.encoder.head
-        return AutoregressiveCodes(head.quantiser, head.shape, self.cell, self.output)
 
 
 class TransformerCodePrior(AbstractModelPrior):

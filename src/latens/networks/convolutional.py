@@ -129,6 +129,7 @@ class ConvEncoder(eqx.Module):
         extra: How many numbers (conditions) follow the image: they go straight to the dense layer.
         on_map: Whether the outputs lie on the smallest image: as many at each of its places, place after place, by a
             dense layer that sees that place alone.
+        copies: How many events the outputs on a map hold one after another (2: means, then scales).
         activation: The name of the activation between layers.
         output_activation: The name of the activation after the last layer.
         initializer: The name of the law of the initial weights; biases start at 0.
@@ -144,6 +145,7 @@ class ConvEncoder(eqx.Module):
         shape: The image as (h, w, c).
         extra: As given.
         on_map: As given.
+        copies: As given.
         output_activation: As given.
 
     Raises:
@@ -162,6 +164,7 @@ class ConvEncoder(eqx.Module):
     shape: tuple[int, int, int] = eqx.field(static=True)
     extra: int = eqx.field(static=True)
     on_map: bool = eqx.field(static=True)
+    copies: int = eqx.field(static=True)
     output_activation: str = eqx.field(static=True)
 
     def __init__(
@@ -174,6 +177,7 @@ class ConvEncoder(eqx.Module):
         num_blocks: int = 0,
         extra: int = 0,
         on_map: bool = False,
+        copies: int = 1,
         activation: str = "relu",
         output_activation: str = "identity",
         initializer: str = "he-normal",
@@ -204,7 +208,7 @@ class ConvEncoder(eqx.Module):
         n_in, n_out = (n_in, _at_each(num_outputs, places, extra)) if on_map else (places * n_in + extra, num_outputs)
         self.output = make_linear(n_in, n_out, initializer, weight_drop_probability, key=last)
         self.hidden = Hidden(activation, drop_probability)
-        self.extra, self.on_map, self.output_activation = extra, on_map, output_activation
+        self.extra, self.on_map, self.copies, self.output_activation = extra, on_map, copies, output_activation
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
         """Apply the network to one image."""
@@ -217,7 +221,8 @@ class ConvEncoder(eqx.Module):
                 image = block(image)
             image = self.hidden(image, key=key, index=index)
         if self.on_map:
-            return ACTIVATIONS[self.output_activation](jax.vmap(jax.vmap(self.output))(image)).reshape(-1)
+            outputs = ACTIVATIONS[self.output_activation](jax.vmap(jax.vmap(self.output))(image))
+            return to_outputs(outputs, self.copies)
         features = jnp.concatenate([image.reshape(-1), extra]) if self.extra else image.reshape(-1)
         return ACTIVATIONS[self.output_activation](self.output(features))
 

@@ -14,7 +14,7 @@ from latens.typing import Key
 NetworkKind = Literal["dense", "conv", "residual", "recurrent"]
 Network: TypeAlias = Dense | ResidualDense | ConvEncoder | ConvDecoder | RecurrentEncoder | RecurrentDecoder
 OPTIONS = ("activation", "output_activation", "initializer", "drop_probability", "weight_drop_probability")
-"""What every kind takes by keyword; "conv" takes `kernel_size`, `num_blocks` and `on_map` besides."""
+"""What every kind takes by keyword; "conv" takes `kernel_size`, `num_blocks`, `on_map` and `copies` besides."""
 
 
 def encoder_network(
@@ -148,7 +148,7 @@ def _check(kind: str, options: dict[str, Any]) -> None:
         raise ConfigError(
             f"there is no network {str(kind)!r}.", where="network", fix=nearest(str(kind), get_args(NetworkKind))
         )
-    known = (*OPTIONS, "kernel_size", "num_blocks", "on_map") if kind == "conv" else OPTIONS
+    known = (*OPTIONS, "kernel_size", "num_blocks", "on_map", "copies") if kind == "conv" else OPTIONS
     for name in options:
         if name not in known:
             raise ConfigError(f"a {kind} network has no option {name!r}.", where="network", fix=nearest(name, known))

@@ -1,6 +1,7 @@
 """A fit that looks at structure: multi-scale structural similarity of images in place of a likelihood."""
 
 import math
+from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
@@ -13,7 +14,7 @@ from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Loss, by_row, mean, weighted
 from latens.objectives.feature_matching import decoded
-from latens.objectives.roles import KL, evidence, require, require_kl
+from latens.objectives.roles import KL, evidence, require, require_kl, require_weights
 from latens.typing import Array, Float, Key, Shaped, Step
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -68,15 +69,14 @@ def similarity(
     size = min(WINDOW, *one.shape[:2])
     place = np.arange(size) - (size - 1) / 2
     line = np.exp(-0.5 * (place / SPREAD) ** 2)
-    window = jnp.asarray(line / line.sum(), one.dtype)
-
-    def blurred(image: Float[Array, "h w c"]) -> Float[Array, "i j c"]:
-        rows = sum(window[k] * image[k : image.shape[0] - size + 1 + k] for k in range(size))
-        return sum(window[k] * rows[:, k : rows.shape[1] - size + 1 + k] for k in range(size))  # pyright: ignore
-
-    means = blurred(one), blurred(two)
-    variances = blurred(one**2) - means[0] ** 2, blurred(two**2) - means[1] ** 2
-    covariance = blurred(one * two) - means[0] * means[1]
+    # As products of matrices, which take a twentieth of the time of sums of slices.
+    down, across = (
+        jnp.asarray([np.pad(line / line.sum(), (k, side - size - k)) for k in range(side - size + 1)], one.dtype)
+        for side in one.shape[:2]
+    )
+    parts = jnp.stack([one, two, one**2, two**2, one * two])
+    *means, first, second, product = jnp.einsum("ih,jw,nhwc->nijc", down, across, parts)
+    variances, covariance = (first - means[0] ** 2, second - means[1] ** 2), product - means[0] * means[1]
     c1, c2 = (0.01 * value_range) ** 2, (0.03 * value_range) ** 2
     structure = (2.0 * covariance + c2) / (variances[0] + variances[1] + c2)
     luminance = (2.0 * means[0] * means[1] + c1) / (means[0] ** 2 + means[1] ** 2 + c1)
@@ -93,13 +93,15 @@ def halved(image: Float[Array, "h w c"]) -> Float[Array, "i j c"]:
 class PerceptualSimilarity(AbstractObjective):
     r"""The structural similarity of rows and reconstructions with the KL to the prior; for images, and no bound.
 
-    Minimises $-w\,\mathrm{MS\text{-}SSIM}(x, D(z)) + \mathrm{KL}(q(z \mid x) \| p(z))$ with the decoder's mean D. A
-    similarity is no likelihood and has no unit: w says how many nats a perfect one is worth. Reports `ms_ssim` and
-    `score` (w MS-SSIM - KL, which is maximised), and beside them `elbo`, `log_likelihood` and `kl` of the model with
-    its own likelihood, which is not what was trained.
+    Minimises $-w\,\mathrm{MS\text{-}SSIM}(x, D(z)) - \lambda \log p(x \mid z) + \beta\,\mathrm{KL}$ with the
+    decoder's mean D. A similarity has no unit: w says how many nats a perfect one is worth. Reports `ms_ssim` and
+    `score` (which is maximised), and beside them `elbo`, `log_likelihood` and `kl` of the model with its own
+    likelihood, which is not what was trained.
 
     Args:
         weight: w, above 0; nats.
+        likelihood: $\lambda$, 0 or more.
+        beta: $\beta$ of the KL, 0 or more, or a schedule of it.
         value_range: Distance from black to white in the unit of the pixels.
         kl: "auto" (in closed form where there is one, else sampled), "analytic" or "sampled".
 
@@ -114,23 +116,26 @@ class PerceptualSimilarity(AbstractObjective):
     couples_rows = by_row
 
     weight: float = eqx.field(static=True, default=100.0)
+    likelihood: float = eqx.field(static=True, default=0.0)
+    beta: float | Callable[[Array], Array] = eqx.field(static=True, default=1.0)
     value_range: float = eqx.field(static=True, default=1.0)
     kl: KL = eqx.field(static=True, default="auto")
 
     def __check_init__(self) -> None:
         require(self.weight > 0.0, f"the weight must be above 0, not {self.weight}.", "weight")
+        require_weights(self, "likelihood", "beta")
         require(self.value_range > 0.0, f"the range must be above 0, not {self.value_range}.", "value_range")
         require_kl(self.kl)
 
     def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
-        parts = evidence(model, batch, key=key, kl=self.kl)
+        parts, beta = evidence(model, batch, key=key, kl=self.kl), self.beta(step) if callable(self.beta) else self.beta
         made = decoded(model, jax.tree.map(lambda leaf: leaf[0], parts.draws.z), batch)
         data = _images(batch.x, batch.mask, made.dtype)
         similar = jax.vmap(lambda a, b: ms_ssim(a, b, value_range=self.value_range))(data, made.reshape(data.shape))
         metrics = {
             **parts.metrics,
             "ms_ssim": weighted(similar, batch),
-            "score": weighted(self.weight * similar - parts.kl, batch),
+            "score": weighted(self.weight * similar + self.likelihood * parts.log_likelihood - beta * parts.kl, batch),
         }
         return -mean(metrics["score"]), metrics
 

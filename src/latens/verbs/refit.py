@@ -12,9 +12,8 @@ if TYPE_CHECKING:
     from latens.evaluation import Estimate
     from latens.workflow.refit import Refitted
 
-_KINDS = (
-    "normal", "mixture", "full-mixture", "flow", "flow-matching", "autoregressive-codes", "transformer", "vae",
-    "aggregate",
+PRIORS = (
+    "normal", "mixture", "full-mixture", "flow", "flow-matching", "transformer", "vae", "aggregate",
 )  # fmt: skip
 _WIDTH = "of a flow's networks, of the velocity of flow matching, or of the network over codes"
 _GUIDANCE = "of flow matching, where labels are read: above 1 samples are clearer of their class (default 1)"
@@ -29,7 +28,7 @@ class Refit(Verb):
     takes_out: ClassVar = ("PATH", "a run folder or a .safetensors file (default: RUN-PRIOR)")
     needs_latents: ClassVar = False
     data: Annotated[Any, arg("default: the data of the run", "DATA")] = None
-    prior: Annotated[str, arg("the kind of prior (default mixture)", choices=_KINDS)] = "mixture"
+    prior: Annotated[str, arg("the kind of prior (default mixture)", choices=PRIORS)] = "mixture"
     components: Annotated[int | None, arg("of a mixture, or rows of aggregate", metavar="N", kind=parts)] = None
     layers: Annotated[
         int | None, arg("of a flow, or blocks of a transformer", metavar="N", kind=whole(1, 1000))

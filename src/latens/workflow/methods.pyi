@@ -47,7 +47,7 @@ class Methods:
     def refit(
         self,
         data: Any = None,
-        prior: Literal['normal', 'mixture', 'full-mixture', 'flow', 'flow-matching', 'autoregressive-codes', 'transformer', 'vae', 'aggregate'] = 'mixture',
+        prior: Literal['normal', 'mixture', 'full-mixture', 'flow', 'flow-matching', 'transformer', 'vae', 'aggregate'] = 'mixture',
         components: int | None = None,
         layers: int | None = None,
         together: int | None = None,

@@ -25,6 +25,7 @@ from latens.models import Downwards, FullMixturePrior, LatentModel, MixturePrior
 from latens.objectives.draws import draw
 from latens.recipes import recipe_of
 from latens.recipes.building.recipe import build_new
+from latens.recipes.parts.bound import bind
 from latens.typing import Array, Float, Key, checked_later
 from latens.workflow.groups import held_out_rows
 from latens.workflow.inputs import is_grey, refuse_inputs, seed_key
@@ -45,6 +46,9 @@ COMPONENTS = 10
 
 MOST_FULL = 64
 """Latents up to which all correlations are tried at the end of training: a fit then takes a second."""
+
+MOST_JUDGED = 1_000
+"""Held-out rows on which a new prior is compared with the former one, at the most."""
 
 LEAST_GAIN = 0.05
 """Nats by which log p(x) rises at least where a prior fitted at the end of training is kept."""
@@ -137,9 +141,6 @@ KINDS: dict[str, Kind] = {
         _flow,
         ("width", "guidance"),
     ),
-    "autoregressive-codes": Kind(
-        "codes that depend on those before them, by maximum likelihood", "autoregressive-codes", _codes, ("width",)
-    ),
     "transformer": Kind(
         "codes that depend on all before them, by a causal transformer",
         "transformer",
@@ -177,22 +178,10 @@ def refit_prior(
     check_process()
     refuse_inputs(trained, data, TrainedModel)
     config = trained.config
-    if not isinstance(kind, str) or kind not in KINDS:
-        what = f"there is no prior {kind!r:.100} that could be fitted after training."
-        raise ConfigError(what, where="prior", fix=nearest(kind, KINDS))
+    refuse_refit(config, kind)
     if not isinstance(config, VAEConfig) or not isinstance(trained.model, LatentModel):
         what = "only the prior of a latent-variable model that a recipe builds can be fitted again."
         raise ConfigError(what, where="model", fix="In Python: latens.evaluation.latents.aggregate fits to any model.")
-    of_codes = trained.parts.posterior.support == "codes"
-    by_class = of_codes or kind == "flow-matching"
-    if config.label.kind not in ("none", "beside") and not (by_class and config.label.kind == "condition"):
-        what = "the prior of a model that reads or predicts labels is not one for all rows."
-        fix = "Use flow-matching for a model that reads labels, or refit a model without them."
-        raise ConfigError(what, where="label.kind", fix=fix)
-    if of_codes != (KINDS[kind].fit is _codes):
-        what = f"{KINDS[kind].what}: no prior for the latents of a {config.posterior.kind} posterior."
-        fits = ", ".join(name for name, row in KINDS.items() if (row.fit is _codes) == of_codes)
-        raise ConfigError(what, where="prior", fix=f"Use one of {fits}.")
     new = _configured(trained, config, KINDS[kind], options or {})
     key = jax.random.fold_in(seed_key(seed), keys.INITIAL_PRIOR)
     skeleton = build_new(recipe_of(new), trained.schema, new, key=key)
@@ -209,6 +198,26 @@ def refit_prior(
         model = _with_top(trained.model, row.fit(work))
     refitted = replace(trained, model=model, config=new, facts={**trained.facts, "refitted": kind})
     return Refitted(refitted, _gain(trained, refitted, data, num_samples, seed))
+
+
+def refuse_refit(config: Any, kind: str) -> None:
+    """Refuse a prior that cannot be fitted to the codes of a model with this configuration."""
+    if not isinstance(kind, str) or kind not in KINDS:
+        what = f"there is no prior {kind!r:.100} that could be fitted after training."
+        raise ConfigError(what, where="prior", fix=nearest(kind, KINDS))
+    if not isinstance(config, VAEConfig):
+        what = "a model without latents has no prior that could be fitted again."
+        raise ConfigError(what, where="prior", fix="Use the recipe of a VAE.")
+    of_codes = bind(config).posterior.support == "codes"
+    by_class = of_codes or kind == "flow-matching"
+    if config.label.kind not in ("none", "beside") and not (by_class and config.label.kind == "condition"):
+        what = "the prior of a model that reads or predicts labels is not one for all rows."
+        fix = "Use flow-matching for a model that reads labels, or refit a model without them."
+        raise ConfigError(what, where="label.kind", fix=fix)
+    if of_codes != (KINDS[kind].fit is _codes):
+        what = f"{KINDS[kind].what}: no prior for the latents of a {config.posterior.kind} posterior."
+        fits = ", ".join(name for name, row in KINDS.items() if (row.fit is _codes) == of_codes)
+        raise ConfigError(what, where="prior", fix=f"Use one of {fits}.")
 
 
 def _configured(trained: TrainedModel, config: VAEConfig, kind: Kind, options: dict[str, Any]) -> VAEConfig:
@@ -248,7 +257,7 @@ def _gain(old: TrainedModel, new: TrainedModel, data: Dataset, num_samples: int,
     point = new.parts.posterior.support == "codes"
     num_samples = 1 if point else num_samples  # all of a quantised posterior is on one code
     split, positions = held_out_rows(data)
-    batch = old.batch(data, positions)
+    batch = old.batch(data, every_nth(positions, MOST_JUDGED))
     before, after = (
         log_marginal(one.rows(batch, seed=seed), num_samples=num_samples).astype(np.float64) for one in (old, new)
     )
@@ -307,6 +316,15 @@ def refit_text(trained: TrainedModel) -> str:
     if found["kept"]:
         return f"prior: a {of} fitted to the codes, which changes {what} by {by} (--set prior.refit=false: as trained)"
     return f"prior: as trained; a {of} fitted to the codes changes {what} by {by}, which is not enough"
+
+
+def then_text(found: Refitted, kind: str) -> str:
+    """One sentence about the prior that was fitted after training because the user asked for it."""
+    text = f"Prior: {kind}, fitted to the latents of training rows"
+    if found.gain is None:
+        return f"{text}."
+    by = f"{found.gain.value:+.2f} ± {found.gain.standard_error:.2f} nats"
+    return f"{text}; {found.gain.protocol.split(' with the ')[0]} of {found.gain.n} rows changed by {by}."
 
 
 def _measured(trained: TrainedModel) -> str:

@@ -25,6 +25,7 @@ from latens.models import (
     widths_between,
 )
 from latens.models.heads.table import TableHead, TableInput
+from latens.models.semi_supervised import LABEL
 from latens.networks import Dense, LinearPath, SpectrallyNormalised, can_normalise, decoder_network, encoder_network
 from latens.networks.tokens import TokenEncoder
 from latens.recipes.building.pictures import map_of
@@ -66,6 +67,7 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
     back = network.hidden[::-1] if network.decoder_hidden is None else network.decoder_hidden
     entry = parts.likelihood.encoder_input(schema)
     convolutions: dict[str, Any] = {}
+    copies: dict[str, Any] = {}
     if network.kind == "conv":
         convolutions = {"kernel_size": network.kernel_size, "num_blocks": network.blocks}
     if network.map:
@@ -74,7 +76,8 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
         if latent_size % each:
             what = f"{latent_size} latent units are no whole number of codes at each of {height} x {width} places."
             raise ConfigError(what, where="posterior.latent_dim", fix=f"Use {each}, or --set network.map=false.")
-        convolutions["on_map"] = True
+        convolutions["on_map"], copies["copies"] = True, head.num_outputs // latent_size
+        reads, extra = tuple(name for name in reads if name != LABEL), extra - classes  # the prior reads the label
     if not convolutions and (network.kernel_size, network.blocks) != (3, 0):
         what = f"kernel_size and blocks are of convolutional networks, and these are {network.kind}."
         raise ConfigError(what, where="network.kind", fix="Use --set network=conv, or leave them out.")
@@ -91,6 +94,7 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
             extra=extra,
             **network_options(network),
             **convolutions,
+            **copies,
         )
         down = decoder_network(
             network.kind,

@@ -111,9 +111,8 @@ def of_codes(parts: Parts) -> bool:
 def map_of(parts: Parts, schema: Schema) -> tuple[int, int]:
     """The height and width of the smallest picture of convolutional networks, on which codes lie."""
     network = parts.config.network
-    if network.kind != "conv" or parts.posterior.support != "codes":
-        latents = f"{parts.config.posterior.kind} latents of {network.kind} networks"
-        what = f"a map is of codes and convolutions, and these are {latents}."
+    if network.kind != "conv":
+        what = f"a map is of convolutions, and these are {network.kind} networks."
         raise ConfigError(what, where="network.map", fix="Remove --set network.map=...")
     if network.decoder_hidden is not None and len(network.decoder_hidden) != len(network.hidden or ()):
         what = "encoder and decoder halve the picture differently often, and have no map in common."

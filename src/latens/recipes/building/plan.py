@@ -65,6 +65,9 @@ OPTIMIZER = OptimizerConfig(
 )
 """What `default` has, and every recipe that says nothing else."""
 
+MAP_CHANNELS = 4
+"""Latent units at each place of a map that is not of codes."""
+
 RATE = 6e-3
 """The learning rate where none is given."""
 
@@ -155,9 +158,9 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         network = replace(network, map=True)
     if posterior.latent_dim is None and network.map:
         height, width = map_of(parts.having(replace(config, network=network)), schema)
-        group = row.group_size
+        group, what = (row.group_size, "codes") if row.support == "codes" else (MAP_CHANNELS, "places")
         posterior = replace(posterior, latent_dim=height * width * group)
-        reasons.append(f"a map of {height} x {width} codes, of {group} latent units each")
+        reasons.append(f"a map of {height} x {width} {what}, of {group} latent units each")
     if posterior.latent_dim is None:
         group = row.group_size
         latent_dim = whole_groups(min(32, max(2, cells if mixed else cells // 4)), group)
@@ -535,9 +538,8 @@ def _hidden(parts: Parts) -> str:
 
 
 def _map(parts: Parts) -> str:
-    config = parts.config
-    on_map = config.network.kind == "conv" and parts.posterior.support == "codes"
-    return "" if on_map else f"beside {config.posterior.kind} latents and {config.network.kind} networks"
+    kind = parts.config.network.kind
+    return "" if kind == "conv" else f"beside {kind} networks"
 
 
 def _linear(parts: Parts) -> str:

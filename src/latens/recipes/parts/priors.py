@@ -66,12 +66,6 @@ class GammaOptions(Part, frozen=True):
     rate: Positive = 1.0  # their rate, one over the scale
 
 
-class AutoregressiveOptions(Part, frozen=True):
-    """A network over codes that depend on those before them."""
-
-    width: Width = 128  # the hidden width of the network
-
-
 class TransformerOptions(Part, frozen=True):
     """A causal transformer over codes that depend on all before them."""
 
@@ -206,12 +200,6 @@ PRIORS: dict[str, Prior] = {
         "choices of trained probabilities",
         lambda latent, x, *, key: d.Categorical(jnp.zeros(latent)),
         support="choices",
-    ),
-    "autoregressive-codes": Prior(
-        "codes that depend on those before them",
-        m.AutoregressiveCodePrior.create,
-        "codes",
-        options=AutoregressiveOptions,
     ),
     "transformer": Prior(
         "codes that depend on all before them, by attention",
