@@ -6,8 +6,6 @@ import pytest
 from latens.errors import DataError
 from latens.figures import texts
 from latens.figures.style import figure_of, rendered
-from latens.kinds.text.midi import beats_of, is_music
-from latens.kinds.text.tokens import Tokens
 
 
 def words(axes) -> list[str]:
@@ -57,28 +55,3 @@ def test_the_bits_by_place_are_the_curves_that_were_given() -> None:
     assert axes.get_ylim()[0] == 0
     with pytest.raises(DataError, match="a count for each place"):
         texts.bits_by_position(given, np.array([5]))
-
-
-def test_held_pitches_are_one_note() -> None:
-    beats = beats_of("60 48 | 60 | | 60 50")
-    assert beats == [{60, 48}, {60}, set(), {60, 50}]
-    assert texts.held_notes(beats) == [(0, 1, 48), (0, 2, 60), (3, 1, 50), (3, 1, 60)]
-    axes, table = texts.piano_rolls([beats, [{55}]], ["one", "two"])
-    assert table["piece"].tolist() == [0, 0, 0, 0, 1]
-    assert table["beats"].tolist() == [1, 2, 1, 1, 1]
-    bars = [(bar.get_x(), bar.get_width(), bar.get_y() + bar.get_height() / 2) for bar in axes[0].patches]
-    assert bars == [(beat, long, pytest.approx(pitch)) for beat, long, pitch in texts.held_notes(beats)]
-    assert axes[0].get_ylim() == axes[1].get_ylim()
-
-
-@pytest.mark.parametrize("text", ["60 | x", "60 | 128", "60 | -1", "60 | ٣"])
-def test_other_words_are_no_music(text: str) -> None:
-    assert beats_of(text) is None
-    assert not is_music(Tokens("words", tuple(sorted(set(text.split())))))
-
-
-def test_music_is_pitches_and_bars() -> None:
-    assert is_music(Tokens("words", ("48", "60", "|")))
-    assert not is_music(Tokens("words", ("48", "60")))
-    assert not is_music(Tokens("characters", ("4", "|")))
-    assert not is_music(None)

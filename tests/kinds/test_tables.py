@@ -206,10 +206,9 @@ def test_records_in_json_and_in_python(tmp_path: Path) -> None:
     assert load([{"a": 1, "k": "x"}, {"a": 2, "k": "y"}] * 30).schema.names == ["a", "k"]
 
 
-def test_dates_of_digits_are_said_and_can_be_declared() -> None:
+def test_dates_of_digits_can_be_declared() -> None:
     days = pl.date_range(datetime.date(2023, 1, 1), datetime.date(2023, 10, 27), eager=True)
     frame = pl.DataFrame({"day": days.dt.strftime("%Y%m%d").cast(pl.Int64), "k": ["a", "b"] * 150})
-    assert any("may hold dates" in note for note in load(frame).notes)
     for columns in ({"day": "date"}, "day=date", {"day": {"kind": "date", "form": "%Y%m%d"}}):
         data = load(frame, columns=columns)
         assert data.schema.types is not None

@@ -57,9 +57,8 @@ const ANSWERS = {
     const { numberAt, placeAt } = await load("grid.js");
     return cells.map((cell) => [numberAt(grid, cell), placeAt(grid, numberAt(grid, cell))]);
   },
-  async unrounded({ file, scale, shift, picture }) {
-    const { fromNeighbours, unrounded } = await load("rounded.js");
-    if (picture) return Array.from(fromNeighbours(new Uint8Array(bytes(file)), picture));
+  async unrounded({ file, scale, shift }) {
+    const { unrounded } = await load("rounded.js");
     return Array.from(unrounded(new Int16Array(bytes(file)), scale, shift));
   },
   async stored({ spec, plane, lines, units, cells, z, n, exact }) {

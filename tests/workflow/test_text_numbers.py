@@ -1,4 +1,4 @@
-"""Numbers and pictures of models of text: nats a step of music, exact reconstructions, bits of tokens."""
+"""Numbers and pictures of models of text: exact reconstructions, bits of tokens."""
 
 import dataclasses
 import hashlib
@@ -18,7 +18,6 @@ from latens.config import override
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError, ModelFileError
 from latens.explorer.columns import event_of, ids_of
-from latens.figures.texts import held_notes
 from latens.io.json import to_json
 from latens.pictures import texts
 from latens.pictures.draw import draw_pictures
@@ -59,17 +58,9 @@ def music(trained: TrainedModel, tmp_path: Path) -> tuple[TrainedModel, Dataset]
     return dataclasses.replace(trained, schema=schema), read(path, schema=schema)
 
 
-def test_nats_a_step_are_those_of_a_beat(music: tuple[TrainedModel, Dataset]) -> None:
-    trained, data = music
-    found = trained.evaluate(data, num_samples=3).value["metrics"]
-    beats = np.mean([text.count("|") + 1 for text in data.schema.decode(data.x)])
-    assert found["nats_per_step"]["value"] == pytest.approx(-found["log_marginal"]["value"] / beats, rel=1e-6)
-
-
-def test_text_that_is_no_music_has_no_nats_a_step(trained: TrainedModel, data: Dataset) -> None:
+def test_reconstructions_that_are_exact_are_counted(trained: TrainedModel, data: Dataset) -> None:
     only = {"exact_reconstructions"}
     found = measure_all(trained, data, data.subset("test"), num_samples=2, only=only)
-    assert "nats_per_step" not in found.metrics
     rows = data.rows(data.subset("test"))
     back = data.schema.decode(trained.reconstruct(np.asarray(rows.x)))
     share = np.mean([one == text for one, text in zip(back, data.schema.decode(np.asarray(rows.x)))])
@@ -122,9 +113,8 @@ def test_the_bits_by_place_are_means_of_those_of_tokens(trained: TrainedModel, d
 
 
 def test_pictures_of_text_are_drawn_of_text_alone(music: tuple[TrainedModel, Dataset], data: Dataset) -> None:
-    names = [name for name, _, _ in draw_pictures(*music, only=["texts", "piano-roll", "marginals", "manifold"])]
-    assert names[0] == "texts"
-    assert set(names) <= {"texts", "piano-roll"}
+    names = [name for name, _, _ in draw_pictures(*music, only=["texts", "marginals", "manifold"])]
+    assert names == ["texts"]
     trained, rows = music
     _, table = texts.draw_ways(Source(trained, rows))
     ends = table["text"][table["place"] == 0].tolist()
@@ -133,22 +123,9 @@ def test_pictures_of_text_are_drawn_of_text_alone(music: tuple[TrainedModel, Dat
     assert set(ends) <= set(back)
 
 
-def test_a_roll_holds_the_row_itself(music: tuple[TrainedModel, Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
-    trained, rows = music
-    source = Source(trained, rows)
-    made = np.tile(rows.x[:1], (3, 1))
-    monkeypatch.setattr(source, "samples", lambda n: made[:n])
-    monkeypatch.setattr(source, "reconstructions", lambda batch: made[:1])
-    _, table = texts.draw_rolls(source)
-    wanted = held_notes(texts.beats_of(rows.schema.decode(made[:1])[0]))
-    for piece in range(1, 5):
-        own = table["piece"] == piece
-        assert list(zip(*(table[key][own].tolist() for key in ("beat", "beats", "pitch")))) == wanted
-
-
 def test_the_page_is_given_texts_and_their_vocabulary(trained: TrainedModel, data: Dataset) -> None:
     event = event_of(trained, data)
-    assert (event["kind"], event["pieces"], event["music"]) == ("text", "atoms", False)
+    assert (event["kind"], event["pieces"]) == ("text", "atoms")
     assert event["values"] == list(data.schema.tokens.values)
     files: dict[str, bytes] = {}
     assert ids_of(data, np.array([0, 1, 8]), files)["kind"] == "text"

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from .checks import suggest_likelihood as suggest_likelihood
     from .dataset import Dataset as Dataset
     from .door import load as load
-    from .files import register_format as register_format
     from .infer import infer_schema as infer_schema
     from .known import KNOWN as KNOWN
     from .preparation import Preparation as Preparation
@@ -31,7 +30,6 @@ _HOMES = {
     "batches": ("Batch", "as_batch", "hash_rows"),
     "checks": ("check", "suggest_likelihood"),
     "dataset": ("Dataset",),
-    "files": ("register_format",),
     "infer": ("infer_schema",),
     "known": ("KNOWN",),
     "preparation": ("Preparation", "prepare_batch"),

@@ -1,10 +1,8 @@
 """What is in a data set, what would go wrong, and which likelihood suits it."""
 
-import shlex
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped
 
 from latens.data.dataset import Dataset
 from latens.data.infer import MOST_MEASURED, Range, whole_columns
@@ -12,12 +10,12 @@ from latens.data.mapped import take
 from latens.data.rows import SPLITS, few
 from latens.data.schema import Schema, image_shape
 from latens.kinds import kind_of
-from latens.kinds.counts.sparse import SparseRows, columns_of
+from latens.kinds.counts.sparse import SparseRows
 
 FEW_COUNTS = 20
 """Counts of a cell below which it says little."""
-FEW_ROWS, MOST_COLUMNS = 100, 1000
-"""Rows below which a network learns little, and columns up to which a table is looked through."""
+FEW_ROWS = 100
+"""Rows below which a network learns little."""
 LEAST_WINDOWS, LONGEST_WINDOW, MOST_PAIRS = 20, 4096, 200
 """From how many rows on and up to which length windows are looked for, and in how many pairs of rows."""
 _SHOWN = 10
@@ -232,7 +230,7 @@ def _warnings(dataset: Dataset, report: dict[str, Any]) -> tuple[list[str], list
 
 def _in_training(dataset: Dataset) -> list[str]:
     """What would go wrong in training on a table with named columns."""
-    said, rows, schema = [], len(dataset), dataset.schema
+    said, rows = [], len(dataset)
     empty = 0 if dataset.mask is None else int(np.count_nonzero(~dataset.mask.any(axis=1)))
     if empty:
         said.append(f"{empty} rows have no cell at all: they change nothing, and may be left out.")
@@ -241,28 +239,7 @@ def _in_training(dataset: Dataset) -> list[str]:
             f"Only {rows} rows: a network learns little from so few; nearest neighbours or trees (KNNImputer, "
             "IsolationForest and random forests of scikit-learn) are safer."
         )
-    if dataset.cells or len(schema.columns or ()) > MOST_COLUMNS:
-        return said
-    for i, (column, stored) in enumerate(zip(schema.columns or (), columns_of(dataset.x))):
-        shown = slice(None) if dataset.mask is None else dataset.mask[:, i]
-        one, cells = None if schema.types is None else schema.types[i], stored[shown].astype(np.float64)
-        if dataset.label is not None and tells_label(cells, dataset.label[shown]):
-            words = f"Column {column.name!r} tells the label of every row"
-            said.append(f"{words}: leave it out if it is known only with the label.")
-        numbers = cells if one is None else one.value(cells)
-        if (one is None or one.kind == "number") and len(cells) == rows > 1 and np.all(np.diff(numbers) == 1):
-            words = f"Column {column.name!r} counts the rows from {numbers[0]:g}"
-            said.append(f"{words}: --id {shlex.quote(column.name)} makes it the row id.")
     return said
-
-
-def tells_label(values: Shaped[np.ndarray, " n"], label: np.ndarray) -> bool:
-    """Say whether each value of a column comes with one label only, of columns whose values repeat."""
-    # returns: whether the column tells the label; False where a value comes fewer than 5 times on average.
-    values, label = values[label >= 0], label[label >= 0]
-    pairs = np.unique(np.stack([values, label.astype(np.float64)]), axis=1).shape[1]
-    distinct = len(np.unique(values))
-    return pairs == distinct and len(np.unique(label)) > 1 and len(values) >= 5 * distinct
 
 
 def overlapping(x: Any) -> tuple[str, ...]:

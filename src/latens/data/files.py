@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 
 from latens.data.mapped import joined
-from latens.data.raw import ColumnRoles, Raw, damaged, file_errors, no_roles, readable, with_roles
+from latens.data.raw import ColumnRoles, Raw, file_errors, no_roles, readable, with_roles
 from latens.data.rows import SPLITS, TRAIN, unmasked
-from latens.errors import ConfigError, DataError, LatensError
+from latens.errors import DataError
 from latens.kinds.counts import anndata
 from latens.kinds.counts import sparse as sparse
 from latens.kinds.counts.sparse import is_sparse, sparse_rows
@@ -32,12 +32,10 @@ from latens.kinds.tables.files import (
     is_table_file,
     polars_errors,
     read_table,
-    refuse_kinds,
     scanned,
     table_parts,
 )
 from latens.kinds.tables.frame import as_table, is_pandas
-from latens.kinds.text.midi import midi_files, read_midi
 from latens.kinds.text.rows import read_rows, read_txt, text_parts
 
 _CONVERT = "Convert it: np.savez('data.npz', x=rows, y=labels)."
@@ -88,79 +86,8 @@ FORMATS: dict[str, Format] = {
     "parquet": Format(".parquet", (".parquet", ".pq"), read_rows, table_parts),
     "arrow": Format(".arrow", (".arrow", ".feather", ".ipc"), read_rows, table_parts),
     "hdf5": Format(".h5 and .h5ad", (".h5", ".hdf5", ".h5ad"), read_hdf5, hdf5_parts, larger=2),
-    "midi": Format(".mid", (".mid", ".midi"), read_midi),
 }
 """The formats by name; a file is of the first one that has its ending."""
-
-
-def register_format(*endings: str) -> Callable[[Callable[[Path], Any]], Callable[[Path], Any]]:
-    """Make a file format of your own known, to `latens.read` and to the command (`--import FILE.py`).
-
-    It decorates a function of a path that gives an array of numbers, led by the rows, or columns by name, each with a
-    cell for each row (None for a missing one); or that yields such parts, some thousand rows each.
-
-    Args:
-        *endings: How the names of such files end, each with its dot.
-
-    Returns:
-        What takes the function, and gives it back.
-
-    Raises:
-        ConfigError: The endings are not endings, or belong to another format.
-
-    Examples:
-        >>> @register_format(".pairs")
-        ... def pairs(path):
-        ...     return np.fromfile(path, "<f4").reshape(-1, 2)
-    """
-    if not endings or not all(isinstance(one, str) and one[:1] == "." and one[1:] for one in endings):
-        fix = 'Give them as in @register_format(".myfmt").'
-        raise ConfigError(f"{endings!r} are not endings of names.", where="register_format", fix=fix)
-
-    def known(read: Callable[[Path], Any]) -> Callable[[Path], Any]:
-        name = f"own {read.__name__}"
-        others = {ending for key, one in FORMATS.items() for ending in one.endings if key != name}
-        taken = next((one for one in endings if one.lower() in others.union(*_OTHERS)), None)
-        if taken is not None:
-            raise ConfigError(f"there is a format {taken!r} already.", where=name, fix="Choose another ending.")
-        FORMATS[name] = Format(read.__name__, endings, partial(_own_whole, read), partial(_own_parts, read), True)
-        return read
-
-    return known
-
-
-def _own_given(read: Callable[[Path], Any], path: Path) -> Iterator["np.ndarray | pl.DataFrame"]:
-    """What a format of one's own gives; what it raises is said in words."""
-    try:
-        given = read(path)
-        for part in given if isinstance(given, Iterator) else [given]:
-            columns = {str(name): cells for name, cells in part.items()} if isinstance(part, Mapping) else None
-            yield np.asarray(part) if columns is None else pl.DataFrame(columns, strict=False, nan_to_null=True)
-    except (LatensError, OSError, MemoryError):
-        raise
-    except Exception as error:
-        raise damaged(str(path), f"cannot be read ({type(error).__name__}: {str(error)[:100]}).") from error
-
-
-def _own_whole(read: Callable[[Path], Any], path: Path, roles: ColumnRoles) -> Raw:
-    parts = list(_own_given(read, path))
-    if not sum(map(len, parts)):
-        raise DataError("has no rows.", where=str(path), fix="Give a file with at least one row.")
-    frames = [one for one in parts if isinstance(one, pl.DataFrame)]
-    with readable(str(path)), polars_errors(str(path)):
-        if len(frames) == len(parts):
-            return rows_of(pl.concat(frames, how="diagonal_relaxed"), roles, str(path))
-        return with_roles(Raw(np.concatenate(parts)), roles, str(path))  # type: ignore[arg-type]
-
-
-def _own_parts(read: Callable[[Path], Any], path: Path, roles: ColumnRoles) -> Iterator[Raw]:
-    for part in _own_given(read, path):
-        if isinstance(part, np.ndarray):
-            yield with_roles(Raw(part), roles, str(path))
-        else:
-            raw = rows_of(part, replace(roles, declared=None), str(path))
-            refuse_kinds(raw, part.schema, str(path))
-            yield raw
 
 
 @dataclass
@@ -462,8 +389,6 @@ def _read_folder(folder: Path, roles: ColumnRoles) -> Raw:
         return read_idx_folder(folder, files)
     if pictures.find_pictures(folder).pictures:
         return joined(pictures.picture_parts(folder, roles))
-    if midi_files(folder):
-        return read_midi(folder, roles)
     inside = sorted(entry.name for entry in folder.iterdir())[:8]
     raise DataError(
         f"this folder has no pictures and no train-images-idx3-ubyte(.gz); it holds {', '.join(inside) or 'nothing'}.",
@@ -487,5 +412,5 @@ def _read_file(path: Path, roles: ColumnRoles) -> Raw:
         if row.whole and name.endswith(row.endings):
             return row.whole(path, roles)
     *known, last = (row.shown for row in FORMATS.values() if row.whole)
-    fix = f"{_CONVERT} Or read it with a function of your own: latens.data.register_format, --import FILE.py."
+    fix = f"{_CONVERT} Or read it in Python and give latens.read the array or the frame."
     raise DataError(f"is of no known format. Known: {', '.join(known)}, {last}.", where=where, fix=fix)

@@ -14,7 +14,6 @@ from latens.errors import DataError
 from latens.io.json import plain, to_json
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.typed import in_units
-from latens.kinds.text.midi import is_music
 from latens.text import visible
 from latens.typing import Float
 
@@ -46,7 +45,6 @@ def event_of(trained: Any, data: Dataset | None) -> dict[str, Any]:
     described |= {"levels": schema.levels, "low": low, "high": high}
     if schema.tokens is not None:
         described |= {"pieces": schema.tokens.pieces, "values": list(schema.tokens.values)}
-        described["music"] = is_music(schema.tokens)
     if image is not None:
         described["image"] = [*image, 1][:3]
     if kind == "table":
@@ -167,7 +165,7 @@ def rows_of(data: Dataset, positions: Shaped[np.ndarray, " n"], files: dict[str,
 def ids_of(data: Dataset, positions: Shaped[np.ndarray, " n"], files: dict[str, bytes]) -> dict[str, Any]:
     """Write the user's ids of the rows: numbers in one array, or a JSON list of text."""
     names = data.names[positions]
-    if data.schema.tokens is not None and not is_music(data.schema.tokens):
+    if data.schema.tokens is not None:
         names = _with_texts(names, data.schema.decode(_cells(data, positions)))
     if names.dtype.kind in "iu" and int(np.abs(names).max(initial=0)) < 2**31:
         files["data/ids.bin"] = names.astype("<i4").tobytes()

@@ -1,6 +1,5 @@
-"""A page in one file made smaller where nobody sees it: numbers rounded, pixels told by their neighbours."""
+"""A page in one file made smaller where nobody sees it: numbers rounded."""
 
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -24,11 +23,10 @@ SHADES = 255
 """Steps between the least and the largest value of pictures made beforehand: what a screen shows."""
 WEIGHT_STEPS = 32767
 """Steps of a decoder's weights on either side of 0, for the largest one of each column."""
-SAMPLE = 1 << 18
 
 
 def compact(files: dict[str, bytes], manifest: dict[str, Any]) -> None:
-    """Round and filter the files of a page in one file, and say in the manifest how they are read."""
+    """Round the files of a page in one file, and say in the manifest how they are read."""
     arrays = manifest["arrays"]
     numbers = int(np.prod(arrays["mean"]["shape"]))
     _steps(files, arrays["mean"], COARSE if numbers > MANY else FINE)
@@ -53,7 +51,6 @@ def compact(files: dict[str, bytes], manifest: dict[str, Any]) -> None:
         for part in (decoder.get("plane"), decoder["lines"], decoder["reconstructions"]):
             if part is not None:
                 _shades(files, part, manifest["event"])
-    _filter(files, manifest)
     told = f"posterior means to a {COARSE if numbers > MANY else FINE}th of each unit's spread"
     manifest["rounded"] = f"rounded: {told}, weights to a {WEIGHT_STEPS}th of the largest of each column"
 
@@ -110,40 +107,9 @@ def noise(count: int) -> Shaped[np.ndarray, " count"]:
 
 
 def _shades(files: dict[str, bytes], described: dict[str, Any], event: dict[str, Any]) -> None:
-    """Store pictures made beforehand in the shades that a screen shows, each pixel told by its neighbours."""
+    """Store pictures made beforehand in the shades that a screen shows."""
     low, step = event["low"], (event["high"] - event["low"]) / SHADES or 1.0
     values = np.frombuffer(files[described["file"]], "<f4").reshape(-1, *event["image"])
     whole = np.round(np.clip((values - low) / step, 0, SHADES)).astype(np.uint8)
-    files[described["file"]] = by_neighbours(whole).tobytes()
+    files[described["file"]] = whole.tobytes()
     described |= {"dtype": "uint8", "scale": [step], "shift": [low], "image": event["image"]}
-
-
-def _filter(files: dict[str, bytes], manifest: dict[str, Any]) -> None:
-    """Tell each pixel of the rows by its neighbours, where that is smaller; nothing is lost."""
-    rows, event = manifest["arrays"]["rows"], manifest["event"]
-    if event["kind"] != "image" or rows["dtype"] != "uint8":
-        return
-    shape = tuple(event["image"])
-    pictures = [np.frombuffer(files[name], np.uint8).reshape(-1, *shape) for name in rows["files"]]
-    some = pictures[0][: max(1, SAMPLE // max(1, int(np.prod(shape))))]
-    if len(zlib.compress(by_neighbours(some).tobytes(), 1)) >= len(zlib.compress(some.tobytes(), 1)):
-        return
-    rows["filter"] = "neighbours"
-    for name, part in zip(rows["files"], pictures, strict=True):
-        files[name] = by_neighbours(part).tobytes()
-
-
-def by_neighbours(pictures: Shaped[np.ndarray, "n h w c"]) -> Shaped[np.ndarray, "n h w c"]:
-    """Write of each pixel what it has more than its neighbours to the left and above let expect."""
-    # The middle one is expected of the left one, the upper one, and their sum less that between both.
-    # Of three channels the first and the last one are told from the second first. All is counted modulo 256.
-    # Source: Weinberger, Seroussi & Sapiro (2000), "The LOCO-I lossless image compression algorithm".
-    given = pictures.copy()
-    if given.shape[-1] == 3:
-        given[..., ::2] -= given[..., 1:2]
-    left, above, corner = (np.zeros_like(given) for _ in range(3))
-    left[:, :, 1:], above[:, 1:], corner[:, 1:, 1:] = given[:, :, :-1], given[:, :-1], given[:, :-1, :-1]
-    least, most = np.minimum(left, above), np.maximum(left, above)
-    # left + above - corner, kept between both: where the corner is above both it is the least, where below the most.
-    flat = left + above - corner
-    return given - np.where(corner >= most, least, np.where(corner <= least, most, flat))

@@ -1,6 +1,6 @@
-"""Rows of text as pictures: columns of lines, tokens coloured by their bits, and pieces of music as piano rolls."""
+"""Rows of text as pictures: columns of lines, and tokens coloured by their bits."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,8 @@ from latens.figures.style import (
     Made,
     ThemeName,
     dress,
-    headline,
     legend,
     one_axes,
-    panels,
     ramp,
     readable,
     theme_named,
@@ -136,48 +134,3 @@ def bits_by_position(
     ax.set_ylim(bottom=0)
     legend(ax, lines, list(curves), theme=theme, loc="best")
     return ax, {"place": places, "rows": counts} | curves
-
-
-def piano_rolls(
-    pieces: Sequence[Sequence[Collection[int]]], names: Sequence[str], *, title: str = "", theme: ThemeName = "light"
-) -> Made:
-    """Draw pieces of music: the pitches that sound at each beat, higher ones higher, held ones in one bar."""
-    # pieces: of each its beats, and of each beat its pitches, numbers of MIDI (60 is the C in the middle).
-    # The table has a line for each note: its piece, its first beat, how many beats it lasts, and its pitch.
-    if not pieces or len(pieces) != len(names):
-        raise DataError(f"{len(pieces)} pieces, {len(names)} names.", where="names", fix="Give a name for each.")
-    notes = [(i, *note) for i, piece in enumerate(pieces) for note in held_notes(piece)]
-    table = {key: np.array([n[k] for n in notes], int) for k, key in enumerate(("piece", "beat", "beats", "pitch"))}
-    low, high = (int(table["pitch"].min()), int(table["pitch"].max())) if notes else (48, 72)
-    colours = theme_named(theme)
-    axes = panels(len(pieces), 1, (9.0, 0.6 + 1.75 * len(pieces)), theme)
-    longest = max(max(map(len, pieces)), 1)
-    for i, (ax, name) in enumerate(zip(axes, names)):
-        own = table["piece"] == i
-        dress(ax, theme=theme, x="beat" if i == len(pieces) - 1 else "", y="pitch", grid="x")
-        ax.text(0.0, 1.02, readable(name, 90), transform=ax.transAxes, fontsize=9, color=colours.text, va="bottom")
-        for pitch in range(low - low % 12, high + 12, 12):  # every C
-            ax.axhline(pitch, color=colours.grid, linewidth=0.6, zorder=0)
-        ax.barh(
-            table["pitch"][own], table["beats"][own], left=table["beat"][own], height=0.85, color=colours.first,
-            edgecolor=colours.background, linewidth=0.4,
-        )  # fmt: skip
-        ax.set_xlim(0, longest)
-        ax.set_ylim(low - 1.5, high + 1.5)
-        octaves = range(low + (-low) % 12, high + 1, 12)
-        ax.set_yticks(list(octaves), [f"C{pitch // 12 - 1}" for pitch in octaves])
-    if title:
-        headline(np.asarray(list(axes), object), title, theme)
-    return np.asarray(list(axes), object), table
-
-
-def held_notes(piece: Sequence[Collection[int]]) -> list[tuple[int, int, int]]:
-    """The notes of a piece: first beat, beats and pitch; a pitch that sounds at the next beat too is held."""
-    began: dict[int, int] = {}
-    notes = []
-    for beat, sounding in enumerate([*piece, ()]):
-        for pitch in sorted(set(began) - set(sounding)):
-            notes.append((began[pitch], beat - began.pop(pitch), pitch))
-        for pitch in sounding:
-            began.setdefault(pitch, beat)
-    return sorted(notes)

@@ -11,7 +11,6 @@ import numpy as np
 from latens import figures
 from latens.data import Dataset
 from latens.io.waiting import doing
-from latens.kinds.text.midi import is_music
 from latens.pictures import classes, latent, model_graph, reconstructions, tables, texts, training
 from latens.pictures.source import Made, Source
 from latens.text import number
@@ -42,7 +41,6 @@ NEEDS: dict[str, Callable[[Source], bool]] = {
     "numbers": lambda source: source.schema.types is None,
     "series": lambda source: source.schema.sequences is not None or _is_series(source),
     "text": lambda source: source.schema.tokens is not None,
-    "music": lambda source: is_music(source.schema.tokens),
     "rows": lambda source: source.data is not None,
     "history": lambda source: len(source.history) > 0,
     "classifier": lambda source: source.is_classifier,
@@ -137,10 +135,6 @@ _PICTURES = (
             "Mean bits of a token by its place: given its row's latent, given another's, and by counted pairs. The "
             "space between the first two is what the latent says.", "pictures", 4,
             sees="See how wide the space is between the first two curves."),
-    Picture("piano-roll", "music, latents, rows", texts.draw_rolls, "Pieces as notes",
-            "A held-out piece, what its latent decodes to, and new pieces: pitches by beats.", "pictures", 2,
-            first=True,
-            sees="See whether the new pieces hold chords and rests like the held-out one."),
     Picture("manifold-linear", "images, latents, vectors, prior, two units, no condition", latent.draw_linear,
             "The latent plane, at equal steps",
             "What each point of the latent plane decodes to, on an even grid.", "pictures", 4, first=True,

@@ -1,4 +1,4 @@
-"""Rows of text: what goes in and comes out, what lies between two, what surprises the model, and music as notes."""
+"""Rows of text: what goes in and comes out, what lies between two, and what surprises the model."""
 
 import equinox as eqx
 import jax
@@ -10,7 +10,6 @@ from latens.data.rows import evenly_spaced
 from latens.evaluation.evidence.bigram import bigram_terms, tokens_counted
 from latens.figures import texts
 from latens.figures.paths import linear_path
-from latens.kinds.text.midi import beats_of
 from latens.pictures.source import Made, Source
 
 SHOWN, WAYS, STEPS, COLOURED, SCORED = 12, 3, 7, 8, 200
@@ -101,19 +100,3 @@ def draw_token_bits(source: Source) -> Made:
     bits = [own[seen].tolist() for own, seen in zip(found[PARTS["own"]], counts)]
     title = f"Bits of each token of {len(x)} {split} rows, given their latents"
     return texts.token_bits(rows, bits, title=title, theme=source.theme)
-
-
-def draw_rolls(source: Source) -> Made | None:
-    """Draw a held-out piece of music, what its code decodes to, and new pieces."""
-    assert source.data is not None
-    positions, split = _held(source, 1)
-    batch = source.trained.batch(source.data, positions)
-    rows = [*source.schema.decode(np.asarray(batch.x)), *source.schema.decode(source.reconstructions(batch))]
-    names = [f"a {split} piece", "what its latent decodes to"]
-    if source.has_prior:
-        rows += source.schema.decode(source.samples(3))
-        names += ["a new piece"] * 3
-    pieces = [beats_of(row) for row in rows]
-    if any(piece is None for piece in pieces):
-        return None
-    return texts.piano_rolls([piece or [] for piece in pieces], names, title="Pieces as notes", theme=source.theme)

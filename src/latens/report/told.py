@@ -23,7 +23,7 @@ from latens.workflow.trained import TrainedModel
 
 _MOST_BYTES = 16 << 20
 _DPI = 150  # of a picture of pixels in the page
-NO_FAULT, HARMLESS = ("No row is a ",), (" and may be the label", "cells are missing; they are masked")
+NO_FAULT, HARMLESS = ("No row is a ",), ("cells are missing; they are masked",)
 """What `latens check` says of rows that needs no look."""
 MOST_CHECKED = 100_000
 """Rows of a table up to which a report says what `latens check` says."""

@@ -96,8 +96,8 @@ def kept_dialect(facts: Any) -> Written:
     return Written(facts["separator"], facts.get("decimal_comma") is True and facts["separator"] != ",")
 
 
-TEXT_ENDINGS = (".txt", ".csv", ".parquet", ".npz", ".mid")
-"""Of files with rows of text; of several rows each has a MIDI file of its own."""
+TEXT_ENDINGS = (".txt", ".csv", ".parquet", ".npz")
+"""Of files with rows of text."""
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet", ".arrow", ".jsonl", ".xlsx", ".npz")
 """Of files with rows that are sequences, as a long table or as arrays."""
 

@@ -20,7 +20,7 @@ class Decode(Verb):
 
     # On the way from one row to another z goes along a straight line between the codes of both.
 
-    endings: ClassVar = (".npz", ".png", ".txt", ".csv", ".parquet", ".mid")
+    endings: ClassVar = (".npz", ".png", ".txt", ".csv", ".parquet")
     latents: Annotated[str | None, arg("a file of latents, as `latens encode` writes it", "Z", reads=True)] = None
     between: Annotated[list[str] | None, arg(_BETWEEN, metavar="A B", many=True)] = None
     steps: Annotated[int, arg("rows of --between, both ends among them (default 7)", metavar="N", kind=_STEPS)] = 7

@@ -166,11 +166,6 @@ class Made(Struct, kw_only=True):
             write_together([(path, self.raw), *((one, table_bytes(one, arrays)) for one, arrays in tables)])
         elif path.suffix.lower() == ".txt":
             write_atomic(path, text_lines(path, self.arrays["text"].tolist()))
-        elif path.suffix.lower() == ".mid":
-            from latens.kinds.text.midi import midi_of
-
-            made = [midi_of(text, f"{path}, row {row}") for row, text in enumerate(self.arrays["text"].tolist())]
-            write_together((path if len(made) == 1 else numbered(path, row), one) for row, one in enumerate(made))
         elif path.suffix.lower() == ".npz":
             write_npz(path, self.arrays or arrays_of(self.table))  # type: ignore[arg-type]
         elif path.suffix.lower() != ".png":

@@ -10,7 +10,7 @@ from latens.verbs.kernel import At, Data, Given, Made, Mean, Seed, Unknown, Verb
 class Reconstruct(Verb):
     """Rows to latents and back."""
 
-    endings: ClassVar = (".npz", ".png", ".csv", ".parquet", ".txt", ".mid")
+    endings: ClassVar = (".npz", ".png", ".csv", ".parquet", ".txt")
     by_row: ClassVar = True
     data: Data
     mean: Mean = False

@@ -31,7 +31,7 @@ class Sample(Verb):
 
     # z from the prior, then a draw from p(x | z), or its mean.
 
-    endings: ClassVar = (".npz", ".png", ".csv", ".parquet", ".txt", ".mid")
+    endings: ClassVar = (".npz", ".png", ".csv", ".parquet", ".txt")
     needs_latents: ClassVar = False
     n: Annotated[int | None, arg(_COUNT, "-n", "N", kind=table_rows)] = None
     temperature: Annotated[float, arg(_TEMPERATURE, metavar="T", kind=number(0.0, 100.0))] = 1.0

@@ -49,7 +49,6 @@ from latens.evaluation.latents.decomposition import level_kl_rows
 from latens.evaluation.latents.encode import level_shapes
 from latens.io import keys
 from latens.kinds.counts.sparse import SparseRows
-from latens.kinds.text.midi import BAR, is_music
 from latens.models import CodeHead, StateSpaceModel, every_latent
 from latens.recipes.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key
@@ -326,10 +325,8 @@ class Measurement:
         how = f"an upper bound, by {how}; the end of a row counts"
         share = shares(self.weight, len(x))
         counted = {"bits_per_token": tokens, "bits_per_character": characters}
-        if is_music(self.tokens):  # a step ends with a bar, and the last one with the row
-            counted["nats_per_step"] = np.sum(seen == self.tokens.values.index(BAR) + 1, axis=1) + ended
         for name, count in counted.items():
-            bits, mean = -self.rows / (1.0 if name == "nats_per_step" else math.log(2)), float(share @ count)
+            bits, mean = -self.rows / math.log(2), float(share @ count)
             value = float(share @ bits) / mean
             # A ratio of two means: rows that have it for a mean, and its error.
             self.add(name, value + (bits - value * count) / mean, draws, how)

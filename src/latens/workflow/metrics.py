@@ -66,7 +66,6 @@ _METRICS = (
     Metric("bits_per_token", "bits/token", "measure", "rows of text", "bits per token", told="always"),
     Metric("bits_per_character", "bits/character", "measure", "rows of text", "bits per character", told="always"),
     Metric("perplexity", "tokens", "measure", "rows of text", "perplexity, a bound", told="always"),
-    Metric("nats_per_step", "nats/step", "measure", "music", "nats a step", told="always"),
     Metric("elbo", "nats", "measure", "posterior", "ELBO", 7, told="always"),
     Metric("log_likelihood", "nats", "measure", "latents", "log p(x | z), expected under q(z | x)", 4, "log p(x | z)",
            "always"),

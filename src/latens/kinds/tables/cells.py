@@ -14,9 +14,6 @@ from latens.kinds.tables.declared import LEFT_OUT, Declared
 from latens.kinds.tables.dtypes import as_dates, check_dates, check_plain, dtype_of, name_of, names_of, numbers_of
 from latens.kinds.tables.frame import check_names
 
-YEARS = (19_000_000, 21_000_000)
-"""Whole numbers between these may be dates such as 20230623."""
-
 
 def rows_of(frame: pl.DataFrame, roles: ColumnRoles, where: str, names: np.ndarray | None = None) -> Raw:
     """Take label, id and weight out of a frame; the other columns are rows, of numbers alone or of several kinds."""
@@ -42,7 +39,7 @@ def rows_of(frame: pl.DataFrame, roles: ColumnRoles, where: str, names: np.ndarr
         )
     x, kinds = coded(rest, roles.declared or {}, where)
     raw = Raw(x, beside.get("label"), ids, beside.get("weight"), tuple(kept), label_name=label_name, kinds=kinds)
-    raw.notes += doubts(rest, kinds) if not roles.declared else ()
+    raw.notes += mostly_numbers(rest) if not roles.declared else ()
     return raw
 
 
@@ -218,29 +215,15 @@ def _names(series: pl.Series, said: Declared) -> tuple[np.ndarray, FrameColumn]:
     return numbers_of(codes), FrameColumn(tuple(values), dtype, ordered, named=True)
 
 
-def doubts(frame: pl.DataFrame, kinds: Mapping[int, FrameColumn]) -> tuple[str, ...]:
-    """Say of whole numbers such as 20230623 that they may be dates, and of names that most are numbers."""
+def mostly_numbers(frame: pl.DataFrame) -> tuple[str, ...]:
+    """Say of columns of names that most are numbers."""
     made = []
-    for i, series in enumerate(frame.iter_columns()):
-        if series.dtype == pl.String and not any(name[:1] == "0" and name[1:2].isdecimal() for name in kinds[i].values):
-            words = series.drop_nulls()
-            if len(words) and words.str.contains(r"^\d{4}-\d\d-\d\d").all():
-                made.append(
-                    f"Column {series.name!r} is text that looks like dates: --column {series.name}=date reads it so."
-                )
-            slips = words.filter(words.str.strip_chars().cast(pl.Float64, strict=False).is_null())
-            if 0 < len(slips) < 0.5 * len(words) and len(words) - len(slips) > 2:
-                share, how = 1 - len(slips) / len(words), f"--null {slips[0]!r:.40} takes such cells as empty"
-                made.append(
-                    f"Column {series.name!r} is read as names, though {share:.0%} of its cells are numbers: {how}."
-                )
-        if kinds[i].kind != "number" or not series.dtype.is_integer() or series.n_unique() < 3:
-            continue
-        numbers = numbers_of(series.drop_nulls())
-        inside = bool(np.all((numbers > YEARS[0]) & (numbers < YEARS[1])))
-        if inside and as_dates(series, "%Y%m%d", "") is not None:
-            first = series.drop_nulls()[0]
-            made.append(f"{series.name!r} may hold dates, such as {first}: --column {series.name}=date takes them so.")
+    for series in frame.select(pl.col(pl.String)).iter_columns():
+        words = series.drop_nulls()
+        slips = words.filter(words.str.strip_chars().cast(pl.Float64, strict=False).is_null())
+        if 0 < len(slips) < 0.5 * len(words) and len(words) - len(slips) > 2 and not words.str.contains(r"^0\d").any():
+            share, how = 1 - len(slips) / len(words), f"--null {slips[0]!r:.40} takes such cells as empty"
+            made.append(f"Column {series.name!r} is read as names, though {share:.0%} of its cells are numbers: {how}.")
     return tuple(made)
 
 

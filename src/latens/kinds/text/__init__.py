@@ -1,4 +1,4 @@
-"""Rows of text: lines, strings, molecules and pieces of music."""
+"""Rows of text: lines, strings and molecules."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any

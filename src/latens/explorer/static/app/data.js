@@ -4,7 +4,7 @@ import { readSafetensors } from "./safetensors.js";
 import { pageDecoder, storedDecoder } from "./decode.js";
 import { breathe } from "./dom.js";
 import { givenInPage } from "./given.js";
-import { fromNeighbours, unrounded } from "./rounded.js";
+import { unrounded } from "./rounded.js";
 import { askGiven, decodeOnServer } from "./server.js";
 
 const TYPES = { float16: Uint16Array, float32: Float32Array, int16: Int16Array, int32: Int32Array, uint16: Uint16Array, uint32: Uint32Array, uint8: Uint8Array };
@@ -64,7 +64,7 @@ export async function readArray({ file, dtype, shape, scale, shift, image }) {
   const values = new Type(buffer, 0, Math.floor(buffer.byteLength / Type.BYTES_PER_ELEMENT));
   if (shape && values.length !== shape.reduce((a, b) => a * b, 1))
     throw new Error(`${file} is cut short: export it again.`);
-  if (image) return Float32Array.from(fromNeighbours(values, image), (value) => shift[0] + scale[0] * value);
+  if (image) return Float32Array.from(values, (value) => shift[0] + scale[0] * value);
   if (scale) return unrounded(values, scale, shift);
   return dtype === "float16" ? Float32Array.from(values, half) : values;
 }
@@ -207,13 +207,12 @@ export class Model {
 
   // The cells of a row as stored. Chunks of rows are kept, the least recently used one is dropped.
   async row(row) {
-    const { files, rows_per_file: per, dtype, filter } = this.manifest.arrays.rows;
+    const { files, rows_per_file: per, dtype } = this.manifest.arrays.rows;
     const number = Math.floor(row / per);
     let chunk = this.chunks.get(number);
     if (chunk) this.chunks.delete(number);
     else {
       chunk = readArray({ file: files[number], dtype });
-      if (filter) chunk = chunk.then((values) => fromNeighbours(values, this.event.image));
       chunk.catch(() => this.chunks.delete(number));
     }
     this.chunks.set(number, chunk);

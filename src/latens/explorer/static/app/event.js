@@ -67,7 +67,7 @@ function fromBytes(letters) {
 const [LETTER, LINE, MOST_LINES] = [7.3, 16, 14];
 
 // How wide a row of text is drawn, in CSS pixels.
-export const textWidth = (event) => (event.music ? 240 : Math.min(260, 12 + LETTER * Math.min(event.shape[0], 34)));
+export const textWidth = (event) => Math.min(260, 12 + LETTER * Math.min(event.shape[0], 34));
 
 // options: width in CSS pixels; error: the values are differences, shown around zero up to `most`.
 export function drawEvent(event, values, { width = 112, error = false, most = 1, label = "" } = {}) {
@@ -77,7 +77,7 @@ export function drawEvent(event, values, { width = 112, error = false, most = 1,
     "aria-label": label && event.kind === "text" ? `${label}: ${describe(event, values)}` : label || describe(event, values),
   });
   if (event.kind === "image") image(canvas, event, values, width, error, most);
-  else if (event.kind === "text") (event.music ? roll : text)(canvas, textOf(event, values), width);
+  else if (event.kind === "text") text(canvas, textOf(event, values), width);
   else if (event.kind === "table") bars(canvas, event, values, width, error);
   else curve(canvas, event, values, width, error, most);
   return canvas;
@@ -143,26 +143,6 @@ function text(canvas, words, width) {
   context.font = "12px ui-monospace, SFMono-Regular, Menlo, 'DejaVu Sans Mono', monospace";
   context.fillStyle = words ? theme().text : theme().muted;
   lines.forEach((one, i) => context.fillText(one, 4, LINE * (i + 1) - 2));
-}
-
-// A piece of music: beats across, pitches up, those that are held in one bar.
-function roll(canvas, words, width) {
-  const beats = words.split("|").map((beat) => beat.trim().split(/\s+/).filter(Boolean).map(Number));
-  const pitches = beats.flat().filter(Number.isFinite);
-  const [low, high] = [Math.min(...pitches, 55) - 1, Math.max(...pitches, 65) + 2];
-  const height = 90;
-  const context = sized(canvas, width, height);
-  const [wide, tall] = [width / Math.max(beats.length, 1), height / (high - low)];
-  context.fillStyle = theme().grid;
-  for (let pitch = 12 * Math.ceil(low / 12); pitch < high; pitch += 12) context.fillRect(0, (high - pitch) * tall, width, 1);
-  context.fillStyle = theme().first;
-  beats.forEach((sounding, beat) => {
-    for (const pitch of sounding) {
-      const begins = !beats[beat - 1]?.includes(pitch);
-      const gap = begins ? Math.min(1, 0.2 * wide) : 0;
-      context.fillRect(beat * wide + gap, (high - pitch - 1) * tall, wide - gap + 0.5, Math.max(1, 0.85 * tall));
-    }
-  });
 }
 
 // A table row: for each column a bar from its mean, in standard deviations (three of them fill half the width).

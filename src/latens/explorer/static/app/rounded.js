@@ -1,5 +1,4 @@
-// What a page in one file stores in fewer bytes: numbers as whole steps, pictures by what their pixels have more than
-// their neighbours.
+// What a page in one file stores in fewer bytes: numbers as whole steps.
 
 // Numbers from -1/2 to 1/2 by their place: the last steps of MurmurHash3, by A. Appleby (public domain).
 function noise(place) {
@@ -18,28 +17,4 @@ export function unrounded(values, scale, shift) {
     found[i] = shift[c] + scale[c] * (values[i] + noise(i));
   }
   return found;
-}
-
-// Pictures one after another, each of (height, width, channels); they are written over.
-export function fromNeighbours(values, [height, width, channels]) {
-  const row = width * channels;
-  for (let start = 0; start < values.length; start += height * row) {
-    for (let y = 0; y < height; y++) {
-      for (let x = 0; x < row; x++) {
-        const at = start + y * row + x;
-        const left = x >= channels ? values[at - channels] : 0;
-        const above = y > 0 ? values[at - row] : 0;
-        const corner = x >= channels && y > 0 ? values[at - row - channels] : 0;
-        const [least, most] = left < above ? [left, above] : [above, left];
-        values[at] += corner >= most ? least : corner <= least ? most : left + above - corner;
-      }
-    }
-  }
-  if (channels === 3) {
-    for (let at = 0; at < values.length; at += 3) {
-      values[at] += values[at + 1];
-      values[at + 2] += values[at + 1];
-    }
-  }
-  return values;
 }

@@ -149,7 +149,7 @@ export function compareRows(app, columns) {
 
 export function thumbWidth(app) {
   const { event } = app.model;
-  if (event.kind === "text") return event.music ? 120 : Math.min(textWidth(event), 150);
+  if (event.kind === "text") return Math.min(textWidth(event), 150);
   return event.kind === "curve" ? 72 : 46;
 }
 
