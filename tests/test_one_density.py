@@ -68,7 +68,6 @@ MODELS: dict[str, tuple[Callable[[], Dataset], str, dict[str, Any]]] = {
     "counts": (counts, "default", {"posterior.latent_dim": 1, "likelihood": "poisson", "network.hidden": [6]}),
     "conditional": (labelled, "conditional-vae", {"posterior.latent_dim": 2, "network.hidden": [6]}),
     "hierarchical": (numbers, "two-level", {"network.hidden": [6]}),
-    "codes": (pictures, "nvil", {"posterior.latent_dim": 3, "network.hidden": [6]}),
 }
 """Of each kind of rows and of latents one small model, as its recipe begins it."""
 

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 import latens
-from latens import ELBO, VAE, Autoencoder, GenerativeClassifier, recipes
+from latens import ELBO, VAE, Autoencoder, GenerativeClassifier
 from latens.distributions import StandardNormal
 
 x = np.zeros((100, 4), np.float32)
@@ -29,7 +29,6 @@ rows = vae.sample(5) + vae.prior_predictive(5, mean=True) + vae.reconstruct(x)[:
 number: float = vae.score(x) + float(vae.score_samples(x).mean())
 filled = vae.impute(x, n_draws=2)
 again = VAE.load(vae.save("vae.safetensors"))
-own = VAE(objective=ELBO(beta=2.0), optimizer="adam", prior=StandardNormal, recipe=recipes.beta_vae(beta=4.0))
 print(own.fit(x).model_.encode(x), latens.load("pretrained:digits-2d").sample(3))
 plain = Autoencoder(2, encoder=None, validation_fraction=None).fit(x)
 bayes = GenerativeClassifier(VAE(2), random_state=np.random.RandomState(0)).fit(x, [0, 1] * 50)
@@ -45,8 +44,6 @@ WRONG = {
     'VAE(latent_dim="two")': "latent_dim",
     'Autoencoder(hidden="wide", learning_rate="fast")': "hidden, learning_rate",
     "GenerativeClassifier(n_components=2.5)": "n_components",
-    "recipes.beta_vae(beta='four')": "beta",
-    "recipes.beta_vae(betta=4.0)": "betta",
     "VAE(laten_dim=2)": "laten_dim",
 }
 
@@ -55,9 +52,7 @@ WRONG = {
 def test_a_users_script_is_checked_strictly(tmp_path: Path) -> None:
     pytest.importorskip("pyright")
     (tmp_path / "right.py").write_text(SCRIPT)
-    (tmp_path / "wrong.py").write_text(
-        "from latens import VAE, Autoencoder, GenerativeClassifier, recipes\n" + "\n".join(WRONG)
-    )
+    (tmp_path / "wrong.py").write_text("from latens import VAE, Autoencoder, GenerativeClassifier\n" + "\n".join(WRONG))
     config = {"typeCheckingMode": "strict", "include": ["right.py", "wrong.py"], "extraPaths": [str(ROOT)]}
     (tmp_path / "pyrightconfig.json").write_text(json.dumps({**config, "reportUnusedExpression": False}))
     command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "--outputjson"]

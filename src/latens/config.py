@@ -30,7 +30,7 @@ class NetworkConfig(Part, frozen=True):
     """Encoder and decoder networks of one kind.
 
     Args:
-        kind: The kind of both networks: dense, conv, residual or recurrent; "auto" is decided from the data.
+        kind: The kind of both networks: dense, conv or recurrent (of text); "auto" is decided from the data.
         hidden: Widths of the encoder's hidden layers; None is decided from the kind and the shape of a row.
         decoder_hidden: Widths of the decoder's hidden layers; None is `hidden` mirrored.
         level_hidden: Hidden widths of the networks between the levels of a hierarchy.
@@ -45,12 +45,11 @@ class NetworkConfig(Part, frozen=True):
         decoder_output_activation: The activation of what the decoder gives.
         drop_probability: The probability of dropout of a hidden value.
         weight_drop_probability: The probability that a weight is dropped.
-        spectral_norm: Whether each weight matrix of the decoder is divided by its largest singular value.
         encoder: The name of a registered network that is the encoder; None is one of `kind`.
         decoder: The name of a registered network that is the decoder; None is one of `kind`.
     """
 
-    kind: Literal["auto", "dense", "conv", "residual", "recurrent"] = "dense"
+    kind: Literal["auto", "dense", "conv", "recurrent"] = "dense"
     hidden: Widths | None = None
     decoder_hidden: Widths | None = None
     level_hidden: Widths = (100, 100)
@@ -65,7 +64,6 @@ class NetworkConfig(Part, frozen=True):
     decoder_output_activation: str = "identity"
     drop_probability: Probability = 0.0
     weight_drop_probability: Probability = 0.0
-    spectral_norm: bool = False
     encoder: str | None = None
     decoder: str | None = None
 
@@ -160,20 +158,16 @@ class LabelConfig(Part, frozen=True):
     """What labels are for: nothing, a condition, or to be predicted where they are missing.
 
     Args:
-        kind: "none"; "condition", read by parts; "beside", not read; "predict" from x (M2); "predict-codes" (M1+M2).
+        kind: "none"; "condition", read by parts; "beside", not read; "predict" from x (M2).
         prior: The prior of a conditional model: one for all rows ("shared"), or a Normal for each "class".
         class_prior: The prior p(y) of a predicted label: uniform or learned.
         share: The share of each batch that has labels, where labels are predicted.
-        hidden: Hidden widths of M2 on codes.
-        latent_dim: The number of latent dimensions of M2 on codes.
     """
 
-    kind: Literal["none", "condition", "beside", "predict", "predict-codes"] = "none"
+    kind: Literal["none", "condition", "beside", "predict"] = "none"
     prior: Literal["shared", "class"] = "shared"
     class_prior: Literal["uniform", "learned"] = "uniform"
     share: Probability = 0.1
-    hidden: Widths = (500,)
-    latent_dim: Width = 50
 
 
 class ObjectiveConfig(Part, frozen=True):

@@ -51,8 +51,7 @@ def elbo_of(model: LatentModel, batch: Batch, key) -> np.ndarray:
 
 
 @pytest.mark.parametrize("settings", [{}, {"posterior.scale": "log-scale"}, {"likelihood.scale": "shared"},
-                                      {"likelihood.scale": "network"}, {"network.kind": "residual"},
-                                      {"network.hidden": ()},
+                                      {"likelihood.scale": "network"}, {"network.hidden": ()},
                                       {"likelihood.scale": "fixed", "likelihood.fixed_scale": 0.5}])  # fmt: skip
 def test_the_first_model_is_the_closed_form(settings):
     """Of a linear Gaussian with the exact posterior every draw has log p(x): equal to the density of the covariance."""
@@ -126,7 +125,6 @@ def test_what_the_number_of_latents_is_of():
     ({"posterior.levels": (2,)}, "no effect where the latents have levels"),
     ({"network.decoder_output_activation": "tanh"}, "the last activation of a network squashes what it adds to"),
     ({"network.encoder_output_activation": "tanh"}, "the last activation of a network squashes what it adds to"),
-    ({"network.spectral_norm": True}, "dense networks with this option cannot begin at 0"),
 ])  # fmt: skip
 def test_where_there_is_no_linear_path_is_said(settings, told):
     with pytest.raises(ConfigError, match=told):

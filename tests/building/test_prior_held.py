@@ -18,7 +18,6 @@ SAID = {
     "sliced-wasserstein": "the weights of the mixture stay equal",
     "info-vae": "the weights of the mixture are trained by the KL alone",
     "aae": "the mixture stays as it was drawn",
-    "adversarial-bayes": "the mixture stays as it was drawn",
 }
 
 

@@ -45,11 +45,11 @@ def started(data, family: str, **network):
 
 
 @pytest.mark.parametrize("family", ["categorical", "continuous-bernoulli", "normal", "discretised-logistic"])
-@pytest.mark.parametrize("kind", ["dense", "conv", "residual", "recurrent"])
+@pytest.mark.parametrize("kind", ["dense", "conv"])
 def test_first_pictures_are_the_mean_picture(kind, family):
     """Root mean square errors of first outputs: at most 10 % above that of the mean picture, whatever the latents."""
     data = load(PICTURES)
-    hidden = {"dense": (64, 64), "residual": (64, 64), "conv": (16, 32), "recurrent": (32,)}[kind]
+    hidden = {"dense": (64, 64), "conv": (16, 32)}[kind]
     model, prepare = started(data, family, kind=kind, hidden=hidden, activation="silu")
     z = jax.random.normal(jax.random.key(2), (64, 16))
     first = np.asarray(jax.jit(jax.vmap(lambda one: model.likelihood(one).mean()))(z))
@@ -94,27 +94,17 @@ def _variance(name: str, one) -> np.ndarray:
     match name:
         case "LaplaceHead":
             return 2 * np.exp(2 * one.log_scale)
-        case "LogisticHead":
-            return np.pi**2 / 3 * np.exp(2 * one.log_scale)
-        case "HyperbolicSecantHead":
-            return np.pi**2 / 4 * np.exp(2 * one.log_scale)
         case "StudentTHead":
             df = np.exp(one.log_df)
             return df / (df - 2) * np.exp(2 * one.log_scale)
-        case "LogNormalHead":
-            return np.expm1(np.exp(2 * one.log_scale)) * one.mean() ** 2
-        case "GammaHead":
-            return one.mean() ** 2 / np.exp(one.log_concentration)
-        case "BetaHead":
-            return one.mean() * (1 - one.mean()) / (1 + np.exp(one.log_alpha) + np.exp(one.log_beta))
         case "NormalHead":
             return np.exp(2 * one.log_scale)
     raise ValueError(name)
 
 
-@pytest.mark.parametrize("name", ["LaplaceHead", "LaplaceHead, log-variance", "LaplaceHead, softplus", "LogisticHead",
-                                  "HyperbolicSecantHead", "StudentTHead", "LogNormalHead", "LogNormalHead, softplus",
-                                  "GammaHead", "BetaHead", "NormalHead"])  # fmt: skip
+@pytest.mark.parametrize("name", ["LaplaceHead", "LaplaceHead, log-variance", "LaplaceHead, softplus", 
+                                   "StudentTHead",  
+                                    "NormalHead"])  # fmt: skip
 def test_heads_start_at_mean_and_variance(name):
     head, bias = (LIKELIHOOD_HEADS.get(name) or (lambda: NormalHead((3,), "softplus")))().started(MEAN, None, VARIANCE)
     one = head(jnp.asarray(bias, jnp.float32))

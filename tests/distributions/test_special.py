@@ -78,7 +78,7 @@ def test_the_area_of_a_sphere(dimension: int) -> None:
     np.testing.assert_allclose(special.log_sphere_area(dimension), np.log(area), rtol=1e-14)
 
 
-def test_stirling_and_its_slope_on_both_sides_of_8() -> None:
+def test_stirling_on_both_sides_of_8() -> None:
     z = np.array([0.5, 1.0, 3.0, 7.99, 8.0, 8.01, 20.0, 1e3, 1e8])
     scipy = pytest.importorskip("scipy.special")
     wanted = scipy.gammaln(z[:6]) - (z[:6] - 0.5) * np.log(z[:6]) + z[:6] - 0.5 * np.log(2 * np.pi)
@@ -87,9 +87,6 @@ def test_stirling_and_its_slope_on_both_sides_of_8() -> None:
     np.testing.assert_allclose(
         found[6:], 1 / (12 * z[6:]) - 1 / (360 * z[6:] ** 3) + 1 / (1260 * z[6:] ** 5), rtol=1e-9
     )
-    gap = np.asarray(special.log_minus_digamma(jnp.asarray(z)))
-    np.testing.assert_allclose(gap[:7], np.log(z[:7]) - scipy.digamma(z[:7]), rtol=1e-10)
-    np.testing.assert_allclose(gap[7:], 1 / (2 * z[7:]) + 1 / (12 * z[7:] ** 2), rtol=1e-10)
 
 
 def test_ratios_of_gammas_and_factorials_are_products() -> None:

@@ -358,7 +358,7 @@ def test_noise_is_an_input():
 
 @pytest.mark.parametrize(
     ("options", "values"),
-    [({"posterior": "iaf"}, 3), ({"posterior": "low-rank-normal"}, 5), ({"settings": {"posterior.levels": [2]}}, 5)],
+    [({"posterior": "iaf"}, 3), ({}, 5), ({"settings": {"posterior.levels": [2]}}, 5)],
 )
 def test_noise_of_flows_and_levels(options, values):
     """Zero noise is where the posterior goes without noise, which `transform` gives; other noise moves each code."""
@@ -389,21 +389,9 @@ def test_uniform_noise_of_relaxed_codes():
         vae.transform(x, noise=u[:, :2])
 
 
-def test_noise_of_a_normal_beside_a_choice():
-    """Columns of a code by their names: the choice of uniform noise, then the Normal of Normal noise."""
-    x = (np.random.default_rng(0).random((20, 4)) < 0.5).astype(np.float32)
-    options = {"posterior.options": {"choices": 3, "temperature": 0.5}}
-    vae = VAE(2, hidden=8, steps=2, recipe="joint-vae", random_state=0, settings=options).fit(x)
-    means, u = vae.transform(x), np.full((20, 3), 0.5)
-    still = vae.transform(x, noise=np.hstack([u, np.zeros((20, 2))]))
-    np.testing.assert_allclose(still[:, 3:], means[:, 3:], rtol=1e-6, atol=1e-6)
-    scores = means[:, :3].astype(np.float64) ** 2  # equal Gumbel noise, at a temperature of a half
-    np.testing.assert_allclose(still[:, :3], scores / scores.sum(1, keepdims=True), rtol=1e-5)
-
-
 def test_discrete_codes_are_no_function_of_noise():
     x = (np.random.default_rng(0).random((20, 4)) < 0.5).astype(np.float32)
-    vae = VAE(2, hidden=8, steps=2, recipe="nvil", random_state=0).fit(x)
+    vae = VAE(2, hidden=8, steps=2, recipe="sigmoid-belief-network", likelihood="bernoulli", random_state=0).fit(x)
     with pytest.raises(DataError, match="is not a function of noise"):
         vae.transform(x, noise=np.zeros((20, 2)))
     with pytest.raises(ConfigError, match=r"no function of noise that could be scaled"):

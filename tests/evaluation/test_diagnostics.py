@@ -11,7 +11,7 @@ from tables import conjugate_pair
 
 from latens.data import Preparation
 from latens.data.batches import as_batch
-from latens.distributions import Beta, Categorical, StandardNormal, VariableMixture
+from latens.distributions import Categorical, StandardNormal, VariableMixture
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError
 from latens.evaluation import (
@@ -127,28 +127,6 @@ def test_one_draw_is_refused() -> None:
         importance_sampling(Rows(conjugate_pair(), batch, key=key), num_samples=1)
     with pytest.raises(ConfigError, match="order"):
         chi_upper_bound(Rows(conjugate_pair(), batch, key=key), order=0.5)
-
-
-class BetaCoins(AbstractLatentModel):
-    """z ~ Beta(2, 3), ten throws of a coin that shows 1 with probability z; the encoder is the exact posterior."""
-
-    def prior(self, *, cond=None, key=None):
-        return Beta(jnp.log(jnp.asarray([2.0])), jnp.log(jnp.asarray([3.0])))
-
-    def likelihood(self, z, *, cond=None, key=None):
-        return Categorical(jnp.broadcast_to(jnp.stack([jnp.log1p(-z), jnp.log(z)], axis=-1), (10, 2)))
-
-    def posterior(self, x, *, cond=None, mask=None, key=None):
-        ones = jnp.sum(x).astype(float)
-        return Beta(jnp.log(2.0 + ones)[None], jnp.log(13.0 - ones)[None])
-
-
-def test_beta_bernoulli() -> None:
-    """Seven ones of ten: -7.31421988742 nats, with every weight the same."""
-    x = np.array([[1, 0, 1, 1, 0, 1, 1, 1, 0, 1]])
-    found = importance_sampling(Rows(BetaCoins(), as_batch(x), preparation=WHOLE), num_samples=200)
-    close(found.rows, [-7.31421988742], atol=1e-5)
-    close(found.effective_sample_size, [200.0], rtol=1e-4)
 
 
 TRANSITION, FIRST = np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0.6, 0.4])

@@ -10,14 +10,11 @@ from checks import close
 from scipy import stats
 
 import latens
-from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import as_batch
 from latens.distributions import Deterministic, DiagonalNormal, FullNormal, StandardNormal
 from latens.errors import ConfigError, DataError
 from latens.evaluation import Rows, refine
-from latens.models import AbstractLatentModel, LatentModel, PerRow
-from latens.objectives import IWAE
-from latens.training import Budget, Settings, Stage, fit, make_optimizer
+from latens.models import AbstractLatentModel
 
 # Orthogonal columns: the exact posterior is a diagonal Normal, and the best bound is log p(x) itself.
 W = np.array([[1.2, 0.5], [0.6, -1.0], [-0.4, 0.0], [0.3, 0.0]])
@@ -79,37 +76,6 @@ def test_no_steps_change_nothing_and_rows_are_each_by_themselves() -> None:
 def test_a_point_is_not_refined() -> None:
     with pytest.raises(ConfigError, match="is not refined"):
         refine(Rows(Poor("point"), as_batch(X)))
-
-
-def test_posteriors_for_each_row_reach_the_exact_ones() -> None:
-    """No encoder: means and scales of training rows are parameters, found by the training loop."""
-    names = np.arange(len(X))
-    data = Dataset(
-        X, Schema((4,), "real"), names.astype(np.uint32), names, np.zeros(6, np.uint8), "made", cond={"row": names}
-    )
-    model = LatentModel(StandardNormal((2,)), PerRow.create(6, (2,)), decoder)
-    # The gradient without the score has no noise left where the posterior is exact.
-    objective = IWAE(num_samples=1, gradient="stl")
-    optimizer = make_optimizer("adam", learning_rate=0.1, schedule="cosine", total_steps=400)
-    stage = Stage(objective, optimizer, Budget(steps=400))
-    result = fit(model, data, [stage], preparation=Preparation(), settings=Settings(batch_size=6, chunk_steps=400))
-    encoder = result.model.encoder
-    close(encoder.loc, EXACT_MEAN, rtol=0, atol=5e-3)
-    close(encoder.log_scale, np.broadcast_to(-0.5 * np.log(np.diag(PRECISION)), (6, 2)), rtol=0, atol=5e-3)
-
-
-def test_a_row_without_a_posterior_says_so() -> None:
-    """The error's advice is code that works; a position beyond the rows is not another row's posterior."""
-    model = LatentModel(StandardNormal((2,)), PerRow(jnp.asarray(X[:, :2]), jnp.zeros((6, 2))), decoder)
-    with pytest.raises(ConfigError, match="position") as caught:
-        model.posterior(jnp.asarray(X[0]))
-    advice = str(caught.value).rpartition("condition: ")[2].rstrip(".")
-    data = eval(advice, {"latens": latens, "np": np, "X": X})
-    batch = data.rows(np.array([4, 1]))
-    found = jax.vmap(lambda x, cond: model.posterior(x, cond=cond).loc)(batch.x, batch.cond)
-    assert np.array_equal(found, X[[4, 1], :2])
-    for beyond in (-1, 6):
-        assert np.isnan(model.posterior(X[0], cond={"row": jnp.asarray(beyond)}).loc).all()
 
 
 def test_conditions_of_rows_are_checked() -> None:

@@ -44,9 +44,7 @@ def enlarged(trained: TrainedModel, part: str) -> TrainedModel:
     [
         ("default", {}, "", "posterior means"),
         ("default", {}, ".decoder", "ELBO"),
-        ("default", {"network__kind": "residual"}, ".decoder", "ELBO"),
         ("autoencoder", {}, ".decoder", "decoded means"),
-        ("autoencoder", {"network__kind": "residual"}, ".decoder", "decoded means"),
     ],
 )
 @pytest.mark.parametrize("serve", [False, True])
@@ -65,7 +63,7 @@ def test_an_earlier_model_that_overflows_is_refused() -> None:
 
 
 def test_the_server_decodes_finite_numbers_only() -> None:
-    trained, data = made("default", network__kind="residual")
+    trained, data = made("default")
     files = payload(trained, data, serve=True)
     raw = np.ones((2, 3), "<f4").tobytes()
     for model, expected in ((trained, 200), (enlarged(trained, ".decoder"), 500)):

@@ -29,9 +29,7 @@ from latens.models import (
     SquashedHead,
 )
 from latens.models.heads.likelihoods import (
-    BetaHead,
     DiscretisedLogisticHead,
-    GammaHead,
     LaplaceHead,
     NegativeBinomialHead,
     PoissonHead,
@@ -57,8 +55,6 @@ HEADS = {
     "student-t": StudentTHead((5,), jnp.zeros(())),
     "bernoulli": BernoulliHead((5,), 1e-2),
     "continuous-bernoulli": ContinuousBernoulliHead((5,)),
-    "beta": BetaHead((5,)),
-    "gamma": GammaHead((5,)),
     "poisson": PoissonHead((5,)),
     "negative-binomial": NegativeBinomialHead((5,)),
     "zero-inflated": ZeroInflatedHead(PoissonHead((5,))),
@@ -67,7 +63,6 @@ HEADS = {
     "discretised-logistic, log-variance": DiscretisedLogisticHead((5,), levels=17, scale="log-variance"),
     "squashed": SquashedHead(NormalHead((5,))),
     "affine": AffineHead(NormalHead((5,)), np.arange(5.0), np.arange(1.0, 6.0)),
-    "affine, one scale": AffineHead(BetaHead((5,)), np.full(5, 2.0), np.full(5, 3.0)),
 }
 
 

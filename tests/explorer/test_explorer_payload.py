@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from asked import at
-from explorer_fixtures import needs_node, node, untrained
+from explorer_fixtures import untrained
 from scipy.spatial import cKDTree
 
 from latens import evaluation
@@ -233,39 +233,6 @@ def test_a_classifier_is_refused() -> None:
     classifier = TrainedModel(object(), Schema((2,), "real"), Preparation())
     with pytest.raises(ConfigError, match="no latents"):
         payload(classifier, None)
-
-
-@needs_node
-def test_a_decoder_that_the_page_does_not_compute_is_decoded_beforehand() -> None:
-    trained, data = untrained("default", load("digits"), network__kind="residual", posterior__latent_dim=4)
-    files = payload(trained, data, most_rows=40)
-    manifest = json.loads(files["data/manifest.json"])
-    decoder, units = manifest["decoder"], manifest["units"]
-    assert decoder["kind"] == "precomputed"
-    assert "ResidualDense" in decoder["why"]
-    plane, lines = (np.frombuffer(files[decoder[name]["file"]], "<f4") for name in ("plane", "lines"))
-    # Corners of the plane, a point of its grid, and an end of a line, decoded by latens.
-    a, b = decoder["plane"]["units"]
-    other = next(unit for unit in decoder["lines"]["units"] if unit not in (a, b))
-    z = np.tile(np.array(decoder["base"], np.float32), (4, 1))
-    for row, (i, j) in enumerate([(0, 0), (24, 24), (12, 6)]):
-        for unit, place, (low, high) in zip((a, b), (i, j), decoder["plane"]["ranges"]):
-            z[row, unit] = low + (high - low) * place / 24
-    z[3, other] = units[other]["high"]
-    expected = trained.data_units(evaluation.decode(trained.model, z), mean=True).reshape(4, -1)
-    found = node(
-        "stored",
-        spec=decoder,
-        plane=plane.tolist(),
-        lines=lines.tolist(),
-        units=units,
-        cells=64,
-        z=z.ravel().tolist(),
-        n=4,
-    )
-    np.testing.assert_allclose(np.reshape(found, (4, -1)), expected, atol=1e-4 * 16)
-    served = json.loads(payload(trained, data, most_rows=40, serve=True)["data/manifest.json"])
-    assert served["decoder"]["kind"] == "server"
 
 
 # --- the export ---

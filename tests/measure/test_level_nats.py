@@ -20,7 +20,7 @@ from latens.workflow.measurement import measure
 SETTINGS = {"training.steps": 40, "network.level_hidden": [16], "network.hidden": [16], "posterior.latent_dim": 4}
 
 
-def trained(recipe="ladder-vae", **settings):
+def trained(recipe="two-level", **settings):
     given = override(get_recipe(recipe).config, {**SETTINGS, **settings})
     made = latens.workflow.prepare(given, load("digits"))
     return latens.workflow.train(made)[0], made.data

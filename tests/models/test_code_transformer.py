@@ -28,9 +28,9 @@ from latens.models import (
     Conditional,
     LatentModel,
     ScalarQuantiser,
-    SignQuantiser,
     TransformerCodePrior,
     TransformerCodes,
+    VectorQuantiser,
 )
 from latens.networks import Dense
 from latens.recipes import get_recipe
@@ -201,7 +201,7 @@ def test_a_fit_reaches_the_entropy_of_a_chain():
     """Signs that turn with probability 0.1: log 2 + 5 H(0.1) = 2.319 nats of six, 6 log 2 = 4.159 of uniform ones."""
     data, truth = chain(0.1)
     network = eqx.tree_at(lambda d: d.layers[0].weight, Dense([6, 6], key=KEY), jnp.eye(6))
-    head = CodeHead((6,), SignQuantiser(1))
+    head = CodeHead((6,), VectorQuantiser(jnp.asarray([[[-1.0], [1.0]]])))
     prior = TransformerCodePrior.create(head, (6,), layers=1, width=16, heads=2, key=jax.random.key(1))
     part = Conditional(network, head)
     model = LatentModel(prior, part, part)
@@ -227,7 +227,7 @@ def test_a_fit_finds_the_codes_of_each_class():
     preparation = Preparation(classes=2)
     # The encoder is the identity of the signs, and reads no label.
     network = eqx.tree_at(lambda d: d.layers[0].weight, Dense([6, 6], key=KEY), jnp.eye(6))
-    head = CodeHead((6,), SignQuantiser(1))
+    head = CodeHead((6,), VectorQuantiser(jnp.asarray([[[-1.0], [1.0]]])))
     part = Conditional(network, head)
     found = []
     for classes in (2, 0):

@@ -125,7 +125,7 @@ def test_any_recipe_takes_a_condition_and_any_network() -> None:
     ids = np.arange(40)
     schema = Schema((8, 8), "binary", classes=("a", "b"))
     data = Dataset(x, schema, ids.astype(np.uint32), ids, np.zeros(40, np.uint8), "made", (ids % 2).astype(np.int32))
-    for kind in ("conv", "recurrent"):  # of the other two the label is one more input
+    for kind in ("conv", "dense"):
         chosen = {"network": kind, "network.hidden": "4", "posterior.latent_dim": 2, "label": "condition"}
         experiment = prepare(override(get_recipe("default").config, chosen), data)
         model = experiment.new_model()

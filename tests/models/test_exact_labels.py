@@ -16,7 +16,7 @@ from latens.models import (
     FullNormalHead,
     NormalHead,
     PixelHead,
-    SignQuantiser,
+    ScalarQuantiser,
     UniformCodes,
     Upwards,
 )
@@ -77,9 +77,9 @@ def test_the_determinant_of_a_full_normal_is_that_of_its_covariance():
 
 
 def test_every_code_is_drawn():
-    codes = UniformCodes(SignQuantiser(1), (64,)).sample(key=jax.random.key(0))
-    assert sorted(set(np.asarray(codes).tolist())) == [-1.0, 1.0]
-    assert 15 < np.sum(np.asarray(codes) > 0) < 49
+    codes = UniformCodes(ScalarQuantiser((3,)), (64,)).sample(key=jax.random.key(0))
+    assert sorted(set(np.asarray(codes).tolist())) == [-1.0, 0.0, 1.0]
+    assert 7 < np.sum(np.asarray(codes) > 0) < 38
 
 
 def test_the_first_part_of_a_hierarchy_reads_the_row():

@@ -62,7 +62,7 @@ def test_every_public_model_and_head_is_in_a_table():
     }
     others = {"FlowHead", "CodeHead", *POSTERIOR_HEADS}  # in test_flows, test_quantised, test_posteriors
     heads = {n.split(",")[0] for n in HEADS} | {type(make()).__name__ for make in LIKELIHOOD_HEADS.values()}
-    labelled = {"SemiSupervised", "Stacked"}  # in test_semi_supervised
+    labelled = {"SemiSupervised"}  # in test_semi_supervised
     assert public == {type(make()[0]).__name__ for make in MODELS.values()} | heads | others | labelled
 
 

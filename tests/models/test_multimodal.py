@@ -12,7 +12,6 @@ from bound_checks import STEP
 from checks import close, linear_dense
 from multimodal_fixtures import OFFSETS, WEIGHTS, X, by_hand, exact, row, rows
 from scipy import special, stats
-from tables import linear
 
 from latens.config import override
 from latens.data import Column, Schema, load
@@ -25,12 +24,10 @@ from latens.models import (
     Conditional,
     Experts,
     LatentModel,
-    NormalHead,
     SharedScaleNormalHead,
-    SideBySide,
     product_of_normals,
 )
-from latens.objectives import AlignedELBO, StratifiedELBO, SubsetELBO
+from latens.objectives import StratifiedELBO, SubsetELBO
 from latens.recipes import get_recipe
 from latens.recipes.parts.modalities import ExpertsOptions, blocks_of
 from latens.trees import count_parameters
@@ -39,7 +36,7 @@ from latens.workflow.experiment import prepare
 # Posteriors
 
 
-@pytest.mark.parametrize("rule", ["product", "product-of-encoders"])
+@pytest.mark.parametrize("rule", ["product"])
 @pytest.mark.parametrize("members", ["abc", "ac", "b", ""])
 def test_a_product_weighs_by_precision(rule, members, strict):
     """Of what is observed, with the prior as an expert or without; where nothing is observed, the prior."""
@@ -75,15 +72,6 @@ def test_a_mixture_is_a_log_sum_of_its_experts(members, strict):
             terms.append(stats.norm.logpdf(z, mean, precision**-0.5).sum())
         found = exact("abc", rule).posterior(row(*"abc"), mask=mask).log_prob(jnp.asarray(z, float))
         close(found, special.logsumexp(terms) - np.log(len(terms)), rtol=1e-4)
-
-
-def test_a_joint_encoder_stands_where_all_are_observed():
-    point = linear(np.zeros((5, 4)), np.array([1.0, 2.0, 0.1, 0.2]))
-    model = exact(rule="joint", joint=Conditional(point, NormalHead((2,)), SideBySide()))
-    whole = model.posterior({"a": row("a")["a"], "b": jnp.array([0.1, 0.2, 0.3])})
-    close(np.stack([whole.loc, whole.log_scale]), [[1.0, 2.0], [0.1, 0.2]])
-    for part in (model.posterior(row("a")), model.posterior(row("a", "b"), mask={"b": jnp.zeros(3, bool)})):
-        close(part.loc, by_hand("a", with_prior=False)[1])
 
 
 # Bounds
@@ -175,12 +163,9 @@ def test_what_does_not_fit_is_refused():
     parts = exact().encoder.encoders
     plain = LatentModel(StandardNormal((2,)), parts["a"], parts["a"])
     for make, what in (
-        (lambda: Experts(parts, "joint"), "joint encoder"),
         (lambda: Experts({str(i): parts["a"] for i in range(11)}, "mixture-of-products"), "11 modalities"),
         (lambda: Experts(parts, blocks=Blocks(("a",), ((0,),))), "differ"),
         (lambda: exact().posterior({}), "none of a, b"),
-        (lambda: AlignedELBO()(exact(rule="mixture"), batch, key=key, step=STEP), "mixture"),
-        (lambda: AlignedELBO("total-correlation", alpha=1.5), "between 0 and 1"),
         (lambda: StratifiedELBO(weights=(1.0,))(exact(), batch, key=key, step=STEP), "1 weights"),
         (lambda: SubsetELBO(random_subsets=-1), "must be 0 or more, not -1"),
         (lambda: StratifiedELBO()(plain, batch, key=key, step=STEP), "no encoder for each"),

@@ -64,15 +64,9 @@ def by_hand(name: str, o: np.ndarray, event: Any) -> float:
             tril = np.diag(softplus(o[3:6]) + 1e-6)
             tril[1, 0], tril[2, 0], tril[2, 1] = o[6:]
             return stats.multivariate_normal.logpdf(event, o[:3], tril @ tril.T)
-        case "LowRankNormalHead":
-            factor = o[6:].reshape(3, 2)
-            return stats.multivariate_normal.logpdf(event, o[:3], factor @ factor.T + np.diag(np.exp(2 * o[3:6])))
         case "VonMisesFisherHead":
             axis = o[:3] / np.linalg.norm(o[:3])
             return stats.vonmises_fisher.logpdf(event / np.linalg.norm(event), axis, 1 + softplus(o[3]))
-        case "PowerSphericalHead":
-            kappa, cosine = 1 + softplus(o[3]), event @ o[:3] / np.linalg.norm(o[:3])
-            return kappa * np.log1p(cosine) - np.log(2 * np.pi * 2 ** (kappa + 1) / (kappa + 1))
         case "WrappedNormalHead":
             middle = complex(*(np.tanh(np.linalg.norm(o[:2]) / 2) * o[:2] / np.linalg.norm(o[:2])))
             z = complex(*event)
@@ -80,18 +74,8 @@ def by_hand(name: str, o: np.ndarray, event: Any) -> float:
             r = 2 * np.arctanh(abs(w))
             v = r * np.array([w.real, w.imag]) / abs(w)
             return stats.norm.logpdf(v, 0, np.exp(o[2:])).sum() + np.log(r / np.sinh(r))
-        case "RelaxedBernoulliHead":
-            logistic = stats.logistic.logpdf(special.logit(event), o / 0.5, 1 / 0.5)
-            return np.sum(logistic - np.log(event) - np.log1p(-event))
         case "ConcreteHead":
             return sum(concrete(x, log, 0.6) for x, log in zip(event, o.reshape(2, 3)))
-        case "StraightThroughHead":
-            return np.sum(event * special.log_softmax(o.reshape(2, 3), axis=1))
-        case "DirichletHead":
-            return stats.dirichlet.logpdf(event / event.sum(), softplus(o) + 1e-2)
-        case "PositiveHead":
-            mean, concentration = (softplus(o) + 1e-2).reshape(2, 3)
-            return stats.gamma.logpdf(event, concentration, scale=mean / concentration).sum()
         case _:
             normal = stats.norm.logpdf(event["real"], o[3:5], np.exp(o[5:])).sum()
             return concrete(event["choice"][0], o[:3], 0.6) + normal
@@ -127,7 +111,7 @@ def test_a_network_that_gives_only_zeros_has_a_direction(float64: None) -> None:
     close(slope, [0.0, 0.0, 0.0, 0.5 * along], rtol=1e-6, atol=1e-9)
 
 
-NATURAL = ("normal", "full-normal", "student-t", "iaf", "power-spherical", "poincare", "straight-through", "joint")
+NATURAL = ("normal", "full-normal", "student-t", "iaf", "poincare", "joint")
 
 
 @pytest.mark.parametrize("kind", NATURAL)
@@ -157,9 +141,9 @@ def test_a_posterior_and_its_natural_prior_have_the_kl_they_must(kind: str, getk
     assert ratios.mean() > 5 * ratios.std() / 4000**0.5
 
 
-EXACT = ("normal", "full-normal", "low-rank-normal", "laplace", "von-mises-fisher", "power-spherical", "bernoulli")
-EXACT += ("categorical", "straight-through", "logistic-normal", "dirichlet")
-BY_DRAWS = ("logistic", "student-t", "iaf", "planar", "poincare", "relaxed-bernoulli", "concrete", "joint")
+EXACT = ("normal", "full-normal", "laplace", "von-mises-fisher", "bernoulli")
+EXACT += ("categorical", "logistic-normal", "dirichlet")
+BY_DRAWS = ("logistic", "student-t", "iaf", "planar", "poincare", "concrete", "joint")
 
 
 def test_natural_pairs_have_the_closed_forms_there_are() -> None:
@@ -176,7 +160,6 @@ def test_natural_pairs_have_the_closed_forms_there_are() -> None:
 CODES = {
     "bernoulli": np.array(list(itertools.product([0.0, 1.0], repeat=2)), np.float32),
     "categorical": np.array(list(itertools.product(range(3), repeat=2)), np.int32),
-    "straight-through": np.eye(3, dtype=np.float32)[np.array(list(itertools.product(range(3), repeat=2)))],
 }
 
 
@@ -227,13 +210,11 @@ def test_a_choice_is_one_hot_to_the_decoder() -> None:
         ("von-mises-fisher", {"prior": "standard-normal"}, "prior.kind", "--set prior=uniform-sphere"),
         ("bernoulli", {"prior": "uniform-choices"}, "prior.kind", "--set prior=fair-coins"),
         ("bernoulli", {"objective": "elbo"}, "objective", "no gradient"),
-        ("categorical", {"objective": "iwae", "objective.num_samples": 2}, "objective", "ReweightedWakeSleep"),
         ("bernoulli", {"objective": "elbo", "posterior.levels": "2"}, "objective", "Bernoulli"),
         ("poincare", {"objective.kl": "analytic"}, "objective.kl", "objective.kl=sampled"),
-        ("planar", {"objective": "vimco"}, "posterior.kind", "no inverse"),
+        ("planar", {"objective": "iwae", "objective.gradient": "dreg"}, "posterior.kind", "no inverse"),
         ("deterministic", {"prior": "vamp"}, "prior.kind", "density"),
         ("iaf", {"posterior.levels": "2"}, "posterior.levels", "bernoulli"),
-        ("low-rank-normal", {"posterior.rank": 3}, "posterior.rank", "full-normal"),
         ("von-mises-fisher", {"posterior.latent_dim": 1}, "posterior.latent_dim", "2 or more"),
         ("concrete", {"posterior.choices": 1}, "posterior.choices", "must be"),
         ("concrete", {"posterior.temperatures": 1}, "posterior.temperatures", "temperature"),
@@ -273,10 +254,10 @@ def test_a_prior_near_a_dirichlet_has_its_moments() -> None:
 
 
 def test_levels_of_coins_multiply() -> None:
-    """A Helmholtz machine: log p(z1, z2) is the sum of its levels' by hand, over all codes a probability."""
-    config = get_recipe("helmholtz-machine").config
-    model = get_recipe("helmholtz-machine").build(
-        SCHEMA, replace(config, posterior=replace(config.posterior, latent_dim=3)), key=jax.random.key(0)
+    """Two levels of bits: log p(z1, z2) is the sum of its levels' by hand, over all codes a probability."""
+    config = get_recipe("sigmoid-belief-network").config
+    model = get_recipe("sigmoid-belief-network").build(
+        SCHEMA, replace(config, posterior=replace(config.posterior, latent_dim=3, levels=(8,))), key=jax.random.key(0)
     )
     first = np.array(list(itertools.product([0.0, 1.0], repeat=3)), np.float32)
     second = np.array(list(itertools.product([0.0, 1.0], repeat=8)), np.float32)

@@ -51,18 +51,6 @@ def test_a_vamp_prior_is_the_average_posterior_of_its_inputs() -> None:
     np.testing.assert_allclose(draws.log_prior, expected, atol=1e-4)
 
 
-def test_a_vamp_prior_takes_a_posterior_of_several_kinds_of_units() -> None:
-    settings = {"posterior.kind": "joint", "posterior.latent_dim": 2, "prior.kind": "vamp", "prior.components": 3,
-                "network.hidden": [8], "likelihood.family": "bernoulli"}  # fmt: skip
-    experiment = prepare(override(get_recipe("default").config, settings), make_data())
-    both = experiment.new_model()
-    x = jnp.asarray(experiment.data.x[:3], jnp.float32)
-    both = eqx.tree_at(lambda m: m.prior_part.inputs, both, x)
-    z = both.posterior(x[1]).sample(key=jax.random.key(0))
-    parts = [float(both.posterior(u).log_prob(z)) for u in x]
-    assert float(both.prior().log_prob(z)) == pytest.approx(special.logsumexp(parts) - np.log(3), abs=1e-5)
-
-
 @pytest.mark.parametrize("learned", [True, False])
 def test_exemplars_are_kept_and_pseudo_inputs_learned(learned: bool) -> None:
     prior = VampPrior.create((2,), (3, 2), components=4, learned=learned, key=jax.random.key(1))
@@ -70,7 +58,6 @@ def test_exemplars_are_kept_and_pseudo_inputs_learned(learned: bool) -> None:
     trainable, rest = partition_trainable(model(prior))
 
     def evidence(arrays: object) -> jax.Array:
-        import equinox as eqx
 
         return eqx.combine(arrays, rest).prior().log_prob(jnp.ones(2))
 

@@ -14,7 +14,6 @@ from latens.data import Preparation
 from latens.models import (
     CodeHead,
     ScalarQuantiser,
-    SignQuantiser,
     UniformCodes,
     VectorQuantiser,
 )
@@ -80,17 +79,6 @@ def test_scalars_meet_the_table():
     # The middle of every level is that level again.
     inside = np.arctanh(np.array([-1.9, -1.0, 0.0, 1.0, 1.9]) / 1.998)
     close(ScalarQuantiser((5,))(jnp.asarray(inside[:, None], jnp.float32)).codes[:, 0], np.arange(5))
-
-
-def test_signs_are_bits():
-    quantiser = SignQuantiser(3)
-    assignment = quantiser(jnp.array([[0.5, -2.0, 0.1], [-1.0, 0.0, 3.0]]))
-    close(assignment.chosen[:, 0], [[1, -1, 1], [-1, -1, 1]])
-    np.testing.assert_array_equal(assignment.codes[:, 0], [1 + 4, 4])
-    everything = np.array([[2 * (k >> i & 1) - 1 for i in range(3)] for k in range(8)])
-    close(quantiser.decode(jnp.arange(8)[:, None]), everything)
-    # p(1) against p(-1) is exp of the difference of squared distances.
-    close(quantiser.soft_signs(jnp.array([[[0.3, -0.2, 0.0]]])), [[1.3**2 - 0.7**2, 0.8**2 - 1.2**2, 0.0]])
 
 
 def test_the_prior_draws_every_code_alike():

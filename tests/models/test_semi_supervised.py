@@ -1,7 +1,5 @@
 """Labels that are latent where they are missing: M2 against enumeration and quadrature, M2 on codes, its stages."""
 
-import dataclasses
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -26,11 +24,10 @@ from latens.models import (
     NormalHead,
     SemiSupervised,
     SharedScaleNormalHead,
-    Stacked,
 )
-from latens.objectives import ELBO, OnLower, OnUpper, SemiSupervisedELBO, draw
+from latens.objectives import ELBO, SemiSupervisedELBO, draw
 from latens.recipes import get_recipe
-from latens.trees import Frozen, count_parameters, partition_trainable
+from latens.trees import Frozen, partition_trainable
 from latens.workflow.experiment import prepare, train
 
 NOTHING = Preparation()
@@ -182,63 +179,19 @@ def test_a_latent_is_a_label_and_a_code():
     assert one[:, 1].tolist() == [1.0] * 50
 
 
-def stack() -> Stacked:
-    """x = z' + noise below, M2 of z' above: log p(x) = log sum_y p(y) N(x; +-1, 3)."""
-    encoder = linear(np.array([[0.9, 0.0]]), np.array([0.0, np.log(0.9)]))
-    head = SharedScaleNormalHead((1,), Frozen(jnp.zeros(())))
-    lower = LatentModel(
-        StandardNormal((1,)), Conditional(encoder, NormalHead((1,))), Conditional(linear(np.eye(1), np.zeros(1)), head)
-    )
-    return Stacked(Frozen(lower), normals())
-
-
-def test_m2_on_codes_is_one_model_of_x():
-    x = np.array([[0.7], [-2.0]], np.float32)
-    by_class = [-0.5 * np.log(6 * np.pi) - (x[:, 0] - m) ** 2 / 6 for m in (1.0, -1.0)]
-    exact = np.logaddexp(*by_class) - np.log(2)
-    drawn = eqx.filter_jit(draw)(stack(), batch_of(x), num_samples=5_000, key=jax.random.key(0))
-    weights = np.asarray(drawn.log_weight)
-    for row in range(2):
-        agrees(np.exp(weights[:, row] - exact[row]), 1.0)
-    drawn = sample_prior(stack(), 5_000, key=jax.random.key(2))
-    assert drawn.shape == (5_000, 4)
-    agrees(drawn[:, 0] ** 2, 3.0)  # Var z' = 1 + 1 and its mean is +-1
-
-
-def test_the_stages_of_a_stack_train_one_model_each():
-    model, key = stack(), jax.random.key(0)
-    lower, upper = model.parts
-    batch = batch_of(np.array([[0.7], [-2.0]], np.float32), label=jnp.asarray([0, -1], jnp.int32))
-    below = OnLower(ELBO())(model, batch, key=key, step=STEP)[0]
-    close(below, ELBO()(lower, batch, key=key, step=STEP)[0], rtol=0, atol=0)
-
-    def above(lower: LatentModel) -> jax.Array:
-        return OnUpper(SemiSupervisedELBO())(Stacked(lower, upper), batch, key=key, step=STEP)[0]
-
-    gradient = eqx.filter_jit(eqx.filter_grad(above))(lower)
-    assert all(float(jnp.abs(leaf).max()) == 0.0 for leaf in jax.tree.leaves(eqx.filter(gradient, eqx.is_array)))
-    base = jax.random.fold_in(key, 0xC0DE)
-    codes = [lower.posterior(x).sample(key=jax.random.fold_in(base, i)) for x, i in zip(batch.x, batch.row_id)]
-    as_rows = dataclasses.replace(batch, x=jnp.stack(codes))
-    close(above(lower), SemiSupervisedELBO()(upper, as_rows, key=key, step=STEP)[0])
-    assert count_parameters(model) == count_parameters(upper)
+# --- training ---
 
 
 def test_what_does_not_go_together_is_refused():
     batch = batch_of(X)
     with pytest.raises(ConfigError, match="predicts no label"):
         SemiSupervisedELBO()(normals().conditional, batch, key=jax.random.key(0), step=STEP)
-    with pytest.raises(ConfigError, match="no stack"):
-        OnUpper(ELBO())(normals(), batch, key=jax.random.key(0), step=STEP)
     with pytest.raises(ConfigError, match="no gradient by its parameters"):
         eqx.filter_grad(lambda m: ELBO(kl="sampled")(m, batch, key=jax.random.key(0), step=STEP)[0])(coins())
     with pytest.raises(ConfigError, match="predicts no labels"):
         prepare(override(get_recipe("default").config, {"label": "predict"}), two_kinds())
     with pytest.raises(ConfigError, match="no effect"):
         prepare(override(get_recipe("default").config, {"data.labelled": 4}), two_kinds())
-
-
-# --- training ---
 
 
 def test_m2_learns_from_four_labels():

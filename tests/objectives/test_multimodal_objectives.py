@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bound_checks import STEP
 from checks import agrees, close
-from multimodal_fixtures import by_hand, by_row, exact, log_p, rows
+from multimodal_fixtures import by_row, exact, log_p, rows
 from scipy import stats
 from tables import linear
 
@@ -23,7 +23,7 @@ from latens.models import (
     NormalHead,
     SharedScaleNormalHead,
 )
-from latens.objectives import ELBO, AlignedELBO, StratifiedELBO, SubsetELBO
+from latens.objectives import ELBO, StratifiedELBO, SubsetELBO
 from latens.trees import Frozen
 
 
@@ -130,31 +130,6 @@ def test_weights_change_what_is_minimised_and_not_what_is_reported(weights, coun
     parts = np.array([-found["a alone"][0], -found["b alone"][0]])
     close(loss, -parts @ np.array(counts) + beta * metrics["kl"][0], rtol=1e-5)
     close(metrics["elbo"][0], parts.sum() - metrics["kl"][0], rtol=1e-5)
-
-
-@pytest.mark.parametrize("form", ["joint", "total-correlation"])
-@pytest.mark.parametrize("shown", ["ab", "a"])
-def test_alignment_adds_the_divergence_from_each_expert(form, shown):
-    """KLs by hand: of the product with the prior from each expert that is observed, and from the prior."""
-    model = exact(rule="product")
-    alpha, beta, count = 0.3, 2.0, len(shown)
-    objective = AlignedELBO(form, alpha=alpha, beta=beta)
-    batch = rows(1, "a", "b", mask={name: name in shown for name in "ab"})
-    loss, metrics = objective(model, batch, key=jax.random.key(0), step=STEP)
-    precision, mean = by_hand(shown, with_prior=True)
-
-    def kl(other):
-        p, m = other
-        return 0.5 * np.sum(np.log(precision / p) + p / precision + p * (mean - m) ** 2 - 1)
-
-    to_each, to_prior = sum(kl(by_hand(name, False)) for name in shown), kl((np.ones(2), np.zeros(2)))
-    close([metrics["expert_kl"][0], metrics["kl"][0]], [to_each, to_prior], rtol=1e-3)
-    log_likelihood = metrics["log_likelihood"][0]
-    if form == "joint":
-        close(loss, -log_likelihood + beta * to_prior + alpha * to_each, rtol=1e-3)
-    else:
-        divergence = (1 - alpha) * to_prior + alpha / count * to_each
-        close(loss, -(count - alpha) / count * log_likelihood + beta * divergence, rtol=1e-3)
 
 
 # A missing modality, and modalities of one array

@@ -20,7 +20,7 @@ POSTERIORS = {
     "experts": {"posterior": "experts"},
 }
 EXACT = ("normal", "experts")  # the only ones with a KL in closed form
-OF_EXPERTS = ("stratified-elbo", "subset-elbo", "aligned-elbo")
+OF_EXPERTS = ("stratified-elbo", "subset-elbo")
 BY_UNIT = {"beta-tc": ("flow", "levels"), "dip": ("flow", "levels")}
 """Objectives that need a posterior with one density a unit."""
 

@@ -22,7 +22,6 @@ from latens.evaluation import Rows, log_marginal
 from latens.models import (
     CodeHead,
     ScalarQuantiser,
-    SignQuantiser,
 )
 from latens.objectives import Quantised
 from latens.objectives.quantised import code_use, perplexity
@@ -54,9 +53,8 @@ def rows_of(model, batch):
         (lambda: vectors(), 6, 2 * 2 * math.log(5)),
         (lambda: vectors(averaged=True), 3, 2 * math.log(5)),
         (lambda: ScalarQuantiser((5, 4)), 4, 2 * math.log(20)),
-        (lambda: SignQuantiser(3), 6, 2 * 3 * math.log(2)),
     ],
-    ids=["vq", "residual", "averaged", "scalars", "signs"],
+    ids=["vq", "residual", "averaged", "scalars"],
 )
 def test_the_bound_counts_log_k_for_every_code(quantiser, size, constant, strict):
     model, weight = model_of(quantiser(), size), np.array([1.0, 2.0, 1.0, 0.0])
@@ -111,19 +109,6 @@ def test_each_part_has_the_gradient_of_its_own_terms(float64):
     close(gradient.encoder.network.layers[-1].bias, by_bias)
 
 
-def test_entropy_of_signs_is_the_one_by_hand(float64):
-    model, weight = model_of(SignQuantiser(3, temperature=8.0), 6), np.array([1.0, 2.0, 1.0, 0.0])
-    batch = batch_of(X, weight=jnp.asarray(weight))
-    plain = evaluate(Quantised(commitment=0.0), model, batch)[0]
-    loss = evaluate(Quantised(commitment=0.0, entropy=0.4), model, batch)[0]
-    outputs = np.asarray(jax.vmap(lambda x: model.posterior(x).assignment.inputs)(batch.x))[:, :, 0]
-    p = special.expit(4 * outputs / 8.0)
-    entropy = lambda p: special.entr(p) + special.entr(1 - p)  # noqa: E731
-    rows = weight @ entropy(p).sum(axis=(1, 2)) / 4
-    mean = np.einsum("b,bnd->d", weight / 4, p) / 2
-    close(loss - plain, 0.4 * (rows - 2 * entropy(mean).sum()))
-
-
 def test_use_and_perplexity_count_weights():
     use = code_use(jnp.array([[0, 0], [1, 3], [2, 2]]), jnp.array([1.0, 2.0, 0.0]), 4)
     close(use, [2.0, 2.0, 0.0, 2.0])
@@ -156,12 +141,10 @@ def test_a_measurement_says_that_it_is_a_bound():
 def test_what_does_not_go_together_is_refused():
     with pytest.raises(ConfigError, match="whole number of groups of 3"):
         CodeHead((4,), vectors())
-    with pytest.raises(ConfigError, match="131072 codes"):
-        CodeHead((17,), SignQuantiser(17))
+    with pytest.raises(ConfigError, match="65537 codes"):
+        CodeHead((1,), ScalarQuantiser((65537,)))
     with pytest.raises(ConfigError, match="Use 3 or more"):
         ScalarQuantiser((8, 2))
-    with pytest.raises(ConfigError, match="are no signs"):
-        evaluate(Quantised(entropy=1.0), model_of(vectors(), 3), batch_of(X))
     assert refused_at(Quantised, commitment=-1.0) == "objective.commitment"
     for name, settings in (("vq-vae", {"objective.name": "elbo"}), ("default", {"objective.name": "quantised"})):
         config = override(RECIPES[name].config, settings)

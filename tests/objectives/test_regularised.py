@@ -13,17 +13,9 @@ from tables import W, autoencoder, batch_of, linear
 from latens.data.batches import Batch
 from latens.distributions import StandardNormal
 from latens.models import Conditional, DeterministicHead, LatentModel, SharedScaleNormalHead
-from latens.networks import (
-    ConvDecoder,
-    Dense,
-    ResidualDense,
-    SpectrallyNormalised,
-    can_normalise,
-    largest_singular_value,
-)
 from latens.objectives import Reconstruction, RegularisedAutoencoder
 from latens.objectives.regularised import decoder_slopes
-from latens.trees import Frozen, realise
+from latens.trees import Frozen
 
 KEY = jax.random.key(0)
 
@@ -78,39 +70,3 @@ def test_the_objective_is_the_sum_of_its_terms(float64):
 @pytest.mark.parametrize("name", ["embedding", "gradient_penalty", "l2", "num_probes"])
 def test_weights_below_zero_are_refused(name):
     assert refused_at(RegularisedAutoencoder, **{name: -1}) == f"objective.{name}"
-
-
-def test_the_largest_singular_value(float64):
-    """Of known singular values, NumPy's to 1e-9; with a gap of a tenth only, 30 rounds give (0.9)^120 of it."""
-    rng = np.random.default_rng(0)
-    for shape in ((7, 4), (4, 7), (5, 5)):
-        matrix = rng.normal(size=shape)
-        u, s, vt = np.linalg.svd(matrix, full_matrices=False)
-        for second, rtol in ((0.5, 1e-12), (0.9, 1e-5)):
-            s[:] = np.linspace(second, 0.1, len(s))
-            s[0] = 1.0
-            made = 3.0 * (u * s) @ vt
-            close(largest_singular_value(jnp.asarray(made)), np.linalg.norm(made, 2), rtol=rtol)
-        # Its gradient is u v'.
-        gradient = np.asarray(jax.grad(largest_singular_value)(jnp.asarray((u * s) @ vt)))
-        close(gradient, np.outer(u[:, 0], vt[0]), atol=0.02)
-    close(largest_singular_value(jnp.zeros((3, 2))), 0.0)
-
-
-def test_normalised_layers_stretch_by_one():
-    network = Dense([3, 50, 20, 4], activation="tanh", initializer="normal-gain-2", key=KEY)
-    normal = SpectrallyNormalised(network)
-    resolved = realise(normal, key=KEY)
-    for layer in resolved.layers:
-        assert np.linalg.norm(np.asarray(layer.weight), 2) == pytest.approx(1.0, abs=0.02)
-    # A step resolves it once; evaluation gives the same numbers without.
-    rows = jnp.asarray(np.random.default_rng(0).normal(size=(200, 3)), jnp.float32)
-    close(jax.vmap(normal)(rows), jax.vmap(resolved)(rows))
-    jacobians = np.asarray(jax.vmap(jax.jacfwd(normal))(rows))
-    assert np.linalg.norm(jacobians, 2, axis=(1, 2)).max() < 1.02
-    assert np.linalg.norm(np.asarray(jax.vmap(jax.jacfwd(network))(rows)), 2, axis=(1, 2)).max() > 1.5
-    bias = jnp.asarray([1.0, 2.0, 3.0, 4.0])
-    close(normal.with_output_bias(bias).network.layers[-1].bias, bias)
-    assert can_normalise(network)
-    assert can_normalise(ResidualDense([3, 8, 4], key=KEY))
-    assert not can_normalise(ConvDecoder(2, (8,), (4, 4, 1), 16, key=KEY))

@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from bound_checks import STEP, evaluate
 from checks import agrees, close
@@ -11,13 +10,11 @@ from enumeration import coins, expected_bound, gradient_of, gradients, one_event
 
 from latens.data.batches import Batch
 from latens.errors import ConfigError
-from latens.objectives import ELBO, IWAE, VIMCO, Level, Reconstruction, ScoreFunction, draw
-from latens.objectives.importance import importance_bound
+from latens.objectives import ELBO, IWAE, Reconstruction, ScoreFunction, draw
 
 ALL_KINDS = {
     "none": ScoreFunction(1, "none"),
     "leave-one-out": ScoreFunction(3),
-    "learned": ScoreFunction(2, "learned", Level(jnp.asarray(-1.7))),
     "none, analytic KL": ScoreFunction(1, "none", kl="analytic"),
     "leave-one-out, analytic KL": ScoreFunction(3, kl="analytic"),
 }
@@ -34,12 +31,6 @@ def test_the_elbo_has_an_unbiased_gradient(kind):
     agrees(drawn, -gradient_of(elbo, coins()))
 
 
-@pytest.mark.parametrize("signal", ["geometric", "arithmetic"])
-def test_vimco_has_an_unbiased_gradient(signal):
-    exact = gradient_of(lambda model: expected_bound(model, 3, importance_bound), coins())
-    agrees(gradients(VIMCO(3, signal), coins(), one_event(), 20_000), -exact)
-
-
 @pytest.mark.parametrize("kind", ALL_KINDS)
 def test_the_reported_bound_is_the_exact_one(kind):
     many = Batch(jnp.tile(one_event().x, (20_000, 1)), jnp.arange(20_000, dtype=jnp.uint32))
@@ -50,30 +41,12 @@ def test_the_reported_bound_is_the_exact_one(kind):
     agrees(jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(1), 20_000)), float(elbo(coins())))
 
 
-def test_vimco_reports_the_exact_bound():
-    run = lambda key: VIMCO(3)(coins(), one_event(), key=key, step=STEP)[1]["iwae"][0]  # noqa: E731
-    exact = float(expected_bound(coins(), 3, importance_bound))
-    agrees(jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(1), 20_000)), exact)
-
-
-def test_vimco_signals_by_numpy():
-    log_weight = np.random.default_rng(0).normal(size=(4, 3))
-    for signal in ("geometric", "arithmetic"):
-        for k in range(4):
-            others = np.delete(log_weight, k, axis=0)
-            middle = others.mean(axis=0) if signal == "geometric" else np.log(np.exp(others).mean(axis=0))
-            exact = np.log(np.exp(np.concatenate([others, middle[None]])).mean(axis=0))
-            close(VIMCO(4, signal)._without_each(jnp.asarray(log_weight, jnp.float32))[k], exact)
-
-
 def test_variance_order():
-    """Of 3 draws each: leave-one-out below none, VIMCO below the score function of the same bound without it."""
+    """Of 3 draws each: leave-one-out below none, and below it with an analytic KL."""
     encoder = only(coins(), "encoder")
     variance = lambda objective: gradients(objective, coins(), one_event(), 4_000)[:, encoder].var(axis=0).sum()  # noqa: E731
     none, others = variance(ScoreFunction(3, "none")), variance(ScoreFunction(3))
-    learned = variance(ScoreFunction(3, "learned", Level(elbo(coins()))))
     assert others < 0.5 * none
-    assert learned < 0.5 * none
     assert variance(ScoreFunction(3, kl="analytic")) < others
 
 
@@ -88,37 +61,11 @@ def test_the_leave_one_out_gradient_by_its_covariance_form():
     assert np.abs(exact[encoder]).max() > 1e-3
 
 
-def test_a_learned_level_is_trained_to_the_mean_signal():
-    """Its own loss alone reaches it: it ends at E[log w], and its gradient there is b - log w."""
-    model, batch = coins(), Batch(jnp.tile(one_event().x, (64, 1)), jnp.arange(64, dtype=jnp.uint32))
-    objective = ScoreFunction(4, "learned", Level())
-    adam = optax.adam(0.1)
-
-    def step(carry, key):
-        level, state, total = carry
-        loss = lambda v: ScoreFunction(4, "learned", Level(v))(model, batch, key=key, step=STEP)[0]  # noqa: E731
-        updates, state = adam.update(jax.grad(loss)(level), state)
-        level = optax.apply_updates(level, updates)
-        return (level, state, total), level
-
-    start = objective.critic.value
-    keys = jax.random.split(jax.random.key(0), 600)
-    levels = jax.jit(lambda: jax.lax.scan(step, (start, adam.init(start), 0.0), keys)[1])()
-    assert abs(float(levels[300:].mean()) - float(elbo(model))) < 0.03
-    value, gradient = jax.value_and_grad(
-        lambda v: ScoreFunction(4, "learned", Level(v))(model, batch, key=keys[0], step=STEP)[0]
-    )(jnp.asarray(2.0))
-    close(gradient, 2.0 + value)
-
-
 def test_options_that_do_not_fit_are_refused():
     assert refused_at(ScoreFunction, num_samples=1) == "objective.num_samples"
     assert refused_at(ScoreFunction, baseline="moving") == "objective.baseline"
-    assert refused_at(ScoreFunction, baseline="learned") == "objective.critic"
-    assert refused_at(ScoreFunction, baseline="none", critic=Level()) == "objective.critic"
+    assert refused_at(ScoreFunction, baseline="learned") == "objective.baseline"
     assert refused_at(ScoreFunction, kl="exact") == "objective.kl"
-    assert refused_at(VIMCO, num_samples=1) == "objective.num_samples"
-    assert refused_at(VIMCO, signal="harmonic") == "objective.signal"
 
 
 @pytest.mark.parametrize("objective", [ELBO(), ELBO(kl="sampled"), IWAE(2), IWAE(2, "dreg"), Reconstruction()])

@@ -87,18 +87,21 @@ def test_a_recipe_without_bind_takes_configurations(monkeypatch: pytest.MonkeyPa
 
 def test_what_a_new_configuration_names_as_before_is_taken_over(taken: Counter[str]) -> None:
     first = VAEConfig(recipe="default")
-    parts = bind(override(first, {"posterior": "low-rank-normal", "posterior.rank": 3, "likelihood": "normal"}))
-    assert (parts.posterior.what, parts.posterior.read.rank) == ("a Normal with a few common directions", 3)
-    assert parts.prior.what == "a standard Normal"  # "auto": the posterior's
+    parts = bind(override(first, {"posterior": "concrete", "posterior.choices": 3, "likelihood": "normal"}))
+    assert (parts.posterior.what, parts.posterior.read.choices) == (
+        "relaxed one-hot choices (Concrete, Gumbel-softmax)",
+        3,
+    )
+    assert parts.prior.what == "relaxed one-hot choices, equally likely"  # "auto": the posterior's
     other = parts.having(override(parts.config, {"posterior.latent_dim": 7, "training.steps": 3}))
-    assert (other.posterior.latent, other.posterior.read.rank, other.posterior.size) == ((7,), 3, 7)
-    assert taken == {"low-rank-normal": 1, "standard-normal": 1}
-    for change in ({"posterior.rank": 4}, {"posterior": "normal"}):
+    assert (other.posterior.latent, other.posterior.read.choices, other.posterior.size) == ((7, 3), 3, 21)
+    assert taken == {"concrete": 1, "uniform-concrete": 1}
+    for change in ({"posterior.choices": 4}, {"posterior": "normal"}):
         assert parts.having(override(parts.config, change)).posterior.read != parts.posterior.read
-    assert taken == {"low-rank-normal": 2, "normal": 1, "standard-normal": 1}
-    assert parts.having(override(parts.config, {"posterior": "laplace"})).prior.what == "Laplace units of scale 1"
+    assert taken == {"concrete": 2, "normal": 1, "uniform-concrete": 1}
+    assert parts.having(override(parts.config, {"posterior": "normal"})).prior.what == "a standard Normal"
     assert bind(parts) is parts
-    assert pickle.loads(pickle.dumps(parts)).posterior.read.rank == 3
+    assert pickle.loads(pickle.dumps(parts)).posterior.read.choices == 3
 
 
 def test_an_option_is_refused_where_it_is_first_asked_for() -> None:

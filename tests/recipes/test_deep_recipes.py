@@ -66,7 +66,6 @@ def test_the_likelihood_is_what_the_pictures_ask_for(rows, family):
         (pictures(8, 8), {"network.drop_probability": 0.1}, "network.drop_probability"),
         (pictures(8, 8), {"prior": "mixture"}, "prior.kind"),
         (pictures(8, 8), {"posterior.levels": "4"}, "posterior.levels"),
-        (pictures(8, 8), {"network.spectral_norm": True}, "network.spectral_norm"),
     ],
 )
 def test_what_does_not_go_together_is_refused(rows, settings, where):

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from paths import ROOT
 
 from latens.config import override
 from latens.data import Dataset
-from latens.explorer import payload
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
 from latens.workflow.trained import TrainedModel
@@ -37,20 +35,3 @@ def untrained(name: str, data: Dataset, **settings: object) -> tuple[TrainedMode
         override(get_recipe(name).config, SMALL | {k.replace("__", "."): v for k, v in settings.items()}), data
     )
     return experiment.trained(experiment.new_model()), experiment.data
-
-
-def ask_page(
-    trained: Any, data: Any, folder: Path, questions: list[dict[str, Any]]
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The manifest of an exported page, and what it answers to questions of What if by itself."""
-    files = payload(trained, data, alone=True)
-    manifest = json.loads(files["data/manifest.json"])
-    given = manifest["given"]
-    names = {"file": given["file"], "prior": manifest["arrays"]["prior"]["file"]}
-    names |= {"outputs": given["outputs"] and given["outputs"]["file"]}
-    names |= {"decoder": None if given["outputs"] else manifest["decoder"]["file"]}
-    for name, file in names.items():
-        if file:
-            (folder / name).write_bytes(files[file])
-    paths = {name: file and str(folder / name) for name, file in names.items()}
-    return manifest, node("given", manifest=manifest, questions=questions, **paths)

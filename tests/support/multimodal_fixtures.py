@@ -37,7 +37,7 @@ def expert(name):
     return precision, gain
 
 
-def exact(names=("a", "b"), rule="product", blocks=None, joint=None, shift=0.0):
+def exact(names=("a", "b"), rule="product", blocks=None, shift=0.0):
     """z ~ N(0, I), x_m = W_m z + mu_m + s_m e, with the exact experts moved by `shift`."""
     encoders, decoders = {}, {}
     for name in names:
@@ -47,7 +47,7 @@ def exact(names=("a", "b"), rule="product", blocks=None, joint=None, shift=0.0):
         encoders[name] = Conditional(linear(weight, bias), NormalHead((2,)))
         head = SharedScaleNormalHead((len(OFFSETS[name]),), Frozen(jnp.asarray(np.log(SCALES[name]))))
         decoders[name] = Conditional(linear(WEIGHTS[name].T, OFFSETS[name]), head)
-    return LatentModel(StandardNormal((2,)), Experts(encoders, rule, blocks, joint), ByModality(decoders, blocks))
+    return LatentModel(StandardNormal((2,)), Experts(encoders, rule, blocks), ByModality(decoders, blocks))
 
 
 def log_p(*names):

@@ -25,7 +25,6 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "dense": ("default", {}),
     "fast-forward": ("fast-forward", {"training.steps": 3, "training.epochs": None}),
     "convolutional": ("default", IMAGES),
-    "recurrent": ("default", {"network": "recurrent"}),
     "flow": ("default", {"posterior": "iaf"}),
     "hierarchical": ("default", {"posterior.levels": 2}),
     "linear-path": ("default", IMAGES | {"likelihood": "normal", "network.linear": True}),

@@ -10,20 +10,14 @@ from scipy import special, stats
 
 from latens.distributions import (
     AbstractFactorised,
-    Beta,
     Blocks,
     DiscretisedLogistic,
-    Gamma,
-    HyperbolicSecant,
     Joined,
-    Kumaraswamy,
     Laplace,
     Logistic,
-    LogNormal,
     NegativeBinomial,
     Ordinal,
     Poisson,
-    RelaxedBernoulli,
     StudentT,
     VariableMixture,
     ZeroInflated,
@@ -70,7 +64,8 @@ DF = np.array([5.0, 8.0, 30.0])
 A, B = np.array([1.5, 2.0, 5.0]), np.array([2.5, 1.2, 3.0])
 RATE, THETA, EXTRA = np.array([0.4, 3.0, 9.0]), np.array([0.7, 2.0, 40.0]), np.array([-1.0, 0.3, 2.0])
 CUTS = np.array([-1.0, 0.2, -0.5])
-TEMPERATURE = np.array([0.9, 1.0, 2.5])
+
+
 PIXELS = np.array([0.1, -0.9, 1.3])
 WEIGHTS = np.array([[0.0, 1.0], [0.5, -0.5], [2.0, 0.0]])
 
@@ -92,10 +87,6 @@ def zero_inflated(x: np.ndarray, inner: np.ndarray) -> np.ndarray:
     return np.log(np.where(x == 0, extra, 0.0) + (1 - extra) * np.exp(inner))
 
 
-def kumaraswamy(x: np.ndarray) -> np.ndarray:
-    return np.log(A * B) + (A - 1) * np.log(x) + (B - 1) * np.log1p(-(x**A))
-
-
 def ordinal(x: np.ndarray) -> np.ndarray:
     cuts = np.concatenate([[-np.inf], CUTS[0] + np.concatenate([[0.0], np.cumsum(np.exp(CUTS[1:]))]), [np.inf]])
     return np.log(special.expit(cuts[x + 1] - LOC) - special.expit(cuts[x] - LOC))
@@ -105,10 +96,6 @@ def discretised(x: np.ndarray, loc: np.ndarray = PIXELS, scale: float = 0.2, lev
     value, half = 2 * x / (levels - 1) - 1, 1 / (levels - 1)
     above = np.where(x == levels - 1, 1.0, special.expit((value + half - loc) / scale))
     return np.log(above - np.where(x == 0, 0.0, special.expit((value - half - loc) / scale)))
-
-
-def relaxed_bernoulli(x: np.ndarray) -> np.ndarray:
-    return stats.logistic.logpdf(special.logit(x), EXTRA / TEMPERATURE, 1 / TEMPERATURE) - np.log(x * (1 - x))
 
 
 def pixel_mixture(x: np.ndarray) -> np.ndarray:
@@ -129,30 +116,11 @@ FAMILY: dict[str, DistributionRow] = {
     "Logistic": DistributionRow(
         lambda: Logistic(*real(LOC), *logs(SCALE)), lambda x: stats.logistic.logpdf(x, LOC, SCALE)
     ),
-    "HyperbolicSecant": DistributionRow(
-        lambda: HyperbolicSecant(*real(LOC), *logs(SCALE)), lambda x: stats.hypsecant.logpdf(x, LOC, SCALE)
-    ),
     "StudentT": DistributionRow(
         lambda: StudentT(*real(LOC), *logs(SCALE, DF)),
         lambda x: stats.t.logpdf(x, DF, LOC, SCALE),
         (-12.0, 12.0),
         spread=SINH,
-    ),
-    "LogNormal": DistributionRow(
-        lambda: LogNormal(*real(LOC), *logs(SCALE / 4)),
-        lambda x: stats.lognorm.logpdf(x, SCALE / 4, scale=np.exp(LOC)),
-        (-9.0, 9.0),
-        spread=EXP,
-    ),
-    "Gamma": DistributionRow(
-        lambda: Gamma(*logs(A / 2, B)), lambda x: stats.gamma.logpdf(x, A / 2, scale=1 / B), (-60.0, 5.0), spread=EXP
-    ),
-    "Beta": DistributionRow(
-        lambda: Beta(*logs(A, B)), lambda x: stats.beta.logpdf(x, A, B), (-60.0, 30.0), spread=SIGMOID
-    ),
-    "Kumaraswamy": DistributionRow(lambda: Kumaraswamy(*logs(A, B)), kumaraswamy, (-60.0, 30.0), spread=SIGMOID),
-    "RelaxedBernoulli": DistributionRow(
-        lambda: RelaxedBernoulli(*real(EXTRA), *logs(TEMPERATURE)), relaxed_bernoulli, (-30.0, 30.0), spread=SIGMOID
     ),
     "Poisson": DistributionRow(lambda: Poisson(*logs(RATE)), lambda x: stats.poisson.logpmf(x, RATE), levels=60),
     "NegativeBinomial": DistributionRow(lambda: NegativeBinomial(*logs(RATE, THETA)), nbinom, levels=150),

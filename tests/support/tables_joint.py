@@ -13,14 +13,10 @@ from latens.distributions import (
     Categorical,
     CorrelatedNormal,
     DiagonalNormal,
-    Dirichlet,
     FullNormal,
-    LowRankNormal,
     Mixture,
-    PowerSpherical,
     Product,
     RelaxedOneHot,
-    StraightThroughOneHot,
     UniformSphere,
     VonMisesFisher,
     WrappedNormal,
@@ -75,7 +71,8 @@ def columns() -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 FACTOR, LOW_RANK = np.array([[0.2, 9.0], [-0.7, -0.4]]), np.array([[0.8], [-1.1]])
 TRIL = np.array([[np.exp(0.2), 0.0], [-0.7, np.exp(-0.4)]])
-LOW_COVARIANCE = LOW_RANK @ LOW_RANK.T + np.diag([0.25, 1.44])
+
+
 MEANS, SCALES, SHARES = np.array([[0.3, -1.2], [2.0, 1.0]]), np.array([[0.6, 1.0], [1.5, 0.4]]), np.array([0.2, -0.9])
 CONCENTRATION, CHOICE = np.array([1.3, 2.0, 4.5]), np.array([[0.5, 0.0, -1.0], [0.0, 2.0, 1.0]])
 AXIS, KAPPA = np.array([1.0, -2.0, 0.5]), 3.7
@@ -90,11 +87,6 @@ def mixture(x: np.ndarray) -> np.ndarray:
 def concrete(x: np.ndarray, tau: float = 0.6) -> np.ndarray:
     total = np.sum(CHOICE[0] - (tau + 1) * np.log(x), axis=-1)
     return np.log(2) + 2 * np.log(tau) + total - 3 * special.logsumexp(CHOICE[0] - tau * np.log(x), axis=-1)
-
-
-def power_spherical(x: np.ndarray) -> np.ndarray:
-    """(1 + t)^kappa over 2 pi times its integral over t, 2^(kappa + 1)/(kappa + 1)."""
-    return KAPPA * np.log1p(x @ POLE) - np.log(2 * np.pi * 2 ** (KAPPA + 1) / (KAPPA + 1))
 
 
 MIDDLE, SPREAD = np.array([0.3, -0.2]), np.array([0.5, 0.8])
@@ -122,11 +114,6 @@ JOINT: dict[str, JointRow] = {
     "FullNormal": JointRow(
         lambda: FullNormal(*real(LOC[:2], FACTOR)), stats.multivariate_normal(LOC[:2], TRIL @ TRIL.T).logpdf, plane
     ),
-    "LowRankNormal": JointRow(
-        lambda: LowRankNormal(*real(LOC[:2], LOW_RANK), *logs(np.array([0.5, 1.2]))),
-        stats.multivariate_normal(LOC[:2], LOW_COVARIANCE).logpdf,
-        plane,
-    ),
     "CorrelatedNormal": JointRow(
         lambda: CorrelatedNormal(*real(LOC[:2]), *logs(np.array([0.5, 1.2])), *real(np.linalg.inv(TRIL))),
         stats.multivariate_normal(LOC[:2], np.outer([0.5, 1.2], [0.5, 1.2]) * (TRIL @ TRIL.T)).logpdf,
@@ -135,23 +122,11 @@ JOINT: dict[str, JointRow] = {
     "Mixture": JointRow(
         lambda: Mixture(*real(SHARES), jax.vmap(DiagonalNormal)(*real(MEANS), *logs(SCALES))), mixture, plane, False
     ),
-    "Dirichlet": JointRow(
-        lambda: Dirichlet(*logs(CONCENTRATION)),
-        lambda x: stats.dirichlet.logpdf((x / x.sum(axis=1, keepdims=True)).T, CONCENTRATION),
-        simplex,
-    ),
     "RelaxedOneHot": JointRow(lambda: RelaxedOneHot(*real(CHOICE[0]), *logs(0.6)), concrete, simplex),
-    "StraightThroughOneHot": JointRow(
-        lambda: StraightThroughOneHot(*real(CHOICE), *logs(0.6)),
-        lambda x: np.sum(x * special.log_softmax(CHOICE, axis=-1), axis=(1, 2)),
-        choices,
-        False,
-    ),
     "UniformSphere": JointRow(lambda: UniformSphere(3), lambda x: np.full(len(x), -np.log(4 * np.pi)), sphere),
     "VonMisesFisher": JointRow(
         lambda: VonMisesFisher(*real(AXIS), *logs(KAPPA)), stats.vonmises_fisher(POLE, KAPPA).logpdf, sphere
     ),
-    "PowerSpherical": JointRow(lambda: PowerSpherical(*real(AXIS), *logs(KAPPA)), power_spherical, sphere),
     "WrappedNormal": JointRow(lambda: WrappedNormal(*real(MIDDLE), *logs(SPREAD)), wrapped_normal, ball),
     "Product": JointRow(
         lambda: Product(

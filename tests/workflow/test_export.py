@@ -18,7 +18,6 @@ OPTIONS = {
     "default": {},
     "conv-vae": {"recipe": "conv-vae"},
     "two-level": {"recipe": "two-level"},
-    "residual": {"recipe": "residual-vae"},
     "discretised": {"likelihood": "discretised-logistic"},
     "student-t": {"likelihood": "student-t"},
     "linear": {"likelihood": "discretised-logistic", "settings": {"network.linear": True}},

@@ -139,7 +139,7 @@ def test_new_rows_bring_the_conditions_of_the_model(cells: Path, tmp_path: Path)
 
 def test_other_recipes_refuse_conditions(cells: Path) -> None:
     data = load(cells, label="kind", condition="batch")
-    for recipe in ("default", "m1-m2", "mlq-gaussian"):
+    for recipe in ("default", "mlq-gaussian"):
         with pytest.raises(ConfigError, match=r"batch\.|reads no conditions"):
             latens.workflow.prepare(latens.recipes.get_recipe(recipe).config, data)
 

@@ -40,9 +40,7 @@ def exact() -> TrainedModel:
     encoders = {"part0": of_source, "part1": normal(0.1 * np.eye(2), np.zeros(2), (2,))}
     decoders = {"part0": normal(LEFT, noise, (2, 1)), "part1": normal(RIGHT, noise, (2, 1))}
     flat = {n: Conditional(lambda x, of=c.network: of(x.reshape(-1)), c.head) for n, c in encoders.items()}
-    model = LatentModel(
-        StandardNormal((2,)), Experts(flat, "product-of-encoders", blocks), ByModality(decoders, blocks)
-    )
+    model = LatentModel(StandardNormal((2,)), Experts(flat, "mixture", blocks), ByModality(decoders, blocks))
     return TrainedModel(model, drawn(200).schema, Preparation())
 
 

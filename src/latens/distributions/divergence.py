@@ -13,14 +13,12 @@ from latens.distributions.base import AbstractDistribution, AbstractFactorised
 from latens.distributions.continuous import DiagonalNormal, StandardNormal
 from latens.distributions.counts import Poisson
 from latens.distributions.discrete import Bernoulli, Categorical, Ordinal
-from latens.distributions.location_scale import Laplace, LogNormal
+from latens.distributions.location_scale import Laplace
 from latens.distributions.mixtures import DiscretisedLogistic, Mixture, VariableMixture
-from latens.distributions.positive import Beta, Dirichlet, Gamma
-from latens.distributions.relaxed import StraightThroughOneHot
-from latens.distributions.special import excess, log_minus_digamma, stirling_error
-from latens.distributions.spherical import PowerSpherical, UniformSphere, VonMisesFisher
-from latens.distributions.structured import FullNormal, LowRankNormal, Product
-from latens.distributions.triangular import cholesky, solve_columns
+from latens.distributions.special import excess
+from latens.distributions.spherical import UniformSphere, VonMisesFisher
+from latens.distributions.structured import FullNormal, Product
+from latens.distributions.triangular import solve_columns
 from latens.errors import ConfigError
 from latens.io.process import counted
 from latens.typing import Array, Float, Key, Nats
@@ -37,7 +35,7 @@ def _normal_standard(q: DiagonalNormal, p: StandardNormal) -> Float[Array, "*z"]
     return 0.5 * (q.loc**2 + scale * scale - 1.0) - log_scale
 
 
-def _normal_normal(q: DiagonalNormal | LogNormal, p: DiagonalNormal | LogNormal) -> Float[Array, "*z"]:
+def _normal_normal(q: DiagonalNormal, p: DiagonalNormal) -> Float[Array, "*z"]:
     q_log_scale = jnp.broadcast_to(q.log_scale, q.loc.shape)
     difference = q_log_scale - jnp.broadcast_to(p.log_scale, p.loc.shape)
     residual = (q.loc - p.loc) * jnp.exp(-p.log_scale)
@@ -53,8 +51,6 @@ def _square_root(q: AbstractDistribution) -> Float[Array, "n m"]:
     match q:
         case FullNormal():
             return q.scale_tril()
-        case LowRankNormal():
-            return jnp.concatenate([jnp.diag(jnp.exp(q.log_scale)), q.factor], axis=1)
         case DiagonalNormal() | StandardNormal():
             return jnp.diag(jnp.exp(q.log_scale_array()))
     raise TypeError(f"{type(q).__name__} is no Normal")
@@ -66,13 +62,12 @@ def _any_normal(q: Any, p: Any) -> Nats:
     if isinstance(p, DiagonalNormal | StandardNormal):
         whitened = columns * jnp.exp(-p.log_scale_array())[:, None]
     else:
-        factor = p.scale_tril() if isinstance(p, FullNormal) else cholesky(p.covariance())
-        whitened = solve_columns(factor, columns)
+        whitened = solve_columns(p.scale_tril(), columns)
     return 0.5 * (jnp.sum(whitened**2) - q.mean().size + _log_det(p) - _log_det(q))
 
 
 def _log_det(q: Any) -> Nats:
-    return q.log_det() if isinstance(q, FullNormal | LowRankNormal) else 2.0 * jnp.sum(q.log_scale_array())
+    return q.log_det() if isinstance(q, FullNormal) else 2.0 * jnp.sum(q.log_scale_array())
 
 
 def _laplace(q: Laplace, p: Laplace) -> Float[Array, "*z"]:
@@ -80,37 +75,6 @@ def _laplace(q: Laplace, p: Laplace) -> Float[Array, "*z"]:
     q_scale, p_scale = jnp.exp(q.log_scale), jnp.exp(p.log_scale)
     moved = distance / p_scale + q_scale / p_scale * jnp.exp(-distance / q_scale)
     return moved - 1.0 + p.log_scale - q.log_scale
-
-
-def _gamma(q: Gamma, p: Gamma) -> Float[Array, "*z"]:
-    # The densities are written with the log ratio of x and its mean; so is the expectation of their ratio.
-    a, c = jnp.exp(q.log_concentration), jnp.exp(p.log_concentration)
-    t = q.log_concentration - q.log_rate + p.log_rate - p.log_concentration
-    constant = 0.5 * (q.log_concentration - p.log_concentration) + stirling_error(c) - stirling_error(a)
-    return c * excess(t) + (c - a) * log_minus_digamma(a) + constant
-
-
-def _proportions(log_a: Float[Array, "*z n"], log_b: Float[Array, "*z n"]) -> Float[Array, "*z"]:
-    """KL of Dirichlets along the last axis."""
-    a, b = jnp.exp(log_a), jnp.exp(log_b)
-    totals = [jax.nn.logsumexp(log, axis=-1, keepdims=True) for log in (log_a, log_b)]
-    spread = log_minus_digamma(a) - log_minus_digamma(jnp.exp(totals[0]))  # log E x - E log x under q
-    loss = jnp.sum((b - a) * spread + b * excess(log_a - totals[0] - log_b + totals[1]), axis=-1)
-    constants = [
-        jnp.sum(0.5 * log - stirling_error(jnp.exp(log)), axis=-1)
-        - (0.5 * total - stirling_error(jnp.exp(total)))[..., 0]
-        for log, total in zip((log_a, log_b), totals)
-    ]
-    return loss + constants[0] - constants[1]
-
-
-def _beta(q: Beta, p: Beta) -> Float[Array, "*z"]:
-    pairs = (jnp.stack([d.log_alpha, d.log_beta], axis=-1) for d in (q, p))
-    return _proportions(*pairs)
-
-
-def _dirichlet(q: Dirichlet, p: Dirichlet) -> Nats:
-    return _proportions(q.log_concentration, p.log_concentration)
 
 
 def _poisson(q: Poisson, p: Poisson) -> Float[Array, "*z"]:
@@ -122,12 +86,12 @@ def _bernoulli(q: Bernoulli, p: Bernoulli) -> Float[Array, "*z"]:
     return q.mean() * (q.logits - p.logits) - jax.nn.softplus(q.logits) + jax.nn.softplus(p.logits)
 
 
-def _categorical(q: Categorical | StraightThroughOneHot, p: Categorical | StraightThroughOneHot) -> Float[Array, "*z"]:
+def _categorical(q: Categorical, p: Categorical) -> Float[Array, "*z"]:
     log_q, log_p = jax.nn.log_softmax(q.logits), jax.nn.log_softmax(p.logits)
     return jnp.sum(jnp.exp(log_q) * (log_q - log_p), axis=-1)
 
 
-def _to_uniform_sphere(q: VonMisesFisher | PowerSpherical | UniformSphere, p: UniformSphere) -> Nats:
+def _to_uniform_sphere(q: VonMisesFisher | UniformSphere, p: UniformSphere) -> Nats:
     return -q.entropy() - p.log_prob(q.mean())
 
 
@@ -137,20 +101,15 @@ _CLOSED_FORMS: dict[tuple[type, type], Callable[..., Array]] = {
     (StandardNormal, StandardNormal): _standard_standard,
     **{
         (q, p): _any_normal
-        for q, p in itertools.product((StandardNormal, DiagonalNormal, FullNormal, LowRankNormal), repeat=2)
-        if p is not StandardNormal or q in (FullNormal, LowRankNormal)
+        for q, p in itertools.product((StandardNormal, DiagonalNormal, FullNormal), repeat=2)
+        if p is not StandardNormal or q is FullNormal
         if (q, p) != (DiagonalNormal, DiagonalNormal)
     },
-    (LogNormal, LogNormal): _normal_normal,
     (Laplace, Laplace): _laplace,
-    (Gamma, Gamma): _gamma,
-    (Beta, Beta): _beta,
-    (Dirichlet, Dirichlet): _dirichlet,
     (Poisson, Poisson): _poisson,
     (Bernoulli, Bernoulli): _bernoulli,
     (Categorical, Categorical): _categorical,
-    (StraightThroughOneHot, StraightThroughOneHot): _categorical,
-    **{(q, UniformSphere): _to_uniform_sphere for q in (VonMisesFisher, PowerSpherical, UniformSphere)},
+    **{(q, UniformSphere): _to_uniform_sphere for q in (VonMisesFisher, UniformSphere)},
 }
 """Every pair with a closed form. A pair of one's own is one more entry: a function of (q, p), by variable or not."""
 

@@ -1,4 +1,4 @@
-"""Families with a location and a scale: Laplace, logistic, hyperbolic secant, Student's t, and e to a Normal."""
+"""Families with a location and a scale: Laplace, logistic and Student's t."""
 
 import math
 from typing import ClassVar
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.distributions.base import AbstractFactorised
-from latens.distributions.continuous import LOG_2PI, AbstractLocationScale
+from latens.distributions.continuous import AbstractLocationScale
 from latens.distributions.special import excess, log_gamma_ratio, logistic_term
 from latens.typing import Array, Float, Key
 
@@ -70,32 +70,6 @@ class Logistic(AbstractLocationScale):
         return self.loc, jnp.broadcast_to(math.pi**2 / 3.0 * jnp.exp(2.0 * self.log_scale), self.loc.shape)
 
 
-class HyperbolicSecant(AbstractLocationScale):
-    r"""Independent hyperbolic secant variables: a log-cosh loss as a density.
-
-    $\prod_i \frac{1}{\pi s_i \cosh r_i}$ with $r_i = (x_i - \mu_i)/s_i$ and $\log s$ given. $-\log p = \log\cosh r +
-    \log s + \log\pi$ is squared near 0, absolute far out. The variance is $\pi^2 s^2/4$.
-
-    Args:
-        loc: The means $\mu$, of shape (*x).
-        log_scale: The logarithms $\log s$, of a shape that broadcasts to that of `loc`.
-
-    Examples:
-        >>> round(float(HyperbolicSecant(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.zeros(1))), 6)  # -log pi
-        -1.14473
-    """
-
-    def sample_noise(self, *, key: Key) -> Float[Array, "*x"]:
-        """Draw standard hyperbolic secant noise."""
-        # sinh of it is a Cauchy variable.
-        return jnp.arcsinh(jax.random.cauchy(key, self.loc.shape, self.loc.dtype))
-
-    def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
-        """The log density of each variable, in nats."""
-        residual = (event - self.loc) * jnp.exp(-self.log_scale)
-        return LOG_2 - LOG_PI - jnp.logaddexp(residual, -residual) - self.log_scale
-
-
 class StudentT(AbstractFactorised):
     r"""Independent variables with Student's t distribution.
 
@@ -146,41 +120,3 @@ class StudentT(AbstractFactorised):
     def mean(self) -> Float[Array, "*x"]:
         """The mean of each variable; NaN where the degrees of freedom are 1 or fewer."""
         return jnp.where(self.log_df > 0.0, self.loc, jnp.nan)
-
-
-class LogNormal(AbstractFactorised):
-    r"""Independent positive variables whose logarithms are Normal.
-
-    $x_i = e^{y_i}$ with $y_i \sim N(\mu_i, \sigma_i^2)$. The density is 0 for $x \le 0$; the mean is $e^{\mu +
-    \sigma^2/2}$.
-
-    Args:
-        loc: The means $\mu$ of the logarithms, of shape (*x).
-        log_scale: The logarithms $\log\sigma$, of a shape that broadcasts to that of `loc`.
-
-    Examples:
-        >>> round(float(LogNormal(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.ones(1))), 6)  # -log(2 pi) / 2
-        -0.918939
-    """
-
-    has_path: ClassVar[bool] = True
-
-    loc: Float[Array, "*x"]
-    log_scale: Float[Array, "..."]
-
-    def sample(self, *, key: Key) -> Float[Array, "*x"]:
-        """Draw one event of positive numbers."""
-        noise = jax.random.normal(key, self.loc.shape, self.loc.dtype)
-        return jnp.exp(self.loc + jnp.exp(self.log_scale) * noise)
-
-    def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
-        """The log density of each variable, in nats; minus infinity from 0 down."""
-        inside = event > 0.0
-        log_event = jnp.log(jnp.where(inside, event, 1.0))
-        residual = (log_event - self.loc) * jnp.exp(-self.log_scale)
-        terms = -0.5 * (residual**2 + LOG_2PI) - self.log_scale - log_event
-        return jnp.where(inside, terms, -jnp.inf)
-
-    def mean(self) -> Float[Array, "*x"]:
-        """The mean of each variable, which is above the median."""
-        return jnp.exp(self.loc + 0.5 * jnp.exp(2.0 * self.log_scale))

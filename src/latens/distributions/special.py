@@ -5,7 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import digamma, gammaln
+from jax.scipy.special import gammaln
 
 from latens.typing import Array, Float
 
@@ -52,6 +52,17 @@ def log_sum_of_parts(terms: Float[Array, "*x k"]) -> Float[Array, "*x"]:
     return jnp.where(possible[..., 0], total, -jnp.inf)
 
 
+def above_zero(event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    """Raise numbers to at least the smallest normal number of their precision, whose logarithm is finite."""
+    return jnp.maximum(event, float(jnp.finfo(event.dtype).tiny))
+
+
+def inside_unit(event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    """Move numbers strictly between 0 and 1 in their precision."""
+    kind = jnp.finfo(event.dtype)
+    return jnp.clip(event, float(kind.tiny), 1.0 - float(kind.epsneg))
+
+
 def stirling_error(z: Float[Array, "*x"]) -> Float[Array, "*x"]:
     r"""The error of Stirling's formula for the log gamma function."""
     # $\delta(z) = \log\Gamma(z) - [(z - \frac12)\log z - z + \frac12\log 2\pi]$, near $1/(12 z)$. Densities written
@@ -63,16 +74,6 @@ def stirling_error(z: Float[Array, "*x"]) -> Float[Array, "*x"]:
     u = 1.0 / large**2
     series = 1 / 12 + u * (-1 / 360 + u * (1 / 1260 + u * (-1 / 1680 + u * (1 / 1188 - u * (691 / 360360)))))
     return jnp.where(is_small, exact, series / large)
-
-
-def log_minus_digamma(z: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    r"""The logarithm minus the digamma function."""
-    # $\log z - \psi(z) > 0$, near $1/(2 z)$.
-    is_small = z < 8.0
-    small, large = jnp.where(is_small, z, 8.0), jnp.where(is_small, 8.0, z)
-    u = 1.0 / large**2
-    series = 1 / 12 + u * (-1 / 120 + u * (1 / 252 + u * (-1 / 240 + u * (1 / 132 - u * (691 / 32760)))))
-    return jnp.where(is_small, jnp.log(small) - digamma(small), 0.5 / large + u * series)
 
 
 def log_gamma_ratio(a: Float[Array, "*x"], step: Float[Array, "*x"] | float) -> Float[Array, "*x"]:

@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens.distributions.base import AbstractDistribution
-from latens.distributions.positive import inside_unit
-from latens.distributions.special import LOG_2, log_bessel_scaled, log_gamma_ratio, log_minus_digamma, log_sphere_area
+from latens.distributions.special import log_bessel_scaled, log_sphere_area
 from latens.typing import Array, Float, Key, Nats
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -164,84 +163,6 @@ class VonMisesFisher(AbstractDistribution[Array]):
         """
         concentration = jnp.exp(self.log_concentration)
         return concentration * _mean_gap(self.direction.shape[0], concentration) - self._log_constant()
-
-
-class PowerSpherical(AbstractDistribution[Array]):
-    r"""The power spherical distribution on the unit sphere: like von Mises-Fisher, sampled without rejection.
-
-    $p(x) \propto (1 + \mu^\top x)^\kappa$. With $b = (m - 1)/2$ and $a = b + \kappa$ the constant is
-    $2^{-(a+b)}\pi^{-b}\,\Gamma(a + b)/\Gamma(a)$, and $(1 + \mu^\top x)/2$ has a Beta(a, b) distribution.
-
-    Args:
-        direction: Any vector but 0, of which only the direction $\mu$ counts, of shape (m,), $m \ge 2$.
-        log_concentration: The logarithm $\log\kappa$, of shape ().
-
-    Raises:
-        ValueError: The dimension is below 2.
-
-    Examples:
-        >>> one = PowerSpherical(jnp.array([0.0, 0.0, 2.0]), jnp.log(1.0))
-        >>> round(float(one.log_prob(jnp.array([0.0, 0.0, 1.0]))), 5)  # log(2 / (4 pi))
-        -1.83788
-
-    Source: De Cao & Aziz (2020), "The power spherical distribution".
-    """
-
-    has_path: ClassVar[bool] = True
-    by_volume: ClassVar[bool] = False
-
-    direction: Float[Array, " m"]
-    log_concentration: Float[Array, ""]
-
-    def __check_init__(self) -> None:
-        _check_direction(self.direction)
-
-    def _log_constant(self) -> Nats:
-        """The log density at the mean direction."""
-        half = 0.5 * (self.direction.shape[0] - 1)
-        ratio = log_gamma_ratio(half + jnp.exp(self.log_concentration), half)
-        return ratio - 2.0 * half * LOG_2 - half * (LOG_2PI - LOG_2)
-
-    def sample(self, *, key: Key) -> Float[Array, " m"]:
-        """Draw one point of the sphere, with a gradient in both parameters."""
-        near, far, across = jax.random.split(key, 3)
-        half = 0.5 * (self.direction.shape[0] - 1)
-        concentration = jnp.exp(self.log_concentration)
-        # The gap 1 - cos is twice a Beta(b, a), drawn as itself so that it keeps its digits when it is small.
-        log_near = jax.random.loggamma(near, half + concentration)
-        log_far = jax.random.loggamma(far, jnp.full_like(concentration, half))
-        gap = 2.0 * inside_unit(jax.nn.sigmoid(log_far - log_near))
-        return _around(_unit(self.direction), gap, across)
-
-    def log_prob(self, event: Float[Array, " m"]) -> Nats:
-        """The log density of one point of the sphere, in nats."""
-        gap = 0.5 * jnp.sum((event - _unit(self.direction)) ** 2)
-        # Exactly opposite of the mean direction the density is 0.
-        inside = gap < 2.0
-        log_cosine = jnp.log1p(-0.5 * jnp.where(inside, gap, 0.0))
-        value = self._log_constant() + jnp.exp(self.log_concentration) * log_cosine
-        return jnp.where(inside, value, -jnp.inf)
-
-    def mean(self) -> Float[Array, " m"]:
-        """The mean in the space around the sphere, of shape (m,) and length below 1."""
-        concentration = jnp.exp(self.log_concentration)
-        length = concentration / (concentration + (self.direction.shape[0] - 1))
-        return length * _unit(self.direction)
-
-    def entropy(self) -> Nats:
-        r"""The entropy.
-
-        $-E[\log p]$, where $E \log\frac{1 + \mu^\top x}2 = \psi(a) - \psi(a + b)$.
-
-        Returns:
-            A number of shape (), in nats.
-        """
-        half = 0.5 * (self.direction.shape[0] - 1)
-        concentration = jnp.exp(self.log_concentration)
-        a, total = half + concentration, 2.0 * half + concentration
-        # psi(total) - psi(a), without the difference of large numbers
-        loss = jnp.log1p(half / a) + log_minus_digamma(a) - log_minus_digamma(total)
-        return concentration * loss - self._log_constant()
 
 
 def _check_dimension(dimension: int) -> None:

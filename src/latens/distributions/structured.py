@@ -1,4 +1,4 @@
-"""Normals with correlations, and products of different families over named columns."""
+"""A Normal with correlations, and products of different families over named columns."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from latens.distributions.base import AbstractDistribution, AbstractReparameterised, as_reparameterised, log_prob
 from latens.distributions.continuous import LOG_2PI
-from latens.distributions.triangular import cholesky, solve_lower, solve_transposed
+from latens.distributions.triangular import solve_lower
 from latens.typing import Array, Float, Key, Nats
 
 
@@ -75,79 +75,6 @@ class FullNormal(AbstractReparameterised[Array]):
         """The log density of one event, in nats."""
         residual = solve_lower(self.scale_tril(), event - self.loc)
         return -0.5 * (jnp.sum(residual**2) + event.size * LOG_2PI + self.log_det())
-
-    def mean(self) -> Float[Array, " n"]:
-        """The mean of each variable, `loc`."""
-        return self.loc
-
-
-class LowRankNormal(AbstractReparameterised[Array]):
-    r"""A Normal with a few common directions, and noise of each variable by itself.
-
-    $N(\mu, F F^\top + \mathrm{diag}(\sigma^2))$. A density costs $O(n r^2)$ by the Woodbury identity.
-
-    Args:
-        loc: The mean $\mu$, of shape (n,).
-        factor: The common directions $F$, of shape (n, r).
-        log_scale: The logarithms $\log\sigma$ of each variable's own noise, of shape (n,).
-
-    Examples:
-        >>> round(float(LowRankNormal(jnp.zeros(2), jnp.zeros((2, 1)), jnp.zeros(2)).log_prob(jnp.zeros(2))), 5)
-        -1.83788
-    """
-
-    loc: Float[Array, " n"]
-    factor: Float[Array, "n r"]
-    log_scale: Float[Array, " n"]
-
-    def _whitened(self) -> tuple[Float[Array, "n r"], Float[Array, "r r"]]:
-        r"""The factor standardised by rows, and the Cholesky factor of the inner matrix."""
-        # $F/\sigma$ by rows, and the Cholesky factor of $I + F^\top \mathrm{diag}(\sigma^{-2}) F$.
-        scaled = self.factor * jnp.exp(-self.log_scale)[:, None]
-        gram = scaled.T @ scaled
-        return scaled, cholesky(gram + jnp.eye(gram.shape[0], dtype=gram.dtype))
-
-    def covariance(self) -> Float[Array, "n n"]:
-        """The covariance matrix, of shape (n, n)."""
-        return self.factor @ self.factor.T + jnp.diag(jnp.exp(2.0 * self.log_scale))
-
-    def log_det(self) -> Nats:
-        """The log determinant of the covariance.
-
-        Returns:
-            A number of shape (), in nats.
-        """
-        _, inner = self._whitened()
-        return 2.0 * (jnp.sum(self.log_scale) + jnp.sum(jnp.log(jnp.diagonal(inner))))
-
-    def sample_noise(self, *, key: Key) -> Float[Array, " n_and_r"]:
-        """Draw standard Normal noise of shape (n + r,): of each variable, then of each common direction."""
-        return jax.random.normal(key, (sum(self.factor.shape),), self.loc.dtype)
-
-    def from_noise(self, noise: Float[Array, " n_and_r"]) -> Float[Array, " n"]:
-        """The event that belongs to this noise.
-
-        Args:
-            noise: Standard Normal noise of shape (n + r,); zero noise gives the mean.
-
-        Returns:
-            One event of shape (n,).
-        """
-        n = self.loc.size
-        return self.loc + jnp.exp(self.log_scale) * noise[:n] + self.factor @ noise[n:]
-
-    def log_prob(self, event: Float[Array, " n"]) -> Nats:
-        """The log density of one event, in nats."""
-        scaled, inner = self._whitened()
-        residual = (event - self.loc) * jnp.exp(-self.log_scale)
-        common = solve_transposed(inner, solve_lower(inner, scaled.T @ residual))
-        # Solved once more for what rounding left: a last digit of `common` counts as often as the noise is small.
-        rest = scaled.T @ (residual - scaled @ common) - common
-        common = common + solve_transposed(inner, solve_lower(inner, rest))
-        # |r|^2 less what the common directions explain, as a sum of squares: what they leave, and their own length.
-        squared = jnp.sum((residual - scaled @ common) ** 2) + jnp.sum(common**2)
-        log_det = 2.0 * (jnp.sum(self.log_scale) + jnp.sum(jnp.log(jnp.diagonal(inner))))
-        return -0.5 * (squared + event.size * LOG_2PI + log_det)
 
     def mean(self) -> Float[Array, " n"]:
         """The mean of each variable, `loc`."""

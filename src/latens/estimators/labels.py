@@ -58,10 +58,7 @@ def codes_of(trained: TrainedModel, y: Any, n: int) -> Shaped[np.ndarray, " n"] 
 
 def label_units(config: VAEConfig, trained: TrainedModel) -> int:
     """Count the numbers that a latent has beside its code."""
-    # These are a predicted label, and for "predict-codes" the latent dimensions of the second model as well.
-    if config.label.kind not in ("predict", "predict-codes"):
-        return 0
-    return len(trained.classes) + (config.label.latent_dim if config.label.kind == "predict-codes" else 0)
+    return len(trained.classes) if config.label.kind == "predict" else 0
 
 
 def _name(value: Any) -> str:

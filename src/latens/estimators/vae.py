@@ -54,7 +54,7 @@ DRAWS, TABLE_DRAWS = 100, 1000
 def _predicts(estimator: "VAE") -> bool:
     given = estimator.recipe
     config = given if isinstance(given, VAEConfig) else getattr(RECIPES.get(given), "config", None)
-    return isinstance(config, VAEConfig) and config.label.kind in ("predict", "predict-codes")
+    return isinstance(config, VAEConfig) and config.label.kind == "predict"
 
 
 @checked_later  # scikit-learn may set anything here; fit looks at it

@@ -15,12 +15,8 @@ from latens.models import (
     SquashedHead,
 )
 from latens.models.heads.likelihoods import (
-    BetaHead,
     DiscretisedLogisticHead,
-    GammaHead,
-    HyperbolicSecantHead,
     LaplaceHead,
-    LogisticHead,
     NegativeBinomialHead,
     PoissonHead,
     StudentTHead,
@@ -36,8 +32,6 @@ _FIRST = (
     CorrelatedNormalHead,
     DeterministicHead,
     LaplaceHead,
-    LogisticHead,
-    HyperbolicSecantHead,
 )
 """Heads whose mean is the first output of each cell, as it is."""
 
@@ -57,11 +51,11 @@ def described(head: Any, path: str) -> dict[str, Any] | None:
         return {"kind": "sigmoid", "bound": math.log1p(-floor) - math.log(floor) if floor > 0.0 else None}
     if kind is SquashedHead and head.squash != "sigmoid":
         return None
-    if kind is BetaHead or (kind is SquashedHead and described(head.head, path) == {"kind": "first"}):
+    if kind is SquashedHead and described(head.head, path) == {"kind": "first"}:
         return {"kind": "sigmoid", "bound": None}
     if kind is ContinuousBernoulliHead:
         return {"kind": "continuous-bernoulli"}
-    if kind in (PoissonHead, NegativeBinomialHead, GammaHead):
+    if kind in (PoissonHead, NegativeBinomialHead):
         return {"kind": "exp"}
     if kind is ZeroInflatedHead:
         return {"kind": "zero-inflated"}

@@ -12,13 +12,8 @@ from latens.models.heads.base import SquashedHead as SquashedHead
 from latens.models.heads.correlated import CorrelatedNormalHead as CorrelatedNormalHead
 from latens.models.heads.depth import DepthHead as DepthHead
 from latens.models.heads.depth import DepthInput as DepthInput
-from latens.models.heads.likelihoods import BetaHead as BetaHead
 from latens.models.heads.likelihoods import DiscretisedLogisticHead as DiscretisedLogisticHead
-from latens.models.heads.likelihoods import GammaHead as GammaHead
-from latens.models.heads.likelihoods import HyperbolicSecantHead as HyperbolicSecantHead
 from latens.models.heads.likelihoods import LaplaceHead as LaplaceHead
-from latens.models.heads.likelihoods import LogisticHead as LogisticHead
-from latens.models.heads.likelihoods import LogNormalHead as LogNormalHead
 from latens.models.heads.likelihoods import NegativeBinomialHead as NegativeBinomialHead
 from latens.models.heads.likelihoods import PoissonHead as PoissonHead
 from latens.models.heads.likelihoods import StudentTHead as StudentTHead
@@ -26,15 +21,7 @@ from latens.models.heads.likelihoods import ZeroInflatedHead as ZeroInflatedHead
 from latens.models.heads.pixels import AutoregressiveHead as AutoregressiveHead
 from latens.models.heads.pixels import PixelHead as PixelHead
 from latens.models.heads.posteriors import ConcreteHead as ConcreteHead
-from latens.models.heads.posteriors import DeltaNormalHead as DeltaNormalHead
-from latens.models.heads.posteriors import DirichletHead as DirichletHead
 from latens.models.heads.posteriors import FullNormalHead as FullNormalHead
-from latens.models.heads.posteriors import JointHead as JointHead
-from latens.models.heads.posteriors import LowRankNormalHead as LowRankNormalHead
-from latens.models.heads.posteriors import PositiveHead as PositiveHead
-from latens.models.heads.posteriors import PowerSphericalHead as PowerSphericalHead
-from latens.models.heads.posteriors import RelaxedBernoulliHead as RelaxedBernoulliHead
-from latens.models.heads.posteriors import StraightThroughHead as StraightThroughHead
 from latens.models.heads.posteriors import VonMisesFisherHead as VonMisesFisherHead
 from latens.models.heads.posteriors import WrappedNormalHead as WrappedNormalHead
 
@@ -62,10 +49,6 @@ from .hamiltonian import HamiltonianPosterior as HamiltonianPosterior
 from .hierarchy import Downwards as Downwards
 from .hierarchy import FromLowest as FromLowest
 from .hierarchy import Upwards as Upwards
-from .implicit import Implicit as Implicit
-from .implicit import Simulator as Simulator
-from .ladder import Ladder as Ladder
-from .ladder import combined as combined
 from .latent_arrays import Direction as Direction
 from .latent_arrays import Shares as Shares
 from .latent_arrays import SideBySide as SideBySide
@@ -77,7 +60,6 @@ from .multimodal import ByModality as ByModality
 from .multimodal import Experts as Experts
 from .multimodal import product_of_normals as product_of_normals
 from .multimodal import subsets_of as subsets_of
-from .per_row import PerRow as PerRow
 from .priors import AbstractModelPrior as AbstractModelPrior
 from .priors import FixedPrior as FixedPrior
 from .priors import FullMixturePrior as FullMixturePrior
@@ -89,15 +71,10 @@ from .quantised import CodePrior as CodePrior
 from .quantised import UniformCodes as UniformCodes
 from .quantisers import AbstractQuantiser as AbstractQuantiser
 from .quantisers import ScalarQuantiser as ScalarQuantiser
-from .quantisers import SignQuantiser as SignQuantiser
 from .quantisers import VectorQuantiser as VectorQuantiser
-from .riemannian import Metric as Metric
-from .riemannian import Riemannian as Riemannian
-from .riemannian import RiemannianPosterior as RiemannianPosterior
 from .semi_supervised import ClassPrior as ClassPrior
 from .semi_supervised import LabelAndCode as LabelAndCode
 from .semi_supervised import SemiSupervised as SemiSupervised
-from .semi_supervised import Stacked as Stacked
 from .state_space import StateSpaceModel as StateSpaceModel
 from .state_space import StepNormals as StepNormals
 from .state_space import StepPrior as StepPrior

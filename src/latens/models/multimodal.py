@@ -11,9 +11,9 @@ import numpy as np
 
 from latens.distributions import AbstractDistribution, Blocks, DiagonalNormal, Joined, Mixture, Product
 from latens.errors import ConfigError
-from latens.typing import AnyArray, Array, Bool, Cond, Float, Key
+from latens.typing import Array, Bool, Cond, Float, Key
 
-Rule = Literal["product", "product-of-encoders", "mixture", "mixture-of-products", "joint"]
+Rule = Literal["product", "mixture", "mixture-of-products"]
 
 _NEVER = -1e30  # a logarithm of nothing; -inf would make a NaN of 0 times it
 
@@ -25,12 +25,9 @@ class Experts(eqx.Module):
     become one posterior:
 
     - "product": $\propto N(z; 0, I) \prod_{m \in S} q_m$, with the prior as an expert (Wu & Goodman 2018);
-    - "product-of-encoders": the same without the prior, which is left where nothing is observed (Hwang et al. 2021);
     - "mixture": $\frac{1}{|S|} \sum_{m \in S} q_m$ (Shi et al. 2019);
     - "mixture-of-products": all products of encoders of subsets of S but the empty one, in equal shares (Sutter et
-      al. 2021);
-    - "joint": the encoder `joint` of all modalities where all are observed, else the product of encoders (Suzuki et
-      al. 2016).
+      al. 2021).
 
     An event x is one array with `blocks`, or without them a dict by name: its mask is a dict too (by modality or by
     feature), and a name that it lacks is missing. A modality of which no feature is observed is no expert, and where
@@ -40,26 +37,23 @@ class Experts(eqx.Module):
         encoders: An encoder for each modality, by name, each giving a `DiagonalNormal`.
         rule: How the experts become one posterior, one of the names above.
         blocks: Where the modalities lie in one array; None: an event is a dict.
-        joint: The encoder of all modalities, for the rule "joint" only.
 
     Raises:
-        ConfigError: The rule is unknown, `joint` is there without its rule, `blocks` has other names, or there are more
-            than 10 modalities under "mixture-of-products" (1023 products).
+        ConfigError: The rule is unknown, `blocks` has other names, or there are more than 10 modalities under
+            "mixture-of-products" (1023 products).
 
-    Source: Wu & Goodman (2018), arXiv 1802.05335; Hwang et al. (2021); Shi et al. (2019), arXiv 1911.03393; Sutter,
-    Daunhawer & Vogt (2021), arXiv 2105.02470; Suzuki, Nakayama & Matsuo (2016), arXiv 1611.01891.
+    Source: Wu & Goodman (2018), arXiv 1802.05335; Shi et al. (2019), arXiv 1911.03393; Sutter, Daunhawer & Vogt
+    (2021), arXiv 2105.02470.
     """
 
     encoders: dict[str, Callable[..., AbstractDistribution]]
     rule: Rule = eqx.field(static=True, default="product")
     blocks: Blocks | None = None
-    joint: Callable[..., AbstractDistribution] | None = None
 
     def __check_init__(self) -> None:
         most = 10 if self.rule == "mixture-of-products" else 10_000
         for holds, what in (
             (self.rule in get_args(Rule), f"no rule {self.rule!r}; there are {', '.join(get_args(Rule))}."),
-            ((self.joint is not None) == (self.rule == "joint"), "a joint encoder and the rule joint go together."),
             (1 <= len(self.encoders) <= most, f"{len(self.encoders)} modalities, of 1 to {most}."),
             (self.blocks is None or set(self.blocks.names) == set(self.encoders), "blocks and encoders differ."),
         ):
@@ -151,28 +145,14 @@ class Experts(eqx.Module):
         # mask: true where x is observed, as an event is; None: everywhere.
         # key: a JAX random key for dropout; None: no dropout.
         normals, observed = self.unimodal(x, cond=cond, mask=mask, key=key)
-        match self.rule:
-            case "product" | "product-of-encoders":
-                return product_of_normals(normals, observed, with_prior=self.rule == "product")
-            case "mixture":
-                return Mixture(_equal_shares(observed, observed), normals)
-            case "mixture-of-products":
-                subsets = subsets_of(len(self.names))
-                # A subset that is not all observed has no share; its product only has to be finite.
-                made = jax.vmap(lambda subset: product_of_normals(normals, subset & observed))(jnp.asarray(subsets))
-                return Mixture(_equal_shares(jnp.all(~subsets | observed[None], axis=1), observed), made)
-        assert self.joint is not None
-        product = product_of_normals(normals, observed)
-        parts, masks = self.parts(x, mask)
-        if len(parts) < len(self.names):
-            return product
-        if self.blocks is None:
-            x, mask = {name: _shown(part, masks.get(name)) for name, part in parts.items()}, None
-        own = None if key is None else jax.random.fold_in(key, len(self.names))
-        joint, whole = self.joint(x, cond=cond, mask=mask, key=own), jnp.all(observed)
-        assert isinstance(joint, DiagonalNormal)
-        log_scale = jnp.where(whole, joint.log_scale_array(), product.log_scale)
-        return DiagonalNormal(jnp.where(whole, joint.loc, product.loc), log_scale)
+        if self.rule == "product":
+            return product_of_normals(normals, observed, with_prior=True)
+        if self.rule == "mixture":
+            return Mixture(_equal_shares(observed, observed), normals)
+        subsets = subsets_of(len(self.names))
+        # A subset that is not all observed has no share; its product only has to be finite.
+        made = jax.vmap(lambda subset: product_of_normals(normals, subset & observed))(jnp.asarray(subsets))
+        return Mixture(_equal_shares(jnp.all(~subsets | observed[None], axis=1), observed), made)
 
 
 class ByModality(eqx.Module):
@@ -280,8 +260,3 @@ def subsets_of(count: int, sizes: range | None = None) -> Bool[np.ndarray, "S M"
 def _equal_shares(allowed: Bool[Array, " S"], observed: Bool[Array, " M"]) -> Float[Array, " S"]:
     """Logits that share out the weight among the allowed; among all (priors) where nothing is observed."""
     return jnp.where(allowed | ~jnp.any(observed), 0.0, _NEVER)
-
-
-def _shown(x: AnyArray, mask: Any) -> Array:
-    x = jnp.asarray(x)
-    return x if mask is None else jnp.where(mask, x, jnp.zeros_like(x))

@@ -1,4 +1,4 @@
-"""Quantisers: a group of numbers as the nearest of K codes, which are learned, averages, a grid, or signs."""
+"""Quantisers: a group of numbers as the nearest of K codes, which are learned, averages, or a grid."""
 
 import math
 from abc import abstractmethod
@@ -80,21 +80,6 @@ class AbstractQuantiser(eqx.Module):
             A new quantiser, or the same one where its codes do not move.
         """
         return self
-
-    def soft_signs(self, inputs: Float[Array, "n S d"]) -> Float[Array, "n d"]:
-        """The logits of a soft sign of each number.
-
-        Args:
-            inputs: The numbers that met the codes, of shape (n, S, d).
-
-        Returns:
-            Shape (n, d).
-
-        Raises:
-            ConfigError: The codes are no signs.
-        """
-        what = f"the codes of a {type(self).__name__} are no signs."
-        raise ConfigError(what, where="objective.entropy", fix="Leave it at 0.")
 
 
 class VectorQuantiser(AbstractQuantiser):
@@ -268,50 +253,3 @@ class ScalarQuantiser(AbstractQuantiser):
         levels = np.asarray(self.grid, np.int32)[None]
         digits = codes // self._steps[None] % levels
         return (digits - levels // 2).astype(jnp.float32) / jnp.asarray(levels // 2, jnp.float32)
-
-
-class SignQuantiser(AbstractQuantiser):
-    r"""Every number of a group as its sign, -1 or 1: codes without a lookup.
-
-    There are $2^d$ codes (lookup-free quantisation). The soft signs have the probabilities $\sigma(\pm 4 z / T)$: a
-    softmax of the negative squared distances to -1 and 1 over T.
-
-    Args:
-        bits: How many numbers d make a group.
-        temperature: The temperature T of the soft signs.
-
-    Source: Yu et al. (2023), arXiv 2310.05737.
-    """
-
-    bits: int = eqx.field(static=True)
-    temperature: float = eqx.field(static=True, default=1.0)
-
-    @property
-    def num_codes(self) -> int:
-        """How many codes there are."""
-        return 2**self.bits
-
-    @property
-    def code_dim(self) -> int:
-        """How many numbers make a group."""
-        return self.bits
-
-    @property
-    def _places(self) -> np.ndarray:
-        return np.arange(self.bits, dtype=np.int32)[None]
-
-    def __call__(self, inputs: Float[Array, "n d"]) -> Assignment:
-        """Replace each number by its sign."""
-        up = inputs > 0.0
-        codes = jnp.sum(up.astype(jnp.int32) << self._places, axis=1, dtype=jnp.int32)
-        signs = jnp.where(up, 1.0, -1.0).astype(inputs.dtype)
-        return Assignment(inputs[:, None], signs[:, None], codes[:, None])
-
-    def decode(self, codes: Int[Array, "n S"]) -> Float[Array, "n d"]:
-        """The signs that belong to the numbers of codes."""
-        bits = codes >> self._places & 1
-        return 2.0 * bits.astype(jnp.float32) - 1.0
-
-    def soft_signs(self, inputs: Float[Array, "n S d"]) -> Float[Array, "n d"]:
-        """The logits of a soft sign of each number, of shape (n, d)."""
-        return 4.0 * inputs[:, 0] / self.temperature

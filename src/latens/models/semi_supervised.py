@@ -1,4 +1,4 @@
-"""Models with labels: a prior for each class, a label that is a latent where it is missing (M2), and M2 on codes."""
+"""Models with labels: a prior for each class, and a label that is a latent where it is missing (M2)."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 
 from latens.distributions import AbstractDistribution, Categorical, DiagonalNormal
-from latens.distributions.chain import Chain
 from latens.errors import ConfigError
 from latens.models.base import AbstractLatentModel
 from latens.models.flat import LatentModel
@@ -195,59 +194,3 @@ class SemiSupervised(AbstractLatentModel):
         """The distribution of a row, given its label and latent."""
         label, code = z
         return self.conditional.likelihood(code, cond=with_label(cond, label), key=key)
-
-
-class Stacked(AbstractLatentModel):
-    r"""A model of the codes of another; the latent of a row is (z, u).
-
-    $p(u)\,p(z \mid u)\,p(x \mid z)$ with $q(z \mid x)\,q(u \mid z)$. M1+M2 of Kingma et al. (2014) has a plain model
-    below and a `SemiSupervised` one above.
-
-    Args:
-        lower: The model that gives $q(z \mid x)$ and $p(x \mid z)$; in a `Frozen` it is not trained.
-        upper: The model that gives all the rest, with z in the place of its rows; in a `Frozen` it is not trained.
-
-    Source: Kingma, Rezende, Mohamed & Welling (2014), arXiv 1406.5298.
-    """
-
-    lower: AbstractLatentModel | Frozen
-    upper: AbstractLatentModel | Frozen
-
-    @property
-    def parts(self) -> tuple[Any, Any]:
-        """The lower and the upper model, out of their `Frozen`."""
-        lower, upper = (part.value if isinstance(part, Frozen) else part for part in (self.lower, self.upper))
-        return lower, upper
-
-    def label_logits(
-        self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
-    ) -> Float[Array, " C"]:
-        r"""The logits of the label's posterior at the mean of the lower posterior.
-
-        $q(y \mid z)$ at the mean of $q(z \mid x)$.
-
-        Args:
-            x: One row.
-            cond: Named arrays that the lower model is conditioned on.
-            mask: True where x is observed; None: everywhere.
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            Shape (C,).
-        """
-        lower, upper = self.parts
-        return upper.label_logits(lower.posterior(x, cond=cond, mask=mask, key=key).mean(), key=key)
-
-    def prior(self, *, cond: Cond = None, key: Key | None = None) -> Chain:
-        """The prior of both latents, drawn from the upper model down."""
-        upper = self.parts[1]
-        return Chain(upper.prior(cond=cond, key=key), (eqx.Partial(upper.likelihood, key=key),), backwards=True)
-
-    def posterior(self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None) -> Chain:
-        """The posterior of both latents for one row, from the lower model up."""
-        lower, upper = self.parts
-        return Chain(lower.posterior(x, cond=cond, mask=mask, key=key), (eqx.Partial(upper.posterior, key=key),))
-
-    def likelihood(self, z: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
-        """The distribution of a row, given its lower latent."""
-        return self.parts[0].likelihood(z[0], cond=cond, key=key)

@@ -15,9 +15,3 @@ from .factory import default_hidden as default_hidden
 from .factory import encoder_network as encoder_network
 from .initial import INITIALIZERS as INITIALIZERS
 from .linear_path import LinearPath as LinearPath
-from .recurrent import RecurrentDecoder as RecurrentDecoder
-from .recurrent import RecurrentEncoder as RecurrentEncoder
-from .residual import ResidualDense as ResidualDense
-from .spectral import SpectrallyNormalised as SpectrallyNormalised
-from .spectral import can_normalise as can_normalise
-from .spectral import largest_singular_value as largest_singular_value

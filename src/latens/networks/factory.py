@@ -7,12 +7,10 @@ from typing import Any, Literal, TypeAlias, get_args
 from latens.errors import ConfigError, nearest
 from latens.networks.convolutional import ConvDecoder, ConvEncoder
 from latens.networks.dense import Dense
-from latens.networks.recurrent import RecurrentDecoder, RecurrentEncoder
-from latens.networks.residual import ResidualDense
 from latens.typing import Key
 
-NetworkKind = Literal["dense", "conv", "residual", "recurrent"]
-Network: TypeAlias = Dense | ResidualDense | ConvEncoder | ConvDecoder | RecurrentEncoder | RecurrentDecoder
+NetworkKind = Literal["dense", "conv"]
+Network: TypeAlias = Dense | ConvEncoder | ConvDecoder
 OPTIONS = ("activation", "output_activation", "initializer", "drop_probability", "weight_drop_probability")
 """What every kind takes by keyword; "conv" takes `kernel_size`, `num_blocks`, `on_map` and `copies` besides."""
 
@@ -32,8 +30,7 @@ def encoder_network(
     Args:
         kind: A `NetworkKind`. A flat row of n n pixels is an image for "conv".
         shape: The shape of one event.
-        hidden: Widths in order: of layers ("dense"), of residual blocks, of channels with a halving of the image for
-            each ("conv"), of recurrent layers.
+        hidden: Widths in order: of layers ("dense"), or of channels with a halving of the image for each ("conv").
         num_outputs: How many outputs the network has.
         key: A JAX random key for the initialisation.
         extra: How many numbers (conditions) are appended to the event.
@@ -51,15 +48,9 @@ def encoder_network(
         (28, 28, 1)
     """
     _check(kind, options)
-    match kind:
-        case "dense":
-            return Dense([math.prod(shape) + extra, *hidden, num_outputs], **options, key=key)
-        case "residual":
-            return ResidualDense([math.prod(shape) + extra, *hidden, num_outputs], **options, key=key)
-        case "conv":
-            return ConvEncoder(as_image_shape(shape), hidden, num_outputs, extra=extra, **options, key=key)
-        case _:
-            return RecurrentEncoder(shape, hidden, num_outputs, extra=extra, **options, key=key)
+    if kind == "dense":
+        return Dense([math.prod(shape) + extra, *hidden, num_outputs], **options, key=key)
+    return ConvEncoder(as_image_shape(shape), hidden, num_outputs, extra=extra, **options, key=key)
 
 
 def decoder_network(
@@ -93,24 +84,16 @@ def decoder_network(
         ConfigError: The kind does not exist, or does not fit the shape.
     """
     _check(kind, options)
-    match kind:
-        case "dense":
-            return Dense([latent_dim, *hidden, num_outputs], **options, key=key)
-        case "residual":
-            return ResidualDense([latent_dim, *hidden, num_outputs], **options, key=key)
-        case "conv":
-            return ConvDecoder(
-                latent_dim, hidden, as_image_shape(shape), num_outputs, blocks=blocks, **options, key=key
-            )
-        case _:
-            return RecurrentDecoder(latent_dim, hidden, shape, num_outputs, blocks=blocks, **options, key=key)
+    if kind == "dense":
+        return Dense([latent_dim, *hidden, num_outputs], **options, key=key)
+    return ConvDecoder(latent_dim, hidden, as_image_shape(shape), num_outputs, blocks=blocks, **options, key=key)
 
 
 def default_hidden(kind: str, shape: Sequence[int]) -> tuple[int, ...]:
     """Hidden widths for an event of a given shape where none are given.
 
     Args:
-        kind: A `NetworkKind`.
+        kind: A `NetworkKind`, or "recurrent" of text.
         shape: The shape of one event.
 
     Returns:

@@ -2,7 +2,6 @@
 
 from .adversarial import AAE as AAE
 from .adversarial import GAN as GAN
-from .adversarial import AdversarialBayes as AdversarialBayes
 from .adversarial import FactorVAE as FactorVAE
 from .base import AbstractObjective as AbstractObjective
 from .base import Metrics as Metrics
@@ -23,15 +22,12 @@ from .importance import CIWAE as CIWAE
 from .importance import IWAE as IWAE
 from .importance import MIWAE as MIWAE
 from .importance import PIWAE as PIWAE
-from .importance import ChiUpperBound as ChiUpperBound
 from .importance import Renyi as Renyi
 from .information import DIP as DIP
 from .information import BetaTC as BetaTC
-from .likelihood_free import LikelihoodFree as LikelihoodFree
 from .matching import WAE as WAE
 from .matching import InfoVAE as InfoVAE
 from .matching import SlicedWasserstein as SlicedWasserstein
-from .multimodal import AlignedELBO as AlignedELBO
 from .multimodal import StratifiedELBO as StratifiedELBO
 from .multimodal import SubsetELBO as SubsetELBO
 from .perceptual import PerceptualSimilarity as PerceptualSimilarity
@@ -39,11 +35,5 @@ from .perceptual import ms_ssim as ms_ssim
 from .quantised import Quantised as Quantised
 from .reconstruction import Reconstruction as Reconstruction
 from .regularised import RegularisedAutoencoder as RegularisedAutoencoder
-from .score_function import VIMCO as VIMCO
-from .score_function import Level as Level
 from .score_function import ScoreFunction as ScoreFunction
-from .semi_supervised import OnLower as OnLower
-from .semi_supervised import OnUpper as OnUpper
 from .semi_supervised import SemiSupervisedELBO as SemiSupervisedELBO
-from .wake_sleep import ReweightedWakeSleep as ReweightedWakeSleep
-from .wake_sleep import WakeSleep as WakeSleep

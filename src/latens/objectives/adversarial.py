@@ -205,49 +205,6 @@ class GAN(AbstractObjective):
         return flat_codes(jax.vmap(one_row)(x, batch.row_id, batch.cond, batch.mask))
 
 
-class AdversarialBayes(AbstractObjective):
-    r"""Adversarial variational Bayes: an ELBO whose KL a critic estimates, for posteriors that can only be sampled.
-
-    Minimises $-E_q[\log p(x \mid z)] + E_q[T(x, z)]$ with $T \approx \log q(z \mid x) / p(z)$ from the critic:
-    posterior and prior need samples only, no density. The critic sees the flat row and code side by side. Reports
-    `log_likelihood`, `critic_kl` (the mean of T) and `critic_elbo` in nats: estimates, and bounds only as far as the
-    critic is right.
-
-    Args:
-        critic: A network from (flat x, flat z) to one logit, trained with the model.
-
-    Source: Mescheder, Nowozin & Geiger (2017).
-    """
-
-    monitor: ClassVar[str] = "critic_elbo"
-    critic_sees: ClassVar[tuple[Literal["codes", "row"], ...]] = ("codes", "row")
-    trains_prior: ClassVar[Literal["density", "samples", "nothing"]] = "nothing"
-    couples_rows = by_row
-
-    critic: Critic
-
-    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
-        z, log_likelihood = reconstruct(model, batch, key=key)
-        codes, prior = flat_codes(z), flat_codes(prior_samples(model, batch, key=key))
-        x = batch.x if batch.mask is None else jax.tree.map(_observed, batch.x, batch.mask)
-        data = flat_codes(x).astype(codes.dtype)
-        beside = lambda code: jnp.concatenate([data, code], axis=1)  # noqa: E731
-        ratio = logits(stopped(self.critic), beside(codes))
-        own = critic_loss(self.critic, beside(codes), beside(prior), batch)
-        metrics = {
-            "critic_elbo": weighted(log_likelihood - ratio, batch),
-            "log_likelihood": weighted(log_likelihood, batch),
-            "critic_kl": weighted(ratio, batch),
-            **critic_metrics(self.critic, own, beside(codes), beside(prior), batch),
-        }
-        loss = -mean(metrics["critic_elbo"])
-        return value_with_gradient(loss, loss + own), metrics
-
-
-def _observed(x: Array, mask: Array) -> Array:
-    return jnp.where(mask, x, jnp.zeros_like(x))
-
-
 def critic_metrics(
     critic: Critic, loss: Nats, positive: Float[Array, "B n"], negative: Float[Array, "B n"], batch: Batch
 ) -> Metrics:

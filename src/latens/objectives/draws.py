@@ -74,7 +74,7 @@ def path_to(posterior: AbstractDistribution, z: PyTree) -> PyTree:
         raise ConfigError(
             f"samples of a {name} posterior have no gradient by its parameters.",
             where="objective",
-            fix="Use ScoreFunction, VIMCO, ReweightedWakeSleep or WakeSleep, "
+            fix="Use ScoreFunction, "
             + (
                 "or StratifiedELBO (objective=stratified-elbo) for experts."
                 if name == "Mixture"

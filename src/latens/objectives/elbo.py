@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from latens.data.batches import Batch
-from latens.distributions import AbstractFactorised, Divergence, divergence_terms, kl_terms
+from latens.distributions import AbstractFactorised, kl_terms
 from latens.models import AbstractLatentModel, StepNormals, TopDownNormals
 from latens.objectives.base import AbstractObjective, Loss, mean, sum_of_squares, weighted
 from latens.objectives.draws import Statistic, draw
@@ -37,9 +37,6 @@ class ELBO(AbstractObjective):
         capacity: C in nats, a number or a schedule of the step; turns the penalty into $\beta\,|\mathrm{KL} - C|$.
         free_bits_group: How many neighbouring latent dimensions share their free bits (all of them: the number of
             latent dimensions).
-        divergence: What is minimised in the place of the KL (`divergence_terms` names them), reported as `divergence`.
-            Other than "kl" the number minimised is no bound; `elbo` and `kl` stay what they are.
-        order: Order of a divergence that has one.
         noise_scale: Factor on the noise of posterior samples in training (`epsilon_std` of the Keras examples). Other
             than 1, what training minimises and reports is no bound; validation and evaluation use 1 and stay bounds.
 
@@ -59,17 +56,10 @@ class ELBO(AbstractObjective):
     l2: float = eqx.field(static=True, default=0.0)
     capacity: float | Callable[[Array], Array] | None = eqx.field(static=True, default=None)
     free_bits_group: int = eqx.field(static=True, default=1)
-    divergence: Divergence = eqx.field(static=True, default="kl")
-    order: float = eqx.field(static=True, default=2.0)
     noise_scale: float = eqx.field(static=True, default=1.0)
 
     def __check_init__(self) -> None:
         require_kl(self.kl)
-        kinds = get_args(Divergence)
-        require(
-            self.divergence in kinds, f"there is no divergence {self.divergence!r}.", "divergence", f"One of {kinds}."
-        )
-        require(self.order > 0.0, f"the order must be above 0, not {self.order}.", "order")
         bounds = {"num_samples": 1, "free_bits_group": 1, "free_bits": 0.0, "l2": 0.0, "noise_scale": 0.0}
         for name, least in bounds.items():
             value = getattr(self, name)
@@ -102,8 +92,6 @@ class ELBO(AbstractObjective):
     def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         by_unit = self.kl != "sampled" or self.free_bits > 0.0
         statistics: dict[str, Statistic] = {"kl": self._kl_by_unit} if by_unit else {}
-        if self.divergence != "kl":
-            statistics["divergence"] = lambda q, p, z, x: divergence_terms(q, p, self.divergence, order=self.order)
         draws = draw(
             model,
             batch,
@@ -127,11 +115,7 @@ class ELBO(AbstractObjective):
             "log_likelihood": (log_likelihoods, weight),
             "kl": (divergences, weight),
         }
-        penalised = metrics["kl"]
-        if self.divergence != "kl":
-            units = draws.statistics["divergence"].reshape(batch.row_id.shape[0], -1)
-            penalised = metrics["divergence"] = weighted(jnp.sum(units, axis=1), batch)
-        penalty = mean(penalised) if units is None or self.free_bits == 0.0 else self._free_bits(units, batch)
+        penalty = mean(metrics["kl"]) if units is None or self.free_bits == 0.0 else self._free_bits(units, batch)
         beta = self.beta(step) if callable(self.beta) else self.beta
         if self.capacity is not None:
             penalty = jnp.abs(penalty - (self.capacity(step) if callable(self.capacity) else self.capacity))

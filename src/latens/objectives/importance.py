@@ -231,43 +231,6 @@ class Renyi(AbstractObjective):
         return loss, {**metrics, "iwae": weighted(bound, batch)}
 
 
-class ChiUpperBound(AbstractObjective):
-    r"""The posterior minimises the chi upper bound of the evidence, while prior and likelihood maximise a lower one.
-
-    $\mathrm{CUBO}_n = \frac1n\log E_q[w^n] \ge \log p(x)$ leads to a posterior that covers the exact one, and for n = 2
-    to the proposal of least variance. The model itself must not minimise an upper bound of its evidence, so prior and
-    likelihood follow `iwae` of the same samples. Reports `cubo` (of K samples, so on average below its limit), `iwae`,
-    and `elbo`, `log_likelihood`, `kl`, in nats for each row: for large K the evidence lies between `iwae` and `cubo`.
-    The number minimised is -`iwae`.
-
-    Args:
-        order: n, 1 or more.
-        num_samples: K, 1 or more.
-
-    Raises:
-        ConfigError: For an option out of its range.
-
-    Source: Dieng et al. (2017), chi-divergence variational inference.
-    """
-
-    monitor: ClassVar[str] = "iwae"
-    couples_rows = by_row
-
-    order: float = eqx.field(static=True, default=2.0)
-    num_samples: int = eqx.field(static=True, default=50)
-
-    def __check_init__(self) -> None:
-        _check(self.num_samples, 1, "plain")
-        require(1.0 <= self.order < math.inf, f"the order must be 1 or more, not {self.order}.", "order")
-
-    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
-        draws = draw(generative_part(model), batch, num_samples=self.num_samples, key=key)
-        path = draw(recognition_part(model), batch, num_samples=self.num_samples, key=key)
-        bound, upper = importance_bound(draws.log_weight), renyi_bound(path.log_weight, 1.0 - self.order)
-        loss, metrics = _result("iwae", bound, bound - upper, draws, batch)
-        return loss, {**metrics, "cubo": weighted(upper, batch)}
-
-
 def _check(num_samples: int, num_averages: int, gradient: str) -> None:
     for name, number in (("num_samples", num_samples), ("num_averages", num_averages)):
         require(number >= 1, f"{name} must be 1 or more, not {number}.", name)

@@ -1,4 +1,4 @@
-"""Objectives for several modalities: every component of a mixture drawn, subsets observed, encoders aligned."""
+"""Objectives for several modalities: every component of a mixture drawn, and subsets observed."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -31,8 +31,6 @@ class _ByComponent(NamedTuple):
     log_likelihood: Float[Array, "B C K M"]
     log_ratio: Float[Array, "B C K"]  # log q(z | x) - log p(z), with q the whole posterior
     component_kl: Float[Array, "B C"]  # of the component alone from the prior, in closed form where there is one
-    expert_kl: Float[Array, " B"]  # sum of KL(q || q_m) over the observed modalities, of which there are `num_observed`
-    num_observed: Float[Array, " B"]
 
     def average(self, values: Float[Array, "B C"]) -> Float[Array, " B"]:
         """The posterior's mean of a mean by component."""
@@ -64,11 +62,9 @@ def _draws(
     num_samples: int,
     key: Key,
     chosen: Bool[Array, "B M"] | None = None,
-    apart: bool = False,
 ) -> _ByComponent:
     """The terms of every component."""
-    # `chosen` says which modalities a row shows, of those observed (None: all); `apart` asks for `expert_kl` and
-    # `num_observed`, which are 0 without.
+    # `chosen` says which modalities a row shows, of those observed; None: all.
     experts = _experts(model)
     chosen = jnp.ones((batch.row_id.shape[0], len(experts.names)), bool) if chosen is None else chosen
 
@@ -100,12 +96,7 @@ def _draws(
             return log_likelihood, log_ratio, jnp.sum(kl_terms(component, prior)) if closed else jnp.mean(own)
 
         found = jax.vmap(one_component)(components, jnp.arange(share.size))
-        to_each, count = jnp.zeros(()), jnp.zeros(())
-        if apart:
-            unimodal, observed = _experts(model).unimodal(x, cond=cond, mask=mask, key=network_key)
-            each = jax.vmap(lambda expert: jnp.sum(kl_terms(posterior, expert)))(unimodal)
-            to_each, count = jnp.sum(jnp.where(observed, each, 0.0)), jnp.sum(observed, dtype=each.dtype)
-        return _ByComponent(share, *found, to_each, count)
+        return _ByComponent(share, *found)
 
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask, chosen)
 
@@ -270,57 +261,3 @@ class SubsetELBO(AbstractObjective):
             return between[jax.random.randint(row_key, (self.random_subsets,), 0, len(between))]
 
         return jnp.concatenate([terms, jnp.moveaxis(jax.vmap(drawn)(batch.row_id), 1, 0)])
-
-
-class AlignedELBO(AbstractObjective):
-    r"""The ELBO with a penalty that draws the joint posterior and each modality's own posterior together.
-
-    Minimises $-a\,E_q[\log p(x \mid z)] + b\,\mathrm{KL}(q \| p) + c \sum_m \mathrm{KL}(q(z|x) \| q_m(z|x_m))$ over the
-    M observed modalities of a row, in nats: "joint" has $a = 1$, $b = \beta$, $c = \alpha$ (JMVAE), "total-correlation"
-    $a = (M - \alpha)/M$, $b = \beta (1 - \alpha)$, $c = \beta \alpha / M$ (MVTCAE). Reports `elbo`, `log_likelihood`
-    and `kl` (a = b = 1, c = 0, equal weights), and `expert_kl`, the sum of the last term.
-
-    Args:
-        form: "joint" or "total-correlation".
-        alpha: $\alpha$, at least 0 ("total-correlation": at most 1).
-        num_samples: K, samples for each row.
-        beta: $\beta$, a number or a schedule of the step.
-        weights: How much each modality's log-likelihood counts, as in `StratifiedELBO`.
-
-    Raises:
-        ConfigError: For an option out of range, a model without an encoder for each modality, or a mixture.
-
-    Source: Suzuki, Nakayama & Matsuo (2016), arXiv 1611.01891; Hwang, Kim, Hong & Kim (2021), NeurIPS, 'Multi-view
-    representation learning via total correlation objective'.
-    """
-
-    monitor: ClassVar[str] = "elbo"
-    couples_rows = by_row
-
-    form: Literal["joint", "total-correlation"] = eqx.field(static=True, default="joint")
-    alpha: float = eqx.field(static=True, default=0.1)
-    num_samples: int = eqx.field(static=True, default=1)
-    beta: float | Callable[[Array], Array] = eqx.field(static=True, default=1.0)
-    weights: Weights = eqx.field(static=True, default="equal")
-
-    def __check_init__(self) -> None:
-        _check(self.num_samples, self.weights)
-        require_weights(self, "beta")
-        require(self.form in ("joint", "total-correlation"), f"there is no form {self.form!r}.", "form")
-        most = 1.0 if self.form == "total-correlation" else float("inf")
-        require(0.0 <= self.alpha <= most, f"alpha must lie between 0 and {most}, not {self.alpha}.", "alpha")
-
-    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
-        mixed = _experts(model).rule in ("mixture", "mixture-of-products")
-        fix = "Use --set objective=stratified-elbo, or another rule."
-        require(not mixed, "the KL of a mixture to its parts has no closed form.", "name", fix)
-        draws, beta = _draws(model, batch, num_samples=self.num_samples, key=key, apart=True), _at(self.beta, step)
-        metrics = {**_metrics(draws, batch), "expert_kl": weighted(draws.expert_kl, batch)}
-        log_likelihood = draws.likelihoods() @ _each_counts(self.weights, model, batch)
-        if self.form == "joint":
-            loss = -log_likelihood + beta * draws.kl() + self.alpha * draws.expert_kl
-        else:
-            share = self.alpha / jnp.maximum(draws.num_observed, 1.0)
-            divergence = (1.0 - self.alpha) * draws.kl() + share * draws.expert_kl
-            loss = -(1.0 - share) * log_likelihood + beta * divergence
-        return mean(weighted(loss, batch)), metrics

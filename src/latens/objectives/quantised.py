@@ -22,9 +22,8 @@ class Quantised(AbstractObjective):
 
     Minimises $-\log p(x \mid z_q) + n S \log K + a \|\mathrm{sg}[z] - e\|^2 + b \|z - \mathrm{sg}[e]\|^2$, summed over
     groups and stages. The first two are the negative ELBO of a point mass under a uniform prior over codes, a valid
-    bound; under a trained prior $-\log p(z_q)$ is in the place of $n S \log K$. With `entropy` c,
-    $c\,(E[H(q)] - H(E[q]))$ of soft signs is added, bit by bit: certain for a row, even over the batch. Codes that are
-    averages move in `after_update`.
+    bound; under a trained prior $-\log p(z_q)$ is in the place of $n S \log K$. Codes that are averages move in
+    `after_update`.
 
     Reports `elbo`, `log_likelihood` and `kl` ($-\log p(z_q)$) in nats; `quantisation_error`
     $\|z - z_q\|^2$; of the batch, averaged over stages, `code_usage` (the share of codes in use) and `perplexity`
@@ -33,12 +32,11 @@ class Quantised(AbstractObjective):
     Args:
         codebook: a, 0 or more; it counts where codes are trained by gradient.
         commitment: b, 0 or more.
-        entropy: c, 0 or more.
 
     Raises:
         ConfigError: For an option below 0, or a model whose posterior is not quantised.
 
-    Source: van den Oord et al. (2017), equation 3; residual stages: Lee et al. (2022); entropy: Yu et al. (2023).
+    Source: van den Oord et al. (2017), equation 3.
     """
 
     monitor: ClassVar[str] = "elbo"
@@ -46,10 +44,9 @@ class Quantised(AbstractObjective):
 
     codebook: float = eqx.field(static=True, default=1.0)
     commitment: float = eqx.field(static=True, default=0.25)
-    entropy: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self) -> None:
-        for name in ("codebook", "commitment", "entropy"):
+        for name in ("codebook", "commitment"):
             require(getattr(self, name) >= 0.0, f"{name} must be 0 or more, not {getattr(self, name)}.", name)
 
     def couples_rows(self) -> str:
@@ -69,9 +66,7 @@ class Quantised(AbstractObjective):
                 what = f"the posterior is a {type(q).__name__}, which has no codes."
                 raise ConfigError(what, where="objective.name", fix="Use a quantised posterior: --set posterior=vq.")
             quantiser.append(q.quantiser)
-            rows = {"inputs": q.assignment.inputs, "chosen": q.assignment.chosen, "codes": q.assignment.codes}
-            soft = {"soft": q.quantiser.soft_signs(q.assignment.inputs)} if self.entropy > 0.0 else {}
-            return rows | soft
+            return {"inputs": q.assignment.inputs, "chosen": q.assignment.chosen, "codes": q.assignment.codes}
 
         draws = draw(model, batch, num_samples=1, key=key, statistics={"codes": assigned})
         of, kind = draws.statistics["codes"], quantiser[0]
@@ -89,8 +84,6 @@ class Quantised(AbstractObjective):
             loss = loss + self.codebook * mean(weighted(_squares(held(inputs) - chosen), batch))
         if self.commitment > 0.0:
             loss = loss + self.commitment * mean(weighted(_squares(inputs - held(chosen)), batch))
-        if self.entropy > 0.0:
-            loss = loss + self.entropy * _unsure(of["soft"], batch)
         aux = (held(inputs), of["codes"], batch.weights) if kind.moves else None
         return loss, metrics, aux
 
@@ -133,14 +126,3 @@ def perplexity(use: Float[Array, "... K"]) -> Float[Array, "..."]:
 
 def _squares(difference: Float[Array, "B n S d"]) -> Float[Array, " B"]:
     return jnp.sum(difference**2, axis=(1, 2, 3))
-
-
-def _unsure(logits: Float[Array, "B n d"], batch: Batch) -> Nats:
-    """The entropy of soft signs less that of their mean over the rows and groups, summed over groups and signs."""
-    up = jax.nn.sigmoid(logits)
-    # From the logits: p log p has no gradient where p is 0.
-    by_row = mean(weighted(jnp.sum(jax.nn.softplus(logits) - logits * up, axis=(1, 2)), batch))
-    total = jnp.sum(batch.weights)
-    shares = batch.weights / jnp.where(total > 0.0, total, 1.0)
-    average = jnp.clip(jnp.einsum("b,bnd->d", shares, up) / up.shape[1], 1e-6, 1.0 - 1e-6)
-    return by_row - up.shape[1] * jnp.sum(entr(average) + entr(1.0 - average))

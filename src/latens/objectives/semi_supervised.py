@@ -1,4 +1,4 @@
-"""Objectives for labels that are latent where they are missing, and for the stages of a stack of two models."""
+"""The objective for labels that are latent where they are missing."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -10,11 +10,10 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.io import keys
-from latens.models import AbstractLatentModel, SemiSupervised, Stacked
+from latens.models import AbstractLatentModel, SemiSupervised
 from latens.models.semi_supervised import with_label
-from latens.objectives.base import AbstractObjective, Loss, coupling, mean, weighted
+from latens.objectives.base import AbstractObjective, Loss, mean, weighted
 from latens.objectives.roles import KL, evidence, require, require_kl
-from latens.trees import trained_weights
 from latens.typing import AnyArray, Array, Float, Key, Step
 
 
@@ -58,7 +57,7 @@ class SemiSupervisedELBO(AbstractObjective):
     def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         if not isinstance(model, SemiSupervised):
             what = f"{type(model).__name__} predicts no label, which this objective needs."
-            raise ConfigError(what, where="objective.name", fix="Use --recipe m2 or m1-m2, or another objective.")
+            raise ConfigError(what, where="objective.name", fix="Use --recipe m2, or another objective.")
         log_q = jax.nn.log_softmax(_label_logits(model, batch, key))
         log_p, classes = model.class_log_prior, log_q.shape[1]
 
@@ -95,59 +94,3 @@ def _label_logits(model: SemiSupervised, batch: Batch, key: Key) -> Float[Array,
         return model.label_logits(x, cond=cond, mask=mask, key=row_key)
 
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
-
-
-class OnLower(AbstractObjective):
-    """Another objective, on the lower model of a `Stacked`; the upper one has no part in it.
-
-    Args:
-        objective: The objective of the lower model.
-    """
-
-    monitor: ClassVar[str] = "elbo"
-
-    objective: AbstractObjective
-
-    def couples_rows(self) -> str | None:
-        """What the other objective says."""
-        return coupling(self.objective)
-
-    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
-        return self.objective(_stack(model).parts[0], batch, key=key, step=step)
-
-
-class OnUpper(AbstractObjective):
-    r"""Another objective, on the upper model of a `Stacked`, whose rows are codes from the lower one.
-
-    The rows are samples of $q(z \mid x)$ of the lower model, to which no gradient flows. The metrics are those of z,
-    not of x.
-
-    Args:
-        objective: The objective of the upper model.
-    """
-
-    monitor: ClassVar[str] = "elbo"
-
-    objective: AbstractObjective
-
-    def couples_rows(self) -> str | None:
-        """What the other objective says."""
-        return coupling(self.objective)
-
-    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
-        lower, upper = _stack(model).parts
-        lower = trained_weights(lower)  # no dropout: its networks get no key either
-        base = jax.random.fold_in(key, keys.LOWER_CODES)
-
-        def code(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Array:
-            return lower.posterior(x, cond=cond, mask=mask).sample(key=jax.random.fold_in(base, row_id))
-
-        codes = jax.lax.stop_gradient(jax.vmap(code)(batch.x, batch.row_id, batch.cond, batch.mask))
-        return self.objective(upper, dataclasses.replace(batch, x=codes, mask=None), key=key, step=step)
-
-
-def _stack(model: AbstractLatentModel) -> Stacked:
-    if not isinstance(model, Stacked):
-        raise ConfigError(f"{type(model).__name__} is not a stack of two models.", where="objective.name",
-                          fix="Use the objective itself.")  # fmt: skip
-    return model

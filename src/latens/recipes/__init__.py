@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -22,9 +22,6 @@ from latens.recipes.parts.objects import register_part as register_part
 from latens.typing import Key, checked_later
 
 from . import cells, classifiers, deep, labels, series, tables
-
-if TYPE_CHECKING:  # functions of the recipes that people know by name; at run time `__getattr__` finds them
-    from .typed import *  # noqa: F403
 
 
 def _read() -> Iterator[Recipe]:
@@ -148,13 +145,3 @@ def register(recipe: Recipe) -> None:
     if recipe.name in RECIPES:
         raise ConfigError(f"a recipe {recipe.name!r} exists already", where="recipe", fix="Choose another name.")
     RECIPES[recipe.name] = recipe
-
-
-def __getattr__(name: str) -> Any:
-    if name.startswith("_"):
-        raise AttributeError(f"module 'latens.recipes' has no attribute {name!r}")
-    from latens.recipes.typed import FUNCTIONS
-
-    if name not in FUNCTIONS:
-        raise AttributeError(f"module 'latens.recipes' has no attribute {name!r}; {nearest(name, FUNCTIONS)}")
-    return FUNCTIONS[name]

@@ -12,25 +12,23 @@ from msgspec.structs import replace
 
 from latens.config import LabelConfig, VAEConfig
 from latens.data import Dataset, Schema
-from latens.distributions import StandardNormal
 from latens.errors import ConfigError
-from latens.models import CategoricalHead, Conditional, DepthInput, LatentModel, NormalHead, SemiSupervised, Stacked
-from latens.networks import Dense, encoder_network
-from latens.objectives import ELBO, AbstractObjective, OnLower, OnUpper
+from latens.models import CategoricalHead, Conditional, DepthInput, LatentModel, SemiSupervised
+from latens.networks import encoder_network
+from latens.objectives import ELBO, AbstractObjective
 from latens.recipes.building import model as building
 from latens.recipes.building import plan as vae
 from latens.recipes.building.clustering import as_plain, with_clusters
 from latens.recipes.building.recipe import Size
-from latens.recipes.building.spreading import with_spread_labels
 from latens.recipes.parts.bound import Parts, bind, num_classes, preparation
 from latens.training import Budget, Stage
 from latens.trees import Frozen
 from latens.typing import Key
 
-# --- M2, and M2 on codes ---
+# --- M2 ---
 
 
-def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> SemiSupervised | Stacked:
+def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> SemiSupervised:
     """The model that predicts missing labels, from a resolved configuration."""
     parts = bind(config)
     config = parts.config
@@ -38,9 +36,6 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> SemiSupervi
     fixed = config.label.class_prior == "uniform"
     class_logits = Frozen(jnp.zeros(classes)) if fixed else jnp.zeros(classes)
     below, above = jax.random.split(key)
-    if config.label.kind == "predict-codes":
-        lower = building.build(schema, parts.having(replace(config, label=LabelConfig())), key=below)
-        return Stacked(Frozen(lower), _on_codes(config, classes, class_logits, key=above))
     if config.label.kind != "predict" or config.posterior.levels:
         raise ConfigError("this recipe predicts labels, with one level of latents.", where="label.kind",
                           fix="Leave label.kind and posterior.levels as they are, or use another recipe.")  # fmt: skip
@@ -53,66 +48,25 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> SemiSupervi
     return SemiSupervised(conditional, classifier, class_logits)
 
 
-def _on_codes(config: VAEConfig, classes: int, class_logits: Any, *, key: Key) -> SemiSupervised:
-    """M2 with the codes of another model as its rows, which it takes for Normal."""
-    if config.posterior.kind != "normal" or config.posterior.levels:
-        raise ConfigError(
-            "label.kind=predict-codes needs a Normal posterior with one latent level.",
-            where="posterior.kind",
-            fix="Use normal.",
-        )
-    size, options = config.posterior.latent_dim or 1, building.network_options(config.network)
-    hidden, latent = config.label.hidden, (config.label.latent_dim,)
-    heads = CategoricalHead((), classes), NormalHead(latent, "softplus"), NormalHead((size,), "softplus", 1e-3)
-    inputs = size, size + classes, latent[0] + classes
-    keys = jax.random.split(key, 3)
-    networks = [
-        Dense([start, *hidden, head.num_outputs], key=k, **options) for start, head, k in zip(inputs, heads, keys)
-    ]
-    encoder, decoder = (Conditional(n, h, reads=("label",)) for n, h in zip(networks[1:], heads[1:]))
-    conditional = LatentModel(StandardNormal(latent), encoder, decoder)
-    return SemiSupervised(conditional, Conditional(networks[0], heads[0]), class_logits)
-
-
 def plan(schema: Schema, config: VAEConfig | Parts, size: Size) -> tuple[Stage, ...]:
-    """The stages of M2, which are one, or of M2 on codes, which are three."""
+    """The one stage of M2."""
     parts = bind(config)
     config = parts.config
-    # Of M2 on codes: the model of x by its ELBO; with that fixed, the model of its codes, first from labels spread over
-    # neighbouring codes, without which tens of epochs find no classes, then from the given ones alone.
     objective = vae.make_objective(parts, size, math.prod(schema.shape))
     if config.objective.name != "semi-supervised":
         raise ConfigError(f"the objective {config.objective.name} cannot predict labels.", where="objective.name",
                           fix="Use --set objective=semi-supervised, or a recipe that predicts none.")  # fmt: skip
     begin = vae.starting(schema, parts.having(replace(config, label=LabelConfig())))
-    if config.label.kind == "predict":
 
-        def start(model: Any, data: Dataset) -> Any:
-            started = begin(model.conditional, data)
-            entry: Any = getattr(started.encoder, "standardise", None)
-            model = eqx.tree_at(lambda m: m.conditional, model, started)
-            if not isinstance(entry, DepthInput):
-                return model
-            return eqx.tree_at(lambda m: m.classifier.standardise, model, entry)
+    def start(model: Any, data: Dataset) -> Any:
+        started = begin(model.conditional, data)
+        entry: Any = getattr(started.encoder, "standardise", None)
+        model = eqx.tree_at(lambda m: m.conditional, model, started)
+        if not isinstance(entry, DepthInput):
+            return model
+        return eqx.tree_at(lambda m: m.classifier.standardise, model, entry)
 
-        return (_last(config, size, objective, start),)
-
-    def first(model: Any, data: Dataset) -> Stacked:
-        lower, upper = model.parts
-        return Stacked(begin(lower, data), Frozen(upper))
-
-    def second(model: Any, data: Dataset) -> Stacked:
-        lower, upper = model.parts
-        return Stacked(Frozen(lower), upper)
-
-    def spread(model: Any, data: Dataset) -> Dataset:
-        classes, seed = num_classes(schema, config), config.training.seed
-        return with_spread_labels(model.parts[0], data, prepare, classes=classes, seed=seed)
-
-    prepare = preparation(schema, parts)
-    upper = OnUpper(objective)
-    warm = dataclasses.replace(_first(config, size, upper, second), data=spread)
-    return _first(config, size, OnLower(ELBO()), first), warm, _last(config, size, upper, second)
+    return (_last(config, size, objective, start),)
 
 
 def _last(config: VAEConfig, size: Size, objective: AbstractObjective, start: Callable[..., Any]) -> Stage:
@@ -175,5 +129,5 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
 
 
 _M2 = dataclasses.replace(vae.RECIPE, build=build, plan=plan, resolve=resolve)
-RECIPES = {"m2": _M2, "m1-m2": _M2, "vade": dataclasses.replace(vae.RECIPE, plan=plan_clusters, resolve=resolve)}
+RECIPES = {"m2": _M2, "vade": dataclasses.replace(vae.RECIPE, plan=plan_clusters, resolve=resolve)}
 """What these recipes begin with."""

@@ -307,7 +307,7 @@ def as_labelled(config: Config, data: Dataset) -> Dataset:
         raise ConfigError(f"this recipe does not read the conditions {names}.", where="--condition", fix=fix)
     if config.label.kind == "condition" and not (data.label is None and data.schema.conditions):
         require_labels(data, np.arange(len(data)), data.name)
-    if config.label.kind not in ("predict", "predict-codes"):
+    if config.label.kind != "predict":
         return data
     if config.data.labelled is not None:
         data = keep_labels(data, config.data.labelled, config.training.seed)

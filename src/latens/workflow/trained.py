@@ -171,7 +171,7 @@ class TrainedModel(Methods):
             UsageError: There is no such class; the message names the nearest one.
         """
         if name not in self.classes:
-            fix = nearest(name, self.classes) if self.classes else "Use --recipe conditional-vae, m2 or m1-m2."
+            fix = nearest(name, self.classes) if self.classes else "Use --recipe conditional-vae or m2."
             raise UsageError(f"this model has no class {name!r}.", where="label", fix=fix)
         return self.classes.index(name)
 

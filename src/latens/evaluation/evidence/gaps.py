@@ -10,7 +10,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
-from latens.distributions import AbstractDistribution, DiagonalNormal, FullNormal, LowRankNormal, StandardNormal
+from latens.distributions import AbstractDistribution, DiagonalNormal, FullNormal, StandardNormal
 from latens.distributions.bijections import Autoregressive, Scaled, Stack
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
@@ -207,7 +207,7 @@ def starting_point(posterior: Any, family: Family, n: int, flat: Any, *, key: Ke
         return posterior
     if isinstance(posterior, DiagonalNormal):
         loc, log_scale = posterior.loc.reshape(-1), posterior.log_scale_array().reshape(-1)
-    elif isinstance(posterior, FullNormal | LowRankNormal):
+    elif isinstance(posterior, FullNormal):
         loc, log_scale = posterior.loc, 0.5 * jnp.log(jnp.diagonal(posterior.covariance()))
     else:
         draws = jax.vmap(lambda k: flat(posterior.sample(key=k)))(jax.random.split(key, 256))

@@ -11,17 +11,9 @@ from jax.flatten_util import ravel_pytree
 from latens.distributions import (
     AbstractDistribution,
     Bernoulli,
-    Beta,
     Deterministic,
-    Dirichlet,
-    Gamma,
-    Kumaraswamy,
-    LogNormal,
-    PowerSpherical,
     Product,
-    RelaxedBernoulli,
     RelaxedOneHot,
-    StraightThroughOneHot,
     UniformSphere,
     VonMisesFisher,
     WrappedNormal,
@@ -36,9 +28,7 @@ ACCEPTANCE = 0.65
 
 _PILOT_CHAINS = 8
 _WARM_UP = 20
-_BOUNDED = (Beta, Dirichlet, Gamma, Kumaraswamy, LogNormal, PowerSpherical, RelaxedBernoulli, RelaxedOneHot)
-_CURVED = (UniformSphere, VonMisesFisher, WrappedNormal)
-_STEPPED = (Bernoulli, StraightThroughOneHot)
+_ELSEWHERE = (RelaxedOneHot, UniformSphere, VonMisesFisher, WrappedNormal)
 
 
 class Place(NamedTuple):
@@ -90,8 +80,8 @@ def path_of(model: Any, x: Any, cond: Any, mask: Any, start: Start) -> Path:
 def _check_latents(prior: AbstractDistribution, shapes: Any) -> None:
     parts = list(prior.parts.values()) if isinstance(prior, Product) else [prior]
     whole = any(not jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(shapes))
-    kind = next((p for p in parts if isinstance(p, _BOUNDED + _CURVED + _STEPPED)), None)
-    if whole or isinstance(kind, _STEPPED):
+    kind = next((p for p in parts if isinstance(p, (*_ELSEWHERE, Bernoulli))), None)
+    if whole or isinstance(kind, Bernoulli):
         what = "latents that are choices or whole numbers have no slope to move along."
     elif kind is not None:
         what = f"latents of a {type(kind).__name__} prior do not fill a whole vector space, in which moves are made."

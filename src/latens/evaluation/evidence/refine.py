@@ -17,7 +17,6 @@ from latens.distributions import (
     AbstractReparameterised,
     Deterministic,
     FullNormal,
-    LowRankNormal,
 )
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
@@ -148,7 +147,7 @@ def has_own_parameters(posterior: AbstractDistribution) -> bool:
     """Whether every array of a posterior is a parameter of its row alone, so that gradient steps can refine it."""
     # returns: true for one level of a reparameterised family with a density: flows and hierarchies share arrays among
     # rows.
-    one_level = isinstance(posterior, AbstractFactorised | FullNormal | LowRankNormal)
+    one_level = isinstance(posterior, AbstractFactorised | FullNormal)
     return one_level and isinstance(posterior, AbstractReparameterised) and not isinstance(posterior, Deterministic)
 
 

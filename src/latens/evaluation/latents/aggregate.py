@@ -8,7 +8,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
-from latens.distributions import Deterministic, DiagonalNormal, FullNormal, LowRankNormal
+from latens.distributions import Deterministic, DiagonalNormal, FullNormal
 from latens.errors import ConfigError
 from latens.evaluation.batched import Rows, map_rows
 from latens.io.process import counted
@@ -77,7 +77,7 @@ def _moments(model: Any, batch: Batch, key: Key) -> tuple[Array, Array] | None:
             return posterior.loc.reshape(-1), jnp.diag(jnp.exp(2.0 * posterior.log_scale_array()).reshape(-1))
         if isinstance(posterior, Deterministic):
             return posterior.loc.reshape(-1), jnp.zeros((posterior.loc.size, posterior.loc.size))
-        if isinstance(posterior, FullNormal | LowRankNormal):
+        if isinstance(posterior, FullNormal):
             return posterior.loc, posterior.covariance()
         return None
 

@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 
 from latens.data import Preparation
 from latens.data.batches import Batch
-from latens.distributions import AbstractFactorised, Deterministic, DiagonalNormal, FullNormal, LowRankNormal
+from latens.distributions import AbstractFactorised, Deterministic, DiagonalNormal, FullNormal
 from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError
 from latens.evaluation.batched import Rows, map_rows, padded_batches, prepared_with, weights_of
@@ -134,7 +134,7 @@ def _unit_terms(distribution: Any, z: Any) -> Float[Array, " d"] | None:
     """log density of every unit under its own marginal, None where that is not known."""
     if isinstance(distribution, AbstractFactorised):
         return distribution.log_prob_terms(z).reshape(-1)
-    if isinstance(distribution, FullNormal | LowRankNormal):
+    if isinstance(distribution, FullNormal):
         variance = jnp.diagonal(distribution.covariance())
         return DiagonalNormal(distribution.mean(), 0.5 * jnp.log(variance)).log_prob_terms(z)
     return None

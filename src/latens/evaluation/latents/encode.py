@@ -18,9 +18,7 @@ from latens.distributions import (
     ColourLogistics,
     DiagonalNormal,
     Product,
-    RelaxedBernoulli,
     RelaxedOneHot,
-    StraightThroughOneHot,
     as_reparameterised,
     has_closed_form,
     kl_terms,
@@ -99,14 +97,10 @@ def _with_noise(model: Any, batch: Batch, key: Key) -> Array:
     return jax.vmap(one_row)(batch.x, cond, batch.mask, noise)
 
 
-_OF_UNIFORM = (RelaxedBernoulli, RelaxedOneHot, StraightThroughOneHot)
-"""Families whose noise is uniform: zeros are not their mean, so they are not among the reparameterised ones."""
-
-
 def _noise_like(posterior: Any) -> Any:
     if isinstance(posterior, Product):
         return {name: _noise_like(part) for name, part in posterior.parts.items()}
-    if isinstance(posterior, _OF_UNIFORM):
+    if isinstance(posterior, RelaxedOneHot):  # its noise is uniform: zeros are not its mean
         return posterior.logits
     return as_reparameterised(posterior).sample_noise(key=jax.random.key(0))
 
@@ -114,7 +108,7 @@ def _noise_like(posterior: Any) -> Any:
 def _from_noise(posterior: Any, noise: Any) -> Any:
     if isinstance(posterior, Product):
         return {name: _from_noise(part, noise[name]) for name, part in posterior.parts.items()}
-    if isinstance(posterior, _OF_UNIFORM):
+    if isinstance(posterior, RelaxedOneHot):
         # Told from the codes afterwards: noise has no values yet while a program is compiled.
         return jnp.where(jnp.all((noise >= 0.0) & (noise <= 1.0)), posterior.from_uniform(noise), jnp.nan)
     return as_reparameterised(posterior).from_noise(noise)

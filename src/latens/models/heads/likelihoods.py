@@ -1,4 +1,4 @@
-"""Heads for counts, positive numbers, fractions, pixels and heavy tails; every bound is made here."""
+"""Heads for counts, pixels and heavy tails; every bound is made here."""
 
 import math
 from typing import Any, ClassVar
@@ -8,20 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latens.distributions import (
-    AbstractDistribution,
-    Beta,
-    DiscretisedLogistic,
-    Gamma,
-    HyperbolicSecant,
-    Laplace,
-    Logistic,
-    LogNormal,
-    NegativeBinomial,
-    Poisson,
-    StudentT,
-    ZeroInflated,
-)
+from latens.distributions import DiscretisedLogistic, Laplace, NegativeBinomial, Poisson, StudentT, ZeroInflated
 from latens.models.heads.base import AbstractHead, DataKind, Moment, ScaleForm, Sees, Started, raw_scale, spread
 from latens.trees import Frozen
 from latens.typing import Array, Float
@@ -115,8 +102,8 @@ class AbstractLocationScaleHead(AbstractPairHead):
         return deviation
 
 
-class AbstractSymmetricHead(AbstractLocationScaleHead):
-    """A family of two parameters, a location and a scale, around which it is symmetric.
+class LaplaceHead(AbstractLocationScaleHead):
+    """A Laplace likelihood, robust to a few far values.
 
     Args:
         shape: The shape of one event.
@@ -126,43 +113,17 @@ class AbstractSymmetricHead(AbstractLocationScaleHead):
 
     location_first: ClassVar[bool] = True
 
-    family: ClassVar[type[Laplace | Logistic | HyperbolicSecant]]
-
     shape: tuple[int, ...] = eqx.field(static=True)
     scale: ScaleForm = eqx.field(static=True, default="log-scale")
     scale_floor: float = eqx.field(static=True, default=1e-6)
 
-    def __call__(self, outputs: Float[Array, " n_out"]) -> AbstractDistribution:
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Laplace:
         """The distribution with these locations and scales."""
         loc, raw = self._halves(outputs)
-        return self.family(loc, self._log_scale(raw))
-
-
-class LaplaceHead(AbstractSymmetricHead):
-    """A Laplace likelihood, robust to a few far values; its arguments are those of `AbstractSymmetricHead`."""
-
-    family = Laplace
+        return Laplace(loc, self._log_scale(raw))
 
     def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
         return deviation / math.sqrt(2.0)
-
-
-class LogisticHead(AbstractSymmetricHead):
-    """A logistic likelihood; its arguments are those of `AbstractSymmetricHead`."""
-
-    family = Logistic
-
-    def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
-        return deviation * math.sqrt(3.0) / math.pi
-
-
-class HyperbolicSecantHead(AbstractSymmetricHead):
-    """A hyperbolic secant likelihood (the log-cosh); its arguments are those of `AbstractSymmetricHead`."""
-
-    family = HyperbolicSecant
-
-    def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
-        return deviation * 2.0 / math.pi
 
 
 class StudentTHead(AbstractLocationScaleHead):
@@ -195,103 +156,6 @@ class StudentTHead(AbstractLocationScaleHead):
         df = self.df_floor + np.logaddexp(0.0, np.asarray(_value(self.raw_df), np.float64)).reshape(-1)
         # Below 2.5 degrees of freedom the variance says little of the middle, where the data are.
         return deviation * np.sqrt(1.0 - 2.0 / np.maximum(df, 2.5))
-
-
-class LogNormalHead(AbstractLocationScaleHead):
-    """A LogNormal likelihood: mean and scale of the logarithm from the network.
-
-    Args:
-        shape: The shape of one event.
-        scale: How an output becomes a scale, as in `AbstractLocationScaleHead`.
-        scale_floor: What is added to the scale of the logarithm.
-    """
-
-    shape: tuple[int, ...] = eqx.field(static=True)
-    scale: ScaleForm = eqx.field(static=True, default="log-scale")
-    scale_floor: float = eqx.field(static=True, default=1e-6)
-
-    def __call__(self, outputs: Float[Array, " n_out"]) -> LogNormal:
-        """The distribution with these means and scales of the logarithm."""
-        loc, raw = self._halves(outputs)
-        return LogNormal(loc, self._log_scale(raw))
-
-    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
-        """The outputs of a LogNormal with the data's mean."""
-        # The mean of the number itself is exp(loc + scale^2 / 2), with the scale that an output of 0 gives.
-        scale = (math.log(2.0) if self.scale == "softplus" else 1.0) + self.scale_floor
-        log_mean = _log_mean(mean)
-        return np.concatenate([log_mean - 0.5 * scale**2, np.zeros_like(log_mean)])
-
-    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
-        """The head and the outputs of a LogNormal with the data's mean and variance."""
-        if variance is None:
-            return self, self.output_bias(mean, frequencies)
-        log_mean = _log_mean(mean)
-        squared = np.log1p(spread(variance) ** 2 * np.exp(-2.0 * log_mean))
-        return self, np.concatenate(
-            [log_mean - 0.5 * squared, raw_scale(np.sqrt(squared), self.scale, self.scale_floor)]
-        )
-
-
-class GammaHead(AbstractPairHead):
-    """A Gamma likelihood: the logarithms of its mean and of its concentration from the network.
-
-    Args:
-        shape: The shape of one event.
-    """
-
-    shape: tuple[int, ...] = eqx.field(static=True)
-
-    def __call__(self, outputs: Float[Array, " n_out"]) -> Gamma:
-        """The distribution with these means and concentrations."""
-        log_mean, log_concentration = self._halves(outputs)
-        return Gamma(log_concentration, log_concentration - log_mean)
-
-    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
-        """The outputs of a Gamma with the data's mean."""
-        log_mean = _log_mean(mean)
-        return np.concatenate([log_mean, np.zeros_like(log_mean)])
-
-    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
-        """The head and the outputs of a Gamma with the data's mean and variance."""
-        bias = self.output_bias(mean, frequencies)
-        if variance is not None:
-            log_mean = bias[: bias.size // 2]
-            bias[bias.size // 2 :] = np.clip(2.0 * log_mean - 2.0 * np.log(spread(variance)), -3.0, 7.0)
-        return self, bias
-
-
-class BetaHead(AbstractPairHead):
-    """A Beta likelihood: the logit of its mean and the logarithm of its total concentration from the network.
-
-    Args:
-        shape: The shape of one event.
-    """
-
-    kinds: ClassVar[tuple[DataKind, ...]] = ("unit",)
-
-    shape: tuple[int, ...] = eqx.field(static=True)
-
-    def __call__(self, outputs: Float[Array, " n_out"]) -> Beta:
-        """The distribution with these means and total concentrations."""
-        logits, log_total = self._halves(outputs)
-        return Beta(log_total - jax.nn.softplus(-logits), log_total - jax.nn.softplus(logits))
-
-    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
-        """The outputs of a Beta with the data's mean."""
-        p = np.clip(np.asarray(mean, np.float64).reshape(-1), 1e-3, 1 - 1e-3)
-        # A total of 2 is the uniform distribution where the mean is one half.
-        return np.concatenate([np.log(p) - np.log1p(-p), np.full_like(p, math.log(2.0))])
-
-    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
-        """The head and the outputs of a Beta with the data's mean and variance."""
-        bias = self.output_bias(mean, frequencies)
-        if variance is not None:
-            # var = p (1 - p) / (1 + total); not above the variance of a coin.
-            p = np.clip(np.asarray(mean, np.float64).reshape(-1), 1e-3, 1 - 1e-3)
-            total = p * (1 - p) / spread(variance) ** 2 - 1.0
-            bias[bias.size // 2 :] = np.log(np.clip(total, 0.1, 1000.0))
-        return self, bias
 
 
 class DiscretisedLogisticHead(AbstractLocationScaleHead):

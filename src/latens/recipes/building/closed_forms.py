@@ -78,7 +78,7 @@ def suits(parts: Parts, data: Dataset) -> AbstractHead | None:
         pictures or columns or series or tables,
         config.recipe == "default" and config.start.kind == "closed-form" and config.label.kind == "none",
         not schema.conditions,
-        network.linear is None and not (network.encoder or network.decoder or network.spectral_norm),
+        network.linear is None and not (network.encoder or network.decoder),
         {network.encoder_output_activation, network.decoder_output_activation} == {"identity"},
         network.initializer == "he-normal",  # another law is the user's choice, and stays as it is drawn
         likelihood.squash == "none" and likelihood.output_bias == "data" and likelihood.missing == "at-random",

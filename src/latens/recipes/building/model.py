@@ -26,7 +26,7 @@ from latens.models import (
 )
 from latens.models.heads.table import TableHead, TableInput
 from latens.models.semi_supervised import LABEL
-from latens.networks import Dense, LinearPath, SpectrallyNormalised, can_normalise, decoder_network, encoder_network
+from latens.networks import Dense, LinearPath, decoder_network, encoder_network
 from latens.networks.tokens import TokenEncoder
 from latens.recipes.building.pictures import map_of
 from latens.recipes.parts.bound import Parts, bind, conditions, missingness, prior_part
@@ -108,11 +108,6 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
             **network_options(network),
             **convolutions,
         )
-    if network.spectral_norm:
-        if not can_normalise(down):
-            what = f"spectral normalisation is of dense layers, and a {network.kind} network has others."
-            raise ConfigError(what, where="network.spectral_norm", fix="Use --set network=dense or residual.")
-        down = SpectrallyNormalised(down)
     if network.linear:
         up, down = with_linear_paths(up, down, schema, parts, head, extra)
     encoder = Conditional(up, head, entry, reads, usual)
@@ -120,9 +115,6 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
     if posterior.levels:
         missingness(schema, parts)  # refused with levels
         return _hierarchy(schema, parts, encoder, decoder, key=prior_key)
-    if row.hierarchy is not None:
-        what = f"a {posterior.kind} posterior needs two latent levels or more, and posterior.levels is empty."
-        raise ConfigError(what, where="posterior.levels", fix="Add --set posterior.levels=16.")
     of = head if isinstance(head, CodeHead) else latent
     prior = prior_part(schema, parts, of, classes=classes, key=prior_key)
     return LatentModel(prior, row.around(encoder, row.read, posterior_key), decoder, missingness(schema, parts))
@@ -200,9 +192,6 @@ def _hierarchy(schema: Schema, parts: Parts, encoder: Conditional, decoder: Cond
     top = prior_part(schema, parts, (posterior.levels[-1],), key=key)
     assert not isinstance(top, ClassPrior)  # no classes were given
     given = network_options(network)
-    if row.hierarchy is not None:
-        return row.hierarchy(posterior, row.read, encoder, decoder, top, level_hidden=network.level_hidden,
-                             network=given, key=key)  # fmt: skip
     # Above a point (an autoencoder with a second VAE on its codes) stand Normals.
     normal = replace(parts.config, posterior=replace(posterior, kind="normal"))
     above_it = bind(normal).posterior if row.is_point else row

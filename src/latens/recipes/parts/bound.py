@@ -162,8 +162,8 @@ def num_classes(schema: Schema, config: VAEConfig) -> int:
 def conditions(schema: Schema, config: VAEConfig) -> tuple[tuple[str, ...], int, int]:
     """The conditions that encoder and decoder read, the number of classes, and the numbers of all others."""
     # returns: their names, the length of the one-hot vector of the label, that of the vector of the others.
-    if config.label.kind in ("predict", "predict-codes"):
-        raise ConfigError("this recipe predicts no labels.", where="label.kind", fix="Use --recipe m2 or m1-m2.")
+    if config.label.kind == "predict":
+        raise ConfigError("this recipe predicts no labels.", where="label.kind", fix="Use --recipe m2.")
     if config.label.kind == "none":
         return (), 0, 0
     width = sum(one.width for one in schema.conditions or ())

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -10,12 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from latens import models as m
-from latens.config import Part, PosteriorConfig, VAEConfig, Width
+from latens.config import VAEConfig
 from latens.data import Schema
 from latens.data.schema import image_shape
 from latens.errors import ConfigError
-from latens.models import AbstractHead, Conditional, NormalHead, widths_between
-from latens.networks import Dense
+from latens.models import AbstractHead, Conditional
 from latens.networks.convolutional import Convolution, TransposedConvolution
 from latens.networks.initial import first_weights
 from latens.networks.parts import channels_of, make_linear
@@ -25,46 +23,6 @@ from latens.typing import Key
 
 KERNEL = 4
 """The size of the kernels between the picture and the largest size of the pyramid."""
-
-
-class LadderOptions(Part, frozen=True):
-    """The way up of a ladder of levels."""
-
-    features: Width = 128  # how many features go up from each level to the next
-
-
-def ladder_model(
-    normal: Callable[..., NormalHead],
-    config: PosteriorConfig,
-    options: LadderOptions,
-    encoder: Conditional,
-    decoder: Conditional,
-    top: Any,
-    *,
-    level_hidden: tuple[int, ...],
-    network: dict[str, Any],
-    key: Key,
-) -> m.LatentModel:
-    """A model whose levels share the prior's networks."""
-    sizes = [config.latent_dim or 1, *config.levels]
-
-    def part(start: int, end: int, hidden: tuple[int, ...], number: int) -> Conditional:
-        head = normal((end,), config)
-        widths = widths_between((start,), hidden, head.num_outputs)
-        return Conditional(Dense(widths, key=jax.random.fold_in(key, number), **network), head)
-
-    width, levels = options.features, range(len(sizes))
-    readouts = tuple(part(width, sizes[level], (), 3 * level) for level in levels)
-    down = [part(above, below, level_hidden, 3 * n + 1) for n, (below, above) in enumerate(itertools.pairwise(sizes))]
-    trunks = [
-        Conditional(
-            Dense([width, *level_hidden, width], key=jax.random.fold_in(key, 3 * level + 2), **network),
-            m.DeterministicHead((width,)),
-        )
-        for level in levels[1:]
-    ]
-    ladder = m.Ladder(encoder, tuple(trunks), readouts, network["activation"])
-    return m.LatentModel(m.Downwards(top, tuple(reversed(down))), ladder, m.FromLowest(decoder))
 
 
 def top_down_model(

@@ -239,7 +239,6 @@ LIKELIHOODS: dict[str, Likelihood] = {
         options=PixelContextOptions,
     ),
     "bernoulli": _row(BernoulliHead, lambda s, c: BernoulliHead(s.shape, c.probability_floor)),
-    "beta": _row(heads.BetaHead, lambda s, c: heads.BetaHead(s.shape)),
     "categorical": _row(m.CategoricalHead, lambda s, c: m.CategoricalHead(s.shape, _levels(s))),
     "continuous-bernoulli": _row(m.ContinuousBernoulliHead, lambda s, c: m.ContinuousBernoulliHead(s.shape)),
     "correlated-normal": _row(m.CorrelatedNormalHead, _correlated),
@@ -254,9 +253,7 @@ LIKELIHOODS: dict[str, Likelihood] = {
         heads.DiscretisedLogisticHead,
         lambda s, c: heads.DiscretisedLogisticHead(shape=s.shape, levels=_levels(s), scale="softplus"),
     ),
-    "hyperbolic-secant": _row(heads.HyperbolicSecantHead, _heavy(heads.HyperbolicSecantHead)),
     "laplace": _row(heads.LaplaceHead, _heavy(heads.LaplaceHead)),
-    "logistic": _row(heads.LogisticHead, _heavy(heads.LogisticHead)),
     "logistic-mixture": Likelihood(
         lambda s, c, options: PixelHead(s.shape, _levels(s), options.components),
         PixelHead.kinds,

@@ -23,7 +23,7 @@ class ExpertsOptions(Part, frozen=True):
     """How the experts of several modalities are made one, and how a row is split into modalities."""
 
     # how the experts are made one (see `latens.models.Experts`)
-    rule: Literal["product", "product-of-encoders", "mixture", "mixture-of-products", "joint"] = "product"
+    rule: Literal["product", "mixture", "mixture-of-products"] = "product"
     # how a row is split: by the `names` of its columns up to the first "." (or "_"), or into `parts` equal ones along
     # its `rows` (the first axis), `columns` or `channels`; "auto" is by names where every one has a ".", else by rows
     split: Literal["auto", "names", "rows", "columns", "channels"] = "auto"
@@ -50,9 +50,8 @@ def by_part(
         name: build(_part_of(schema, blocks, places), plain, key=jax.random.fold_in(key, i))
         for i, (name, places) in enumerate(zip(blocks.names, blocks.places))
     }
-    joint = build(schema, plain, key=jax.random.fold_in(key, len(made))).encoder if options.rule == "joint" else None
     encoders, decoders = {n: m.encoder for n, m in made.items()}, {n: m.decoder for n, m in made.items()}
-    return Experts(encoders, options.rule, blocks, joint), ByModality(decoders, blocks)
+    return Experts(encoders, options.rule, blocks), ByModality(decoders, blocks)
 
 
 def blocks_of(schema: Schema, options: ExpertsOptions) -> Blocks:

@@ -17,10 +17,7 @@ from latens.objectives import AbstractObjective
 
 OBJECTIVES: dict[str, type[AbstractObjective] | AbstractObjective] = {
     "aae": objectives.AAE,
-    "adversarial-bayes": objectives.AdversarialBayes,
-    "aligned-elbo": objectives.AlignedELBO,
     "beta-tc": objectives.BetaTC,
-    "chi-upper-bound": objectives.ChiUpperBound,
     "ciwae": objectives.CIWAE,
     "dip": objectives.DIP,
     "elbo": objectives.ELBO,
@@ -36,7 +33,6 @@ OBJECTIVES: dict[str, type[AbstractObjective] | AbstractObjective] = {
     "reconstruction": objectives.Reconstruction,
     "regularised": objectives.RegularisedAutoencoder,
     "renyi": objectives.Renyi,
-    "reweighted-wake-sleep": objectives.ReweightedWakeSleep,
     "score-function": objectives.ScoreFunction,
     "semi-supervised": objectives.SemiSupervisedELBO,
     "sigma-vae": objectives.SigmaVAE,
@@ -44,9 +40,7 @@ OBJECTIVES: dict[str, type[AbstractObjective] | AbstractObjective] = {
     "stratified-elbo": objectives.StratifiedELBO,
     "subset-elbo": objectives.SubsetELBO,
     "vae-gan": objectives.VAEGAN,
-    "vimco": objectives.VIMCO,
     "wae": objectives.WAE,
-    "wake-sleep": objectives.WakeSleep,
 }
 """What `objective.name` may be: a class, whose fields are its options, or an object of the user's, which has none."""
 
@@ -55,7 +49,6 @@ Value = TypeVar("Value")
 
 _WITHOUT_EFFECT = {
     "network.kernel_size": "Leave it out.",
-    "network.spectral_norm": "Leave it out.",
     "network.encoder_output_activation": "Leave it out.",
     "network.decoder_output_activation": "Leave it out.",
     "network.encoder": "Leave it out.",

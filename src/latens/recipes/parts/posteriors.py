@@ -3,10 +3,8 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any, Literal, TypeAlias
 
-import jax.numpy as jnp
 from msgspec import Meta, structs
 
 from latens import models as m
@@ -14,29 +12,16 @@ from latens.config import Part, PosteriorConfig, Width
 from latens.data import Schema
 from latens.errors import ConfigError
 from latens.models import AbstractHead, NormalHead
-from latens.recipes.parts.hierarchies import LadderOptions, ladder_model, top_down_model
+from latens.recipes.parts.hierarchies import top_down_model
 from latens.recipes.parts.modalities import ExpertsOptions, by_part
 from latens.recipes.parts.options import Row
 from latens.recipes.parts.steps import StepOptions, state_space_model, step_schema
 from latens.typing import Key
 
-Support = Literal[
-    "vector",
-    "sphere",
-    "ball",
-    "coins",
-    "relaxed coins",
-    "choices",
-    "one-hot",
-    "relaxed",
-    "shares",
-    "joint",
-    "codes",
-    "positive",
-]
+Support = Literal["vector", "sphere", "ball", "coins", "choices", "relaxed", "codes"]
 """Where the latents lie; a prior and a posterior must agree."""
 
-Shape: TypeAlias = tuple[int, ...] | dict[str, tuple[int, ...]]
+Shape: TypeAlias = tuple[int, ...]
 Choices: TypeAlias = Annotated[int, Meta(ge=2, le=65536)]
 Temperature: TypeAlias = Annotated[float, Meta(gt=0.0, le=100.0)]
 GroupSize = Annotated[int, Meta(ge=1, le=65536)]
@@ -62,8 +47,6 @@ class Posterior(Row):
     # makes the posterior from the encoder, the options and a key, where it is not the encoder itself
     around: Callable[[Any, Any, Key], Any] = lambda encoder, options, key: encoder
     own_density: bool = True  # whether its density is known everywhere, not along its own samples only
-    # builds a model of several levels, where those are not stacked one on the other; else None
-    hierarchy: Callable[..., Any] | None = None
     # builds the whole model from schema, configuration, head of the likelihood, what is done to a row first, options of
     # the networks and key, where encoder and decoder are one; else None
     whole: Callable[..., Any] | None = None
@@ -86,8 +69,7 @@ class Posterior(Row):
     @property
     def size(self) -> int:
         """How many numbers one latent of the first level has."""
-        latent = self.latent
-        return sum(math.prod(shape) for shape in (latent.values() if isinstance(latent, dict) else [latent]))
+        return math.prod(self.latent)
 
     @property
     def group_size(self) -> int:
@@ -104,18 +86,6 @@ class Posterior(Row):
         return self.make(latent, self.config, self.read, key=key)
 
 
-class RankOptions(Part, frozen=True):
-    """A Normal whose covariance is diagonal plus of low rank."""
-
-    rank: Annotated[int, Meta(ge=1, le=4096)] = 2
-
-
-class DeltaOptions(Part, frozen=True):
-    """A Normal whose KL to a standard Normal has a floor."""
-
-    rate: Annotated[float, Meta(gt=0.0, le=1e6)] = 3.0  # the floor in nats, over all dimensions
-
-
 class FlowOptions(Part, frozen=True):
     """Autoregressive flows after a Normal."""
 
@@ -128,12 +98,6 @@ class PlanarOptions(Part, frozen=True):
     """Planar flows after a Normal."""
 
     layers: Annotated[int, Meta(ge=1, le=64)] = 8  # the number of flows
-
-
-class CoinOptions(Part, frozen=True):
-    """Relaxed Bernoulli latents."""
-
-    temperature: Temperature = 0.5  # the temperature of the relaxation; near 0 the latents are near 0 or 1
 
 
 class ChoiceOptions(Part, frozen=True):
@@ -149,31 +113,12 @@ class RelaxedOptions(Part, frozen=True):
     temperature: Temperature = 2.0 / 3.0  # the temperature of the relaxation; near 0 the latents are near one-hot
 
 
-class JointOptions(Part, frozen=True):
-    """Relaxed categorical latents beside a Normal."""
-
-    variables: Annotated[int, Meta(ge=1, le=4096)] = 1  # the number of categorical latents
-    choices: Choices = 10  # the number of categories of each
-    temperature: Temperature = 2.0 / 3.0  # the temperature of the relaxation; near 0 the latents are near one-hot
-
-
 class LeapfrogOptions(Part, frozen=True):
     """The leapfrog steps on the model's own density."""
 
     steps: Annotated[int, Meta(ge=1, le=100)] = 3  # the number of steps
     step_size: Annotated[float, Meta(gt=0.0, lt=0.5)] = 0.05  # what the trained size of a step starts at
     temperature: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.5  # what the trained temperature starts at
-
-
-class CurvedOptions(LeapfrogOptions, frozen=True):
-    """The leapfrog steps under a trained metric, and that metric."""
-
-    # `step_size`: What the trained size of a step starts at.
-
-    centroids: Annotated[int, Meta(ge=1, le=4096)] = 20  # the number of centroids of the metric
-    # the distance over which a centroid is felt, in the unit of the latents
-    width: Annotated[float, Meta(gt=0.0, le=1e6)] = 1.5
-    floor: Annotated[float, Meta(gt=0.0, le=1e6)] = 0.1  # the number that keeps the inverse metric positive definite
 
 
 class VectorOptions(Part, frozen=True):
@@ -189,19 +134,6 @@ class VectorOptions(Part, frozen=True):
     reset_below: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.05
 
 
-class ResidualOptions(VectorOptions, frozen=True):
-    """Learned vectors, then vectors for what they leave over, and so on."""
-
-    # `decay`: The share of a moving average that stays at every step; for `averaged` vectors.
-    # `reset_below`: Below which part of the average use an `averaged` vector is put at a group of the batch.
-
-    stages: Annotated[int, Meta(ge=1, le=64)] = 4  # the number of stages
-    codes: NumCodes = 64  # the number of vectors of each stage
-    code_dim: GroupSize = 8  # how many latent dimensions a vector has
-    # whether the vectors are moving averages of what is nearest to them, rather than trained by gradient
-    averaged: bool = True
-
-
 class ScalarOptions(Part, frozen=True):
     """Every latent dimension rounded to a few levels."""
 
@@ -209,23 +141,11 @@ class ScalarOptions(Part, frozen=True):
     grid: Annotated[tuple[Annotated[int, Meta(ge=3, le=1000)], ...], Meta(min_length=1, max_length=16)] = (8, 5, 5, 5)
 
 
-class SignOptions(Part, frozen=True):
-    """Every latent dimension as its sign."""
-
-    code_dim: Annotated[int, Meta(ge=1, le=16)] = 8  # how many signs a group has
-    # the temperature of the soft signs behind `objective.entropy`
-    temperature: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.0
-
-
 def _normal(shape: tuple[int, ...], config: PosteriorConfig) -> NormalHead:
     """The Normal that a configuration says, with its kind of scale."""
     if config.scale == "auto":
         raise ConfigError("the configuration is not resolved.", where="posterior.scale", fix="Name a scale.")
     return NormalHead(shape, config.scale, config.scale_floor)
-
-
-def _heavy(kind: Callable[..., AbstractHead], **given: Any) -> Callable[..., AbstractHead]:
-    return lambda s, c, o, key: kind(shape=s, scale=_normal(s, c).scale, scale_floor=c.scale_floor, **given)
 
 
 def _flow(kind: Literal["iaf", "planar"]) -> Callable[..., AbstractHead]:
@@ -236,13 +156,6 @@ def _flow(kind: Literal["iaf", "planar"]) -> Callable[..., AbstractHead]:
     return make
 
 
-def _low_rank(shape: tuple[int, ...], config: PosteriorConfig, options: RankOptions, key: Key) -> AbstractHead:
-    if options.rank >= shape[0]:
-        what = f"the rank ({options.rank}) must be smaller than the number of latent dimensions ({shape[0]})."
-        raise ConfigError(what, where="posterior.rank", fix="Lower posterior.rank, or use --set posterior=full-normal.")
-    return m.LowRankNormalHead(normal=_normal(shape, config), rank=options.rank)  # pyright: ignore[reportCallIssue]
-
-
 def _on_sphere(kind: Callable[..., AbstractHead]) -> Callable[..., AbstractHead]:
     def make(shape: tuple[int, ...], config: PosteriorConfig, options: Any, key: Key) -> AbstractHead:
         _at_least_two(shape[0], "a sphere")
@@ -251,23 +164,10 @@ def _on_sphere(kind: Callable[..., AbstractHead]) -> Callable[..., AbstractHead]
     return make
 
 
-def _shares(shape: tuple[int, ...], config: PosteriorConfig, options: Any, key: Key) -> AbstractHead:
-    _at_least_two(shape[0], "shares")
-    return m.DirichletHead(shape)
-
-
 def _at_least_two(size: int, what: str) -> None:
     if size < 2:
         message = f"a posterior of {what} needs posterior.latent_dim of 2 or more, not {size}."
         raise ConfigError(message, where="posterior.latent_dim", fix="Add --set posterior.latent_dim=2.")
-
-
-def _joint(shape: dict[str, tuple[int, ...]], config: PosteriorConfig, options: JointOptions, key: Key) -> AbstractHead:
-    parts: dict[str, AbstractHead] = {
-        "choice": m.ConcreteHead(shape["choice"], options.temperature),
-        "real": _normal(shape["real"], config),
-    }
-    return m.JointHead(parts=parts)  # pyright: ignore[reportCallIssue]
 
 
 def _each(n: int, options: Any) -> Shape:
@@ -278,16 +178,11 @@ def _flat(encoder: m.Conditional, options: LeapfrogOptions, key: Key) -> m.Hamil
     return m.Hamiltonian.create(encoder, **structs.asdict(options))
 
 
-def _curved(encoder: m.Conditional, options: CurvedOptions, key: Key) -> m.Riemannian:
-    return m.Riemannian.create(encoder, **structs.asdict(options), key=key)
-
-
 def _vectors(shape: tuple[int, ...], config: Any, options: VectorOptions, key: Key) -> m.CodeHead:
     given: dict[str, Any] = {"decay": options.decay, "reset_below": options.reset_below} if options.averaged else {}
     quantiser = m.VectorQuantiser.create(
         options.code_dim,
         codes=options.codes,
-        stages=getattr(options, "stages", 1),
         averaged=options.averaged,
         key=key,
         **given,
@@ -313,24 +208,6 @@ POSTERIORS: dict[str, Posterior] = {
         scaled=True,
         stacks=True,
     ),
-    "delta-normal": Posterior(
-        "a Normal that cannot be the prior: its KL has a floor",
-        lambda s, c, o, key: m.DeltaNormalHead(s, o.rate),
-        "standard-normal",
-        options=DeltaOptions,
-    ),
-    "low-rank-normal": Posterior(
-        "a Normal with a few common directions", _low_rank, "standard-normal", options=RankOptions, scaled=True
-    ),
-    "laplace": Posterior("independent Laplace units", _heavy(m.LaplaceHead), "laplace", scaled=True, stacks=True),
-    "logistic": Posterior("independent logistic units", _heavy(m.LogisticHead), "logistic", scaled=True, stacks=True),
-    "student-t": Posterior(
-        "independent Student-t units, their degrees of freedom trained",
-        lambda s, c, o, key: _heavy(m.StudentTHead, raw_df=jnp.zeros(()))(s, c, o, key),
-        "student-t",
-        scaled=True,
-        stacks=True,
-    ),
     "iaf": Posterior(
         "inverse autoregressive flows after a Normal", _flow("iaf"), "standard-normal", options=FlowOptions, scaled=True
     ),
@@ -345,7 +222,6 @@ POSTERIORS: dict[str, Posterior] = {
         is_point=True,
     ),
     "von-mises-fisher": Posterior("a direction, von Mises-Fisher", _on_sphere(m.VonMisesFisherHead), **_SPHERE),
-    "power-spherical": Posterior("a direction, power spherical", _on_sphere(m.PowerSphericalHead), **_SPHERE),
     "poincare": Posterior(
         "a Normal wrapped onto the Poincare ball; the decoder sees tangent coordinates",
         lambda s, c, o, key: m.WrappedNormalHead(normal=_normal(s, c)),  # pyright: ignore[reportCallIssue]
@@ -366,13 +242,6 @@ POSTERIORS: dict[str, Posterior] = {
         lambda options: m.SideBySide(options.choices),
         options=ChoiceOptions,
     ),
-    "relaxed-bernoulli": Posterior(
-        "relaxed coins",
-        lambda s, c, o, key: m.RelaxedBernoulliHead(s, o.temperature),
-        "relaxed-coins",
-        "relaxed coins",
-        options=CoinOptions,
-    ),
     "concrete": Posterior(
         "relaxed one-hot choices (Concrete, Gumbel-softmax)",
         lambda s, c, o, key: m.ConcreteHead(s, o.temperature),
@@ -381,33 +250,11 @@ POSTERIORS: dict[str, Posterior] = {
         _each,
         options=RelaxedOptions,
     ),
-    "straight-through": Posterior(
-        "one-hot choices with the gradient of relaxed ones",
-        lambda s, c, o, key: m.StraightThroughHead(s, o.temperature),
-        "uniform-one-hot",
-        "one-hot",
-        _each,
-        options=RelaxedOptions,
-    ),
     "logistic-normal": Posterior(
         "shares as the softmax of a Normal",
         lambda s, c, o, key: _normal(s, c),
         "logistic-normal",
         sees=lambda options: m.Shares(),
-        scaled=True,
-    ),
-    "gamma": Posterior(
-        "positive units, Gamma", lambda s, c, o, key: m.PositiveHead(s), "gamma", "positive", stacks=True
-    ),
-    "dirichlet": Posterior("shares, Dirichlet", _shares, "dirichlet", "shares"),
-    "joint": Posterior(
-        "a Normal beside relaxed one-hot choices",
-        _joint,
-        "joint",
-        "joint",
-        lambda n, o: {"choice": (o.variables, o.choices), "real": (n,)},
-        lambda options: m.SideBySide(),
-        options=JointOptions,
         scaled=True,
     ),
     "experts": Posterior(
@@ -421,20 +268,11 @@ POSTERIORS: dict[str, Posterior] = {
     "vq": Posterior(
         "groups of units at the nearest of some learned vectors", _vectors, options=VectorOptions, **_CODES
     ),
-    "residual-vq": Posterior(
-        "vectors, then vectors for what they leave over, and so on", _vectors, options=ResidualOptions, **_CODES
-    ),
     "fsq": Posterior(
         "every unit rounded to a few levels",
         lambda s, c, o, key: m.CodeHead(s, m.ScalarQuantiser(o.grid)),
         options=ScalarOptions,
         **_CODES | {"group": lambda options: len(options.grid)},
-    ),
-    "lookup-free": Posterior(
-        "every unit as its sign",
-        lambda s, c, o, key: m.CodeHead(s, m.SignQuantiser(o.code_dim, o.temperature)),
-        options=SignOptions,
-        **_CODES,
     ),
     "hamiltonian": Posterior(
         "leapfrog steps on the model's own density after a Normal",
@@ -444,24 +282,6 @@ POSTERIORS: dict[str, Posterior] = {
         scaled=True,
         around=_flat,
         own_density=False,
-    ),
-    "riemannian": Posterior(
-        "leapfrog steps under a trained metric after a Normal",
-        lambda s, c, o, key: _normal(s, c),
-        "standard-normal",
-        options=CurvedOptions,
-        scaled=True,
-        around=_curved,
-        own_density=False,
-    ),
-    "ladder": Posterior(
-        "levels from the top down that share the prior's networks (give posterior.levels)",
-        lambda s, c, o, key: m.DeterministicHead((o.features,)),
-        "standard-normal",
-        options=LadderOptions,
-        scaled=True,
-        stacks=True,
-        hierarchy=partial(ladder_model, _normal),
     ),
     "top-down": Posterior(
         "levels of pictures at every size, from the top down, in networks that prior and likelihood share; "

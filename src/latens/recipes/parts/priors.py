@@ -35,12 +35,6 @@ class VampOptions(Part, frozen=True):
     learned: bool = True  # whether they are trained; else they stay the rows at which they start
 
 
-class DegreesOptions(Part, frozen=True):
-    """Independent Student's t distributions."""
-
-    df: Annotated[float, Meta(gt=0.0, le=1e6)] = 5.0  # their degrees of freedom
-
-
 class ScaleOptions(Part, frozen=True):
     """A Normal around the centre of a ball."""
 
@@ -57,13 +51,6 @@ class ConcentrationOptions(Part, frozen=True):
     """A symmetric Dirichlet, or the Normal whose softmax is near one."""
 
     concentration: Positive = 1.0  # the concentration of every component
-
-
-class GammaOptions(Part, frozen=True):
-    """Independent Gamma distributions."""
-
-    concentration: Positive = 1.0  # their concentration, also called shape
-    rate: Positive = 1.0  # their rate, one over the scale
 
 
 class TransformerOptions(Part, frozen=True):
@@ -111,32 +98,11 @@ def _fixed(make: Callable[..., AbstractDistribution]) -> Callable[..., m.FixedPr
     return lambda latent, x, *, key, **options: m.FixedPrior(Frozen(make(latent, **options)))
 
 
-def _student(latent: tuple[int, ...], df: float) -> d.StudentT:
-    return d.StudentT(jnp.zeros(latent), jnp.zeros(()), jnp.log(jnp.asarray(df)))
-
-
-def _one_hot(latent: tuple[int, ...], temperature: float = 1.0) -> d.StraightThroughOneHot:
-    return d.StraightThroughOneHot(jnp.zeros(latent), jnp.log(jnp.asarray(temperature)))
-
-
-def _dirichlet(latent: tuple[int, ...], concentration: float) -> d.Dirichlet:
-    return d.Dirichlet(jnp.full(latent, math.log(concentration)))
-
-
-def _gamma(latent: tuple[int, ...], concentration: float, rate: float) -> d.Gamma:
-    return d.Gamma(jnp.full(latent, math.log(concentration)), jnp.asarray(math.log(rate)))
-
-
 def _logistic_normal(latent: tuple[int, ...], concentration: float) -> d.DiagonalNormal:
     """Srivastava & Sutton (2017), section 3.2: of a symmetric Dirichlet, variance (1 - 1/K)/a for every unit."""
     (topics,) = latent
     variance = max(1.0 - 1.0 / topics, 1e-6) / concentration
     return d.DiagonalNormal(jnp.zeros(latent), jnp.full(latent, 0.5 * math.log(variance)))
-
-
-def _joint(latent: dict[str, tuple[int, ...]], temperature: float) -> d.Product:
-    choice = d.RelaxedOneHot(jnp.zeros(latent["choice"]), jnp.log(jnp.asarray(temperature)))
-    return d.Product({"choice": choice, "real": StandardNormal(latent["real"])})
 
 
 def _flow(latent: tuple[int, ...], x: Any, *, layers: int, width: int, key: Key) -> Transformed:
@@ -168,9 +134,6 @@ PRIORS: dict[str, Prior] = {
         by_class=lambda classes, latent, x, **given: m.FlowMatching.create(latent, x, classes=classes, **given),
         options=FlowMatchingOptions,
     ),
-    "laplace": Prior("Laplace units of scale 1", _fixed(lambda s: d.Laplace(jnp.zeros(s), jnp.zeros(())))),
-    "logistic": Prior("logistic units of scale 1", _fixed(lambda s: d.Logistic(jnp.zeros(s), jnp.zeros(())))),
-    "student-t": Prior("Student-t units of scale 1", _fixed(_student), options=DegreesOptions),
     "logistic-normal": Prior(
         "the Normal whose softmax is near a Dirichlet", _fixed(_logistic_normal), options=ConcentrationOptions
     ),
@@ -186,12 +149,6 @@ PRIORS: dict[str, Prior] = {
     "fair-coins": Prior("coins of probability 1/2", _fixed(lambda s: d.Bernoulli(jnp.zeros(s))), support="coins"),
     "coins": Prior(
         "coins of trained probabilities", lambda latent, x, *, key: d.Bernoulli(jnp.zeros(latent)), support="coins"
-    ),
-    "relaxed-coins": Prior(
-        "relaxed coins of probability 1/2",
-        _fixed(lambda s, temperature: d.RelaxedBernoulli(jnp.zeros(s), jnp.log(jnp.asarray(temperature)))),
-        "relaxed coins",
-        options=TemperatureOptions,
     ),
     "uniform-choices": Prior(
         "equally likely choices", _fixed(lambda s: d.Categorical(jnp.zeros(s))), support="choices"
@@ -209,17 +166,11 @@ PRIORS: dict[str, Prior] = {
         options=TransformerOptions,
     ),
     "uniform-codes": Prior("every code alike", lambda latent, x, *, key: m.CodePrior(), support="codes"),
-    "uniform-one-hot": Prior("equally likely one-hot choices", _fixed(_one_hot), support="one-hot"),
     "uniform-concrete": Prior(
         "relaxed one-hot choices, equally likely",
         _fixed(lambda s, temperature: d.RelaxedOneHot(jnp.zeros(s), jnp.log(jnp.asarray(temperature)))),
         "relaxed",
         options=TemperatureOptions,
-    ),
-    "dirichlet": Prior("a symmetric Dirichlet", _fixed(_dirichlet), "shares", options=ConcentrationOptions),
-    "gamma": Prior("Gamma units", _fixed(_gamma), "positive", options=GammaOptions),
-    "joint": Prior(
-        "a standard Normal beside equally likely relaxed choices", _fixed(_joint), "joint", options=TemperatureOptions
     ),
 }
 """What `prior.kind` may be."""
