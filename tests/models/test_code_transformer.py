@@ -279,7 +279,10 @@ def test_codes_at_a_temperature_are_drawn_from_powers_of_each_step(temperature):
     assert stats.chi2.sf(apart, kept.sum()) > 1e-3
 
 
-@pytest.mark.parametrize("quantiser", [SignQuantiser(2), ScalarQuantiser((5, 4))], ids=["signs", "levels"])
+FOUR = VectorQuantiser(jnp.asarray([[[-1.0, 0.0], [1.0, 0.0], [0.0, 2.0], [3.0, 1.0]]]))
+
+
+@pytest.mark.parametrize("quantiser", [FOUR, ScalarQuantiser((5, 4))], ids=["vectors", "levels"])
 def test_codes_of_every_quantiser_are_found_again(quantiser) -> None:
     head = CodeHead((2 * PLACES,), quantiser)
     prior = TransformerCodePrior.create(head, (6,), width=4, key=jax.random.key(0))
