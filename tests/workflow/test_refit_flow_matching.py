@@ -12,6 +12,7 @@ from scipy import stats
 from scipy.special import logsumexp
 from test_refit import MEAN, SIGMA, W, exact_moments, linear, made
 
+from latens import VAE
 from latens.config import override
 from latens.data import Dataset, Preparation, Schema
 from latens.data.schema import Column
@@ -150,6 +151,19 @@ def test_a_model_that_reads_labels_gets_a_prior_that_does():
         refit_prior(trained, data, "flow", steps=1)
     with pytest.raises(ConfigError, match="no label is read"):
         refit_prior(linear(made(80)), made(80), "flow-matching", options={"guidance": 2.0}, steps=1)
+
+
+def test_an_estimator_gives_its_labels_and_samples_with_guidance():
+    data = labelled()
+    x, y = np.asarray(data.x), np.array(["a", "b"])[data.label]
+    vae = VAE(2, recipe="conditional-vae", hidden=8, steps=5, random_state=0).fit(x, y)
+    vae.refit_prior(x, "flow-matching", y=y, options={"width": 8}, steps=20)
+    one, other = (vae.sample(6, label="b", guidance=w, random_state=0) for w in (1.0, 4.0))
+    np.testing.assert_array_equal(vae.sample(6, label="b", random_state=0), one)
+    assert np.abs(one - other).max() > 1e-4
+    assert vae.model_.guided(4.0).config.prior.options["guidance"] == 4.0
+    with pytest.raises(ConfigError, match="that reads labels"):
+        linear(made(80)).guided(2.0)
 
 
 def test_beside_the_networks_the_density_trains_it():

@@ -17,7 +17,7 @@ from latens.errors import ConfigError, UsageError
 from latens.estimators.autoencoder import Coder, Posterior, Prior
 from latens.estimators.base import names_of, seed_of, weighted_mean, with_nan
 from latens.estimators.columns import array_with_filled, as_fitted, with_filled, with_numbers
-from latens.estimators.labels import classes_of, codes_of
+from latens.estimators.labels import classes_of, codes_of, labelled
 from latens.estimators.named import known_apart, put_back, with_filled_steps
 from latens.evaluation import Estimate
 from latens.evaluation.batched import BATCH_SIZES
@@ -245,6 +245,7 @@ class VAE(Coder):
         label: Any = None,
         given: Mapping[str, Any] | None = None,
         temperature: float = 1.0,
+        guidance: float | None = None,
         random_state: Any = None,
     ) -> Any:
         """Sample rows from the model: z from the prior, then x from p(x | z).
@@ -255,6 +256,7 @@ class VAE(Coder):
             given: Of a frame with columns of several kinds, what rows must have: for a column a value, or a pair of the
                 least and the largest. Not with `temperature`.
             temperature: Of z, from 0: below 1 nearer to the centre of the prior, and less varied.
+            guidance: Of a prior by flow matching that reads labels; above 1 samples are clearer of their class.
             random_state: Seed or generator; None takes the estimator's `random_state`.
 
         Returns:
@@ -270,7 +272,10 @@ class VAE(Coder):
         n_samples = check_count(n_samples, "n_samples")
         check_is_fitted(self)
         if given is None:
-            return self.prior_predictive(n_samples, label=label, temperature=temperature, random_state=random_state)
+            own = {"label": label, "temperature": temperature, "guidance": guidance}
+            return self.prior_predictive(n_samples, **own, random_state=random_state)
+        if guidance is not None:
+            raise UsageError("it is of samples without conditions.", where="guidance", fix="Leave one of them out.")
         schema = self.model_.schema
         if schema.types is None:
             fix = "Leave it out, or fit a frame with names, dates or numbers."
@@ -311,7 +316,14 @@ class VAE(Coder):
 
     @checked_later
     def prior_predictive(
-        self, n: int = 1, mean: bool = False, *, label: Any = None, temperature: float = 1.0, random_state: Any = None
+        self,
+        n: int = 1,
+        mean: bool = False,
+        *,
+        label: Any = None,
+        temperature: float = 1.0,
+        guidance: float | None = None,
+        random_state: Any = None,
     ) -> Any:
         """Sample rows from the prior predictive, or their means.
 
@@ -320,6 +332,7 @@ class VAE(Coder):
             mean: Whether to return the means of p(x | z), at the same samples of z, instead of samples of x.
             label: Class of all rows, or one for each, which a conditional model needs; ignored elsewhere.
             temperature: Of z, from 0: below 1 nearer to the centre of the prior, and less varied.
+            guidance: As for `sample`.
             random_state: Seed or generator; None takes the estimator's `random_state`.
 
         Returns:
@@ -334,7 +347,8 @@ class VAE(Coder):
         n = check_count(n, "n", cells=int(np.prod(self.model_.schema.shape)))
         cond = self.model_.condition(codes_of(self.model_, label, n))
         how: dict[str, Any] = {"key": self._sampling_key(random_state), "cond": cond, "temperature": temperature}
-        return self._in_units(new_rows(self.model_.model, n, mean=mean, **how)[0], draws=not mean)
+        trained = self.model_ if guidance is None else self.model_.guided(guidance)
+        return self._in_units(new_rows(trained.model, n, mean=mean, **how)[0], draws=not mean)
 
     def posterior_predictive(self, X: Any, mean: bool = False, *, y: Any = None, random_state: Any = None) -> Any:
         """Sample one row from the posterior predictive of every row, or compute its reconstruction.
@@ -531,7 +545,7 @@ class VAE(Coder):
         return np.stack([np.where(gone, each.reshape(given.shape), given).astype(given.dtype) for each in several])
 
     def refit_prior(
-        self, X: Any, kind: str = "mixture", *, options: dict[str, Any] | None = None, steps: int = 2000
+        self, X: Any, kind: str = "mixture", *, y: Any = None, options: dict[str, Any] | None = None, steps: int = 2000
     ) -> Estimate | None:
         """Replace the prior by one fitted to the posteriors of `X`, the rows that `fit` saw.
 
@@ -540,6 +554,7 @@ class VAE(Coder):
         Args:
             X: The rows that `fit` saw, so that the same ones validate.
             kind: Kind of the new prior, as for `latens.workflow.refit.refit_prior`.
+            y: The labels that `fit` saw, of a conditional recipe; ignored elsewhere.
             options: Options of this prior by name; None takes the defaults.
             steps: Steps of the optimiser, for priors that are trained.
 
@@ -549,7 +564,9 @@ class VAE(Coder):
         Raises:
             ConfigError: The kind or an option is not known, or does not suit the model.
         """
-        data, _ = self._read(X)
+        data, y = self._read(X, y)
+        config = self.model_.config
+        data = labelled(data, y, config) if isinstance(config, VAEConfig) else data
         found = refit_prior(self.model_, data, kind, options=options, steps=steps, seed=self.seed_)
         self.model_ = found.trained
         return found.gain

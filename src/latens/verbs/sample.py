@@ -17,6 +17,7 @@ _COUNT = "how many (default 16; with --complete one for each row of FILE, with -
 _TEMPERATURE = "of z, or of the tokens of text; below 1: nearer to the centre, and less varied (default 1)"
 _WHERE = "only such rows of a mixed table, as sex=Female, 'age>=65' or age=20..30; may be given again"
 _LIKE = "labelled rows: -n new rows of each of their classes, drawn around them or from p(x | class)"
+_GUIDANCE = "of a prior by flow matching that reads labels: above 1 samples are clearer of their class"
 _LABEL = "the class, of a model that has them; with --like the column of the labels"
 _DRAW = "of --like: around rows, or from p(x | class), the default of models that have it"
 _NOISE = "draws with the noise of single pixels: a .png of photographs has their means by default"
@@ -40,6 +41,7 @@ class Sample(Verb):
     like: Annotated[Any, arg(_LIKE, metavar="DATA", reads=True)] = None
     draw: Annotated[str | None, arg(_DRAW, choices=("rows", "class"))] = None
     label: Annotated[str | None, arg(_LABEL, metavar="NAME")] = None
+    guidance: Annotated[float | None, arg(_GUIDANCE, metavar="W", kind=number(0.0, 100.0))] = None
     given: Given = None
     mean: Mean = False
     noise: Annotated[bool, arg(_NOISE)] = False
@@ -63,8 +65,10 @@ class Sample(Verb):
         from latens.kinds.tables.typed import as_frame
         from latens.verbs._files import formula_note, formulas, lines_of
 
-        trained = at.trained
         self._refuse_idle(at)
+        if self.guidance is not None:
+            at.trained = at.trained.guided(self.guidance)
+        trained = at.trained
         if self.like is not None:
             return (yield from self._alike(at))
         if trained.schema.tokens is not None and self.complete is not None:
@@ -157,6 +161,8 @@ class Sample(Verb):
         others = {"--where": self.where, "--complete": self.complete, "--given": self.given, "--noise": self.noise}
         if self.like is not None and (idle := [flag for flag, value in others.items() if value]):
             raise UsageError("the rows of --like say what is drawn.", where=idle[0], fix=fix)
+        if self.guidance is not None and reads:
+            raise UsageError("z is drawn given a row.", where="--guidance", fix=fix)
         if self.temperature != 1.0 and (self.where or self.complete or self.like is not None):
             raise UsageError("z is drawn given a row.", where="--temperature", fix=fix)
         if self.temperature != 1.0 and isinstance(at.trained.config, ClassifierConfig):

@@ -1,5 +1,6 @@
 """A trained model with all that belongs to it: what is saved, loaded, evaluated and shared as one file."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from msgspec import structs
 
 from latens import config as configuration
 from latens import evaluation
@@ -28,7 +30,7 @@ from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack, read, unpack
 from latens.kinds.tables.where import conditions_of
 from latens.kinds.text import rows as text_rows
-from latens.models import DeterministicHead
+from latens.models import DeterministicHead, FlowMatching
 from latens.models.conditional import Conditional, with_usual
 from latens.recipes import recipe_of
 from latens.recipes.parts.bound import Parts, bind, with_parts
@@ -231,6 +233,32 @@ class TrainedModel(Methods):
         """
         vector = one_vector(self.schema.conditions or (), values, "given")
         return replace(self, model=with_usual(self.model, vector))
+
+    def guided(self, guidance: float) -> "TrainedModel":
+        """The same model with another guidance of its prior by flow matching.
+
+        Args:
+            guidance: 1: samples of a class as trained; above 1: nearer to what tells the class from the others.
+
+        Returns:
+            A trained model that samples so.
+
+        Raises:
+            ConfigError: The prior is not one by flow matching that reads labels.
+            UsageError: The guidance is negative or not finite.
+        """
+        if not 0.0 <= guidance < math.inf:
+            raise UsageError(f"{guidance:g} is no number of 0 or more.", where="guidance", fix="Give for example 2.")
+        prior = getattr(self.model, "prior_part", None)
+        if not isinstance(prior, FlowMatching) or not prior.classes:
+            what = "guidance is of a prior by flow matching that reads labels."
+            fix = "Fit with --set label=condition --then flow-matching."
+            raise ConfigError(what, where="guidance", fix=fix)
+        model = eqx.tree_at(lambda m: m.prior_part, self.model, replace(prior, guidance=float(guidance)))
+        assert isinstance(self.config, VAEConfig)
+        options = {**self.config.prior.options, "guidance": float(guidance)}
+        config = structs.replace(self.config, prior=structs.replace(self.config.prior, options=options))
+        return replace(self, model=model, config=config)
 
     @property
     def told(self) -> str:
