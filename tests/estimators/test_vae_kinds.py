@@ -34,3 +34,13 @@ def test_numbers_beyond_double_precision_are_refused_in_words():
         model.transform([[10**400, 0]])
     with pytest.raises(ResourceError, match="rows take"):
         model.sample(10**400)
+
+
+def test_conditions_of_a_frame_of_numbers_are_given_to_samples():
+    import pandas as pd
+
+    dose = RNG.choice([1.0, 2.0], 300)
+    frame = pd.DataFrame({"a": RNG.normal(size=300) + 9 * dose, "b": RNG.normal(size=300), "dose": dose})
+    model = VAE(2, recipe="conditional-vae", steps=200, random_state=0).fit(frame, conditions=["dose"])
+    low, high = (np.mean(model.sample(200, given={"dose": one})[:, 0]) for one in (1.0, 2.0))
+    assert high - low > 4

@@ -19,6 +19,8 @@ def labelled(data: Dataset, y: Any, config: VAEConfig) -> Dataset:
     # y: labels; -1 (of numbers), NaN, None or "" is a missing one.
     if config.label.kind in ("none", "beside"):
         return data
+    if y is None and config.label.kind == "condition" and data.schema.conditions:
+        return data
     if y is None:
         raise UsageError(f"the recipe {config.recipe!r} needs y.", where="y", fix="Call fit(X, y).")
     values = np.asarray(unmasked(y))

@@ -253,8 +253,8 @@ class VAE(Coder):
         Args:
             n_samples: Number of rows, from 1.
             label: Class of all rows, or one for each, which a conditional model needs; ignored elsewhere.
-            given: Of a frame with columns of several kinds, what rows must have: for a column a value, or a pair of the
-                least and the largest. Not with `temperature`.
+            given: A value for each condition; of a frame with columns of several kinds also what rows must have: for a
+                column a value, or a pair of the least and the largest. Not with `temperature`.
             temperature: Of z, from 0: below 1 nearer to the centre of the prior, and less varied.
             guidance: Of a prior by flow matching that reads labels; above 1 samples are clearer of their class.
             random_state: Seed or generator; None takes the estimator's `random_state`.
@@ -265,7 +265,7 @@ class VAE(Coder):
 
         Raises:
             ConfigError: The prior has no temperature, and another than 1 is asked for; or `given` is for rows without
-                columns of kinds.
+                conditions and without columns of kinds.
             DataError: A condition is none of the frame's, or no row can fulfil it.
             UsageError: The number of rows is below 1, the class is missing or unknown, or the temperature below 0.
         """
@@ -277,13 +277,14 @@ class VAE(Coder):
         if guidance is not None:
             raise UsageError("it is of samples without conditions.", where="guidance", fix="Leave one of them out.")
         schema = self.model_.schema
-        if schema.types is None:
+        if schema.types is None and not schema.conditions:
             fix = "Leave it out, or fit a frame with names, dates or numbers."
-            raise ConfigError("only rows of a frame with columns of several kinds have it.", where="given", fix=fix)
+            what = "only frames with columns of several kinds have it, and models with conditions."
+            raise ConfigError(what, where="given", fix=fix)
         codes = codes_of(self.model_, label, n_samples)
         seed = seed_of(self.random_state if random_state is None else random_state)
         x = self.model_.sample(n_samples, seed=seed, label=codes, given=given, temperature=temperature)
-        return as_fitted(x, schema, getattr(self, "_template", None))
+        return x if schema.types is None else as_fitted(x, schema, getattr(self, "_template", None))
 
     def warm_up(self, n_rows: int | None = None, *, label: Any = None) -> "VAE":
         """Compile what requests need, so that no request waits for the compiler.
