@@ -108,33 +108,3 @@ def test_mnist(shared_data: Path) -> None:
     report = check(load(folder))
     assert (report["rows"], report["duplicate_rows"], report["likelihood"]) == (70000, 0, "logistic-mixture")
     assert report["splits"] == {"train": 54072, "validation": 5928, "test": 10000}
-
-
-@pytest.mark.parametrize("step", [1, 3, 8])
-@pytest.mark.parametrize("channels", [1, 2])
-def test_overlapping_windows_of_one_series_are_told(step: int, channels: int) -> None:
-    series = np.random.default_rng(0).normal(size=(500, channels))
-    windows = np.stack([series[at : at + 16] for at in range(0, 480, step)])
-    told = f"Rows are overlapping windows of one series: each is the one before moved by {step}."
-    notes = load(windows[:, :, 0] if channels == 1 else windows).notes
-    assert [note.startswith(told) for note in notes] == [True]
-    assert "share cells" in notes[0]
-
-
-def test_rows_that_are_no_windows_are_not_told(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    series = rng.normal(size=500)
-    apart = np.stack([series[at : at + 16] for at in range(0, 480, 16)])
-    shuffled = rng.permuted(np.stack([series[at : at + 16] for at in range(480)]), axis=0)
-    for rows in (
-        apart,
-        shuffled,
-        np.ones((40, 8)),
-        np.eye(40),
-        np.arange(160.0).reshape(40, 4),
-        rng.normal(size=(9, 8)),
-    ):
-        assert load(rows).notes == ()
-    blocks = np.stack([series[at : at + 16] for at in range(200)])
-    np.savez(tmp_path / "blocks.npz", x_train=blocks[:100], x_test=blocks[116:])
-    assert load(tmp_path / "blocks.npz").notes == ()

@@ -1,9 +1,6 @@
-"""Colour pictures in the explorer: on the map where there is room, similar ones by a click, a view that fits."""
+"""Colour pictures in the explorer: on the map where there is room, a view that fits."""
 
-import json
-import sys
 from collections.abc import Iterator
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +9,6 @@ from page_fixtures import Site, settled, state
 
 from latens.config import override
 from latens.data import load
-from latens.explorer.payload import directions, looks_of, scattered
 from latens.explorer.server import PageServer
 from latens.explorer.serving import decoder_of
 from latens.recipes import get_recipe
@@ -28,9 +24,7 @@ def photos() -> Site:
     settings = {"posterior.latent_dim": 30, "network.kind": "dense", "network.hidden": "16", "training.steps": 2}
     config = override(get_recipe("default").config, settings | {"training.epochs": None, "start": "none"})
     trained, _ = train(prepare(config, load(x, name="photos")))
-    with pytest.MonkeyPatch.context() as patch:  # its two widest directions hold a half of the variance
-        patch.setattr(sys.modules["latens.explorer.payload"], "FLAT", 2.0)
-        return Site(trained, load(x, name="photos", schema=trained.schema), serve=True)
+    return Site(trained, load(x, name="photos", schema=trained.schema), serve=True, projection="t-sne")
 
 
 @pytest.fixture(scope="module")
@@ -56,22 +50,6 @@ def test_photographs_stand_on_a_map_of_neighbours(browser: Browser, photo_page: 
     more = browser.run("return document.querySelectorAll('.sliders details').length")
     assert few <= 24
     assert more >= (few == 8)
-
-
-def test_a_click_shows_the_most_similar_ones(browser: Browser, photo_page: PageServer, photos: Site) -> None:
-    browser.open(photo_page.url)
-    browser.run("latens.app.choose(7)")
-    settled(browser)
-    browser.until("document.querySelector('.similar .caption')?.textContent.startsWith('this: 7')")
-    found = browser.run("return [...document.querySelectorAll('.similar .caption')].map((one) => one.textContent)")
-    looks = photos.means * np.array(json.loads(photos.files["data/manifest.json"])["alike"])
-    unit = looks / np.linalg.norm(looks, axis=1, keepdims=True)
-    order = np.argsort(-(unit @ unit[7]), kind="stable")
-    assert found == ["this: 7", *(str(i) for i in order[1:11])]
-    browser.run("document.querySelectorAll('.similar button')[3].click()")
-    settled(browser)
-    assert state(browser, "row") == order[3]
-    assert state(browser, "tab") == "point"  # no other tab opened
 
 
 def test_a_part_of_a_name_finds_its_rows(browser: Browser, photo_page: PageServer) -> None:
@@ -135,27 +113,3 @@ def test_an_outlier_does_not_squeeze_the_others(browser: Browser, photo_page: Pa
     settled(browser)
     assert browser.run("return latens.scatter.view[1]") > 1000
     assert browser.run("return document.querySelector('.away').textContent") == ""
-
-
-def test_which_pictures_have_such_a_map() -> None:
-    rng = np.random.default_rng(0)
-    wide, image = rng.normal(size=(80, 30)), {"image": [8, 8, 3]}
-    assert scattered(wide, image)
-    assert not scattered(wide[:49], image)
-    assert not scattered(wide, {"image": [8, 8, 1]})
-    assert not scattered(wide, {})
-    flat = wide * np.where(np.arange(30) < 2, 9.0, 1.0)  # two of 30 units have 162 of 190 parts of the variance
-    assert not scattered(flat, image)
-    np.testing.assert_allclose(np.linalg.norm(directions(wide), axis=1), 1.0)
-    assert not directions(np.zeros((2, 3))).any()
-
-
-def test_a_latent_counts_by_how_far_it_moves_what_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(1)
-    means, moves = rng.normal(size=(90, 3)), np.array([[4.0, 0, 0, 0], [0, 0.6, 0.8, 0], [0, 0, 0, 0.0]])
-    monkeypatch.setattr("latens.evaluation.decode", lambda model, z, mean: 7.0 + z @ moves)
-    of = lambda classes: SimpleNamespace(  # noqa: E731
-        model=None, preparation=SimpleNamespace(classes=classes), schema=SimpleNamespace(conditions=())
-    )
-    np.testing.assert_allclose(looks_of(of(0), means, (3,)), [1.0, 0.5, 0.0], atol=1e-6)
-    assert looks_of(of(2), means, (3,)) is None

@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import pandas as pd
 import pytest
 from asked import at
 from explorer_fixtures import untrained
@@ -22,7 +21,7 @@ from latens.errors import ConfigError, DataError
 from latens.explorer import payload, static_files
 from latens.explorer.columns import event_of, manifest_columns
 from latens.explorer.export import single_file
-from latens.explorer.payload import _colour, clear_row
+from latens.explorer.payload import clear_row
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
 from latens.workflow.metrics import METRICS
@@ -154,24 +153,9 @@ def test_names_of_a_table_are_data_and_never_names_of_files() -> None:
     np.testing.assert_array_equal(rows, np.where(data.mask, data.x, np.nan))
 
 
-def test_points_are_coloured_by_the_label_else_by_the_column_that_tells_them_apart(digits) -> None:
+def test_points_are_coloured_by_the_label(digits) -> None:
     manifest = digits[3]
     assert manifest["columns"][manifest["colour"]]["role"] == "label"
-    rng = np.random.default_rng(0)
-    kind = rng.choice(["hen", "cow"], 200)
-    frame = pd.DataFrame({"chance": rng.choice(["x", "y", "z"], 200), "kind": kind})
-    names = [f"n{i}" for i in range(4)]
-    for name in names:
-        frame[name] = np.where(kind == "hen", 5.0, -5.0) + rng.normal(size=200)
-    trained, data = untrained("default", load(frame, label="none"))
-    manifest = json.loads(payload(trained, data)["data/manifest.json"])
-    told = manifest["columns"][manifest["colour"]]
-    assert told["role"] == "cell"
-    assert told["name"] in ("kind", *names)
-    alone = load(pd.DataFrame({"chance": rng.choice(["x", "y", "z"], 200), "more": rng.choice(["v", "w"], 200)}))
-    files: dict[str, bytes] = {}
-    described = manifest_columns(alone, np.arange(200), files)
-    assert _colour(described, files, rng.normal(size=(200, 3)).astype(np.float32)) is None
 
 
 @pytest.mark.parametrize("typed", [False, True])

@@ -17,7 +17,6 @@ from latens.config import override
 from latens.data import Column, Preparation, Schema, load
 from latens.data.rows import evenly_spaced, every_nth
 from latens.errors import UsageError
-from latens.evaluation.latents.telling import between
 from latens.figures import training_curves_table
 from latens.figures.style import THEMES, figure_of
 from latens.models import (
@@ -328,17 +327,3 @@ def test_a_point_is_one_whoever_made_the_model():
     assert trained.is_point
     # Before, a model without a configuration was taken for one with a posterior: "a point mass has no density".
     assert list(measured(trained, data, data.subset("test"), num_samples=2).metrics) == ["log_likelihood"]
-
-
-def test_points_are_coloured_by_the_column_that_tells_them_apart():
-    """The share of the variance between groups is 1 of groups in places of their own, and 0 in the mean of chance."""
-    rng = np.random.default_rng(0)
-    codes = rng.integers(0, 3, 600)
-    places = np.array([[0.0, 0.0], [5.0, 0.0], [0.0, 5.0]])[codes]
-    assert between(codes, places) == pytest.approx(1.0)
-    assert abs(np.mean([between(rng.permutation(codes), places + rng.normal(size=(600, 2))) for _ in range(50)])) < 5e-4
-    # The same noise and a shift d of half of the rows: d^2 / 4 of d^2 / 4 + 2 in two dimensions.
-    half = rng.integers(0, 2, 100_000)
-    points = rng.normal(size=(100_000, 2)) + 2.0 * half[:, None] * np.array([1.0, 0.0])
-    assert between(half, points) == pytest.approx(1.0 / 3.0, abs=0.01)
-    assert between(np.where(half == 1, 1, -1), points) == 0.0

@@ -12,7 +12,6 @@ import scipy.sparse
 import latens as lt
 from latens.cli.main import main
 from latens.errors import DataError
-from latens.pictures import latent
 from latens.pictures.source import Source
 from latens.verbs._anndata import add_column
 from latens.verbs._result import next_of
@@ -89,35 +88,17 @@ def said(capsys: pytest.CaptureFixture[str], *argv: object, code: int = 0) -> tu
     return capsys.readouterr()
 
 
-def test_a_map_of_all_codes_by_type_and_by_batch(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("--only", "figures", "--name", "map,map-conditions", "--out", folder / "maps")
-    said(capsys, "report", folder / "run", *words)
-    types, batches = (np.genfromtxt(folder / "maps" / f"{name}.csv", delimiter=",", names=True, dtype=None,
-                                    encoding="utf-8") for name in ("map", "map-conditions"))  # fmt: skip
-    data = lt.read(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
-    assert data.schema.classes is not None
-    assert types["class"].tolist() == [data.schema.classes[code] for code in data.label]  # type: ignore[union-attr]
-    with h5py.File(folder / "cells.h5ad") as file:
-        donors = file["obs/donor"]
-        words = [one.decode() for one in donors["categories"][:]]  # type: ignore[index]
-        assert batches["class"].tolist() == [words[code] for code in donors["codes"][:]]  # type: ignore[index]
-    for axis in ("latent_1", "latent_2"):  # one plane, coloured twice
-        np.testing.assert_array_equal(types[axis], batches[axis])
-    assert len(types) == len(data)
-    assert types["row_id"].tolist() == batches["row_id"].tolist() == [f"c{i}" for i in range(120)]
-
-
-def test_a_label_that_the_model_did_not_see_colours_the_map(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_label_that_the_model_did_not_see_colours_rows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x, kind, batch = counts()
     third = np.where(np.arange(len(x)) < 3, 2, kind)
     write(folder / "treated.h5ad", x, third, batch, GENES)
-    words = ("report", folder / "run", folder / "treated.h5ad", "--only", "figures", "--name", "map")
+    words = ("report", folder / "run", folder / "treated.h5ad", "--only", "figures", "--name", "latent")
     words = (*words, "--out", folder / "own", "--label")
     said(capsys, *words, "donor")
-    table = np.genfromtxt(folder / "own" / "map.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+    table = np.genfromtxt(folder / "own" / "latent.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
     assert table["class"].tolist() == [f"d{b}" for b in batch]
     said(capsys, *words, "type")  # t2, which no training cell had, is a name like the others
-    table = np.genfromtxt(folder / "own" / "map.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+    table = np.genfromtxt(folder / "own" / "latent.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
     assert table["class"].tolist() == [f"t{k}" for k in third]
     _, err = said(capsys, *words, "treatment", code=3)
     assert "obs has no column 'treatment'" in err
@@ -125,19 +106,6 @@ def test_a_label_that_the_model_did_not_see_colours_the_map(folder: Path, capsys
         column(file["obs"], "barcode", [f"b{i}" for i in range(len(x))])
     _, err = said(capsys, *words, "barcode", code=2)
     assert "this column has 120 names, and a colour each for at most 100" in err
-
-
-def test_pictures_of_cells_say_cells_how_many_and_by_what(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = lt.load(folder / "run")
-    data = lt.read(str(folder / "cells.h5ad"), layer="counts", label="type", condition=["donor"])
-    monkeypatch.setattr("latens.pictures.source.MAPPED", 60)
-    source = Source(trained, data)
-    types, donors = latent.draw_map(source), latent.draw_map_conditions(source)
-    assert types is not None
-    assert donors is not None
-    assert types[0].get_title("left") == "t-SNE of the codes of 60 of 120 cells, by type"
-    assert donors[0].get_title("left") == "t-SNE of the codes of 60 of 120 cells, by donor"
-    assert "cells" in latent.draw_latent(source)[0].get_title("left")  # type: ignore[index]
 
 
 def test_pictures_compare_samples_at_the_totals_of_the_rows(folder: Path) -> None:
@@ -245,7 +213,7 @@ def test_predicted_types_go_into_obs_and_have_their_names_in_tables(
         names = [one.decode() for one in words["categories"][:]]  # type: ignore[index]
         assert [names[code] for code in words["codes"][:]] == best.tolist()  # type: ignore[index]
         np.testing.assert_allclose(file["obs/latens_probability"][:], share.max(axis=1), rtol=1e-6)  # type: ignore[index]
-    others = ("--label", "donor", "--only", "map", "--out", folder / "m2-maps")
+    others = ("--label", "donor", "--name", "latent", "--out", folder / "m2-maps")
     _, err = said(capsys, "report", folder / "m2", folder / "cells.h5ad", "--only", "figures", *others, code=2)
     assert "this column has none of the names that the model reads" in err
     found = lt.read(str(folder / "predicted.h5ad"), layer="counts", label="latens_predicted")

@@ -253,7 +253,7 @@ def _exploring(command: argparse.ArgumentParser) -> None:
     words = "a .npy file of shape (rows, 2): points found elsewhere (t-SNE, UMAP, places) as axes"
     command.add_argument("--coordinates", metavar="FILE", help=words)
     words = "two axes made of the posterior means: t-sne, or umap where umap-learn is installed"
-    command.add_argument("--projection", choices=("t-sne", "umap", "none"), help=words)
+    command.add_argument("--projection", choices=("t-sne", "umap"), help=words)
     words = "a condition of the model, as batch=2, for all that the page decodes; may be given again"
     command.add_argument("--given", metavar="NAME=VALUE", action="append", help=words)
     words = "write the page there and end: a folder for any web server, or one file that opens by itself"

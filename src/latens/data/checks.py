@@ -16,8 +16,6 @@ FEW_COUNTS = 20
 """Counts of a cell below which it says little."""
 FEW_ROWS = 100
 """Rows below which a network learns little."""
-LEAST_WINDOWS, LONGEST_WINDOW, MOST_PAIRS = 20, 4096, 200
-"""From how many rows on and up to which length windows are looked for, and in how many pairs of rows."""
 _SHOWN = 10
 _ROWS = 4096
 
@@ -240,23 +238,6 @@ def _in_training(dataset: Dataset) -> list[str]:
             "IsolationForest and random forests of scikit-learn) are safer."
         )
     return said
-
-
-def overlapping(x: Any) -> tuple[str, ...]:
-    """The sentence that says that rows are windows of one series which overlap by half or more, if they do."""
-    length = x.shape[1] if isinstance(x, np.ndarray) and x.ndim > 1 else 0
-    if len(x) < LEAST_WINDOWS or not 4 <= length <= LONGEST_WINDOW:
-        return ()
-    first = np.unique(np.linspace(0, len(x) - 2, MOST_PAIRS).astype(np.int64))
-    one, next_one = take(x, first), take(x, first + 1)
-    for step in range(1, length // 2 + 1):
-        here, there = one[:, step:].reshape(len(first), -1), next_one[:, : length - step].reshape(len(first), -1)
-        moved = (here == there).all(axis=1) & (here.max(axis=1) > here.min(axis=1))
-        if moved.mean() > 0.9:
-            what = f"Rows are overlapping windows of one series: each is the one before moved by {step}."
-            why = "Training and held-out rows share cells, so held-out numbers are too good."
-            return (f"{what} {why} Cut the series into blocks first, as x_train and x_test of an .npz.",)
-    return ()
 
 
 def lost_digits(schema: Schema) -> list[str]:

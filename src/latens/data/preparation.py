@@ -92,11 +92,6 @@ class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True)
         """Whether a call needs a key."""
         return self.dequantize or self.binarize == "stochastic"
 
-    @property
-    def altered(self) -> str:
-        """What training does to rows that are measured as they are, in words; empty for nothing."""
-        return " and ".join(["cells hidden"] * (self.hide > 0) + ["pictures moved"] * (self.shift > 0 or self.flip))
-
     def __call__(self, x: Shaped[AnyArray, "*x"], *, key: Key | None) -> Shaped[AnyArray, "*x"]:
         """Prepare one row."""
         # `key` may be None where `is_random` is False.

@@ -14,7 +14,6 @@ from latens.data.rows import evenly_spaced
 from latens.data.schema import Schema, image_shape
 from latens.errors import ConfigError
 from latens.evaluation.latents.encode import level_shapes
-from latens.evaluation.latents.telling import MOST_COLOURS, parts_of, telling, widest
 from latens.explorer.columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.compact import compact
 from latens.explorer.decoder import (
@@ -39,7 +38,6 @@ from latens.workflow.metrics import METRICS
 FORMAT = 1
 ELBO_SAMPLES = 4  # draws a row of its ELBO: enough to order rows by, and a quarter of what `latens evaluate` takes
 PRIOR_DRAWS = 2000
-LOOKED_AT = 400  # rows by which it is found how much each latent moves what is decoded
 DISTANCES = 1000  # rows whose distance to their nearest neighbour says what is near
 WORDS = {name: METRICS[name].label for name in ("elbo", "log_likelihood", "kl")}
 """What the numbers of a row are called, which the page reads from its manifest."""
@@ -52,9 +50,6 @@ DECODED_ROWS = 100  # rows of an autoencoder whose decoding is looked at before 
 # served or a folder, then of one in a file.
 DECODER_BYTES, DECODER_STEPS, SNAPSHOT_NUMBERS = (3 << 19, 3 << 19), (127, 63), (8 << 20, 3 << 18)
 SNAPSHOT_SAMPLES = 1  # draws a row of its ELBO at an earlier step
-FLAT, NEIGHBOURS = 0.2, (50, 5000)
-"""The share of the variance below which two axes show too little of pictures, and the rows for which a map of
-neighbours is made in their place: 1,500 take 6 s."""
 MOST_CENTRES = 100  # classes, the most frequent ones, among which the row that the page begins with is chosen
 
 
@@ -65,7 +60,7 @@ def payload(
     history: Sequence[dict[str, Any]] = (),  # the "epoch" records of metrics.jsonl
     snapshots: Sequence[tuple[int, Any]] = (),  # steps, and the models that training kept at them
     coordinates: Any = None,  # numbers of all rows, shape (n, k), which become axes and the first view
-    projection: str | None = None,  # "t-sne", "umap", "none"; None: t-SNE of colour pictures that differ widely
+    projection: str | None = None,  # "t-sne" or "umap"
     most_rows: int = 100_000,
     seed: int = 0,
     title: str = "",
@@ -120,14 +115,11 @@ def payload(
         manifest["start"] = clear_row(means, manifest["units"], label, codes.get("elbo"))
         cells = manifest["event"]["kind"] == "table"
         axes = {} if given is None else {f"coordinate {i + 1}": values for i, values in enumerate(given[positions].T)}
-        many = scattered(means, manifest["event"])
-        manifest["alike"] = looks_of(trained, means, codes["mean"].shape[1:]) if many else None
-        if projection is None and given is None and many:
-            axes |= projected(directions(means * np.array(manifest["alike"] or 1.0)), "t-sne", seed)
-        elif projection not in (None, "none"):
+        if projection is not None:
             axes |= projected(means, projection, seed)
         manifest["columns"] = manifest_columns(data, positions, files, cells=cells, coordinates=axes)
-        manifest["colour"] = _colour(manifest["columns"], files, means)
+        labels = (i for i, column in enumerate(manifest["columns"]) if column["role"] == "label")
+        manifest["colour"] = next(labels, None)
         manifest["arrays"]["rows"] = rows_of(data, positions, files)
         manifest["ids"] = ids_of(data, positions, files)
         prior = _prior(trained, key)
@@ -150,35 +142,6 @@ def _title(schema: Schema, recipe: str | None, data: Dataset | None) -> str:
     if data is not None and (schema.types is not None or (image_shape(schema) or ())[2:] == (3,)):
         return str(data.name)
     return str(recipe or "model") + (f" on {data.name}" if data is not None else "")
-
-
-def scattered(means: Shaped[np.ndarray, "n d"], event: dict[str, Any]) -> bool:
-    """Whether colour pictures differ in so many directions that a plane of two shows little of it."""
-    if event.get("image", [0, 0, 1])[2] != 3 or not NEIGHBOURS[0] <= len(means) <= NEIGHBOURS[1]:
-        return False
-    spread = np.linalg.eigvalsh(np.cov(means, rowvar=False)) if means.shape[1] > 2 else np.ones(1)
-    return bool(spread[-2:].sum() < FLAT * spread.sum())
-
-
-def directions(means: Shaped[np.ndarray, "n d"]) -> Shaped[np.ndarray, "n d"]:
-    """Posterior means of length 1, whose distances are those of their directions."""
-    # In many dimensions the rows near the middle are the nearest ones of most others. Of 1,480 photographs with 128
-    # units 29 % of ten neighbours were of a row's own class by distance, and 44 % by direction.
-    length = np.linalg.norm(means, axis=1, keepdims=True)
-    return means / np.where(length > 0, length, 1.0)
-
-
-def looks_of(trained: Any, means: Shaped[np.ndarray, "n d"], shape: tuple[int, ...]) -> list[float] | None:
-    """How much each latent counts where pictures are called alike: the root of how far it moves what is decoded."""
-    # By direction alone a photograph's neighbours were less of its own kind than by its pixels (benchmarks/results).
-    if trained.preparation.classes or trained.schema.conditions:
-        return None
-    some = means[evenly_spaced(np.arange(len(means)), LOOKED_AT)]
-    decoded = evaluation.decode(trained.model, some.reshape(-1, *shape), mean="seen").reshape(len(some), -1)
-    ones = np.column_stack([some, np.ones(len(some))])
-    moved = np.linalg.lstsq(ones, decoded.astype(np.float64), rcond=None)[0][:-1]
-    root = np.sqrt(np.linalg.norm(moved, axis=1))
-    return (root / max(float(root.max()), 1e-12)).tolist()
 
 
 def units_of(means: Shaped[np.ndarray, "n d"], kl: Shaped[np.ndarray, " d"] | None) -> list[dict[str, Any]]:
@@ -237,23 +200,6 @@ def clear_row(
     away = np.square(scaled[typical][:, None] - centres[None]).sum(2)
     np.fill_diagonal(away, np.inf)
     return int(typical[away.min(1).argmax()])
-
-
-def _colour(columns: list[dict[str, Any]], files: dict[str, bytes], means: np.ndarray) -> int | None:
-    """The column that colours the points at first: the label, else the one that tells them apart; None for neither."""
-    label = next((i for i, column in enumerate(columns) if column["role"] == "label"), None)
-    if label is not None:
-        return label
-
-    def codes(column: dict[str, Any]) -> np.ndarray | None:
-        values = np.frombuffer(files[column["file"]], column["dtype"])
-        if column["role"] not in ("cell", "condition"):
-            return None
-        if column["kind"] == "number":
-            return parts_of(values)
-        return values if 2 <= len(column["levels"]) <= MOST_COLOURS else None
-
-    return telling([codes(column) for column in columns], widest(means))
 
 
 class _Writer:

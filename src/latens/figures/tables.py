@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DateFormatter
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
@@ -184,12 +183,6 @@ def date_ticks() -> AutoDateLocator:
     """Three to seven ticks of whole days, months or years."""
     # With at most six none of Matplotlib's intervals suits 31 to 36 months, of which it warns.
     return AutoDateLocator(minticks=3, maxticks=7)
-
-
-def date_key(axis: Axis, span: float) -> None:
-    """Write whole dates at the key of colours of days since 1970, or times where these span fewer than three days."""
-    axis.set_major_locator(date_ticks())
-    axis.set_major_formatter(DateFormatter("%Y-%m-%d" if span >= 3.0 else "%m-%d %H:%M"))
 
 
 def date_values(ax: Axes) -> None:

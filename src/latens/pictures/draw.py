@@ -52,7 +52,6 @@ NEEDS: dict[str, Callable[[Source], bool]] = {
     "condition": lambda source: bool(source.trained.preparation.classes),
     "counts of cells": lambda source: source.trained.preparation.depth,
     "no counts of cells": lambda source: not source.trained.preparation.depth,
-    "conditions": lambda source: bool(source.schema.conditions),
     "no condition": lambda source: not source.trained.preparation.classes,
 }
 """The words for what a picture applies to."""
@@ -153,14 +152,6 @@ _PICTURES = (
     Picture("latent", "latents, rows", latent.draw_latent, "Where rows lie in the latent space",
             "Where rows lie in the latent space: the means of their posteriors.", "pictures", 10, first=True,
             sees="See which classes lie apart, and which lie on one another."),
-    Picture("map", "counts of cells, latents, rows, vectors", latent.draw_map, "All codes at a glance",
-            "The codes of rows of every split, laid out so that neighbours stay neighbours; distances between groups "
-            "say nothing.", "pictures", 4, first=True,
-            sees="See which types form groups of their own."),
-    Picture("map-conditions", "counts of cells, latents, rows, vectors, conditions", latent.draw_map_conditions,
-            "Do batches mix?", "The same codes by the first condition, such as the batch.", "pictures", 4,
-            first=True,
-            sees="See whether the colours of batches mix within every group."),
     Picture("units", "latents, rows", latent.draw_units, "How much each latent dimension says",
             "How much each latent unit carries: its KL to the prior, averaged over the rows.", "pictures", first=True,
             sees="See how many bars rise above 0: the others carry nothing."),

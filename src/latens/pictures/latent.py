@@ -1,32 +1,25 @@
 """Latents of a trained model: where rows lie, what each dimension carries, and what points between rows decode to."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from latens import evaluation, figures
-from latens.data.given import GIVEN, cells_of
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError
 from latens.evaluation.latents.aggregate import aggregated_draws
 from latens.evaluation.latents.encode import level_shapes
-from latens.evaluation.latents.telling import MOST_COLOURS, parts_of, telling
 from latens.figures.images import framed, image_strips
 from latens.figures.paths import linear_path, random_walk, spherical_path
 from latens.figures.planes import two_views
 from latens.figures.reach import reach_curves
-from latens.figures.style import figure_of, readable
-from latens.figures.tables import date_key, marginals, marginals_table
-from latens.kinds.counts.sparse import SparseRows
-from latens.kinds.tables.columns import ColumnType
-from latens.kinds.tables.typed import in_units
+from latens.figures.style import readable
+from latens.figures.tables import marginals, marginals_table
 from latens.pictures.source import FEW_POINTS, Made, Plane, Posteriors, Source
 from latens.workflow.reach import MOST, reach_of
 
 WIDE, MOST_UNITS = 11, 8  # points along a path; units that are traversed
 MOST_CELLS = 1_000_000  # numbers up to which a manifold's table holds every pixel, else the mean of each image
-MOST_NAMED = 200  # columns that are looked through for a colour
 MOST_POINTS = 10_000  # of a scatter
 PLANES = ("vector", "sphere", "ball", "shares")  # latents that a plane of two numbers shows; choices are none
 
@@ -60,7 +53,7 @@ def shown_in_plane(source: Source, mean: np.ndarray) -> Shown:
 
 
 def draw_latent(source: Source) -> Made | None:
-    """Draw the posterior means of rows by label, else by the column that tells them apart."""
+    """Draw the posterior means of rows by label."""
     assert source.data is not None
     code = source.posteriors
     if code.mean.shape[1] < 2 or source.support not in PLANES:
@@ -73,89 +66,12 @@ def draw_latent(source: Source) -> Made | None:
         of = f"{len(positions)} {rows} of every split"
     here = code if np.array_equal(positions, code.positions) else Posteriors(source, positions)
     plane = shown_in_plane(source, here.mean)
-    look = _colours(source, here, plane.points)
-    title = f"Posterior means of {of}{look.by}"
-    given = {"label": look.label, "classes": look.classes, "colour": look.colour, "colour_name": look.name}
+    title, given = f"Posterior means of {of}", {"label": here.label, "classes": here.classes}
     axes = figures.latent_scatter(plane.points, **given, title=title, theme=source.theme)
     axes.set_xlabel(plane.names[0])
     axes.set_ylabel(plane.names[1])
-    if look.dates and look.colour is not None:
-        date_key(figure_of(axes).axes[-1].yaxis, float(np.ptp(look.colour)))
     table = figures.latent_scatter_table(plane.points, **given, units=(0, 1))
     return axes, dict(zip(plane.columns, (table.pop("latent_0"), table.pop("latent_1")))) | table
-
-
-class Look(NamedTuple):
-    """What the colours of points say."""
-
-    label: np.ndarray | None = None  # codes of classes, -1 where there is none
-    classes: Sequence[str] | None = None
-    colour: np.ndarray | None = None  # a number of each point, in the place of classes
-    name: str = "value"  # of the column
-    by: str = ""  # the words of a title
-    dates: bool = False  # whether the numbers are days since 1970
-
-
-def _colours(source: Source, here: Posteriors, plane: np.ndarray) -> Look:
-    """Colour points by their label, else by the column of names or numbers that tells them apart."""
-    assert source.data is not None
-    if here.label is not None:
-        return Look(here.label, here.classes)
-    named, types, mask = source.schema.columns or (), source.schema.types, source.data.mask
-    if not named or len(named) > MOST_NAMED or isinstance(source.data.x, SparseRows):
-        return Look()
-    x = np.asarray(source.data.x[here.positions], np.float64)
-    seen = np.ones(x.shape, bool) if mask is None else np.asarray(mask[here.positions])
-    values, kinds = (x, [None] * len(named)) if types is None else (in_units(x, types), types)
-    columns = [_codes(one, values[:, i], seen[:, i]) for i, one in enumerate(kinds)]
-    best = telling(columns, plane)
-    if best is None:
-        return Look()
-    name, one = readable(named[best].name, 24), kinds[best]
-    if one is not None and one.kind == "category":
-        return Look(columns[best], one.values, name=name, by=f", by {name}")
-    return Look(colour=values[:, best], name=name, by=f", by {name}", dates=one is not None and one.kind == "date")
-
-
-def _codes(one: ColumnType | None, values: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
-    """The groups that a column makes of rows, -1 where missing; None where it cannot be a colour."""
-    # one: the kind of the column; None for plain numbers.
-    if one is not None and one.kind == "category":
-        return np.where(seen, values.astype(np.int64), -1) if 2 <= len(one.values) <= MOST_COLOURS else None
-    kept = (one is None or one.kind in ("number", "date")) and seen.all()
-    return parts_of(values) if kept else None
-
-
-def draw_map(source: Source) -> Made | None:
-    """Draw all codes in a plane in which neighbours stay neighbours, by label."""
-    if source.data is None or source.data.label is None:
-        return _mapped(source, None, None, "")
-    code = source.mapped[0]
-    return _mapped(source, code.label, code.classes, f", by {readable(source.data.label_name, 24)}")
-
-
-def draw_map_conditions(source: Source) -> Made | None:
-    """Draw the same by the first condition: where batches mix, its colours do."""
-    assert source.data is not None
-    conditions = source.schema.conditions or ()
-    named = next((one for one in conditions if len(one.values) > 1), None)
-    if named is None or source.data.cond is None:
-        return None
-    cells = cells_of(conditions, source.data.cond[GIVEN][source.mapped[0].positions])[named.name]
-    codes = np.array([named.values.index(cell) if cell in named.values else -1 for cell in cells.tolist()])
-    return _mapped(source, codes, named.values, f", by {readable(named.name, 24)}")
-
-
-def _mapped(source: Source, label: np.ndarray | None, classes: Sequence[str] | None, by: str) -> Made:
-    code, name, plane = source.mapped
-    every = len(code.mean) if source.data is None else len(source.data)
-    of = f"all {every:,}" if len(code.mean) == every else f"{len(code.mean):,} of {every:,}"
-    title = f"{name} of the codes of {of} {source.rows_called}{by}"
-    axes = figures.latent_scatter(plane, label, classes, title=title, theme=source.theme)
-    axes.set_xlabel(f"{name} 1")
-    axes.set_ylabel(f"{name} 2")
-    table = figures.latent_scatter_table(plane, label, classes, units=(1, 2))
-    return axes, table if source.data is None else {"row_id": source.data.names[code.positions], **table}
 
 
 def draw_units(source: Source) -> Made | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -20,7 +19,7 @@ from latens.evaluation import Rows
 from latens.evaluation.batched import prepared_rows
 from latens.evaluation.classes import sample_classes
 from latens.evaluation.information import Information, column_information
-from latens.evaluation.latents.telling import Principal, principal
+from latens.evaluation.latents.principal import Principal, principal
 from latens.figures.style import Made as Made
 from latens.figures.style import ThemeName
 from latens.models import BayesClassifier
@@ -29,9 +28,6 @@ from latens.workflow.trained import TrainedModel
 
 MOST_CLASSES = 20
 """Classes that a picture shows."""
-
-MAPPED = 2000
-"""Rows of a map of all codes: t-SNE of so many takes some seconds."""
 
 FEW_POINTS = 100
 """Held-out rows below which the latent space is shown by rows of every split."""
@@ -179,17 +175,6 @@ class Source:
         if columns not in self._information:
             self._information[columns] = column_information(self.trained.model, columns, repeats=4, key=self.event_key)
         return self._information[columns]
-
-    @cached_property
-    def mapped(self) -> "tuple[Posteriors, str, np.ndarray]":
-        """Rows of every split, the name of a projection of their means, and its two coordinates."""
-        from latens.explorer.projection import TITLES, projected
-
-        assert self.data is not None
-        code = Posteriors(self, evenly_spaced(np.arange(len(self.data)), MAPPED), "")
-        kind = "umap" if find_spec("umap") else "t-sne"
-        found = projected(code.mean, kind, 0)
-        return code, TITLES[kind], np.stack(list(found.values()), axis=1)
 
     def new_rows(self, n: int) -> np.ndarray:
         """Sample rows that keep the rules of the data, as `latens sample` does."""

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from latens.data.checks import overlapping
 from latens.data.infer import conform, fill, find_missing, infer_schema, store
 from latens.errors import DataError
 
@@ -25,7 +24,6 @@ def store_numbers(rows: "Coming", seen: np.ndarray | None = None) -> "Stored":
         with np.errstate(over="ignore", invalid="ignore"):  # numbers that overflow are refused there in words
             found = infer_schema(x, rows.trains, raw.columns, observed=observed, where=where, counts=rows.counts)
         found = rows.told(found)
-        raw.notes += overlapping(x) if raw.brought is None else ()
     else:
         found = rows.schema
         refuse_names(rows)

@@ -413,27 +413,6 @@ export class App {
     return rows.map((place, i) => ({ row: this.rowAt(place), distance: distances[i] }));
   }
 
-  // The k rows whose posterior means have the most similar direction, each latent by how much it moves the decoded picture
-  // where the page says so. In many units distances say little: a row near the
-  // middle is the nearest of most others (of 1,480 photographs with 128 units one was a neighbour of 1,006).
-  similar(z, k, exceptRow = -1) {
-    const { mean, n } = this.shown;
-    const { size, alike } = this.model;
-    const found = [];
-    for (let place = 0; place < n; place++) {
-      const row = this.rowAt(place);
-      if (row === exceptRow) continue;
-      let [dot, length] = [0, 0];
-      for (let j = 0; j < size; j++) {
-        const value = (alike ? alike[j] * alike[j] : 1) * mean[place * size + j];
-        dot += value * z[j];
-        length += value * mean[place * size + j];
-      }
-      found.push({ row, cosine: dot / Math.sqrt(length || 1) });
-    }
-    return found.sort((p, q) => q.cosine - p.cosine).slice(0, k);
-  }
-
   // {near: 0..1 and more in units of what is far, words}: how far a point is from every row.
   farness(distance) {
     const { median, far } = this.shown.far;

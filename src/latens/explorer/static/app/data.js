@@ -99,7 +99,6 @@ export class Model {
     this.n = manifest.rows.shown;
     this.size = manifest.latent?.size ?? 0;
     this.units = manifest.units;
-    this.alike = manifest.alike ?? null; // how much each latent counts where rows are called alike
     this.event = manifest.event;
     this.cells = manifest.event.shape.reduce((a, b) => a * b, 1);
     this.empty = !this.n;

@@ -3,14 +3,11 @@
 import { format, h, latest, replace } from "../dom.js";
 import { cellText, drawEvent, largest, standardised, textWidth } from "../event.js";
 import { saveButtons } from "../save.js";
-import { isPhoto } from "../thumbs.js";
-import { compareRows, compareSheet, difference, strip } from "./parts.js";
+import { compareRows, compareSheet, difference } from "./parts.js";
 
 const LARGE = 280; // CSS pixels of the decoded picture and of the nearest row; less where the panel is narrower
 const SMALL = 96; // of their difference
 const GAP = 12;
-const SIMILAR = 10; // photographs beside the chosen one
-const SIMILAR_WIDTH = 64; // CSS pixels of each
 const TELLING = 6; // columns of a table that are named
 
 // app.decoded is what is shown, [{title, values, error}]; `app.ondecoded` is told of every new one at the cross.
@@ -23,35 +20,14 @@ export function decodedBox(app) {
     svg: () => compareSheet(app, app.decoded),
     csv: () => compareRows(app, app.decoded),
   });
-  const alike = h("div", { class: "strip" });
-  const similar = isPhoto(model.event)
-    ? h("div", { class: "similar" }, h("h3", {}, "Similar photographs"),
-        h("p", { class: "note" }, "Click a photograph on the map: those most similar to it, as the model sees them, stand here."), alike)
-    : null;
   const element = h(
     "section",
     { class: "decoded", "aria-label": "what the cross decodes to" },
-    similar,
     pictures,
     h("div", { class: "rest" }, apart, h("div", { class: "words" }, meter, save)),
   );
 
-  const showSimilar = latest(async () => {
-    const { row } = app.state;
-    const found = app.similar(row === null ? app.state.z : app.latentOf(row), SIMILAR, row ?? -1);
-    const rows = [...(row === null ? [] : [row]), ...found.map((one) => one.row)];
-    const values = await Promise.all(rows.map((one) => model.row(one)));
-    const item = (one, i) => ({
-      values: Float32Array.from(values[i]),
-      caption: `${one === row ? "this: " : ""}${model.id(one)}`,
-      title: `photograph ${model.id(one)}`,
-      onclick: () => app.choose(one),
-    });
-    strip(app, alike, rows.map(item), SIMILAR_WIDTH);
-  });
-
   const show = latest(async () => {
-    if (similar && !app.hovered) await showSimilar();
     const z = app.hovered ?? app.state.z;
     const [decoded, [near]] = await Promise.all([app.decode(z), app.nearest(z)]);
     const real = Float32Array.from(await model.row(near.row));
