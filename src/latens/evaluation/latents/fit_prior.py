@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latens.data import Dataset, Preparation
+from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch
 from latens.distributions.bijections import Scaled
 from latens.evaluation.batched import Rows
-from latens.evaluation.latents.aggregate import Moments, aggregated_moments, top_level
+from latens.evaluation.latents.aggregate import Moments, aggregated_draws, aggregated_moments
 from latens.io.process import counted
 from latens.models import (
     AbstractLatentModel,
@@ -33,9 +33,15 @@ from latens.training import Budget, Settings, Stage, fit, make_optimizer
 from latens.trees import Frozen
 from latens.typing import Array, Float, Int, Key, Nats
 
+DRAWS, PASSES = 16, 4
+"""Samples of q(z | x) of each row that a prior is trained on, and how often rows are prepared for them."""
+
+MOST_DRAWN = 2**26
+"""Numbers of all these samples at the most; of more rows there are fewer samples each."""
+
 
 class AggregatedFit(AbstractObjective):
-    r"""Fit a prior to the aggregated posterior by maximum likelihood on fresh posterior samples."""
+    r"""Fit a prior to the aggregated posterior by maximum likelihood on posterior samples, some for each row."""
 
     # $E_x E_{q(z|x)}[\log p(z)]$ is maximised, in nats for each row. What is trained is p(z) alone: the prior of the
     # model it is given, or, of a `second` VAE, the ELBO of z under that model. The largest value is minus the entropy
@@ -44,7 +50,7 @@ class AggregatedFit(AbstractObjective):
     monitor: ClassVar[str] = "log_prior"
     couples_rows = by_row
 
-    model: Frozen  # the model whose posterior is sampled, frozen
+    model: Frozen  # the model whose posterior was sampled, frozen
     shift: Frozen  # what is subtracted from z first
     scale: Frozen  # what z is divided by then
     second: bool = eqx.field(static=True, default=False)  # whether z is the data of the model that is trained
@@ -55,12 +61,11 @@ class AggregatedFit(AbstractObjective):
         """Compute the negative mean log p(z) of a batch, in nats."""
         code_key, draw_key = jax.random.split(key)
 
-        def code(x: Any, row_id: Any, cond: Any, mask: Any) -> Float[Array, " n"]:
-            posterior = self.model.value.posterior(x, cond=cond, mask=mask)
-            z = top_level(posterior.sample(key=jax.random.fold_in(code_key, row_id)))
-            return (z - self.shift.value) / self.scale.value
+        def code(draws: Float[Array, "M n"], row_id: Any) -> Float[Array, " n"]:
+            chosen = jax.random.randint(jax.random.fold_in(code_key, row_id), (), 0, len(draws))
+            return (draws[chosen] - self.shift.value) / self.scale.value
 
-        codes = jax.lax.stop_gradient(jax.vmap(code)(batch.x, batch.row_id, batch.cond, batch.mask))
+        codes = jax.vmap(code)(batch.x, batch.row_id)
         pair = weighted(self.values(model, codes, batch, draw_key), batch)
         return -mean(pair), {self.monitor: pair}
 
@@ -79,7 +84,7 @@ class AggregatedFit(AbstractObjective):
 
 
 class MatchedFit(AggregatedFit):
-    """Fit the velocity of a `FlowMatching` prior to fresh posterior samples, by the error along straight lines."""
+    """Fit the velocity of a `FlowMatching` prior to posterior samples, by the error along straight lines."""
 
     monitor: ClassVar[str] = "minus_squared_error"
 
@@ -108,10 +113,28 @@ def _train(
     # On codes of MNIST 0.005 gains 0.2 nats of E log p(z) over 0.002, and 0.01 loses them again.
     rate = 5e-3 if matched else 2e-3
     optimizer = make_optimizer("adam", learning_rate=rate, schedule="cosine", warmup_steps=0, total_steps=steps)
-    rows = len(data.subset("train"))
-    settings = Settings(batch_size=min(128, rows), seed=seed, chunk_steps=100)
+    codes = _draws_of(model, data, preparation, len(moments.mean), seed)
+    settings = Settings(batch_size=min(128, len(codes.subset("train"))), seed=seed, chunk_steps=100)
     stage = Stage(objective, optimizer, Budget(steps=steps))
-    return fit(part, data, [stage], preparation=preparation, settings=settings).model
+    seen = Preparation(classes=preparation.classes)
+    return fit(part, codes, [stage], preparation=seen, settings=settings).model
+
+
+def _draws_of(model: Any, data: Dataset, preparation: Preparation, size: int, seed: int) -> Dataset:
+    """Some samples of q(z | x) for every row that trains or validates, as rows of their own."""
+    # A step then costs what the prior does, and no pass of an encoder.
+    splits = [data.subset(name) for name in ("train", "validation")]
+    used = np.concatenate(splits)
+    batch, passes = data.rows(used), min(PASSES, max(1, MOST_DRAWN // (size * len(used))))
+    each = min(DRAWS // PASSES, max(1, MOST_DRAWN // (size * len(used) * passes)))
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), passes)
+    drawn = [aggregated_draws(Rows(model, batch, key, preparation), num_draws=each) for key in keys]
+    x = np.concatenate([part.reshape(len(used), each, -1) for part in drawn], axis=1).astype(np.float32)
+    own: dict[str, Any] = {name: getattr(data, name) for name in ("row_id", "names", "label", "weight")}
+    own = {name: None if value is None else value[used] for name, value in own.items()}
+    split = np.repeat(np.arange(2, dtype=np.uint8), [len(part) for part in splits])
+    schema = Schema(x.shape[1:], "real", classes=data.schema.classes)
+    return Dataset(x=x, schema=schema, split=split, name=data.name, **own)
 
 
 def _scaling(moments: Moments) -> tuple[Array, Array]:
