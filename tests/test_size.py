@@ -25,7 +25,7 @@ MOST = {
     "words of README": 450,
     "commands": 19,
     "public names": 24,
-    "functions longer than 60 lines": 7,
+    "functions longer than 60 lines": 2,
 }
 
 
@@ -61,7 +61,7 @@ def measured() -> dict[str, int]:
         "words of README": words([ROOT / "README.md"]),
         "commands": len(COMMANDS),
         "public names": len(latens.__all__),
-        "functions longer than 60 lines": len(long_functions()),
+        "functions longer than 60 lines": 2len(long_functions()),
     }
 
 

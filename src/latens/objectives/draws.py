@@ -1,7 +1,7 @@
 """Samples from the posterior and their log weights: all that an objective needs to know of a model."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -85,6 +85,43 @@ def path_to(posterior: AbstractDistribution, z: PyTree) -> PyTree:
     return guarded(z, [leaf for leaf in jax.tree.leaves(posterior) if eqx.is_inexact_array(leaf)])
 
 
+class _How(NamedTuple):
+    """How samples of a posterior are drawn."""
+
+    shaped: bool  # whether they are functions of noise that is given or scaled
+    noise_scale: float
+    reparameterised: bool
+    stop_posterior_gradient: bool
+
+    @property
+    def plain(self) -> bool:
+        """Whether they are the posterior's own."""
+        return self.reparameterised and not (self.shaped or self.stop_posterior_gradient)
+
+    def of(self, posterior: AbstractDistribution) -> Callable[[Key, Any], tuple[Any, Array]]:
+        """Give what draws a sample and its log density, from a key and noise that may be given."""
+        if self.noise_scale != 1.0 and not isinstance(posterior, AbstractReparameterised):
+            what = f"samples of a {type(posterior).__name__} posterior are no function of noise that could be scaled."
+            fix = "Leave the scale at 1, or use a posterior such as normal, full-normal or iaf."
+            raise ConfigError(what, where="objective.noise_scale", fix=fix)
+        density = jax.lax.stop_gradient(posterior) if self.stop_posterior_gradient else posterior
+        of_noise = as_reparameterised(posterior) if self.shaped else None
+
+        def place(key: Key, given: Any) -> tuple[Any, Array]:
+            if self.plain:
+                z, log_posterior = posterior.sample_and_log_prob(key=key)
+                return path_to(posterior, z), log_posterior
+            if of_noise is not None:
+                raw = of_noise.sample_noise(key=key) if given is None else given
+                z = of_noise.from_noise(jax.tree.map(lambda leaf: self.noise_scale * leaf, raw))
+            else:
+                z = posterior.sample(key=key)
+            z = path_to(posterior, z) if self.reparameterised else jax.lax.stop_gradient(z)
+            return z, density.log_prob(z)
+
+        return place
+
+
 def draw(
     model: AbstractLatentModel,
     batch: Batch,
@@ -133,35 +170,20 @@ def draw(
         raise TypeError("draw needs a key or given noise")
     dropout = dropout and key is not None
     key = jax.random.key(0) if key is None else key
-    shaped_noise = noise is not None or noise_scale != 1.0
+    how = _How(noise is not None or noise_scale != 1.0, noise_scale, reparameterised, stop_posterior_gradient)
 
     def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any, row_noise: Any) -> tuple:
         row_key = jax.random.fold_in(key, row_id)
         network_key = jax.random.fold_in(row_key, keys.NETWORK_DROPOUT) if dropout else None
         encoder_key = None if network_key is None else jax.random.fold_in(network_key, num_samples)
         posterior = model.posterior(x, cond=cond, mask=mask, key=encoder_key)
-        density = jax.lax.stop_gradient(posterior) if stop_posterior_gradient else posterior
-        if noise_scale != 1.0 and not isinstance(posterior, AbstractReparameterised):
-            what = f"samples of a {type(posterior).__name__} posterior are no function of noise that could be scaled."
-            fix = "Leave the scale at 1, or use a posterior such as normal, laplace, full-normal or iaf."
-            raise ConfigError(what, where="objective.noise_scale", fix=fix)
-        of_noise = as_reparameterised(posterior) if shaped_noise else None
+        place = how.of(posterior)
 
         def one_sample(index: Array, given: Any) -> tuple:
             sample_key = jax.random.fold_in(row_key, index)
-            if shaped_noise or stop_posterior_gradient or not reparameterised:
-                if of_noise is not None:
-                    raw = of_noise.sample_noise(key=sample_key) if given is None else given
-                    z = of_noise.from_noise(jax.tree.map(lambda leaf: noise_scale * leaf, raw))
-                else:
-                    z = posterior.sample(key=sample_key)
-                z = path_to(posterior, z) if reparameterised else jax.lax.stop_gradient(z)
-                log_posterior = density.log_prob(z)
-            elif isinstance(model, AbstractJointModel):
+            if how.plain and isinstance(model, AbstractJointModel):
                 return tuple(model.draw_joint(posterior, x, cond=cond, mask=mask, key=sample_key))
-            else:
-                z, log_posterior = posterior.sample_and_log_prob(key=sample_key)
-                z = path_to(posterior, z)
+            z, log_posterior = place(sample_key, given)
             decoder_key = None if network_key is None else jax.random.fold_in(network_key, index)
             log_prior, log_likelihood = model.log_joint(z, x, cond=cond, mask=mask, key=decoder_key)
             return z, log_likelihood, log_prior, log_posterior, None

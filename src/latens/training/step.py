@@ -142,59 +142,89 @@ def _functions(
     edges: tuple[int, ...],
     devices: tuple[Any, ...],
 ) -> _Functions:
-    # One program for all of it: array by array they would be compiled one by one.
-    start = jax.jit(optimizer.init)
+    step = _Step(static, optimizer, preparation, moves, shards, mean_weight, edges, len(devices))
+    # LLVM's second level compiles a chunk in four fifths of the time of its third, and steps take as long.
+    compiled = partial(jax.jit, compiler_options=less_work(2)) if len(devices) == 1 else Devices(devices).spread
+    # One program for all of the optimiser's state: array by array they would be compiled one by one.
+    return _Functions(
+        jax.jit(optimizer.init),
+        compiled(lambda state, rows, count, loss_limit: step.chunk(state, rows, count, loss_limit)),
+        compiled(lambda state, rows, count, loss_limit: step.guarded_chunk(state, rows, count, loss_limit)),
+        jax.jit(lambda state, rows, count, key: step.evaluate(state, rows, count, key), compiler_options=less_work(1)),
+        jax.jit(lambda state: step.averaged(state)),
+    )
 
-    def ready(state: TrainState, batch: Batch) -> tuple[Batch, Key]:
+
+class _Step(NamedTuple):
+    """One step of training, and loops over it; `_functions` compiles them."""
+
+    static: PyTree
+    optimizer: Optimizer
+    preparation: Preparation
+    moves: bool  # whether the objective moves arrays that have no gradient
+    shards: int
+    mean_weight: float | None
+    edges: tuple[int, ...]
+    num_devices: int
+
+    def _ready(self, state: TrainState, batch: Batch) -> tuple[Batch, Key]:
         """The prepared batch of a step, and the key of its draws."""
         data_key, draw_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-        batch = prepare_batch(preparation, move_pictures(preparation, batch, key=data_key), key=data_key)
-        return hide_cells(preparation, batch, key=data_key), draw_key
+        batch = move_pictures(self.preparation, batch, key=data_key)
+        batch = prepare_batch(self.preparation, batch, key=data_key)
+        return hide_cells(self.preparation, batch, key=data_key), draw_key
 
-    def loss_of(trainable: PyTree, state: TrainState, prepared: Batch, draw_key: Key) -> tuple[Array, tuple[dict, Any]]:
-        model, objective = eqx.combine(trainable, state.fixed, static)
-        loss, metrics, aux = run_objective(
-            objective, model, prepared, key=draw_key, step=state.step, training=True, in_shards=shards > 1
-        )
+    def _loss(
+        self, trainable: PyTree, state: TrainState, prepared: Batch, draw_key: Key
+    ) -> tuple[Array, tuple[dict, Any]]:
+        model, objective = eqx.combine(trainable, state.fixed, self.static)
+        how: dict[str, Any] = {"training": True, "in_shards": self.shards > 1}
+        loss, metrics, aux = run_objective(objective, model, prepared, key=draw_key, step=state.step, **how)
         return loss, (metrics, aux)
 
-    @partial(cut_to_longest, edges=edges)
-    def slope(batch: Batch, state: TrainState) -> tuple[tuple[Array, tuple[dict, Any]], PyTree, Key]:
-        prepared, draw_key = ready(state, batch)
-        of_trainable = jax.value_and_grad(lambda trainable: loss_of(trainable, state, prepared, draw_key), has_aux=True)
-        return *of_trainable(state.trainable), draw_key
+    def _slope(self, batch: Batch, state: TrainState) -> tuple[tuple[Array, tuple[dict, Any]], PyTree, Key]:
+        def slope(batch: Batch, state: TrainState) -> Any:
+            prepared, draw_key = self._ready(state, batch)
+            loss = lambda trainable: self._loss(trainable, state, prepared, draw_key)  # noqa: E731
+            return *jax.value_and_grad(loss, has_aux=True)(state.trainable), draw_key
 
-    def updated(state: TrainState, gradients: PyTree) -> tuple[PyTree, PyTree]:
+        return cut_to_longest(slope, self.edges)(batch, state)
+
+    def _updated(self, state: TrainState, gradients: PyTree) -> tuple[PyTree, PyTree]:
         factor = once_known(gradients, state.learning_rate_factor)
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.trainable, factor)
+        updates, opt_state = self.optimizer.update(gradients, state.opt_state, state.trainable, factor)
         return optax.apply_updates(state.trainable, updates), opt_state
 
-    def expected(batch: Batch) -> Array:
+    def _expected(self, batch: Batch) -> Array:
         """What the rows of a batch that count would weigh together if each had the mean weight."""
-        return jnp.sum(batch.weights > 0.0) * jnp.float32(mean_weight)
+        return jnp.sum(batch.weights > 0.0) * jnp.float32(self.mean_weight)
 
-    def step(state: TrainState, batch: Batch, check_gradients: bool) -> tuple[TrainState, StepInfo]:
-        (loss, (metrics, aux)), gradients, draw_key = slope(batch, state)
-        if mean_weight is not None:
-            share = jnp.sum(batch.weights) / jnp.maximum(expected(batch), 1e-30)
+    def _taken(self, state: TrainState, batch: Batch, check_gradients: bool) -> tuple[TrainState, StepInfo]:
+        """The state after a step."""
+        if self.shards > 1:
+            return self._taken_in_shards(state, batch, check_gradients)
+        (loss, (metrics, aux)), gradients, draw_key = self._slope(batch, state)
+        if self.mean_weight is not None:
+            share = jnp.sum(batch.weights) / jnp.maximum(self._expected(batch), 1e-30)
             loss, gradients = loss * share, jax.tree.map(lambda leaf: leaf * share, gradients)
-        (trainable, opt_state), fixed = updated(state, gradients), state.fixed
-        if moves:
-            fixed = moved(trainable, fixed, aux, key=jax.random.fold_in(draw_key, keys.AFTER_UPDATE), step=state.step)
-        return after(state, trainable, fixed, opt_state, loss, metrics, gradients if check_gradients else ())
+        (trainable, opt_state), fixed = self._updated(state, gradients), state.fixed
+        if self.moves:
+            key = jax.random.fold_in(draw_key, keys.AFTER_UPDATE)
+            fixed = self._moved(trainable, fixed, aux, key=key, step=state.step)
+        return _after(state, trainable, fixed, opt_state, loss, metrics, gradients if check_gradients else ())
 
-    def step_in_shards(state: TrainState, batch: Batch, check_gradients: bool) -> tuple[TrainState, StepInfo]:
+    def _taken_in_shards(self, state: TrainState, batch: Batch, check_gradients: bool) -> tuple[TrainState, StepInfo]:
         """The same with the mean over shards by their weight: exact for means over rows and terms of parameters."""
 
         def one(part: Batch) -> tuple[Array, Array, dict, PyTree]:
-            (loss, (metrics, _)), gradients, _ = slope(part, state)
+            (loss, (metrics, _)), gradients, _ = self._slope(part, state)
             weight = jnp.sum(part.weights)
             counted = lambda leaf: jnp.where(weight > 0.0, weight * leaf, 0.0)  # noqa: E731 - of padding: no NaN either
-            of = weight if mean_weight is None else expected(part)
+            of = weight if self.mean_weight is None else self._expected(part)
             return of, counted(loss), metrics, jax.tree.map(counted, gradients)
 
         once = 1 + jnp.minimum(state.step, 0)
-        sums = summed(one, batch, shards // len(devices), len(devices), once)
+        sums = summed(one, batch, self.shards // self.num_devices, self.num_devices, once)
 
         def means(zero: Array) -> tuple[Array, dict, PyTree]:
             weight, loss, metrics, gradients = sums
@@ -203,21 +233,15 @@ def _functions(
 
         def update(index: Array, trainable: PyTree, opt_state: PyTree) -> tuple[PyTree, PyTree]:
             now = eqx.tree_at(lambda s: (s.trainable, s.opt_state), state, (trainable, opt_state))
-            return updated(now, means(index.astype(sums[0].dtype))[2])
+            return self._updated(now, means(index.astype(sums[0].dtype))[2])
 
         trainable, opt_state = alone(update, once, state.trainable, state.opt_state)
         loss, metrics, gradients = means(jnp.zeros((), sums[0].dtype))
-        return after(state, trainable, state.fixed, opt_state, loss, metrics, gradients if check_gradients else ())
+        return _after(state, trainable, state.fixed, opt_state, loss, metrics, gradients if check_gradients else ())
 
-    def after(state, trainable, fixed, opt_state, loss, metrics, checked) -> tuple[TrainState, StepInfo]:
-        new = TrainState(trainable, fixed, opt_state, state.key, state.step + 1, state.learning_rate_factor)
-        return new, StepInfo(loss, metrics, all_finite(checked))
-
-    take = step if shards == 1 else step_in_shards
-
-    def moved(trainable: PyTree, fixed: PyTree, aux: PyTree, *, key: Key, step: Array) -> PyTree:
+    def _moved(self, trainable: PyTree, fixed: PyTree, aux: PyTree, *, key: Key, step: Array) -> PyTree:
         """The fixed arrays after the objective moved what has no gradient."""
-        model, objective = eqx.combine(trainable, fixed, static)
+        model, objective = eqx.combine(trainable, fixed, self.static)
         kept, rest = partition_trainable(objective.after_update(model, aux, key=key, step=step))
         pairs = zip(jax.tree.leaves(kept), jax.tree.leaves(trainable), strict=True)
         if any(new is not old for new, old in pairs):
@@ -225,48 +249,41 @@ def _functions(
             raise TypeError(f"{type(objective).__name__}.after_update changed a trained array: keep it in a Frozen")
         return eqx.filter(rest, eqx.is_array)
 
-    def changing(state: TrainState) -> tuple[PyTree, ...]:
-        return (state.trainable, state.opt_state, *([state.fixed] if moves else []))
+    def _changing(self, state: TrainState) -> tuple[PyTree, ...]:
+        return (state.trainable, state.opt_state, *([state.fixed] if self.moves else []))
 
-    def row(rows: Batch, index: Array) -> Batch:
-        return jax.tree.map(lambda leaf: leaf[index], rows)
-
-    def empty_metrics(state: TrainState, rows: Batch) -> dict:
+    def _empty_metrics(self, state: TrainState, rows: Batch) -> dict:
         # Without the gradient: tracing it takes most of the time.
-        first = lambda s, r: loss_of(s.trainable, s, *ready(s, row(r, jnp.array(0))))[1][0]  # noqa: E731
-        shapes = jax.eval_shape(first, state, rows)
-        return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        first = lambda s, r: self._loss(s.trainable, s, *self._ready(s, _row(r, jnp.array(0))))[1][0]  # noqa: E731
+        return _zeros(jax.eval_shape(first, state, rows))
 
-    # LLVM's second level compiles a chunk in four fifths of the time of its third, and steps take as long.
-    compiled = partial(jax.jit, compiler_options=less_work(2)) if len(devices) == 1 else Devices(devices).spread
+    def chunk(self, state: TrainState, rows: Batch, count: Array, loss_limit: Array) -> tuple[TrainState, ChunkResult]:
+        """Take several steps."""
 
-    @compiled
-    def chunk(state: TrainState, rows: Batch, count: Array, loss_limit: Array) -> tuple[TrainState, ChunkResult]:
         def body(index: Array, carry: tuple) -> tuple:
             state, sums, total, good = carry
-            state, info = take(state, row(rows, index), False)
+            state, info = self._taken(state, _row(rows, index), False)
             good = good & (jnp.abs(info.loss) <= loss_limit)  # False for NaN too
             return state, jax.tree.map(jnp.add, sums, info.metrics), total + info.loss, good
 
-        start = (state, empty_metrics(state, rows), jnp.zeros(()), jnp.array(True))
+        start = (state, self._empty_metrics(state, rows), jnp.zeros(()), jnp.array(True))
         state, sums, total, good = jax.lax.fori_loop(0, count, body, start)
-        good = good & all_finite((*changing(state), sums))
+        good = good & all_finite((*self._changing(state), sums))
         none = jnp.array(-1)
         return state, ChunkResult(sums, total, good, jnp.array(0), none, {})
 
-    @compiled
     def guarded_chunk(
-        state: TrainState, rows: Batch, count: Array, loss_limit: Array
+        self, state: TrainState, rows: Batch, count: Array, loss_limit: Array
     ) -> tuple[TrainState, ChunkResult]:
         """The same, but a step that is not finite or explodes changes nothing except the step number."""
 
         def body(index: Array, carry: tuple) -> tuple:
             state, sums, total, skipped, first_bad, terms = carry
-            new, info = take(state, row(rows, index), True)
+            new, info = self._taken(state, _row(rows, index), True)
             checks = {name: jnp.isfinite(pair[0]) for name, pair in info.metrics.items()}
             checks["objective"] = jnp.abs(info.loss) <= loss_limit
             checks["gradient"] = info.gradients_finite
-            checks["update"] = all_finite(changing(new))
+            checks["update"] = all_finite(self._changing(new))
             good = jnp.all(jnp.stack(list(checks.values())))
             kept = eqx.tree_at(lambda s: s.step, state, state.step + 1)
             state = jax.tree.map(lambda a, b: jax.lax.select(good, a, b), new, kept)
@@ -277,32 +294,44 @@ def _functions(
             sums = jax.tree.map(add, sums, info.metrics)
             return state, sums, add(total, info.loss), skipped + ~good, first_bad, terms
 
-        sums = empty_metrics(state, rows)
+        sums = self._empty_metrics(state, rows)
         terms = {name: jnp.array(False) for name in (*sums, "objective", "gradient", "update")}
         start = (state, sums, jnp.zeros(()), jnp.array(0), jnp.array(-1), terms)
         state, sums, total, skipped, first_bad, terms = jax.lax.fori_loop(0, count, body, start)
         return state, ChunkResult(sums, total, jnp.array(True), skipped, first_bad, terms)
 
-    @jax.jit
-    def averaged(state: TrainState) -> PyTree:
-        return eqx.combine(optimizer.evaluate(state.opt_state, state.trainable), state.fixed)
+    def averaged(self, state: TrainState) -> PyTree:
+        """Every array as it is evaluated."""
+        return eqx.combine(self.optimizer.evaluate(state.opt_state, state.trainable), state.fixed)
 
-    @partial(jax.jit, compiler_options=less_work(1))
-    def evaluate(state: TrainState, rows: Batch, count: Array, key: Key) -> dict[str, tuple[Array, Array]]:
+    def evaluate(self, state: TrainState, rows: Batch, count: Array, key: Key) -> dict[str, tuple[Array, Array]]:
+        """Sum the metrics of batches without training."""
         data_key, draw_key = jax.random.split(key)
-        model, objective = eqx.combine(averaged(state), static)
+        model, objective = eqx.combine(jax.jit(self.averaged)(state), self.static)
 
-        @partial(cut_to_longest, edges=edges)
+        @partial(cut_to_longest, edges=self.edges)
         def metrics_of(batch: Batch) -> dict:
-            prepared = prepare_batch(preparation, batch, key=data_key)
+            prepared = prepare_batch(self.preparation, batch, key=data_key)
             return run_objective(objective, model, prepared, key=draw_key, step=state.step, training=False)[1]
 
-        shapes = jax.eval_shape(lambda r: metrics_of(row(r, jnp.array(0))), rows)
-        start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-        body = lambda i, sums: jax.tree.map(jnp.add, sums, metrics_of(row(rows, i)))  # noqa: E731
+        start = _zeros(jax.eval_shape(lambda r: metrics_of(_row(r, jnp.array(0))), rows))
+        body = lambda i, sums: jax.tree.map(jnp.add, sums, metrics_of(_row(rows, i)))  # noqa: E731
         return jax.lax.fori_loop(0, count, body, start)
 
-    return _Functions(start, chunk, guarded_chunk, evaluate, averaged)
+
+def _row(rows: Batch, index: Array) -> Batch:
+    return jax.tree.map(lambda leaf: leaf[index], rows)
+
+
+def _zeros(shapes: PyTree) -> PyTree:
+    return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+
+def _after(
+    state: TrainState, trainable: PyTree, fixed: PyTree, opt_state: PyTree, loss: Array, metrics: dict, checked: PyTree
+) -> tuple[TrainState, StepInfo]:
+    new = TrainState(trainable, fixed, opt_state, state.key, state.step + 1, state.learning_rate_factor)
+    return new, StepInfo(loss, metrics, all_finite(checked))
 
 
 def cut_to_longest(function: Callable[..., PyTree], edges: tuple[int, ...]) -> Callable[..., PyTree]:

@@ -51,11 +51,10 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
     reads, classes, width = conditions(schema, config)
     extra, usual = classes + width, Frozen(jnp.zeros(width)) if width else None
     row = parts.posterior
-    latent, latent_size = row.latent, row.size
-    encoder_key, decoder_key = jax.random.split(key)
+    latent = row.latent
     posterior_key, prior_key, likelihood_key = (jax.random.fold_in(key, number) for number in (1, 2, 3))
     if row.by_part is not None:
-        several = row.by_part(build, schema, config, row.read, key=encoder_key)
+        several = row.by_part(build, schema, config, row.read, key=jax.random.split(key)[0])
         prior = prior_part(schema, parts, latent, classes=classes, key=prior_key)
         return LatentModel(prior, *several)
     if row.whole is not None:
@@ -64,50 +63,10 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
         return row.whole(schema, config, *given, network_options(network), key=key)
     head = row.made(latent, key=posterior_key)
     likelihood = parts.likelihood.made(schema, key=likelihood_key)
-    back = network.hidden[::-1] if network.decoder_hidden is None else network.decoder_hidden
     entry = parts.likelihood.encoder_input(schema)
-    convolutions: dict[str, Any] = {}
-    copies: dict[str, Any] = {}
-    if network.kind == "conv":
-        convolutions = {"kernel_size": network.kernel_size, "num_blocks": network.blocks}
-    if network.map:
-        height, width = map_of(parts, schema)
-        each = height * width * row.group_size
-        if latent_size % each:
-            what = f"{latent_size} latent units are no whole number of codes at each of {height} x {width} places."
-            raise ConfigError(what, where="posterior.latent_dim", fix=f"Use {each}, or --set network.map=false.")
-        convolutions["on_map"], copies["copies"] = True, head.num_outputs // latent_size
-        reads, extra = tuple(name for name in reads if name != LABEL), extra - classes  # the prior reads the label
-    if not convolutions and (network.kernel_size, network.blocks) != (3, 0):
-        what = f"kernel_size and blocks are of convolutional networks, and these are {network.kind}."
-        raise ConfigError(what, where="network.kind", fix="Use --set network=conv, or leave them out.")
-    if schema.tokens is not None:
-        up, down = token_networks(schema.tokens.size, network, head.num_outputs, likelihood, latent_size, extra, key)
-    else:
-        up = encoder_network(
-            network.kind,
-            getattr(entry, "shape", schema.shape),
-            network.hidden,
-            head.num_outputs,
-            output_activation=network.encoder_output_activation,
-            key=encoder_key,
-            extra=extra,
-            **network_options(network),
-            **convolutions,
-            **copies,
-        )
-        down = decoder_network(
-            network.kind,
-            latent_size + extra,
-            back,
-            schema.shape,
-            likelihood.num_outputs,
-            blocks=likelihood.num_outputs // math.prod(schema.shape),
-            output_activation=network.decoder_output_activation,
-            key=decoder_key,
-            **network_options(network),
-            **convolutions,
-        )
+    if network.map:  # the prior reads the label
+        reads, extra = tuple(name for name in reads if name != LABEL), extra - classes
+    up, down = _networks(schema, parts, head, likelihood, extra, key=key)
     if network.linear:
         up, down = with_linear_paths(up, down, schema, parts, head, extra)
     encoder = Conditional(up, head, entry, reads, usual)
@@ -118,6 +77,57 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
     of = head if isinstance(head, CodeHead) else latent
     prior = prior_part(schema, parts, of, classes=classes, key=prior_key)
     return LatentModel(prior, row.around(encoder, row.read, posterior_key), decoder, missingness(schema, parts))
+
+
+def _networks(
+    schema: Schema, parts: Parts, head: AbstractHead, likelihood: AbstractHead, extra: int, *, key: Key
+) -> tuple[Any, Any]:
+    """The networks of encoder and decoder, without paths beside them."""
+    # extra: how many numbers of labels and conditions both read.
+    network, latent_size = parts.config.network, parts.posterior.size
+    convolutions: dict[str, Any] = {}
+    copies: dict[str, Any] = {}
+    if network.kind == "conv":
+        convolutions = {"kernel_size": network.kernel_size, "num_blocks": network.blocks}
+    if network.map:
+        height, width = map_of(parts, schema)
+        each = height * width * parts.posterior.group_size
+        if latent_size % each:
+            what = f"{latent_size} latent units are no whole number of codes at each of {height} x {width} places."
+            raise ConfigError(what, where="posterior.latent_dim", fix=f"Use {each}, or --set network.map=false.")
+        convolutions["on_map"], copies["copies"] = True, head.num_outputs // latent_size
+    if not convolutions and (network.kernel_size, network.blocks) != (3, 0):
+        what = f"kernel_size and blocks are of convolutional networks, and these are {network.kind}."
+        raise ConfigError(what, where="network.kind", fix="Use --set network=conv, or leave them out.")
+    if schema.tokens is not None:
+        return token_networks(schema.tokens.size, network, head.num_outputs, likelihood, latent_size, extra, key)
+    hidden = network.hidden or ()
+    encoder_key, decoder_key = jax.random.split(key)
+    up = encoder_network(
+        network.kind,
+        getattr(parts.likelihood.encoder_input(schema), "shape", schema.shape),
+        hidden,
+        head.num_outputs,
+        output_activation=network.encoder_output_activation,
+        key=encoder_key,
+        extra=extra,
+        **network_options(network),
+        **convolutions,
+        **copies,
+    )
+    down = decoder_network(
+        network.kind,
+        latent_size + extra,
+        hidden[::-1] if network.decoder_hidden is None else network.decoder_hidden,
+        schema.shape,
+        likelihood.num_outputs,
+        blocks=likelihood.num_outputs // math.prod(schema.shape),
+        output_activation=network.decoder_output_activation,
+        key=decoder_key,
+        **network_options(network),
+        **convolutions,
+    )
+    return up, down
 
 
 def with_linear_paths(

@@ -91,7 +91,6 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     """Decide what the configuration leaves open, from the data, and say why in a sentence each."""
     # config: a configuration with options that are None or "auto".
     parts, pictures = bind(config), False
-    row = parts.posterior
     config, reasons = of_binarised(parts.config)
     if config.network.kind == "auto" and data.schema.tokens is not None:
         config = replace(config, network=replace(config.network, kind="recurrent"))
@@ -99,12 +98,19 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         config, others = for_pictures(parts.having(config), data)
         reasons += others
         pictures = config.network.kind == "conv"
-    schema, cells = data.schema, math.prod(data.schema.shape)
-    if schema.sequences is not None and schema.sequences.inputs and not row.reads_inputs:
+    if data.schema.sequences is not None and data.schema.sequences.inputs and not parts.posterior.reads_inputs:
         what = f"the recipe {config.recipe!r} reads nothing that is told at every step."
         fix = "Use --recipe world, or leave --input out: the columns are then modelled."
         raise ConfigError(what, where="--input", fix=fix)
-    likelihood, network, posterior, training = config.likelihood, config.network, config.posterior, config.training
+    for decide in (_likelihood, _objective, _widths, _begun, _latents, _prior):
+        config = decide(config, parts, data, reasons)
+    config = _batches(config, data, pictures, reasons)
+    config = _optimizer(config, data, reasons)
+    return _limits(config, data, reasons), reasons
+
+
+def _likelihood(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -> VAEConfig:
+    likelihood, schema = config.likelihood, data.schema
     if likelihood.family == "auto":
         family, reason = suggest_likelihood(data)
         if family == "normal" and is_series(schema):
@@ -118,42 +124,57 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
             "grey pixels under a Bernoulli: the numbers are cross-entropies, not log p(x) "
             "(--set data.binarize=stochastic makes them one)"
         )
-    mixed = schema.kind == "mixed"
-    objective = config.objective
-    if mixed and config.recipe == "default" and objective == ObjectiveConfig():
-        objective = replace(objective, name="iwae", options={"num_samples": TABLE_DRAWS})
-        reasons.append(
-            f"objective: iwae with {TABLE_DRAWS} draws, which holds kinds of rows apart better than the ELBO does "
-            "(--set objective.beta=1 for that)"
-        )
-    optimizer, narrow = config.optimizer, mixed and (network.kind, config.start.kind) == ("dense", "closed-form")
+    return replace(config, likelihood=likelihood)
+
+
+def _objective(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -> VAEConfig:
+    if data.schema.kind != "mixed" or config.recipe != "default" or config.objective != ObjectiveConfig():
+        return config
+    reasons.append(
+        f"objective: iwae with {TABLE_DRAWS} draws, which holds kinds of rows apart better than the ELBO does "
+        "(--set objective.beta=1 for that)"
+    )
+    return replace(config, objective=replace(config.objective, name="iwae", options={"num_samples": TABLE_DRAWS}))
+
+
+def _widths(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -> VAEConfig:
+    """The widths of the networks, and the learning rate that goes with them."""
+    network, optimizer, mixed = config.network, config.optimizer, data.schema.kind == "mixed"
+    narrow = mixed and (network.kind, config.start.kind) == ("dense", "closed-form")
     if optimizer.learning_rate is None:
         optimizer = replace(optimizer, learning_rate=TABLE_RATE if narrow and network.hidden is None else RATE)
     if network.hidden is None:
-        usual = (TABLE_WIDTH,) if narrow else default_hidden(network.kind, (128,) if mixed else schema.shape)
+        usual = (TABLE_WIDTH,) if narrow else default_hidden(network.kind, (128,) if mixed else data.schema.shape)
         network = replace(network, hidden=usual)
-        widths = ", ".join(map(str, network.hidden or ()))
-        part = "decoder" if network.encoder else "encoder"
-        which = f"a {network.kind} {part} of widths" if network.encoder or network.decoder else ""
         if not (network.encoder and network.decoder):
-            which = which or f"{network.kind} networks of widths"
-            reasons.append(f"{which} {widths}, for {cells} values a row")
-    having = parts.having(replace(config, likelihood=likelihood, network=network, objective=objective))
-    if (head := suits(having, data)) is not None:
-        count = latents_of(data, preparation(schema, having), head)
-        if count:
-            network = replace(network, linear=True, linear_unit=likelihood.family == "correlated-normal")
-            reasons.append(
-                "networks that begin at the principal components of the training rows (--set start=none for none)"
-            )
-        usual = min(32, max(2, cells // 4))
-        if count and posterior.latent_dim is None:
-            posterior = replace(posterior, latent_dim=max(usual, count))
-            most = " at most" if count == MOST_LATENTS else ""
-            why = "components as gain on rows held out"
-            if likelihood.family == "correlated-normal":
-                why = "directions as have a variance above that of a cell"
-            reasons.append(f"{posterior.latent_dim} latent units,{most} as many {why}")
+            which = f"{network.kind} networks of widths"
+            if network.encoder or network.decoder:
+                which = f"a {network.kind} {'decoder' if network.encoder else 'encoder'} of widths"
+            widths = ", ".join(map(str, network.hidden or ()))
+            reasons.append(f"{which} {widths}, for {math.prod(data.schema.shape)} values a row")
+    return replace(config, network=network, optimizer=optimizer)
+
+
+def _begun(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -> VAEConfig:
+    """Whether the networks begin at the closed form of the data, and how many latents it has."""
+    having, cells = parts.having(config), math.prod(data.schema.shape)
+    if (head := suits(having, data)) is None or not (count := latents_of(data, preparation(data.schema, having), head)):
+        return config
+    correlated, posterior = config.likelihood.family == "correlated-normal", config.posterior
+    reasons.append("networks that begin at the principal components of the training rows (--set start=none for none)")
+    if posterior.latent_dim is None:
+        posterior = replace(posterior, latent_dim=max(min(32, max(2, cells // 4)), count))
+        most = " at most" if count == MOST_LATENTS else ""
+        why = "components as gain on rows held out"
+        why = "directions as have a variance above that of a cell" if correlated else why
+        reasons.append(f"{posterior.latent_dim} latent units,{most} as many {why}")
+    return replace(config, network=replace(config.network, linear=True, linear_unit=correlated), posterior=posterior)
+
+
+def _latents(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -> VAEConfig:
+    """Whether latents lie on a map, how many there are, and how their scales are made."""
+    network, posterior, row, schema = config.network, config.posterior, parts.posterior, data.schema
+    mixed, cells = schema.kind == "mixed", math.prod(schema.shape)
     if network.map is None and network.kind == "conv" and of_codes(parts.having(config)):
         network = replace(network, map=True)
     if posterior.latent_dim is None and network.map:
@@ -162,55 +183,73 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         posterior = replace(posterior, latent_dim=height * width * group)
         reasons.append(f"a map of {height} x {width} {what}, of {group} latent units each")
     if posterior.latent_dim is None:
-        group = row.group_size
-        latent_dim = whole_groups(min(32, max(2, cells if mixed else cells // 4)), group)
-        posterior = replace(posterior, latent_dim=latent_dim)
+        wanted = cells if mixed else cells // 4
+        posterior = replace(posterior, latent_dim=whole_groups(min(32, max(2, wanted)), row.group_size))
         of_values = "one for each column" if mixed else "a quarter of the values"
-        of_values = "the most that are taken unasked" if (cells if mixed else cells // 4) > 32 else of_values
-        reasons.append(f"{latent_dim} latent units, {of_values}")
+        of_values = "the most that are taken unasked" if wanted > 32 else of_values
+        reasons.append(f"{posterior.latent_dim} latent units, {of_values}")
     if posterior.scale == "auto" and row.scaled:
         # An exponential runs away where a column lies many standard deviations out; pixels do so where they are many:
         # of 320 faces of 64 x 64 dense networks were not finite after 25 and 65 steps.
         far = schema.standardised or mixed or cells > MANY_CELLS
         posterior = replace(posterior, scale="softplus" if far else "log-scale")
-    prior = replace(config.prior, kind=row.prior) if config.prior.kind == "auto" else config.prior
-    own = config.prior.kind == "auto" and not config.prior.options
+    return replace(config, network=network, posterior=posterior)
+
+
+def _prior(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -> VAEConfig:
+    schema, prior, objective = data.schema, config.prior, config.objective
+    mixed, own = schema.kind == "mixed", config.prior.kind == "auto" and not config.prior.options
+    prior = replace(prior, kind=parts.posterior.prior) if prior.kind == "auto" else prior
     if prior.refit is None:  # a prior that was chosen, by a user or by a recipe, is left as it is trained
         # The percentiles of a standard Normal space the plane of pictures with two units.
-        plane = posterior.latent_dim == 2 and image_shape(schema) is not None
+        plane = config.posterior.latent_dim == 2 and image_shape(schema) is not None
         refit = own and not mixed and not plane and config.recipe == "default"
-        refit = refit and not unrefittable(parts.having(config))
-        prior = replace(prior, refit=refit)
+        prior = replace(prior, refit=refit and not unrefittable(parts.having(config)))
     if mixed and config.recipe == "default" and own and prior.kind == "standard-normal":
         prior = replace(prior, kind="mixture", options={"components": TABLE_COMPONENTS})
         reasons.append(f"prior: a mixture of {TABLE_COMPONENTS} Normals, as rows of tables come in kinds")
     if schema.tokens is not None and "free_bits" in objective.options and "free_bits_group" not in objective.options:
-        objective = replace(objective, options={**objective.options, "free_bits_group": posterior.latent_dim})
+        options = {**objective.options, "free_bits_group": config.posterior.latent_dim}
+        objective = replace(objective, options=options)
     reasons += _prior_held(objective.name, prior.kind)
-    rows = data.count("train")
-    if training.batch_size is None:
-        usual = 128 if rows >= 1000 and not pictures else PICTURE_BATCH
-        of_cells = ""
-        if schema.tokens is not None:
-            length = max(1.0, float(np.mean(steps_of(data.x[data.subset("train")[:LOOKED_AT]]))))
-            usual = min(usual, max(LEAST_TEXTS, 2 ** int(math.log2(max(1.0, BATCH_TOKENS / length)))))
-            of_cells = f" of {length:.0f} tokens on average"
-        size = min(usual, 2 ** int(math.log2(max(1, BATCH_CELLS // cells))))
-        of_cells = f" of {cells:,} values" if size != usual else of_cells
-        training = replace(training, batch_size=size)
-        reasons.append(f"batches of {training.batch_size}, for {rows:,} training rows{of_cells}")
+    return replace(config, prior=prior, objective=objective)
+
+
+def _batches(config: VAEConfig, data: Dataset, pictures: bool, reasons: list[str]) -> VAEConfig:
+    if config.training.batch_size is not None:
+        return config
+    rows, cells, of_cells = data.count("train"), math.prod(data.schema.shape), ""
+    usual = 128 if rows >= 1000 and not pictures else PICTURE_BATCH
+    if data.schema.tokens is not None:
+        length = max(1.0, float(np.mean(steps_of(data.x[data.subset("train")[:LOOKED_AT]]))))
+        usual = min(usual, max(LEAST_TEXTS, 2 ** int(math.log2(max(1.0, BATCH_TOKENS / length)))))
+        of_cells = f" of {length:.0f} tokens on average"
+    size = min(usual, 2 ** int(math.log2(max(1, BATCH_CELLS // cells))))
+    of_cells = f" of {cells:,} values" if size != usual else of_cells
+    reasons.append(f"batches of {size}, for {rows:,} training rows{of_cells}")
+    return replace(config, training=replace(config.training, batch_size=size))
+
+
+def _optimizer(config: VAEConfig, data: Dataset, reasons: list[str]) -> VAEConfig:
+    optimizer, rows = config.optimizer, data.count("train")
     if optimizer.name == "adamw" and "weight_decay" not in optimizer.options:
         # Measured: a few hundred rows are fitted too closely without it, and with it thousands not closely enough.
         decay = 0.5 if rows < 500 else 0.05
         optimizer = replace(optimizer, options={**optimizer.options, "weight_decay": decay})
         reasons.append(f"weight decay {decay:g}, for {rows:,} training rows")
-    if likelihood.family == "poisson" and optimizer.name == "adamw" and optimizer.clip_norm is None:
+    if config.likelihood.family == "poisson" and optimizer.name == "adamw" and optimizer.clip_norm is None:
         # A draw far from where its cells were so far makes rates of thousands, and a gradient that one step of Adam
         # cannot take: on a matrix of 2,000 genes the ELBO of training fell from -780 to -200,000 and did not come back.
         optimizer = replace(optimizer, clip_norm=POISSON_CLIP)
         reasons.append(
             f"gradients of a norm above {POISSON_CLIP:g} are clipped, because a Poisson's rate is exponential"
         )
+    return replace(config, optimizer=optimizer)
+
+
+def _limits(config: VAEConfig, data: Dataset, reasons: list[str]) -> VAEConfig:
+    """How long training goes on, and how many steps are one program."""
+    training, rows = config.training, data.count("train")
     limits = [f"{value:g} {name}" for name in _LIMITS if (value := getattr(training, name)) is not None]
     if not limits or training.patience == "auto":
         epochs, patience = _budget(rows, training.batch_size or rows, bool(len(data.subset("validation"))))
@@ -226,18 +265,8 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         stop = "not stopped early (training.patience=none)" if training.patience is None else stop
         reasons.append(f"up to {' or '.join(limits) or f'{epochs:,.0f} epochs'}, {stop}")
     if training.chunk_steps is None:
-        training = replace(training, chunk_steps=_chunk_steps(schema, network, training))
-    config = replace(
-        config,
-        likelihood=likelihood,
-        network=network,
-        prior=prior,
-        posterior=posterior,
-        training=training,
-        optimizer=optimizer,
-        objective=objective,
-    )
-    return config, reasons
+        training = replace(training, chunk_steps=_chunk_steps(data.schema, config.network, training))
+    return replace(config, training=training)
 
 
 def _prior_held(objective: str, prior: str) -> list[str]:

@@ -55,12 +55,8 @@ def step_schema(schema: Schema) -> Schema:
     return structs.replace(schema, shape=schema.shape[1:])
 
 
-def state_space_model(
-    schema: Schema, config: VAEConfig, head: AbstractHead, entry: Any, options: dict[str, Any], *, key: Key
-) -> m.StateSpaceModel:
-    """A state-space model whose networks begin at 0, beside linear maps that the closed form of the data fills."""
-    read, network = make(StepOptions, config.posterior.options, "posterior"), config.network
-    size, hidden, width = config.posterior.latent_dim or 1, network.hidden or (), head.num_outputs
+def _refuse_steps(schema: Schema, config: VAEConfig, head: AbstractHead, read: StepOptions) -> None:
+    """Refuse options that do not go with a latent for every step, or with an exact posterior of it."""
     fixes = {
         "network.decoder_hidden": "Its networks have network.hidden.",
         "network.blocks": "Leave it out.",
@@ -68,14 +64,25 @@ def state_space_model(
         "posterior.levels": "Every step has one latent: leave it out.",
     }
     refuse_others(config, "a latent for every step", fixes)
-    exact, given = read.reads == "exact", inputs_of(schema)
-    if exact and (hidden or read.memory or read.lags or type(_inside(head)) is not m.SharedScaleNormalHead):
+    if read.reads == "exact" and (
+        config.network.hidden or read.memory or read.lags or type(_inside(head)) is not m.SharedScaleNormalHead
+    ):
         what = "an exact posterior is of a linear model with Normal noise that does not depend on the latents."
         fix = "Use --recipe linear-gaussian as it is, or --set posterior.reads=all."
         raise ConfigError(what, where="posterior.reads", fix=fix)
     if read.lags and max(read.lags) >= schema.shape[0]:
         what = f"rows of {schema.shape[0]} steps have no step {max(read.lags)} before another."
         raise ConfigError(what, where="posterior.lags", fix="Use smaller lags, or a longer window.")
+
+
+def state_space_model(
+    schema: Schema, config: VAEConfig, head: AbstractHead, entry: Any, options: dict[str, Any], *, key: Key
+) -> m.StateSpaceModel:
+    """A state-space model whose networks begin at 0, beside linear maps that the closed form of the data fills."""
+    read, network = make(StepOptions, config.posterior.options, "posterior"), config.network
+    size, hidden, width = config.posterior.latent_dim or 1, network.hidden or (), head.num_outputs
+    _refuse_steps(schema, config, head, read)
+    given = inputs_of(schema)
     keys = jax.random.split(key, 6)
     d = 1
     for side in head.shape:
