@@ -117,10 +117,10 @@ TASKS: dict[str, dict[str, str]] = {
     "latens.models": {
         "Models": "base flat conditional bayes semi_supervised missingness multimodal",
         "Heads": "heads",
-        "Priors": "priors flow flow_matching",
+        "Priors": "priors flow_matching",
         "Posteriors": "hamiltonian latent_arrays finite",
         "Hierarchies": "hierarchy top_down",
-        "Discrete codes": "quantised quantisers autoregressive_codes",
+        "Discrete codes": "quantised autoregressive_codes",
         "Series": "state_space exact_steps",
     },
     "latens.objectives": {

@@ -61,7 +61,7 @@ def measured() -> dict[str, int]:
         "words of README": words([ROOT / "README.md"]),
         "commands": len(COMMANDS),
         "public names": len(latens.__all__),
-        "functions longer than 60 lines": 2len(long_functions()),
+        "functions longer than 60 lines": len(long_functions()),
     }
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from latens.evaluation.evidence.factors import Factors, fit_factors
 from latens.evaluation.evidence.factors_of_gaps import _posterior, fit_gappy, gappy_gains
-from latens.models.gaps import seen_whole
+from latens.models.missingness import seen_whole
 from latens.networks import LinearPath
 
 RNG = np.random.default_rng(0)

@@ -21,9 +21,11 @@ from latens.models.heads.likelihoods import ZeroInflatedHead as ZeroInflatedHead
 from latens.models.heads.pixels import AutoregressiveHead as AutoregressiveHead
 from latens.models.heads.pixels import PixelHead as PixelHead
 from latens.models.heads.posteriors import ConcreteHead as ConcreteHead
+from latens.models.heads.posteriors import FlowHead as FlowHead
 from latens.models.heads.posteriors import FullNormalHead as FullNormalHead
 from latens.models.heads.posteriors import VonMisesFisherHead as VonMisesFisherHead
 from latens.models.heads.posteriors import WrappedNormalHead as WrappedNormalHead
+from latens.models.heads.posteriors import flow_head as flow_head
 
 from .autoregressive_codes import TransformerCodePrior as TransformerCodePrior
 from .autoregressive_codes import TransformerCodes as TransformerCodes
@@ -40,8 +42,6 @@ from .exact_steps import PrecisionNormal as PrecisionNormal
 from .finite import ExactChoices as ExactChoices
 from .finite import every_latent as every_latent
 from .flat import LatentModel as LatentModel
-from .flow import FlowHead as FlowHead
-from .flow import flow_head as flow_head
 from .flow_matching import ContinuousFlow as ContinuousFlow
 from .flow_matching import FlowMatching as FlowMatching
 from .hamiltonian import Hamiltonian as Hamiltonian
@@ -65,13 +65,13 @@ from .priors import FixedPrior as FixedPrior
 from .priors import FullMixturePrior as FullMixturePrior
 from .priors import MixturePrior as MixturePrior
 from .priors import VampPrior as VampPrior
+from .quantised import AbstractQuantiser as AbstractQuantiser
 from .quantised import CodeHead as CodeHead
 from .quantised import CodePosterior as CodePosterior
 from .quantised import CodePrior as CodePrior
+from .quantised import ScalarQuantiser as ScalarQuantiser
 from .quantised import UniformCodes as UniformCodes
-from .quantisers import AbstractQuantiser as AbstractQuantiser
-from .quantisers import ScalarQuantiser as ScalarQuantiser
-from .quantisers import VectorQuantiser as VectorQuantiser
+from .quantised import VectorQuantiser as VectorQuantiser
 from .semi_supervised import ClassPrior as ClassPrior
 from .semi_supervised import LabelAndCode as LabelAndCode
 from .semi_supervised import SemiSupervised as SemiSupervised

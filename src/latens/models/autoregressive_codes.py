@@ -11,8 +11,7 @@ import numpy as np
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError
 from latens.models.priors import AbstractModelPrior
-from latens.models.quantised import CodeHead
-from latens.models.quantisers import AbstractQuantiser
+from latens.models.quantised import AbstractQuantiser, CodeHead
 from latens.models.semi_supervised import LABEL
 from latens.networks.transformer import CausalTransformer
 from latens.typing import Array, Cond, Float, Int, Key, Nats

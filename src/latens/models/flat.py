@@ -5,8 +5,7 @@ from typing import Any
 
 from latens.distributions import AbstractDistribution, log_prob
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
-from latens.models.gaps import seen_whole
-from latens.models.missingness import SelfMasking
+from latens.models.missingness import SelfMasking, seen_whole
 from latens.models.priors import AbstractModelPrior
 from latens.trees import traced_once
 from latens.typing import Cond, Key, Nats

@@ -1,18 +1,262 @@
-"""Quantised latents: a posterior with all its mass on one code, and a prior that has every code alike."""
+"""Quantised latents: groups of numbers as the nearest of K codes, a posterior of one code, and a uniform prior."""
 
 import math
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError
 from latens.models.heads.base import AbstractHead
 from latens.models.priors import AbstractModelPrior
-from latens.models.quantisers import AbstractQuantiser, Assignment
-from latens.typing import Array, Cond, Float, Key, Nats
+from latens.trees import Frozen
+from latens.typing import Array, Cond, Float, Int, Key, Nats
+
+
+class Assignment(eqx.Module):
+    """The codes of n groups in S stages."""
+
+    inputs: Float[Array, "n S d"]  # the numbers that met the codes, of shape (n, S, d)
+    chosen: Float[Array, "n S d"]  # the codes that they met, with their gradient, of shape (n, S, d)
+    codes: Int[Array, "n S"]  # the numbers of these codes, of shape (n, S), from 0
+
+
+class AbstractQuantiser(eqx.Module):
+    """From groups of numbers to one of K codes in each of S stages; a group becomes their sum."""
+
+    @property
+    @abstractmethod
+    def code_dim(self) -> int:
+        """How many numbers make a group."""
+
+    @property
+    @abstractmethod
+    def num_codes(self) -> int:
+        """How many codes K each stage has."""
+
+    @property
+    def num_stages(self) -> int:
+        """How many stages S there are."""
+        return 1
+
+    @abstractmethod
+    def __call__(self, inputs: Float[Array, "n d"]) -> Assignment:
+        """Assign groups to codes."""
+
+    @abstractmethod
+    def decode(self, codes: Int[Array, "n S"]) -> Float[Array, "n d"]:
+        """The vectors that belong to the numbers of codes.
+
+        Args:
+            codes: The number of a code for each group and stage, of shape (n, S), from 0.
+
+        Returns:
+            Shape (n, d).
+        """
+
+    @property
+    def trained(self) -> bool:
+        """Whether the codes have a gradient."""
+        return False
+
+    @property
+    def moves(self) -> bool:
+        """Whether the codes move without a gradient, by `moved`."""
+        return False
+
+    def moved(
+        self, inputs: Float[Array, "R S d"], codes: Int[Array, "R S"], weights: Float[Array, " R"], *, key: Key
+    ) -> "AbstractQuantiser":
+        """The same quantiser after a batch of groups was assigned to codes.
+
+        Args:
+            inputs: The numbers that met the codes, of shape (R, S, d).
+            codes: The numbers of the codes met, of shape (R, S).
+            weights: The weight of each group, of shape (R,).
+            key: A JAX random key.
+
+        Returns:
+            A new quantiser, or the same one where its codes do not move.
+        """
+        return self
+
+
+class VectorQuantiser(AbstractQuantiser):
+    r"""The nearest of K learned vectors; with S > 1 stages each of what the stages before it left over (residual).
+
+    An array is trained by gradient. In a `Frozen` it is the average of what was assigned to it: with $n_k$ groups of
+    sum $m_k$ in a batch $N_k \leftarrow \gamma N_k + (1-\gamma) n_k$ and $e_k \leftarrow (\gamma N_k e_k + (1-\gamma)
+    m_k) / N_k'$. A code with less than `reset_below` of the average use is dead, and put at a group of the batch; so
+    all start, with a count of 0.
+
+    Args:
+        codebooks: The codes $e$, of shape (S, K, d); an array is trained by gradient, a `Frozen` one by averages.
+        counts: The counts N, of shape (S, K), beside a `Frozen` only; else None.
+        decay: The rate $\gamma$ at which averages keep what they were.
+        reset_below: Below which part of the average use a code is dead.
+
+    Source: Van den Oord et al. (2017), arXiv 1711.00937, appendix A.1; stages: Zeghidour et al. (2021), arXiv
+    2107.03312.
+    """
+
+    codebooks: Float[Array, "S K d"] | Frozen
+    counts: Frozen | None = None
+    decay: float = eqx.field(static=True, default=0.99)
+    reset_below: float = eqx.field(static=True, default=0.05)
+
+    @classmethod
+    def create(
+        cls, code_dim: int, *, codes: int, stages: int = 1, averaged: bool = False, key: Key, **options: Any
+    ) -> "VectorQuantiser":
+        """Initialise codes from N(0, 1).
+
+        They are as wide as a fresh encoder's outputs: in a small box few codes would ever be met.
+
+        Args:
+            code_dim: How many numbers make a group.
+            codes: How many codes each stage has.
+            stages: How many stages there are.
+            averaged: Whether codes are averages of what was assigned to them, instead of trained by gradient.
+            key: A JAX random key for the initialisation.
+            options: `decay` and `reset_below`, for averages only.
+
+        Returns:
+            The quantiser.
+        """
+        books = jax.random.normal(key, (stages, codes, code_dim))
+        return cls(Frozen(books), Frozen(jnp.zeros((stages, codes))), **options) if averaged else cls(books)
+
+    @property
+    def books(self) -> Float[Array, "S K d"]:
+        """The codes of all stages, of shape (S, K, d), frozen or not."""
+        return self.codebooks.value if isinstance(self.codebooks, Frozen) else self.codebooks
+
+    @property
+    def num_stages(self) -> int:
+        """How many stages S there are."""
+        return self.books.shape[0]
+
+    @property
+    def num_codes(self) -> int:
+        """How many codes K each stage has."""
+        return self.books.shape[1]
+
+    @property
+    def code_dim(self) -> int:
+        """How many numbers make a group."""
+        return self.books.shape[2]
+
+    @property
+    def trained(self) -> bool:
+        """Whether the codes have a gradient: where they are not averages."""
+        return not isinstance(self.codebooks, Frozen)
+
+    @property
+    def moves(self) -> bool:
+        """Whether the codes move without a gradient: where they are averages."""
+        return self.counts is not None
+
+    def __call__(self, inputs: Float[Array, "n d"]) -> Assignment:
+        """Assign each group to its nearest code, stage by stage."""
+        met, chosen, codes, rest = [], [], [], inputs
+        for book in self.books:
+            # Half the squared distance, without the part that all codes share.
+            distance = 0.5 * jnp.sum(book**2, axis=1)[None] - rest @ book.T
+            codes.append(jnp.argmin(distance, axis=1).astype(jnp.int32))
+            met.append(rest)
+            # A product: a gather would differentiate to a scatter, which is slow on CPU.
+            chosen.append(jax.nn.one_hot(codes[-1], book.shape[0], dtype=book.dtype) @ book)
+            rest = rest - jax.lax.stop_gradient(chosen[-1])
+        return Assignment(jnp.stack(met, 1), jnp.stack(chosen, 1), jnp.stack(codes, 1))
+
+    def decode(self, codes: Int[Array, "n S"]) -> Float[Array, "n d"]:
+        """The sum of the codes of all stages."""
+        return jnp.sum(jnp.stack([book[codes[:, stage]] for stage, book in enumerate(self.books)]), axis=0)
+
+    def moved(
+        self, inputs: Float[Array, "R S d"], codes: Int[Array, "R S"], weights: Float[Array, " R"], *, key: Key
+    ) -> "VectorQuantiser":
+        """The same quantiser with its averages after a batch, and dead codes put at groups of it."""
+        if self.counts is None:
+            return self
+
+        def one_stage(book: Array, count: Array, met: Array, number: Array, key: Key) -> tuple[Array, Array]:
+            hits = weights[:, None] * jax.nn.one_hot(number, book.shape[0], dtype=book.dtype)
+            after = self.decay * count + (1.0 - self.decay) * jnp.sum(hits, axis=0)
+            total = self.decay * count[:, None] * book + (1.0 - self.decay) * hits.T @ met
+            used = (after > 0.0)[:, None]
+            book = jnp.where(used, total / jnp.where(used, after[:, None], 1.0), book)
+            average = jnp.mean(after)
+            dead = after < self.reset_below * average
+            rows = jax.random.categorical(key, jnp.log(weights), shape=count.shape)
+            return jnp.where(dead[:, None], met[rows], book), jnp.where(dead, average, after)
+
+        keys = jax.random.split(key, self.num_stages)
+        over = jax.vmap(one_stage, in_axes=(0, 0, 1, 1, 0))
+        books, counts = over(self.books, self.counts.value, inputs, codes, keys)
+        return VectorQuantiser(Frozen(books), Frozen(counts), self.decay, self.reset_below)
+
+
+class ScalarQuantiser(AbstractQuantiser):
+    r"""Every number of a group rounded to one of its levels after a tanh: no codebook, and no code that dies.
+
+    With $h = (L-1)(1 - 10^{-3})/2$ and $o = \frac12$ for even L, else 0: $\mathrm{round}(h \tanh(z + \tan(o/h)) - o) /
+    \lfloor L/2 \rfloor$ (finite scalar quantisation).
+
+    Args:
+        grid: The levels $L \ge 3$ of each number of a group.
+
+    Raises:
+        ConfigError: An entry of the grid is below 3.
+
+    Source: Mentzer, Minnen, Agustsson & Tschannen (2023), arXiv 2309.15505, appendix A.1.
+    """
+
+    grid: tuple[int, ...] = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        if not self.grid or min(self.grid) < 3:
+            raise ConfigError(
+                f"every entry of the grid must be 3 or more, not {self.grid}.",
+                where="posterior.grid",
+                fix="Use 3 or more, such as 8,5,5.",
+            )
+
+    @property
+    def code_dim(self) -> int:
+        """How many numbers make a group."""
+        return len(self.grid)
+
+    @property
+    def num_codes(self) -> int:
+        """How many codes there are: the product of all levels."""
+        return math.prod(self.grid)
+
+    @property
+    def _steps(self) -> np.ndarray:
+        """How far the joint number goes with one level of each number."""
+        return np.cumprod([1, *self.grid[:-1]]).astype(np.int32)
+
+    def __call__(self, inputs: Float[Array, "n d"]) -> Assignment:
+        """Round each number to its nearest level."""
+        levels = np.asarray(self.grid, np.float64)
+        half, offset = (levels - 1.0) * (1.0 - 1e-3) / 2.0, np.where(levels % 2 == 1, 0.0, 0.5)
+        of = lambda numbers: jnp.asarray(numbers, inputs.dtype)[None]  # noqa: E731
+        bounded = jnp.tanh(inputs + of(np.tan(offset / half))) * of(half) - of(offset)
+        rounded, width = jnp.round(bounded), of(levels // 2)
+        codes = jnp.sum((rounded + width).astype(jnp.int32) * self._steps[None], axis=1, dtype=jnp.int32)
+        return Assignment((bounded / width)[:, None], (rounded / width)[:, None], codes[:, None])
+
+    def decode(self, codes: Int[Array, "n S"]) -> Float[Array, "n d"]:
+        """The levels that belong to the numbers of codes."""
+        levels = np.asarray(self.grid, np.int32)[None]
+        digits = codes // self._steps[None] % levels
+        return (digits - levels // 2).astype(jnp.float32) / jnp.asarray(levels // 2, jnp.float32)
+
 
 MOST_CODES = 65_536
 """Of a group in a stage: their use is counted."""
