@@ -1,18 +1,15 @@
 """Limits and small parts of the evaluation: what is refused, and what is just allowed."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from asked import at
 from scipy import stats
-from tables import batch_of, linear_gaussian
 
 from latens.distributions import Bernoulli, DiagonalNormal
 from latens.distributions.divergence import estimate_kl
 from latens.distributions.special import log_bessel_scaled
 from latens.errors import ConfigError, DataError, UsageError
-from latens.evaluation import Estimate, Rows, chi_upper_bound
+from latens.evaluation import Estimate
 from latens.evaluation.evidence.log_marginals import LogMarginals
 from latens.evaluation.latents.representations import _labelled
 from latens.objectives import CIWAE, IWAE, MIWAE, PIWAE, Renyi
@@ -32,14 +29,6 @@ def test_a_bessel_function_at_zero_is_its_limit(order):
     """I(x) / (x / 2)^order goes to 1 / Gamma(order + 1)."""
     at, near = (float(log_bessel_scaled(order, jnp.asarray(x))) for x in (0.0, 1e-3))
     assert at == pytest.approx(near, abs=2e-3)
-
-
-def test_two_draws_and_an_order_of_one_are_enough_for_a_bound():
-    batch, model, key = batch_of(np.zeros((1, 3))), linear_gaussian(), jax.random.key(0)
-    for options in ({"order": 0.9, "num_samples": 2}, {"order": 1.0, "num_samples": 1}):
-        with pytest.raises(ConfigError, match="2 draws or more"):
-            at(chi_upper_bound, model, batch, key=key, **options)
-    assert np.isfinite(chi_upper_bound(Rows(model, batch, key=key), order=1.0, num_samples=2).rows).all()
 
 
 @pytest.mark.parametrize("make", [IWAE, MIWAE, PIWAE, CIWAE])

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from checks import agrees
 from scipy.stats import multivariate_normal, norm
 from tests.support.linear_steps import joint_normal, linear_model
 
@@ -17,7 +18,7 @@ from latens import models as m
 from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.evaluation import Rows
-from latens.evaluation.evidence.particles import filtered
+from latens.evaluation.evidence.particles import filtered, resampled
 from latens.evaluation.evidence.series import seasonal_draws
 from latens.evaluation.forecast import crps, judged
 from latens.models.state_space import StepDecoder, StepEncoder
@@ -199,3 +200,12 @@ def test_what_has_no_steps_is_refused() -> None:
         evaluation.forecast(Rows(hidden_markov(), batch_of(SEEN)), steps=2)
     with pytest.raises(ConfigError, match="1 runs of"):
         evaluation.particle_filter(Rows(hidden_markov(), batch_of(SEEN)), num_runs=1)
+
+
+def test_systematic_resampling_keeps_whole_parts() -> None:
+    """A weight of w N gives floor(w N) or one more copies, and w N on the average."""
+    share = np.array([0.43, 0.05, 0.32, 0.2])
+    draws = jax.vmap(lambda key: resampled(jnp.arange(4), jnp.log(jnp.asarray(share)), key=key))
+    copies = (np.asarray(draws(jax.random.split(jax.random.key(0), 2000)))[:, :, None] == np.arange(4)).sum(1)
+    assert np.all((copies >= np.floor(4 * share)) & (copies <= np.ceil(4 * share)))
+    agrees(copies, 4 * share)

@@ -13,7 +13,7 @@ from tables import MU, X, batch_of, linear_gaussian
 from latens import evaluation
 from latens.evaluation import Rows
 from latens.evaluation.evidence.by_column import nats_by_column
-from latens.evaluation.evidence.sequential import resampled
+from latens.evaluation.evidence.particles import resampled
 from latens.evaluation.latents.aggregate import aggregated_moments
 from latens.evaluation.latents.disentanglement import information_matrix
 from latens.evaluation.samples.quality import expected_coverage
@@ -83,9 +83,6 @@ EVIDENCE = {
     "annealed": lambda m: at(evaluation.annealed_importance_sampling, m, BATCH, chains_at_once=3, key=KEY, **FEW),
     "sandwich": lambda m: evaluation.sandwich(m, 3, **FEW, num_moves=2, key=KEY, chains_at_once=3),
     "importance sandwich": lambda m: evaluation.importance_sandwich(m, 3, num_samples=20, key=KEY),
-    "sequential": lambda m: evaluation.sequential_monte_carlo(
-        Rows(m, BATCH, key=KEY), num_samples=16, num_runs=3, num_temperatures=5, num_moves=1, num_leapfrog=2,
-    ),
     "refined": lambda m: evaluation.refine(Rows(m, BATCH, key=KEY), steps=4, num_samples=3, num_evaluation_samples=16),
     "gaps": lambda m: evaluation.inference_gaps(Rows(m, BATCH, key=KEY), num_samples=20, steps=4, draws_per_step=3),
     "gaps of full Normals": lambda m: evaluation.inference_gaps(
@@ -96,10 +93,7 @@ EVIDENCE = {
         evaluation.importance_sampling(Rows(m, BATCH, key=KEY), num_samples=30),
         evaluation.importance_sampling(Rows(m, BATCH, key=KEY, samples_per_chunk=10), num_samples=33),
     ],
-    "bounds": lambda m: [
-        evaluation.elbo_parts(Rows(m, BATCH, key=KEY), num_samples=5),
-        evaluation.chi_upper_bound(Rows(m, BATCH, key=KEY), num_samples=30),
-    ],
+    "bounds": lambda m: [evaluation.elbo_parts(Rows(m, BATCH, key=KEY), num_samples=5)],
     "imputed": lambda m: evaluation.impute(
         Rows(m, batch_of(np.stack([X, -X]), mask=jnp.asarray([[True, False, True], [False, True, True]])), key=KEY,
              samples_per_chunk=8),

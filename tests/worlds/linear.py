@@ -4,7 +4,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from latens.evaluation.alarm import Alarm
 from latens.kinds.steps.world import World, box
 
 WORLD = World("", 6, box([-9.0, -9.0], [9.0, 9.0], "float32"), box([-3.0], [3.0], "float32"))
@@ -13,7 +12,6 @@ WORLD = World("", 6, box([-9.0, -9.0], [9.0, 9.0], "float32"), box([-3.0], [3.0]
 class LinearWorld(eqx.Module):
     noise: float = 0.0
     world: World = eqx.field(static=True, default=WORLD)
-    alarm: Alarm | None = None
 
     def init(self, observation, key):
         seen = 0.1 * jax.random.normal(key, (2,)) if observation is None else jnp.asarray(observation)

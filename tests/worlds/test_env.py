@@ -2,7 +2,6 @@
 
 import warnings
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,7 +11,6 @@ from linear import WORLD, LinearWorld  # noqa: E402
 from msgspec.structs import replace  # noqa: E402
 
 from latens.errors import UsageError  # noqa: E402
-from latens.evaluation.alarm import Alarm  # noqa: E402
 from latens.kinds.steps.world import Space  # noqa: E402
 from latens.worlds import ModelEnv, ModelVectorEnv  # noqa: E402
 
@@ -29,7 +27,7 @@ def test_steps_follow_the_world_and_the_clock_truncates():
         np.testing.assert_allclose(seen, expected, rtol=1e-6)
         assert reward == pytest.approx(-(expected**2).sum(), rel=1e-6)
         assert (terminated, truncated) == (False, t == 5)
-    assert info == {"log_density": np.inf, "outside": False}
+    assert info == {}
 
 
 def test_an_end_of_the_world_is_terminated_and_not_truncated():
@@ -92,18 +90,6 @@ def test_what_is_seen_lies_in_its_space():
     seen = env.step([1.9])[0]
     assert seen.tolist() == [1.0, 40.0]
     assert seen in env.observation_space
-
-
-def test_the_alarm_is_the_density_before_the_step():
-    alarm = Alarm(jnp.zeros((1, 1)), jnp.zeros((1, 1, 3)), jnp.eye(3)[None, None], jnp.float32(-5.0), discrete=False)
-    env = ModelEnv(LinearWorld(alarm=alarm))
-    for start, action, outside in (([1.0, 0.0], 1.0, False), ([2.0, 1.0], 1.0, True)):
-        env.reset(options={"start": start})
-        info = env.step([action])[4]
-        assert info["log_density"] == pytest.approx(
-            -0.5 * (np.square(start).sum() + action**2) - 1.5 * np.log(2 * np.pi), rel=1e-6
-        )
-        assert info["outside"] is outside
 
 
 def test_discrete_actions_begin_where_their_space_does():

@@ -11,22 +11,19 @@ import pytest
 gymnasium = pytest.importorskip("gymnasium")
 pytest.importorskip("pyarrow")
 
-from msgspec.structs import replace  # noqa: E402
 
 from latens.config import override  # noqa: E402
 from latens.data import load  # noqa: E402
 from latens.data.schema import Schema  # noqa: E402
 from latens.errors import ConfigError, UsageError  # noqa: E402
-from latens.evaluation.alarm import alarm_from, densities  # noqa: E402
 from latens.models.heads.steps import InUnits  # noqa: E402
 from latens.models.state_space import StepNormal  # noqa: E402
 from latens.recipes import get_recipe  # noqa: E402
 from latens.recipes.parts.steps import StepOptions  # noqa: E402
 from latens.trees import Frozen  # noqa: E402
 from latens.workflow.experiment import prepare, train  # noqa: E402
-from latens.workflow.measurement import measure  # noqa: E402
-from latens.workflow.worlds import _area, alarm_facts, alarm_of, coding_of, steps_of, steps_outside  # noqa: E402
-from latens.worlds import ModelEnv, ModelVectorEnv, record  # noqa: E402
+from latens.worlds import ModelEnv, record  # noqa: E402
+from latens.worlds.simulator import coding_of  # noqa: E402
 
 
 class Line(gymnasium.Env):
@@ -102,15 +99,6 @@ def test_windows_of_a_recording_keep_episodes_and_actions(recording):
     assert data.x.shape[1:] == (20, 3)
     assert [one.name for one in data.schema.sequences.inputs] == ["action_in_0"]
     assert set(np.asarray(data.places.sequence).astype(str)) <= set(np.asarray(whole.places.sequence).astype(str))
-    seen, taken, after = steps_of(data, np.arange(len(data)))
-    np.testing.assert_allclose(after, 0.9 * seen + 0.3 * taken, atol=1e-6)
-
-
-def test_steps_are_what_was_seen_and_done_there(recording):
-    data = load(recording)
-    seen, taken, after = steps_of(data, np.arange(len(data)))
-    assert len(seen) == 600
-    np.testing.assert_allclose(after, 0.9 * seen + 0.3 * taken, atol=1e-6)
 
 
 def test_discrete_actions_are_read_as_they_were_taken(tmp_path):
@@ -121,7 +109,6 @@ def test_discrete_actions_are_read_as_they_were_taken(tmp_path):
     coding, first = coding_of(data.schema), made.action[made.episode == 0][1:, 0].astype(int)
     np.testing.assert_array_equal(data.cond["inputs"][place, 1 : len(first) + 1], coding[first])
     assert len(np.unique(coding, axis=0)) == 3
-    np.testing.assert_array_equal(steps_of(data, np.array([place]))[1][:, 0], first)
 
 
 def test_the_closed_form_is_the_law_of_a_linear_world(started):
@@ -213,7 +200,7 @@ def test_a_scaled_posterior_is_moved_in_its_own_unit(recording):
     assert float(was.log_scale[0]) < float(prior.log_scale[0]) - 1.0
 
 
-def test_a_trained_model_is_an_environment_with_its_alarm(trained, tmp_path):
+def test_a_trained_model_is_an_environment(trained, tmp_path):
     trained.save(tmp_path / "m.safetensors")
     env = ModelEnv(str(tmp_path / "m.safetensors"), horizon=3)
     assert env.world.ends
@@ -221,13 +208,10 @@ def test_a_trained_model_is_an_environment_with_its_alarm(trained, tmp_path):
     assert env.action_space == Line.action_space
     seen, _ = env.reset(seed=0, options={"start": [0.5]})
     assert seen.tolist() == [0.5]
-    after, reward, terminated, _truncated, info = env.step(np.array([0.5], np.float32))
+    after, reward, terminated, _truncated, _ = env.step(np.array([0.5], np.float32))
     assert after[0] == pytest.approx(0.9 * 0.5 + 0.15, abs=0.15)
     assert isinstance(terminated, bool)
     assert np.isfinite(reward)
-    assert not info["outside"]
-    env.reset(seed=0, options={"start": [4.5]})
-    assert env.step([1.0])[4]["outside"]
     drawn = np.array([env.reset(seed=s)[0][0] for s in range(40)])
     assert np.abs(drawn).max() < 1.5
     assert 0.1 < drawn.std() < 0.6  # as recorded episodes begin: 0.29
@@ -250,16 +234,6 @@ def test_the_environment_is_the_model_itself(trained):
     assert column.name == "observation_0"
 
 
-def test_ends_are_measured_on_held_out_episodes(trained, started):
-    found = measure(trained, started.data, started.data.subset("test"), num_samples=2)
-    assert 0.0 <= found["termination_auc"].value <= 1.0
-    assert found["termination_auc"].standard_error > 0
-    value, error = _area(np.array([0.35, 0.8]), np.array([0.1, 0.4]))
-    assert value == 0.75
-    assert error == pytest.approx(np.sqrt((0.75 * 0.25 + (0.6 - 0.5625) + (0.642857 - 0.5625)) / 4), rel=1e-5)
-    assert _area(np.zeros(2), np.zeros(2))[0] == 0.5
-
-
 def test_other_recipes_and_other_files_are_refused(recording, tmp_path, trained):
     with pytest.raises(ConfigError, match="--recipe world"):
         prepare(get_recipe("default").config, load(recording))
@@ -272,78 +246,3 @@ def test_other_recipes_and_other_files_are_refused(recording, tmp_path, trained)
     plain = dataclasses.replace(trained, schema=structs.replace(trained.schema, world=None))
     with pytest.raises(UsageError, match="its recipe is world"):
         ModelEnv(plain)
-    assert alarm_facts(load(np.random.default_rng(0).normal(size=(20, 2)))) == {}
-
-
-def test_the_alarm_keeps_the_share_that_is_asked_for(trained, started, tmp_path):
-    """Thresholds are densities of validation steps, or of another recording; test steps are flagged about as often."""
-    data = started.data
-    plain = trained.facts["alarm"]
-    held, then, _ = steps_of(data, data.subset("validation"))
-    found = np.sort(densities(alarm_from(plain), held, then))
-    assert plain["held_out"] == len(found)
-    n = len(found)
-    for rate, place in ((None, 1), (0.2, int(0.2 * (n + 1)))):
-        env = ModelEnv(trained, horizon=3, alarm_rate=rate)
-        assert env.alarm_rate == place / (n + 1)
-        assert float(env._copies.alarm.threshold) == pytest.approx(found[place - 1], abs=1e-4)
-    other = record(Line(), steps=900, policy=policy, seed=7)
-    other.write(tmp_path / "other.parquet")
-    seen, taken = other.observation[:-1], other.action[1:]
-    inside = np.diff(other.episode) == 0
-    exact = np.sort(densities(alarm_from(plain), seen[inside], taken[inside]))
-    for steps in (other, str(tmp_path / "other.parquet")):
-        env = ModelEnv(trained, horizon=3, alarm_rate=0.05, alarm_steps=steps)
-        assert env.alarm_rate == 45 / 901
-        assert float(env._copies.alarm.threshold) == pytest.approx(exact[44], abs=1e-3)
-    told = steps_outside(trained, data, data.subset("test"))["steps_outside"]
-    test, there, _ = steps_of(data, data.subset("test"))
-    assert told.value == (densities(alarm_from(plain), test, there) < plain["threshold"]).mean()
-    assert f"at most {1 / (n + 1):.2g} are promised" in told.protocol
-
-
-def test_a_policy_that_exploits_a_broken_model_is_flagged_and_an_honest_one_is_not(trained):
-    """In a model in which nothing ends a push of c leads to 3 c: past the end of the true world for c > 1/3."""
-    from linear import LinearWorld
-
-    alarm = alarm_of(trained, 0.01, record(Line(), steps=900, policy=policy, seed=7))[0]
-
-    class NoEnd(LinearWorld):
-        def init(self, observation, key):
-            seen = jnp.zeros(1) if observation is None else jnp.asarray(observation)
-            return seen, seen
-
-        def step(self, state, action, key):
-            after = 0.9 * state + 0.3 * action
-            return after, after, 2 * after[0], after[0] > 100
-
-    world = replace(LinearWorld().world, limit=40, observation=trained.schema.world.observation)
-    env = ModelVectorEnv(NoEnd(world=world, alarm=alarm), 1)
-    shares = []
-    for push in (0.0, 0.2, 0.5, 1.0):
-        env.reset(seed=0, options={"start": [0.0]})
-        flags = [bool(env.step(np.array([[push]]))[4]["outside"][0]) for _ in range(40)]
-        x = 3 * push * (1 - 0.9 ** np.arange(40))  # where each of these steps was taken
-        exact = densities(alarm, x[:, None], np.full((40, 1), push)) < float(alarm.threshold)
-        np.testing.assert_array_equal(flags, exact)
-        shares.append(np.mean(flags))
-    assert shares[0] == shares[1] == 0.0
-    assert shares == sorted(shares)
-    assert shares[3] > 0.7
-
-
-def test_alarms_that_cannot_be_are_refused(trained, recording):
-    for rate in (0.0, 1.5):
-        with pytest.raises(UsageError, match="alarm_rate"):
-            ModelEnv(trained, alarm_rate=rate)
-    with pytest.raises(UsageError, match="alarm_steps"):
-        ModelEnv(trained, alarm_steps=record("CartPole-v1", steps=20))
-    old = {name: value for name, value in trained.facts["alarm"].items() if name not in ("least", "held_out")}
-    former = dataclasses.replace(trained, facts={**trained.facts, "alarm": old})
-    assert ModelEnv(former).alarm_rate is None
-    with pytest.raises(UsageError, match="Fit it anew"):
-        ModelEnv(former, alarm_rate=0.01)
-    none = dataclasses.replace(trained, facts={})
-    assert ModelEnv(none).alarm_rate is None
-    with pytest.raises(UsageError, match="no alarm"):
-        ModelEnv(none, alarm_rate=0.01)

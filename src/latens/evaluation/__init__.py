@@ -4,7 +4,6 @@ from latens.evaluation.batched import Rows as Rows
 from latens.evaluation.evidence.annealing import annealed_importance_sampling as annealed_importance_sampling
 from latens.evaluation.evidence.baseline import independent_baseline as independent_baseline
 from latens.evaluation.evidence.gaps import inference_gaps as inference_gaps
-from latens.evaluation.evidence.importance import chi_upper_bound as chi_upper_bound
 from latens.evaluation.evidence.importance import elbo_parts as elbo_parts
 from latens.evaluation.evidence.importance import importance_sampling as importance_sampling
 from latens.evaluation.evidence.importance import log_marginal as log_marginal
@@ -18,7 +17,6 @@ from latens.evaluation.evidence.refine import refine as refine
 from latens.evaluation.evidence.sandwich import Sandwich as Sandwich
 from latens.evaluation.evidence.sandwich import importance_sandwich as importance_sandwich
 from latens.evaluation.evidence.sandwich import sandwich as sandwich
-from latens.evaluation.evidence.sequential import sequential_monte_carlo as sequential_monte_carlo
 from latens.evaluation.latents.calibration import Calibration as Calibration
 from latens.evaluation.latents.calibration import simulation_based_calibration as simulation_based_calibration
 from latens.evaluation.latents.clusters import cluster_probabilities as cluster_probabilities

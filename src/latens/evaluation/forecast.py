@@ -12,8 +12,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.evaluation.batched import Rows, map_rows
-from latens.evaluation.evidence.particles import filtered
-from latens.evaluation.evidence.sequential import resampled
+from latens.evaluation.evidence.particles import filtered, resampled
 from latens.io.process import counted
 from latens.models import StateSpaceModel
 from latens.models.state_space import INPUTS

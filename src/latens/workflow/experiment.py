@@ -56,7 +56,6 @@ from latens.typing import PyTree, checked_later
 from latens.workflow.going_on import former, going_on, with_weights_of
 from latens.workflow.refit import refitted_at_end
 from latens.workflow.trained import TrainedModel
-from latens.workflow.worlds import alarm_facts
 
 _GENERATOR = "jax_default_prng_impl"
 _log = logging.getLogger(__name__)
@@ -371,7 +370,6 @@ def train(
         steps=loop.total,
         best_step=loop.best_step,
         stopped_because=loop.stopped_because,
-        **alarm_facts(experiment.data),
     )
     if experiment.again:
         every = len(experiment.data.validation_as_train().subset("train"))

@@ -57,7 +57,6 @@ from latens.workflow.metrics import with_units
 from latens.workflow.pairs import of_pairs
 from latens.workflow.sample_sets import SampleSets, compared, not_its_own
 from latens.workflow.trained import TrainedModel
-from latens.workflow.worlds import ends_auc, steps_outside
 
 NUM_SAMPLES = 1000
 """Draws a row, where nobody says how many."""
@@ -140,10 +139,6 @@ def measured(
         work.classes()
         if work.family and data.fingerprint == trained.facts.get("fingerprint"):
             work.gain(data)
-        for name, estimate in {
-            **ends_auc(trained, data, positions, seed=seed), **steps_outside(trained, data, positions),
-        }.items():  # fmt: skip
-            work.put(name, estimate)
         if knows_pairs(trained) and not not_its_own(trained, data):
             draws = min(work.num_samples or PAIR_SAMPLES, PAIR_SAMPLES)
             for name, estimate in of_pairs(trained, data, positions, num_samples=draws, seed=seed).items():

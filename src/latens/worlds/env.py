@@ -12,7 +12,6 @@ from gymnasium.vector.utils import batch_space
 from jaxtyping import Array, Bool, Float, Int
 
 from latens.errors import UsageError
-from latens.evaluation.alarm import Alarm
 from latens.kinds.steps.world import Space, World
 from latens.typing import Key
 
@@ -33,8 +32,6 @@ class _Arrived(NamedTuple):
     reward: Float[Array, " n"]
     terminated: Bool[Array, " n"]
     truncated: Bool[Array, " n"]
-    log_density: Float[Array, " n"]
-    outside: Bool[Array, " n"]
 
 
 def _keys(key: Key, count: Any, num: int) -> Any:
@@ -55,9 +52,7 @@ def _begin(simulator: Any, starts: Any, keys: Any) -> _Carry:
 
 
 @eqx.filter_jit
-def _advance(
-    simulator: Any, alarm: Alarm | None, carry: _Carry, actions: Any, key: Key, count: Any, horizon: Any
-) -> Any:
+def _advance(simulator: Any, carry: _Carry, actions: Any, key: Key, count: Any, horizon: Any) -> Any:
     """One step of all copies; those whose episode ended are reset instead, as Gymnasium's NEXT_STEP has it."""
     split = jax.vmap(jax.random.split)(_keys(key, count, len(actions)))
     fresh = _begin(simulator, None, split[:, 0])
@@ -67,10 +62,8 @@ def _advance(
     went = _Carry(state, seen, clock, terminated | truncated)
     gone = carry.ended
     after = _picked(gone, fresh, went)
-    density = jnp.full(len(gone), jnp.inf) if alarm is None else jax.vmap(alarm.log_prob)(carry.seen, actions)
-    outside = (density < (-jnp.inf if alarm is None else alarm.threshold)) & ~gone
     reward = jnp.where(gone, 0.0, reward)
-    return after, _Arrived(after.seen, reward, terminated & ~gone, truncated & ~gone, density, outside)
+    return after, _Arrived(after.seen, reward, terminated & ~gone, truncated & ~gone)
 
 
 @eqx.filter_jit
@@ -91,12 +84,10 @@ def space_in(space: Space) -> gymnasium.Space:
 class _Copies:
     """Copies of a world that step together: what both environments are made of."""
 
-    def __init__(
-        self, run: Any, num: int, horizon: int | None, temperature: float, rate: float | None, steps: Any
-    ) -> None:
+    def __init__(self, run: Any, num: int, horizon: int | None, temperature: float) -> None:
         from latens.worlds.simulator import simulator_of
 
-        self.simulator, self.world, self.alarm, self.rate = simulator_of(run, temperature, rate, steps)
+        self.simulator, self.world = simulator_of(run, temperature)
         if horizon is not None and (not isinstance(horizon, int | np.integer) or horizon < 1):
             raise UsageError(f"{horizon!r} is not a whole number above 0.", where="horizon", fix="Give 1 or more.")
         self.horizon = horizon or self.world.limit
@@ -158,9 +149,7 @@ class _Copies:
             raise gymnasium.error.ResetNeeded("Call reset before step.")
         horizon = np.int32(self.horizon or 2**31 - 1)
         chosen = self.checked(actions)
-        self.carry, arrived = _advance(
-            self.simulator, self.alarm, self.carry, chosen, self.key, self.counted(), horizon
-        )
+        self.carry, arrived = _advance(self.simulator, self.carry, chosen, self.key, self.counted(), horizon)
         return jax.device_get(arrived)
 
     def checked(self, actions: Any) -> np.ndarray:
@@ -206,27 +195,14 @@ class _OfModel:
         """What the recording said of the environment."""
         return self._copies.world
 
-    @property
-    def alarm_rate(self) -> float | None:
-        """The share of honest steps that the alarm flags; None: no held-out step set it."""
-        return self._copies.rate
-
 
 class ModelEnv(_OfModel, gymnasium.Env):
     """A trained model of an environment as a `gymnasium.Env`: reward and end are the model's own.
-
-    `info` holds `log_density`, the log density of the observation and the action that was taken there among the
-    training steps, in nats, and `outside`, the alarm: whether it is below a threshold. Held-out steps of the recording
-    set the threshold, so that at most a share `alarm_rate` of true steps of that kind is flagged. A return is worth
-    little where the alarm is on far more often.
 
     Args:
         run: The folder of a run of the recipe `world`, a model file, or a `TrainedModel`.
         horizon: Steps after which an episode is truncated; None takes the limit of the recorded environment.
         temperature: Factor of the spread of what is drawn; 0 takes means.
-        alarm_rate: The share of honest steps that may be flagged; None: 0.001.
-        alarm_steps: Which steps are honest: a recording of the true environment, or its file, that did not train the
-            model. None: the validation episodes of the recording.
 
     Raises:
         UsageError: The run is no world; an action or a start that is not in its space.
@@ -234,11 +210,8 @@ class ModelEnv(_OfModel, gymnasium.Env):
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
 
-    def __init__(
-        self, run: Any, *, horizon: int | None = None, temperature: float = 1.0, alarm_rate: float | None = None,
-        alarm_steps: Any = None,
-    ) -> None:  # fmt: skip
-        self._copies = _Copies(run, 1, horizon, temperature, alarm_rate, alarm_steps)
+    def __init__(self, run: Any, *, horizon: int | None = None, temperature: float = 1.0) -> None:
+        self._copies = _Copies(run, 1, horizon, temperature)
         self.observation_space, self.action_space = self._copies.observation, self._copies.action
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -264,7 +237,7 @@ class ModelEnv(_OfModel, gymnasium.Env):
             action: An element of `action_space`.
 
         Returns:
-            Observation, reward, whether the world ended, whether the horizon ended the episode, and `info`.
+            Observation, reward, whether the world ended, whether the horizon ended the episode, and an empty `info`.
 
         Raises:
             UsageError: The action is not in its space, or not finite.
@@ -272,8 +245,7 @@ class ModelEnv(_OfModel, gymnasium.Env):
         arrived = self._copies.step(action)
         self._copies.carry = self._copies.carry._replace(ended=np.zeros(1, bool))  # type: ignore[union-attr]
         seen = self._one(self._copies.shown(arrived.seen))
-        info = {"log_density": float(arrived.log_density[0]), "outside": bool(arrived.outside[0])}
-        return seen, float(arrived.reward[0]), bool(arrived.terminated[0]), bool(arrived.truncated[0]), info
+        return seen, float(arrived.reward[0]), bool(arrived.terminated[0]), bool(arrived.truncated[0]), {}
 
     def _one(self, seen: np.ndarray) -> Any:
         return np.int64(seen[0]) if self.world.observation.kind == "discrete" else seen[0]
@@ -283,17 +255,13 @@ class ModelVectorEnv(_OfModel, VectorEnv):
     """Many copies of a trained model of an environment, one compiled call a step.
 
     A copy whose episode has ended is reset by the next step, whose action it does not read, whose reward is 0 and
-    which ends nothing: Gymnasium's `AutoresetMode.NEXT_STEP`. `infos` holds `log_density` and `outside` of every copy,
-    as `ModelEnv` gives them.
+    which ends nothing: Gymnasium's `AutoresetMode.NEXT_STEP`.
 
     Args:
         run: The folder of a run of the recipe `world`, a model file, or a `TrainedModel`.
         num_envs: How many copies.
         horizon: Steps after which an episode is truncated; None takes the limit of the recorded environment.
         temperature: Factor of the spread of what is drawn; 0 takes means.
-        alarm_rate: The share of honest steps that may be flagged; None: 0.001.
-        alarm_steps: Which steps are honest: a recording of the true environment, or its file, that did not train the
-            model. None: the validation episodes of the recording.
 
     Raises:
         UsageError: The run is no world; actions or starts that are not in their space.
@@ -301,14 +269,11 @@ class ModelVectorEnv(_OfModel, VectorEnv):
 
     metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
 
-    def __init__(
-        self, run: Any, num_envs: int, *, horizon: int | None = None, temperature: float = 1.0,
-        alarm_rate: float | None = None, alarm_steps: Any = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, run: Any, num_envs: int, *, horizon: int | None = None, temperature: float = 1.0) -> None:
         if not isinstance(num_envs, int | np.integer) or not 1 <= num_envs <= 2**20:
             raise UsageError(f"{num_envs!r} is not within 1 and {2**20}.", where="num_envs", fix="Give 1 or more.")
         self.num_envs = int(num_envs)
-        self._copies = _Copies(run, self.num_envs, horizon, temperature, alarm_rate, alarm_steps)
+        self._copies = _Copies(run, self.num_envs, horizon, temperature)
         self.single_observation_space, self.single_action_space = self._copies.observation, self._copies.action
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
@@ -339,12 +304,11 @@ class ModelVectorEnv(_OfModel, VectorEnv):
             actions: Elements of `single_action_space`, led by the copies.
 
         Returns:
-            Observations, rewards, terminations, truncations and `infos`, led by the copies.
+            Observations, rewards, terminations and truncations, led by the copies, and an empty dictionary.
 
         Raises:
             UsageError: An action is not in its space, or not finite.
         """
         arrived = self._copies.step(actions)
-        infos = {"log_density": arrived.log_density, "outside": arrived.outside}
         seen = self._copies.shown(arrived.seen)
-        return seen, arrived.reward.astype(np.float64), arrived.terminated, arrived.truncated, infos
+        return seen, arrived.reward.astype(np.float64), arrived.terminated, arrived.truncated, {}

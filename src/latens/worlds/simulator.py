@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from latens.data import Schema
 from latens.errors import UsageError
-from latens.evaluation.alarm import Alarm
 from latens.kinds.steps.world import REWARD, TERMINATED, World
 from latens.typing import Key
 
@@ -53,15 +53,24 @@ class LearnedWorld(eqx.Module):
         return jax.nn.one_hot(jnp.argmax(x), len(x)) if self.discrete else x
 
 
-def simulator_of(
-    run: Any, temperature: float = 1.0, alarm_rate: float | None = None, alarm_steps: Any = None
-) -> tuple[Any, World, Alarm | None, float | None]:
-    """What an environment needs of a run: its simulator, what the recording said, its alarm and how often that errs."""
+def coding_of(schema: Schema) -> Float[np.ndarray, "A a"]:
+    """What a model reads of each discrete action, from the first on; one that was never taken is none of these."""
+    world, sequences = schema.world, schema.sequences
+    assert world is not None
+    assert sequences is not None
+    (one,) = sequences.inputs
+    hot = np.concatenate([np.eye(one.width), np.zeros((1, one.width))])
+    places = {float(name): i for i, name in enumerate(one.values)}
+    numbers = world.action.start + np.arange(world.action.n)
+    return hot[[places.get(float(number), one.width) for number in numbers]] - hot[int(one.usual)]
+
+
+def simulator_of(run: Any, temperature: float = 1.0) -> tuple[Any, World]:
+    """What an environment needs of a run: its simulator, and what the recording said."""
     from latens.workflow.trained import TrainedModel, load
-    from latens.workflow.worlds import alarm_of, coding_of
 
     if hasattr(run, "init") and hasattr(run, "step") and isinstance(getattr(run, "world", None), World):
-        return run, run.world, getattr(run, "alarm", None), None
+        return run, run.world
     if not 0 <= temperature < float("inf"):
         raise UsageError(f"{temperature!r} is below 0.", where="temperature", fix="Give 0 (means), 1, or between.")
     trained = run if isinstance(run, TrainedModel) else load(run)
@@ -91,4 +100,4 @@ def simulator_of(
         float(temperature), tuple(map(names.index, world.observations)), names.index(REWARD),
         names.index(TERMINATED), world.observation.kind == "discrete",
     )  # fmt: skip
-    return made, world, *alarm_of(trained, alarm_rate, alarm_steps)
+    return made, world

@@ -1,4 +1,4 @@
-"""log p(x) and the ELBO by importance sampling from the encoder, with what the weights say; and a bound from above."""
+"""log p(x) and the ELBO by importance sampling from the encoder, with what the weights say."""
 
 from typing import Any, NamedTuple
 
@@ -45,7 +45,7 @@ def importance_sampling(rows: Rows, *, num_samples: int = 1000) -> LogMarginals:
     """
     if num_samples < 2:
         raise ConfigError("one draw has no error.", where="num_samples", fix="Use 2 or more; 1000 is usual.")
-    found = map_draws(Partial(_summary, num_samples=num_samples, power=1.0), rows)
+    found = map_draws(Partial(_summary, num_samples=num_samples), rows)
     protocol = f"importance sampling from the posterior, {num_samples} draws a row"
     return as_log_marginals(found, num_samples, protocol, rows.batch)
 
@@ -63,38 +63,6 @@ def log_marginal(rows: Rows, *, num_samples: int = 1000) -> np.ndarray:
     """
     numbers = row_numbers(rows, num_samples=num_samples)
     return np.asarray(numbers.weights.log_mean)
-
-
-@counted(num_samples=1)
-def chi_upper_bound(rows: Rows, *, order: float = 2.0, num_samples: int = 1000) -> LogMarginals:
-    r"""Estimate the chi upper bound of log p(x) of each row.
-
-    $\frac1n \log E_q[w^n] \ge \log p(x)$, n = `order`, from K samples. The expectation is a bound from above for any
-    data, not only simulated ones; the *logarithm of a mean over samples* falls short of it, so believe it only where
-    `pareto_k` (here of the weights $w^n$) is below 0.7. It tightens with q, not with K.
-
-    Args:
-        rows: The model and the stored rows, B of them.
-        order: n, 1 or more.
-        num_samples: K, 2 or more.
-
-    Returns:
-        The bound in nats with its errors, effective sample sizes and Pareto k.
-
-    Raises:
-        ConfigError: For an order below 1, or K below 2.
-
-    Source: Dieng, Tran, Ranganath, Paisley & Blei (2017), arXiv 1611.00328.
-    """
-    if order < 1.0 or num_samples < 2:
-        what = f"a bound of order {order:g} from {num_samples} draws."
-        raise ConfigError(what, where="order", fix="Use an order of 1 or more, and 2 draws or more.")
-    power = float(order)
-    found: WeightSummary = map_draws(Partial(_summary, num_samples=num_samples, power=power), rows)
-    parts = ("log_mean", "error", "rise", "smoothed", "rises")
-    found = found._replace(**{name: getattr(found, name) / order for name in parts})
-    protocol = f"chi bound from above of order {order:g}, {num_samples} draws a row"
-    return as_log_marginals(found, num_samples, protocol, rows.batch)
 
 
 class RowNumbers(NamedTuple):
@@ -177,24 +145,20 @@ def as_log_marginals(found: WeightSummary, num_samples: int, protocol: str, batc
 
 
 def log_weight_rows(
-    model: Any, batch: Batch, key: Key, *, num_samples: int, samples_per_chunk: int, power: float = 1.0
+    model: Any, batch: Batch, key: Key, *, num_samples: int, samples_per_chunk: int
 ) -> tuple[WeightSummary, Float[Array, "2 B"]]:
     """Summarise the log weights of each prepared row: all that importance sampling and the ELBO are made of."""
-    # returns: the summary of the K log weights (times `power`), and the means over the samples of log w and of log p(x
-    # | z)in nats.
+    # returns: the summary of the K log weights, and the means over the samples of log w and of log p(x | z), in nats.
 
     def draws(first: Array | int, count: int) -> tuple[Array, Array]:
         found = draw(model, batch, num_samples=count, first_sample=first, key=key, dropout=False)
-        return power * found.log_weight, found.log_likelihood
+        return found.log_weight, found.log_likelihood
 
     return stream(draws, batch.row_id.shape[0], num_samples, samples_per_chunk)
 
 
-def _summary(
-    model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int, power: float
-) -> WeightSummary:
-    options = {"num_samples": num_samples, "samples_per_chunk": samples_per_chunk, "power": power}
-    return log_weight_rows(model, batch, key, **options)[0]
+def _summary(model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int) -> WeightSummary:
+    return log_weight_rows(model, batch, key, num_samples=num_samples, samples_per_chunk=samples_per_chunk)[0]
 
 
 def stream(

@@ -19,8 +19,8 @@ from latens.evaluation.evidence.log_marginals import (
     WeightSummary,
     effective_sample_size,
     log_mean,
+    summarise,
 )
-from latens.evaluation.evidence.sequential import of_runs, resampled
 from latens.io.process import counted
 from latens.models import StateSpaceModel, StepNormals, StepState
 from latens.models.state_space import posterior_of
@@ -29,6 +29,22 @@ from latens.typing import Array, Float, Key, Nats, PyTree
 Proposal = Literal["posterior", "transition"]
 THRESHOLD = 0.5
 """The share of particles below which these are drawn anew."""
+
+
+def of_runs(log_z: Float[Array, "B R"], sizes: Float[Array, " B"]) -> WeightSummary:
+    """The summary of rows whose runs are the weights; what is effective and what smooth is said of the particles."""
+    value, unknown = jax.vmap(log_mean)(log_z), jnp.full(sizes.shape, jnp.nan)
+    return summarise(log_z)._replace(log_mean=value, effective_sample_size=sizes, pareto_k=unknown, smoothed=value)
+
+
+def resampled(places: PyTree, log_weights: Float[Array, " N"], *, key: Key) -> PyTree:
+    """Resample N particles by their weights, at evenly spaced places with one random offset (systematic resampling)."""
+    # log_weights: log weights in nats; they need not be normalised.
+    count = log_weights.shape[0]
+    ends = jnp.cumsum(jax.nn.softmax(log_weights))
+    marks = (jax.random.uniform(key) + jnp.arange(count)) / count
+    chosen = jnp.minimum(jnp.searchsorted(ends / ends[-1], marks), count - 1)
+    return jax.tree.map(lambda leaf: leaf[chosen], places)
 
 
 class Filtered(NamedTuple):
