@@ -22,7 +22,8 @@ from latens.data import Dataset
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
 from latens.workflow import prepare, train
-from latens.workflow.groups import Everything, measure_all
+from latens.workflow.groups import measure_all
+from latens.workflow.measurement import Measured
 from seeds import some
 
 DIGITS = {"posterior.latent_dim": 8, "network.hidden": [64], "training.steps": 1000, "training.batch_size": 64}
@@ -68,7 +69,7 @@ FAULTS: dict[str, tuple[str, str, dict[str, Make]]] = {
 }
 
 
-def one(make: Callable[[], Dataset], settings: dict[str, Any], seed: int) -> Everything:
+def one(make: Callable[[], Dataset], settings: dict[str, Any], seed: int) -> Measured:
     """Train one run and measure it on its test rows."""
     data = make()
     # The step that is best for the validation rows would hide an overfitted one.
@@ -80,7 +81,7 @@ def one(make: Callable[[], Dataset], settings: dict[str, Any], seed: int) -> Eve
     return measure_all(trained, experiment.data, rows, num_samples=300, seed=seed, only=READ)
 
 
-def row_of(name: str, value: str, runs: list[Everything]) -> dict[str, Any]:
+def row_of(name: str, value: str, runs: list[Measured]) -> dict[str, Any]:
     """How many of these runs were named, and the number that decides."""
     read = FAULTS[name][1]
     found = [run.metrics[read].value for run in runs if read in run.metrics]

@@ -78,8 +78,8 @@ def coverage(draws: Draws, rows: int, count: int, repeats: int, seed: int = 0) -
     found = []
     for _ in range(repeats):
         made = [np.asarray(part, np.float64) for part in summary(draws(random, rows, count))]
-        value, error, size, k, rise, smoothed, rises = made
-        one = LogMarginals(value, error, count, "", size, k, count - 1, None, rise, smoothed, rises)
+        value, error, size, k, rise, rises = made
+        one = LogMarginals(value, error, count, "", size, k, count - 1, None, rise, rises)
         low, high = one.interval(0.95)
         miss, both = abs(value.mean()), np.isfinite(high)
         former = miss <= 1.96 * np.hypot(one.monte_carlo_error, one.mean_rise)

@@ -24,7 +24,7 @@ from latens.cli.main import main as latens
 from latens.pictures.draw import PICTURES
 from latens.recipes import RECIPES
 from latens.verbs.kernel import verbs
-from latens.workflow.metrics import METRICS
+from latens.workflow.groups import METRICS
 from latens.workflow.trained import TrainedModel
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"

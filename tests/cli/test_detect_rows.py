@@ -16,7 +16,7 @@ from latens.errors import ConfigError, DataError
 from latens.verbs.detect import _again, _folds_take
 from latens.workflow import detect as detecting
 from latens.workflow.cells import Blame
-from latens.workflow.detect import Detection, Shift
+from latens.workflow.detect import Detection
 
 
 def test_training_rows_are_found_by_position_and_twins_are_no_evidence() -> None:
@@ -77,7 +77,7 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
 
     def detected(*found: Any, gate: bool, **options: Any) -> Detection:
         gates.append(gate)
-        return Detection(surprise, np.linspace(0.1, 0.6, 6), np.ones(6), np.zeros(6, bool), 4, Shift(0.0, 1.0))
+        return Detection(surprise, np.linspace(0.1, 0.6, 6), np.ones(6), np.zeros(6, bool), 4)
 
     looked_at: list[list[int]] = []
     gates: list[bool] = []

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from latens.evaluation import Estimate, LogMarginals, diagnose
-from latens.evaluation.evidence.log_marginals import summarise, tail_fit
+from latens.evaluation.evidence.log_marginals import summarise, tail_shape
 
 ROWS = 50
 DIM = 5
@@ -44,8 +44,8 @@ def repeated(name: str, count: int, repeats: int) -> list[LogMarginals]:
     random, found = np.random.default_rng(0), []
     made = [np.asarray(part, np.float64) for part in summary(log_weights(name, repeats * ROWS, count, random))]
     for i in range(repeats):
-        value, error, size, k, rise, smoothed, rises = (part[i * ROWS : (i + 1) * ROWS] for part in made)
-        found.append(LogMarginals(value, error, count, "made", size, k, count - 1, None, rise, smoothed, rises))
+        value, error, size, k, rise, rises = (part[i * ROWS : (i + 1) * ROWS] for part in made)
+        found.append(LogMarginals(value, error, count, "made", size, k, count - 1, None, rise, rises))
     return found
 
 
@@ -140,7 +140,6 @@ def test_tied_weights_have_no_heavy_tail(latents: int, strength: float) -> None:
         found = summary(jnp.asarray(noisy, jnp.float32))
         assert np.abs(np.asarray(found.log_mean) + 100.0).max() < 0.06
         assert np.max(found.pareto_k) < 0.7
-        np.testing.assert_allclose(found.smoothed, found.log_mean, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -159,9 +158,7 @@ def test_tied_weights_have_no_heavy_tail(latents: int, strength: float) -> None:
 def test_steps_are_heavy_where_few_draws_are_the_estimate(weights: list[tuple[float, int]], heavy: bool) -> None:
     values = np.concatenate([np.full(count, value) for value, count in weights])
     tail = -np.sort(-values)[:96].astype(np.float32) - 100.0
-    k, log_sum = tail_fit(jnp.asarray(tail))
-    assert (float(k) > 0.7) is heavy
-    np.testing.assert_allclose(log_sum, np.logaddexp.reduce(tail[:-1].astype(np.float64)), rtol=1e-5)
+    assert (float(tail_shape(jnp.asarray(tail))) > 0.7) is heavy
 
 
 def test_discrete_weights_of_a_bad_proposal_are_still_heavy() -> None:

@@ -82,7 +82,6 @@ FEW = {"num_temperatures": 6, "num_leapfrog": 2, "num_samples": 4}
 EVIDENCE = {
     "annealed": lambda m: at(evaluation.annealed_importance_sampling, m, BATCH, chains_at_once=3, key=KEY, **FEW),
     "sandwich": lambda m: evaluation.sandwich(m, 3, **FEW, num_moves=2, key=KEY, chains_at_once=3),
-    "importance sandwich": lambda m: evaluation.importance_sandwich(m, 3, num_samples=20, key=KEY),
     "refined": lambda m: evaluation.refine(Rows(m, BATCH, key=KEY), steps=4, num_samples=3, num_evaluation_samples=16),
     "gaps": lambda m: evaluation.inference_gaps(Rows(m, BATCH, key=KEY), num_samples=20, steps=4, draws_per_step=3),
     "gaps of full Normals": lambda m: evaluation.inference_gaps(

@@ -9,7 +9,7 @@ from evidence_fixtures import COVARIANCE, MU, Coins, Linear10, log_p_of_coins, l
 
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.errors import UsageError
-from latens.evaluation import importance_sandwich, sandwich
+from latens.evaluation import sandwich
 from latens.models import AbstractLatentModel
 
 
@@ -41,42 +41,6 @@ def test_poor_bounds_are_bounds_and_unbiased_the_other_way_round() -> None:
     below, above = exact - found.lower.rows, found.upper.rows - exact
     for miss in (below, above):
         assert np.mean(miss) > 5 * np.std(miss) / np.sqrt(400)
-
-
-@pytest.mark.parametrize("model", [Linear10(), Linear10(1.5)], ids=["best", "wide"])
-def test_importance_sampling_holds_log_p_between_its_bounds(model: Linear10) -> None:
-    """400 rows of a linear-Gaussian model: E[w] = p(x) below, E[1/w] = 1/p(x) above, and a gap that closes with K."""
-    gaps = []
-    for draws in (50, 1000):
-        found = importance_sandwich(model, 400, num_samples=draws, key=jax.random.key(0))
-        exact = log_p_of_linear(found.x)
-        agrees(np.exp(found.lower.rows - exact), 1.0)
-        agrees(np.exp(exact - found.upper.rows), 1.0)
-        assert np.mean(found.lower.rows) < np.mean(exact) + 0.02
-        assert np.mean(found.upper.rows) > np.mean(exact) - 0.02
-        gaps.append(np.mean(found.gap))
-    assert gaps[1] < 0.25 * gaps[0]
-    agrees(found.x, MU)
-    agrees((found.x - MU) ** 2, np.diag(COVARIANCE))
-    assert list(found.estimates()) == ["log_marginal_lower", "log_marginal_upper", "log_marginal_gap"]
-
-
-@pytest.mark.parametrize(("wide", "least"), [(0.3, 3.0), (0.1, 10.0)])
-def test_a_gap_shows_a_posterior_that_is_too_narrow(wide: float, least: float) -> None:
-    """The bounds are as far apart as the lower one is from log p(x) at least; its own draws do not say that."""
-    found = importance_sandwich(Linear10(wide), 200, num_samples=100, key=jax.random.key(1))
-    missing = np.mean(log_p_of_linear(found.x) - found.lower.rows)
-    assert least < missing < np.mean(found.gap)
-
-
-def test_the_exact_posterior_leaves_no_gap() -> None:
-    found = importance_sandwich(
-        Shifted(), 100, cond={"shift": np.zeros((100, 1), np.float32)}, num_samples=500, key=jax.random.key(0)
-    )
-    exact = -0.25 * found.x[:, 0] ** 2 - 0.5 * np.log(4 * np.pi)
-    np.testing.assert_allclose(found.lower.rows, exact, atol=0.05)
-    np.testing.assert_allclose(found.upper.rows, exact, atol=0.05)
-    np.testing.assert_allclose(found.upper.effective_sample_size, 501, rtol=0.05)
 
 
 class Shifted(AbstractLatentModel):

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from latens.config import override
 from latens.errors import DataError
 from latens.recipes import get_recipe
 from latens.workflow.cells import blame, named_cells
-from latens.workflow.detect import adjusted, conformal, detect, more_surprising, shift_of
+from latens.workflow.detect import adjusted, conformal, detect
 
 COLUMNS = 6
 
@@ -180,62 +179,3 @@ def test_a_row_without_any_cell_is_as_usual_as_can_be(of_towns):
     found = detect(of_towns, held, np.arange(100), new, num_samples=5)
     assert found.surprise[4] == 0.0
     assert found.p_value[4] == 1.0
-
-
-def moved(n, m, shift=0.0, outliers=0.0, seed=0, decimals=9):
-    """The drift of n rows whose scores are Normal, shifted, some of them outliers, against m held-out ones."""
-    rng = np.random.default_rng(seed)
-    held, scores = rng.normal(size=m).round(decimals), (rng.normal(size=n) + shift).round(decimals)
-    scores[: int(outliers * n)] = 9.0
-    return shift_of(conformal(held, scores), more_surprising(held, scores), m)
-
-
-def test_the_distance_of_a_drift_is_that_of_its_definition():
-    """Ten of ten rows more surprising than all of 99 held-out ones: F jumps to 1 at 0.01; the bound is 0.109 there."""
-    held, far = np.arange(99.0), np.full(10, 1e3)
-    assert shift_of(conformal(held, far), more_surprising(held, far), 99).distance == pytest.approx(
-        1 - 0.9 * 0.01 - 0.1
-    )
-    near = np.full(10, -1e3)  # all less surprising: F is 0 until 0.99
-    assert shift_of(conformal(held, near), more_surprising(held, near), 99).distance == pytest.approx(0.9 * 0.99)
-    assert shift_of(np.zeros(0), np.zeros(0), 99) == (0.0, 1.0)
-
-
-@pytest.mark.parametrize("decimals", [9, 0])  # with ties too
-@pytest.mark.parametrize("outliers", [0.0, 0.02, 0.08])
-@pytest.mark.parametrize(("n", "m"), [(100, 100), (1000, 300), (300, 5000)])
-def test_rows_with_a_few_outliers_have_not_drifted(n, m, outliers, decimals):
-    alarms = sum(bool(moved(n, m, 0.0, outliers, seed, decimals).words) for seed in range(200))
-    assert alarms <= 2  # 0.2 expected at the most: three or more of 200 come with a probability of 0.001
-
-
-@pytest.mark.parametrize(("shift", "n"), [(2.0, 100), (1.0, 500), (0.6, 3000), (-1.0, 500), (-0.6, 3000)])
-def test_rows_that_moved_are_noticed(shift, n):
-    found = [moved(n, 2000, shift, seed=seed) for seed in range(20)]
-    assert all(one.words for one in found)
-
-
-def test_a_drift_grows_with_the_shift_and_heeds_neither_order_nor_repeats():
-    distances = [moved(2000, 2000, shift).distance for shift in (0.0, 0.5, 1.0, 2.0, 4.0)]
-    assert distances == sorted(distances)
-    assert not moved(2000, 2000).words
-    assert distances[-1] > 0.8
-    p, above = np.random.default_rng(0).random((2, 50)) * 0.5
-    found, order = shift_of(p, above, 99).distance, np.random.default_rng(1).permutation(50)
-    assert (
-        shift_of(p[order], above[order], 99).distance
-        == found
-        == shift_of(np.tile(p, 3), np.tile(above, 3), 99).distance
-    )
-
-
-def test_the_detector_and_the_command_tell_of_a_drift(trained, held_out):
-    assert not found_in(trained, held_out, rows(500, 7)).shift.words
-    # Measured in another unit: every row is other.
-    assert "as a whole are not like" in found_in(trained, held_out, 1.6 * rows(500, 7)).shift.words
-    detector = latens.VAEDetector(settings={"training.steps": 300}, random_state=0).fit(rows(1000, 0))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        detector.p_values(rows(300, 8))
-    with pytest.warns(UserWarning, match="as a whole are not like"):
-        detector.p_values(1.6 * rows(300, 8))

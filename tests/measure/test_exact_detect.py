@@ -84,7 +84,7 @@ def test_rows_with_many_patterns_of_gaps_are_compared_with_fewer(monkeypatch, se
     x = random.normal(size=(30, 3))
     x[:5, 1] = np.nan
     new = load(x, schema=TRAINED.schema, missing="nan")
-    compared, told = [], []
+    compared = []
 
     def surprises(trained, data, positions, **options):
         n = len(data) if positions is None else len(positions)
@@ -100,9 +100,7 @@ def test_rows_with_many_patterns_of_gaps_are_compared_with_fewer(monkeypatch, se
     )
     monkeypatch.setattr(detection, "surprises", surprises)
     monkeypatch.setattr(detection.np, "unique", many)
-    monkeypatch.setattr(detection, "shift_of", lambda p, above, least: told.append(least) or SimpleNamespace())
     detection.detect(TRAINED, held_out, np.arange(60), new, alpha=0.05)
     monkeypatch.undo()
     few = 20 if several else 40  # 1 / alpha, more than a tenth of 40
     assert compared == [(few, [True, False, True], 40), (40, [True, True, True], 40)]
-    assert told == [few]

@@ -1,7 +1,6 @@
 """Which groups of metrics apply, and what they are asked for: by hand, of models that are not trained."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -42,22 +41,10 @@ def test_gaps_take_the_draws_that_are_asked_for_and_500_at_the_most(trained, mon
         told.append(num_samples)
         return dict.fromkeys(("elbo", "approximation_gap", "amortisation_gap"), Estimate(1.0, 0.1, num_samples, 6))
 
-    def sandwich(model, rows, *, num_samples, **options):
-        told.append(num_samples)
-        return SimpleNamespace(gap=np.zeros(3), estimates=lambda: {"width": Estimate(2.0, 0.1, num_samples, 3)})
-
     monkeypatch.setattr(groups, "inference_gaps", gaps)
-    monkeypatch.setattr(groups, "importance_sandwich", sandwich)
     work = dataclasses.replace(work_of(trained), num_samples=asked)
     assert sorted(groups._gaps(work)) == ["amortisation_gap", "approximation_gap"]
-    assert sorted(groups._sandwich(work)) == ["width"]
-    assert told == [draws, draws]
-
-
-def test_a_sandwich_that_does_not_close_is_left_out(trained, monkeypatch):
-    open_one = SimpleNamespace(gap=np.array([0.0, np.inf]), estimates=lambda: {"width": 1.0})
-    monkeypatch.setattr(groups, "importance_sandwich", lambda *args, **options: open_one)
-    assert groups._sandwich(work_of(trained)) == {}
+    assert told == [draws]
 
 
 UNEQUAL = "the methods that look at codes take no row weights"

@@ -444,8 +444,8 @@ def test_a_number_and_a_picture_are_a_row_and_its_function_each(run_folder, late
         axes.plot([0, 1, 2])
         return axes, {"step": np.arange(3)}
 
-    monkeypatch.setattr(groups, "GROUPS", {"trial": places})
-    row = Metric("trial_place", "rows", "trial", "latents", "place in a trial")
+    monkeypatch.setattr(groups, "MADE", {places: ("trial_place",)})
+    row = Metric("trial_place", "rows", "latents", "place in a trial")
     monkeypatch.setitem(METRICS, row.name, row)
     for name, one in PICTURES.items():
         monkeypatch.setitem(PICTURES, name, one._replace(place=""))

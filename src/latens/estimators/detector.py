@@ -22,7 +22,7 @@ from latens.io.process import check_count
 from latens.kinds.tables.frame import as_rows, is_frame
 from latens.typing import checked_later
 from latens.workflow.cells import blame, named_cells
-from latens.workflow.detect import conformal, more_surprising, shift_of, surprises
+from latens.workflow.detect import conformal, surprises
 from latens.workflow.oddness import Neighbourhood, oddness, oddness_of_others, weights
 from latens.workflow.trained import TrainedModel
 
@@ -286,21 +286,15 @@ class VAEDetector(OutlierMixin, RowsEstimator):
 
         Warns:
             UserWarning: With one fold, most of the rows trained the model, so that they look less unusual than they
-                are; or all of them together are not like those compared with, beyond a tenth of outliers.
+                are.
         """
-        again = 0
         if len(self._apart) == 1:
             data = self._rows(X)
             again = int(np.isin(_row_ids(data), self._known).sum())
             if again > len(data) * (1.0 + self._copies) / 2.0:  # of rows that did not, the share `_copies` is like some
                 words = f"{again} of {len(data)} rows trained the model, which look less unusual than they are"
                 warnings.warn(f"{words}: give rows that fit did not see", UserWarning, stacklevel=2)
-        scores = -self.score_samples(X)
-        found = conformal(self.calibration_, scores)
-        moved = shift_of(found, more_surprising(self.calibration_, scores), self.others_).words
-        if moved and not again:
-            warnings.warn(f"{moved}; fit rows of their own time or place", UserWarning, stacklevel=2)
-        return found
+        return conformal(self.calibration_, -self.score_samples(X))
 
     @checked_later
     def explain(self, X: Any, cells: int = 3) -> dict[str, np.ndarray]:

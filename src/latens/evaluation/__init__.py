@@ -15,7 +15,6 @@ from latens.evaluation.evidence.particles import particle_filter as particle_fil
 from latens.evaluation.evidence.refine import Refined as Refined
 from latens.evaluation.evidence.refine import refine as refine
 from latens.evaluation.evidence.sandwich import Sandwich as Sandwich
-from latens.evaluation.evidence.sandwich import importance_sandwich as importance_sandwich
 from latens.evaluation.evidence.sandwich import sandwich as sandwich
 from latens.evaluation.latents.calibration import Calibration as Calibration
 from latens.evaluation.latents.calibration import simulation_based_calibration as simulation_based_calibration

@@ -104,9 +104,6 @@ class Detect(Verb):
         arrays, called = _columns(trained, new, found)
         top = self._top(at, new, found, arrays, cells)
         known = 0 if trained_on is None else len(_again(trained_on, new))
-        if found.shift.words and 2 * known < len(new):  # rows that trained the model are unlike others by that
-            usual = "compare them with usual rows of their own time or place (--held-out FILE)"
-            at.warn(f"{found.shift.words}; {usual}")
         if known:
             at.warn(f"{known} of the rows are training rows of the model, which look less unusual than they are")
         names = ("surprise", "code_length", "excess", "p_value", "q_value", *(f"p_{k}" for k in range(1, cells + 1)))
@@ -202,7 +199,6 @@ class Detect(Verb):
 
         told = {"rows": len(new), "flagged": int(found.flagged.sum()), "alpha": self.alpha}
         told |= {"held_out": found.calibration, "training_rows": known, "unseen": int(strange_rows(new).sum())}
-        told |= {"shift": {"distance": found.shift.distance, "p_value": found.shift.p_value}}
         told |= {"score": "surprise" if found.code_length is None else "excess"}
         return told if self.top is None else told | {"top": [_named(arrays, row, cells) for row in top.tolist()]}
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Shaped
-from scipy.stats import kstwobign
 
 from latens import evaluation
 from latens.data import TEST, TRAIN, VALIDATION, Dataset
@@ -24,30 +23,6 @@ MOST_CALIBRATION = 5000
 """Held-out rows that a row is compared with; of a pattern of gaps that few rows have, a tenth."""
 
 
-OUTLIERS, ALARM = 0.1, 1e-3
-"""The share of new rows that may be outliers before all of them are said to have shifted, and how rarely that is said
-of rows that have not."""
-
-
-class Shift(NamedTuple):
-    """Whether new rows as a whole are other rows than the held-out ones."""
-
-    # how far the distribution of the p-values lies from that of usual rows of which a tenth are outliers of any kind,
-    # from 0 to 1; 0 where it is such a one
-    distance: float
-    p_value: float  # the probability of so large a distance by chance, at the most
-
-    @property
-    def words(self) -> str:
-        """The warning; empty where there is none."""
-        if self.p_value > ALARM:
-            return ""
-        return (
-            f"the new rows as a whole are not like the held-out ones, beyond a tenth of outliers (Kolmogorov-Smirnov "
-            f"distance {self.distance:.2f}, p {self.p_value:.1g}): p-values and false alarms do not hold for them"
-        )
-
-
 class Detection(NamedTuple):
     r"""What is unusual about rows."""
 
@@ -59,7 +34,6 @@ class Detection(NamedTuple):
     q_value: np.ndarray
     flagged: np.ndarray  # true where `q_value` is at most alpha
     calibration: int  # how many held-out rows there were
-    shift: Shift  # whether the rows as a whole are other ones than those held out
     # of pictures the length of each one's code under a fixed lossless coder, nats, of shape (n,); the p-value is then
     # that of the excess, `surprise` - `code_length`. None: rows are no pictures
     code_length: np.ndarray | None = None
@@ -111,7 +85,6 @@ def detect(
     empty = ~shown.reshape(len(new), -1).any(axis=1) & ~strange
     surprise[empty] = 0.0  # p of no cell is 1, and so is that of the same of any row
     p_value = np.full(len(new), (1.0 + np.count_nonzero(strange_rows(held_out)[order])) / (len(order) + 1.0))
-    above, least = np.zeros(len(new)), len(order)
     for k, pattern in enumerate(patterns):
         rows = np.flatnonzero((which.ravel() == k) & ~strange & ~empty)
         if not len(rows):
@@ -124,12 +97,10 @@ def detect(
         if length is not None:
             scores = scores - detail(trained, held_out, own, seed=seed)
         own_scores = surprise[rows] - (0.0 if length is None else length[rows])
-        p_value[rows], above[rows] = conformal(scores, own_scores), more_surprising(scores, own_scores)
-        least = min(least, len(own))
+        p_value[rows] = conformal(scores, own_scores)
     p_value[empty] = 1.0
     q_value = adjusted(p_value)
-    moved = shift_of(p_value[~empty], above[~empty], least)
-    return Detection(surprise, p_value, q_value, (q_value <= alpha) | strange, len(order), moved, length)
+    return Detection(surprise, p_value, q_value, (q_value <= alpha) | strange, len(order), length)
 
 
 def cross_fitted(trained: TrainedModel, data: Dataset, folds: int, *, seed: int = 0) -> list[tuple[TrainedModel, Any]]:
@@ -192,28 +163,6 @@ def conformal(held_out: Shaped[np.ndarray, " m"], scores: Shaped[np.ndarray, " n
     """The share of held-out scores that are at least as high, each score counted among them."""
     below = np.searchsorted(np.sort(held_out), scores, side="left")
     return (1.0 + len(held_out) - below) / (len(held_out) + 1.0)
-
-
-def more_surprising(held_out: Shaped[np.ndarray, " m"], scores: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
-    """The share of held-out scores that are higher; with `conformal` it holds the place of a score among ties."""
-    return (len(held_out) - np.searchsorted(np.sort(held_out), scores, side="right")) / (len(held_out) + 1.0)
-
-
-def shift_of(p_value: Shaped[np.ndarray, " n"], above: Shaped[np.ndarray, " n"], held_out: int) -> Shift:
-    r"""Ask whether rows are like the held-out ones but for a tenth of them, by a Kolmogorov-Smirnov test."""
-    # If a share of at most e = 0.1 of the rows are outliers of any kind, the share F(p) of rows whose p-value is at
-    # most p lies from (1 - e) p to (1 - e) p + e. The distance is how far F leaves these bounds at most, and its
-    # probability that of a distance between two samples of n and of m rows. Of ties the place is taken that speaks for
-    # usual rows.
-    # Source: Kolmogorov (1933) and Smirnov (1939); the bounds are those of a contaminated distribution, Huber (1964).
-    n = len(p_value)
-    if not n or not held_out:
-        return Shift(0.0, 1.0)
-    low, high, ranks = np.sort(p_value), np.sort(above), np.arange(n)
-    over = (ranks + 1) / n - (1.0 - OUTLIERS) * low - OUTLIERS
-    under = (1.0 - OUTLIERS) * high - ranks / n
-    distance = float(max(over.max(), under.max(), 0.0))
-    return Shift(distance, float(kstwobign.sf(distance * np.sqrt(n * held_out / (n + held_out)))))
 
 
 def adjusted(p: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:

@@ -1,6 +1,6 @@
-"""Numbers that are made together, and what they need: the groups and needs of the rows of METRICS.
+"""Numbers that functions make together, and what they need.
 
-`measure_all` computes every group that applies, and says of the others why they do not: `latens evaluate --all`.
+`measure_all` computes all that apply, and says of the others why they do not: `latens evaluate --all`.
 """
 
 import math
@@ -18,17 +18,16 @@ from latens.config import ClassifierConfig, Config, VAEConfig
 from latens.data import Dataset
 from latens.data.schema import image_shape
 from latens.errors import LatensError
-from latens.evaluation import Estimate, Finding, diagnose
+from latens.evaluation import Estimate, diagnose
 from latens.evaluation.batched import Rows
 from latens.evaluation.evidence.gaps import inference_gaps
-from latens.evaluation.evidence.sandwich import importance_sandwich
 from latens.evaluation.latents.decomposition import kl_split
 from latens.evaluation.latents.disentanglement import disentanglement_scores
 from latens.kinds.pictures.shapes import FACTORS, known_factors
 from latens.models import StateSpaceModel
 from latens.typing import Key
-from latens.workflow.measurement import NUM_SAMPLES, density_of, measure, measured, still_rising
-from latens.workflow.metrics import METRICS, Summary, headline, with_units
+from latens.workflow.measurement import NUM_SAMPLES, Measured, density_of, measured, still_rising
+from latens.workflow.metrics import MADE, METRICS, Summary, headline, makes, with_units
 from latens.workflow.reach import MOST, reach_of
 from latens.workflow.sample_sets import OTHER_DATA, SampleSets, compared, not_its_own, some
 from latens.workflow.trained import TrainedModel
@@ -50,8 +49,8 @@ TEXT_SAMPLES = 1000
 PARTICLE_ROWS = 100
 """Sequences whose log p(x) a particle filter estimates."""
 
-SANDWICHED_ROWS = 50
-"""Rows that the model makes, whose log p(x) is bounded from both sides."""
+
+OWN = "samples of its own data"
 
 
 @dataclass
@@ -77,22 +76,6 @@ class Work:
     def rows(self, most: int, number: int) -> Rows:
         """Some of the rows as the model takes them."""
         return self.trained.rows(self.data, some(self.positions, most, self.seed), key=self.key(number))
-
-
-Run = Callable[[Work], dict[str, Estimate]]
-
-GROUPS: dict[str, Run] = {}
-"""What makes numbers together, beside those of `measure`, in this order: the groups of the rows of METRICS."""
-
-
-def makes(group: str) -> Callable[[Run], Run]:
-    """Register the function that makes the numbers of a group."""
-
-    def register(run: Run) -> Run:
-        GROUPS[group] = run
-        return run
-
-    return register
 
 
 def _known_labels(work: Work) -> bool:
@@ -154,37 +137,26 @@ def why_not(work: Work, needs: str) -> str:
     return next((reason for word in needs.split(", ") if (reason := NEEDS[word](work))), "")
 
 
-@makes("weights")
-def _weights(work: Work) -> dict[str, Estimate]:
-    return {}  # `measure` gives them with log p(x), where there are draws enough
-
-
-@makes("split")
+@makes("nats", "mutual_information aggregate_kl total_correlation dimensionwise_kl", "latents, posterior",
+       lacking="the units of the posterior or the prior have no densities of their own")  # fmt: skip
 def _split(work: Work) -> dict[str, Estimate]:
     found = kl_split(work.rows(MOST_ROWS, 1))
     return {name: value for name, value in found.items() if name != "kl"}
 
 
-@makes("gaps")
+@makes("nats", "approximation_gap amortisation_gap", "latents, posterior")
 def _gaps(work: Work) -> dict[str, Estimate]:
     draws = max(2, min(work.num_samples, GAP_SAMPLES))
     found = inference_gaps(work.rows(GAP_ROWS, 2), num_samples=draws)
     return {name: found[name] for name in ("approximation_gap", "amortisation_gap")}
 
 
-@makes("calibration")
+@makes("share", "posterior_coverage", "latents, posterior, draws like rows")
+@makes("probability", "calibration_p_value", "latents, posterior, draws like rows")
 def _calibration(work: Work) -> dict[str, Estimate]:
     key, cond = work.key(4), work.sets.conditions(CALIBRATION_ROWS)
     rows = CALIBRATION_ROWS
     return evaluation.simulation_based_calibration(work.trained.model, num_rows=rows, cond=cond, key=key).estimates
-
-
-@makes("sandwich")
-def _sandwich(work: Work) -> dict[str, Estimate]:
-    key, cond = work.key(6), work.sets.conditions(SANDWICHED_ROWS)
-    draws = max(2, min(work.num_samples, GAP_SAMPLES))
-    found = importance_sandwich(work.trained.model, SANDWICHED_ROWS, num_samples=draws, cond=cond, key=key)
-    return found.estimates() if np.all(np.isfinite(found.gap)) else {}
 
 
 def _codes(work: Work) -> np.ndarray:
@@ -192,7 +164,7 @@ def _codes(work: Work) -> np.ndarray:
     return codes.reshape(len(codes), -1)
 
 
-@makes("probes")
+@makes("accuracy", "linear_probe_accuracy nearest_neighbour_accuracy", "latents, labels, equal rows")
 def _probes(work: Work) -> dict[str, Estimate]:
     label = work.data.label
     assert label is not None
@@ -203,7 +175,8 @@ def _probes(work: Work) -> dict[str, Estimate]:
     }
 
 
-@makes("factors")
+@makes("accuracy", "dci_informativeness factor_vae_score", "latents, posterior, known factors, equal rows")
+@makes("score", "mig sap dci_disentanglement dci_completeness", "latents, posterior, known factors, equal rows")
 def _factors(work: Work) -> dict[str, Estimate]:
     factors = known_factors(work.data)
     assert factors is not None
@@ -211,7 +184,8 @@ def _factors(work: Work) -> dict[str, Estimate]:
     return disentanglement_scores(_codes(work), chosen, categorical=(FACTORS.index("form"),), seed=work.seed)
 
 
-@makes("reach")
+@makes("units of z", "picture_reach class_reach", "latents, posterior, pictures",
+       lacking="the rows have no labels of two classes")  # fmt: skip
 def _reach(work: Work) -> dict[str, Estimate]:
     found, made = reach_of(work.trained, work.data, work.positions, work.seed), {}
     for name, what, far in (("picture_reach", "picture", found.picture), ("class_reach", "class", found.label)):
@@ -223,18 +197,24 @@ def _reach(work: Work) -> dict[str, Estimate]:
     return made
 
 
-@makes("samples")
+@makes("", "density", OWN)
+@makes("share", "precision recall coverage", OWN)
+@makes("accuracy", "two_sample_accuracy", OWN)
+@makes("squared units", "frechet_distance", OWN)
+@makes("share", "precision_of_rows", OWN, beside=True)
+@makes("probability", "two_sample_p_value", OWN, beside=True)
 def _samples(work: Work) -> dict[str, Estimate]:
     return compared(work.sets)
 
 
-@makes("particles")
+@makes("nats", "log_marginal_particles", "a latent for every step, its own data", words="log p(x) by a particle filter")
 def _particles(work: Work) -> dict[str, Estimate]:
     found = evaluation.particle_filter(work.rows(PARTICLE_ROWS, 7), num_samples=max(16, work.num_samples))
     return {"log_marginal_particles": found.estimate()}
 
 
-@makes("text")
+@makes("share", "exact_reconstructions distinct_samples", "rows of text", told="always")
+@makes("share", "copied_samples", "rows of text", words="samples that are training rows", told="always")
 def _text(work: Work) -> dict[str, Estimate]:
     """How varied samples are, and how many of them were training rows."""
     drawn = work.data.schema.decode(work.trained.sample(TEXT_SAMPLES, seed=work.seed))
@@ -253,28 +233,16 @@ def _text(work: Work) -> dict[str, Estimate]:
     }
 
 
-@makes("generalisation")
+@makes("nats", "generalisation_gap", "log p(x), its own data, held-out rows")
 def _generalisation(work: Work) -> dict[str, Estimate]:
     held_out = work.metrics[headline(work.metrics)]
     rows = some(work.data.subset("train"), TRAIN_ROWS, work.seed)
-    found = measure(work.trained, work.data, rows, num_samples=work.num_samples, seed=work.seed)
+    found = measured(work.trained, work.data, rows, num_samples=work.num_samples, seed=work.seed).metrics
     own = found[headline(found)]
     error = float(np.hypot(own.standard_error, held_out.standard_error))
     protocol = f"log p(x) of {len(rows)} training rows minus that of {held_out.n} held-out rows; {own.protocol}"
     gap = Estimate(own.value - held_out.value, error, own.num_samples, held_out.n, protocol=protocol)
     return {"generalisation_gap": gap}
-
-
-@dataclass
-class Everything:
-    """All that `measure_all` found."""
-
-    metrics: dict[str, Estimate] = field(default_factory=dict)  # the estimates by name
-    left_out: dict[str, str] = field(default_factory=dict)  # why other metrics were left out, by name
-    findings: tuple[Finding, ...] = ()  # what the metrics say is wrong
-    # the table of latent dimensions, as `unit_table` gives it
-    units: list[dict[str, Any]] = field(default_factory=list)
-    grey: bool = False  # whether the pixels are grey under a Bernoulli, so that log p(x) is a cross-entropy
 
 
 def measure_all(
@@ -285,8 +253,8 @@ def measure_all(
     num_samples: int | None = None,
     seed: int = 0,
     only: Collection[str] | None = None,
-) -> Everything:
-    """Measure what `measure` does and, in the order of `GROUPS`, all else that applies to the rows at `positions`."""
+) -> Measured:
+    """Measure what `measure` does and, in the order of `MADE`, all else that applies to the rows at `positions`."""
     # That is: where the KL goes, gaps of inference, the aggregated posterior against the prior, calibration, codes
     # against labels, samples against rows, and training rows against held-out rows. Large data are subsampled, as each
     # protocol says.
@@ -294,11 +262,10 @@ def measure_all(
     # only: names of metrics: these, and those that are made together with them, beside what `measure` gives; None is
     # all.
     work = Work(trained, data, positions, num_samples or NUM_SAMPLES, seed)
-    first = measured(trained, data, positions, num_samples=num_samples, seed=seed)
-    found = Everything(metrics=first.metrics, units=first.units, grey=first.grey)
+    found = measured(trained, data, positions, num_samples=num_samples, seed=seed)
     work.metrics, work.num_samples = found.metrics, found.metrics[headline(found.metrics)].num_samples
-    for group, run in GROUPS.items():
-        rows = [row for row in METRICS.values() if row.made == group and not row.beside]
+    for run, made_by in MADE.items():
+        rows = [METRICS[name] for name in made_by if not METRICS[name].beside]
         names = {row.name for row in rows}
         if names <= found.metrics.keys() or (only is not None and not names & set(only)):
             continue

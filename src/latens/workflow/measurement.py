@@ -3,8 +3,8 @@
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,6 +22,7 @@ from latens.distributions import log_prob
 from latens.errors import DataError, DivergedError
 from latens.evaluation import (
     Estimate,
+    Finding,
     LogMarginals,
     accuracy,
     active_units,
@@ -96,12 +97,15 @@ def measure(
     return measured(trained, data, positions, num_samples=num_samples, seed=seed).metrics
 
 
-class Measured(NamedTuple):
-    """What one measurement gives."""
+@dataclass
+class Measured:
+    """What a measurement gives."""
 
     metrics: dict[str, Estimate]  # the estimates by name
-    units: list[dict[str, Any]]  # the table of latent dimensions, as `unit_table` gives it
-    grey: bool = False  # whether the pixels are grey under a Bernoulli, so that the headline is a cross-entropy
+    units: list[dict[str, Any]] = field(default_factory=list)  # the table of latent dimensions, as `unit_table` has it
+    grey: bool = False  # whether the pixels are grey under a Bernoulli, so that log p(x) is a cross-entropy
+    left_out: dict[str, str] = field(default_factory=dict)  # why numbers of `measure_all` were left out, by name
+    findings: tuple[Finding, ...] = ()  # what the numbers of `measure_all` say is wrong
 
 
 def measured(
@@ -124,9 +128,9 @@ def measured(
         else:
             rows, protocol = of_one_class(trained, batch)
             name, estimate = "log_marginal", Estimate.of(rows, num_samples=1, protocol=protocol, weight=weight)
-        return Measured({name: replace(estimate, seed=seed, seconds=time.perf_counter() - began)}, [])
+        return Measured({name: replace(estimate, seed=seed, seconds=time.perf_counter() - began)})
     if not has_likelihood(trained):
-        return Measured(_of_samples(trained, data, positions, seed), [])
+        return Measured(_of_samples(trained, data, positions, seed))
     work = Measurement(trained, data, batch, weight, num_samples, keys.of_seed(seed))
     if trained.is_point:
         work.autoencoder()
@@ -277,7 +281,7 @@ class Measurement:
             draws_error = found[name].draws_error
             assert draws_error is not None
             self.found[name] = self.found[name].with_draws_error(draws_error, found[name].at_least)
-            for other in (f"{name}_smoothed", "effective_sample_size", "pareto_k"):
+            for other in ("effective_sample_size", "pareto_k"):
                 if other in found:
                     self.put(other, found[other])
         if isinstance(self.trained.model, StateSpaceModel):
@@ -303,32 +307,29 @@ class Measurement:
         mask = None if self.batch.mask is None else np.asarray(self.batch.mask)
         length = np.shape(self.batch.x)[1]
         count = np.full(len(self.rows), length) if mask is None else mask.reshape(len(mask), length, -1).any(2).sum(1)
-        share = shares(self.weight, len(self.rows))
-        mean = max(float(share @ count), 1e-12)
-        value = float(share @ self.rows) / mean
-        # A ratio of two means: rows that have it for a mean, and its error.
-        self.add("nats_per_step", value + (self.rows - value * count) / mean, draws, f"{self.what}{how}")
+        self._ratio("nats_per_step", self.rows, count, draws, f"{self.what}{how}")
 
     def by_token(self, draws: int, how: str) -> None:
         """Add the bits of a token and of a character, and the perplexity; the end of a row counts as one of each."""
         assert self.tokens is not None
         mask, x = None if self.batch.mask is None else np.asarray(self.batch.mask), np.asarray(self.batch.x)
-        tokens = tokens_counted(x, mask)
         seen = x if mask is None else np.where(mask, x, 0)
         ended = np.any((x == 0) & (True if mask is None else mask), axis=1)
+        how, bits = f"an upper bound, by {how}; the end of a row counts", -self.rows / math.log(2)
+        self._ratio("bits_per_token", bits, tokens_counted(x, mask), draws, how)
         characters = np.array([len(text) for text in self.tokens.texts(seen)]) + ended
-        how = f"an upper bound, by {how}; the end of a row counts"
-        share = shares(self.weight, len(x))
-        counted = {"bits_per_token": tokens, "bits_per_character": characters}
-        for name, count in counted.items():
-            bits, mean = -self.rows / math.log(2), float(share @ count)
-            value = float(share @ bits) / mean
-            # A ratio of two means: rows that have it for a mean, and its error.
-            self.add(name, value + (bits - value * count) / mean, draws, how)
+        self._ratio("bits_per_character", bits, characters, draws, how)
         found = self.found["bits_per_token"]
         value = 2.0**found.value
         error = value * math.log(2) * found.standard_error
         self.put("perplexity", replace(found, value=value, standard_error=error))
+
+    def _ratio(self, name: str, rows: np.ndarray, count: np.ndarray, draws: int, how: str) -> None:
+        """Add a ratio of two means: rows that have it for a mean, and its error."""
+        share = shares(self.weight, len(rows))
+        mean = max(float(share @ count), 1e-12)
+        value = float(share @ rows) / mean
+        self.add(name, value + (rows - value * count) / mean, draws, how)
 
     def _numbers(self, draws: int) -> RowNumbers:
         return row_numbers(self.at, num_samples=draws, codes=True, blind=not self.point)

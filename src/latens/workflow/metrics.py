@@ -1,7 +1,10 @@
-"""Every number that a command measures of a model: its name, words and unit, what makes it, and how it is written."""
+"""Every number that a command measures of a model: its name, words and unit, what makes it, and how it is written.
+
+Numbers that functions of `groups` make stand beside them, by the decorator `makes`.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -15,12 +18,9 @@ class Metric(NamedTuple):
 
     name: str  # a "#" stands for a count
     unit: str
-    made: str  # "measure", or a name of `groups.GROUPS`
-    needs: str  # what a model and its rows must have; of numbers of a group a word of `groups.NEEDS`
-    words: str  # what a report calls it
-    rank: int = (
-        0  # from 1, its place among the numbers that stand first; up to `LAST_HEADLINE` it can stand for a model
-    )
+    needs: str  # what a model and its rows must have; of numbers that a function makes, words of `groups.NEEDS`
+    words: str = ""  # what a report calls it; "" for its name
+    rank: int = 0  # from 1, its place among the first numbers; up to `LAST_HEADLINE` it can stand for a model
     short: str | None = None  # what terminal and explorer call it; None for `words`
     told: str = ""  # "always", or the headline beside which `latens evaluate` has a line for it without `--all`
     over: str = ""  # of a gain: over what
@@ -40,106 +40,73 @@ class Metric(NamedTuple):
 
 
 LAST_HEADLINE = 5
-
-_TAIL = "too few draws for a tail"
-_DENSITY = "the units of the posterior or the prior have no densities of their own"
-_REACHED = "the posterior has no density at the latents of some rows that the model makes"
-_SIMULATED = "latents, posterior, draws like rows"
-_FACTORS = ("factors", "latents, posterior, known factors, equal rows")
-_PROBES = ("probes", "latents, labels, equal rows")
-_SAMPLES = ("samples", "samples of its own data")
-_SPLIT, _REACH = ("split", "latents, posterior"), ("reach", "latents, posterior, pictures")
-_CLASSES = "the rows have no labels of two classes"
-
-# Rows of a table are easier to compare side by side than one argument a line.
-# fmt: off
-_METRICS = (
-    Metric("log_marginal", "nats", "measure", "log p(x)", "log p(x)", 1),
-    Metric("cross_entropy_bound", "nats", "measure", "grey cells under a Bernoulli", "bound of the cross-entropy", 2,
-           "cross-entropy bound"),
-    Metric("log_marginal_smoothed", "nats", "measure", "log p(x)", "log marginal smoothed", beside=True),
-    Metric("cross_entropy_bound_smoothed", "nats", "measure", "grey cells under a Bernoulli",
-           "cross entropy bound smoothed", beside=True),
-    Metric("bits_per_dimension", "bits/dimension", "measure", "discrete cells", "bits per dimension", 6, "", "always"),
-    Metric("nats_per_step", "nats a step", "measure", "a latent for every step", "nats a step, log p(x) by step",
-           short="log p(x) a step", told="always"),
-    Metric("bits_per_token", "bits/token", "measure", "rows of text", "bits per token", told="always"),
-    Metric("bits_per_character", "bits/character", "measure", "rows of text", "bits per character", told="always"),
-    Metric("perplexity", "tokens", "measure", "rows of text", "perplexity, a bound", told="always"),
-    Metric("elbo", "nats", "measure", "posterior", "ELBO", 7, told="always"),
-    Metric("log_likelihood", "nats", "measure", "latents", "log p(x | z), expected under q(z | x)", 4, "log p(x | z)",
-           "always"),
-    Metric("kl", "nats", "measure", "posterior", "KL(q(z | x) to p(z))", 8, "KL", "always"),
-    Metric("kl_level_#", "nats", "measure", "hierarchy", "kl level #", short="  level #", told="always"),
-    Metric("log_likelihood_gain", "nats", "measure", "posterior", "log likelihood gain"),
-    Metric("precision", "share", *_SAMPLES, "precision", short="precision of samples", told="two_sample_accuracy"),
-    Metric("recall", "share", *_SAMPLES, "recall", short="recall of rows", told="two_sample_accuracy"),
-    Metric("accuracy", "accuracy", "measure", "predicted labels", "accuracy", 3, told="always"),
-    Metric("clustering_accuracy", "accuracy", "measure", "mixture prior, labels", "clustering accuracy", told="always"),
-    Metric("normalised_mutual_information", "NMI", "measure", "mixture prior, labels",
-           "normalised mutual information with the classes", short="NMI with the classes", told="always"),
-    Metric("active_units", "units", "measure", "posterior", "active latent units", 9, "active units", "always"),
-    Metric("target_squared_error", "squared units a cell", "measure", "pairs of pictures", "target squared error",
-           short="target from source", told="always"),
-    Metric("effective_sample_size", "draws", "weights", "latents, posterior", "effective sample size", lacking=_TAIL),
-    Metric("pareto_k", "k", "weights", "latents, posterior", "pareto k", short="effective draws", told="always",
-           lacking=_TAIL),
-    Metric("gain_over_independent", "nats", "measure", "its own data", "gain over independent cells", 10,
-           over="an independent-{cells} model"),
-    Metric("gain_over_tree", "nats", "measure", "its own mixed table", "gain over a tree of columns",
-           over="a tree of columns", behind="more draws of the bound gain a little: --set objective.num_samples=20"),
-    Metric("gain_over_gaussian", "nats", "measure", "its own numbers", "gain over a Gaussian of factors",
-           over="a Gaussian of factors (probabilistic PCA)", lacking="rows with gaps, weights or very many cells"),
-    Metric("gain_over_genes", "nats", "measure", "its own counts given totals", "gain over genes alone",
-           over="a negative binomial of each gene alone"),
-    Metric("gain_over_seasonal_naive", "nats", "measure", "its own series", "gain over the step a season before",
-           over="the step a season before"),
-    Metric("gain_over_regression", "nats", "measure", "its own series", "gain over a regression on earlier steps",
-           over="a regression on earlier steps"),
-    Metric("log_marginal_particles", "nats", "particles", "a latent for every step, its own data",
-           "log p(x) by a particle filter"),
-    Metric("gain_over_bigram", "nats", "measure", "its own rows of text", "gain over pairs of tokens",
-           over="pairs of tokens, counted"),
-    Metric("gain_over_mean_target", "squared units a cell", "measure", "pairs of pictures", "gain over mean target",
-           over="the mean target"),
-    Metric("gain_over_nearest_target", "squared units a cell", "measure", "pairs of pictures",
-           "gain over nearest target", over="the nearest source's target"),
-    Metric("mutual_information", "nats", *_SPLIT, "mutual information", lacking=_DENSITY),
-    Metric("aggregate_kl", "nats", *_SPLIT, "aggregate kl", lacking=_DENSITY),
-    Metric("total_correlation", "nats", *_SPLIT, "total correlation", lacking=_DENSITY),
-    Metric("dimensionwise_kl", "nats", *_SPLIT, "dimensionwise kl", lacking=_DENSITY),
-    Metric("approximation_gap", "nats", "gaps", "latents, posterior", "approximation gap"),
-    Metric("amortisation_gap", "nats", "gaps", "latents, posterior", "amortisation gap"),
-    Metric("posterior_coverage", "share", "calibration", _SIMULATED, "posterior coverage"),
-    Metric("calibration_p_value", "probability", "calibration", _SIMULATED, "calibration p value"),
-    Metric("log_marginal_lower", "nats", "sandwich", _SIMULATED, "log marginal lower", lacking=_REACHED),
-    Metric("log_marginal_upper", "nats", "sandwich", _SIMULATED, "log marginal upper", lacking=_REACHED),
-    Metric("log_marginal_gap", "nats", "sandwich", _SIMULATED, "log marginal gap", lacking=_REACHED),
-    Metric("linear_probe_accuracy", "accuracy", *_PROBES, "linear probe accuracy"),
-    Metric("nearest_neighbour_accuracy", "accuracy", *_PROBES, "nearest neighbour accuracy"),
-    Metric("mig", "score", *_FACTORS, "mig"),
-    Metric("sap", "score", *_FACTORS, "sap"),
-    Metric("dci_disentanglement", "score", *_FACTORS, "dci disentanglement"),
-    Metric("dci_completeness", "score", *_FACTORS, "dci completeness"),
-    Metric("dci_informativeness", "accuracy", *_FACTORS, "dci informativeness"),
-    Metric("factor_vae_score", "accuracy", *_FACTORS, "factor vae score"),
-    Metric("picture_reach", "units of z", *_REACH, "picture reach", lacking=_CLASSES),
-    Metric("class_reach", "units of z", *_REACH, "class reach", lacking=_CLASSES),
-    Metric("density", "", *_SAMPLES, "density"),
-    Metric("coverage", "share", *_SAMPLES, "coverage"),
-    Metric("precision_of_rows", "share", *_SAMPLES, "precision of rows", beside=True),
-    Metric("frechet_distance", "squared units", *_SAMPLES, "frechet distance"),
-    Metric("two_sample_accuracy", "accuracy", *_SAMPLES, "two sample accuracy", 5, "samples told from rows"),
-    Metric("two_sample_p_value", "probability", *_SAMPLES, "two sample p value", beside=True),
-    Metric("exact_reconstructions", "share", "text", "rows of text", "exact reconstructions", told="always"),
-    Metric("distinct_samples", "share", "text", "rows of text", "distinct samples", told="always"),
-    Metric("copied_samples", "share", "text", "rows of text", "samples that are training rows", told="always"),
-    Metric("generalisation_gap", "nats", "generalisation", "log p(x), its own data, held-out rows",
-           "generalisation gap"),
-)
-# fmt: on
-METRICS: dict[str, Metric] = {one.name: one for one in _METRICS}
+Run = Callable[[Any], dict[str, Estimate]]
+METRICS: dict[str, Metric] = {}
 """Every number by its name. The terminal tells those that have a line in this order."""
+MADE: dict[Run, tuple[str, ...]] = {}
+"""What makes numbers beside those of `measure`, in this order, and their names."""
+
+
+def number(name: str, unit: str, needs: str, words: str = "", rank: int = 0, **about: Any) -> None:
+    """Register a number."""
+    METRICS[name] = Metric(name, unit, needs, words or name.replace("_", " "), rank, **about)
+
+
+def makes(unit: str, names: str, needs: str, **about: Any) -> Callable[[Run], Run]:
+    """Register the function that makes numbers, and those of them that have no row yet: names that blanks part."""
+
+    def register(run: Run) -> Run:
+        for name in names.split():
+            if name not in METRICS:
+                number(name, unit, needs, **about)
+        MADE[run] = (*MADE.get(run, ()), *names.split())
+        return run
+
+    return register
+
+
+number("log_marginal", "nats", "log p(x)", "log p(x)", 1)
+number("cross_entropy_bound", "nats", "grey cells under a Bernoulli", "bound of the cross-entropy", 2,
+       short="cross-entropy bound")  # fmt: skip
+number("bits_per_dimension", "bits/dimension", "discrete cells", rank=6, short="", told="always")
+number("nats_per_step", "nats a step", "a latent for every step", "nats a step, log p(x) by step",
+       short="log p(x) a step", told="always")  # fmt: skip
+number("bits_per_token", "bits/token", "rows of text", told="always")
+number("bits_per_character", "bits/character", "rows of text", told="always")
+number("perplexity", "tokens", "rows of text", "perplexity, a bound", told="always")
+number("elbo", "nats", "posterior", "ELBO", 7, told="always")
+number(
+    "log_likelihood", "nats", "latents", "log p(x | z), expected under q(z | x)", 4, short="log p(x | z)", told="always"
+)
+number("kl", "nats", "posterior", "KL(q(z | x) to p(z))", 8, short="KL", told="always")
+number("kl_level_#", "nats", "hierarchy", short="  level #", told="always")
+number("log_likelihood_gain", "nats", "posterior")
+number("precision", "share", "samples of its own data", short="precision of samples", told="two_sample_accuracy")
+number("recall", "share", "samples of its own data", short="recall of rows", told="two_sample_accuracy")
+number("two_sample_accuracy", "accuracy", "samples of its own data", rank=5, short="samples told from rows")
+number("accuracy", "accuracy", "predicted labels", rank=3, told="always")
+number("clustering_accuracy", "accuracy", "mixture prior, labels", told="always")
+number("normalised_mutual_information", "NMI", "mixture prior, labels",
+       "normalised mutual information with the classes", short="NMI with the classes", told="always")  # fmt: skip
+number("active_units", "units", "posterior", "active latent units", 9, short="active units", told="always")
+number("target_squared_error", "squared units a cell", "pairs of pictures", short="target from source", told="always")
+number("effective_sample_size", "draws", "latents, posterior")
+number("pareto_k", "k", "latents, posterior", short="effective draws", told="always")
+number("gain_over_independent", "nats", "its own data", "gain over independent cells", 10,
+       over="an independent-{cells} model")  # fmt: skip
+number("gain_over_tree", "nats", "its own mixed table", "gain over a tree of columns", over="a tree of columns",
+       behind="more draws of the bound gain a little: --set objective.num_samples=20")  # fmt: skip
+number("gain_over_gaussian", "nats", "its own numbers", "gain over a Gaussian of factors",
+       over="a Gaussian of factors (probabilistic PCA)")  # fmt: skip
+number("gain_over_genes", "nats", "its own counts given totals", "gain over genes alone",
+       over="a negative binomial of each gene alone")  # fmt: skip
+number("gain_over_seasonal_naive", "nats", "its own series", "gain over the step a season before",
+       over="the step a season before")  # fmt: skip
+number("gain_over_regression", "nats", "its own series", "gain over a regression on earlier steps",
+       over="a regression on earlier steps")  # fmt: skip
+number("gain_over_bigram", "nats", "its own rows of text", "gain over pairs of tokens", over="pairs of tokens, counted")
+number("gain_over_mean_target", "squared units a cell", "pairs of pictures", over="the mean target")
+number("gain_over_nearest_target", "squared units a cell", "pairs of pictures", over="the nearest source's target")
 
 
 def ranked(last: int = 99) -> list[str]:

@@ -10,9 +10,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
-from latens.distributions import AbstractDistribution, DiagonalNormal, FullNormal, StandardNormal
-from latens.distributions.bijections import Autoregressive, Scaled, Stack
-from latens.distributions.chain import Transformed
+from latens.distributions import AbstractDistribution, DiagonalNormal, FullNormal
 from latens.errors import ConfigError
 from latens.evaluation.batched import Rows, map_rows, weights_of
 from latens.evaluation.estimate import Estimate
@@ -23,7 +21,7 @@ from latens.io.keys import CURVATURE
 from latens.io.process import counted
 from latens.typing import Array, Float, Key
 
-Family = Literal["own", "diagonal", "full", "flow"]
+Family = Literal["own", "diagonal", "full"]
 
 _CHUNK = 50
 
@@ -31,7 +29,6 @@ MOST_FULL = 64
 """Latent numbers up to which log p(x) is also drawn from a full-covariance Normal: it costs their cube."""
 
 _CURVATURE_DRAWS, _FLATTEST = 8, 0.1
-_FLOW_LAYERS, _FLOW_WIDTH = 2, 32
 
 
 @counted(num_samples=1, steps=0, draws_per_step=1)
@@ -69,14 +66,13 @@ def inference_gaps(
     row by gradient steps from the encoder's q. log p(x) is by importance sampling, half of the samples from $q^*$ and
     half from a Normal with the full covariance that the curvature of log p(x, z) around $q^*$ asks for, each weighted
     by the mean of both densities: so it sees posteriors whose latents depend on each other, as a diagonal $q^*$ cannot.
-    (From $q^*$ alone where that is full already, a flow, or has more than 64 numbers.) In expectation it is below
+    (From $q^*$ alone where that is full already, or has more than 64 numbers.) In expectation it is below
     log p(x), so the approximation gap is a lower bound of the true one, tight where `pareto_k` is small.
 
     Args:
         rows: The model and the stored rows, B of them.
-        family: Of $q^*$: "diagonal" or "full" Normal, "flow" (two inverse autoregressive layers around a diagonal
-            Normal), or "own": the encoder's, a diagonal or full Normal. Under a richer family than the encoder's the
-            amortisation gap also holds what the encoder's family cannot say.
+        family: Of $q^*$: "diagonal" or "full" Normal, or "own": the encoder's, one of these. Under a richer family than
+            the encoder's the amortisation gap also holds what the encoder's family cannot say.
         num_samples: K, for every bound.
         steps: Gradient steps of each row's posterior.
         learning_rate: Learning rate of these steps.
@@ -201,7 +197,7 @@ def starting_point(posterior: Any, family: Family, n: int, flat: Any, *, key: Ke
     if family == "own":
         if not isinstance(posterior, DiagonalNormal | FullNormal):
             what = f"a {type(posterior).__name__} posterior has no parameters of one row that could be refined."
-            raise ConfigError(what, where="family", fix='Use family="diagonal", "full" or "flow".')
+            raise ConfigError(what, where="family", fix='Use family="diagonal" or "full".')
         family = "diagonal" if isinstance(posterior, DiagonalNormal) else "full"
     if family == "full" and isinstance(posterior, FullNormal):
         return posterior
@@ -214,10 +210,4 @@ def starting_point(posterior: Any, family: Family, n: int, flat: Any, *, key: Ke
         loc, log_scale = jnp.mean(draws, axis=0), jnp.log(jnp.std(draws, axis=0) + 1e-6)
     if family == "diagonal":
         return DiagonalNormal(loc, log_scale)
-    if family == "full":
-        return FullNormal(loc, jnp.diag(log_scale))
-    keys = jax.random.split(key, _FLOW_LAYERS)
-    layers = Stack(tuple(Autoregressive.create(n, 0, _FLOW_WIDTH, key=k) for k in keys))
-    # Each new layer shrinks by sigmoid(2); the outer scale undoes it, so that the flow starts as the Normal.
-    scale = log_scale + _FLOW_LAYERS * jax.nn.softplus(-2.0)
-    return Transformed(StandardNormal((n,)), Scaled(layers, loc, scale))
+    return FullNormal(loc, jnp.diag(log_scale))

@@ -139,9 +139,9 @@ def paired(a: np.ndarray, b: np.ndarray, *, num_samples: int, protocol: str) -> 
 
 def as_log_marginals(found: WeightSummary, num_samples: int, protocol: str, batch: Batch) -> LogMarginals:
     """Turn the summary of B rows into NumPy arrays, under the name of how it was made."""
-    value, error, size, k, rise, smoothed, rises = (np.asarray(part, np.float64) for part in found)
+    value, error, size, k, rise, rises = (np.asarray(part, np.float64) for part in found)
     weight = weights_of(batch)
-    return LogMarginals(value, error, num_samples, protocol, size, k, num_samples - 1, weight, rise, smoothed, rises)
+    return LogMarginals(value, error, num_samples, protocol, size, k, num_samples - 1, weight, rise, rises)
 
 
 def log_weight_rows(

@@ -98,19 +98,10 @@ def pareto_k(log_weights: Float[Array, " K"]) -> Float[Array, ""]:
 
 def tail_shape(tail: Float[Array, " M_and_1"]) -> Float[Array, ""]:
     """Compute `pareto_k` from the tail of the weights alone."""
+    # A density does not fit weights that are tied, as those of discrete latents: their k is that of the power law
+    # $(M/j)^k$ from the cut to the j-th largest weight, the steepest of those in the upper third, drawn towards 0.5 as
+    # if by 5 draws more.
     # tail: the M + 1 largest log weights in falling order, in nats; the last one is where the tail begins.
-    return tail_fit(tail)[0]
-
-
-def tail_fit(tail: Float[Array, " M_and_1"]) -> tuple[Float[Array, ""], Nats]:
-    """Fit a generalised Pareto distribution to the tail of the weights, and smooth their sum by it."""
-    # Smoothed weights are the quantiles $(j - 1/2)/M$ of the fitted distribution in the place of the weights, none of
-    # them above the largest weight. A density does not fit weights that are tied, as those of discrete latents: their k
-    # is that of the power law $(M/j)^k$ from the cut to the j-th largest weight, the steepest of those in the upper
-    # third, drawn towards 0.5 as if by 5 draws more, and nothing is smoothed.
-    # Source: Vehtari, Simpson, Gelman, Yao & Gabry (2024), "Pareto smoothed importance sampling", JMLR 25(72).
-    # tail: the M + 1 largest log weights in falling order, in nats; the last one is where the tail begins.
-    # returns: k as `pareto_k` defines it, and the log of the sum of the M smoothed weights in nats, both
     n = tail.shape[0] - 1
     # w_i - w_cut relative to the largest weight, exact also for weights that are nearly equal.
     excess = jnp.exp(tail[:-1] - tail[0]) * -jnp.expm1(tail[-1] - tail[:-1])
@@ -125,16 +116,10 @@ def tail_fit(tail: Float[Array, " M_and_1"]) -> tuple[Float[Array, ""], Nats]:
     theta = jnp.sum(share * theta)
     raw = jnp.mean(jnp.log1p(-theta * excess))
     k = (raw * n + 5.0) / (n + 10.0)
-    # sigma ((1 - p)^-k - 1) / k, with sigma = -raw / theta; for k near 0 its limit.
-    log_rest = jnp.log1p(-(jnp.arange(1, n + 1, dtype=tail.dtype) - 0.5) / n)
-    small = jnp.abs(k) < 1e-4
-    quantile = jnp.where(small, -log_rest, jnp.expm1(-k * log_rest) / jnp.where(small, 1.0, k)) * (-raw / theta)
-    smoothed = jnp.minimum(quantile + jnp.exp(tail[-1] - tail[0]), 1.0)
     # Equal weights have no tail.
     flat = ~(excess[-1] > 0.0)
     steps, k_of_steps = _steps(tail)
-    log_sum = jnp.where(flat | steps, jax.nn.logsumexp(tail[:-1]), jnp.log(jnp.sum(smoothed)) + tail[0])
-    return jnp.where(flat, 0.0, jnp.where(steps, k_of_steps, k)), log_sum
+    return jnp.where(flat, 0.0, jnp.where(steps, k_of_steps, k))
 
 
 def _steps(tail: Float[Array, " M_and_1"]) -> tuple[Bool[Array, ""], Float[Array, ""]]:
@@ -200,14 +185,9 @@ class WeightSums(NamedTuple):
             # Not below 0 by Jensen's inequality, but for rounding; nan - nan of rows without any weight stays.
             rise = jnp.maximum(log_mean - sum(parts), 0.0)
         error, rises = log_mean_error(size, count), self._rises()
-        if self.tail.shape[1] <= 5:
-            return WeightSummary(log_mean, error, size, jnp.full(size.shape, jnp.nan), rise, log_mean, rises)
-        k, smooth = jax.vmap(tail_fit)(self.tail)
-        # The rest is the sum without the tail: 1 - tail / sum, of which nothing may be left.
-        tail = jax.nn.logsumexp(self.tail[:, :-1], axis=1)
-        body = log_sum + jnp.log(jnp.maximum(-jnp.expm1(jnp.minimum(tail - log_sum, 0.0)), 0.0))
-        smoothed = jnp.logaddexp(body, smooth) - math.log(count)
-        return WeightSummary(log_mean, error, size, k, rise, smoothed, rises)
+        nothing = jnp.full(size.shape, jnp.nan)
+        k = nothing if self.tail.shape[1] <= 5 else jax.vmap(tail_shape)(self.tail)
+        return WeightSummary(log_mean, error, size, k, rise, rises)
 
     def _rises(self) -> Float[Array, "B 3"]:
         """By how much the log mean rises from an eighth to a quarter, to a half, to all samples; NaN below 8."""
@@ -239,7 +219,6 @@ class WeightSummary(NamedTuple):
     # by how much the log mean of all samples lies above the mean of those of two halves, shape (B,), nats, not
     # negative: half of the samples fall that much shorter
     rise: Float[Array, " B"]
-    smoothed: Float[Array, " B"]  # the log mean with a Pareto-smoothed tail, shape (B,), nats
     # by how much the log mean rises from an eighth to a quarter, from there to a half and from there to all of the
     # samples, shape (B, 3), nats; NaN for fewer than 8 samples
     rises: Float[Array, "B 3"]
@@ -346,7 +325,6 @@ class LogMarginals:
         degrees: Degrees of freedom that the errors have (samples, or runs, minus 1).
         weight: How often each row counts, shape (B,).
         rise: By how much the estimate lies above that of half of the samples, shape (B,), nats.
-        smoothed: The estimate with Pareto-smoothed weights, shape (B,), nats.
         rises: The rises from an eighth of the samples to a quarter, to a half, to all, shape (B, 3), nats.
     """
 
@@ -359,7 +337,6 @@ class LogMarginals:
     degrees: int
     weight: np.ndarray | None = None
     rise: np.ndarray | None = None
-    smoothed: np.ndarray | None = None
     rises: np.ndarray | None = None
 
     def interval(self, level: float = 0.99) -> tuple[np.ndarray, np.ndarray]:
@@ -456,9 +433,8 @@ class LogMarginals:
             name: Name of the estimate.
 
         Returns:
-            The estimate in nats under its name, the same from Pareto-smoothed weights (`log_marginal_smoothed`, where
-            there is a tail), and of its weights `effective_sample_size` and `pareto_k`: the medians over rows, with the
-            worst row in words.
+            The estimate in nats under its name, and of its weights `effective_sample_size` and `pareto_k`: the medians
+            over rows, with the worst row in words.
         """
         size, k = np.asarray(self.effective_sample_size, np.float64), np.asarray(self.pareto_k, np.float64)
         nan, n = float("nan"), len(self.rows)
@@ -468,9 +444,5 @@ class LogMarginals:
         if not np.isnan(k).all():
             bad = int(np.sum(k > TRUSTED_K))
             words = f"the median over rows; the largest is {k.max():.2f}, and {bad} of {n} rows are above {TRUSTED_K}"
-            if self.smoothed is not None:
-                note = f"{self.protocol}; Pareto-smoothed weights: less noise, but no bound of log p(x)"
-                options = {"num_samples": self.num_samples, "protocol": note, "weight": self.weight}
-                found[f"{name}_smoothed"] = Estimate.of(self.smoothed, **options)
             found["pareto_k"] = Estimate(median(k, self.weight), nan, self.num_samples, n, "k", words)
         return found

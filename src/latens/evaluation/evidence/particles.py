@@ -34,7 +34,7 @@ THRESHOLD = 0.5
 def of_runs(log_z: Float[Array, "B R"], sizes: Float[Array, " B"]) -> WeightSummary:
     """The summary of rows whose runs are the weights; what is effective and what smooth is said of the particles."""
     value, unknown = jax.vmap(log_mean)(log_z), jnp.full(sizes.shape, jnp.nan)
-    return summarise(log_z)._replace(log_mean=value, effective_sample_size=sizes, pareto_k=unknown, smoothed=value)
+    return summarise(log_z)._replace(log_mean=value, effective_sample_size=sizes, pareto_k=unknown)
 
 
 def resampled(places: PyTree, log_weights: Float[Array, " N"], *, key: Key) -> PyTree:

@@ -18,7 +18,6 @@ from latens.distributions import (
     Deterministic,
     FullNormal,
 )
-from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
 from latens.evaluation.batched import Rows, map_rows
 from latens.io.process import counted
@@ -111,7 +110,7 @@ def log_weights(log_joint: LogJoint, q: Any, count: int, *, key: Key, density: A
     # log_joint: log p(x, z) of one row as a function of z, nats.
 
     def one(key: Key) -> Nats:
-        if density is None or isinstance(q, Transformed):  # a flow's density at another point is slow, or unknown
+        if density is None:
             z, log_q = q.sample_and_log_prob(key=key)
             return log_joint(z) - log_q
         z = q.sample(key=key)

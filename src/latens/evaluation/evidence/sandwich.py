@@ -13,7 +13,7 @@ from latens.data.batches import Batch
 from latens.evaluation.batched import Rows, map_rows
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.annealing import Annealed, backward_chain, forward_chain, run_chains
-from latens.evaluation.evidence.importance import as_log_marginals, log_weight_rows
+from latens.evaluation.evidence.importance import as_log_marginals
 from latens.evaluation.evidence.log_marginals import LogMarginals, WeightSummary, summarise
 from latens.evaluation.evidence.moves import Start, check_numbers, hamiltonian_move, path_of, pilot, sigmoid_schedule
 from latens.io.process import counted
@@ -118,75 +118,6 @@ def sandwich(
     return Sandwich(x, z, *(as_log_marginals(one, num_samples, words, batch) for one, words in given))
 
 
-@counted(n=1, num_samples=1, batch_size=1)
-def importance_sandwich(
-    model: Any, n: int, *, num_samples: int = 1000, cond: Any = None, key: Key, batch_size: int | None = None
-) -> Sandwich:
-    r"""Bound log p(x) by importance sampling, from both sides, on n rows simulated from the model.
-
-    $z_0 \sim p(z)$, $x \sim p(x|z_0)$: then $z_0$ is a sample of the exact posterior of x. With K more from q the lower
-    bound is $\log\frac1K\sum_{k=1}^K w_k$, that of `importance_sampling`; the upper one takes $z_0$ in:
-    $\log\frac{1}{K+1}\sum_{k=0}^K w_k$, as $E[1/\bar w] = 1/p(x)$ where one of the samples is from the posterior. A q
-    that misses where latents are, which no weight of its own samples shows, drives them apart. As cheap as importance
-    sampling, for any latents with densities; `sandwich` comes nearer to log p(x) where q is poor.
-
-    Args:
-        model: A latent-variable model.
-        n: Number of rows, from 1.
-        num_samples: Number K of samples of each row, from 2.
-        cond: Conditions of the rows, led by n, or None.
-        key: A JAX random key.
-        batch_size: Rows at once; None chooses it.
-
-    Returns:
-        The rows, their latents and both bounds, in nats; the upper bound may be infinite where q is a point.
-
-    Raises:
-        ConfigError: `n` or `num_samples` is too small.
-
-    Source: Grosse, Ghahramani & Adams (2015), "Sandwiching the marginal likelihood using bidirectional Monte Carlo".
-    """
-    check_numbers(num_samples=num_samples - 1, n=n)
-    batch = Batch(np.zeros((n, 1), np.float32), np.arange(n, dtype=np.uint32), cond=cond)
-    function = Partial(_importance_sandwich, num_samples=num_samples)
-    x, z, lower, upper = map_rows(function, Rows(model, batch, key, batch_size=batch_size))
-    how = f"importance sampling from the posterior, {num_samples} draws a row; rows simulated from the model"
-    above = f"upper bound, with the latent that made the row among the draws: {how}"
-    given = ((lower, f"lower bound: {how}"), (upper, above))
-    return Sandwich(x, z, *(as_log_marginals(one, num_samples, words, batch) for one, words in given))
-
-
-def _importance_sandwich(
-    model: Any, batch: Batch, key: Key, num_samples: int
-) -> tuple[Any, Any, WeightSummary, WeightSummary]:
-    row_key, draw_key = jax.random.split(key)
-
-    def one_row(row_id: Any, cond: Any) -> tuple[Any, Any, Nats]:
-        latent_key, event_key = jax.random.split(jax.random.fold_in(row_key, row_id))
-        z = model.prior(cond=cond).sample(key=latent_key)
-        x = model.likelihood(z, cond=cond).sample(key=event_key)
-        log_prior, log_likelihood = model.log_joint(z, x, cond=cond)
-        return x, z, log_prior + log_likelihood - model.posterior(x, cond=cond).log_prob(z)
-
-    x, z, exact = jax.vmap(one_row)(batch.row_id, batch.cond)
-    rows = Batch(x, batch.row_id, cond=batch.cond)
-    lower, _ = log_weight_rows(model, rows, draw_key, num_samples=num_samples, samples_per_chunk=20)
-    # The sum of K weights and one more; what the K vary by counts as far as they are the sum.
-    log_sum = lower.log_mean + math.log(num_samples)
-    both = jnp.logaddexp(log_sum, exact)
-    squares = jnp.logaddexp(2.0 * log_sum - jnp.log(lower.effective_sample_size), 2.0 * exact)
-    value, share = both - math.log(num_samples + 1), jnp.exp(log_sum - both)
-    upper = lower._replace(
-        log_mean=value,
-        smoothed=value,
-        error=share * lower.error,
-        rise=share * lower.rise,
-        rises=share[:, None] * lower.rises,
-        effective_sample_size=jnp.exp(2.0 * both - squares),
-    )
-    return x, z, lower, upper
-
-
 def _sandwich(
     model: Any,
     batch: Batch,
@@ -224,5 +155,5 @@ def _sandwich(
 
     x, z, ahead, back = jax.vmap(one_row)(batch.row_id, batch.cond)
     inverse = summarise(-back.log_weights)
-    upper = inverse._replace(log_mean=-inverse.log_mean, smoothed=-inverse.smoothed)
+    upper = inverse._replace(log_mean=-inverse.log_mean)
     return x, z, summarise(ahead.log_weights), upper, 0.5 * (ahead.acceptance + back.acceptance)
