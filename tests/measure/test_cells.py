@@ -60,10 +60,6 @@ def test_numbers_beyond_the_training_rows_have_one_probability_in_all():
             r[side] + 1, abs=0.1 * r[side] + 2
         )  # half of them within the reach of the outer 5 %
     assert tails(np.zeros((2, 1)), [GRID], 99)[0].tolist() == [[0.0], [0.0]]
-    # The same numbers in another unit: the same grid, ten times as fine.
-    tenfold = number_type(10 * v, 10 * v, FrameColumn(dtype="Int64"), step=1.0)
-    near, far = tails(np.array([[2.0], [40.0]]), [GRID], 9)[1], tails(np.array([[20.0], [400.0]]), [tenfold], 9)[1]
-    np.testing.assert_allclose(near, far, rtol=0.1)
 
 
 def test_a_number_beyond_counts_as_missing_and_has_the_surprise_of_its_tail():
