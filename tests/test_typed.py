@@ -31,7 +31,7 @@ filled = vae.impute(x, n_draws=2)
 again = VAE.load(vae.save("vae.safetensors"))
 print(own.fit(x).model_.encode(x), latens.load("pretrained:digits-2d").sample(3))
 plain = Autoencoder(2, encoder=None, validation_fraction=None).fit(x)
-bayes = GenerativeClassifier(VAE(2), random_state=np.random.RandomState(0)).fit(x, [0, 1] * 50)
+bayes = GenerativeClassifier("mixture", random_state=np.random.RandomState(0)).fit(x, [0, 1] * 50)
 print(bayes.predict_proba(x), plain.history_, again.latent_dim_, vae.reasons_, bayes.classes_)
 
 data = latens.read(x)

@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 
 from latens import VAE, VAEDetector, VAEImputer
+from latens.config import LikelihoodConfig
 from latens.data.arrays import as_dataset, observed_cells
 from latens.data.rows import row_keys
-from latens.errors import ConfigError, DataError, ModelFileError, ResourceError, UsageError
-from latens.estimators import Autoencoder, GenerativeClassifier, autoencoder, densities, vae
+from latens.errors import ConfigError, DataError, ResourceError, UsageError
+from latens.estimators import Autoencoder, GenerativeClassifier, autoencoder, vae
 from latens.estimators.base import _is_plain, _tuples, plain_value, seed_of
 from latens.estimators.labels import classes_of, codes_of, labelled
 from latens.io import process
-from latens.workflow.trained import TrainedModel
+from latens.recipes.parts.likelihoods import kinds_of
 
 SMALL = {"network.hidden": [3]}
 RANDOM = np.random.default_rng(0)
@@ -65,17 +66,17 @@ def test_kinds_of_rows_suit_the_likelihood():
     levels = RANDOM.integers(0, 4, (60, 2, 3)).astype(np.float64)
     flat = levels.reshape(60, 6)
     assert as_dataset(flat, (2, 3)).schema.shape == (2, 3)
-    kept = as_dataset(flat, (2, 3), family="categorical")
+    kept = as_dataset(flat, (2, 3), kinds=kinds_of(LikelihoodConfig(family="categorical")))
     assert (kept.schema.kind, kept.x.dtype) == ("levels", np.uint8)
     np.testing.assert_array_equal(kept.x, levels)
     for other in (flat - 1.0, flat + 0.5, flat + 253.0):
-        assert as_dataset(other, None, family="categorical").schema.kind != "levels"
+        assert as_dataset(other, None, kinds=kinds_of(LikelihoodConfig(family="categorical"))).schema.kind != "levels"
     unit = RANDOM.random((60, 2))
     for family in ("bernoulli", "continuous-bernoulli"):
-        assert as_dataset(unit, None, family=family).schema.kind == "unit"
-        assert as_dataset(unit - 0.5, None, family=family).schema.kind == "real"
-        assert as_dataset(unit * 2.0, None, family=family).schema.kind == "real"
-    assert as_dataset(unit, None, family="normal").schema.kind == "real"
+        assert as_dataset(unit, None, kinds=kinds_of(LikelihoodConfig(family=family))).schema.kind == "unit"
+        assert as_dataset(unit - 0.5, None, kinds=kinds_of(LikelihoodConfig(family=family))).schema.kind == "real"
+        assert as_dataset(unit * 2.0, None, kinds=kinds_of(LikelihoodConfig(family=family))).schema.kind == "real"
+    assert as_dataset(unit, None, kinds=kinds_of(LikelihoodConfig(family="normal"))).schema.kind == "real"
     gaps = np.where(unit < 0.2, np.nan, unit)
     found = as_dataset(gaps, None, family="bernoulli", names=["a", "b"])
     assert found.schema.kind == "unit"
@@ -268,93 +269,17 @@ def test_labels_that_are_missing_have_the_code_of_none(told):
     assert labelled(data, None, plain.model_.config) is data
 
 
-# --- classifiers of densities of one's own ---
-
-
-class Box:
-    """Rows are as likely as their first column says; it keeps its seed and its rows."""
-
-    def __init__(self, random_state=None):
-        self.random_state = random_state
-
-    def fit(self, rows, sample_weight=None):
-        self.rows, self.weight = rows, sample_weight
-
-    def score_samples(self, rows):
-        return rows[:, 0] - self.rows[:, 0].mean()
-
-    def sample(self, n, random_state=None):
-        return np.stack([np.full(n, self.rows[:, 0].mean()), np.full(n, random_state % 1000)], axis=1)
+# --- classifiers ---
 
 
 ROWS = np.array([[0.0, 1.0], [2.0, 1.0], [5.0, 1.0], [7.0, 2.0], [6.0, 3.0]])
 Y = np.array(["u", "u", "v", "v", "v"])
 
 
-@pytest.mark.parametrize(("seed", "own"), [(4, None), (4, 9), (None, None)])
-def test_densities_of_ones_own(seed, own):
-    one = GenerativeClassifier(Box(own), random_state=seed).fit(ROWS, Y)
-    assert [density.random_state for density in one.densities_] == [seed if own is None else own] * 2
-    np.testing.assert_array_equal(one.densities_[1].rows, ROWS[2:])
-    assert all(density.weight is None for density in one.densities_)
-    np.testing.assert_allclose(one.log_joint(ROWS[:1]), [[-1.0 + np.log(0.4), -6.0 + np.log(0.6)]])
-    assert one.predict(ROWS).tolist() == ["u"] * 5
-    np.testing.assert_allclose(one.score_samples(ROWS[:1]), [np.logaddexp(-1.0 + np.log(0.4), -6.0 + np.log(0.6))])
-    rows, labels = one.sample(50, random_state=3)
-    np.testing.assert_array_equal(rows[:, 0], np.where(labels == "u", 1.0, 6.0))
-    assert 5 < np.count_nonzero(labels == "u") < 35
-    seeds = np.random.default_rng(3).integers(2**31, size=2) % 1000
-    np.testing.assert_array_equal(rows[:, 1], seeds[(labels == "v").astype(int)])
-    for name, mean in (("u", 1.0), ("v", 6.0)):
-        rows, labels = one.sample(4, label=name)
-        assert set(labels) == {name}
-        np.testing.assert_array_equal(rows[:, 0], mean)
-    with pytest.raises(UsageError, match="there is no class 'w'"):
-        one.sample(1, label="w")
-    with pytest.raises(AttributeError, match="only a Gaussian or a mixture has components"):
-        one.effective_components_  # noqa: B018
-    weighted = GenerativeClassifier(Box()).fit(ROWS, Y, sample_weight=[1.0, 1.0, 2.0, 0.5, 0.5])
-    np.testing.assert_array_equal(weighted.densities_[1].weight, [2.0, 0.5, 0.5])
-    np.testing.assert_allclose(np.exp(weighted.log_prior_), [0.4, 0.6])
-
-
-def test_what_lacks_a_method_is_no_density():
-    for lacking in ("fit", "score_samples", "sample"):
-        parts = {name: print for name in ("fit", "score_samples", "sample") if name != lacking}
-        with pytest.raises(UsageError, match=f"the density has no {lacking}"):
-            densities.check(SimpleNamespace(**parts))
-    with pytest.raises(UsageError, match="Box is a class, not an object"):
-        densities.check(Box)
-
-
 def test_dates_are_no_classes():
     for dtype, word in (("datetime64[s]", "dates"), ("timedelta64[s]", "durations")):
         with pytest.raises(DataError, match=f"holds {word}, which no file of the model could carry"):
             GenerativeClassifier().fit(ROWS, np.arange(5).astype(dtype))
-
-
-def test_vaes_as_densities_come_back_from_their_file(told, tmp_path):
-    rows, y = np.concatenate([X[:20], X[20:40] + 4.0]), np.repeat([3, 5], 20)
-    one = GenerativeClassifier(VAE(2, settings=SMALL), random_state=0).fit(rows, y)
-    assert len(told) == 2
-    assert [experiment.config.training.seed for experiment in told] == [0, 0]
-    assert [len(experiment.data) for experiment in told] == [20, 20]
-    assert told[0].data.schema == told[1].data.schema  # what all rows say of the columns
-    single = densities.join(one.densities_[:1], np.zeros(1), ("3",))
-    assert (single.schema.classes, single.preparation) == (("3",), one.densities_[0].model_.preparation)
-    again = GenerativeClassifier.load(one.save(tmp_path / "m.safetensors"))
-    np.testing.assert_array_equal(again.classes_, [3, 5])
-    np.testing.assert_allclose(again.log_prior_, np.log([0.5, 0.5]))
-    np.testing.assert_allclose(again.densities_[1].transform(rows[:3]), one.densities_[1].transform(rows[:3]))
-    assert again.reasons_ == ["class priors are the frequencies of the training rows"]
-    with pytest.raises(ModelFileError, match="the file holds a classifier with a model for each class"):
-        TrainedModel.load(tmp_path / "m.safetensors")
-    plain = GenerativeClassifier(random_state=0).fit(rows, y)
-    assert TrainedModel.load(plain.save(tmp_path / "g.safetensors")).classes == ()
-    back = GenerativeClassifier.load(plain.save(tmp_path / "g.safetensors"))
-    np.testing.assert_allclose(back.predict_proba(rows), plain.predict_proba(rows), rtol=1e-5)
-    assert back.classes_.tolist() == [3, 5]
-    assert not hasattr(back, "densities_")
 
 
 def test_a_sample_and_its_mean_take_the_memory_of_two(monkeypatch):

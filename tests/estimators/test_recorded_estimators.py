@@ -6,7 +6,7 @@ import pytest
 from records import meets_record
 
 from latens.errors import DataError, ModelFileError, UsageError
-from latens.estimators import VAE, Autoencoder, GenerativeClassifier
+from latens.estimators import VAE, Autoencoder
 from latens.estimators.base import with_nan
 from latens.estimators.labels import classes_of, codes_of
 
@@ -107,16 +107,6 @@ def test_a_conditional_vae_reads_labels():
     with pytest.raises(UsageError, match=r"shape \(3,\) for 4 rows"):
         one.transform(X[:4], Y[:3])
     meets_record("conditional VAE", [one.transform(X[:4], Y[:4]), one.inverse_transform(NOISE, "so")], rtol=1e-3)
-
-
-def test_a_classifier_of_densities_gives_the_recorded_probabilities(tmp_path):
-    one = GenerativeClassifier(vae(), random_state=0).fit(X, Y)
-    joint = one.predict_log_proba(X[:4])
-    np.testing.assert_allclose(np.exp(joint).sum(axis=1), 1.0, rtol=1e-6)
-    assert one.predict(X[:4]).tolist() == one.classes_[joint.argmax(axis=1)].tolist()
-    meets_record("classifier", [joint], rtol=1e-3)
-    one.save(tmp_path / "c.safetensors")
-    np.testing.assert_allclose(GenerativeClassifier.load(tmp_path / "c.safetensors").predict_log_proba(X[:4]), joint)
 
 
 def test_a_loaded_estimator_knows_the_names_of_its_columns(tmp_path):

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn.model_selection import cross_validate
-from sklearn.neighbors import KernelDensity
 
 from latens.config import override
 from latens.data import Dataset
 from latens.data.arrays import as_dataset
-from latens.errors import DataError, UsageError
+from latens.errors import DataError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier, VAEImputer
 from latens.estimators.base import weighed, weighted_mean
 from latens.recipes import get_recipe
@@ -112,9 +111,6 @@ def test_a_classifier_of_gaussians_has_the_closed_form_of_repeated_rows() -> Non
     share = TIMES[y == 1].sum() / TIMES.sum()
     np.testing.assert_allclose(np.exp(one.log_prior_), [1 - share, share], rtol=1e-6)
     assert GenerativeClassifier().fit(X, y, sample_weight=y).classes_.tolist() == [1]
-    kernels = GenerativeClassifier(KernelDensity(bandwidth=1.0)).fit(X, y, sample_weight=TIMES)
-    again = GenerativeClassifier(KernelDensity(bandwidth=1.0)).fit(X.repeat(TIMES, axis=0), y.repeat(TIMES))
-    np.testing.assert_allclose(kernels.log_joint(X), again.log_joint(X), rtol=1e-5)
 
 
 def test_a_weighted_mean_leaves_out_what_does_not_count() -> None:
@@ -170,16 +166,3 @@ def test_weights_that_are_none_are_refused(weight: Any, words: str) -> None:
             fit(X, sample_weight=weight)
         assert words in error.value.message
         assert error.value.where == "sample_weight"
-
-
-def test_densities_that_weigh_no_rows_say_so() -> None:
-    with pytest.raises(DataError, match="scikit-learn's mixtures do not take"):
-        GenerativeClassifier("mixture", n_components=1).fit(X, TIMES > 1, sample_weight=TIMES)
-
-    class Plain:
-        def fit(self, X: Any) -> None: ...
-        def score_samples(self, X: Any) -> None: ...
-        def sample(self, n: int) -> None: ...
-
-    with pytest.raises(UsageError, match=r"Plain\.fit takes no weights of rows"):
-        GenerativeClassifier(Plain()).fit(X, TIMES > 1, sample_weight=TIMES)

@@ -15,7 +15,7 @@ RNG = np.random.default_rng(0)
     [
         ("poisson", RNG.poisson(3.0, (60, 3)), "counts"),
         ("negative-binomial", RNG.poisson(3.0, (60, 3)).astype(float), "counts"),
-        ("beta", RNG.beta(2.0, 3.0, (60, 3)), "unit"),
+        ("continuous-bernoulli", RNG.beta(2.0, 3.0, (60, 3)), "unit"),
         ("bernoulli", RNG.beta(2.0, 3.0, (60, 3)), "unit"),
         ("categorical", RNG.integers(0, 5, (60, 3)), "levels"),
         ("normal", RNG.poisson(3.0, (60, 3)), "real"),

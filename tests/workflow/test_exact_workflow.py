@@ -187,14 +187,10 @@ def test_files_hold_whole_or_half_numbers(trained, tmp_path):
             np.testing.assert_array_equal(np.asarray(one, np.float16).astype(np.float32), other)
 
 
-def test_a_file_of_several_models_says_how_it_is_loaded(trained):
+def test_a_file_that_lacks_a_part_says_so(trained):
     metadata = trained.metadata()
     again = TrainedModel._from(tree_to_arrays(trained.model), metadata, None, "here", {})
     assert again.facts == trained.facts
-    with pytest.raises(ModelFileError, match="here: the file holds a classifier with a model for each class"):
-        TrainedModel._from({}, {**metadata, "config": None, "facts": {"densities": []}}, None, "here", {})
-    densities = {**metadata, "facts": {"densities": []}}
-    assert TrainedModel._from(tree_to_arrays(trained.model), densities, None, "here", {}).facts == {"densities": []}
     for name in ("config", "schema", "preparation", "facts"):
         with pytest.raises(ModelFileError, match=f"the file lacks {name}"):
             TrainedModel._from({}, {key: one for key, one in metadata.items() if key != name}, None, "here", {})

@@ -20,7 +20,7 @@ from latens.data.arrays import as_dataset
 from latens.data.files import strings_of
 from latens.data.rows import refuse_masked, refuse_other_cells
 from latens.distributions import AbstractDistribution, log_prob
-from latens.errors import ConfigError, DataError, ModelFileError
+from latens.errors import ConfigError, DataError
 from latens.estimators.base import (
     LatensEstimator,
     RandomState,
@@ -63,7 +63,6 @@ from latens.evaluation.batched import map_rows
 from latens.evaluation.finite import finite
 from latens.io.compilation import keep_programs
 from latens.io.process import check_process
-from latens.io.safetensors import unpack
 from latens.kinds import Rows
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.tables.declared import declared_columns
@@ -208,14 +207,13 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
     def _fit(
         self: Fitted,
         X: Any,
-        schema: Schema | None = None,
         y: Any = None,
         start: TrainedModel | None = None,
         once: Mapping[str, Any] | None = None,
         sample_weight: Any = None,
         named: Named | None = None,
     ) -> Fitted:
-        """`fit`, on rows of a larger table with this `schema`, or from a trained model, with settings of this call."""
+        """`fit`, also from a trained model, with settings of this call."""
         fraction = plain_value(self.validation_fraction)
         number = isinstance(fraction, int | float) and not isinstance(fraction, bool)
         if fraction is not None and not (number and 0.0 <= fraction < 1.0):
@@ -226,7 +224,7 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
             self.named_ = named or Named()
         X, fresh = as_rows(X), start is None
         cells: dict[str, Any] = {}
-        known = schema if start is None else start.schema
+        known = None if start is None else start.schema
         long = is_long(X, self._told, known)
         if long:
             weight = None
@@ -239,11 +237,9 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
         x: Any = self._table(X, reset=fresh) if data is None else None
         if start is None:
             self.seed_ = seed_of(self.random_state)
-        else:
-            schema = start.schema
         config = override(self._configure(self.seed_), dict(once or {}))
         if data is None:
-            told = {"schema": schema, "validation_fraction": self.validation_fraction, "names": names_of(self)}
+            told = {"schema": known, "validation_fraction": self.validation_fraction, "names": names_of(self)}
             data = as_dataset(x, self._event_shape, kinds=kinds_of(config.likelihood), **told)
         if not long:
             data = conditioned(with_fields(data, weight=weight), cells, fresh)
@@ -518,11 +514,6 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
         return facts
 
     def _open(self, raw: bytes, where: str) -> TrainedModel:
-        _, metadata = unpack(raw, where=where)
-        facts = metadata.get("facts")
-        if isinstance(facts, dict) and "densities" in facts:
-            what = "the file holds a GenerativeClassifier."
-            raise ModelFileError(what, where=where, fix="Use GenerativeClassifier.load(path).")
         return TrainedModel.from_bytes(raw, where=where, **self._objects())
 
     def _objects(self) -> dict[str, Any]:

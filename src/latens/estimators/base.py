@@ -94,7 +94,7 @@ class LatensEstimator(BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether a fit has come to its end."""
-        return hasattr(self, "model_") or hasattr(self, "densities_")
+        return hasattr(self, "model_")
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -119,8 +119,6 @@ class LatensEstimator(BaseEstimator):
             NotFittedError: `fit` has not been called.
             ModelFileError: An array of the model is not finite.
             ResourceError: The file cannot be written.
-            UsageError: The estimator is a classifier whose densities are neither named ones nor VAEs, so that a file
-                would have to hold code.
         """
         check_is_fitted(self)
         return self._with_facts().save(path)
@@ -133,7 +131,7 @@ class LatensEstimator(BaseEstimator):
         Args:
             path: The file to read, the folder of a run, or `pretrained:NAME`.
             **parts: The objects that the model was fitted with (`encoder`, `likelihood`, ...), where these are not
-                registered; a classifier of such models takes `density=VAE(encoder=..., ...)`.
+                registered.
 
         Returns:
             The estimator, ready to use without another `fit`.

@@ -16,7 +16,6 @@ from latens.data.arrays import as_dataset
 from latens.data.infer import with_classes
 from latens.data.rows import refuse_masked
 from latens.errors import DataError, UsageError
-from latens.estimators import densities
 from latens.estimators.base import (
     LatensEstimator,
     RandomState,
@@ -38,10 +37,6 @@ from latens.workflow.trained import TrainedModel
 _RECIPES = {"gaussian": "mlq-gaussian", "mixture": "mlq-mixture"}
 
 
-class _NoComponentsError(UsageError, AttributeError):
-    """An AttributeError as well, so that `hasattr` and `inspect.getmembers` do not end."""
-
-
 @checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False)
 class GenerativeClassifier(ClassifierMixin, LatensEstimator):
@@ -49,27 +44,24 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
 
     p(c | x) is p(c) p(x | c) divided by its sum over the classes c; p(c) is the frequency of c in training.
 
-    Densities are in the units of `X`, except where whole numbers are pictures or `uint8`: of x / (L - 1) for the
-    densities given by name, and as `VAE.score_samples` says for a VAE, with one L for all classes.
+    Densities are in the units of `X`, except where whole numbers are pictures or `uint8`: of x / (L - 1).
 
     Args:
-        density: "gaussian" (one Gaussian of full covariance a class), "mixture" (scikit-learn's
-            `BayesianGaussianMixture`), or any object with `fit`, `score_samples` and `sample`, such as a `VAE` or
-            scikit-learn's `KernelDensity`: a copy of it is fitted to the rows of each class.
+        density: "gaussian" (one Gaussian of full covariance a class) or "mixture" (scikit-learn's
+            `BayesianGaussianMixture`).
         n_components: Components of a mixture, from 1.
         inference: How a mixture is fitted: "variational", or "em" (maximum likelihood).
         max_iterations: At most so many iterations of a mixture's fit, from 1.
         reg_covar: Added to every variance of "gaussian" and "mixture", above 0, in squared units of `X` (uint8 pixels
             are divided by 255 first); it keeps columns that never change from making a covariance singular.
-        random_state: Seed (0 to 2**32 - 1) of a mixture's start, of samples, and of densities of your own whose
-            `random_state` is None; or a generator that gives one; None: numpy's global generator gives one.
+        random_state: Seed (0 to 2**32 - 1) of a mixture's start and of samples; or a generator that gives one; None:
+            numpy's global generator gives one.
 
     Attributes:
         classes_: The classes that `fit` saw, in order.
         log_prior_: Logarithm of their frequencies, in nats, of shape (C,).
         reasons_: What was decided from the data, and why: a list of sentences.
-        model_: The `TrainedModel`, for the two densities given by name.
-        densities_: One fitted density for each class, for densities of your own.
+        model_: The `TrainedModel`.
 
     Examples:
         >>> X = np.concatenate([np.random.default_rng(0).normal(size=(50, 2)) + centre for centre in (-3, 3)])
@@ -80,7 +72,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
 
     _config_kind = ClassifierConfig
 
-    density: Any = "gaussian"
+    density: str = "gaussian"
     _: KW_ONLY
     n_components: int = 10
     inference: str = "variational"
@@ -102,7 +94,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
 
         Raises:
             DataError: A class has too few rows, or mixtures are to weigh rows (a ValueError).
-            UsageError: The density is not known, or lacks a method, or takes no weights.
+            UsageError: The density is not known.
         """
         refuse_masked(y, "y")
         X, y, weight = weighed(X, y, sample_weight)
@@ -115,8 +107,6 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         classes, codes = np.unique(y, return_inverse=True)
         self.classes_: np.ndarray = classes
         self.seed_ = seed_of(self.random_state)
-        if not isinstance(self.density, str):
-            return self._fit_densities(x, codes, weight)
         if self.density not in _RECIPES:
             what = f"there is no density {self.density!r}."
             raise UsageError(what, where="density", fix=f"Valid: {', '.join(_RECIPES)}.")
@@ -140,16 +130,6 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         self.log_prior_ = np.asarray(self.model_.model.log_prior)
         return self
 
-    def _fit_densities(self, x: np.ndarray, codes: np.ndarray, weight: np.ndarray | None) -> "GenerativeClassifier":
-        densities.check(self.density)
-        vars(self).pop("model_", None)
-        seed = None if self.random_state is None else self.seed_
-        self.densities_ = densities.fit_each(self.density, x, codes, shape=self._event_shape, seed=seed, weight=weight)
-        counts = np.bincount(codes, weight, minlength=len(self.classes_))
-        self.log_prior_ = np.log(counts / counts.sum())
-        self.reasons_ = ["class priors are the frequencies of the training rows"]
-        return self
-
     # --- predictions ---
 
     def log_joint(self, X: Any) -> np.ndarray:
@@ -165,12 +145,8 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
             DivergedError: One of them is NaN.
         """
         check_is_fitted(self)
-        if hasattr(self, "model_"):
-            batch = self._batch(X)
-            found = class_log_joint(self.model_.rows(batch))
-            return evaluation.finite(found, "log p(x, c)", minus_infinity=True)
-        x = self._table(X, reset=False)
-        return densities.score_each(self.densities_, x) + self.log_prior_
+        found = class_log_joint(self.model_.rows(self._batch(X)))
+        return evaluation.finite(found, "log p(x, c)", minus_infinity=True)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the most probable class of every row.
@@ -241,26 +217,11 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         Raises:
             UsageError: Training did not have the class, or the number of rows is below 1.
         """
-        check_is_fitted(self)
-        n_samples = check_count(n_samples, "n_samples", cells=self.n_features_in_)
-        if hasattr(self, "model_"):
-            drawn = self.sample_components(n_samples, label, random_state=random_state)
-            return drawn.x, self.classes_[drawn.label]
-        generator = np.random.default_rng(seed_of(self.random_state if random_state is None else random_state))
-        seeds = generator.integers(2**31, size=len(self.classes_))
-        codes = np.full(n_samples, 0 if label is None else self._code(label))
-        if label is None:
-            prior = np.exp(self.log_prior_)
-            codes = generator.choice(len(prior), n_samples, p=prior / prior.sum())
-        x = np.empty((n_samples, self.n_features_in_))
-        for code in np.unique(codes):
-            rows = np.flatnonzero(codes == code)
-            x[rows] = densities.draw(self.densities_[code], len(rows), x.shape[1], seed=int(seeds[code]))
-        shape = (self.n_features_in_,) if self._event_shape is None else self._event_shape
-        return x.reshape(n_samples, *shape), self.classes_[codes]
+        drawn = self.sample_components(n_samples, label, random_state=random_state)
+        return drawn.x, self.classes_[drawn.label]
 
     def sample_components(self, n_samples: int = 1, label: Any = None, *, random_state: Any = None) -> ClassSamples:
-        """Sample rows together with the mixture component that each is from, for densities given by name.
+        """Sample rows together with the mixture component that each is from.
 
         Args:
             n_samples: Number of rows, from 1.
@@ -271,7 +232,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
             The samples with their class (an index into `classes_`), component and component's mean.
 
         Raises:
-            UsageError: The densities are not given by name, or training did not have the class.
+            UsageError: Training did not have the class.
         """
         trained = self._named()
         n_samples = check_count(n_samples, "n_samples", cells=2 * self.n_features_in_)
@@ -283,7 +244,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         return drawn._replace(x=self._in_units(drawn.x, draws=True), component_mean=means)
 
     def responsibilities(self, X: Any, y: Any = None) -> np.ndarray:
-        """Compute p(component | x, class) of every row, for densities given by name.
+        """Compute p(component | x, class) of every row.
 
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
@@ -293,7 +254,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
             Probabilities, shape (n, n_components).
 
         Raises:
-            UsageError: The densities are not given by name, or training did not have a class.
+            UsageError: Training did not have a class.
         """
         trained = self._named()
         batch = self._batch(X)
@@ -313,8 +274,6 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
     def _named(self) -> TrainedModel:
         check_process()
         check_is_fitted(self)
-        if not hasattr(self, "model_"):
-            raise _NoComponentsError("only a Gaussian or a mixture has components.", fix='Use density="mixture".')
         return self.model_
 
     def _code(self, label: Any) -> int:
@@ -327,20 +286,11 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
 
     # --- files ---
 
-    def _with_facts(self) -> TrainedModel:
-        if hasattr(self, "model_"):
-            return super()._with_facts()
-        names = tuple(str(c) for c in self.classes_.tolist())
-        return densities.join(self.densities_, self.log_prior_, names).with_facts(estimator=self._facts())
-
     def _own_facts(self) -> dict[str, Any]:
         return {"classes": self.classes_.tolist(), "reasons": self.reasons_}
 
-    def _open(self, raw: bytes, where: str) -> TrainedModel:
-        return densities.open_file(raw, where, like=self.density)
-
     def _restore(self, trained: TrainedModel, where: str) -> dict[str, Any]:
-        given, facts = self.density, super()._restore(trained, where)
+        facts = super()._restore(trained, where)
         names = trained.schema.classes or ()
         classes = facts.get("classes")
         # Numbers stay numbers where the file's list says the same as the schema's names.
@@ -348,12 +298,6 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         self.classes_ = np.array(classes if same else list(names))
         reasons = facts.get("reasons")
         self.reasons_ = reasons if isinstance(reasons, list) else []
-        if densities.are_joined(trained):
-            self.log_prior_ = np.asarray(trained.model["log_prior"])
-            self.densities_ = densities.split(trained, where, like=given)
-            self.density = densities.copy_of(self.densities_[0])
-            del self.model_
-            return facts
         self.log_prior_ = np.asarray(trained.model.log_prior)
         if trained.config is not None and "params" not in facts:
             assert isinstance(trained.config, ClassifierConfig)

@@ -606,9 +606,6 @@ class TrainedModel(Methods):
             return cls(
                 arrays_to_tree(arrays, into, half=True, finite=True, where=where), schema, preparation, None, facts
             )
-        if metadata["config"] is None and "densities" in facts:
-            what = "the file holds a classifier with a model for each class."
-            raise ModelFileError(what, where=where, fix="Load it in Python: latens.GenerativeClassifier.load(path).")
         written = config_of_file(metadata["config"], facts, parts, where)
         try:
             config = configuration.from_json(written)
