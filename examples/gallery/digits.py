@@ -16,7 +16,7 @@ from shrink import shrink
 
 PICTURES = (
     *("training", "latent", "two-views", "manifold-linear", "manifold-percentile", "reconstructions"),
-    *("samples", "posterior-predictive", "traversals", "interpolations", "walk", "arithmetic", "units"),
+    *("samples", "posterior-predictive", "traversals", "interpolations", "arithmetic", "units"),
     *("aggregated-posterior", "graph"),
 )
 MOVING = {
@@ -37,10 +37,12 @@ def main(argv: Sequence[str] | None = None) -> list[Path]:
     with tempfile.TemporaryDirectory() as folder:
         run = str(Path(folder) / "digits-2d")
         type_("fit", "digits", "--out", run, "--set", "posterior.latent_dim=2", "--epochs", args.epochs, "--snapshots")
-        type_("figures", run)
+        type_("report", run, "--only", "figures")
         for kind, words in MOVING.items():
-            few = ("--frames", args.frames) if args.frames else ()
-            type_("animate", run, kind, *words, *few, "--out", str(Path(folder) / f"{kind}.gif"))
+            frames = args.frames or words[words.index("--frames") + 1]
+            others = [word for i, word in enumerate(words) if "--frames" not in words[max(i - 1, 0) : i + 1]]
+            moving = ("--only", "animation", "--name", kind, *others, "--frames", frames)
+            type_("report", run, *moving, "--out", str(Path(folder) / f"{kind}.gif"))
         made = [Path(run) / "figures" / f"{name}.png" for name in PICTURES]
         made += [Path(folder) / f"{kind}.gif" for kind in MOVING]
         small = [path.stem + ("-moving" if path.suffix == ".gif" else "") + path.suffix for path in made]

@@ -29,16 +29,41 @@ def plane(data: str, out: Path, budget: Budget) -> None:
     """The latent scatter, decoder grids (even and by percentiles), morph, and evolution over training in log time."""
     run = str(out / "fast-forward-2d")
     type_("fit", data, "--recipe", "fast-forward-2d", "--out", run, "--snapshots", *budget.steps)
-    type_("figures", run)
+    type_("report", run, "--only", "figures")
     for cells in PLANES:
         folder = str(out / f"fast-forward-2d-{cells}")
         grid = ("--manifold-cells", cells, "--percentiles", "0.01,0.99")
-        type_("figures", run, "--only", "manifold", *grid, "--out", folder)
-    type_("animate", run, "morph", "--between", "0,3,8,6", "--frames", "10", "--out", str(out / "morph.gif"))
-    type_("animate", run, "walk", "--frames", "48", "--out", str(out / "walk.gif"))
-    type_("animate", run, "latent", "--frames", "36", "--out", str(out / "latent.gif"))
+        type_("report", run, "--only", "figures", "--name", "manifold", *grid, "--out", folder)
+    type_(
+        "report",
+        run,
+        "--only",
+        "animation",
+        "--name",
+        "morph",
+        "--between",
+        "0,3,8,6",
+        "--frames",
+        "10",
+        "--out",
+        str(out / "morph.gif"),
+    )
+    type_("report", run, "--only", "animation", "--name", "walk", "--frames", "48", "--out", str(out / "walk.gif"))
+    type_("report", run, "--only", "animation", "--name", "latent", "--frames", "36", "--out", str(out / "latent.gif"))
     grid = ("--manifold-cells", "30", "--manifold-range", "percentile", "--percentiles", "0.01,0.99")
-    type_("animate", run, "manifold", *grid, "--frames", "24", "--out", str(out / "manifold.gif"))
+    type_(
+        "report",
+        run,
+        "--only",
+        "animation",
+        "--name",
+        "manifold",
+        *grid,
+        "--frames",
+        "24",
+        "--out",
+        str(out / "manifold.gif"),
+    )
     type_("report", run, "--out", str(out / "report.html"))
 
 
@@ -46,28 +71,28 @@ def curves(data: str, out: Path, budget: Budget) -> None:
     """Loss curves with validation."""
     run = str(out / "tiao")
     type_("fit", data, "--recipe", "tiao", "--out", run, *budget.steps)
-    type_("figures", run)
+    type_("report", run, "--only", "figures")
 
 
 def predictive(data: str, out: Path, budget: Budget) -> None:
     """Reconstructions, prior and posterior predictive samples beside their means, of binary pixels."""
     run = str(out / "mlq-vae")
     type_("fit", data, "--recipe", "mlq-vae", "--out", run, *budget.steps)
-    type_("figures", run)
+    type_("report", run, "--only", "figures")
 
 
 def notebook(data: str, out: Path, budget: Budget) -> None:
     """16 samples every 1,000 iterations (in `notebook/samples`)."""
     run, steps = str(out / "notebook"), budget.steps or ("--steps", "50000")
     type_("fit", data, "--recipe", "notebook", "--out", run, "--plots-every", "1000", "--log-every", "1000", *steps)
-    type_("figures", run)
+    type_("report", run, "--only", "figures")
 
 
 def classifiers(data: str, out: Path, budget: Budget) -> None:
     """Samples and means of Bayes classifiers with one density for each class."""
     for recipe, words in (("mlq-gaussian", ()), ("mlq-mixture", budget.rows)):
         type_("fit", data, "--recipe", recipe, "--out", str(out / recipe), *words)
-        type_("figures", str(out / recipe))
+        type_("report", str(out / recipe), "--only", "figures")
 
 
 Entry = Callable[[str, Path, Budget], None]

@@ -11,7 +11,7 @@ from digits import type_
 from shrink import shrink
 
 RUNS = {
-    "wine": (("fit", "wine", "--set", "posterior.latent_dim=4"), ("marginals", "correlations", "column-errors")),
+    "wine": (("fit", "wine", "--set", "posterior.latent_dim=4"), ("marginals", "correlations")),
     "classifier": (("fit", "digits", "--recipe", "mlq-mixture"), ("classes",)),
 }
 
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> list[Path]:
             run = Path(folder) / name
             budget = ("--epochs", args.epochs) if name == "wine" else ()
             type_(*words, *budget, "--out", str(run))
-            type_("figures", str(run))
+            type_("report", str(run), "--only", "figures")
             written += [shrink(run / "figures" / f"{p}.png", args.out / f"{name}-{p}.png") for p in pictures]
     return written
 

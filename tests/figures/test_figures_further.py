@@ -16,7 +16,7 @@ from latens.errors import DataError
 from latens.evaluation import Rows
 from latens.figures import linear_grid, save
 from latens.figures.bands import bands
-from latens.figures.columns import column_errors, correlation, correlations
+from latens.figures.columns import correlation, correlations
 from latens.figures.diagram import HIGH, WIDE, PartBox, arrow_paths, model_diagram, places_of
 from latens.figures.images import image_strips
 from latens.figures.planes import two_views
@@ -24,7 +24,7 @@ from latens.figures.style import THEMES
 from latens.figures.tables import marginals_table
 from latens.pictures.draw import FIRST, draw_pictures
 from latens.pictures.model_graph import graph_of, side_of
-from latens.pictures.source import Plane, Source
+from latens.pictures.source import Plane
 from latens.trees import count_parameters
 
 
@@ -110,20 +110,6 @@ def test_correlations_are_those_of_numpy_and_of_complete_pairs():
     np.testing.assert_allclose(
         gap.images[0].get_array(), right.images[0].get_array() - left.images[0].get_array(), atol=1e-12
     )
-
-
-def test_errors_by_column_are_shares_of_the_spread():
-    x = random(300, 3) * [1.0, 10.0, 0.0] + 5.0
-    made = x.copy()
-    made[:, 0] = x[:, 0].mean()
-    made[:, 1] += 2.0
-    x[:10, 1] = np.nan
-    table = column_errors(x, made, ["mean", "shifted", "still"])[1]
-    assert table["column"].tolist() == ["mean", "shifted", "still"]
-    np.testing.assert_allclose(table["share"], [1.0, 2.0 / np.nanstd(x[:, 1]), 0.0], rtol=1e-12)
-    np.testing.assert_allclose(table["root_mean_square"][1], 2.0)
-    ax = column_errors(x, made, ["mean", "shifted", "still"])[0]
-    np.testing.assert_allclose([patch.get_width() for patch in ax.patches], table["share"])
 
 
 def test_marginals_may_be_called_otherwise():
@@ -215,7 +201,6 @@ def test_further_pictures_show_the_numbers_of_the_model():
         "two-views",
         "traversals",
         "interpolations",
-        "walk",
         "arithmetic",
         "reach",
         "posterior-predictive",
@@ -248,10 +233,6 @@ def test_further_pictures_show_the_numbers_of_the_model():
     z = [centre[a], centre[b], centre[c], centre[a] - centre[b] + centre[c]]
     np.testing.assert_allclose(pixels(drawn["arithmetic"])[:4], means(np.stack(z)), atol=2e-6)
     np.testing.assert_allclose(pixels(drawn["two-views"]), means(linear_grid(21).reshape(-1, 2)), atol=2e-6)
-    walked = drawn["walk"]
-    first = Source(trained, data, 0).latents(1)
-    np.testing.assert_allclose(pixels(walked)[:1], means(first), atol=2e-6)
-    assert len(walked["image"]) == 48
 
 
 def test_the_plane_has_the_cells_and_percentiles_asked_for():

@@ -12,13 +12,13 @@ from latens.trees import count_parameters
 from latens.workflow.experiment import prepare
 
 EVERY = "graph posterior-predictive"
-NORMAL = "graph traversals interpolations walk arithmetic posterior-predictive"
+NORMAL = "graph traversals interpolations arithmetic posterior-predictive"
 KINDS = {
     "default": NORMAL.replace("arithmetic", "arithmetic reach") + " aggregated-posterior",
     "conditional-vae": NORMAL.replace(" arithmetic", ""),
     "vq-vae": EVERY,
     "sigmoid-belief-network": EVERY,
-    "tiao": "graph two-views traversals interpolations walk arithmetic reach posterior-predictive aggregated-posterior",
+    "tiao": "graph two-views traversals interpolations arithmetic reach posterior-predictive aggregated-posterior",
     "mlq-autoencoder": "graph traversals interpolations arithmetic posterior-predictive",
     "mlq-gaussian": "graph",
 }

@@ -340,7 +340,7 @@ def test_every_field_of_a_picture_is_filled(name):
 
 
 def test_a_report_of_a_table_shows_what_its_columns_say():
-    of_tables = ("marginals", "associations", "levels")
+    of_tables = ("marginals", "information", "levels")
     assert {PICTURES[name].place for name in of_tables} == {"pictures"}
 
 
@@ -450,7 +450,7 @@ def test_a_number_and_a_picture_are_a_row_and_its_function_each(run_folder, late
     for name, one in PICTURES.items():
         monkeypatch.setitem(PICTURES, name, one._replace(place=""))
     words = ("Steps of a trial", "Three steps of a trial.")
-    monkeypatch.setitem(PICTURES, "steps", Picture("steps", "latents", steps, lambda table: "Up.", *words, "pictures"))
+    monkeypatch.setitem(PICTURES, "steps", Picture("steps", "latents", steps, *words, "pictures"))
     run = tmp_path / "run"
     shutil.copytree(run_folder, run)
     said = latens("evaluate", run, "--all", "--num-samples", "2")
@@ -470,7 +470,8 @@ def test_a_number_and_a_picture_are_a_row_and_its_function_each(run_folder, late
     page = Page((run / "report.html").read_text())
     assert "place in a trial" in page.text
     assert "Steps of a trial Three steps of a trial." in page.text
-    assert "Up." in [image["alt"] for image in page.all("img")]
+    told = "Three steps of a trial. Its table has 3 rows; step: from 0.00 to 2.00."
+    assert told in [image["alt"] for image in page.all("img")]
 
 
 def test_what_check_says_of_the_rows_stands_in_the_report_before_numbers():

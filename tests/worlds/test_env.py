@@ -76,13 +76,6 @@ def test_one_seed_gives_one_episode_and_copies_differ():
     assert (np.diff(episodes[0], axis=0) != 0).all()
 
 
-def test_some_copies_are_reset_by_a_mask():
-    env = ModelVectorEnv(LinearWorld(), 2)
-    env.reset(seed=0, options={"start": [8.0, 8.0]})
-    seen, _ = env.reset(options={"reset_mask": np.array([True, False]), "start": [1.0, 1.0]})
-    assert seen.tolist() == [[1.0, 1.0], [8.0, 8.0]]
-
-
 def test_what_is_seen_lies_in_its_space():
     world = replace(WORLD, observation=replace(WORLD.observation, low=(-1.0, None), high=(1.0, None)))
     env = ModelEnv(LinearWorld(world=world))

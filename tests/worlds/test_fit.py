@@ -65,7 +65,9 @@ def recording(tmp_path_factory):
 @pytest.fixture(scope="module")
 def started(recording):
     data = load(recording)
-    data = dataclasses.replace(data, split=np.where(np.isin(np.arange(18), (5, 6, 7)), 1, data.split).astype("u1"))
+    data = dataclasses.replace(
+        data, split=np.where(np.isin(np.arange(len(data)), (5, 6, 7)), 1, data.split).astype("u1")
+    )
     config = override(get_recipe("world").config, {"training.steps": 1, "optimizer.warmup_steps": 0,
                                                    "network.hidden": [4], "posterior.units": 4})  # fmt: skip
     return prepare(config, data)

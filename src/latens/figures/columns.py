@@ -1,4 +1,4 @@
-"""For data in columns: which columns go together, in the data and in samples, and which are given back badly."""
+"""For data in columns: which columns go together, in the data and in samples."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 
-from latens.errors import DataError
-from latens.figures.checks import both_columns, class_names, numbers
+from latens.figures.checks import both_columns, numbers
 from latens.figures.style import (
     Made,
     ThemeName,
@@ -16,9 +15,7 @@ from latens.figures.style import (
     dress,
     figure_of,
     new_axes,
-    one_axes,
     readable,
-    theme_named,
 )
 
 MOST = 30  # columns whose correlations can be read side by side
@@ -55,7 +52,7 @@ def correlations(data: ArrayLike, samples: ArrayLike, names: Sequence[object], *
     table |= {"data": left[rows, columns], "samples": right[rows, columns]}
     count = len(titles)
     axes = new_axes(1, 3, size=(11.0, 4.9 if count <= 16 else 4.1), theme=theme)[0]
-    figure_of(axes).set_layout_engine("compressed")  # as of `associations`
+    figure_of(axes).set_layout_engine("compressed")  # the usual layout lets square panels leave it
     far = float(np.nanmax(np.abs(right - left))) if np.isfinite(right - left).any() else 0.0
     shown = (("Data", left), ("Samples", right), (f"Samples − data, at most {far:.2f}", right - left))
     drawn: Any = None
@@ -75,36 +72,3 @@ def correlations(data: ArrayLike, samples: ArrayLike, names: Sequence[object], *
                     ax.text(j, i, text, ha="center", va="center", fontsize=7, color=shade)
     colour_bar(drawn, axes, "correlation", theme=theme, shrink=0.8, pad=0.01)
     return axes, table
-
-
-def column_errors(
-    data: ArrayLike, reconstruction: ArrayLike, names: Sequence[object], *, theme: ThemeName = "light"
-) -> Made:
-    """Draw, column by column, the root mean square error of reconstructions as a share of the data's spread."""
-    # The table has the largest share first.
-    # NaN values count for neither number.
-    x, made = (numbers(v, n, ndim=2, finite=False).astype(float) for v, n in ((data, "data"), (reconstruction, "made")))
-    if x.shape != made.shape or x.shape[1] != len(names):
-        what = f"shapes {x.shape} and {made.shape}, {len(names)} names."
-        raise DataError(what, where="reconstruction", fix="Give equal shapes.")
-    seen = np.isfinite(x) & np.isfinite(made)
-    count = np.maximum(seen.sum(0), 1)
-    error = np.sqrt(np.where(seen, (made - x) ** 2, 0.0).sum(0) / count)
-    mean = np.where(seen, x, 0.0).sum(0) / count
-    spread = np.sqrt(np.where(seen, (x - mean) ** 2, 0.0).sum(0) / count)
-    share = np.where(spread > 0, error / np.where(spread > 0, spread, 1.0), (error > 0).astype(float))
-    order = np.argsort(-share, kind="stable")
-    words = np.array(class_names(names), object)
-    table = {"column": words[order], "root_mean_square": error[order]}
-    table |= {"standard_deviation": spread[order], "share": share[order]}
-    share, words, colours = table["share"][:MOST], table["column"][:MOST], theme_named(theme)
-    ax = one_axes((6.4, 0.9 + 0.24 * len(share)), theme)
-    more = f", the {MOST} largest of {len(table['share'])}" if len(table["share"]) > MOST else ""
-    dress(ax, theme=theme, title=f"Reconstruction error by column{more}", grid="x",
-          x="root mean square error / standard deviation (1: no better than the mean)")  # fmt: skip
-    ax.barh(np.arange(len(share)), share, color=colours.first, height=0.72)
-    ax.axvline(1.0, color=colours.muted, linewidth=0.9, linestyle=":")
-    ax.set_yticks(np.arange(len(share)), [readable(word, 24) for word in words])
-    ax.invert_yaxis()
-    ax.set_xlim(0, max(1.05, 1.05 * float(share.max())))
-    return ax, table

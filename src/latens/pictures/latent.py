@@ -10,7 +10,7 @@ from latens.errors import ConfigError
 from latens.evaluation.latents.aggregate import aggregated_draws
 from latens.evaluation.latents.encode import level_shapes
 from latens.figures.images import framed, image_strips
-from latens.figures.paths import linear_path, random_walk, spherical_path
+from latens.figures.paths import linear_path, spherical_path
 from latens.figures.planes import two_views
 from latens.figures.reach import reach_curves
 from latens.figures.style import readable
@@ -225,19 +225,6 @@ def draw_interpolations(source: Source) -> Made | None:
             names.append(word)
     title = f"Between two {code.split} rows, straight and spherical"
     return image_strips(found, names, group=2, title=title, theme=source.theme) if found else None
-
-
-def draw_walk(source: Source) -> Made | None:
-    """Draw a walk in the prior."""
-    if not source.standard_normal:
-        return None
-    code = source.posteriors
-    known = code.label[:1] if source.trained.preparation.classes and code.label is not None else None
-    walk = random_walk(source.latents(1, known).reshape(-1), 48, rng=np.random.default_rng(0))
-    images = source.decoded_images(walk, _label_vectors(source, 0, 48))
-    names = [f"steps {i} to {i + 11}" for i in range(0, 48, 12)]
-    rows = list(images.reshape(4, 12, *images.shape[1:]))
-    return image_strips(rows, names, title="A random walk in the prior", theme=source.theme)
 
 
 def draw_arithmetic(source: Source) -> Made | None:

@@ -6,9 +6,8 @@ import numpy as np
 from latens import evaluation, figures
 from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
-from latens.evaluation.samples.dependence import associations as associated
-from latens.figures import associations, bands, columns
-from latens.figures.associations import MOST as MOST_ASSOCIATED
+from latens.figures import bands, columns
+from latens.figures.information import MOST as MOST_INFORMED
 from latens.figures.information import information
 from latens.figures.style import headline
 from latens.figures.tables import MOST, by_frequency, date_values, drawn_columns
@@ -100,24 +99,9 @@ def _both(source: Source, most: int) -> tuple[np.ndarray, np.ndarray, list[str],
     return data, samples, names, None if source.data.weight is None else source.data.weight[rows]
 
 
-def draw_associations(source: Source) -> Made | None:
-    """Draw what columns of a mixed table have to do with each other; of more than 30 the first 30."""
-    assert source.data is not None
-    names, types = source.schema.names, (source.schema.types or ())[:MOST_ASSOCIATED]
-    kept, rows = len(types), evenly_spaced(np.arange(len(source.data)), MOST_ROWS)
-    if kept < 2:
-        return None
-    mask = None if source.data.mask is None else source.data.mask[rows, :kept]
-    weight = None if source.data.weight is None else source.data.weight[rows]
-    data, own = associated(source.data.x[rows, :kept], types, mask=mask, weight=weight)
-    samples, other = associated(source.samples(min(MOST_ROWS, max(2000, len(rows))))[:, :kept], types)
-    given = (own, other, 0.5 * np.abs(data - samples).sum(axis=(2, 3)), names[:kept])
-    return associations.associations(*given, of=len(names), theme=source.theme)
-
-
 def draw_information(source: Source) -> Made | None:
     """Draw what columns of a table say about one another under the model; of more than 30 the first 30."""
-    names = source.schema.names[:MOST_ASSOCIATED]
+    names = source.schema.names[:MOST_INFORMED]
     if len(names) < 2 or source.schema.conditions:
         return None
     found = source.information(len(names))
@@ -128,13 +112,6 @@ def _rows_of(source: Source, batch: Batch) -> np.ndarray:
     """Rows as stored, NaN where cells are missing."""
     data = np.asarray(source.originals(batch), np.float64)
     return data if batch.mask is None else np.where(np.asarray(batch.mask), data, np.nan)
-
-
-def draw_errors(source: Source) -> Made:
-    """Draw the errors of every column."""
-    batch = source.few.batch
-    given = _rows_of(source, batch), source.reconstructions(batch), source.schema.names
-    return columns.column_errors(*given, theme=source.theme)
 
 
 def draw_correlations(source: Source) -> Made | None:

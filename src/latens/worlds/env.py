@@ -110,23 +110,16 @@ class _Copies:
         return np.int32(self.count)
 
     def begin(self, seed: int | None, options: dict[str, Any] | None, rng: Any = None) -> np.ndarray:
-        """Reset every copy, or those of `reset_mask`; a generator draws which of the given starts is taken."""
+        """Reset every copy; a generator draws which of the given starts is taken."""
         if seed is not None:
             self.reseed(seed)
         options = options or {}
-        strange = sorted(set(options) - {"start", "reset_mask"})
+        strange = sorted(set(options) - {"start"})
         if strange:
-            raise UsageError(f"{strange[0]!r} is not known.", where="options", fix="Valid: start, reset_mask.")
+            raise UsageError(f"{strange[0]!r} is not known.", where="options", fix="Valid: start.")
         starts = options.get("start")
         starts = None if starts is None else self.starts(starts, rng)
         fresh = _begin_compiled(self.simulator, starts, self.key, self.counted(), self.num)
-        mask = options.get("reset_mask")
-        if mask is not None and self.carry is not None:
-            chosen = np.asarray(mask)
-            if chosen.shape != (self.num,) or chosen.dtype != bool:
-                what = f"reset_mask has shape {chosen.shape} and type {chosen.dtype}."
-                raise UsageError(what, where="options", fix=f"Give {self.num} truth values.")
-            fresh = _picked(chosen, fresh, self.carry)
         self.carry = fresh
         return self.shown(fresh.seen)
 
@@ -285,13 +278,13 @@ class ModelVectorEnv(_OfModel, VectorEnv):
 
         Args:
             seed: Of everything that is drawn from here on; of a list the first. None goes on with the last.
-            options: `{"start": observations}` gives them to the copies in turn; `{"reset_mask": truths}` resets some.
+            options: `{"start": observations}` gives them to the copies in turn.
 
         Returns:
             The observations and an empty dictionary.
 
         Raises:
-            UsageError: Starts or a mask of another shape, or another option.
+            UsageError: Starts of another shape, or another option.
         """
         one = seed[0] if isinstance(seed, list | tuple) else seed
         super().reset(seed=one)

@@ -16,10 +16,7 @@ from latens.kinds.steps.world import EPISODE, KEY, REWARD, TERMINATED, TIME, Spa
 
 if TYPE_CHECKING:
     import gymnasium
-    from gymnasium.vector import VectorEnv
 
-ENVIRONMENTS = 8
-"""How many copies of the environment step together, at the most: fewer where episodes would not fit into the steps."""
 MOST_STEPS = 10**8
 _PIXELS = 64
 """The longest side of observations that are pictures."""
@@ -95,21 +92,21 @@ def space_of(space: Any, what: str) -> Space:
     return box(space.low, space.high, str(space.dtype))
 
 
-def make(env: str, num: int = 1) -> "VectorEnv":
-    """Make copies of an environment by its name, or say which name is near."""
+def make(env: str) -> "gymnasium.Env":
+    """Make an environment by its name, or say which name is near."""
     gym = needed_gymnasium()
     if "/" not in env and ":" not in env and env not in gym.registry:
         names = [name for name in gym.registry if "/" not in name]
         raise UsageError(f"there is no environment {env!r}.", where="env", fix=nearest(env, names))
     try:
-        return gym.vector.SyncVectorEnv([lambda: gym.make(env)] * num)
+        return gym.make(env)
     except (gym.error.Error, ImportError, AttributeError, TypeError) as error:
         what = f"Gymnasium cannot make {env!r}: {str(error).splitlines()[0][:200].rstrip('.')}."
         raise UsageError(what, where="env", fix="Install what it needs, or name another one.") from None
 
 
 def record(
-    env: "str | VectorEnv | gymnasium.Env",
+    env: "str | gymnasium.Env",
     *,
     steps: int,
     policy: Policy | None = None,
@@ -118,11 +115,10 @@ def record(
 ) -> Recording:
     """Record steps of an environment.
 
-    The step that follows an end under Gymnasium's automatic reset is a reset and not a transition: it begins an
-    episode. The observation at an end is kept.
+    A reset begins an episode and is no transition. The observation at an end is kept.
 
     Args:
-        env: A name in Gymnasium's registry, of which 8 copies step together; or an environment, also of several copies.
+        env: A name in Gymnasium's registry, or an environment.
         steps: How many transitions; resets are not counted.
         policy: A function from an observation and a `numpy.random.Generator` to an action; None for random actions.
         seed: Of the environments, the actions and the generator.
@@ -138,29 +134,18 @@ def record(
     """
     if not isinstance(steps, int | np.integer) or not 1 <= steps <= MOST_STEPS:
         raise UsageError(f"{steps!r} is not within 1 and {MOST_STEPS}.", where="steps", fix="Give a whole number.")
-    gym = needed_gymnasium()
-    made = isinstance(env, str)
-    if isinstance(env, str):
-        limit = gym.registry[env].max_episode_steps if env in gym.registry else None
-        vector: Any = make(env, min(ENVIRONMENTS, max(1, steps // (limit or 1))))
-    elif isinstance(env, gym.vector.VectorEnv):
-        vector = env
-    else:
-        one = env
-        vector = gym.vector.SyncVectorEnv([lambda: one])
+    needed_gymnasium()
+    one = make(env) if isinstance(env, str) else env
     try:
-        world = _world(vector, observe)
-        return _played(vector, world, int(steps), policy, seed)
+        return _played(one, _world(one, observe), int(steps), policy, seed)
     finally:
-        if made:
-            vector.close()
+        if isinstance(env, str):
+            one.close()
 
 
-def _world(vector: Any, observe: tuple[int, ...] | None) -> World:
-    seen = space_of(vector.single_observation_space, "observations")
-    action = space_of(vector.single_action_space, "actions")
-    spec = vector.spec or getattr(vector.envs[0] if hasattr(vector, "envs") else None, "spec", None)
-    name, limit = (spec.id, spec.max_episode_steps) if spec is not None else ("", None)
+def _world(env: Any, observe: tuple[int, ...] | None) -> World:
+    seen, action = space_of(env.observation_space, "observations"), space_of(env.action_space, "actions")
+    name, limit = (env.spec.id, env.spec.max_episode_steps) if env.spec is not None else ("", None)
     if observe is not None:
         if seen.kind != "box" or len(seen.shape) != 1:
             fix = "Leave it out."
@@ -174,68 +159,38 @@ def _world(vector: Any, observe: tuple[int, ...] | None) -> World:
     return World(name, limit, seen, action, observe)
 
 
-def _played(vector: Any, world: World, steps: int, act: Policy | None, seed: int) -> Recording:
-    """Step all copies until there are enough transitions; the last round is cut."""
-    mode = str(getattr(vector.metadata.get("autoreset_mode"), "value", ""))
-    if mode not in ("NextStep", "SameStep"):
-        fix = "Use autoreset_mode=AutoresetMode.NEXT_STEP or SAME_STEP."
-        raise DataError(f"copies with autoreset mode {mode or 'unknown'} are not recorded.", where="env", fix=fix)
-    rng = np.random.default_rng(seed)
-    vector.action_space.seed(seed)
-    seen, _ = vector.reset(seed=seed)
-    copies, size = vector.num_envs, world.action.size
+def _played(env: Any, world: World, steps: int, policy: Policy | None, seed: int) -> Recording:
+    """Step an environment until there are enough transitions; the last episode is cut."""
+    rng, size = np.random.default_rng(seed), world.action.size
+    env.action_space.seed(seed)
     pick = slice(None) if world.observed is None else list(world.observed)
-    flat = lambda array: np.array(array).reshape(copies, -1)  # noqa: E731
-    shown = lambda array: world.observation.coded(np.array(array).reshape(len(array), -1))[:, pick]  # noqa: E731
-    episodes, following = np.arange(copies), copies
-    clock, ended, count = np.zeros(copies, np.int64), np.zeros(copies, bool), 0
-    rows: list[tuple[np.ndarray, ...]] = [
-        (episodes.copy(), clock.copy(), np.full((copies, size), np.nan), shown(seen),
-         np.full(copies, np.nan), np.zeros(copies, bool))
-    ]  # fmt: skip
-    blank = np.full((copies, size), np.nan)
+    rows: list[tuple[Any, ...]] = []
+
+    def arrived(t: int, action: Any, seen: Any, reward: float, ended: bool) -> None:
+        shown = world.observation.coded(np.asarray(seen).reshape(1, -1))[0, pick]
+        rows.append((episode, t, np.asarray(action, np.float64).reshape(size), shown, reward, ended))
+
+    count, episode = 0, 0
     while count < steps:
-        actions = vector.action_space.sample() if act is None else _actions(act, seen, rng, vector)
-        seen, reward, terminated, truncated, info = vector.step(actions)
-        step = ~ended  # under NextStep a copy that had ended was reset, whatever the action
-        if (excess := count + int(step.sum()) - steps) > 0:
-            step[np.flatnonzero(step)[-excess:]] = False
-        count += int(step.sum())
-        arrived = np.array(seen)
-        done = terminated | truncated
-        if mode == "SameStep" and done.any():
-            for i in np.flatnonzero(done):
-                arrived[i] = info["final_obs"][i]
-        clock[step] += 1
-        each = (flat(actions).astype(np.float64), shown(arrived), np.array(reward, np.float64), terminated)
-        rows.append(tuple(np.array(part)[step] for part in (episodes, clock, *each)))
-        begun = done if mode == "SameStep" else ended
-        if begun.any():
-            clock[begun] = 0
-            episodes[begun] = following + np.arange(begun.sum())
-            following += int(begun.sum())
-            gone = np.full(int(begun.sum()), np.nan)
-            rows.append((episodes[begun], clock[begun], blank[begun], shown(seen[begun]), gone, gone == 0))
-        ended = done & (mode == "NextStep")
-    episode, t, *others = (np.concatenate(parts) for parts in zip(*rows))
-    order = np.lexsort((t, episode))
-    lengths = np.bincount(episode)
-    order = order[lengths[episode[order]] > 1]  # an episode that only began has no transition
-    episode = np.unique(episode[order], return_inverse=True)[1]
-    made = Recording(world, episode, t[order], *(part[order] for part in others))
+        seen, _ = env.reset(seed=seed if episode == 0 else None)
+        arrived(0, np.full(size, np.nan), seen, np.nan, False)
+        t, done = 0, False
+        while not done and count < steps:
+            action = env.action_space.sample() if policy is None else _action(policy(seen, rng), env.action_space)
+            seen, reward, terminated, truncated, _ = env.step(action)
+            t, count, done = t + 1, count + 1, bool(terminated or truncated)
+            arrived(t, action, seen, float(reward), bool(terminated))
+        episode += 1
+    made = Recording(world, *map(np.array, zip(*rows)))
     return made._replace(world=structs.replace(world, ends=bool(made.terminated.any())))
 
 
-def _actions(act: Policy, seen: np.ndarray, rng: np.random.Generator, vector: Any) -> np.ndarray:
-    """The action of the policy for every copy, each within its space."""
-    space = vector.single_action_space
-    made = [act(one, rng) for one in seen]
-    for action in made:
-        plain = np.asarray(action)
-        fine = plain.dtype.kind in "biuf" and plain.shape == (space.shape or ()) and bool(np.isfinite(plain).all())
-        typed = plain.astype(space.dtype) if fine else plain
-        whole = fine and (space.dtype.kind == "f" or bool((typed == plain).all()))
-        if not whole or not space.contains(typed[()]):
-            what = f"the policy's action {action!r:.100} is not in {space}."
-            raise DataError(what, where="policy", fix="Clip it, or give the number of an action.")
-    return np.asarray(made, space.dtype)
+def _action(action: Any, space: Any) -> Any:
+    """An action of a policy, which must be within its space."""
+    plain = np.asarray(action)
+    fine = plain.dtype.kind in "biuf" and plain.shape == (space.shape or ()) and bool(np.isfinite(plain).all())
+    typed = plain.astype(space.dtype) if fine else plain
+    if not fine or not (space.dtype.kind == "f" or (typed == plain).all()) or not space.contains(typed[()]):
+        what = f"the policy's action {action!r:.100} is not in {space}."
+        raise DataError(what, where="policy", fix="Clip it, or give the number of an action.")
+    return typed[()]
