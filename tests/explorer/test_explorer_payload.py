@@ -21,7 +21,6 @@ from latens.errors import ConfigError, DataError
 from latens.explorer import payload, static_files
 from latens.explorer.columns import event_of, manifest_columns
 from latens.explorer.export import single_file
-from latens.explorer.payload import clear_row
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
 from latens.workflow.metrics import METRICS
@@ -119,19 +118,6 @@ def test_far_is_the_99th_percentile_of_distances_between_neighbours(digits) -> N
     scaled = array(files, manifest["arrays"]["mean"])[:, far["units"]] * np.array(far["weight"], np.float32)
     nearest = cKDTree(scaled).query(scaled, 2)[0][:, 1]
     assert [far["median"], far["far"]] == pytest.approx(np.quantile(nearest, [0.5, 0.99]), rel=1e-4)
-
-
-def test_the_page_begins_with_the_most_typical_row_of_the_class_that_lies_furthest_away() -> None:
-    rng = np.random.default_rng(0)
-    centres = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 9.0]])
-    label = np.array([2, 0, 0, 1, 1, 2, 2, -1])
-    means = centres[label] + 0.2 * rng.normal(size=(8, 2))
-    means[5] = means[[0, 5, 6]].mean(0)  # the middle of class 2
-    units = [{"spread": 1.0}, {"spread": 1.0}]
-    assert clear_row(means, units, label, None) == 5
-    elbo = np.array([-3.0, -9.0, -1.0, -2.0, -8.0, -7.0, -6.0, -5.0, -4.0, -10.0])[:8]
-    assert clear_row(means, units, None, elbo) == 3  # -2: all but one are below
-    assert clear_row(np.array([[0.0, 0.0], [1.0, 1.0], [2.2, 2.0]]), units, np.zeros(3, int), None) == 1
 
 
 def test_the_same_arguments_give_the_same_bytes(digits) -> None:

@@ -145,7 +145,6 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     assert re.search(r"missing +0 entries", out)
     assert re.search(r"constant +0 genes never change", out)
     assert "Entries are real numbers" in out
-    assert "fewer than 20 counts" not in out
     out, _ = said(capsys, "check", folder / "cells.h5ad", "--layer", "counts", "--json")
     assert json.loads(out)["kind"] == "counts"
     _, err = said(capsys, "check", folder / "cells.h5ad", "--layer", "count", code=3)
@@ -156,18 +155,6 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     _, err = said(capsys, "check", folder / "cells.h5ad", "--condition", "donors", code=3)
     assert "obs has no column 'donors'" in err
     assert "donor" in err
-
-
-def test_check_counts_the_cells_with_hardly_any_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    x, kind, batch = counts()
-    x[x.sum(axis=1) < 20] *= 20
-    x[:3] = 0
-    x[:3, 0] = 19, 20, 5
-    out, _ = said(capsys, "check", write(tmp_path / "few.h5ad", x, kind, batch, GENES))
-    assert "warning: 2 cells have fewer than 20 counts" in out
-    x[2, 0] = 20
-    out, _ = said(capsys, "check", write(tmp_path / "one.h5ad", x, kind, batch, GENES))
-    assert "warning: 1 cell has fewer than 20 counts" in out
 
 
 def test_codes_go_into_a_copy_of_the_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,6 @@ from latens.data.schema import Schema, image_shape
 from latens.kinds import kind_of
 from latens.kinds.counts.sparse import SparseRows
 
-FEW_COUNTS = 20
-"""Counts of a cell below which it says little."""
 FEW_ROWS = 100
 """Rows below which a network learns little."""
 _SHOWN = 10
@@ -184,11 +182,6 @@ def _label_counts(dataset: Dataset) -> dict[str, int] | None:
     return {**result, "(none)": unlabelled} if unlabelled else result
 
 
-def totals(x: Any) -> np.ndarray:
-    """The sum of each row of counts."""
-    return np.asarray((x.matrix if isinstance(x, SparseRows) else x).sum(axis=1, dtype=np.float64)).reshape(-1)
-
-
 def _warnings(dataset: Dataset, report: dict[str, Any]) -> tuple[list[str], list[str]]:
     """What is said of the data, and which of it only tells what was found or done."""
     warnings = list(dataset.notes)
@@ -209,11 +202,6 @@ def _warnings(dataset: Dataset, report: dict[str, Any]) -> tuple[list[str], list
         called = "entries" if dataset.cells else "cells"
         warnings.append(f"{report['nan_cells']} {called} are missing; they are masked and have no influence.")
         notes += warnings[-1:]
-    if dataset.cells and dataset.schema.kind == "counts" and (few := int((totals(dataset.x) < FEW_COUNTS).sum())):
-        one = "cell has" if few == 1 else "cells have"
-        warnings.append(
-            f"{few:,} {one} fewer than {FEW_COUNTS} counts: they say little of their type; filter them out."
-        )
     if dataset.schema.kind == "counts" and not dataset.cells:
         warnings.append(
             "The cells are taken for counts: densities are of log(1 + x), not of counts, unless --set likelihood names "

@@ -109,7 +109,7 @@ def joined(source: Iterable[Raw]) -> Raw:
     if first.strings is not None:
         strings = [text for part in parts for text in part.strings or ()]
         lines = first.lines if len(parts) == 1 else None
-        return Raw(None, **beside, **told, notes=notes, strings=strings, lines=lines, pieces=first.pieces)
+        return Raw(None, **beside, **told, notes=notes, strings=strings, lines=lines)
     kind = np.result_type(*(part.x.dtype for part in parts))
     x, done = np.empty((sum(len(part.x) for part in parts), *first.x.shape[1:]), kind), 0
     for part in parts:  # each is let go, so that rows are held once

@@ -63,7 +63,6 @@ class Raw:
     kinds: dict[int, FrameColumn] | None = None
     strings: list[str] | None = None  # rows of text, in place of `x`
     lines: list[int] | None = None  # of rows of a file of text the lines where they begin, from 1
-    pieces: str | None = None  # what they are cut into where nothing else is said
     beside: dict[str, np.ndarray] | None = None  # conditions of the rows that are no columns, by name
     cells: bool = False  # whether rows are cells and columns genes
     layers: tuple[str, ...] = ()  # of cells the layers beside the matrix that was read

@@ -50,7 +50,6 @@ DECODED_ROWS = 100  # rows of an autoencoder whose decoding is looked at before 
 # served or a folder, then of one in a file.
 DECODER_BYTES, DECODER_STEPS, SNAPSHOT_NUMBERS = (3 << 19, 3 << 19), (127, 63), (8 << 20, 3 << 18)
 SNAPSHOT_SAMPLES = 1  # draws a row of its ELBO at an earlier step
-MOST_CENTRES = 100  # classes, the most frequent ones, among which the row that the page begins with is chosen
 
 
 def payload(
@@ -111,8 +110,8 @@ def payload(
         manifest["levels"] = _levels(trained, trained.batch(data, evenly_spaced(positions, LEVEL_ROWS)), key)
         manifest["latent"] = {"size": means.shape[1], "shape": list(codes["mean"].shape[1:])}
         manifest["far"] = far_scale(means, manifest["units"], seed)
-        label = None if data.label is None else data.label[positions]
-        manifest["start"] = clear_row(means, manifest["units"], label, codes.get("elbo"))
+        scaled = (means - means.mean(0)) / np.maximum(means.std(0), 1e-12)
+        manifest["start"] = int(np.square(scaled).sum(1).argmin())  # the row in the midst of all
         cells = manifest["event"]["kind"] == "table"
         axes = {} if given is None else {f"coordinate {i + 1}": values for i, values in enumerate(given[positions].T)}
         if projection is not None:
@@ -173,33 +172,6 @@ def far_scale(means: Shaped[np.ndarray, "n d"], units: list[dict[str, Any]], see
     found, _ = NearestNeighbors(n_neighbors=2, n_jobs=1).fit(scaled).kneighbors(scaled[queries])
     median, far = np.quantile(found[:, 1], [0.5, 0.99])
     return {"units": chosen, "weight": weight.tolist(), "median": float(median), "far": float(far)}
-
-
-def clear_row(
-    means: Shaped[np.ndarray, "n d"],
-    units: list[dict[str, Any]],
-    label: Shaped[np.ndarray, " n"] | None,
-    elbo: np.ndarray | None,
-) -> int:
-    """Choose the row that the page begins with, one that is easy to recognise."""
-    # With labels: of each class the row that lies nearest to the centre of the class; of these the one furthest from
-    # the centres of all other classes. Without: the row whose ELBO nine in ten do not reach, or the one nearest to the
-    # mean.
-    # label: code of each row's class, -1 for none; or None.
-    # elbo: eLBO of each row in nats, n numbers; or None.
-    scaled = means / np.array([max(unit["spread"], 1e-12) for unit in units])
-    known, counts = np.unique(label[label >= 0], return_counts=True) if label is not None else (np.zeros(0), [])
-    if label is None or len(known) < 2:
-        if elbo is not None:
-            return int(np.argsort(elbo.reshape(-1), kind="stable")[int(0.9 * (len(means) - 1))])
-        return int(np.square(scaled - scaled.mean(0)).sum(1).argmin())
-    known = known[np.argsort(-np.asarray(counts), kind="stable")[:MOST_CENTRES]]
-    members = [np.flatnonzero(label == code) for code in known]
-    centres = np.stack([scaled[rows].mean(0) for rows in members])
-    typical = np.array([r[np.square(scaled[r] - c).sum(1).argmin()] for r, c in zip(members, centres, strict=True)])
-    away = np.square(scaled[typical][:, None] - centres[None]).sum(2)
-    np.fill_diagonal(away, np.inf)
-    return int(typical[away.min(1).argmax()])
 
 
 class _Writer:

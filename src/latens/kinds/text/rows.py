@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def text_schema(raw: Raw, split: np.ndarray, pieces: str | None, where: str) -> Schema:
     """Give strings a schema: their pieces, and the vocabulary and the lengths of these."""
-    chosen = known_pieces(pieces or raw.pieces or "characters")
+    chosen = known_pieces(pieces or "characters")
     strings = raw.strings or []
     tokens, length = learn_tokens(strings, (split == TRAIN).tolist(), chosen, where, raw.lines)
     held = {one for one, part in zip(strings, split) if part == TRAIN}
