@@ -2,22 +2,20 @@
 
 import gzip
 import json
-import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from browser_fixtures import Browser
-from explorer_fixtures import NODE, needs_node, node, untrained
+from explorer_fixtures import needs_node, node, untrained
 from page_fixtures import Site
 
 from latens.data import load
 from latens.explorer import payload, static_files
 from latens.explorer.compact import LOG_VAR_ROWS, LOG_VAR_STEP, MANY, SNAPSHOT_ROWS, compact, noise
 from latens.explorer.decoder import rounded_weights
-from latens.explorer.export import apart, as_text, single_file
+from latens.explorer.export import apart, single_file
 from latens.io.safetensors import unpack
 
 pytest_plugins = ("browser_fixtures", "page_fixtures")
@@ -148,27 +146,6 @@ def test_weights_are_off_by_half_a_step_of_their_column(steps: int) -> None:
         off = np.abs(found[name] * step - values)
         assert np.all(off <= 0.501 * step)
         assert off.max() > 0.3 * step.min()
-
-
-@needs_node
-@pytest.mark.parametrize("size", [0, 1, 6, 7, 8, 1000, 1001])
-def test_text_of_seven_bits_gives_the_bytes_back(size: int, tmp_path: Path) -> None:
-    body = bytes(rng.integers(0, 256, size, dtype=np.uint8)) if size % 7 else b"\x00" * size
-    text = as_text(body)
-    assert not set(text) & set("\0\r<")
-    assert len(text.encode()) <= 8 * size / 7 + 3
-    source = (Path(__file__).parents[2] / "src/latens/explorer/single.js").read_text(encoding="utf-8")
-    function = re.search(r"  const lost.*?function bytesOf.*?\n  }\n", source, re.DOTALL)
-    together = re.search(r"  function together.*?\n  }\n", source, re.DOTALL)
-    assert function is not None
-    assert together is not None
-    assert NODE is not None
-    script = f"{function[0]}{together[0]} const [, text, count, size] = process.argv;"
-    script += "process.stdout.write(Buffer.from(together(bytesOf(JSON.parse(text), +size), +count)))"
-    for count in (1, 2, 4):
-        words = [NODE, "-e", script, json.dumps(as_text(apart(body, count))), str(count), str(size)]
-        done = subprocess.run(words, capture_output=True, timeout=30, check=False)
-        assert (done.returncode, done.stdout) == (0, body), done.stderr
 
 
 def test_a_page_in_one_file_decodes_as_near_as_it_says(browser: Browser, digits: Site, tmp_path: Path) -> None:

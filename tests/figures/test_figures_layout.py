@@ -47,4 +47,4 @@ def test_titles_of_curves_stand_beside_notes_with_long_numbers() -> None:
     history = {
         f"{split}_{term}": value + np.sin(epoch) for split in ("train", "validation") for term, value in values.items()
     }
-    assert faults(training_curves({"epoch": epoch} | history, best=44, mark="kept", partial=0.74)) == []
+    assert faults(training_curves({"epoch": epoch} | history, best=44, mark="kept")) == []

@@ -1,5 +1,6 @@
 """The files of the page, and the page as a folder for any web server or as one file: whole or absent."""
 
+import base64
 import gzip
 import hashlib
 import os
@@ -21,8 +22,6 @@ _HERE = Path(__file__).parent
 _IMPORT = re.compile(r"""(\bfrom\s*|\bimport\s*\(?\s*)"(\.{1,2}/[^"]+\.js)\"""")
 _LEFT_OUT = ("app/worker.js",)
 """What a page in one file does not read."""
-_NOT_KEPT = (0, 13, 60)
-"""Letters that a browser replaces, or that could end an element: NUL, CR and <."""
 _MARK = 60
 """Bytes at the beginning of a page in one file by which it is known."""
 
@@ -81,8 +80,8 @@ def _block(name: str, body: bytes) -> str:
     planes = min((1, 2, 4), key=lambda count: len(zlib.compress(apart(sample, count), 1)))
     level = 9 if len(body) < 1 << 19 else 7  # level 9 takes ten times as long for a hundredth
     packed = gzip.compress(apart(body, planes), level, mtime=0)
-    told = f'data-name="{name}" data-planes="{planes}" data-size="{len(packed)}"'
-    return f'<script type="text/plain" {told}>{as_text(packed)}</script>'
+    told = f'data-name="{name}" data-planes="{planes}"'
+    return f'<script type="text/plain" {told}>{base64.b64encode(packed).decode()}</script>'
 
 
 def apart(body: bytes, count: int) -> bytes:
@@ -90,19 +89,6 @@ def apart(body: bytes, count: int) -> bytes:
     whole = np.frombuffer(body, np.uint8)
     rest = len(whole) % count
     return b"".join([whole[: len(whole) - rest].reshape(-1, count).T.tobytes(), body[len(whole) - rest :]])
-
-
-def as_text(body: bytes) -> str:
-    """Write bytes as letters of seven bits each, where a letter that no page keeps is one with the next."""
-    bits = np.unpackbits(np.frombuffer(body, np.uint8))
-    letters = np.packbits(np.pad(bits, (0, -len(bits) % 7 + 7)).reshape(-1, 7), axis=1)[:, 0].astype(np.uint32) >> 1
-    lost = np.isin(letters[:-1], _NOT_KEPT)
-    # In a row of such letters every second one is the next of the one before it.
-    since = np.arange(len(lost)) - np.maximum.accumulate(np.where(lost, -1, np.arange(len(lost))))
-    first = lost & (since % 2 == 1)
-    pairs = 128 * (1 + np.searchsorted(_NOT_KEPT, letters[:-1])) + letters[1:]
-    made = np.where(first, pairs, letters[:-1])[~np.append(False, first)[:-1]]
-    return made.astype("<u4").tobytes().decode("utf-32-le")
 
 
 def write_file(path: str | os.PathLike[str], body: bytes, *, force: bool = False) -> Path:

@@ -64,7 +64,6 @@ def training_curves(
     *,
     best: int | None = None,
     mark: str = "best",
-    partial: float | None = None,
     theme: ThemeName = "light",
 ) -> np.ndarray:
     """Draw the ELBO, the log-likelihood and the KL over training, and mark the best row.
@@ -77,8 +76,6 @@ def training_curves(
             finite (not measured there) are left out of the line.
         best: The row to mark; None takes that of the highest validation ELBO.
         mark: What the row `best` is called where it is given.
-        partial: The share of an epoch that the last row is of, where it is not a whole one: its marks are hollow, and
-            the axis says so.
         theme: "light" or "dark".
 
     Returns:
@@ -101,8 +98,7 @@ def training_curves(
     axes = new_axes(1, len(terms), size=(0.9 + width * len(terms), 3.2), theme=theme)[0]
     both = len({name.split("_", 1)[0] for name in table if name != axis}) > 1
     for ax, term in zip(axes, terms):
-        ending = "" if partial is None else f" (the last is {partial:.2g} of one)"
-        dress(ax, theme=theme, title=PANELS[term], x=axis + ending, y="nats per row" if ax is axes[0] else "")
+        dress(ax, theme=theme, title=PANELS[term], x=axis, y="nats per row" if ax is axes[0] else "")
         lines, names = [], []
         for split, colour, style in zip(SPLITS, (colours.first, colours.second), ("--" if both else "-", "-")):
             y = table.get(f"{split}_{term}")
@@ -113,9 +109,6 @@ def training_curves(
                 names.append(split)
                 if best is not None and kept[best]:
                     ax.plot(x[best], y[best], "o", color=colour, markersize=6, markeredgecolor=colours.background)
-                if partial is not None and kept[-1]:
-                    look = {"markersize": 5, "markerfacecolor": colours.background, "markeredgewidth": 1.4}
-                    ax.plot(x[-1], y[-1], "o", color=colour, **look)
         if best is not None:
             ax.axvline(float(x[best]), color=colours.muted, linewidth=0.9, linestyle=":", zorder=1)
             ax.set_title(notes[term], loc="right", fontsize=8, color=colours.muted, pad=8)
