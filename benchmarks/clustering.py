@@ -15,10 +15,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from sklearn.metrics import normalized_mutual_info_score
 
 from latens.config import override
 from latens.data import Dataset
-from latens.evaluation import Rows, cluster_probabilities, matched, normalised_mutual_information
+from latens.evaluation import Rows, cluster_probabilities, matched
 from latens.recipes import get_recipe
 from latens.training import Event
 from latens.workflow.experiment import prepare, train
@@ -37,7 +38,7 @@ def scores(model: Any, data: Dataset, preparation: Any, seed: int) -> dict[str, 
     batch = data.rows(data.subset("test"))
     found = cluster_probabilities(Rows(model, batch, key=jax.random.key(seed), preparation=preparation)).argmax(axis=1)
     label = np.asarray(batch.label)
-    return {"accuracy": float(matched(label, found).mean()), "nmi": normalised_mutual_information(label, found)}
+    return {"accuracy": float(matched(label, found).mean()), "nmi": float(normalized_mutual_info_score(label, found))}
 
 
 def measure(data: Dataset, seed: int, settings: dict[str, str]) -> dict:

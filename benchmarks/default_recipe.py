@@ -21,7 +21,7 @@ from sklearn.decomposition import PCA
 
 from latens.config import override
 from latens.data import Dataset, load, prepare_batch
-from latens.evaluation import Estimate, Rows, independent_baseline, log_marginal, paired
+from latens.evaluation import Estimate, Rows, independent_baseline, log_marginal
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 
@@ -76,7 +76,7 @@ def compare(name: str, folds: int, seed: int, settings: dict[str, str]) -> dict:
         )
         theirs.append(rival(data, config.posterior.latent_dim))
     a, b = np.concatenate(ours), np.concatenate(theirs)
-    gain = paired(a, b, num_samples=500, protocol="")
+    gain = Estimate.of(a - b, num_samples=500, protocol="")
     value = Estimate.of(a, num_samples=500, protocol="")
     return {
         "data": name,

@@ -11,7 +11,7 @@ import json
 
 from latens.config import override
 from latens.data import load
-from latens.evaluation import Estimate, log_marginal, paired
+from latens.evaluation import Estimate, log_marginal
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 
@@ -48,7 +48,7 @@ def main() -> None:
             num_samples=arguments.num_samples,
         )
         value = Estimate.of(rows[name], num_samples=arguments.num_samples, protocol="")
-        gain = paired(rows["default"], rows[name], num_samples=arguments.num_samples, protocol="")
+        gain = Estimate.of(rows["default"] - rows[name], num_samples=arguments.num_samples, protocol="")
         results.append(
             {
                 "recipe": name,

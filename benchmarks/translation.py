@@ -29,7 +29,6 @@ from latens.data import TEST, TRAIN, Dataset, load
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
-from latens.workflow.pairs import of_pairs
 from latens.workflow.trained import TrainedModel
 from seeds import interval
 
@@ -92,13 +91,18 @@ def measure(seed: int) -> list[dict[str, Any]]:
 def of_task(task: str, source: np.ndarray, target: np.ndarray, seed: int) -> list[dict[str, Any]]:
     """The root of the mean squared error of a target from its source, by the model and by two guesses."""
     pairs = divided(load(source, pair=target), seed)
-    found = of_pairs(model_of(pairs, "paired", seed), pairs, pairs.subset("test"), seed=seed)
-    error = found["target_squared_error"].value
-    guesses = {"paired": 0.0, "mean target": found["gain_over_mean_target"].value}
-    guesses["nearest source's target"] = found["gain_over_nearest_target"].value
+    model, width = model_of(pairs, "paired", seed), source.shape[2]
+    known, test = (pairs.x[pairs.subset(split)].astype(np.float64) for split in ("train", "test"))
+    square = lambda x: np.square(x.reshape(len(x), -1)).sum(axis=1)  # noqa: E731
+    near = [int(np.argmin(square(known[:, :, :width] - one[:, :width]))) for one in test]
+    guesses = {
+        "paired": complete(model, pairs.x[pairs.subset("test")][:, :, :width], seed=seed),
+        "mean target": known[:, :, width:].mean(axis=0),
+        "nearest source's target": known[near][:, :, width:],
+    }
     return [
-        {"task": task, "name": name, "value": float(np.sqrt(error + gain)), "seed": seed}
-        for name, gain in guesses.items()
+        {"task": task, "name": name, "value": float(np.sqrt(np.mean((test[:, :, width:] - guess) ** 2))), "seed": seed}
+        for name, guess in guesses.items()
     ]
 
 

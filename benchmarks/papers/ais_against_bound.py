@@ -26,7 +26,7 @@ import numpy as np
 from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, load
-from latens.evaluation import Rows, annealed_importance_sampling, importance_sampling, paired, sandwich
+from latens.evaluation import Estimate, Rows, annealed_importance_sampling, importance_sampling, sandwich
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 
@@ -100,7 +100,7 @@ def one(name: str, seed: int, preset: Preset, data: Dataset) -> dict:
     for draws in preset.draws:
         label = f"importance {draws}"
         words = f"{best} minus {label}, paired over rows"
-        found[f"miss of {label}"] = paired(rows[best], rows[label], num_samples=draws, protocol=words).to_json()
+        found[f"miss of {label}"] = Estimate.of(rows[best] - rows[label], num_samples=draws, protocol=words).to_json()
     return {"model": name, "seed": seed, "numbers": found}
 
 

@@ -254,8 +254,6 @@ def test_tensorboard(latens: Callable[..., Result], tmp_path: Path) -> None:
     last = [record for record in records if record["event"] == "epoch"][-1]
     assert values[33, "validation/elbo"].simple_value == pytest.approx(last["validation_elbo"], rel=1e-6)
     assert values[33, "train/objective"].simple_value == pytest.approx(last["train_objective"], rel=1e-6)
-    pictures = {(step, tag) for step, tag in values if values[step, tag].image.height}
-    assert pictures == {(step, tag) for step in (0, 22) for tag in ("samples", "reconstructions")}
     # A line before the first step, and one every ten steps: the mean since the last one.
     lines = re.findall(r"^step (\d+)/33  epoch \S+  objective (\S+)$", result.err, re.MULTILINE)
     assert [int(step) for step, _ in lines] == [0, 10, 20, 30]

@@ -25,7 +25,7 @@ FIELDS = {"value", "standard_error", "draws_error", "num_samples", "n", "unit", 
 NAMES = {
     "elbo", "log_marginal", "log_likelihood", "kl", "active_units", "mutual_information", "total_correlation",
     "dimensionwise_kl", "approximation_gap", "amortisation_gap", "precision", "recall", "density", "coverage",
-    "frechet_distance", "two_sample_accuracy", "linear_probe_accuracy", "nearest_neighbour_accuracy",
+    "frechet_distance", "two_sample_accuracy",
     "posterior_coverage", "generalisation_gap", "effective_sample_size", "pareto_k",
     "log_likelihood_gain",
 }  # fmt: skip
@@ -147,7 +147,7 @@ def untrained(data: Dataset, recipe: str = "default", **settings: object) -> tup
 def test_an_autoencoder_has_codes_and_no_evidence():
     trained, data = untrained(load("digits"), "mlq-autoencoder", posterior__latent_dim=2)
     found = measure_all(trained, data, data.subset("test"))
-    assert {"log_likelihood", "linear_probe_accuracy"} <= set(found.metrics)
+    assert {"log_likelihood"} <= set(found.metrics)
     assert found.left_out["mutual_information"] == "an autoencoder has no posterior but a point"
     assert found.left_out["precision"].startswith("an autoencoder has no prior to sample from")
     assert found.findings == ()

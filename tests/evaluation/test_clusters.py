@@ -7,14 +7,13 @@ import pytest
 from asked import at
 from checks import agrees, close
 from scipy import stats
-from sklearn.metrics import normalized_mutual_info_score
 from tables import batch_of, linear
 
 from latens.config import override
 from latens.data import Dataset, Preparation, Schema
 from latens.distributions import DiagonalNormal, Mixture
 from latens.errors import ConfigError, DataError, UsageError
-from latens.evaluation import cluster_probabilities, matched, normalised_mutual_information
+from latens.evaluation import cluster_probabilities, matched
 from latens.evaluation.latents.clusters import has_clusters, predicts_labels
 from latens.models import Conditional, LatentModel, MixturePrior, NormalHead, SharedScaleNormalHead
 from latens.recipes import get_recipe
@@ -74,15 +73,7 @@ def test_matching_is_one_to_one():
     assert matched(np.array([0, 1, 2, 2]), np.zeros(4, int)).mean() == 0.5
 
 
-def test_mutual_information_is_that_of_scikit_learn():
-    rng = np.random.default_rng(0)
-    for clusters in (2, 5, 9):
-        label, cluster = rng.integers(0, 4, 300), rng.integers(0, clusters, 300)
-        cluster[:150] = label[:150] % clusters
-        close(normalised_mutual_information(label, cluster), normalized_mutual_info_score(label, cluster), rtol=1e-9)
-    assert normalised_mutual_information(np.array([0, 1, 1]), np.array([1, 0, 0])) == pytest.approx(1.0)
-    assert normalised_mutual_information(np.array([0, 1]), np.array([0, 0])) == 0.0
-    assert normalised_mutual_information(np.zeros(3, int), np.zeros(3, int)) == 1.0
+def test_clusters_are_numbered_from_zero():
     for bad in (np.array([0, -1]), np.array([0])):
         with pytest.raises(UsageError):
             matched(np.array([0, 1]), bad)
@@ -120,7 +111,6 @@ def test_planted_clusters_are_found():
     trained, _ = train(prepare(config, planted()))
     found = measure(trained, planted(), planted().subset("test"), num_samples=10)
     assert found["clustering_accuracy"].value >= 0.95
-    assert found["normalised_mutual_information"].value >= 0.9
     assert "accuracy" not in found
     batch = trained.batch(planted(), planted().subset("test"))
     options = {"preparation": trained.preparation, "key": jax.random.key(0)}

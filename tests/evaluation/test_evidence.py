@@ -18,7 +18,6 @@ from latens.evaluation import (
     encode,
     independent_baseline,
     log_marginal,
-    paired,
     reconstruct,
     sample_prior,
 )
@@ -150,7 +149,6 @@ def test_an_estimate_has_the_error_of_a_mean():
     assert estimate.standard_error == pytest.approx(np.std(rows, ddof=1) / 2)
     twice = Estimate.of(np.array([1.0, 3.0]), num_samples=1, protocol="", weight=np.array([2.0, 1.0]))
     assert twice.value == pytest.approx(5 / 3)
-    assert paired(rows, rows - 0.5, num_samples=1, protocol="").standard_error == 0.0
 
 
 def test_pictures_of_real_numbers_are_modelled_standardised():

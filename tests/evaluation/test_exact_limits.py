@@ -8,10 +8,9 @@ from scipy import stats
 from latens.distributions import Bernoulli, DiagonalNormal
 from latens.distributions.divergence import estimate_kl
 from latens.distributions.special import log_bessel_scaled
-from latens.errors import ConfigError, DataError, UsageError
+from latens.errors import ConfigError
 from latens.evaluation import Estimate
 from latens.evaluation.evidence.log_marginals import LogMarginals
-from latens.evaluation.latents.representations import _labelled
 from latens.objectives import CIWAE, IWAE, MIWAE, PIWAE, Renyi
 
 
@@ -45,17 +44,6 @@ def test_averages_and_orders_are_checked():
             make(num_samples=2, num_averages=0)
     with pytest.raises(ConfigError, match="num_samples"):
         Renyi(0.5, 0)
-
-
-def test_rows_of_rare_classes_and_without_a_label_are_left_out():
-    label = np.array([0, 0, 0, 1, 1, 1, 2, -1, -1, -1])
-    codes, y = _labelled(np.arange(20.0).reshape(10, 2), label, 3)
-    np.testing.assert_array_equal(codes, np.arange(12.0).reshape(6, 2))
-    assert y.tolist() == [0, 0, 0, 1, 1, 1]
-    with pytest.raises(DataError, match="fewer than two classes"):
-        _labelled(np.zeros((10, 2)), label, 4)
-    with pytest.raises(UsageError, match="9 codes"):
-        _labelled(np.zeros((9, 2)), label, 2)
 
 
 def test_the_means_over_rows_are_by_their_weights():

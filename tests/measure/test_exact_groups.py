@@ -57,17 +57,15 @@ def test_what_looks_at_codes_wants_equal_rows(trained, monkeypatch, weight):
     monkeypatch.setattr(groups, "known_factors", lambda data: None)
     assert reason(work, "mig") == "the factors are not known"
     monkeypatch.setattr(groups, "known_factors", lambda data: np.zeros((6, 1)))
-    for name in ("mig", "linear_probe_accuracy"):
-        assert reason(work, name) == groups.why_not(work, "equal rows") == expected
+    assert reason(work, "mig") == groups.why_not(work, "equal rows") == expected
     rows = dataclasses.replace(work, positions=np.array([0, 1]))  # those are equal
     assert groups.why_not(rows, "equal rows") == ""
 
 
-def test_rows_without_labels_and_models_without_latents_have_a_reason(trained):
+def test_models_without_latents_have_a_reason(trained):
     work = work_of(trained)
-    assert reason(work, "linear_probe_accuracy") == "the rows have no labels"
     work.classifier = True
-    for name in ("approximation_gap", "linear_probe_accuracy", "mig"):
+    for name in ("approximation_gap", "mig"):
         assert reason(work, name) == "a Bayes classifier has no latents"
     assert reason(work, "generalisation_gap") == "there is no log p(x) of an autoencoder or a Bayes classifier"
     work.classifier, work.autoencoder = False, True

@@ -33,14 +33,11 @@ DRAWS = (
     *("recall", "density", "coverage", "precision", "frechet_distance"),
     *("two_sample_accuracy", "two_sample_p_value"),
 )
-SPLITS = ("linear_probe_accuracy", "nearest_neighbour_accuracy")
-
 SIMULATED = ("posterior_coverage", "calibration_p_value")
 
 WHY_NOT: dict[str, dict[tuple[str, ...], str]] = {
     "units": {},
     "rows": {
-        SPLITS: "the rows are divided at random, by their places",
         DRAWS: "neighbours and halves are drawn by the places of rows",
     },
     "columns": {
@@ -48,7 +45,7 @@ WHY_NOT: dict[str, dict[tuple[str, ...], str]] = {
     },
     "weights": {},
 }
-LEFT_OUT_OF_WEIGHTS = (*SPLITS, *DRAWS, "precision_of_rows")
+LEFT_OUT_OF_WEIGHTS = (*DRAWS, "precision_of_rows")
 """With weights these say that they take none."""
 
 

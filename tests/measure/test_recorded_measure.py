@@ -7,12 +7,11 @@ from records import meets_record
 
 import latens
 from latens.config import override
-from latens.data import Column, Schema
 from latens.evaluation.samples.conditional import sample_given, shares_given
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.where import conditions_of
 from latens.recipes import get_recipe
-from latens.workflow import cells, detect, paired, sample_sets
+from latens.workflow import cells, detect, paired
 from latens.workflow.experiment import prepare
 from latens.workflow.measurement import measured
 
@@ -120,15 +119,6 @@ def test_rows_are_compared_as_recorded(table):
     of_both = {one.name: one.estimate for one in found.models}
     difference = worse.difference
     meets_record("compared", [numbers(of_both), difference.estimate.value, difference.low, difference.high], rtol=1e-3)
-
-
-def test_columns_are_put_in_one_unit():
-    rows = np.array([[1.0, 10.0], [3.0, -10.0]])
-    columns = tuple(Column(name, shift, scale) for name, shift, scale in (("a", 1.0, 2.0), ("b", 0.0, 5.0)))
-    schema = Schema((2,), "real", columns=columns)
-    np.testing.assert_allclose(sample_sets.in_one_unit(schema, rows), [[0.0, 2.0], [1.0, -2.0]])
-    assert sample_sets.in_one_unit(Schema((2,), "real"), rows) is rows
-    assert sample_sets.in_one_unit(Schema((2,), "levels", 4, columns=columns), rows) is rows
 
 
 def test_p_values_of_cells_by_hand():

@@ -25,7 +25,7 @@ from latens.pictures.draw import NEEDS, PICTURES, Picture
 from latens.report.compared import comparison_page
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.page import report_page
-from latens.report.told import Shot, Told, _row_warnings, read_evaluation, read_of
+from latens.report.told import Shot, Told, read_evaluation, read_of
 from latens.report.warnings import not_measured, warnings_of
 from latens.text import number, with_digits
 from latens.verbs.kernel import At
@@ -474,22 +474,6 @@ def test_a_number_and_a_picture_are_a_row_and_its_function_each(run_folder, late
     assert told in [image["alt"] for image in page.all("img")]
 
 
-def test_what_check_says_of_the_rows_stands_in_the_report_before_numbers():
-    iris = load("iris")
-    told = Told("one", {"split": "test"}, TrainedModel(None, iris.schema, Preparation()), [], {}, True, [])
-    clean = Page(report_page(told))
-    assert "No warnings." in clean.text
-    assert "`latens check`" not in clean.text
-    said = ["'lent' lies after 'back' in 5 of the 3000 rows that have both: look at lines 2, 3.", "<b> is a name."]
-    page = Page(report_page(replace(told, row_warnings=said)))
-    assert "No warnings." not in page.text
-    assert "2 things about the rows may need a look: see below. No warning about the model." in page.text
-    place = page.text.index(said[0])
-    assert page.text.index("What to be careful about The rows, as `latens check` has them") < place
-    assert place < page.text.index("How good it is, in numbers", place)
-    assert "<b> is a name. Training and measuring gave no warning." in page.text
-
-
 def test_arrays_of_the_model_are_folded_away():
     told = Told("one", {}, TrainedModel(None, load("iris").schema, Preparation()), [], {}, True, [])
     page = report_page(told)
@@ -497,11 +481,3 @@ def test_arrays_of_the_model_are_folded_away():
     assert folded.startswith("<details><summary>For the record: its arrays</summary>")
     assert "Arrays of the model" in folded
     assert page.count("Arrays of the model</caption>") == folded.count("Arrays of the model</caption>") == 1
-
-
-def test_the_rows_of_a_run_are_checked_for_its_report(tmp_path):
-    rows = [f"{2000 + k % 17},{k % 5},{'Lyon' if k % 3 else 'Porto'}" for k in range(300)]
-    (tmp_path / "t.csv").write_text("\n".join(["year,size,city", *rows]))
-    found = _row_warnings(load(str(tmp_path / "t.csv")))
-    assert found == ["130 rows are copies of others, and one of them may be tested that is trained on."]
-    assert _row_warnings(None) == _row_warnings(load("digits")) == []

@@ -73,7 +73,6 @@ def test_files_and_what_is_told_of_them(trained, tmp_path, monkeypatch, rows):
     assert {path.name: path.read_bytes() for path in (tmp_path / "o").iterdir()} == {
         "encoder.onnx": b"encoder",
         "decoder.onnx": b"decoder",
-        "elbo.onnx": b"elbo",
     }
     assert told["encoder.onnx"]["input"] == [rows, 2, 3]
     assert told["encoder.onnx"]["output"] == [rows, 3]
@@ -81,27 +80,11 @@ def test_files_and_what_is_told_of_them(trained, tmp_path, monkeypatch, rows):
     assert "outputs" not in told["decoder.onnx"]
     assert told["decoder.onnx"]["input"] == [rows, 3]
     assert told["decoder.onnx"]["output"] == [rows, 2, 3]
-    assert told["elbo.onnx"]["inputs"] == {"x": [2, 3], "noise": [3]}
-    assert told["elbo.onnx"]["output"] == [rows]
     assert all(one["difference"] < 1e-6 for one in told.values())
-    assert sum(len(x) for x in engine.given) == 12
+    assert sum(len(x) for x in engine.given) == 8
     np.testing.assert_array_equal(
         engine.given[0], np.asarray(trained.sample(4, seed=0), np.float32)[: len(engine.given[0])]
     )
-
-
-def test_the_elbo_is_that_of_one_draw_in_closed_form(trained):
-    """log p(x | z) + log p(z) - log q(z | x) at z = mean + scale * noise, of Normals written out."""
-    x, noise = np.asarray(trained.sample(3, seed=1), np.float32), random.standard_normal((3, 3)).astype(np.float32)
-    found = np.asarray(exports._elbo(trained)(x, noise))
-    mean, log_variance = map(np.asarray, exports._encoder(trained)(x))
-    z = mean + np.exp(0.5 * log_variance) * noise
-    log_prior = -0.5 * (z**2 + np.log(2 * np.pi)).sum(axis=1)
-    log_posterior = -0.5 * (noise**2 + log_variance + np.log(2 * np.pi)).sum(axis=1)
-    seen = jnp.stack([exports._seen(trained)(jnp.asarray(one)) for one in x])
-    of = lambda row, code: trained.model.likelihood(code).log_prob(row)  # noqa: E731
-    log_likelihood = np.asarray(jax.vmap(of)(seen, jnp.asarray(z)))
-    np.testing.assert_allclose(found, log_likelihood + log_prior - log_posterior, rtol=1e-4, atol=1e-3)
 
 
 def test_the_difference_is_a_share_of_the_largest_number(trained, tmp_path, monkeypatch):
@@ -117,14 +100,6 @@ def test_what_the_converter_cannot_do_is_said_in_its_words(trained, tmp_path, mo
     with pytest.raises(UsageError, match=r"the encoder cannot be written as ONNX: no such operation\. Use the model"):
         exported(trained, tmp_path / "o", monkeypatch, rows=0)
     assert not (tmp_path / "o").exists()
-
-
-def test_an_elbo_that_cannot_be_converted_leaves_the_other_files(trained, tmp_path, monkeypatch):
-    told, _ = exported(trained, tmp_path / "o", monkeypatch, lacks="elbo")
-    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["decoder.onnx", "encoder.onnx"]
-    assert told["elbo.onnx"] == {"left_out": "the elbo cannot be written as ONNX: no such operation."}
-    with pytest.raises(UsageError, match="the decoder cannot be written as ONNX"):
-        exported(trained, tmp_path / "p", monkeypatch, lacks="decoder")
 
 
 @pytest.mark.parametrize("missing", ["jax2onnx", "onnxruntime", ""])

@@ -59,7 +59,7 @@ def test_a_shipped_model_loads_samples_and_beats_independent_pixels(name):
         num_samples=1000,
     )
     baseline = evaluation.independent_baseline(data.x[data.subset("train")], data.x[test], "levels", 17)
-    gain = evaluation.paired(rows, baseline, num_samples=1000, protocol="test rows")
+    gain = evaluation.Estimate.of(rows - baseline, num_samples=1000, protocol="test rows")
     assert gain.value > 5 * gain.standard_error
     noted = trained.facts["test_log_marginal"]
     assert noted["n"] == len(test) == 198

@@ -154,7 +154,7 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
     if context.args.log == "tensorboard":
         from latens.callbacks.tensorboard import TensorBoard
 
-        watchers.append(stack.enter_context(TensorBoard(run.path / "tensorboard", experiment, every)))
+        watchers.append(stack.enter_context(TensorBoard(run.path / "tensorboard", experiment)))
     return watchers
 
 

@@ -7,7 +7,6 @@ from latens.evaluation.evidence.gaps import inference_gaps as inference_gaps
 from latens.evaluation.evidence.importance import elbo_parts as elbo_parts
 from latens.evaluation.evidence.importance import importance_sampling as importance_sampling
 from latens.evaluation.evidence.importance import log_marginal as log_marginal
-from latens.evaluation.evidence.importance import paired as paired
 from latens.evaluation.evidence.log_marginals import LogMarginals as LogMarginals
 from latens.evaluation.evidence.log_marginals import effective_sample_size as effective_sample_size
 from latens.evaluation.evidence.log_marginals import pareto_k as pareto_k
@@ -21,7 +20,6 @@ from latens.evaluation.latents.calibration import simulation_based_calibration a
 from latens.evaluation.latents.clusters import cluster_probabilities as cluster_probabilities
 from latens.evaluation.latents.clusters import label_probabilities as label_probabilities
 from latens.evaluation.latents.clusters import matched as matched
-from latens.evaluation.latents.clusters import normalised_mutual_information as normalised_mutual_information
 from latens.evaluation.latents.decomposition import kl_split as kl_split
 from latens.evaluation.latents.decomposition import level_kl as level_kl
 from latens.evaluation.latents.disentanglement import dci as dci
@@ -35,8 +33,6 @@ from latens.evaluation.latents.encode import encode as encode
 from latens.evaluation.latents.encode import reconstruct as reconstruct
 from latens.evaluation.latents.encode import sample_prior as sample_prior
 from latens.evaluation.latents.encode import translate as translate
-from latens.evaluation.latents.representations import linear_probe_accuracy as linear_probe_accuracy
-from latens.evaluation.latents.representations import nearest_neighbour_accuracy as nearest_neighbour_accuracy
 from latens.evaluation.samples.distances import frechet_distance as frechet_distance
 from latens.evaluation.samples.features import PrincipalFeatures as PrincipalFeatures
 from latens.evaluation.samples.features import principal_features as principal_features

@@ -145,13 +145,10 @@ def _short(told: Told) -> Html:
     said = [line for line in plain if isinstance(line, str)] if isinstance(plain, list) else []
     lines = [tag("p", line) for line in said]
     warned, count = told.warnings, len(told.warnings)
-    nothing = "No warning about the model." if told.row_warnings else "No warning."
-    words = {0: nothing, 1: "One warning: "}.get(count, f"{count} warnings: ")
+    words = {0: "No warning.", 1: "One warning: "}.get(count, f"{count} warnings: ")
     names = ", ".join(one.title.lower() for one in warned)
     end = f"{words}{names}." if count else words
-    some = len(told.row_warnings)
-    noted = f"{'One thing' if some == 1 else f'{some} things'} about the rows may need a look: see below."
-    return joined([*(lines or [_cards(told)]), tag("p", noted) if some else None, tag("p", end)])
+    return joined([*(lines or [_cards(told)]), tag("p", end)])
 
 
 def _read(told: Told) -> Html:
@@ -230,15 +227,7 @@ def evidence(told: Told) -> Html:
 
 
 def _warnings(told: Told) -> Html:
-    if not told.warnings and not told.row_warnings:
-        return tag("p", "No warnings.")
-    parts = []
-    if told.row_warnings:
-        found = tag("ul", *(tag("li", text) for text in told.row_warnings))
-        parts.append(tag("div", tag("h3", "The rows, as `latens check` has them"), found, class_="warning"))
-    if not told.warnings:
-        parts.append(tag("p", "Training and measuring gave no warning."))
-    return joined([*parts, *map(_warning, told.warnings)])
+    return joined(map(_warning, told.warnings)) if told.warnings else tag("p", "No warnings.")
 
 
 def _warning(one: Warning_) -> Html:

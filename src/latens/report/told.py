@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from msgspec import Struct
 
-from latens.data import Dataset, check
+from latens.data import Dataset
 from latens.data.checks import is_picture
 from latens.errors import RunFolderError
 from latens.figures.style import figure_of, laid_out, rendered
@@ -23,10 +23,6 @@ from latens.workflow.trained import TrainedModel
 
 _MOST_BYTES = 16 << 20
 _DPI = 150  # of a picture of pixels in the page
-NO_FAULT, HARMLESS = ("No row is a ",), ("cells are missing; they are masked",)
-"""What `latens check` says of rows that needs no look."""
-MOST_CHECKED = 100_000
-"""Rows of a table up to which a report says what `latens check` says."""
 LARGEST_SVG = 120_000
 """Bytes up to which a picture stays made of lines, sharp at any size; larger ones become pixels."""
 
@@ -104,7 +100,6 @@ class Told:
     lacking: str = ""  # why there are no pictures of data; "" where there are
     left_out: Mapping[str, str] = field(default_factory=dict)  # why some metrics are not there, by name
     read: tuple[str, ...] = ()  # of pictures, what was read and what was left out
-    row_warnings: list[str] = field(default_factory=list)  # what `latens check` says of the rows of a table
 
 
 def tell(
@@ -128,8 +123,7 @@ def tell(
     pictures = shots(light, draw_of(source, shown))
     told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, pictures, lacking)
     return Told(
-        *told, left_out if isinstance(left_out, dict) else {}, read_of(data),
-        row_warnings=_row_warnings(data),
+        *told, left_out if isinstance(left_out, dict) else {}, read_of(data)
     )  # fmt: skip
 
 
@@ -141,18 +135,6 @@ def read_of(data: Dataset | None) -> tuple[str, ...]:
     parts = {"train": "to learn from", "validation": "to stop by", "test": "to test with"}
     counts = ", ".join(f"{data.count(name):,} {words}" for name, words in parts.items() if data.count(name))
     return (f"{len(data):,} pictures of {width} x {height} pixels: {counts}.", *data.notes)
-
-
-def _row_warnings(data: Dataset | None) -> list[str]:
-    """What `latens check` warns of in a table in memory."""
-    if type(data) is not Dataset or data.schema.columns is None or data.cells or len(data) > MOST_CHECKED:
-        return []
-    # Nothing is wrong with what was noted as it was read, nor with a column that may be predicted.
-    return [
-        line
-        for line in check(data)["warnings"]
-        if line not in data.notes and not line.startswith(NO_FAULT) and not any(one in line for one in HARMLESS)
-    ]
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:

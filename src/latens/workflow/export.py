@@ -28,13 +28,11 @@ TOLERANCE = 1e-4
 
 
 def export(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
-    r"""Write `encoder.onnx`, `decoder.onnx` and where it can `elbo.onnx`, and check each against the model."""
+    r"""Write `encoder.onnx` and `decoder.onnx`, and check each against the model."""
     # The encoder maps rows of shape (n, *x), float32, in the units of the data, to the means of $q(z \mid x)$, of shape
     # (n, latent_dim), and of a diagonal Normal to its log-variances as a second output; the decoder maps latents of
     # that shape to the means of $p(x \mid z)$, of shape (n, *x), in the
-    # units of the data. Of a model whose $q(z \mid x)$ is a diagonal Normal a third file maps rows and standard Normal
-    # noise, of shape (n, latent_dim), to the ELBO in nats by that one draw, of shape (n,): its mean over noise is the
-    # ELBO. Convolutions take one row at a time. Where the model sees rows with noise, the file takes its
+    # units of the data. Convolutions take one row at a time. Where the model sees rows with noise, the file takes its
     # middle: dequantised levels are x + 1/2, and pixels that are binarised at random are so at 1/2.
     # returns: for each file its `input` and `output` shapes and `difference`: the largest difference between its
     # numbers, found by onnxruntime, and those of the model on four random inputs, as a share of the largest number.
@@ -47,20 +45,10 @@ def export(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
     rows = trained.sample(4, seed=0)
     told: dict[str, Any] = {}
     x, z = np.asarray(rows, np.float32), rng.standard_normal((4, latent), np.float32)
-    made: dict[str, tuple[Any, tuple[np.ndarray, ...]]] = {
-        "encoder": (_encoder(trained), (x,)),
-        "decoder": (_decoder(trained), (z,)),
-    }
-    if _one_normal(trained, x):
-        made["elbo"] = (_elbo(trained), (x, z))
+    made = {"encoder": (_encoder(trained), x), "decoder": (_decoder(trained), z)}
     files = {}
-    for name, (function, examples) in made.items():
-        try:
-            files[name], told[f"{name}.onnx"] = _checked(name, function, examples, runtime, to_onnx)
-        except UsageError as error:
-            if name != "elbo":  # a likelihood may have an operation that its mean has not
-                raise
-            told["elbo.onnx"] = {"left_out": error.message}
+    for name, (function, example) in made.items():
+        files[name], told[f"{name}.onnx"] = _checked(name, function, example, runtime, to_onnx)
     folder = as_path(folder, "out")
     folder.mkdir(parents=True, exist_ok=True)
     for name, raw in files.items():
@@ -68,37 +56,33 @@ def export(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
     return told
 
 
-def _checked(
-    name: str, function: Any, examples: tuple[np.ndarray, ...], runtime: Any, to_onnx: Any
-) -> tuple[bytes, dict[str, Any]]:
+def _checked(name: str, function: Any, example: np.ndarray, runtime: Any, to_onnx: Any) -> tuple[bytes, dict[str, Any]]:
     """A function of arrays as a file that onnxruntime computes as the model does, and what is told of it."""
-    raw, rows_at_once = _converted(name, function, [one.shape[1:] for one in examples], to_onnx)
+    raw, rows_at_once = _converted(name, function, example.shape[1:], to_onnx)
     session = runtime.InferenceSession(raw)
-    keys = [one.name for one in session.get_inputs()]
-    batches = [examples] if rows_at_once == "n" else list(zip(*(np.split(one, len(one)) for one in examples)))
-    parts = [session.run(None, dict(zip(keys, batch, strict=True))) for batch in batches]
-    every = [np.asarray(each) for each in jax.tree.leaves(jax.jit(function)(*examples))]
+    (key,) = [one.name for one in session.get_inputs()]
+    batches = [example] if rows_at_once == "n" else np.split(example, len(example))
+    parts = [session.run(None, {key: batch}) for batch in batches]
+    every = [np.asarray(each) for each in jax.tree.leaves(jax.jit(function)(example))]
     found = [np.concatenate(each) for each in zip(*parts)]
     shares = [np.abs(a - b).max() / max(np.abs(b).max(), 1e-9) for a, b in zip(found, every, strict=True)]
     difference = float(max(shares))
     if not difference <= TOLERANCE:
         what = f"the numbers of {name}.onnx lie {difference:.2g} of the largest from the model's own."
         raise UsageError(what, where="--format onnx", fix="Use the model in Python: latens.load(path).")
-    told: dict[str, Any] = {"input": [rows_at_once, *examples[0].shape[1:]]}
+    told: dict[str, Any] = {"input": [rows_at_once, *example.shape[1:]]}
     told |= {"output": [rows_at_once, *every[0].shape[1:]], "difference": difference}
     if len(every) > 1:  # beside the means: log-variances
         told["outputs"] = ["mean", "log_variance"]
-    if len(examples) > 1:  # beside the rows: standard Normal noise
-        told["inputs"] = {"x": list(examples[0].shape[1:]), "noise": list(examples[1].shape[1:])}
     return raw, told
 
 
-def _converted(name: str, function: Any, shapes: list[tuple[int, ...]], to_onnx: Any) -> tuple[bytes, str | int]:
+def _converted(name: str, function: Any, shape: tuple[int, ...], to_onnx: Any) -> tuple[bytes, str | int]:
     """The file for any number of rows ("n"), or for one row where the converter cannot leave it open."""
     for n in ("n", 1):
         try:
             with _quiet(), plain_convolutions():
-                return to_onnx(function, [(n, *shape) for shape in shapes], model_name=name).SerializeToString(), n
+                return to_onnx(function, [(n, *shape)], model_name=name).SerializeToString(), n
         except Exception as error:  # whatever another library says of an operation that it does not know
             failed = error
     words = str(failed).splitlines()[0][:300] if str(failed) else type(failed).__name__
@@ -128,12 +112,6 @@ def _quiet() -> Any:
         logging.disable(before)
 
 
-def _one_normal(trained: TrainedModel, x: np.ndarray) -> bool:
-    """Whether a row has one posterior, a diagonal Normal, so that its ELBO is a function of the row and noise."""
-    kind = type(trained.model.posterior(_seen(trained)(jnp.asarray(x[0]))))
-    return kind is DiagonalNormal and not trained.is_point
-
-
 def _seen(trained: TrainedModel) -> Any:
     """What the model sees of a row, in the middle of the noise that it may have."""
     preparation = trained.preparation
@@ -151,19 +129,6 @@ def _encoder(trained: TrainedModel) -> Any:
         return (mean, 2.0 * posterior.log_scale_array().reshape(-1)) if type(posterior) is DiagonalNormal else mean
 
     return lambda rows: jax.vmap(of_row)(rows)
-
-
-def _elbo(trained: TrainedModel) -> Any:
-    seen, model = _seen(trained), trained.model
-
-    def of_row(x: Array, noise: Array) -> Array:
-        row = seen(x)
-        posterior: Any = model.posterior(row)
-        z = mean_code(posterior) + jnp.exp(posterior.log_scale_array()) * noise.reshape(trained.latent_shape)
-        log_prior, log_likelihood = model.log_joint(z, row)
-        return log_prior + log_likelihood - posterior.log_prob(z)
-
-    return lambda rows, noise: jax.vmap(of_row)(rows, noise)
 
 
 def _decoder(trained: TrainedModel) -> Any:

@@ -78,11 +78,6 @@ class Work:
         return self.trained.rows(self.data, some(self.positions, most, self.seed), key=self.key(number))
 
 
-def _known_labels(work: Work) -> bool:
-    label = work.data.label
-    return label is not None and bool(np.any(label[work.positions] >= 0))
-
-
 def _unequal(work: Work) -> bool:
     weight = work.data.weight
     return weight is not None and bool(np.ptp(weight[work.positions]) > 0)
@@ -112,7 +107,6 @@ NEEDS: dict[str, Callable[[Work], str]] = {
     "draws like rows": _refused(
         lambda work: work.sets.grey, "draws of grey cells under a Bernoulli are black and white, unlike the rows"
     ),
-    "labels": _refused(lambda work: not _known_labels(work), "the rows have no labels"),
     "known factors": _refused(lambda work: known_factors(work.data) is None, "the factors are not known"),
     "equal rows": _refused(_unequal, "the methods that look at codes take no row weights"),
     "pictures": _pictures,
@@ -162,17 +156,6 @@ def _calibration(work: Work) -> dict[str, Estimate]:
 def _codes(work: Work) -> np.ndarray:
     codes = evaluation.encode(work.rows(2000, 5))["mean"]
     return codes.reshape(len(codes), -1)
-
-
-@makes("accuracy", "linear_probe_accuracy nearest_neighbour_accuracy", "latents, labels, equal rows")
-def _probes(work: Work) -> dict[str, Estimate]:
-    label = work.data.label
-    assert label is not None
-    codes, label = _codes(work), label[some(work.positions, 2000, work.seed)]
-    return {
-        "linear_probe_accuracy": evaluation.linear_probe_accuracy(codes, label, seed=work.seed),
-        "nearest_neighbour_accuracy": evaluation.nearest_neighbour_accuracy(codes, label, seed=work.seed),
-    }
 
 
 @makes("accuracy", "dci_informativeness factor_vae_score", "latents, posterior, known factors, equal rows")

@@ -31,7 +31,6 @@ from latens.evaluation import (
     independent_baseline,
     label_probabilities,
     matched,
-    normalised_mutual_information,
 )
 from latens.evaluation.batched import map_rows, prepared_rows
 from latens.evaluation.classes import class_log_joint
@@ -53,17 +52,13 @@ from latens.kinds.counts.sparse import SparseRows
 from latens.models import CodeHead, StateSpaceModel, every_latent
 from latens.recipes.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key
-from latens.workflow.inputs import has_likelihood, is_grey, knows_pairs
+from latens.workflow.inputs import has_likelihood, is_grey
 from latens.workflow.metrics import with_units
-from latens.workflow.pairs import of_pairs
 from latens.workflow.sample_sets import SampleSets, compared, not_its_own
 from latens.workflow.trained import TrainedModel
 
 NUM_SAMPLES = 1000
 """Draws a row, where nobody says how many."""
-
-PAIR_SAMPLES = 100
-"""Draws a row at the most, for the target of a source."""
 
 LEVEL_SAMPLES = 16
 """Draws a row for the KL of each level."""
@@ -143,10 +138,6 @@ def measured(
         work.classes()
         if work.family and data.fingerprint == trained.facts.get("fingerprint"):
             work.gain(data)
-        if knows_pairs(trained) and not not_its_own(trained, data):
-            draws = min(work.num_samples or PAIR_SAMPLES, PAIR_SAMPLES)
-            for name, estimate in of_pairs(trained, data, positions, num_samples=draws, seed=seed).items():
-                work.put(name, estimate)
     return Measured(with_units(work.found, seed=seed), table, work.grey)
 
 
@@ -392,10 +383,6 @@ class Measurement:
             name, hits = "clustering_accuracy", matched(label, found, weight=weight)
             protocol = "share of rows in the cluster of their class, by the best one-to-one matching of these rows"
         self.put(name, Estimate.of(hits, num_samples=1, protocol=protocol, weight=weight))
-        if name != "accuracy":
-            nmi = normalised_mutual_information(label, found, weight=weight)
-            words = "2 I / (H + H) of classes and most probable clusters"
-            self.put("normalised_mutual_information", Estimate(nmi, math.nan, 1, len(label), protocol=words))
 
     def gain(self, data: Dataset) -> None:
         """Add log p(x) minus that of independent features fitted to the training rows."""

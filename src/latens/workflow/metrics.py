@@ -86,10 +86,7 @@ number("recall", "share", "samples of its own data", short="recall of rows", tol
 number("two_sample_accuracy", "accuracy", "samples of its own data", rank=5, short="samples told from rows")
 number("accuracy", "accuracy", "predicted labels", rank=3, told="always")
 number("clustering_accuracy", "accuracy", "mixture prior, labels", told="always")
-number("normalised_mutual_information", "NMI", "mixture prior, labels",
-       "normalised mutual information with the classes", short="NMI with the classes", told="always")  # fmt: skip
 number("active_units", "units", "posterior", "active latent units", 9, short="active units", told="always")
-number("target_squared_error", "squared units a cell", "pairs of pictures", short="target from source", told="always")
 number("effective_sample_size", "draws", "latents, posterior")
 number("pareto_k", "k", "latents, posterior", short="effective draws", told="always")
 number("gain_over_independent", "nats", "its own data", "gain over independent cells", 10,
@@ -105,8 +102,6 @@ number("gain_over_seasonal_naive", "nats", "its own series", "gain over the step
 number("gain_over_regression", "nats", "its own series", "gain over a regression on earlier steps",
        over="a regression on earlier steps")  # fmt: skip
 number("gain_over_bigram", "nats", "its own rows of text", "gain over pairs of tokens", over="pairs of tokens, counted")
-number("gain_over_mean_target", "squared units a cell", "pairs of pictures", over="the mean target")
-number("gain_over_nearest_target", "squared units a cell", "pairs of pictures", over="the nearest source's target")
 
 
 def ranked(last: int = 99) -> list[str]:
@@ -230,7 +225,7 @@ def _shown(name: str, metrics: dict[str, Estimate]) -> str:
     if name == "pareto_k":
         size = metrics["effective_sample_size"]
         return f"{size.value:.0f} of {size.num_samples}"
-    counted = {"NMI": f"{estimate.value:.3f}", "units": f"{estimate.value:.0f} {estimate.protocol.split(',')[0]}"}
+    counted = {"units": f"{estimate.value:.0f} {estimate.protocol.split(',')[0]}"}
     return counted.get(row.unit, f"{estimate}")
 
 

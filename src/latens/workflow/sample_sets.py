@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 
 from latens import evaluation
 from latens.config import ClassifierConfig
-from latens.data import Dataset, Schema
+from latens.data import Dataset
 from latens.data.given import GIVEN
 from latens.data.preparation import DEPTH, log_depth
 from latens.evaluation import Estimate, PrincipalFeatures, principal_features
@@ -154,18 +154,6 @@ def noted(sets: SampleSets, found: dict[str, Estimate]) -> dict[str, Estimate]:
         name: dataclasses.replace(value, protocol=f"{value.protocol}; {sets.described}")
         for name, value in found.items()
     }
-
-
-def in_one_unit(schema: Schema, rows: Shaped[np.ndarray, "n *x"]) -> Shaped[np.ndarray, "n *x"]:
-    """Rows with the columns of a table standardised as its model does it, so that they can be put together."""
-    # Of counts the logarithms of 1 + x are taken. Features of one unit, as pixels are, stay as they are.
-    if schema.columns is None or not schema.standardised:
-        return rows
-    shift, scale = (np.array([getattr(column, name) for column in schema.columns]) for name in ("shift", "scale"))
-    values = rows.astype(np.float64)
-    # A draw of a Normal of log(1 + x) may lie below 0: as far below as it is above.
-    values = np.sign(values) * np.log1p(np.abs(values)) if schema.kind == "counts" else values
-    return (values - shift) / scale
 
 
 def some(positions: Shaped[np.ndarray, " n"], most: int, seed: int) -> np.ndarray:

@@ -10,7 +10,6 @@ from jax.tree_util import Partial
 from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.evaluation.batched import Rows, map_draws, weights_of
-from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.log_marginals import LogMarginals, WeightSummary, WeightSums
 from latens.evaluation.latents.encode import encode_prepared
 from latens.io.process import counted
@@ -117,24 +116,6 @@ def elbo_parts(rows: Rows, *, num_samples: int = 16) -> dict[str, np.ndarray]:
     """
     numbers = row_numbers(rows, num_samples=num_samples)
     return {name: getattr(numbers, name) for name in ("elbo", "log_likelihood", "kl")}
-
-
-@counted(num_samples=1)
-def paired(a: np.ndarray, b: np.ndarray, *, num_samples: int, protocol: str) -> Estimate:
-    """The mean difference over the same rows, with the standard error of that difference.
-
-    Args:
-        a: One value for each row, shape (B,).
-        b: What is subtracted, shape (B,).
-        num_samples: K, posterior samples for each row.
-        protocol: What was done, in words.
-
-    Returns:
-        The estimate of the mean of a - b.
-    """
-    return Estimate.of(
-        np.asarray(a, np.float64) - np.asarray(b, np.float64), num_samples=num_samples, protocol=protocol
-    )
 
 
 def as_log_marginals(found: WeightSummary, num_samples: int, protocol: str, batch: Batch) -> LogMarginals:

@@ -100,31 +100,6 @@ def matched(label: np.ndarray, cluster: np.ndarray, *, weight: np.ndarray | None
     return partner[cluster] == label
 
 
-def normalised_mutual_information(label: np.ndarray, cluster: np.ndarray, *, weight: np.ndarray | None = None) -> float:
-    """The normalised mutual information of two ways to group the same rows.
-
-    It is 1 where they agree and 0 where one of them has one group.
-
-    $2 I(y; c) / (H(y) + H(c))$.
-
-    Args:
-        label: Whole numbers from 0 on, shape (n,).
-        cluster: Whole numbers from 0 on, shape (n,).
-        weight: How often each row counts, shape (n,).
-
-    Returns:
-        The value, from 0 to 1.
-    """
-    joint = _table(label, cluster, weight)
-    rows, columns = joint.sum(axis=1), joint.sum(axis=0)
-    entropy = -sum(float(np.sum(p[p > 0] * np.log(p[p > 0]))) for p in (rows, columns))
-    if entropy == 0.0:
-        return 1.0  # one group and one group agree
-    there = joint > 0
-    information = float(np.sum(joint[there] * np.log(joint[there] / np.outer(rows, columns)[there])))
-    return max(0.0, 2.0 * information / entropy)
-
-
 def _table(label: np.ndarray, cluster: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
     """The share of the rows that have each label and cluster, of shape (labels, clusters)."""
     label, cluster = np.asarray(label), np.asarray(cluster)

@@ -1,4 +1,4 @@
-"""How far samples are from rows as a whole: the Frechet distance of two Normals, and a kernel distance."""
+"""How far samples are from rows as a whole: the Frechet distance of two Normals."""
 
 import numpy as np
 
@@ -55,22 +55,3 @@ def frechet_of_moments(
 def _frechet(rows: np.ndarray, samples: np.ndarray) -> float:
     moments = [(x.mean(0), np.atleast_2d(np.cov(x, rowvar=False))) for x in (rows, samples)]
     return frechet_of_moments(*moments[0], *moments[1])
-
-
-def _discrepancy(rows: np.ndarray, samples: np.ndarray, degree: int) -> float:
-    return (
-        _within(rows, degree)
-        + _within(samples, degree)
-        - 2.0 * _sum(rows, samples, degree) / (len(rows) * len(samples))
-    )
-
-
-def _within(x: np.ndarray, degree: int) -> float:
-    own = float(np.sum((np.sum(x * x, axis=1) / x.shape[1] + 1.0) ** degree))
-    return (_sum(x, x, degree) - own) / (len(x) * (len(x) - 1))
-
-
-def _sum(a: np.ndarray, b: np.ndarray, degree: int) -> float:
-    step = max(1, 2**22 // len(b))
-    parts = (a[start : start + step] @ b.T for start in range(0, len(a), step))
-    return float(sum(np.sum((part / a.shape[1] + 1.0) ** degree) for part in parts))
