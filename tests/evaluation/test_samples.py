@@ -15,8 +15,13 @@ from latens.evaluation import (
     principal_features,
 )
 from latens.evaluation.samples.distances import frechet_of_moments
-from latens.evaluation.samples.quality import expected_coverage
 from latens.evaluation.samples.resampling import jackknife, subsample
+
+
+def expected_coverage(n, m, num_neighbours):
+    """None of the k points nearest to a row may be a sample, of n - 1 rows and m samples in any order."""
+    i = np.arange(1, num_neighbours + 1)
+    return float(1.0 - np.prod((n - i) / (n + m - i)))
 
 
 def values(found):

@@ -18,7 +18,7 @@ from latens.io.arrays import tree_to_arrays
 from latens.recipes import get_recipe
 from latens.runs.folder import RunFolder
 from latens.workflow import experiment as experiments
-from latens.workflow import going_on, refit
+from latens.workflow import refit
 from latens.workflow.experiment import as_labelled, prepare
 from latens.workflow.inputs import latents_of, one_hot, rows_of, seed_key
 from latens.workflow.trained import TrainedModel
@@ -80,9 +80,9 @@ def test_what_a_model_says_of_its_training(experiment, trained):
     own = {"data": "data", "rows": experiment.data.count("train"), "fingerprint": experiment.data.fingerprint}
     assert trained.facts == own
     assert experiment.trained(trained.model, steps=3).facts == {**own, "steps": 3}
-    former = going_on.former(dataclasses.replace(trained, facts={**own, "steps": 3, "other": 4}))
+    former = experiments.former(dataclasses.replace(trained, facts={**own, "steps": 3, "other": 4}))
     assert former == {**own, "steps": 3, "config": configuration.to_json(experiment.config)}
-    assert going_on.former(dataclasses.replace(trained, config=None, facts={})) == {"config": None}
+    assert experiments.former(dataclasses.replace(trained, config=None, facts={})) == {"config": None}
     assert not trained.is_point
     assert dataclasses.replace(trained, config=config_of("autoencoder")).is_point
     assert not dataclasses.replace(trained, config=None).is_point
@@ -243,10 +243,10 @@ def test_what_training_goes_on_with() -> None:
     known = replace(known, likelihood=replace(known.likelihood, options={"components": 5}))
     start = dataclasses.replace(latens.load("pretrained:digits-2d"), config=known)
     open_ = override(get_recipe("default").config, {"likelihood.options.components": 2, "likelihood.scale_floor": 0.5})
-    made = going_on.going_on(open_, start)
+    made = experiments.going_on(open_, start)
     assert (made.likelihood.family, made.likelihood.options) == ("logistic-mixture", {"components": 2})
     assert made.likelihood.scale_floor == 0.5
     assert made.prior == known.prior
     said = override(get_recipe("default").config, {"likelihood.family": "table", "prior.kind": "normal"})
-    assert going_on.going_on(said, start) == said
-    assert going_on.going_on(open_, None) == open_
+    assert experiments.going_on(said, start) == said
+    assert experiments.going_on(open_, None) == open_

@@ -4,42 +4,15 @@ import math
 import time
 from typing import Any
 
-import numpy as np
-
-from latens.config import VAEConfig
-from latens.evaluation import Rows, active_units, encode
-from latens.io import keys
 from latens.io.terminal import say, say_line
 from latens.io.waiting import doing
-from latens.training import Callback, Event
+from latens.training import Event
 from latens.training.plan import falls_due
-from latens.workflow.experiment import Experiment
 
-MOST_ROWS = 500
 FIRST_LINE = 10.0
 """Seconds to the first line where there is no terminal."""
 TRAINING = (0.05, 0.75)
 """The part of a command that training is, as the line of the command has it."""
-
-
-class ActiveUnits:
-    """A callback that adds `active_units` to the record of each epoch."""
-
-    # It is how many latent dimensions move with x, of up to 500 validation rows; only of a posterior of kind "normal".
-
-    def __init__(self, experiment: Experiment) -> None:
-        data = experiment.data
-        positions = data.subset("validation")[:MOST_ROWS]
-        self.preparation = experiment.preparation
-        config = experiment.config
-        applies = isinstance(config, VAEConfig) and config.posterior.kind == "normal" and len(positions) > 1
-        self.batch = data.rows(positions) if applies else None
-
-    def __call__(self, event: Event) -> None:
-        """Add `active_units` to the record of an event that ends an epoch."""
-        if event.kind == "epoch" and self.batch is not None:
-            codes = encode(Rows(event.model(), self.batch, keys.of_seed(0), self.preparation))
-            event.record["active_units"] = int(np.sum(active_units(codes["mean"])))
 
 
 class StepLines:
@@ -195,6 +168,3 @@ def make_progress(
     if lines:
         return JsonProgress(every)
     return TerminalProgress(every, rows, minutes) if terminal else PlainProgress(every, rows)
-
-
-__all__ = ["ActiveUnits", "Callback", "PlainProgress", "TerminalProgress", "make_progress"]

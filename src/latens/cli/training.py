@@ -44,7 +44,7 @@ REMEMBERED = ("num_samples", "log", "start", "then")
 
 def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resume: bool) -> None:
     """Train, measure and save the model of a run."""
-    from latens.callbacks.progress import ActiveUnits, make_progress
+    from latens.callbacks.progress import make_progress
     from latens.training import Interrupted
     from latens.workflow.experiment import describe, train
 
@@ -58,7 +58,7 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
     # A training that goes on has its own command: only the first one is planned as a whole.
     minutes = getattr(experiment.config.training, "minutes", None)
     plan = TimePlan(None if resume else minutes, context.began)
-    callbacks: list[Any] = [*context.callbacks, ActiveUnits(experiment), _stop(context), plan]
+    callbacks: list[Any] = [*context.callbacks, _stop(context), plan]
     if not context.quiet:
         every = getattr(experiment.config.training, "log_every", None)
         rows = len(experiment.data.subset("train"))

@@ -93,10 +93,6 @@ def _pictures(work: Work) -> str:
     return "" if vector else "the codes are not vectors that could move in any direction"
 
 
-def _is_own(work: Work) -> bool:
-    return work.data.fingerprint == work.trained.facts.get("fingerprint")
-
-
 def _refused(test: Callable[[Work], Any], reason: str) -> Callable[[Work], str]:
     return lambda work: reason if test(work) else ""
 
@@ -114,7 +110,7 @@ NEEDS: dict[str, Callable[[Work], str]] = {
     "log p(x)": _refused(
         lambda work: work.classifier or work.autoencoder, "there is no log p(x) of an autoencoder or a Bayes classifier"
     ),
-    "its own data": _refused(lambda work: not _is_own(work), OTHER_DATA),
+    "its own data": _refused(lambda work: work.data.fingerprint != work.trained.facts.get("fingerprint"), OTHER_DATA),
     "a latent for every step": _refused(
         lambda work: not isinstance(work.trained.model, StateSpaceModel), "the model has no latent for every step"
     ),
@@ -148,9 +144,8 @@ def _gaps(work: Work) -> dict[str, Estimate]:
 @makes("share", "posterior_coverage", "latents, posterior, draws like rows")
 @makes("probability", "calibration_p_value", "latents, posterior, draws like rows")
 def _calibration(work: Work) -> dict[str, Estimate]:
-    key, cond = work.key(4), work.sets.conditions(CALIBRATION_ROWS)
-    rows = CALIBRATION_ROWS
-    return evaluation.simulation_based_calibration(work.trained.model, num_rows=rows, cond=cond, key=key).estimates
+    options = {"num_rows": CALIBRATION_ROWS, "cond": work.sets.conditions(CALIBRATION_ROWS), "key": work.key(4)}
+    return evaluation.simulation_based_calibration(work.trained.model, **options).estimates
 
 
 def _codes(work: Work) -> np.ndarray:

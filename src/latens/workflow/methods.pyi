@@ -31,7 +31,7 @@ class Methods:
         out: str,
         format: Literal['onnx'] = 'onnx',
     ) -> Made:
-        """Encoder, decoder and ELBO as ONNX files: `latens export`."""
+        """Encoder and decoder as ONNX files: `latens export`."""
     def forecast(
         self,
         data: Any,

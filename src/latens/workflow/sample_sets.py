@@ -145,11 +145,6 @@ def compared(sets: SampleSets) -> dict[str, Estimate]:
     )
     found["frechet_distance"] = evaluation.frechet_distance(sets.rows, sets.samples, **options)
     found |= evaluation.classifier_two_sample_test(sets.rows, sets.samples, **options)
-    return noted(sets, found)
-
-
-def noted(sets: SampleSets, found: dict[str, Estimate]) -> dict[str, Estimate]:
-    """The same estimates with the features in their protocols."""
     return {
         name: dataclasses.replace(value, protocol=f"{value.protocol}; {sets.described}")
         for name, value in found.items()

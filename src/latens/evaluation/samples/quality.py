@@ -37,9 +37,8 @@ def precision_recall_density_coverage(
       same distribution; above 1 where they crowd in the middle. Outliers among the rows count little;
     - `coverage`: the share of rows whose ball holds at least one sample; low where a kind of row is never made.
 
-    For n rows and m samples of one distribution without ties, whatever it is, E density = 1 and E coverage =
-    `expected_coverage(n, m, k)`. The four agree with the published programs but for ties, which they count as outside:
-    in data with few levels every distance is tied.
+    For rows and samples of one distribution without ties, whatever it is, E density = 1. The four agree with the
+    published programs but for ties, which they count as outside: in data with few levels every distance is tied.
 
     Args:
         rows: Held-out rows, shape (n, *x).
@@ -89,15 +88,6 @@ def precision_recall_density_coverage(
                        protocol=what + how, seed=seed)
         for name, what in words.items()
     }  # fmt: skip
-
-
-@counted(n=1, num_neighbours=1, m=1)
-def expected_coverage(n: int, m: int, num_neighbours: int) -> float:
-    """The coverage that is expected of m samples of the n rows' own distribution, without ties."""
-    # None of the k points nearest to a row may be a sample, of n - 1 rows and m samples in any order.
-    # Source: Naeem et al. 2020, arXiv 2002.09797 (their lemma on the coverage of identical distributions).
-    i = np.arange(1, num_neighbours + 1)
-    return float(1.0 - np.prod((n - i) / (n + m - i)))
 
 
 def featured(rows: np.ndarray, samples: np.ndarray, features: Features | None) -> tuple[np.ndarray, np.ndarray]:
