@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from browser_fixtures import Browser
 from matplotlib.path import Path as Outline
-from page_fixtures import plane
+from page_fixtures import fewer, plane
 
 from latens import pretrained
-from latens.callbacks.watch import some_rows
 from latens.data import load
 from latens.explorer import payload, static_files
 from latens.explorer.server import PageServer
@@ -52,7 +51,7 @@ new MutationObserver(() => {
 def million() -> tuple[dict[str, bytes], np.ndarray]:
     """The page of the shipped digits with a million posterior means, drawn around those of real rows."""
     trained = TrainedModel.load(pretrained.path("digits-16d"))
-    data = some_rows(load("digits", schema=trained.schema), 400)
+    data = fewer(load("digits", schema=trained.schema), 400)
     files = static_files() | payload(trained, data, serve=True)
     manifest = json.loads(files["data/manifest.json"])
     rng = np.random.default_rng(0)

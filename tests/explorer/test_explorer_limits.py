@@ -67,7 +67,7 @@ def test_bytes_that_are_no_address_lead_nowhere(page: PageServer, path: bytes) -
 def test_names_from_data_never_become_files_or_headers(page: PageServer) -> None:
     for name in (HOSTILE, "../x", "a b", "a\r\nSet-Cookie: x=1", "/etc/passwd", "", "a/../b", ".hidden", "a//b", "é"):
         with pytest.raises(ValueError, match="is not a name of a file"):
-            page.publish({name: b""})
+            PageServer({name: b""})
     answer = raw(page, head(page, first=f"GET /{HOSTILE.replace(' ', '')} HTTP/1.1"))
     assert status(answer) == 404
     assert b"onerror" not in answer
@@ -85,12 +85,12 @@ def test_a_refusal_repeats_nothing_of_what_was_asked(page: PageServer) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get"])
 def test_what_is_there_can_only_be_read(page: PageServer, method: str) -> None:
-    before = {name: page.find(name) for name in FILES}
+    before = {name: page.files.get(name) for name in FILES}
     answer = raw(
         page, head(page, f"Origin: http://127.0.0.1:{page.port}", "Content-Length: 0", first=f"{method} / HTTP/1.1")
     )
     assert status(answer) in (405, 501)
-    assert {name: page.find(name) for name in FILES} == before
+    assert {name: page.files.get(name) for name in FILES} == before
 
 
 def test_reading_computes_nothing(page: PageServer) -> None:

@@ -297,18 +297,6 @@ def test_the_drawing_order_is_a_permutation_whose_beginning_is_a_fair_sample() -
 
 
 @needs_node
-def test_a_training_is_named_before_its_first_steps_and_after() -> None:
-    at = {"step": 1200, "total_steps": 33000, "epoch": 1.23456, "rows_per_second": 2000.4}
-    manifests = [{"live": True, "progress": {}}, {"live": True, "progress": at}, {"live": False, "progress": at}, {}]
-    assert node("progress", manifests=manifests) == [
-        "training",
-        "training · step 1,200 of 33,000 · epoch 1.23 · 2,000 rows a second",
-        "trained, 1,200 steps",
-        "",
-    ]
-
-
-@needs_node
 def test_times_in_single_precision_are_those_of_the_file() -> None:
     """Every minute of a day, as a number of days in float32, is that minute."""
     minutes = np.arange(1440)

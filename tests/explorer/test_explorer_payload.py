@@ -193,10 +193,10 @@ def test_coordinates_that_are_no_points_of_the_rows_are_refused(digits, points: 
 
 def test_an_empty_page_has_a_history_and_no_rows(digits) -> None:
     trained, *_ = digits
-    files = payload(trained, None, history=[{"step": 1}], live=True, serve=True)
+    files = payload(trained, None, history=[{"step": 1}], serve=True)
     manifest = json.loads(files["data/manifest.json"])
     assert (set(files), manifest["rows"]) == ({"data/manifest.json"}, {"shown": 0, "of": 0})
-    assert (manifest["live"], manifest["history"]) == (True, [{"step": 1}])
+    assert manifest["history"] == [{"step": 1}]
 
 
 def test_a_classifier_is_refused() -> None:

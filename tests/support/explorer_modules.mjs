@@ -130,10 +130,6 @@ const ANSWERS = {
     const { csvText } = await load("save.js");
     return csvText(rows);
   },
-  async progress({ manifests }) {
-    const { progressWords } = await load("live.js");
-    return manifests.map(progressWords);
-  },
   async inOrder({ names }) {
     return (await load("dom.js")).inOrder(names);
   },

@@ -40,10 +40,10 @@ COMMANDS = {name: _WORDS.get(name) or summary_of(verbs()[name]) for name in dict
 """Every command and what it does."""
 
 FEW = {
-    "fit": ("label", "recipe", "set", "out", "force", "minutes", "epochs", "seed", "start", "watch", "then"),
-    "demo": ("out", "minutes", "epochs", "seed", "watch"),
+    "fit": ("label", "recipe", "set", "out", "force", "minutes", "epochs", "seed", "start", "then"),
+    "demo": ("out", "minutes", "epochs", "seed"),
     "check": ("label", "column"),
-    "resume": ("minutes", "epochs", "steps", "watch", "dry_run"),
+    "resume": ("minutes", "epochs", "steps", "dry_run"),
     "sweep": ("label", "recipe", "set", "out", "minutes", "seed", "trials", "seeds", "sampler", "pruner"),
 }
 """The flags that `--help` shows of a command; of the others all but those that many commands share."""
@@ -372,8 +372,6 @@ def _while_training(command: argparse.ArgumentParser) -> argparse._ArgumentGroup
     group.add_argument("--plots-every", type=count, metavar="N", help=words)
     words = "a line with the objective before the first step and every N steps (default: every few seconds)"
     group.add_argument("--log-every", type=count, metavar="N", help=words)
-    group.add_argument("--watch", action="store_true", help="show the explorer's page growing while it trains")
-    group.add_argument("--port", type=port, metavar="N", help="where that page is served (default: a free port)")
     return group
 
 
@@ -419,8 +417,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         shown = " ".join(unknown)[:200]
         raise UsageError(f"too many arguments: {shown!r}.", where=where, fix=f"`{where} --help` shows what it takes.")
     refuse_twice(argv, subparsers(top).get(args.command, top))
-    if getattr(args, "watch", None) is False and args.port is not None:
-        raise UsageError("no page is served.", where="--port", fix="Add --watch, or leave it out.")
     return args
 
 

@@ -119,9 +119,9 @@ def new_experiment(context: Context, settings: dict[str, Any], data: Dataset | N
 
     start = start_of(context.args)
     config = config_typed(context.args, settings, start)
-    if (context.args.log or context.args.watch) and not isinstance(config, VAEConfig):
-        where, verb = (f"--log {context.args.log}", "log") if context.args.log else ("--watch", "watch")
-        raise ConfigError(f"a closed-form fit has no steps to {verb}.", where=where, fix=f"Remove {where}.")
+    if context.args.log and not isinstance(config, VAEConfig):
+        where = f"--log {context.args.log}"
+        raise ConfigError("a closed-form fit has no steps to log.", where=where, fix=f"Remove {where}.")
     found = load_typed(context.args, start) if data is None else data
     experiment = prepare(config, found, start=start, settings=settings)
     if getattr(context.args, "then", None) is not None:

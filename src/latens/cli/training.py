@@ -104,7 +104,7 @@ def joined(context: Context) -> bool:
         args.set.append(f"training.shards={machines.shards()}")
     if machines.leads():
         return False
-    args.quiet, args.json, args.watch, args.log = True, False, False, None
+    args.quiet, args.json, args.log = True, False, None
     return True
 
 
@@ -144,7 +144,7 @@ def _stopped(context: Context, interruption: Any) -> NoReturn:
 
 def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: contextlib.ExitStack) -> list[Any]:
     """Pictures and event files, where they were asked for; matplotlib is imported only then."""
-    watchers: list[Any] = [*snapshots_of(run, experiment), *_live_page(context, run, experiment, stack)]
+    watchers: list[Any] = [*snapshots_of(run, experiment)]
     every = getattr(experiment.config.training, "plots_every", None)
     if every is not None:
         from latens.callbacks.plots import PlotsCallback
@@ -268,22 +268,6 @@ def logged(context: Context, run: RunFolder) -> Iterator[None]:
     finally:
         with contextlib.suppress(LatensError):
             context.log = run.path / "log.txt"  # the folder may have been moved
-
-
-def _live_page(context: Context, run: Any, experiment: Any, stack: contextlib.ExitStack) -> list[Any]:
-    """The callback behind `--watch`, where it was asked for."""
-    args = context.args
-    if not getattr(args, "watch", False):
-        return []
-    from latens.callbacks.watch import Watch
-    from latens.explorer.serving import announce
-
-    def opened(url: str) -> None:
-        announce(context, url, "the page grows while it trains", browser=True)
-        if context.quiet:
-            context.warn(f"the page of this training is {url}")  # else nobody could find it
-
-    return [stack.enter_context(Watch(experiment, opened=opened, port=args.port or 0, history=run.read_metrics()))]
 
 
 def about(experiment: Experiment) -> dict[str, Any]:

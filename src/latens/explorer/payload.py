@@ -64,7 +64,6 @@ def payload(
     seed: int = 0,
     title: str = "",
     command: str = "",
-    live: bool = False,  # whether a run is still growing
     serve: bool = False,  # whether a server decodes where the page cannot
     alone: bool = False,  # whether it is a page in one file, whose numbers are rounded
 ) -> dict[str, bytes]:
@@ -86,7 +85,6 @@ def payload(
         "format": FORMAT,
         "title": title or _title(trained.schema, recipe, data),
         "command": command,
-        "live": live,
         "recipe": recipe,
         "facts": trained.facts,
         "parameters": int(sum(array.size for array in arrays.values())),

@@ -13,7 +13,6 @@ import re
 import socket
 import socketserver
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -102,7 +101,6 @@ class Handler(BaseHTTPRequestHandler):
                 headers = {"Location": "./", "Set-Cookie": asked}
                 self._send(HTTPStatus.SEE_OTHER, b"", "text/plain; charset=utf-8", headers)
                 return
-            self.page.asked = time.monotonic()
             answer(path)
         except Refused as refusal:
             self._refuse(refusal)
@@ -112,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
     def _get(self, path: str) -> None:
         if self.headers.get("Content-Length", "0") != "0":
             raise Refused(HTTPStatus.BAD_REQUEST, "a request to read has no body")
-        found = self.page.find("index.html" if path == "/" else path[1:]) if path.startswith("/") else None
+        found = self.page.files.get("index.html" if path == "/" else path[1:]) if path.startswith("/") else None
         if found is None:
             raise Refused(HTTPStatus.NOT_FOUND, "there is no such file on this page")
         headers = {"ETag": f'"{found.version}"', "Vary": "Accept-Encoding"}
@@ -237,9 +235,6 @@ def latents_of(raw: bytes, decoder: Decoder) -> tuple[np.ndarray, np.ndarray | N
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 
-Content = bytes | Callable[[], bytes]
-"""What a file holds, or what makes it when it is asked for (of a run that is still growing)."""
-
 
 class PageServer:
     """A server of the page on 127.0.0.1 for whoever has opened `url`; a `with` block, or `start()` and `close()`."""
@@ -250,18 +245,18 @@ class PageServer:
 
     def __init__(
         self,
-        files: Mapping[str, Content],
+        files: Mapping[str, bytes],
         *,
         port: int = 0,
         decoder: Decoder | None = None,
         given: Answer | None = None,
     ) -> None:
         self.decoder, self.given = decoder, given
-        self._files: dict[str, File | Callable[[], bytes]] = {}
-        self._made: dict[str, File] = {}
-        self.publish(files)
+        for name in files:
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is not a name of a file of the page")
+        self.files = {name: File.of(name, body) for name, body in files.items()}
         self.decoding = threading.Lock()
-        self.asked = float("-inf")  # when the last request was let in, by time.monotonic
         try:
             self._http = _Listener(self, port)
         except (OSError, OverflowError, TypeError) as error:
@@ -275,24 +270,6 @@ class PageServer:
     def url(self) -> str:
         """The address to open, with the token that lets a browser in."""
         return f"http://127.0.0.1:{self.port}/?token={self.gate.token}"
-
-    def publish(self, files: Mapping[str, Content]) -> None:
-        """Add files, or replace those of the same names, all at once."""
-        for name in files:
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is not a name of a file of the page")
-        made = {name: body if callable(body) else File.of(name, body) for name, body in files.items()}
-        self._files = {**self._files, **made}
-
-    def find(self, name: str) -> File | None:
-        """Find the file of that very name."""
-        found = self._files.get(name)
-        if not callable(found):
-            return found
-        body, last = found(), self._made.get(name)
-        if last is None or last.body is not body:
-            last = self._made[name] = File.of(name, body)
-        return last
 
     def start(self) -> "PageServer":
         """Begin to answer."""

@@ -3,8 +3,7 @@
 import { App } from "./app.js";
 import { ask, start } from "./background.js";
 import { Model, progress, readManifest } from "./data.js";
-import { breathe, button, count3, freshId, h, latest, replace } from "./dom.js";
-import { follow, progressWords } from "./live.js";
+import { breathe, button, count3, freshId, h, replace } from "./dom.js";
 import { aboutPanel } from "./panels/about.js";
 import { decodedBox } from "./panels/decoded.js";
 import { pathsPanel } from "./panels/paths.js";
@@ -39,7 +38,6 @@ function fail(error) {
 
 function header(app) {
   const { manifest } = app.model;
-  const live = h("span", { class: "live", hidden: !progressWords(manifest) }, progressWords(manifest));
   const toggle = button(
     themeName() === "dark" ? "Light" : "Dark",
     () => {
@@ -48,7 +46,7 @@ function header(app) {
     { id: "theme" },
   );
   const facts = [
-    app.model.empty ? "no rows yet" : `${count3(manifest.rows.shown)} ${isPhoto(app.model.event) ? "photographs" : "rows"}`,
+    app.model.empty ? "no rows" : `${count3(manifest.rows.shown)} ${isPhoto(app.model.event) ? "photographs" : "rows"}`,
     app.model.size && !isPhoto(app.model.event) ? `${app.shown.units.filter((u) => u.active).length} of ${app.model.size} units active` : "",
   ]
     .filter(Boolean)
@@ -58,7 +56,6 @@ function header(app) {
     {},
     h("h1", {}, manifest.title),
     h("span", { class: "muted" }, facts),
-    live,
     h("span", { class: "grow" }),
     location.protocol === "about:" // in a notebook, where the page has no address
       ? null
@@ -193,21 +190,12 @@ async function build(model) {
   const training = trainingPanel(app);
   if (model.empty) {
     app.state.tab = "training";
-    const note = h(
-      "p",
-      { class: "empty" },
-      model.manifest.live
-        ? "Training has begun; the rows appear in a moment."
-        : "There are no rows to show: the data have none.",
-    );
+    const note = h("p", { class: "empty" }, "There are no rows to show: the data have none.");
     replace(root, header(app), note, training.element);
     app.on((changed) => changed.has("theme") && chooseTheme(app.state.theme));
-    redrawAll = redrawHistory = () => training.update();
+    redrawAll = () => training.update();
     await training.update();
-    return async () => {
-      root.querySelector("header").replaceWith(header(app));
-      await training.update();
-    };
+    return;
   }
   const panels = [
     pointPanel(app),
@@ -277,26 +265,16 @@ async function build(model) {
     update(new Set()).catch(fail);
   };
   redrawAll = () => Promise.all([scatter.recolour(), update(new Set(["theme"]))]);
-  redrawHistory = () => update(new Set(["history"]));
   travel = (forward) => (forward ? app.redo() : app.undo());
   followLink = () => app.set({ ...app.linked(app.first), ...app.fitting(readLink(location.hash)) });
   await app.select();
   scatter.nameSelection();
   await Promise.all([scatter.place(), update(null)]);
   document.documentElement.dataset.ready = "true";
-  return async () => {
-    await app.showStep(app.state.step);
-    root.querySelector("header").replaceWith(header(app));
-    for (const one of panels) one.rebuild?.();
-    await app.select();
-    scatter.nameSelection();
-    await Promise.all([scatter.place(), update(null)]);
-  };
 }
 
 // What the whole page answers to: a change of theme, another address.
 let redrawAll = async () => {};
-let redrawHistory = async () => {};
 let followLink = () => {};
 let travel = () => {};
 let widen = () => {};
@@ -330,43 +308,7 @@ async function open() {
   const model = new Model(manifest);
   await model.load();
   document.getElementById("start")?.remove();
-  let refresh = await build(model);
-  if (!manifest.live) return;
-  // A run that grows: new numbers in the same page; another page only where there were no rows before.
-  follow(
-    manifest,
-    latest(async (next) => {
-      try {
-        if (next.version === model.manifest.version) {
-          const { history, live, progress } = next;
-          Object.assign(model.manifest, { history, live, progress });
-          nameProgress(model.manifest);
-          await redrawHistory();
-          return;
-        }
-        const grown = new Model(next);
-        await grown.load();
-        const same = grown.size === model.size && grown.empty === model.empty;
-        Object.assign(model, grown);
-        if (same) await refresh();
-        else refresh = await build(model);
-      } catch (error) {
-        fail(error);
-      }
-    }),
-    () => {
-      const live = root.querySelector("header .live");
-      if (live) live.textContent = "the training has ended or was stopped; this page grows no more";
-    },
-  );
-}
-
-function nameProgress(manifest) {
-  const live = root.querySelector("header .live");
-  const words = progressWords(manifest);
-  if (!live || live.textContent === words) return;
-  live.textContent = words;
-  live.hidden = !words;
+  await build(model);
 }
 
 open().catch(fail);

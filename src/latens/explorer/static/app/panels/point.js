@@ -102,7 +102,6 @@ export function pointPanel(app) {
     id: "point",
     title: "Point",
     element,
-    rebuild,
     wants: ["z", "label", "step"],
     update: async (changed) => {
       if (changed?.has("step")) rebuild();

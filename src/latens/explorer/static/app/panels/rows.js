@@ -165,7 +165,6 @@ export function rowsPanel(app) {
     id: "rows",
     title: "Rows",
     element,
-    rebuild: () => (order = worst.made = null),
     wants: ["row", "step", "theme"],
     update: async (changed) => {
       if (changed?.has("step")) order = null;

@@ -60,9 +60,7 @@ export function trainingPanel(app) {
         : h(
             "p",
             { class: "muted" },
-            model.manifest.live
-              ? "Training begins: the curves come with its first steps."
-              : "There is no history here: a model file has none, a run folder has.",
+            "There is no history here: a model file has none, a run folder has.",
           ),
     );
   }
@@ -72,7 +70,7 @@ export function trainingPanel(app) {
     id: "training",
     title: "Training",
     element,
-    wants: ["step", "theme", "history"],
+    wants: ["step", "theme"],
     update: async () => show(),
   };
 }

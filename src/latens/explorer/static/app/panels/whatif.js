@@ -343,5 +343,5 @@ export function whatIfPanel(app) {
     note,
     list,
   );
-  return { id: "whatif", title: "What if", element, wants: ["given", "theme", "row"], rebuild: () => (answer = null), update: show };
+  return { id: "whatif", title: "What if", element, wants: ["given", "theme", "row"], update: show };
 }
