@@ -154,7 +154,8 @@ def main() -> None:
         start = time.process_time()
         model = refit_prior(trained, data, name, options=PRIORS[name], steps=given.steps, num_samples=2).trained
         judged(name, model, time.process_time() - start)
-    train_rows = data.subset("train")[:seen]
+    train_rows = data.subset("train")
+    train_rows = train_rows[:: len(train_rows) // seen or 1][:seen]
     z = aggregated_draws(trained.rows(trained.batch(data, train_rows), seed=3), num_draws=1)
     x = decode(trained.model, z, key=jax.random.key(2), mean=pictures is not None)
     shown.append(trained.data_units(x, mean=pictures is not None))

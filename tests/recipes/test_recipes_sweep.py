@@ -41,6 +41,7 @@ PROCESSES = ("iwae", "vamp-prior", "conv-vae")
 def flags(name: str) -> list[str]:
     network = RECIPES[name].config.network
     small = ["--set", "network.hidden=32"] if network.kind == "dense" and network.hidden is None else []
+    small += ["--set", "network=conv"] if network.map else []
     options = RECIPES[name].config.objective.options
     few = ["--set", "objective.num_samples=4"] if options.get("num_samples", 0) > 10 else []
     few += ["--set", "optimizer.warmup_steps=0"] if RECIPES[name].config.optimizer.schedule == "cosine" else []

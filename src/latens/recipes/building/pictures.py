@@ -113,7 +113,7 @@ def map_of(parts: Parts, schema: Schema) -> tuple[int, int]:
     network = parts.config.network
     if network.kind != "conv":
         what = f"a map is of convolutions, and these are {network.kind} networks."
-        raise ConfigError(what, where="network.map", fix="Remove --set network.map=...")
+        raise ConfigError(what, where="network.map", fix="Use --set network=conv, or --set network.map=false.")
     if network.decoder_hidden is not None and len(network.decoder_hidden) != len(network.hidden or ()):
         what = "encoder and decoder halve the picture differently often, and have no map in common."
         raise ConfigError(what, where="network.decoder_hidden", fix="Give as many widths as network.hidden has.")
