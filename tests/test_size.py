@@ -1,6 +1,7 @@
 """How large the project may be. The numbers only go down."""
 
 import ast
+import inspect
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ MOST = {
     "words of README": 450,
     "commands": 19,
     "public names": 24,
+    "arguments of VAE": 16,
     "functions longer than 60 lines": 2,
 }
 
@@ -61,6 +63,7 @@ def measured() -> dict[str, int]:
         "words of README": words([ROOT / "README.md"]),
         "commands": len(COMMANDS),
         "public names": len(latens.__all__),
+        "arguments of VAE": len(inspect.signature(latens.VAE).parameters),
         "functions longer than 60 lines": len(long_functions()),
     }
 

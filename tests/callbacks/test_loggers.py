@@ -56,7 +56,14 @@ def test_numbers_of_an_event_by_name() -> None:
 def test_loggers_hand_every_number_on() -> None:
     board, run, seen = Writer(), Writer(), []
     loggers = [TensorBoardLogger(board), WandbLogger(run), seen.append]
-    fit = VAE(2, hidden=(4,), epochs=2, batch_size=20, validation_fraction=0.2, random_state=0, callbacks=loggers)
+    fit = VAE(
+        2,
+        hidden=(4,),
+        epochs=2,
+        batch_size=20,
+        settings={"validation_fraction": 0.2, "callbacks": loggers},
+        random_state=0,
+    )
     fit.fit(X)
     told = [(numbers(one), one.snapshot.loop.total) for one in seen if numbers(one)]
     assert [names for names, _ in run.logged] == [names for names, _ in told]

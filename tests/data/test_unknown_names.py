@@ -19,7 +19,7 @@ OWN = ["city", "kind"]
 
 @pytest.fixture(scope="module")
 def vae() -> VAE:
-    return VAE(2, hidden=(4,), steps=2, num_samples=2, random_state=0).fit(FRAME)
+    return VAE(2, hidden=(4,), steps=2, settings={"num_samples": 2}, random_state=0).fit(FRAME)
 
 
 def test_an_error_names_every_row(vae: VAE) -> None:

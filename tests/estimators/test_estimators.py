@@ -43,7 +43,7 @@ def _not_exact(estimator: object) -> dict[str, str]:
 @pytest.mark.slow
 @parametrize_with_checks(
     [
-        VAE(2, num_samples=5, random_state=0, **TINY),
+        VAE(2, settings={"num_samples": 5}, random_state=0, **TINY),
         Autoencoder(2, random_state=0, **TINY),
         GenerativeClassifier(random_state=0),
     ],
@@ -70,8 +70,8 @@ def test_linear_vae_gives_the_evidence_of_the_data():
     best = -0.5 * (4 * np.log(2 * np.pi) + np.log(eigenvalues[:2]).sum() + 2 * np.log(noise) + 4)
     # Linear networks make a linear softplus scale, which stays tame where exp of it would not.
     settings = {"likelihood.scale": "shared", "posterior.scale": "softplus", **ADAM}
-    vae = VAE(2, hidden=(), epochs=200, batch_size=256, learning_rate=0.02, validation_fraction=None, random_state=0,
-              num_samples=200, settings=settings).fit(x)  # fmt: skip
+    vae = VAE(2, hidden=(), epochs=200, batch_size=256, learning_rate=0.02, random_state=0,
+              settings=settings | {"validation_fraction": None, "num_samples": 200}).fit(x)  # fmt: skip
     assert vae.score(x) == pytest.approx(best, abs=0.01)
     assert vae.history_["epoch"][-1] == 200.0
     # prior_predictive draws have the model's covariance: the data's, for this model.
@@ -101,7 +101,7 @@ def test_a_seed_that_is_none_has_a_remedy(seed):
 
 def test_score_samples_and_codes_belong_to_the_row():
     x, _ = _blobs()
-    vae = VAE(2, random_state=1, num_samples=7, **TINY).fit(x)
+    vae = VAE(2, random_state=1, settings={"num_samples": 7}, **TINY).fit(x)
     order = np.random.default_rng(0).permutation(len(x))
     np.testing.assert_allclose(vae.score_samples(x[order]), vae.score_samples(x)[order], rtol=1e-5)
     np.testing.assert_allclose(vae.transform(x[5:8]), vae.transform(x)[5:8], rtol=1e-5, atol=1e-6)
@@ -136,7 +136,7 @@ def test_probabilities_of_all_rows_sum_to_one(likelihood):
     # exp(score_samples) is an unbiased p(x): over seeds, its sum (times dx; over L^D where dequantised) has mean 1.
     x, every, unit = UNITS[likelihood]
     settings = {"likelihood.scale": "fixed"} if likelihood == "normal" else {}
-    vae = VAE(1, likelihood=likelihood, num_samples=50, random_state=0, settings=settings, **TINY).fit(x)
+    vae = VAE(1, likelihood=likelihood, random_state=0, settings=settings | {"num_samples": 50}, **TINY).fit(x)
     totals = []
     for vae.seed_ in range(200):
         totals.append(float(np.exp(vae.score_samples(every), dtype=np.float64).sum()) * unit)
@@ -149,7 +149,7 @@ def test_probabilities_of_all_rows_sum_to_one(likelihood):
 @pytest.mark.parametrize("likelihood", ["normal", "bernoulli"])
 def test_estimator_and_command_give_the_same_number(likelihood):
     x = ((np.arange(240) ** 2) % 17).reshape(60, 4).astype(np.uint8)
-    vae = VAE(2, likelihood=likelihood, num_samples=30, random_state=3, **TINY).fit(x)
+    vae = VAE(2, likelihood=likelihood, settings={"num_samples": 30}, random_state=3, **TINY).fit(x)
     data = as_dataset(x, None, family=likelihood)
     found = measure(vae.model_, data, np.arange(60), num_samples=30, seed=3)
     # Grey cells under a Bernoulli have no log p(x), and the command says so.
@@ -271,7 +271,7 @@ def _standardised(x: np.ndarray) -> np.ndarray:
 def test_files_bring_back_the_estimator(tmp_path: Path):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(_blobs()[0], columns=["height", "width", "depth"])
-    vae = VAE(2, random_state=0, num_samples=9, **TINY).fit(frame)
+    vae = VAE(2, random_state=0, settings={"num_samples": 9}, **TINY).fit(frame)
     again = VAE.load(vae.save(tmp_path / "v.safetensors"))
     assert again.get_params() == vae.get_params()
     assert (again.history_, again.reasons_) == (vae.history_, vae.reasons_)
@@ -291,8 +291,8 @@ def test_autoencoder_reaches_the_projection_error():
     x = (x - x.mean(0)) / x.std(0)
     eigenvalues = np.sort(np.linalg.eigvalsh(np.cov(x.T, bias=True)))
     settings = {"likelihood.scale": "fixed", **ADAM}
-    coder = Autoencoder(2, hidden=(), epochs=300, learning_rate=0.02, validation_fraction=None, random_state=0,
-                        settings=settings).fit(x)  # fmt: skip
+    coder = Autoencoder(2, hidden=(), epochs=300, learning_rate=0.02, random_state=0,
+                        settings=settings | {"validation_fraction": None}).fit(x)  # fmt: skip
     error = np.mean(np.sum((coder.reconstruct(x) - x) ** 2, axis=1))
     assert error == pytest.approx(eigenvalues[:3].sum(), rel=0.01)
     assert coder.score(x) == pytest.approx(-0.5 * (error + 5 * np.log(2 * np.pi)), rel=1e-4)
@@ -418,7 +418,6 @@ def test_squashed_means_lie_in_the_unit_interval():
     [
         ({"beta": "linear:4"}, {"objective.beta": 4.0}),
         ({"learning_rate": 0.1}, {"optimizer.learning_rate": 0.1}),
-        ({"optimizer": "adam"}, {"optimizer.name": "sgd"}),
         ({"objective": "iwae"}, {"objective": "elbo"}),
     ],
 )
@@ -428,7 +427,7 @@ def test_an_argument_that_settings_overwrite_is_refused(given: dict[str, Any], s
 
 
 def test_a_named_optimiser_runs_at_a_constant_rate() -> None:
-    found = VAE(optimizer="adam", learning_rate=2e-3)._configure(0).optimizer
+    found = VAE(settings={"optimizer": "adam"}, learning_rate=2e-3)._configure(0).optimizer
     assert (found.name, found.schedule, found.learning_rate) == ("adam", "constant", 2e-3)
     assert (found.warmup_steps, found.options) == (0, {})
-    assert VAE(optimizer="adam")._configure(0).optimizer.learning_rate == 1e-3
+    assert VAE(settings={"optimizer": "adam"})._configure(0).optimizer.learning_rate == 1e-3

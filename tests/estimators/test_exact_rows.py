@@ -78,7 +78,7 @@ def test_kinds_of_rows_suit_the_likelihood():
         assert as_dataset(unit * 2.0, None, kinds=kinds_of(LikelihoodConfig(family=family))).schema.kind == "real"
     assert as_dataset(unit, None, kinds=kinds_of(LikelihoodConfig(family="normal"))).schema.kind == "real"
     gaps = np.where(unit < 0.2, np.nan, unit)
-    found = as_dataset(gaps, None, family="bernoulli", names=["a", "b"])
+    found = as_dataset(gaps, None, kinds=("unit", "binary"), names=["a", "b"])
     assert found.schema.kind == "unit"
     np.testing.assert_array_equal(found.mask, ~np.isnan(gaps))
     assert observed_cells(unit) is None
@@ -127,20 +127,20 @@ def test_settings_of_a_fit(told):
     config = told[-1].config
     assert (config.training.epochs, config.training.steps, config.training.seed) == (2, None, 8)
     assert told[-1].data.count("validation") == np.count_nonzero(row_keys(np.arange(60)) / 2.0**32 < 0.1)
-    VAE(2, random_state=0, settings=SMALL, validation_fraction=None).fit(X)
+    VAE(2, random_state=0, settings=SMALL | {"validation_fraction": None}).fit(X)
     assert told[-1].data.count("validation") == 0
     for wrong in (1.0, -0.1, True, "all"):
         with pytest.raises(ConfigError, match="validation_fraction: must be a share from 0 and below 1, or None"):
-            VAE(2, settings=SMALL, validation_fraction=wrong).fit(X)
+            VAE(2, settings=SMALL | {"validation_fraction": wrong}).fit(X)
 
 
 def test_a_model_of_ones_own_leaves_no_place_for_parts(told):
     for name, value in {"latent_dim": 2, "hidden": [3], "posterior": "normal", "prior": "mixture"}.items():
         given = {"latent_dim": None, name: value}
         with pytest.raises(ConfigError, match=f"a model of your own leaves no place for {name}"):
-            VAE(model=lambda schema, key: None, **given).fit(X)
+            VAE(settings={"model": lambda schema, key: None}, **given).fit(X)
     with pytest.raises(ConfigError, match="a model of your own leaves no place for recipe"):
-        VAE(None, recipe="conv-vae", model=lambda schema, key: None).fit(X)
+        VAE(None, recipe="conv-vae", settings={"model": lambda schema, key: None}).fit(X)
 
 
 def test_a_mean_is_asked_for(told):
@@ -153,7 +153,7 @@ def test_a_mean_is_asked_for(told):
 
 
 def test_a_prior_is_fitted_to_rows_of_the_same_columns(told, monkeypatch):
-    one = VAE(2, random_state=0, settings=SMALL, validation_fraction=0.3).fit(X)
+    one = VAE(2, random_state=0, settings=SMALL | {"validation_fraction": 0.3}).fit(X)
     given = []
     refitted = lambda model, data, kind, **options: given.append(data) or SimpleNamespace(trained=model, gain=None)  # noqa: E731
     monkeypatch.setattr(vae, "refit_prior", refitted)

@@ -11,7 +11,7 @@ from latens.estimators.base import refuse_words
 def test_names_that_look_like_numbers_stay_names_after_the_fit() -> None:
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"kind": ["10", "2", "30"] * 20, "size": np.arange(60.0)})
-    own = VAE(1, columns={"kind": "category"}, steps=1, random_state=0).fit(frame)
+    own = VAE(1, settings={"columns": {"kind": "category"}}, steps=1, random_state=0).fit(frame)
     first = own._read(frame)[0]
     assert (first.schema.types or ())[0].named
     assert (first.schema.types or ())[0].values == ("10", "2", "30")

@@ -79,7 +79,10 @@ def test_parameters_of_a_classifier_may_be_numbers_of_numpy() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        *(({"validation_fraction": v}, "validation_fraction: must be a share") for v in (-0.1, 1.0, True, "a", np.nan)),
+        *(
+            ({"settings": {"validation_fraction": v}}, "validation_fraction: must be a share")
+            for v in (-0.1, 1.0, True, "a", np.nan)
+        ),
         *(({"recipe": v}, "recipe: there is no recipe") for v in (3, None, ["default"])),
         *(({"settings": v}, "settings: must be options by name") for v in ([1], "abc", {3: 3})),
         ({"encoder": lambda schema, key: 3}, "encoder: the function gives a int, which is not a network"),

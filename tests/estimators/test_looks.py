@@ -15,7 +15,7 @@ X = np.random.default_rng(0).normal(size=(40, 4)) @ np.array([[1, 0.5, 0, 0], [0
 
 @pytest.fixture(scope="module")
 def vae() -> VAE:
-    return VAE(2, hidden=(4,), steps=9, num_samples=8, validation_fraction=0, random_state=0).fit(X)
+    return VAE(2, hidden=(4,), steps=9, settings={"num_samples": 8, "validation_fraction": 0}, random_state=0).fit(X)
 
 
 def test_the_parts_of_the_elbo_add_up_exactly(vae: VAE) -> None:
@@ -80,8 +80,12 @@ def test_schedules_by_name() -> None:
 def test_beta_takes_the_name_of_a_schedule() -> None:
     for name in ("beta", "objective.beta"):
         assert override(VAEConfig(), {name: "cyclical:4"}).objective.beta_schedule == "cyclical:4"
-    held = VAE(2, hidden=(4,), epochs=2, batch_size=10, beta="linear:1e9", validation_fraction=0, random_state=0).fit(X)
-    free = VAE(2, hidden=(4,), epochs=2, batch_size=10, beta=0.0, validation_fraction=0, random_state=0).fit(X)
+    held = VAE(
+        2, hidden=(4,), epochs=2, batch_size=10, beta="linear:1e9", settings={"validation_fraction": 0}, random_state=0
+    ).fit(X)
+    free = VAE(
+        2, hidden=(4,), epochs=2, batch_size=10, beta=0.0, settings={"validation_fraction": 0}, random_state=0
+    ).fit(X)
     assert np.allclose(held.transform(X), free.transform(X), atol=1e-5)  # a weight that stays at 0
     for given in ("linear", "square:4"):
         with pytest.raises(ConfigError):

@@ -102,7 +102,7 @@ def small():
     table = pd.DataFrame(
         {"city": np.array(["a", "b", "c"])[city], "size": pd.Categorical(np.array(SIZES)[city], SIZES)}
     )
-    return VAE(num_samples=4000, **(TINY | {"steps": 200})).fit(table)
+    return VAE(settings={"num_samples": 4000}, **(TINY | {"steps": 200})).fit(table)
 
 
 def test_log_p_sums_to_one_over_all_rows(small):

@@ -26,7 +26,7 @@ MASKED = np.ma.array(np.zeros((2, 2)), mask=np.eye(2))
 @pytest.fixture(scope="module")
 def vae() -> VAE:
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 4)), columns=list("abcd"))
-    return VAE(2, hidden=(4,), steps=1, num_samples=2, random_state=0).fit(frame)
+    return VAE(2, hidden=(4,), steps=1, settings={"num_samples": 2}, random_state=0).fit(frame)
 
 
 @pytest.mark.parametrize(

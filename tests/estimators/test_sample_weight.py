@@ -94,7 +94,7 @@ def test_rows_of_weight_0_are_as_if_they_had_not_been_given() -> None:
 def test_what_validates_counts_by_weight() -> None:
     x = RNG.normal(size=(120, 3))
     weight = RNG.integers(1, 6, 120).astype(float)
-    fitted = Autoencoder(1, **SMALL | {"steps": 1}, validation_fraction=0.3).fit(x, sample_weight=weight)
+    fitted = Autoencoder(1, **SMALL | {"steps": 1}, settings={"validation_fraction": 0.3}).fit(x, sample_weight=weight)
     rows = as_dataset(x, None, validation_fraction=0.3).subset("validation")
     found = fitted.history_["validation_log_likelihood"][-1]
     assert found == pytest.approx(fitted.score(x[rows], sample_weight=weight[rows]), rel=1e-5)
@@ -120,7 +120,10 @@ def test_a_weighted_mean_leaves_out_what_does_not_count() -> None:
 
 def test_every_fit_of_rows_takes_weights_and_passes_them_on() -> None:
     x = RNG.normal(size=(60, 3))
-    for made in (VAE(1, num_samples=2, **SMALL), VAEImputer(settings={"training.steps": 2}, random_state=0)):
+    for made in (
+        VAE(1, settings={"num_samples": 2}, **SMALL),
+        VAEImputer(settings={"training.steps": 2}, random_state=0),
+    ):
         assert made.fit(x, sample_weight=np.arange(60.0)).model_.facts["rows"] <= 59
     seen = {}
 

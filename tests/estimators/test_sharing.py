@@ -32,7 +32,7 @@ Y = np.repeat(["a", "b"], 30)
 GAPS = np.where(np.arange(180).reshape(60, 3) % 7 == 0, np.nan, X)
 
 KINDS: dict[str, Callable[[], Any]] = {
-    "VAE": lambda: VAE(2, num_samples=5, **TINY),
+    "VAE": lambda: VAE(2, settings={"num_samples": 5}, **TINY),
     "Autoencoder": lambda: Autoencoder(2, **TINY),
     "GenerativeClassifier": lambda: GenerativeClassifier("mixture", n_components=2, random_state=0),
     "VAEDetector": lambda: VAEDetector(alpha=0.2, **ROWS),
@@ -106,7 +106,7 @@ def test_pickles_copies_and_clones(kind: str, fitted: Any) -> None:
 
 def test_an_object_of_a_part_that_latens_knows_goes_into_a_pickle_and_a_file(tmp_path: Any) -> None:
     given: dict[str, Any] = {"objective": ELBO(beta=0.5), "likelihood": NormalHead}
-    vae = VAE(2, num_samples=5, **given, **TINY).fit(X)
+    vae = VAE(2, settings={"num_samples": 5}, **given, **TINY).fit(X)
     again = pickle.loads(pickle.dumps(vae))
     np.testing.assert_array_equal(again.score_samples(X), vae.score_samples(X))
     assert again.objective == ELBO(beta=0.5) == clone(vae).objective

@@ -47,7 +47,7 @@ def test_what_strings_cannot_do_is_refused(vae: VAE) -> None:
     with pytest.raises(DataError, match="row 0: is a sequence of length 0"):
         VAE(steps=1).fit(["", "a"])
     with pytest.raises(UsageError, match="there are no pieces 'letters'"):
-        VAE(steps=1, pieces="letters").fit(TEXTS)
+        VAE(steps=1, settings={"pieces": "letters"}).fit(TEXTS)
     numbers = VAE(latent_dim=1, steps=1, random_state=0).fit(np.eye(4))
     with pytest.raises(DataError, match="holds text; the model was trained on numbers"):
         numbers.transform(["a", "b"])

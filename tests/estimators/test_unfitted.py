@@ -46,11 +46,11 @@ def test_every_method_says_that_it_is_not_fitted(estimator: Any, half: bool) -> 
     assert checked >= 6, methods
 
 
-def test_four_parameters_are_the_vaes_alone_and_reach_its_configuration() -> None:
+def test_three_parameters_are_the_vaes_alone_and_reach_its_configuration() -> None:
     config = VAE(beta=0.5, prior="mixture", posterior="full-normal")._configure(0)
     assert config.objective.options["beta"] == 0.5
     assert (config.prior.kind, config.posterior.kind) == ("mixture", "full-normal")
-    own = {"prior", "posterior", "beta", "num_samples"}
+    own = {"prior", "posterior", "beta"}
     assert set(VAE().get_params()) - set(Autoencoder().get_params()) == own
     for name in own:
         with pytest.raises(TypeError, match=name):

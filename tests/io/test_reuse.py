@@ -27,7 +27,7 @@ ROWS = np.random.default_rng(0).normal(size=(90, 5))
 
 
 def new(seed: int, **given: Any) -> VAE:
-    return VAE(2, hidden=(8,), steps=7, num_samples=3, random_state=seed, **given)
+    return VAE(2, hidden=(8,), steps=7, settings={"num_samples": 3}, random_state=seed, **given)
 
 
 def forget() -> None:
@@ -63,7 +63,7 @@ def test_a_second_fit_of_the_same_shape_compiles_nothing(caplog: pytest.LogCaptu
 
 def test_programs_of_many_widths_do_not_stay() -> None:
     for width in range(3, 9):
-        VAE(2, hidden=(width,), steps=2, num_samples=3, random_state=0).fit(ROWS)
+        VAE(2, hidden=(width,), steps=2, settings={"num_samples": 3}, random_state=0).fit(ROWS)
     kept = list(step.PROGRAMS._kept.values())
     assert [functions.chunk._cache_size() for _, functions in kept] == [1] * 4
 

@@ -124,9 +124,9 @@ def test_the_fields_of_a_known_class_are_the_options_of_a_file(tmp_path):
 def test_an_optax_transformation_steps_as_it_is():
     """One step of plain gradient descent at rate 0 changes nothing; at a rate above, it does."""
     one = {**FEW, "steps": 1}
-    resting = VAE(**one, optimizer=optax.sgd(0.0)).fit(X)
-    again = VAE(**one, optimizer=optax.sgd(0.0), objective=ELBO(beta=3.0)).fit(X)
-    moved = VAE(**one, optimizer=optax.sgd(0.1)).fit(X)
+    resting = VAE(**one, settings={"optimizer": optax.sgd(0.0)}).fit(X)
+    again = VAE(**one, settings={"optimizer": optax.sgd(0.0)}, objective=ELBO(beta=3.0)).fit(X)
+    moved = VAE(**one, settings={"optimizer": optax.sgd(0.1)}).fit(X)
     assert np.array_equal(resting.transform(X), again.transform(X))
     assert not np.allclose(resting.transform(X), moved.transform(X))
     assert isinstance(Stage(ELBO(), optax.adam(1e-3), Budget(steps=1)).optimizer, latens.training.Optimizer)
@@ -149,7 +149,7 @@ def test_parts_of_ones_own_are_asked_for_by_name(tmp_path, monkeypatch):
         "prior": VAE(**FEW, prior=lambda shape: StandardNormal(shape)),
         "posterior": VAE(**FEW, posterior=lambda shape: FullNormalHead(normal=NormalHead(shape, "softplus"))),
         "encoder": VAE(**FEW, encoder=network),
-        "model": VAE(steps=3, random_state=0, model=two_levels),
+        "model": VAE(steps=3, random_state=0, settings={"model": two_levels}),
     }
     for part, vae in cases.items():
         path = vae.fit(X).save(tmp_path / f"{part}.safetensors")
@@ -194,7 +194,7 @@ def test_a_model_is_used_without_its_objective_and_trained_with_it(tmp_path, mon
         assert has_likelihood(trained)
         told = trained.facts["objective"]
         assert (told["class"], told["options"]) == ("Absolute", {"power": 1.5})
-        for more in (again, clone(again).set_params(warm_start=True)):
+        for more in (again, clone(again).set_params(settings={**(again.settings or {}), "warm_start": True})):
             with pytest.raises(ConfigError, match=f"there is no objective '{name}' here.*give it.*--import"):
                 more.fit(X)
         config = trained.config
@@ -220,7 +220,9 @@ def test_a_file_of_an_estimator_is_clone_and_pickle_proof():
 def test_an_objective_without_a_density_trains_a_plain_autoencoder():
     # Linear networks under squared error find the principal components (Baldi & Hornik, 1989).
     few = {"latent_dim": 2, "hidden": (), "random_state": 0, "batch_size": len(X)}
-    coder = Autoencoder(**few, objective=AbsoluteError(power=2.0), optimizer=optax.adam(0.03), steps=600).fit(X)
+    coder = Autoencoder(
+        **few, objective=AbsoluteError(power=2.0), settings={"optimizer": optax.adam(0.03)}, steps=600
+    ).fit(X)
     error = np.square(coder.reconstruct(X) - X).sum(axis=1).mean()
     values = np.linalg.svd(X - X.mean(axis=0), compute_uv=False) ** 2
     assert error == pytest.approx(values[2:].sum() / len(X), rel=0.01)
@@ -229,12 +231,12 @@ def test_an_objective_without_a_density_trains_a_plain_autoencoder():
 
 
 def test_a_model_of_ones_own():
-    vae = VAE(steps=3, random_state=0, model=two_levels).fit(X)
+    vae = VAE(steps=3, random_state=0, settings={"model": two_levels}).fit(X)
     assert vae.latent_dim_ == 5
     assert vae.transform(X).shape == (len(X), 5)
     assert not any("network" in reason or "latent" in reason for reason in vae.reasons_)
     with pytest.raises(ConfigError, match="latent_dim"):
-        VAE(latent_dim=2, model=two_levels).fit(X)
+        VAE(latent_dim=2, settings={"model": two_levels}).fit(X)
 
 
 @pytest.mark.parametrize(
@@ -246,8 +248,8 @@ def test_a_model_of_ones_own():
         ({"prior": 3.0}, "a distribution"),
         ({"posterior": ELBO()}, "a head"),
         ({"objective": optax.adam(1e-3)}, "an `AbstractObjective`"),
-        ({"optimizer": ELBO()}, "an optax transformation"),
-        ({"optimizer": optax.adam(1e-3), "learning_rate": 0.1}, "its own learning_rate"),
+        ({"settings": {"optimizer": ELBO()}}, "an optax transformation"),
+        ({"settings": {"optimizer": optax.adam(1e-3)}, "learning_rate": 0.1}, "its own learning_rate"),
         ({"objective": AbsoluteError(), "beta": 2.0}, "no option 'beta'|takes no further options"),
         ({"likelihood": "cauchi"}, "no likelihood 'cauchi'"),
     ],

@@ -69,7 +69,7 @@ def test_a_budget_too_long_trains_the_model_of_the_default_budget() -> None:
         settings = {"network.hidden": [16], "training.batch_size": 8, "optimizer.learning_rate": 0.05}
         settings |= {"training.validate_every": 1}  # without a limit small data are validated every few epochs
         limits = {f"training.{name}": value for name, value in given.items()}
-        return VAE(1, settings={**settings, **limits}, validation_fraction=0.3, random_state=0).fit(x)
+        return VAE(1, settings={**settings, **limits, "validation_fraction": 0.3}, random_state=0).fit(x)
 
     default = fitted()
     assert default.model_.facts["stopped_because"] == "no gain on validation"

@@ -168,7 +168,7 @@ def test_paths_that_are_none(reader: TrainedModel, path: Any) -> None:
     [({"latent_dim": "3"}, "latent_dim"), ({"hidden": ("4",)}, "hidden"), ({"beta": "1"}, "beta"),
      ({"steps": "1"}, "steps"), ({"epochs": "1"}, "epochs"),
      ({"learning_rate": "0.1"}, "learning_rate"), ({"batch_size": "4"}, "batch_size"),
-     ({"warm_start": "a"}, "warm_start"), ({"warm_start": None}, "warm_start"),
+     *(({"settings": {"warm_start": v}}, "warm_start") for v in ("a", None)),
      ({"random_state": True}, "random_state")],
 )  # fmt: skip
 def test_arguments_of_an_estimator_of_the_wrong_type(options: dict[str, Any], where: str) -> None:

@@ -123,7 +123,7 @@ def test_weights_are_started_from(tmp_path, rows, capsys):
 def test_the_estimator_goes_on():
     few = {"latent_dim": 2, "hidden": 8, "steps": 5, "random_state": 0, "learning_rate": 1e-30}
     still = {"optimizer.schedule": "constant"}
-    vae = VAE(**few, settings=still, warm_start=True).fit(X)
+    vae = VAE(**few, settings=still | {"warm_start": True}).fit(X)
     before, schema = vae.transform(X), vae.model_.schema
     assert np.allclose(vae.fit(X[:100] * 3 + 1).transform(X), before, atol=1e-6)
     assert vae.model_.schema == schema

@@ -29,8 +29,8 @@ def numbers(event: "Event") -> dict[str, float]:
 class TensorBoardLogger:
     """A callback that writes the numbers of a training as scalars of TensorBoard.
 
-    `VAE(callbacks=[TensorBoardLogger("logs")])`. The command does it by `latens fit DATA --log tensorboard`, with
-    pictures and the graph of the model.
+    `VAE(settings={"callbacks": [TensorBoardLogger("logs")]})`. The command does it by `latens fit DATA --log
+    tensorboard`, with pictures and the graph of the model.
 
     Args:
         to: The folder of the event files, which tensorboardX writes; or an object with `add_scalar(name, value, step)`
@@ -63,7 +63,7 @@ class TensorBoardLogger:
 class WandbLogger:
     """A callback that sends the numbers of a training to a run of Weights & Biases.
 
-    `VAE(callbacks=[WandbLogger(project="digits")])` begins a run of its own at the first event.
+    `VAE(settings={"callbacks": [WandbLogger(project="digits")]})` begins a run of its own at the first event.
 
     Args:
         run: A run, as `wandb.init` gives it: an object with `log(numbers, step=)`. None: one is begun.
@@ -97,7 +97,7 @@ class WandbLogger:
 class MlflowLogger:
     """A callback that sends the numbers of a training to a run of MLflow.
 
-    `VAE(callbacks=[MlflowLogger(experiment="digits")])`. Where a run is active, its numbers go there.
+    `VAE(settings={"callbacks": [MlflowLogger(experiment="digits")]})`. Where a run is active, its numbers go there.
     MLflow itself ends a run that this one starts, by `mlflow.end_run()` or when Python ends.
 
     Args:

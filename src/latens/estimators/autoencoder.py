@@ -7,7 +7,6 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import jax
 import numpy as np
-import optax
 from msgspec.structs import replace
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, _safe_indexing, check_array
@@ -30,7 +29,6 @@ from latens.estimators.base import (
     names_of,
     own_columns,
     plain_value,
-    print_epochs,
     refuse_words,
     seed_of,
     truth,
@@ -74,7 +72,7 @@ from latens.recipes import get_recipe
 from latens.recipes.parts.likelihoods import kinds_of
 from latens.recipes.parts.networks import Network
 from latens.recipes.parts.objects import PartName, settings_of
-from latens.training import Callback, Optimizer
+from latens.training import Callback
 from latens.typing import Array, Key, checked_later
 from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
@@ -83,8 +81,6 @@ Likelihood: TypeAlias = str | AbstractHead | Callable[..., AbstractHead]
 Prior: TypeAlias = str | AbstractDistribution | AbstractModelPrior | Callable[..., Any] | None
 Posterior: TypeAlias = str | AbstractHead | Callable[..., AbstractHead] | None
 Objective: TypeAlias = str | AbstractObjective | type[AbstractObjective] | None
-Optimizing: TypeAlias = str | optax.GradientTransformation | Optimizer | None
-Model: TypeAlias = Callable[[Schema, Key], LatentModel] | None
 """What stands for a part of a model: its name, an object, or what makes one."""
 
 Fitted = TypeVar("Fitted", bound="Coder")
@@ -98,13 +94,23 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
     _fixed_settings: ClassVar[dict[str, Any]] = {}
     """Options that are set before those of the user."""
 
+    _further: ClassVar[dict[str, Any]] = {
+        "callbacks": None,
+        "columns": None,
+        "model": None,
+        "num_samples": None,
+        "pieces": None,
+        "validation_fraction": 0.1,
+        "warm_start": False,
+    }
+    """Options of the estimator that are given among the settings, with their defaults."""
+
     latent_dim: int | None = None
     _: KW_ONLY
     hidden: int | Sequence[int] | None = None
     likelihood: Likelihood = "auto"
     recipe: str | VAEConfig = "default"
     objective: Objective = None
-    optimizer: Optimizing = None
     epochs: float | None = None
     steps: int | None = None
     batch_size: int | None = None
@@ -112,14 +118,7 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
     settings: Mapping[str, Any] | None = None
     encoder: str | Network | None = None
     decoder: str | Network | None = None
-    model: Model = None
-    callbacks: Sequence[Callback] | None = None
-    validation_fraction: float | None = 0.1
-    pieces: str | None = None
-    columns: Any = None
-    warm_start: bool = False
     random_state: RandomState = None
-    verbose: bool = False
 
     # --- fit ---
 
@@ -172,7 +171,7 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
             DataError: The rows cannot be used (a ValueError that says the remedy).
             UsageError: The recipe needs `y` and none is given.
         """
-        start = getattr(self, "model_", None) if truth(self.warm_start, "warm_start") else None
+        start = getattr(self, "model_", None) if truth(self._option("warm_start"), "warm_start") else None
         told = (conditions,) if isinstance(conditions, str) else tuple(conditions)
         named = Named(label, weight, told, sequence, time, window, stride, step, layer, derive)
         return self._fit(X, y=y, start=start, sample_weight=sample_weight, named=named)
@@ -214,7 +213,7 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
         named: Named | None = None,
     ) -> Fitted:
         """`fit`, also from a trained model, with settings of this call."""
-        fraction = plain_value(self.validation_fraction)
+        fraction = plain_value(self._fraction)
         number = isinstance(fraction, int | float) and not isinstance(fraction, bool)
         if fraction is not None and not (number and 0.0 <= fraction < 1.0):
             what = f"must be a share from 0 and below 1, or None, not {fraction!r:.100}."
@@ -239,14 +238,17 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
             self.seed_ = seed_of(self.random_state)
         config = override(self._configure(self.seed_), dict(once or {}))
         if data is None:
-            told = {"schema": known, "validation_fraction": self.validation_fraction, "names": names_of(self)}
+            told = {
+                "schema": known,
+                "validation_fraction": self._fraction,
+                "names": names_of(self),
+            }
             data = as_dataset(x, self._event_shape, kinds=kinds_of(config.likelihood), **told)
         if not long:
             data = conditioned(with_fields(data, weight=weight), cells, fresh)
             data = labelled(data, y, config)
         experiment = prepare(config, data, start=start, settings={**self._said(), **(once or {})})
-        callbacks = [*self._checked_callbacks(), *([print_epochs] if truth(self.verbose, "verbose") else [])]
-        trained, result = train(experiment, callbacks=callbacks)
+        trained, result = train(experiment, callbacks=self._checked_callbacks())
         masked = [f"{np.ma.count_masked(X):,} masked cells of X count as missing"] if np.ma.is_masked(X) else []
         self.model_, self.reasons_ = trained, [*masked, *experiment.reasons]
         self.history_: dict[str, list[Any]] = history_lists(result.history)
@@ -260,7 +262,7 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
 
     def _long(self, X: Any, y: Any, weight: Any, schema: Schema | None) -> Dataset:
         """Rows of a long table, of arrays of unlike length, or of AnnData as a data set."""
-        fraction = self.validation_fraction or 0.0
+        fraction = self._fraction or 0.0
         data = long_dataset(X, y, weight, self._told, schema=schema, validation_fraction=fraction)
         if schema is None:
             self._event_shape, self.n_features_in_ = None, data.schema.shape[-1]
@@ -272,10 +274,15 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
         if (strings := strings_of(X)) is not None:
             if reset:
                 self._event_shape, self.n_features_in_ = None, 1
-            options = {"schema": schema, "validation_fraction": self.validation_fraction or 0.0, "unknown": unknown}
-            return text_dataset(strings, self.pieces, **options)
+            options = {
+                "schema": schema,
+                "validation_fraction": self._fraction or 0.0,
+                "unknown": unknown,
+            }
+            return text_dataset(strings, self._option("pieces"), **options)
         typed = schema is not None and schema.types is not None
-        said = None if self.columns is None or schema is not None else declared_columns(self.columns)
+        columns = self._option("columns")
+        said = None if columns is None or schema is not None else declared_columns(columns)
         derive = self._told.derive if schema is None else None
         said = {} if derive and said is None else said
         if (typed or said is not None) and not is_frame(X):
@@ -291,7 +298,7 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
         if reset:
             self._event_shape = None
             self._template = emptied(X) if is_frame(X) else None
-        fraction = self.validation_fraction or 0.0
+        fraction = self._fraction or 0.0
         options = {"schema": schema, "validation_fraction": fraction, "unknown": unknown, "derive": derive}
         data = mixed_dataset(raw, said=said, **options)
         if not self._takes_nan and data.mask is not None and not data.mask.all():
@@ -328,11 +335,13 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
         return as_fitted(rows.reshape(len(rows), -1), self.model_.schema, getattr(self, "_template", None))
 
     def _checked_callbacks(self) -> Sequence[Callback]:
-        given: Any = () if self.callbacks is None else self.callbacks
+        given: Any = () if self._option("callbacks") is None else self._option("callbacks")
         if not isinstance(given, Sequence) or not all(map(callable, given)):
-            what = f"must be a list of functions of an event, not {str(self.callbacks)[:100]!r}."
+            what = f"must be a list of functions of an event, not {str(given)[:100]!r}."
             raise ConfigError(
-                what, where="callbacks", fix="Give for example callbacks=[lambda event: print(event.record)]."
+                what,
+                where="callbacks",
+                fix='Give for example settings={"callbacks": [lambda event: print(event.record)]}.',
             )
         return given
 
@@ -358,6 +367,14 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
         usual = {"training.seed": seed, "data.validation": "split", **self._fixed_settings}
         return override(config, {**usual, **named, **self._said()})
 
+    @property
+    def _fraction(self) -> float | None:
+        return self._option("validation_fraction")
+
+    def _option(self, name: str) -> Any:
+        """An option of the estimator that may be given among the settings."""
+        return given_settings(self.settings).get(name, self._further[name])
+
     def _chosen(self) -> dict[str, Any]:
         return {  # the options that have a word of their own here
             "posterior.latent_dim": self.latent_dim,
@@ -371,7 +388,9 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
     def _said(self) -> dict[str, Any]:
         """What the user set, by name."""
         given = {name: plain_value(value) for name, value in self._chosen().items() if value is not None}
-        further = given_settings(self.settings)
+        further = {name: one for name, one in given_settings(self.settings).items() if name not in self._further}
+        if not isinstance(further.get("optimizer", ""), str | Mapping):
+            further.pop("optimizer")
         parts = {name for part, what in self._parts().items() if part != "model" for name in settings_of(part, what)}
         parts |= {name.partition(".")[0] for name in parts if name.endswith((".kind", ".name", ".family"))}
         if twice := sorted((given.keys() | parts) & further.keys()):
@@ -384,7 +403,10 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
         """What was given for each part of the model: a name or an object."""
         likelihood = None if isinstance(self.likelihood, str) and self.likelihood == "auto" else self.likelihood
         given: dict[PartName, Any] = {"likelihood": likelihood, "objective": self.objective}
-        given |= {"optimizer": self.optimizer, "encoder": self.encoder, "decoder": self.decoder, "model": self.model}
+        optimizer = given_settings(self.settings).get("optimizer")  # a name is an option as the others are
+        optimizer = None if isinstance(optimizer, str | Mapping) else optimizer
+        given |= {"optimizer": optimizer, "encoder": self.encoder, "decoder": self.decoder}
+        given["model"] = self._option("model")
         return {part: what for part, what in given.items() if what is not None}
 
     def _refuse_beside_model(self) -> None:
@@ -542,22 +564,15 @@ class Autoencoder(Coder):
         likelihood: Family of p(x | z), a head, or what makes one. "auto": the recipe's.
         recipe: Name of a composition that `latens info recipes` lists, or a configuration.
         objective: What is minimised, by name or as an object. None: the reconstruction.
-        optimizer: A name, or an optax transformation with its own learning rate. None: the recipe's.
         epochs: At most so many passes over the training rows, above 0. None: the recipe's, unless `steps` is given.
         steps: At most so many steps of the optimiser, from 1. None: the recipe's, unless `epochs` is given.
         batch_size: Rows a step, from 1. None: the recipe's.
         learning_rate: Step size of the optimiser, above 0. None: the recipe's.
-        settings: Further options by name, as `latens info parts` lists them. None: no others.
+        settings: Further options by name, as `latens info parts` lists them, and those that `VAE` describes. None: no
+            others.
         encoder: A network from one row to the code's numbers, or what makes one. None: the recipe's.
         decoder: The same from codes to the numbers that the likelihood needs. None: the recipe's.
-        model: All of the model at once: a function `(schema, key) -> model`. None: the recipe's.
-        callbacks: Functions of an event of the training; a text that one returns ends it. None: no functions.
-        validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch. None or 0: all rows train.
-        pieces: What rows of text are cut into, such as "words". None: the first.
-        columns: What columns of a frame are, by name (docs/tables.md). None: as their dtypes say.
-        warm_start: Whether a further `fit` starts from the weights of the last one, with its schema.
         random_state: Seed (0 to 2**32 - 1), or a generator that gives one. None: numpy's global generator gives one.
-        verbose: Whether to write one line an epoch to stderr.
     """
 
     _fixed_settings = {"posterior.kind": "deterministic", "objective.name": "reconstruction"}  # noqa: RUF012

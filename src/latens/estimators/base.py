@@ -1,7 +1,6 @@
 """What the estimators share: rows in, units out, and files and pickles that hold no code."""
 
 import dataclasses
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -25,7 +24,6 @@ from latens.io.safetensors import read_bytes
 from latens.kinds.tables.frame import is_frame
 from latens.recipes.parts.objects import unknown_parts
 from latens.text import visible
-from latens.training import Event
 from latens.typing import checked_later
 from latens.workflow.inputs import model_file
 from latens.workflow.trained import TrainedModel
@@ -56,6 +54,11 @@ class LatensEstimator(BaseEstimator):
     _takes_nan: ClassVar[bool] = False
     """Whether NaN stands for a missing cell; elsewhere it is refused."""
 
+    @property
+    def _fraction(self) -> float | None:
+        """The share of rows that validates."""
+        return None
+
     # --- rows ---
 
     def _table(self, X: Any, *, reset: bool, y: Any = "no_validation") -> Any:
@@ -74,8 +77,7 @@ class LatensEstimator(BaseEstimator):
     def _read(self, X: Any, y: Any = None, unknown: str = "error") -> tuple[Dataset, Any]:
         """Rows of numbers as a data set with the schema of the model, and their labels."""
         check_is_fitted(self)
-        fraction = getattr(self, "validation_fraction", None)
-        options: dict[str, Any] = {"schema": self.model_.schema, "validation_fraction": fraction}
+        options: dict[str, Any] = {"schema": self.model_.schema, "validation_fraction": self._fraction}
         return as_dataset(self._table(X, reset=False), self._event_shape, **options), y
 
     def _batch(self, X: Any, y: Any = None, unknown: str = "error") -> Batch:
@@ -180,7 +182,9 @@ class LatensEstimator(BaseEstimator):
     def _plain_params(self) -> dict[str, Any]:
         """The parameters that JSON can hold; no file holds code."""
         params = {name: plain_value(value) for name, value in self.get_params(deep=False).items()}
-        return {name: value for name, value in params.items() if name != "callbacks" and _is_plain(value)}
+        if isinstance(given := params.get("settings"), Mapping):
+            params["settings"] = {name: value for name, value in given.items() if _is_plain(value)}
+        return {name: value for name, value in params.items() if _is_plain(value)}
 
     def _own_facts(self) -> dict[str, Any]:
         return {}
@@ -431,10 +435,3 @@ def are_columns(value: Any) -> bool:
     if not isinstance(value, dict) or not all(isinstance(column, list) for column in value.values()):
         return False
     return len({len(column) for column in value.values()}) <= 1
-
-
-def print_epochs(event: Event) -> None:
-    """Write one line an epoch to stderr: a callback of a training."""
-    if event.kind == "epoch":
-        numbers = [f"{name} {value:.6g}" for name, value in event.record.items() if isinstance(value, int | float)]
-        print(", ".join(numbers), file=sys.stderr)

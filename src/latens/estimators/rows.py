@@ -21,8 +21,8 @@ class RowsEstimator(BaseEstimator):
     def _new(self, seed: int, usual: Mapping[str, Any] | None = None, *, typed: bool = False) -> VAE:
         """A `VAE` that is not fitted yet; settings of the user come before the usual ones of a task."""
         settings = {**(usual or {}), **given_settings(self.settings)}
-        columns = {} if typed and self.columns is None else self.columns
-        return VAE(recipe=self.recipe, settings=settings, columns=columns, random_state=seed)
+        settings["columns"] = {} if typed and self.columns is None else self.columns
+        return VAE(recipe=self.recipe, settings=settings, random_state=seed)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether a fit has come to its end."""

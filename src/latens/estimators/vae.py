@@ -80,32 +80,26 @@ class VAE(Coder):
             `latens info parts` lists. Or one of your own: a head, its class, or a function of the shape of a row
             that gives a head (docs/extending.md).
         recipe: Name of a composition that `latens info recipes` lists, for example "default" or "beta-vae"; or a
-            configuration, such as `latens.recipes.beta_vae(beta=4.0)`.
+            configuration.
         objective: What is minimised: a name of `latens info parts`, or an objective such as
             `latens.objectives.IWAE(num_samples=50)`. None: the recipe's.
-        optimizer: A name such as "adam", which runs at a constant rate, or an optax transformation, which then says
-            everything: its learning rate, schedule and clipping. None: the recipe's.
         epochs: At most so many passes over the training rows, above 0. None: the recipe's, unless `steps` is given.
         steps: At most so many steps of the optimiser, from 1. None: the recipe's, unless `epochs` is given.
         batch_size: Rows a step, from 1. None: the recipe's.
         learning_rate: Step size of the optimiser, above 0. None: the recipe's.
         settings: Further options by name, for example `{"optimizer.schedule": "cosine"}`; none that an argument sets.
-            None: no others. `latens info parts` lists them.
+            None: no others. `latens info parts` lists those of the configuration. Beside these are: `optimizer`, an
+            optax transformation, which then says everything; `model`, a function `(schema, key) -> model`;
+            `callbacks`, functions of an event of the training, of which a text that one returns ends it;
+            `validation_fraction`, the share of the rows that chooses the best epoch (0.1; None or 0: all rows train);
+            `num_samples`, draws of each row in `score_samples` (1,000 for a table with columns of several kinds, else
+            100); `warm_start`, whether a further `fit` starts from the weights of the last one; `columns`, what
+            columns of a frame are ({"size": "ordinal"}); and `pieces`, what rows of text are cut into ("words").
         encoder: A network of your own from one row to the numbers that the posterior needs (an error says how many), or
             a function `(schema, key) -> network`, or the name of a registered one. None: the recipe's.
         decoder: The same from latents to the numbers that the likelihood needs. None: the recipe's.
-        model: All of the model at once: a function `(schema, key) -> model`. The estimator's objective, optimiser and
-            budget train it; it sees a row as the `likelihood` that is named would. None: the recipe's.
-        callbacks: Functions of an event of the training, called at each, with numbers in `event.record`; a text that
-            one returns is a reason to end it, None is none. None: no functions.
-        validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch and stops early; the others
-            train. With fewer than 50 rows, or with None or 0, all rows train.
-        pieces: What rows of text are cut into: "characters", "words", "atoms", "subwords", "selfies". None: the first.
-        columns: What columns of a frame are, by name: {"size": "ordinal"} (docs/tables.md). None: as their dtypes say.
-        warm_start: Whether a further `fit` starts from the weights of the last one, with its schema.
         random_state: Seed (0 to 2**32 - 1) of initialisation, noise, order of rows and later samples; or a generator
             that gives one; None: numpy's global generator gives one.
-        verbose: Whether to write one line an epoch to stderr.
         prior: The prior p(z): a name of `latens info parts`, a distribution or an `AbstractModelPrior` (whose
             arrays are trained, unless they are `Frozen`), or a class or function of the shape of a latent that gives
             one. None: the recipe's, which is the one that belongs to the posterior.
@@ -113,8 +107,6 @@ class VAE(Coder):
             shape of a latent that gives a head. None: the recipe's.
         beta: Weight of the KL in the objective, from 0; or how it changes, as "linear:10", "cosine:10", "sigmoid:10" or
             "cyclical:4", with a number of epochs. None: the recipe's, 1 by default (the evidence lower bound).
-        num_samples: Importance samples of each row in `score_samples` and `score`, from 1. None: 1,000 for a table with
-            columns of several kinds, whose rows are cheap to decode, and 100 for other rows.
 
     Attributes:
         model_: The `TrainedModel`: the model with its schema, configuration and facts about its training.
@@ -137,7 +129,6 @@ class VAE(Coder):
     prior: Prior = None
     posterior: Posterior = None
     beta: float | str | None = None
-    num_samples: int | None = None
 
     def _chosen(self) -> dict[str, Any]:
         return {**super()._chosen(), "objective.beta": self.beta}
@@ -202,7 +193,7 @@ class VAE(Coder):
     def _draws(self, asked: int | None = None) -> int:
         """The draws of z for each row: as many as are asked for, or as suit the rows."""
         usual = TABLE_DRAWS if self.model_.schema.types is not None else DRAWS
-        count = self.num_samples if asked is None else asked
+        count = self._option("num_samples") if asked is None else asked
         return check_count(usual if count is None else count, "num_samples")
 
     def elbo(self, X: Any, y: Any = None, *, num_samples: int | None = None, unknown: str = "error") -> Parts:
@@ -620,8 +611,10 @@ class VAE(Coder):
 
     def _restore(self, trained: TrainedModel, where: str) -> dict[str, Any]:
         facts = super()._restore(trained, where)
-        if type(self.num_samples) is not int or not 1 <= self.num_samples <= MOST_SAMPLES:
-            self.num_samples = None
+        given = dict(self.settings) if isinstance(self.settings, Mapping) else {}
+        count = given.pop("num_samples", None)
+        if count is not None and (type(count) is not int or not 1 <= count <= MOST_SAMPLES):
+            self.settings = given or None
         return facts
 
 
