@@ -17,9 +17,9 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 65_450,  # next: 66,000
+    "lines of Python in src": 64_850,  # next: 66,000
     "lines of Python in data": 4_175,
-    "lines of Python in tests": 56_200,
+    "lines of Python in tests": 55_700,
     "lines of JavaScript, CSS and HTML": 7_300,
     "words of docs": 34_000,
     "pages of docs": 40,
