@@ -45,4 +45,3 @@ def test_pictures_and_numbers_keep_theirs() -> None:
 
 def test_what_the_pages_say_of_tables_is_what_they_have() -> None:
     assert (TABLE_RATE, TABLE_WIDTH, TABLE_DRAWS, DRAWS) == (5e-3, 64, 1000, 100)
-    assert latens.VAE().num_samples is None
