@@ -133,7 +133,7 @@ class Handler(BaseHTTPRequestHandler):
             question = self._body(self._length("application/json", MOST_QUESTION, "a question"))
             self._send(HTTPStatus.OK, self._computed(lambda: given(question)), "application/json", {})
         else:
-            known = path == "/" or page.find(path[1:]) is not None
+            known = path == "/" or path[1:] in page.files
             status = HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND
             raise Refused(status, "this can only be read" if known else "there is nothing of that name here")
 
