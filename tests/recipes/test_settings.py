@@ -79,7 +79,7 @@ def test_the_nearest_option_is_named_whatever_holds_it(name: str, hint: str) -> 
         ({"network.hidden": "abc"}, "a list of whole numbers or none, not 'abc'. Give {}, such as [256,256]."),
         ({"network.hidden": "256,abc"}, "a list of whole numbers or none, not '256,abc'. Give {}, such as [256,256]."),
         ({"network.hidden": [0]}, "a list of whole numbers >= 1 or none, not '[0]'. Give {}, such as [256,256]."),
-        ({"label.hidden": "x"}, "a list of whole numbers, not 'x'. Give {}, such as [256,256]."),
+        ({"network.level_hidden": "x"}, "a list of whole numbers, not 'x'. Give {}, such as [256,256]."),
         (
             {"posterior.levels": [1] * 9},
             "a list of at most 8 whole numbers, not '[1, 1, 1, 1, 1, 1, 1, 1, 1]'. Give {}.",
