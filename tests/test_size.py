@@ -17,11 +17,11 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 64_850,  # next: 66,000
-    "lines of Python in data": 4_175,
+    "lines of Python in src": 64_850,  # next: 60,000
+    "lines of Python in data": 4_050,
     "lines of Python in tests": 55_700,
-    "lines of JavaScript, CSS and HTML": 7_300,
-    "words of docs": 34_000,
+    "lines of JavaScript, CSS and HTML": 7_200,
+    "words of docs": 33_000,
     "pages of docs": 40,
     "words of README": 450,
     "commands": 19,

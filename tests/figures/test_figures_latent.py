@@ -5,10 +5,10 @@ import pytest
 from matplotlib.colors import to_hex
 from scipy.stats import norm
 
-from latens.errors import DataError, UsageError
+from latens.errors import DataError
 from latens.figures import latent_scatter, latent_scatter_table, linear_grid, percentile_grid, save
 from latens.figures.animation import frame
-from latens.figures.style import THEMES, ramp
+from latens.figures.style import THEMES
 
 
 def points(n, seed=0):
@@ -70,17 +70,6 @@ def test_points_lie_where_they_were_given_in_their_class_colour(theme, n):
     assert colours == [THEMES[theme].classes[i] for i in label]
     assert legend_names(ax) == [f"class {i}" for i in range(min(n, 10))]
     assert ax.get_aspect() == 1.0
-
-
-def test_a_continuous_number_gets_the_colour_bar():
-    z = points(20)
-    ax = latent_scatter(z, colour=np.arange(20.0), colour_name="thickness (mm)", theme="dark")
-    (drawn,) = ax.collections
-    np.testing.assert_array_equal(drawn.get_offsets(), z)
-    np.testing.assert_array_equal(drawn.get_array(), np.arange(20.0))
-    assert drawn.get_clim() == (0.0, 19.0)
-    assert drawn.cmap(0.5) == ramp("dark")(0.5)
-    assert ax.figure.axes[1].get_ylabel() == "thickness (mm)"
 
 
 def test_up_to_fifty_classes_differ_by_marker_too():
@@ -146,8 +135,8 @@ def test_labels_of_any_kind_are_classes():
 
 def test_table_is_named_by_units():
     z = points(3)
-    table = latent_scatter_table(z, colour=np.arange(3.0), units=(3, 17), colour_name="size")
-    assert list(table) == ["latent_3", "latent_17", "size"]
+    table = latent_scatter_table(z, units=(3, 17))
+    assert list(table) == ["latent_3", "latent_17"]
     np.testing.assert_array_equal(np.stack([table["latent_3"], table["latent_17"]], axis=1), z)
     ax = latent_scatter(z, units=(3, 17))
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("latent unit 3", "latent unit 17")
@@ -163,7 +152,6 @@ def test_table_is_named_by_units():
         ({"z": np.zeros((3, 2)), "label": [0, 1]}, "label"),
         ({"z": np.zeros((3, 2)), "label": [0, 1, 2], "classes": ["a", "b"]}, "label"),
         ({"z": np.zeros((3, 2)), "label": [0.0, 1.0, 1.0], "classes": ["a", "b"]}, "label"),
-        ({"z": np.zeros((3, 2)), "colour": [0.0]}, "colour"),
     ],
 )
 def test_points_that_cannot_be_drawn_are_refused(arguments, where):
@@ -171,8 +159,3 @@ def test_points_that_cannot_be_drawn_are_refused(arguments, where):
         latent_scatter(**arguments)
     assert caught.value.where == where
     assert caught.value.fix
-
-
-def test_label_and_colour_together_are_refused():
-    with pytest.raises(UsageError, match="not both"):
-        latent_scatter(points(1), [0], colour=[0.0])

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
-from latens.errors import DataError, UsageError
+from latens.errors import DataError
 from latens.figures.checks import class_names, counted, numbers
 from latens.figures.style import ThemeName, colour_bar, dress, figure_of, legend, one_axes, ramp, theme_named, unframed
 
@@ -50,10 +50,8 @@ def latent_scatter_table(
     z: ArrayLike,
     label: ArrayLike | None = None,
     classes: Sequence[object] | None = None,
-    colour: ArrayLike | None = None,
     *,
     units: tuple[int, int] = (0, 1),
-    colour_name: str = "value",
 ) -> dict[str, np.ndarray]:
     """Compute the numbers of `latent_scatter`.
 
@@ -61,30 +59,20 @@ def latent_scatter_table(
         z: Points, shape (n, 2).
         label: Classes of the points, shape (n,), as for `latent_scatter`; or None.
         classes: Names of the classes, or None.
-        colour: A number for each point, shape (n,); or None.
         units: The two latent dimensions that are shown, counted from 0; they name the columns.
-        colour_name: Name of the numbers in `colour`.
 
     Returns:
-        Two columns such as `latent_0` and `latent_1`, and `label` and `class`, or the colour. A point without a class
+        Two columns such as `latent_0` and `latent_1`, and `label` and `class`. A point without a class
         has label -1 and an empty class.
 
     Raises:
         DataError: Shapes do not fit, or numbers are not finite.
-        UsageError: Both `label` and `colour` are given.
     """
     points = _points(z)
     table = {f"latent_{unit}": points[:, column] for column, unit in enumerate(units)}
-    if label is not None and colour is not None:
-        raise UsageError("there is one colour for each point.", where="colour", fix="Pass label or colour, not both.")
     if label is not None:
         codes, names = _labels(label, len(points), classes)
         table |= {"label": codes, "class": np.array([*names, ""], dtype=object)[codes]}
-    if colour is not None:
-        values = numbers(colour, "colour", ndim=1)
-        if len(values) != len(points):
-            raise DataError(f"{len(values)} values for {len(points)} points.", where="colour", fix="Give one for each.")
-        table[colour_name] = values
     return table
 
 
@@ -92,15 +80,13 @@ def latent_scatter(
     z: ArrayLike,
     label: ArrayLike | None = None,
     classes: Sequence[object] | None = None,
-    colour: ArrayLike | None = None,
     *,
     units: tuple[int, int] = (0, 1),
-    colour_name: str = "value",
     title: str | None = None,
     theme: ThemeName = "light",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw points of the latent plane, coloured by class (with a legend) or by a number (with a colour bar).
+    """Draw points of the latent plane, coloured by class, with a legend.
 
     Eleven to fifty classes also differ by marker; more than fifty get a colour bar of their number. Both axes have one
     scale, so a dimension that carries nothing looks narrow.
@@ -110,9 +96,7 @@ def latent_scatter(
         label: Shape (n,): numbers of `classes` from 0, or any values where `classes` is not given; negative is "no
             label", drawn in grey. None: no classes.
         classes: Names of the classes, or None.
-        colour: A number for each point, shape (n,), in its own unit; or None.
         units: The two latent dimensions that are shown, counted from 0.
-        colour_name: Name of the numbers in `colour`.
         title: Title of the Axes, or None.
         theme: "light" or "dark".
         ax: Axes to draw into; None makes a figure.
@@ -122,9 +106,8 @@ def latent_scatter(
 
     Raises:
         DataError: Shapes do not fit, or numbers are not finite.
-        UsageError: Both `label` and `colour` are given.
     """
-    table = latent_scatter_table(z, label, classes, colour, units=units, colour_name=colour_name)
+    table = latent_scatter_table(z, label, classes, units=units)
     points, theme_colours = _points(z), theme_named(theme)
     ax = one_axes((6.4, 5.2), theme) if ax is None else ax
     dress(ax, theme=theme, title=title, x=f"latent unit {units[0]}", y=f"latent unit {units[1]}", grid="both")
@@ -132,11 +115,9 @@ def latent_scatter(
     look: dict[str, Any] = {"s": float(np.clip(16000 / count, 5, 30)), "alpha": float(np.clip(2500 / count, 0.65, 0.9))}
     look |= {"linewidths": 0, "rasterized": count > _RASTER}
     codes = table.get("label")
-    values = codes if codes is not None and codes.max() >= len(MARKERS) * 10 else table.get(colour_name)
-    if values is not None:
-        drawn = ax.scatter(points[:, 0], points[:, 1], c=values, cmap=ramp(theme), **look)
-        says = "class number" if values is codes else colour_name
-        bar = colour_bar(drawn, ax, says, theme=theme, shrink=0.8, pad=0.02)
+    if codes is not None and codes.max() >= len(MARKERS) * 10:
+        drawn = ax.scatter(points[:, 0], points[:, 1], c=codes, cmap=ramp(theme), **look)
+        bar = colour_bar(drawn, ax, "class number", theme=theme, shrink=0.8, pad=0.02)
         unframed(bar.ax)
         if bar.solids is not None:
             bar.solids.set_alpha(1.0)

@@ -53,28 +53,13 @@ class Shapes(NamedTuple):
 def shapes(
     factors: Shaped[np.ndarray, "n 6"] | int, *, resolution: int = 64, turn: float = 1.0, seed: int = 0
 ) -> Shapes:
-    """Draw squares, ellipses and hearts with known factors, like dSprites but when asked for and without steps.
-
-    A pixel is the share of it that the shape covers (asked at 16 points). Sizes go evenly from 1/2 to 1, angles evenly
-    from 0 to below `turn` full turns, positions evenly over the places where the largest shape still fits. The same
-    factors give the same image, on any machine.
-
-    Args:
-        factors: Whole numbers of shape (n, 6), columns as in `FACTORS`, or how many different combinations to draw at
-            random.
-        resolution: Height and width in pixels, 4 or more.
-        turn: 1 goes round as dSprites does, where a square looks the same four times and an ellipse twice; 0.25 shows
-            every angle once.
-        seed: Seed of random combinations.
-
-    Returns:
-        The images with their factors.
-
-    Raises:
-        UsageError: For factors beyond their values.
-
-    Source: Matthey, Higgins, Hassabis & Lerchner (2017), "dSprites".
-    """
+    """Draw squares, ellipses and hearts with known factors, like dSprites but when asked for and without steps."""
+    # A pixel is the share of it that the shape covers (asked at 16 points). Sizes go evenly from 1/2 to 1, angles
+    # evenly from 0 to below `turn` full turns, positions evenly over the places where the largest shape still fits.
+    # The same factors give the same image, on any machine.
+    # factors: whole numbers of shape (n, 6), columns as in `FACTORS`, or how many combinations to draw at random.
+    # turn: 1 goes round as dSprites does, where a square looks the same four times; 0.25 shows every angle once.
+    # Source: Matthey, Higgins, Hassabis & Lerchner (2017), "dSprites".
     drawn = isinstance(factors, int | np.integer)
     chosen = factors_of(np.random.default_rng(seed).choice(TOTAL, factors, replace=False)) if drawn else factors
     chosen = np.asarray(chosen, np.int64)
