@@ -73,8 +73,8 @@ def arrays_to_tree(
         if isinstance(leaf, np.generic):
             filled.append(array[()])
         else:
-            # A copy, so that a donated jax buffer never overwrites the caller's memory.
-            filled.append(array.copy() if isinstance(leaf, np.ndarray) else jax.numpy.array(array))
+            # A copy, so that a donated jax buffer never overwrites the caller's memory. `device_put` compiles nothing.
+            filled.append(array.copy() if isinstance(leaf, np.ndarray) else jax.device_put(array.copy()))
     return jax.tree_util.tree_unflatten(structure, filled)
 
 

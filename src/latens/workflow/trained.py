@@ -24,6 +24,7 @@ from latens.evaluation.finite import finite
 from latens.evaluation.impute import DRAWS
 from latens.evaluation.latents.encode import encode_with_noise, new_rows
 from latens.evaluation.samples.conditional import sample_given
+from latens.io import keys
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import as_path, write_atomic
 from latens.io.process import check_count, check_process
@@ -613,7 +614,7 @@ class TrainedModel(Methods):
             parts = recipe.bind(config)
             if recipe.preparation(schema, parts) != preparation:
                 raise ConfigError("the preparation is not the one that this configuration gives.")
-            skeleton = eqx.filter_eval_shape(lambda key: recipe.model(schema, parts, key=key), jax.random.key(0))
+            skeleton = eqx.filter_eval_shape(lambda key: recipe.model(schema, parts, key=key), keys.of_seed(0))
         except ModelFileError:
             raise
         except LatensError as error:
