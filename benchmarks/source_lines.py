@@ -19,7 +19,7 @@ from typing import Any
 import latens
 from latens import distributions, models, objectives
 from latens.distributions import bijections, hyperbolic
-from latens.models import flow, hamiltonian, quantised, quantisers
+from latens.models import hamiltonian, quantised
 from latens.models.heads import posteriors as posterior_heads
 from latens.objectives import perceptual
 
@@ -31,7 +31,7 @@ VARIANTS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "inverse autoregressive flow": (
         "iaf",
         "vae_iaf",
-        (bijections.Autoregressive, flow.flow_head),
+        (bijections.Autoregressive, posterior_heads.flow_head),
     ),
     "WAE (MMD)": ("wae-mmd", "wae_mmd", (objectives.WAE,)),
     "adversarial autoencoder": ("aae", "adversarial_ae", (objectives.AAE,)),
@@ -60,7 +60,7 @@ VARIANTS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "vector quantisation": (
         "vq-vae",
         "vq_vae",
-        (quantisers.VectorQuantiser, quantised.CodeHead, quantised.CodePosterior, objectives.Quantised),
+        (quantised.VectorQuantiser, quantised.CodeHead, quantised.CodePosterior, objectives.Quantised),
     ),
 }
 """Variant -> (recipe, Pythae's folder, what is its alone)."""
