@@ -26,7 +26,7 @@ def name_of(page):
     return f"results/{page.stem}" if page in RESULTS else page.stem
 
 
-LENGTHY = ("tutorials",)
+LENGTHY = ("tutorials", "latent-generative")
 """Pages of many trainings: minutes, by `make long`."""
 
 
