@@ -21,8 +21,8 @@ MOST, HIDDEN = 3000, 0.2
 VARIANTS: dict[str, dict[str, Any]] = {
     "as-it-is": {},
     "no tree": {"settings": {"start.kind": "none"}},
-    "no trees by a name": {"patch": ("latens.evaluation.evidence.kinds", "_kinds_of", lambda *_: [])},
-    "no finer bins": {"patch": ("latens.evaluation.evidence.kinds", "_finer", lambda types, low, kinds, parts: low)},
+    "no trees by a name": {"patch": ("latens.evidence.kinds", "_kinds_of", lambda *_: [])},
+    "no finer bins": {"patch": ("latens.evidence.kinds", "_finer", lambda types, low, kinds, parts: low)},
     "no regression": {"patch": ("latens.workflow.experiment", "with_logits", lambda trained, data: trained)},
     "final=split": {"settings": {"training.final": "split"}},
 }

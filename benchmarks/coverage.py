@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from latens.evaluation import LogMarginals
-from latens.evaluation.evidence.log_marginals import summarise
+from latens.evidence.log_marginals import summarise
 
 Draws = Callable[[np.random.Generator, int, int], np.ndarray]
 

@@ -29,8 +29,8 @@ import throughput
 from hand_written import SHAPES, flops_per_row
 from latens.config import override
 from latens.data import Dataset, Schema
-from latens.evaluation.latents.encode import new_rows
 from latens.io.compilation import enable_compilation_cache
+from latens.latents.encode import new_rows
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 from latens.workflow.refit import refit_prior

@@ -32,9 +32,9 @@ from sklearn.metrics import roc_auc_score
 from latens.config import override
 from latens.data import Dataset, Schema
 from latens.evaluation import decode, log_marginal
-from latens.evaluation.latents.aggregate import aggregated_draws
-from latens.evaluation.latents.encode import new_rows
 from latens.io.compilation import enable_compilation_cache
+from latens.latents.aggregate import aggregated_draws
+from latens.latents.encode import new_rows
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 from latens.workflow.refit import refit_prior

@@ -230,7 +230,7 @@ def compiling(lengths: list[int]) -> None:
 
 def sampling(count: int) -> None:
     """Print what so many rows of 16 tokens cost, after the program is compiled for as many."""
-    from latens.evaluation.latents.encode import new_rows
+    from latens.latents.encode import new_rows
 
     model, key = model_of(16), jax.random.key(0)
     for what in ("the first time", "again"):

@@ -135,7 +135,7 @@ TASKS: dict[str, dict[str, str]] = {
         "Latents": "latents",
         "Samples": "samples",
         "Imputation and forecasts": "impute forecast",
-        "Results": "batched classes diagnosis estimate",
+        "Results": "classes diagnosis",
     },
 }
 """The headings of a package, each with the modules whose names it has; other names come last."""
@@ -154,7 +154,7 @@ def by_task(package: str) -> dict[str, list[str]]:
         value = getattr(module, name)
         home = str(getattr(value, "__module__", "")).split(".")
         known = inspect.isclass(value) or inspect.isfunction(value) or callable(value)
-        part = home[2] if len(home) > 2 and package != "latens" else home[1] if len(home) > 1 else ""
+        part = home[2] if len(home) > 2 and ".".join(home[:2]) == package else home[1] if len(home) > 1 else ""
         heading = next((each for each, modules in tasks.items() if part in modules.split()), next(reversed(tasks)))
         found[heading if known and home[0] == "latens" else "Types"].append(name)
     return {heading: names for heading, names in found.items() if names}

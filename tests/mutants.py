@@ -38,7 +38,16 @@ TESTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS), str(TESTS / "support")]
 from line_map import PACKAGE, line_names  # noqa: E402
 
-ROOMS = ("distributions", "models", "objectives", "evaluation", "kinds/tables/columns.py", "data/tables")
+ROOMS = (
+    "distributions",
+    "models",
+    "objectives",
+    "evidence",
+    "latents",
+    "evaluation",
+    "kinds/tables/columns.py",
+    "data/tables",
+)
 ROOMS += ("estimators", "workflow")
 SECONDS = {"quick": 30.0, "more": 60.0}
 """Processor seconds, as the map has them, of the tests that judge one mutant."""

@@ -14,6 +14,8 @@ ROOMS = (
     {"models"},
     {"objectives"},
     {"training"},
+    {"evidence"},
+    {"latents"},
     {"evaluation"},
     {"recipes", "runs", "pretrained"},
     {"workflow"},

@@ -26,10 +26,10 @@ from cells import interval, say
 from latens.config import override
 from latens.data import Dataset, load
 from latens.evaluation import encode
-from latens.evaluation.latents.decomposition import kl_split
-from latens.evaluation.latents.disentanglement import disentanglement_scores
 from latens.io.atomic import write_atomic
 from latens.kinds.pictures.shapes import FACTORS, FORMS, factors_of, shapes
+from latens.latents.decomposition import kl_split
+from latens.latents.disentanglement import disentanglement_scores
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 

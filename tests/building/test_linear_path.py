@@ -15,7 +15,7 @@ from latens.data import load
 from latens.data.batches import Batch
 from latens.data.preparation import prepare_batch
 from latens.errors import ConfigError
-from latens.evaluation.evidence.factors import fit_factors, principal
+from latens.evidence.factors import fit_factors, principal
 from latens.io.safetensors import read
 from latens.models import LatentModel
 from latens.networks import Dense, LinearPath

@@ -28,7 +28,7 @@ from latens.evaluation import (
     annealed_importance_sampling,
     importance_sampling,
 )
-from latens.evaluation.evidence.moves import sigmoid_schedule
+from latens.evidence.moves import sigmoid_schedule
 from latens.models import AbstractLatentModel
 
 

@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 import latens
 from latens.data import Preparation
 from latens.data.batches import Batch
-from latens.evaluation.batched import Rows, _usual_size, map_draws, map_rows, may_hold_pool, rows_in_cache
+from latens.evidence.batched import Rows, _usual_size, map_draws, map_rows, may_hold_pool, rows_in_cache
 from latens.models.heads.table import TableHead
 
 GIVEN = {"preparation": Preparation(), "key": jax.random.key(0)}
@@ -66,7 +66,7 @@ import equinox as eqx, jax, jax.numpy as jnp, numpy as np
 from jax.scipy.linalg import solve_triangular
 from latens.data import Preparation
 from latens.data.batches import Batch
-from latens.evaluation.batched import Rows, map_rows
+from latens.evidence.batched import Rows, map_rows
 from latens.models import BayesClassifier
 
 rng = np.random.default_rng(0)

@@ -11,7 +11,7 @@ from latens.data.batches import Batch
 from latens.distributions import Bernoulli, DiagonalNormal, StandardNormal
 from latens.errors import ConfigError
 from latens.evaluation import Rows, elbo_parts
-from latens.evaluation.latents.decomposition import kl_split, level_kl
+from latens.latents.decomposition import kl_split, level_kl
 from latens.models import (
     Conditional,
     DeterministicHead,

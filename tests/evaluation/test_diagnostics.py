@@ -22,7 +22,7 @@ from latens.evaluation import (
     log_marginal,
     pareto_k,
 )
-from latens.evaluation.evidence.log_marginals import summarise
+from latens.evidence.log_marginals import summarise
 from latens.models import AbstractLatentModel
 from latens.objectives import draw
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from latens.errors import UsageError
-from latens.evaluation.latents.disentanglement import (
+from latens.latents.disentanglement import (
     binned,
     dci,
     dci_of,

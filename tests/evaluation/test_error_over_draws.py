@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from latens.evaluation import Estimate, LogMarginals, diagnose
-from latens.evaluation.evidence.log_marginals import summarise, tail_shape
+from latens.evidence.log_marginals import summarise, tail_shape
 
 ROWS = 50
 DIM = 5

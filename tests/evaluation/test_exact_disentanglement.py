@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from latens.evaluation.latents.disentanglement import factor_vae_score, sap
+from latens.latents.disentanglement import factor_vae_score, sap
 
 FACTORS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]] * 25)
 

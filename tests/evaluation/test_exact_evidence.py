@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from checks import close
 
-from latens.evaluation.evidence import importance
-from latens.evaluation.evidence.log_marginals import log_mean_error, summarise
+from latens.evidence import importance
+from latens.evidence.log_marginals import log_mean_error, summarise
 
 WEIGHTS = np.array([[1.0, 2.0, 3.0, 6.0], [1.0, 1.0, 1.0, 1.0]])
 

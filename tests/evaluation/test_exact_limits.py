@@ -10,7 +10,7 @@ from latens.distributions.divergence import estimate_kl
 from latens.distributions.special import log_bessel_scaled
 from latens.errors import ConfigError
 from latens.evaluation import Estimate
-from latens.evaluation.evidence.log_marginals import LogMarginals
+from latens.evidence.log_marginals import LogMarginals
 from latens.objectives import CIWAE, IWAE, MIWAE, PIWAE, Renyi
 
 

@@ -9,8 +9,8 @@ from checks import close
 from scipy.stats import multivariate_normal, norm
 from threadpoolctl import threadpool_limits
 
-from latens.evaluation.evidence import factors
-from latens.evaluation.evidence.factors import (
+from latens.evidence import factors
+from latens.evidence.factors import (
     FOLDS,
     Factors,
     fit_factors,

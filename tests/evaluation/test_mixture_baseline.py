@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from latens.evaluation.evidence.mixture_baseline import PSEUDO_ROWS, best_classes, fit_mixture
+from latens.evidence.mixture_baseline import PSEUDO_ROWS, best_classes, fit_mixture
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 
 rng = np.random.default_rng(0)
@@ -102,5 +102,5 @@ def test_rows_that_are_held_a_part_at_a_time_give_the_same_mixture(monkeypatch):
     train, _ = drawn(3000, 5)
     mask = np.random.default_rng(0).random(train.shape) < 0.8
     whole = fit_mixture(train, mask, TYPES, 4)
-    monkeypatch.setattr("latens.evaluation.evidence.mixture_baseline.MOST_ROWS", 700)
+    monkeypatch.setattr("latens.evidence.mixture_baseline.MOST_ROWS", 700)
     np.testing.assert_allclose(fit_mixture(train, mask, TYPES, 4).log_shares, whole.log_shares, atol=1e-9)

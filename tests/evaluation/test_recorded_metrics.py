@@ -12,11 +12,11 @@ from tables import MU, X, batch_of, linear_gaussian
 
 from latens import evaluation
 from latens.evaluation import Rows
-from latens.evaluation.evidence.by_column import nats_by_column
-from latens.evaluation.evidence.particles import resampled
-from latens.evaluation.latents.aggregate import aggregated_moments
-from latens.evaluation.latents.disentanglement import information_matrix
-from latens.evaluation.samples.resampling import jackknife, subsample
+from latens.evaluation.by_column import nats_by_column
+from latens.evidence.estimate import jackknife, subsample
+from latens.evidence.particles import resampled
+from latens.latents.aggregate import aggregated_moments
+from latens.latents.disentanglement import information_matrix
 
 KEY = jax.random.key(0)
 rng = np.random.default_rng(0)

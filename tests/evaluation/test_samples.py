@@ -15,7 +15,7 @@ from latens.evaluation import (
     principal_features,
 )
 from latens.evaluation.samples.distances import frechet_of_moments
-from latens.evaluation.samples.resampling import jackknife, subsample
+from latens.evidence.estimate import jackknife, subsample
 
 
 def expected_coverage(n, m, num_neighbours):

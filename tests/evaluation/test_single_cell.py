@@ -17,7 +17,7 @@ from scipy import sparse, stats
 from latens import evaluation
 from latens.config import override
 from latens.data import Dataset, load
-from latens.evaluation.estimate import Estimate
+from latens.evidence.estimate import Estimate
 from latens.recipes import get_recipe
 from latens.training import Event
 from latens.workflow.experiment import prepare, train

@@ -10,7 +10,7 @@ from evidence_fixtures import CELLS, LATENTS, MU, PRECISION, SIGMA, Linear10, W,
 from latens.data import Preparation, load
 from latens.distributions import DiagonalNormal
 from latens.evaluation import diagnose, importance_sampling
-from latens.evaluation.evidence.importance import row_numbers
+from latens.evidence.importance import row_numbers
 from latens.workflow.measurement import Measured, measured
 from latens.workflow.metrics import Summary
 from latens.workflow.trained import TrainedModel

@@ -11,7 +11,7 @@ from training_fixtures import make_data, make_model, run
 
 from latens.errors import ConfigError
 from latens.evaluation import decode, sample_prior
-from latens.evaluation.batched import Rows, prepared_rows
+from latens.evidence.batched import Rows, prepared_rows
 from latens.io import keys
 
 REGISTER = {name: value for name, value in vars(keys).items() if name.isupper()}

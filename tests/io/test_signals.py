@@ -28,7 +28,7 @@ def program(context):
     jax.jit(lambda x: jax.lax.fori_loop(0, 2**31 - 1, lambda i, y: jax.lax.sin(y + i), x))(1.0).block_until_ready()
 
 def parts(context):
-    from latens.evaluation.batched import _at_once
+    from latens.evidence.batched import _at_once
     ready()
     _at_once(lambda start: time.sleep(1000), range(9))
 

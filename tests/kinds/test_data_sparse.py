@@ -18,7 +18,7 @@ from latens.config import override
 from latens.data import Preparation, check, load
 from latens.data import dataset as dataset_module
 from latens.errors import DataError, ResourceError
-from latens.evaluation.evidence.baseline import independent_baseline
+from latens.evidence.baseline import independent_baseline
 from latens.kinds.counts import sparse as sparse_module
 from latens.kinds.counts.sparse import SparseRows
 from latens.recipes import get_recipe

@@ -82,7 +82,7 @@ def test_p_values_are_those_of_the_excess(digits):
     x = np.asarray(data.x)
     np.testing.assert_array_equal(found.code_length, code_lengths(x[:40].reshape(-1, 8, 8), 17))
     np.testing.assert_array_equal(found.score, found.surprise - found.code_length)
-    options = {"num_samples": 20, "key": latens.evaluation.batched.jax.random.key(0)}
+    options = {"num_samples": 20, "key": latens.evidence.batched.jax.random.key(0)}
     own = surprises(trained, data, held_out, others=1, **options) - code_lengths(x[held_out].reshape(-1, 8, 8), 17)
     np.testing.assert_allclose(found.p_value, conformal(own, found.score), atol=1.5 / (len(own) + 1))
 

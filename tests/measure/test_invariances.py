@@ -17,7 +17,7 @@ from msgspec import structs
 from latens.config import override
 from latens.data import Dataset, load
 from latens.evaluation import Estimate, principal_features
-from latens.evaluation.estimate import median
+from latens.evidence.estimate import median
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 from latens.workflow.groups import measure_all

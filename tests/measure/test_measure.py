@@ -12,8 +12,8 @@ from latens.config import override
 from latens.data import Dataset, load, prepare_batch
 from latens.errors import DataError
 from latens.evaluation import Rows, elbo_parts, independent_baseline, log_marginal
-from latens.evaluation.batched import prepared_rows
-from latens.evaluation.evidence.factors import gaussian_baseline
+from latens.evidence.batched import prepared_rows
+from latens.evidence.factors import gaussian_baseline
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 from latens.workflow.measurement import measure, unit_table

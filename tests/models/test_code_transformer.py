@@ -22,7 +22,7 @@ from latens.data import Dataset, Preparation, Schema, load
 from latens.data.schema import Column
 from latens.errors import ConfigError
 from latens.evaluation import Rows, log_marginal
-from latens.evaluation.latents.fit_prior import fit_codes
+from latens.latents.fit_prior import fit_codes
 from latens.models import (
     CodeHead,
     Conditional,

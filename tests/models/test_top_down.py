@@ -14,7 +14,7 @@ from latens.data import load
 from latens.data.batches import Batch
 from latens.distributions import kl
 from latens.evaluation import Rows
-from latens.evaluation.latents.decomposition import level_kl
+from latens.latents.decomposition import level_kl
 from latens.models import (
     Block,
     Conditional,

@@ -22,8 +22,8 @@ from latens.distributions.bijections import Autoregressive, Inverse, Scaled, Sta
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
 from latens.evaluation import Rows, sample_prior
-from latens.evaluation.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
-from latens.evaluation.latents.fit_prior import _folded, _scaling, fit_flow
+from latens.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
+from latens.latents.fit_prior import _folded, _scaling, fit_flow
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.networks import Dense
 from latens.recipes import get_recipe
@@ -194,7 +194,7 @@ def test_scales_of_codes_move_exactly_into_the_second_stage() -> None:
 
 
 def normal_moments(mean: np.ndarray, covariance: np.ndarray):
-    from latens.evaluation.latents.aggregate import Moments
+    from latens.latents.aggregate import Moments
 
     close(normal_of(Moments(mean, covariance)).covariance(), covariance, rtol=1e-5, atol=1e-5)
     return Moments(mean, covariance)

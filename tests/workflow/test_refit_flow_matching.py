@@ -19,7 +19,7 @@ from latens.data.schema import Column
 from latens.distributions import Deterministic
 from latens.errors import ConfigError
 from latens.evaluation import importance_sampling
-from latens.evaluation.latents.fit_prior import fit_flow
+from latens.latents.fit_prior import fit_flow
 from latens.models import ContinuousFlow, FlowMatching, LatentModel
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train

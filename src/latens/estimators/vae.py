@@ -20,13 +20,13 @@ from latens.estimators.columns import array_with_filled, as_fitted, with_filled,
 from latens.estimators.labels import classes_of, codes_of, labelled
 from latens.estimators.named import known_apart, put_back, with_filled_steps
 from latens.evaluation import Estimate
-from latens.evaluation.batched import BATCH_SIZES
 from latens.evaluation.impute import DRAWS as IMPUTED
-from latens.evaluation.latents.encode import new_rows
+from latens.evidence.batched import BATCH_SIZES
 from latens.io import keys
 from latens.io.process import check_count, check_process
 from latens.kinds.tables.frame import as_rows, is_frame
 from latens.kinds.text.rows import refuse_gaps
+from latens.latents.encode import new_rows
 from latens.recipes import RECIPES
 from latens.recipes.parts.objects import PartName
 from latens.typing import Key, checked_later

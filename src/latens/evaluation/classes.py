@@ -11,8 +11,8 @@ from jaxtyping import Shaped
 
 from latens.data.batches import Batch
 from latens.errors import DataError, UsageError
-from latens.evaluation.batched import Rows, map_rows
-from latens.evaluation.estimate import Estimate
+from latens.evidence.batched import Rows, map_rows
+from latens.evidence.estimate import Estimate
 from latens.io.process import check_process, counted
 from latens.models import BayesClassifier
 from latens.typing import Array, Int, Key

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from latens.evaluation.estimate import Estimate
+from latens.evidence.estimate import Estimate
 
 Metrics = Mapping[str, Estimate]
 Units = Sequence[Mapping[str, Any]]

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from latens.data.batches import Batch
 from latens.errors import ConfigError
-from latens.evaluation.batched import Rows, map_rows
-from latens.evaluation.evidence.particles import filtered, resampled
+from latens.evidence.batched import Rows, map_rows
+from latens.evidence.particles import filtered, resampled
 from latens.io.process import counted
 from latens.models import StateSpaceModel
 from latens.models.state_space import INPUTS

@@ -13,8 +13,8 @@ from jax.tree_util import Partial
 
 from latens.data.batches import Batch
 from latens.distributions import Mixture
-from latens.evaluation.batched import Rows, even, in_cache, map_rows
 from latens.evaluation.linear_posterior import linear_posteriors
+from latens.evidence.batched import Rows, even, in_cache, map_rows
 from latens.io.keys import IMPUTED_EVENTS
 from latens.io.process import counted
 from latens.kinds.tables.columns import ColumnType

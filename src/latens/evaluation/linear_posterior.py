@@ -10,7 +10,7 @@ from jax.scipy.linalg import solve_triangular
 
 from latens.data.batches import Batch
 from latens.distributions import DiagonalNormal, FullNormal, Mixture
-from latens.evaluation.batched import cells_of
+from latens.evidence.batched import cells_of
 from latens.models import LatentModel
 from latens.typing import Array, Bool, Float, Nats
 

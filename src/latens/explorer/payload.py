@@ -13,7 +13,6 @@ from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
 from latens.data.schema import Schema, image_shape
 from latens.errors import ConfigError
-from latens.evaluation.latents.encode import level_shapes
 from latens.explorer.columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.compact import compact
 from latens.explorer.decoder import (
@@ -32,6 +31,7 @@ from latens.explorer.whatif import whatif_columns
 from latens.io.arrays import tree_to_arrays
 from latens.io.json import plain, to_json
 from latens.io.safetensors import pack
+from latens.latents.encode import level_shapes
 from latens.text import visible
 from latens.workflow.metrics import METRICS
 

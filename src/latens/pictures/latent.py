@@ -7,14 +7,14 @@ import numpy as np
 from latens import evaluation, figures
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError
-from latens.evaluation.latents.aggregate import aggregated_draws
-from latens.evaluation.latents.encode import level_shapes
 from latens.figures.images import framed, image_strips
 from latens.figures.paths import linear_path, spherical_path
 from latens.figures.planes import two_views
 from latens.figures.reach import reach_curves
 from latens.figures.style import readable
 from latens.figures.tables import marginals, marginals_table
+from latens.latents.aggregate import aggregated_draws
+from latens.latents.encode import level_shapes
 from latens.pictures.source import FEW_POINTS, Made, Plane, Posteriors, Source
 from latens.workflow.reach import MOST, reach_of
 

@@ -16,12 +16,12 @@ from latens.data.rows import MEASURED, evenly_spaced, every_nth
 from latens.data.schema import image_shape
 from latens.distributions import StandardNormal
 from latens.evaluation import Rows
-from latens.evaluation.batched import prepared_rows
 from latens.evaluation.classes import sample_classes
 from latens.evaluation.information import Information, column_information
-from latens.evaluation.latents.principal import Principal, principal
+from latens.evidence.batched import prepared_rows
 from latens.figures.style import Made as Made
 from latens.figures.style import ThemeName
+from latens.latents.principal import Principal, principal
 from latens.models import BayesClassifier
 from latens.pictures.images import shown
 from latens.workflow.trained import TrainedModel

@@ -9,7 +9,7 @@ from msgspec.structs import replace as replace_struct
 
 from latens.config import VAEConfig
 from latens.data import Dataset
-from latens.evaluation.evidence.series import season_of
+from latens.evidence.series import season_of
 from latens.recipes.building.plan import RECIPE, resolve
 from latens.recipes.building.world_starts import changes_matter
 from latens.recipes.parts.bound import Parts, bind

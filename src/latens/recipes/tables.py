@@ -11,7 +11,7 @@ from latens.config import NetworkConfig, PosteriorConfig, PriorConfig, VAEConfig
 from latens.data import Dataset, Schema
 from latens.data.dataset import training_rows
 from latens.errors import ConfigError
-from latens.evaluation.evidence.mixture_baseline import MOST_ROWS, STEPS, Mixture, best_classes, fit_mixture
+from latens.evidence.mixture_baseline import MOST_ROWS, STEPS, Mixture, best_classes, fit_mixture
 from latens.models import Conditional, ExactChoices, LatentModel, SideBySide
 from latens.models.heads.table import TableHead
 from latens.networks import Dense

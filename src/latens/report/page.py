@@ -8,7 +8,7 @@ from typing import Any
 
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import SPLITS, Schema
-from latens.evaluation.estimate import UNKNOWN
+from latens.evidence.estimate import UNKNOWN
 from latens.io.arrays import tree_to_arrays
 from latens.models import every_latent
 from latens.pictures.draw import PICTURES

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from latens.data.files import Part, tables_of
 from latens.errors import ConfigError, DataError, LatensError, ResourceError, UsageError, nearest
-from latens.evaluation.batched import take_as_of_many
+from latens.evidence.batched import take_as_of_many
 from latens.io.atomic import resource_errors
 from latens.io.compilation import compute_in_full_precision, enable_compilation_cache
 from latens.io.waiting import doing, reached

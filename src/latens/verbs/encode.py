@@ -73,7 +73,7 @@ class Encode(Verb):
             first = np.arange(places.line.shape[1]) == np.zeros((len(positions), 1))
             arrays |= named_steps(trained.schema.sequences, places, first)
         arrays |= {name: codes[name] for name in ("mean", "log_variance") if name in codes}
-        from latens.evaluation.latents.clusters import has_clusters, predicts_labels
+        from latens.latents.clusters import has_clusters, predicts_labels
 
         if predicts_labels(trained.model):
             arrays |= _predicted(trained.classes, evaluation.label_probabilities(rows))

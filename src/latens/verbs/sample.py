@@ -301,7 +301,7 @@ class Sample(Verb):
         """New rows in the units of the data, with what they were made from: z and label, or class and component."""
         from latens.config import ClassifierConfig
         from latens.evaluation.classes import sample_classes
-        from latens.evaluation.latents.encode import new_rows
+        from latens.latents.encode import new_rows
 
         trained, mean = at.trained, self._means(at)
         key = jax.random.key(self.seed)

@@ -8,7 +8,7 @@ from jaxtyping import Shaped
 
 from latens.data import Dataset
 from latens.data.schema import image_shape
-from latens.evaluation.batched import prepared_rows
+from latens.evidence.batched import prepared_rows
 from latens.workflow.trained import TrainedModel
 
 

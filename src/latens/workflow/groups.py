@@ -19,11 +19,11 @@ from latens.data import Dataset
 from latens.data.schema import image_shape
 from latens.errors import LatensError
 from latens.evaluation import Estimate, diagnose
-from latens.evaluation.batched import Rows
-from latens.evaluation.evidence.gaps import inference_gaps
-from latens.evaluation.latents.decomposition import kl_split
-from latens.evaluation.latents.disentanglement import disentanglement_scores
+from latens.evidence.batched import Rows
+from latens.evidence.gaps import inference_gaps
 from latens.kinds.pictures.shapes import FACTORS, known_factors
+from latens.latents.decomposition import kl_split
+from latens.latents.disentanglement import disentanglement_scores
 from latens.models import StateSpaceModel
 from latens.typing import Key
 from latens.workflow.measurement import NUM_SAMPLES, Measured, density_of, measured, still_rising

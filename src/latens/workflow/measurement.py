@@ -32,23 +32,23 @@ from latens.evaluation import (
     label_probabilities,
     matched,
 )
-from latens.evaluation.batched import map_rows, prepared_rows
+from latens.evaluation.by_column import nats_by_column
 from latens.evaluation.classes import class_log_joint
-from latens.evaluation.estimate import shares
-from latens.evaluation.evidence.bigram import bigram_baseline, tokens_counted
-from latens.evaluation.evidence.by_column import nats_by_column
-from latens.evaluation.evidence.depth import depth_baseline
-from latens.evaluation.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_baseline
-from latens.evaluation.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
-from latens.evaluation.evidence.series import series_baselines
-from latens.evaluation.evidence.tree import MOST_ROWS as MOST_COUNTED
-from latens.evaluation.evidence.tree import fit_tree
-from latens.evaluation.evidence.windows import fit_window, is_series
-from latens.evaluation.latents.clusters import has_clusters, predicts_labels
-from latens.evaluation.latents.decomposition import level_kl_rows
-from latens.evaluation.latents.encode import level_shapes
+from latens.evidence.batched import map_rows, prepared_rows
+from latens.evidence.bigram import bigram_baseline, tokens_counted
+from latens.evidence.depth import depth_baseline
+from latens.evidence.estimate import shares
+from latens.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_baseline
+from latens.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
+from latens.evidence.series import series_baselines
+from latens.evidence.tree import MOST_ROWS as MOST_COUNTED
+from latens.evidence.tree import fit_tree
+from latens.evidence.windows import fit_window, is_series
 from latens.io import keys
 from latens.kinds.counts.sparse import SparseRows
+from latens.latents.clusters import has_clusters, predicts_labels
+from latens.latents.decomposition import level_kl_rows
+from latens.latents.encode import level_shapes
 from latens.models import CodeHead, StateSpaceModel, every_latent
 from latens.recipes.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from latens.evaluation import Estimate
-from latens.evaluation.estimate import UNKNOWN
+from latens.evidence.estimate import UNKNOWN
 from latens.io.terminal import table
 
 

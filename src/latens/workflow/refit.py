@@ -16,11 +16,11 @@ from latens.data.batches import Batch
 from latens.data.rows import every_nth
 from latens.errors import ConfigError, nearest
 from latens.evaluation import Estimate, log_marginal
-from latens.evaluation.batched import map_draws
-from latens.evaluation.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
-from latens.evaluation.latents.fit_prior import fit_codes, fit_flow, fit_second_stage
+from latens.evidence.batched import map_draws
 from latens.io import keys
 from latens.io.process import check_process, counted
+from latens.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
+from latens.latents.fit_prior import fit_codes, fit_flow, fit_second_stage
 from latens.models import Downwards, FullMixturePrior, LatentModel, MixturePrior, Upwards
 from latens.objectives.draws import draw
 from latens.recipes import recipe_of
@@ -181,7 +181,7 @@ def refit_prior(
     refuse_refit(config, kind)
     if not isinstance(config, VAEConfig) or not isinstance(trained.model, LatentModel):
         what = "only the prior of a latent-variable model that a recipe builds can be fitted again."
-        raise ConfigError(what, where="model", fix="In Python: latens.evaluation.latents.aggregate fits to any model.")
+        raise ConfigError(what, where="model", fix="In Python: latens.latents.aggregate fits to any model.")
     new = _configured(trained, config, KINDS[kind], options or {})
     key = jax.random.fold_in(seed_key(seed), keys.INITIAL_PRIOR)
     skeleton = build_new(recipe_of(new), trained.schema, new, key=key)

@@ -15,9 +15,9 @@ from latens.data import Dataset
 from latens.data.given import GIVEN
 from latens.data.preparation import DEPTH, log_depth
 from latens.evaluation import Estimate, PrincipalFeatures, principal_features
-from latens.evaluation.batched import prepared_rows
 from latens.evaluation.classes import sample_classes
-from latens.evaluation.latents.encode import new_rows
+from latens.evidence.batched import prepared_rows
+from latens.latents.encode import new_rows
 from latens.workflow.inputs import is_grey, lacks_prior
 from latens.workflow.trained import TrainedModel
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latens.evaluation.batched import BATCH_SIZES
 from latens.evaluation.impute import model_places
+from latens.evidence.batched import BATCH_SIZES
 from latens.io.compilation import check_generator
 from latens.io.process import check_process
 from latens.kinds.tables.columns import ColumnType

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from latens.evaluation.estimate import Estimate
 from latens.evaluation.samples.quality import Features, featured
-from latens.evaluation.samples.resampling import GROUPS, jackknife
+from latens.evidence.estimate import GROUPS, Estimate, jackknife
 from latens.io.process import counted
 
 

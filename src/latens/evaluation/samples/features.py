@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.evaluation.samples.resampling import as_rows
+from latens.evidence.estimate import as_rows
 from latens.io.process import counted
 
 MOST_FEATURES = 32

@@ -6,8 +6,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.errors import UsageError
-from latens.evaluation.estimate import Estimate
-from latens.evaluation.samples.resampling import REPEATS, as_rows, same_width, subsample
+from latens.evidence.estimate import REPEATS, Estimate, as_rows, same_width, subsample
 from latens.io.process import counted
 
 Features = Callable[[np.ndarray], np.ndarray]

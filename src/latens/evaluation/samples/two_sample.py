@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from latens.evaluation.estimate import Estimate
 from latens.evaluation.samples.quality import Features, featured
+from latens.evidence.estimate import Estimate
 
 
 def classifier_two_sample_test(

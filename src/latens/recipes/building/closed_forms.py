@@ -11,12 +11,12 @@ from jaxtyping import Float
 from latens.data import Dataset, Preparation, prepare_batch
 from latens.data.dataset import first_rows
 from latens.data.given import GIVEN
-from latens.evaluation.evidence import factors
-from latens.evaluation.evidence.depth import fit_depth_factors
-from latens.evaluation.evidence.factors import Factors, fit_factors, latent_gains
-from latens.evaluation.evidence.factors_of_gaps import fit_gappy, gappy_gains
-from latens.evaluation.evidence.windows import FEWEST as FEWEST_WINDOWS
-from latens.evaluation.evidence.windows import fit_window, is_series
+from latens.evidence import factors
+from latens.evidence.depth import fit_depth_factors
+from latens.evidence.factors import Factors, fit_factors, latent_gains
+from latens.evidence.factors_of_gaps import fit_gappy, gappy_gains
+from latens.evidence.windows import FEWEST as FEWEST_WINDOWS
+from latens.evidence.windows import fit_window, is_series
 from latens.io import keys
 from latens.models import (
     AbstractHead,

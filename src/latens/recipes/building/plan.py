@@ -26,7 +26,7 @@ from latens.data.infer import MOST_MEASURED
 from latens.data.rows import few
 from latens.data.schema import image_shape
 from latens.errors import ConfigError
-from latens.evaluation.evidence.windows import is_series
+from latens.evidence.windows import is_series
 from latens.io import keys
 from latens.kinds.text.tokens import steps_of
 from latens.models import AbstractModelPrior, LatentModel

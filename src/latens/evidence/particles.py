@@ -12,9 +12,9 @@ from jax.tree_util import Partial
 from latens.data.batches import Batch
 from latens.distributions import log_prob
 from latens.errors import ConfigError
-from latens.evaluation.batched import Rows, map_rows
-from latens.evaluation.evidence.importance import as_log_marginals
-from latens.evaluation.evidence.log_marginals import (
+from latens.evidence.batched import Rows, map_rows
+from latens.evidence.importance import as_log_marginals
+from latens.evidence.log_marginals import (
     LogMarginals,
     WeightSummary,
     effective_sample_size,

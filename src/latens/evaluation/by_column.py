@@ -8,8 +8,8 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
-from latens.evaluation.batched import Rows, in_cache, map_rows
 from latens.evaluation.impute import averaged
+from latens.evidence.batched import Rows, in_cache, map_rows
 from latens.models import every_latent
 from latens.typing import Array, Key
 

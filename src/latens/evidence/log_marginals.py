@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latens.evaluation.estimate import Estimate, median
+from latens.evidence.estimate import Estimate, median
 from latens.typing import Array, Bool, Float, Nats
 
 TRUSTED_K = 0.7

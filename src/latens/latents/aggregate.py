@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 from latens.data.batches import Batch
 from latens.distributions import Deterministic, DiagonalNormal, FullNormal
 from latens.errors import ConfigError
-from latens.evaluation.batched import Rows, map_rows
+from latens.evidence.batched import Rows, map_rows
 from latens.io.process import counted
 from latens.models import FullMixturePrior, MixturePrior
 from latens.trees import held

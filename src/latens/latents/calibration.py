@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens.errors import UsageError
-from latens.evaluation.estimate import Estimate
+from latens.evidence.estimate import Estimate
 from latens.io.process import counted
 from latens.typing import Array, Int, Key
 

@@ -14,8 +14,8 @@ from latens.data.batches import Batch
 from latens.distributions import AbstractFactorised, Deterministic, DiagonalNormal, FullNormal
 from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError
-from latens.evaluation.batched import Rows, map_rows, padded_batches, prepared_with, weights_of
-from latens.evaluation.estimate import Estimate
+from latens.evidence.batched import Rows, map_rows, padded_batches, prepared_with, weights_of
+from latens.evidence.estimate import Estimate
 from latens.io.process import counted
 from latens.typing import Array, Float, Key
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from latens.evaluation.evidence.factors import ALONE, principal
+from latens.evidence.factors import ALONE, principal
 from latens.kinds.tables.columns import ColumnType
 from latens.models.heads.table import middles_of
 

@@ -9,8 +9,8 @@ from jax.tree_util import Partial
 
 from latens.data.batches import Batch
 from latens.errors import UsageError
-from latens.evaluation.batched import Rows, map_rows
-from latens.evaluation.estimate import shares
+from latens.evidence.batched import Rows, map_rows
+from latens.evidence.estimate import shares
 from latens.io.process import counted
 from latens.models import MixturePrior
 from latens.typing import AnyArray, Array, Key

@@ -8,11 +8,12 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
+from latens.distributions import DiagonalNormal, has_closed_form, kl_terms
 from latens.errors import ConfigError
-from latens.evaluation.batched import Rows, map_draws, weights_of
-from latens.evaluation.evidence.log_marginals import LogMarginals, WeightSummary, WeightSums
-from latens.evaluation.latents.encode import encode_prepared
+from latens.evidence.batched import Rows, map_draws, weights_of
+from latens.evidence.log_marginals import LogMarginals, WeightSummary, WeightSums
 from latens.io.process import counted
+from latens.models import mean_code
 from latens.objectives.draws import draw
 from latens.typing import Array, Float, Key
 
@@ -90,6 +91,22 @@ def _row_numbers(
     found = encode_prepared(model, batch, key) if codes else {}
     unseen = _blind(model, batch, jax.random.fold_in(key, num_samples)) if blind else None
     return RowNumbers(weights, elbo, log_likelihood, log_likelihood - elbo, found, unseen)
+
+
+def encode_prepared(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
+    """Encode rows that are prepared already, as `encode` does."""
+
+    def one_row(x: Any, cond: Any, mask: Any) -> dict[str, Array]:
+        posterior = model.posterior(x, cond=cond, mask=mask)
+        codes = {"mean": mean_code(posterior)}
+        if isinstance(posterior, DiagonalNormal):
+            codes["log_variance"] = 2.0 * posterior.log_scale_array()
+        prior = model.prior(cond=cond)
+        if has_closed_form(posterior, prior):
+            codes["kl"] = kl_terms(posterior, prior)
+        return codes
+
+    return jax.vmap(one_row)(batch.x, batch.cond, batch.mask)
 
 
 def _blind(model: Any, batch: Batch, key: Key) -> Array:

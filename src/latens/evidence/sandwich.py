@@ -10,12 +10,12 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
-from latens.evaluation.batched import Rows, map_rows
-from latens.evaluation.estimate import Estimate
-from latens.evaluation.evidence.annealing import Annealed, backward_chain, forward_chain, run_chains
-from latens.evaluation.evidence.importance import as_log_marginals
-from latens.evaluation.evidence.log_marginals import LogMarginals, WeightSummary, summarise
-from latens.evaluation.evidence.moves import Start, check_numbers, hamiltonian_move, path_of, pilot, sigmoid_schedule
+from latens.evidence.annealing import Annealed, backward_chain, forward_chain, run_chains
+from latens.evidence.batched import Rows, map_rows
+from latens.evidence.estimate import Estimate
+from latens.evidence.importance import as_log_marginals
+from latens.evidence.log_marginals import LogMarginals, WeightSummary, summarise
+from latens.evidence.moves import Start, check_numbers, hamiltonian_move, path_of, pilot, sigmoid_schedule
 from latens.io.process import counted
 from latens.typing import Array, Key, Nats
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.linalg import cho_factor, cho_solve
 
 from latens.data import Schema
-from latens.evaluation.evidence.factors import ALONE, FOLDS, Factors, turned
+from latens.evidence.factors import ALONE, FOLDS, Factors, turned
 
 MOST_CELLS = 1024
 """Values of a row above which no covariance of all of them is held."""

@@ -11,8 +11,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.errors import UsageError
-from latens.evaluation.estimate import Estimate
-from latens.evaluation.samples.resampling import jackknife
+from latens.evidence.estimate import Estimate, jackknife
 from latens.io.process import counted
 
 BINS = 20

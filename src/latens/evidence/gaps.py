@@ -12,11 +12,11 @@ from jax.tree_util import Partial
 from latens.data.batches import Batch
 from latens.distributions import AbstractDistribution, DiagonalNormal, FullNormal
 from latens.errors import ConfigError
-from latens.evaluation.batched import Rows, map_rows, weights_of
-from latens.evaluation.estimate import Estimate
-from latens.evaluation.evidence.log_marginals import LogMarginals, log_mean_error, summarise
-from latens.evaluation.evidence.moves import check_numbers, path_of
-from latens.evaluation.evidence.refine import LogJoint, ascend, log_weights
+from latens.evidence.batched import Rows, map_rows, weights_of
+from latens.evidence.estimate import Estimate
+from latens.evidence.log_marginals import LogMarginals, log_mean_error, summarise
+from latens.evidence.moves import check_numbers, path_of
+from latens.evidence.refine import LogJoint, ascend, log_weights
 from latens.io.keys import CURVATURE
 from latens.io.process import counted
 from latens.typing import Array, Float, Key

@@ -19,7 +19,7 @@ from latens.distributions import (
     FullNormal,
 )
 from latens.errors import ConfigError
-from latens.evaluation.batched import Rows, map_rows
+from latens.evidence.batched import Rows, map_rows
 from latens.io.process import counted
 from latens.typing import Array, Float, Key, Nats
 

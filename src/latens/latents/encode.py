@@ -16,17 +16,15 @@ from latens.data.batches import Batch
 from latens.data.rows import plain_numbers
 from latens.distributions import (
     ColourLogistics,
-    DiagonalNormal,
     Product,
     RelaxedOneHot,
     as_reparameterised,
-    has_closed_form,
-    kl_terms,
 )
 from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError, DataError, UsageError
-from latens.evaluation.batched import BATCH_SIZES, Rows, map_rows
-from latens.evaluation.estimate import shares
+from latens.evidence.batched import BATCH_SIZES, Rows, map_rows
+from latens.evidence.estimate import shares
+from latens.evidence.importance import encode_prepared
 from latens.io.compilation import check_generator
 from latens.io.keys import folded, of_seed
 from latens.io.process import check_process, counted
@@ -46,22 +44,6 @@ def from_code(model: Any, z: Array, cond: Any = None) -> Any:
     sizes = np.cumsum([level.size for level in levels])
     parts = jnp.split(z, sizes[:-1].tolist())
     return jax.tree.unflatten(structure, [part.reshape(level.shape) for part, level in zip(parts, levels)])
-
-
-def encode_prepared(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
-    """Encode rows that are prepared already, as `encode` does."""
-
-    def one_row(x: Any, cond: Any, mask: Any) -> dict[str, Array]:
-        posterior = model.posterior(x, cond=cond, mask=mask)
-        codes = {"mean": mean_code(posterior)}
-        if isinstance(posterior, DiagonalNormal):
-            codes["log_variance"] = 2.0 * posterior.log_scale_array()
-        prior = model.prior(cond=cond)
-        if has_closed_form(posterior, prior):
-            codes["kl"] = kl_terms(posterior, prior)
-        return codes
-
-    return jax.vmap(one_row)(batch.x, batch.cond, batch.mask)
 
 
 def encode(rows: Rows) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import digamma, gammaln
 
-from latens.evaluation.evidence.factors import ALONE, Components, principal
+from latens.evidence.factors import ALONE, Components, principal
 from latens.models.heads.depth import residuals
 
 STEPS = 8

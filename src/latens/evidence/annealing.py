@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
-from latens.evaluation.batched import Rows, map_rows
-from latens.evaluation.evidence.importance import as_log_marginals
-from latens.evaluation.evidence.log_marginals import LogMarginals, WeightSummary, summarise
-from latens.evaluation.evidence.moves import (
+from latens.evidence.batched import Rows, map_rows
+from latens.evidence.importance import as_log_marginals
+from latens.evidence.log_marginals import LogMarginals, WeightSummary, summarise
+from latens.evidence.moves import (
     Path,
     Place,
     Start,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from jaxtyping import Bool, Float
 
-from latens.evaluation.evidence.factors import ALONE, FOLDS, LEAST, Factors, turned
+from latens.evidence.factors import ALONE, FOLDS, LEAST, Factors, turned
 
 COUNTS = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32)
 """Numbers of factors that are tried, in turn, until none of `PATIENCE` says held-out rows better."""

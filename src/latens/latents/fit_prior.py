@@ -12,9 +12,9 @@ import numpy as np
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch
 from latens.distributions.bijections import Scaled
-from latens.evaluation.batched import Rows
-from latens.evaluation.latents.aggregate import Moments, aggregated_draws, aggregated_moments
+from latens.evidence.batched import Rows
 from latens.io.process import counted
+from latens.latents.aggregate import Moments, aggregated_draws, aggregated_moments
 from latens.models import (
     AbstractLatentModel,
     AbstractModelPrior,
