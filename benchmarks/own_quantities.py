@@ -29,7 +29,7 @@ from scipy.spatial.distance import cdist
 from latens.config import override
 from latens.data import Dataset, load
 from latens.evaluation import Rows, encode, kl_split, sample_prior
-from latens.evaluation.samples.two_sample import classifier_two_sample_test
+from latens.evaluation.sample_quality import classifier_two_sample_test
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 from seeds import interval

@@ -133,7 +133,7 @@ TASKS: dict[str, dict[str, str]] = {
     "latens.evaluation": {
         "log p(x)": "evidence finite",
         "Latents": "latents",
-        "Samples": "samples",
+        "Samples": "sample_quality",
         "Imputation and forecasts": "impute forecast",
         "Results": "classes diagnosis",
     },

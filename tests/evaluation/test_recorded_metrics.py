@@ -12,7 +12,7 @@ from tables import MU, X, batch_of, linear_gaussian
 
 from latens import evaluation
 from latens.evaluation import Rows
-from latens.evaluation.by_column import nats_by_column
+from latens.evaluation.column_information import nats_by_column
 from latens.evidence.estimate import jackknife, subsample
 from latens.evidence.particles import resampled
 from latens.latents.aggregate import aggregated_moments

@@ -14,7 +14,7 @@ from latens.evaluation import (
     precision_recall_density_coverage,
     principal_features,
 )
-from latens.evaluation.samples.distances import frechet_of_moments
+from latens.evaluation.sample_quality import frechet_of_moments
 from latens.evidence.estimate import jackknife, subsample
 
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from latens.evidence.bigram import STRENGTH, bigram_baseline, tokens_counted
+from latens.evidence.baseline import STRENGTH, bigram_baseline, tokens_counted
 
 TRAIN = np.array([[1, 2, 0, 0], [1, 1, 2, 0], [2, 0, 0, 0]], np.int16)
 

@@ -19,7 +19,7 @@ from latens import evaluation
 from latens.data import Dataset, Preparation, load
 from latens.data.schema import Column, Schema
 from latens.distributions import DiagonalNormal, StandardNormal
-from latens.evaluation.samples.conditional import shares_given
+from latens.evaluation.conditional_samples import shares_given
 from latens.explorer import payload, static_files
 from latens.explorer.compact import WEIGHT_STEPS
 from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder, rounded_weights

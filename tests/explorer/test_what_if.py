@@ -19,7 +19,7 @@ from server_fixtures import FILES, HOSTILE, ask
 from latens.data import Preparation, load
 from latens.data.schema import Column, Schema
 from latens.distributions import StandardNormal
-from latens.evaluation.samples.conditional import shares_given
+from latens.evaluation.conditional_samples import shares_given
 from latens.explorer import payload, static_files
 from latens.explorer.server import Decoder, PageServer
 from latens.explorer.serving import decoder_of

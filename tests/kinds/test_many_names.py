@@ -15,8 +15,8 @@ from latens.data.schema import Schema
 from latens.distributions import Segments
 from latens.errors import DataError
 from latens.evaluation import Rows
+from latens.evaluation.conditional_samples import sample_given
 from latens.evaluation.impute import impute
-from latens.evaluation.samples.conditional import sample_given
 from latens.explorer.whatif import whatif_columns
 from latens.kinds.tables.columns import MOST_OWN, FrameColumn, category_type, check_types
 from latens.kinds.tables.typed import as_frame

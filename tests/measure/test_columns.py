@@ -13,7 +13,7 @@ import latens
 from latens.cli.main import main
 from latens.config import override
 from latens.evaluation import Rows
-from latens.evaluation.by_column import nats_by_column
+from latens.evaluation.column_information import nats_by_column
 from latens.figures import marginals, show_tail
 from latens.figures.tables import by_frequency
 from latens.kinds.tables.columns import ColumnType

@@ -7,7 +7,7 @@ from records import meets_record
 
 import latens
 from latens.config import override
-from latens.evaluation.samples.conditional import sample_given, shares_given
+from latens.evaluation.conditional_samples import sample_given, shares_given
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.where import conditions_of
 from latens.recipes import get_recipe

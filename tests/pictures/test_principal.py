@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from latens.latents.principal import principal
+from latens.pictures.source import principal
 
 
 def test_principal_axes_are_those_of_the_covariance():

@@ -15,8 +15,8 @@ from latens.config import override
 from latens.data import TRAIN, load
 from latens.errors import ConfigError
 from latens.evaluation import Rows, impute
-from latens.evaluation.by_column import nats_by_column
-from latens.evaluation.samples.conditional import sample_given
+from latens.evaluation.column_information import nats_by_column
+from latens.evaluation.conditional_samples import sample_given
 from latens.evidence.mixture_baseline import best_classes, fit_mixture
 from latens.kinds.tables.typed import as_frame
 from latens.kinds.tables.where import conditions_of

@@ -59,9 +59,7 @@ from latens.errors import DataError, UsageError, nearest
 from latens.kinds import KINDS, OPTIONS, Guessed, Rows
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.pictures import MOST_SIDE
-from latens.kinds.pictures.files import find_pictures
-from latens.kinds.pictures.idx import idx_folder
-from latens.kinds.pictures.pairs import side_by_side
+from latens.kinds.pictures.files import find_pictures, idx_folder, side_by_side
 from latens.kinds.steps.long import Asked, lines_of, refuse_beside
 from latens.kinds.steps.sequences import Places
 from latens.kinds.steps.world import EPISODE, TIME, World, recorded

@@ -22,7 +22,7 @@ from latens.kinds.counts.sparse import is_sparse, sparse_rows
 from latens.kinds.numbers.hdf5 import hdf5_parts, read_hdf5
 from latens.kinds.numbers.npy import beside, is_beside, npy_parts, read_npy, read_npz
 from latens.kinds.pictures import files as pictures
-from latens.kinds.pictures.idx import idx_folder, read_idx, read_idx_folder
+from latens.kinds.pictures.files import idx_folder, read_idx, read_idx_folder
 from latens.kinds.tables.cells import rows_of
 from latens.kinds.tables.files import (
     ARROW,

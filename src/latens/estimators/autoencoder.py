@@ -57,8 +57,8 @@ from latens.estimators.named import (
     known_apart,
     long_dataset,
 )
-from latens.evaluation.finite import finite
 from latens.evidence.batched import map_rows
+from latens.evidence.estimate import finite
 from latens.io.compilation import keep_programs
 from latens.io.process import check_process
 from latens.kinds import Rows

@@ -1,14 +1,15 @@
 """Numbers with their standard error."""
 
-from latens.evaluation.samples.distances import frechet_distance as frechet_distance
-from latens.evaluation.samples.features import PrincipalFeatures as PrincipalFeatures
-from latens.evaluation.samples.features import principal_features as principal_features
-from latens.evaluation.samples.quality import precision_recall_density_coverage as precision_recall_density_coverage
-from latens.evaluation.samples.two_sample import classifier_two_sample_test as classifier_two_sample_test
+from latens.evaluation.sample_quality import PrincipalFeatures as PrincipalFeatures
+from latens.evaluation.sample_quality import classifier_two_sample_test as classifier_two_sample_test
+from latens.evaluation.sample_quality import frechet_distance as frechet_distance
+from latens.evaluation.sample_quality import precision_recall_density_coverage as precision_recall_density_coverage
+from latens.evaluation.sample_quality import principal_features as principal_features
 from latens.evidence.annealing import annealed_importance_sampling as annealed_importance_sampling
 from latens.evidence.baseline import independent_baseline as independent_baseline
 from latens.evidence.batched import Rows as Rows
 from latens.evidence.estimate import Estimate as Estimate
+from latens.evidence.estimate import finite as finite
 from latens.evidence.gaps import inference_gaps as inference_gaps
 from latens.evidence.importance import elbo_parts as elbo_parts
 from latens.evidence.importance import importance_sampling as importance_sampling
@@ -44,7 +45,6 @@ from .classes import ClassSamples as ClassSamples
 from .classes import accuracy as accuracy
 from .diagnosis import Finding as Finding
 from .diagnosis import diagnose as diagnose
-from .finite import finite as finite
 from .forecast import QUANTILES as QUANTILES
 from .forecast import forecast as forecast
 from .impute import Imputed as Imputed

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.errors import DataError
+from latens.errors import DataError, DivergedError
 
 UNKNOWN = ("a lower bound, by an unknown amount", "an upper bound, by an unknown amount")
 """What is said of a mean whose draws do not tell by how much it is too low, or too high."""
@@ -201,3 +201,37 @@ def subsample(
         name: (float(value), float(scale * np.std([each[name] for each in drawn], ddof=1)))
         for name, value in whole.items()
     }
+
+
+_FIX = (
+    "The weights of the model are too large for its precision, or these rows lie far outside of those it was trained "
+    "on: `latens info` shows the model, `latens check` the rows."
+)
+
+
+def finite(values: np.ndarray, what: str, *, where: str = "model", minus_infinity: bool = False) -> np.ndarray:
+    r"""Refuse values that are NaN or infinite, and return them where all are finite.
+
+    Args:
+        values: Numbers of any shape, with the rows as leading axis.
+        what: What they are called in the message.
+        where: The file or model that the message names.
+        minus_infinity: Whether $-\infty$ may be among them: the logarithm of a probability of 0.
+
+    Returns:
+        The values.
+
+    Raises:
+        DivergedError: With the number of rows that hold NaN or infinity, and the first of them.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind not in "fc":
+        return values
+    good = np.asarray(np.isfinite(array))
+    if minus_infinity:
+        good |= np.isneginf(array)
+    if good.all():
+        return values
+    bad = np.asarray(~good.reshape(len(array) if array.ndim else 1, -1).all(axis=1))
+    message = f"{what}: {int(bad.sum())} of {bad.size} rows hold NaN or infinity, row {int(bad.argmax())} is the first."
+    raise DivergedError(message, where=where, fix=_FIX)

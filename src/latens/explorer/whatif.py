@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 from latens import evaluation
 from latens.data.schema import Schema
 from latens.errors import DataError
-from latens.evaluation.samples.conditional import GivenShares, shares_given
+from latens.evaluation.conditional_samples import GivenShares, shares_given
 from latens.explorer.columns import grid
 from latens.explorer.guard import Refused
 from latens.io.json import plain, to_json

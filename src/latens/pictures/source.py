@@ -17,11 +17,10 @@ from latens.data.schema import image_shape
 from latens.distributions import StandardNormal
 from latens.evaluation import Rows
 from latens.evaluation.classes import sample_classes
-from latens.evaluation.information import Information, column_information
+from latens.evaluation.column_information import Information, column_information
 from latens.evidence.batched import prepared_rows
 from latens.figures.style import Made as Made
 from latens.figures.style import ThemeName
-from latens.latents.principal import Principal, principal
 from latens.models import BayesClassifier
 from latens.pictures.images import shown
 from latens.workflow.trained import TrainedModel
@@ -43,6 +42,29 @@ class Plane(NamedTuple):
     # "linear" (even in z) or "percentile" (even in percentiles of the prior); None draws both
     spacing: Literal["linear", "percentile"] | None = None
     percentiles: tuple[float, float] = (0.05, 0.95)  # probabilities at the edges of the grid of percentiles
+
+
+class Principal(NamedTuple):
+    """The two directions in which points differ most, the first one first."""
+
+    centre: np.ndarray  # shape (d,)
+    axes: np.ndarray  # of length 1, shape (d, k), k at most 2; of each the largest entry is positive
+    shares: np.ndarray  # of the variance, shape (k,)
+
+    def of(self, points: Shaped[np.ndarray, "n d"]) -> Shaped[np.ndarray, "n k"]:
+        """Coordinates of points along the axes."""
+        return (np.asarray(points, np.float64) - self.centre) @ self.axes
+
+
+def principal(points: Shaped[np.ndarray, "n d"]) -> Principal:
+    """Find the principal axes of points."""
+    centre = np.asarray(np.mean(points, axis=0, dtype=np.float64))
+    centred = np.asarray(points, np.float64) - centre
+    values, vectors = np.linalg.eigh(centred.T @ centred)
+    axes = vectors[:, ::-1][:, :2]
+    axes = axes * np.where(np.take_along_axis(axes, np.abs(axes).argmax(0)[None], 0) < 0, -1.0, 1.0)
+    whole = values.sum()
+    return Principal(centre, axes, values[::-1][:2] / whole if whole > 0 else np.zeros(axes.shape[1]))
 
 
 class Source:

@@ -7,7 +7,7 @@ import numpy as np
 
 from latens import evaluation
 from latens.data.rows import evenly_spaced
-from latens.evidence.bigram import bigram_terms, tokens_counted
+from latens.evidence.baseline import bigram_terms, tokens_counted
 from latens.figures import texts
 from latens.figures.paths import linear_path
 from latens.pictures.source import Made, Source

@@ -194,7 +194,7 @@ class Sample(Verb):
 
     def _conditional(self, at: At, conditions: Any, n: int, known: tuple[str, ...]) -> Made:
         """Rows of a mixed table under conditions."""
-        from latens.evaluation.samples.conditional import sample_given
+        from latens.evaluation.conditional_samples import sample_given
         from latens.kinds.tables.typed import as_frame
         from latens.verbs._files import formula_note
 
@@ -230,7 +230,7 @@ class Sample(Verb):
 
     def _begun(self, at: At) -> Work:
         """Rows of text that begin as it is said, the rest drawn."""
-        from latens.evaluation.samples.conditional import TEXT_CHUNK, sample_given
+        from latens.evaluation.conditional_samples import TEXT_CHUNK, sample_given
         from latens.kinds.tables.where import Conditions
         from latens.verbs._files import lines_of
 

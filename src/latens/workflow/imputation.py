@@ -9,8 +9,8 @@ import numpy as np
 from latens import evaluation
 from latens.data.batches import Batch, hash_rows
 from latens.data.rows import row_keys
-from latens.evaluation.finite import finite
 from latens.evaluation.impute import DRAWS
+from latens.evidence.estimate import finite
 from latens.typing import Key
 from latens.workflow.cells import points
 from latens.workflow.trained import TrainedModel

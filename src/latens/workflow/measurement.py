@@ -32,10 +32,10 @@ from latens.evaluation import (
     label_probabilities,
     matched,
 )
-from latens.evaluation.by_column import nats_by_column
 from latens.evaluation.classes import class_log_joint
+from latens.evaluation.column_information import nats_by_column
+from latens.evidence.baseline import bigram_baseline, tokens_counted
 from latens.evidence.batched import map_rows, prepared_rows
-from latens.evidence.bigram import bigram_baseline, tokens_counted
 from latens.evidence.depth import depth_baseline
 from latens.evidence.estimate import shares
 from latens.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_baseline

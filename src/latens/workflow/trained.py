@@ -19,10 +19,10 @@ from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch
 from latens.data.given import cells_of, one_vector, usual_inputs
 from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, nearest
-from latens.evaluation.finite import finite
+from latens.evaluation.conditional_samples import sample_given
 from latens.evaluation.impute import DRAWS
-from latens.evaluation.samples.conditional import sample_given
 from latens.evidence.batched import Rows
+from latens.evidence.estimate import finite
 from latens.io import keys
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import as_path, write_atomic

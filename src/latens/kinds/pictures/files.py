@@ -1,4 +1,4 @@
-"""Folders of pictures, a row a file, in memory or decoded block by block.
+"""Pictures in files: folders of them, the IDX files of MNIST, and two sets paired by row.
 
 The names of the subfolders of a folder are the labels, the relative paths the row ids. Pictures of one size stay as
 they are. Where sizes differ, the shorter side is scaled and the centre kept, and all become of one kind.
@@ -6,17 +6,18 @@ they are. Where sizes differ, the shorter side is scaled and the centre kept, an
 
 import contextlib
 import math
+import struct
 import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, needed, no_roles
+from latens.data.raw import MAX_BYTES, MAX_RATIO, ColumnRoles, Raw, damaged, join_parts, needed, no_roles, unpacked
 from latens.data.schema import MAX_CELLS
 from latens.errors import DataError, ResourceError
 
@@ -337,3 +338,117 @@ def _listed(problems: dict[str, str], total: int) -> str:
     first = "; ".join(f"{name}: {problems[name]}" for name in sorted(problems)[:_SHOWN])
     more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
     return f"{len(problems)} of {total} pictures cannot be read: {first}{more}."
+
+
+TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+STARTS = tuple(bytes([0, 0, kind, dims]) for kind in TYPES for dims in range(1, 9))
+"""How such files begin."""
+
+_PARTS = {"train": "train", "test": "t10k"}
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read the array of an IDX file, gzipped or not (told by its first bytes, not its name)."""
+    where = str(path)
+    with unpacked(path) as (stream, packed):
+        start = stream.read(4)
+        if start not in STARTS:
+            raise damaged(where, "does not begin like an IDX file (two zero bytes, a type, 1 to 8 dimensions).")
+        shape = struct.unpack(f">{start[3]}I", stream.read(4 * start[3]))
+        dtype = np.dtype(TYPES[start[2]])
+        size = math.prod(shape) * dtype.itemsize
+        if size > path.stat().st_size * (MAX_RATIO if packed else 1):
+            raise damaged(where, f"the header declares {size} bytes of data, more than the file can hold.")
+        if size > MAX_BYTES:
+            what = f"holds {size} bytes; one file may hold {MAX_BYTES}."
+            raise ResourceError(what, where=where, fix="Use fewer rows.")
+        data = stream.read(size + 1)
+    if len(data) != size:
+        held = "more" if len(data) > size else len(data)
+        raise damaged(where, f"the header declares {size} bytes of data, {held} follow.")
+    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def idx_folder(folder: Path) -> dict[str, Path] | None:
+    """Find the MNIST-named files of a folder."""
+    # Both spellings (train-images-idx3-ubyte and train-images.idx3-ubyte) are known, with and without .gz.
+    found: dict[str, Path] = {}
+    for part in _PARTS.values():
+        for what, dims in (("images", 3), ("labels", 1)):
+            stems = [f"{part}-{what}{dot}idx{dims}-ubyte{end}" for dot in "-." for end in ("", ".gz")]
+            path = next((folder / stem for stem in stems if (folder / stem).is_file()), None)
+            if path is not None:
+                found[f"{part}-{what}"] = path
+    return found if "train-images" in found else None
+
+
+def read_idx_folder(folder: Path, files: dict[str, Path]) -> Raw:
+    """Read the rows of a folder with MNIST-named files; the t10k files are the test set, labels may be missing."""
+    parts: dict[str, Raw] = {}
+    for part, word in _PARTS.items():
+        if f"{word}-images" in files:
+            label = files.get(f"{word}-labels")
+            parts[part] = Raw(read_idx(files[f"{word}-images"]), None if label is None else read_idx(label))
+    for name, part in parts.items():
+        if part.label is not None and part.label.shape != (len(part.x),):
+            what = f"the {name} part has {len(part.x)} images and labels of shape {part.label.shape}."
+            raise DataError(what, where=str(folder), fix="Use the label file that belongs to the images.")
+    return join_parts(parts, str(folder))
+
+
+def side_by_side(source: Raw, target: Raw, where: str, other: str) -> Raw:
+    """Put every picture beside the one that it is paired with, by name where both have names, else by position."""
+    # Grey pictures beside colours get three equal channels. Names are compared without their endings.
+    both = f"{where} and {other}"
+    if len(source.x) != len(target.x):
+        what = f"{where} has {len(source.x)} rows, and {other} has {len(target.x)}."
+        raise DataError(what, where=both, fix="Give each row of the source its target.")
+    order = _order(source, target, where, other)
+    left, right = source.x, target.x[order]
+    if left.ndim < right.ndim:
+        left = as_colours(left)
+    elif right.ndim < left.ndim:
+        right = as_colours(right)
+    if left.ndim not in (3, 4) or left.shape != right.shape:
+        what = f"{where} has rows of shape {source.x.shape[1:]}, and {other} of {target.x.shape[1:]}."
+        raise DataError(what, where=both, fix="Give pictures of one size; blank what one of them lacks.")
+    tops = [float(x.max(initial=0)) for x in (left, right)]
+    if (min(tops) <= 1 < max(tops)) or (left.dtype.kind == "f") != (right.dtype.kind == "f"):
+        what = f"{where} has {left.dtype} cells up to {tops[0]:g}, and {other} {right.dtype} cells up to {tops[1]:g}."
+        raise DataError(what, where=both, fix="Give both one scale: for example 0 to 255, as pictures have it.")
+    split = target.brought if target.brought is None else target.brought[order]
+    if split is not None and source.brought is not None and np.any(split != source.brought):
+        what = f"{where} and {other} bring different divisions into training and test rows."
+        raise DataError(what, where=both, fix="Give both from one division, or as plain arrays.")
+    split = split if source.brought is None else source.brought
+    label = source.label if target.label is None or source.label is not None else target.label[order]
+    classes = target.classes if label is not source.label else source.classes
+    notes = (f"each row is a row of {where} with its pair of {other} to the right.", *source.notes, *target.notes)
+    x = np.concatenate([left, right], axis=2)
+    return Raw(x, label, source.names, source.weight, None, split, classes, notes)
+
+
+def as_colours(x: np.ndarray) -> np.ndarray:
+    """Give grey pictures three equal channels."""
+    return np.repeat(x[..., None], 3, axis=-1)
+
+
+def _order(source: Raw, target: Raw, where: str, other: str) -> np.ndarray:
+    """The position of each source's target."""
+    if source.names is None or target.names is None:
+        return np.arange(len(source.x))
+    names, others = ([_stem(name) for name in raw.names.tolist()] for raw in (source, target) if raw.names is not None)
+    places = {name: place for place, name in enumerate(others)}
+    lacking = [name for name in names if name not in places]
+    if lacking or len(places) != len(others) or len(set(names)) != len(names):
+        known = set(names)
+        missing = next((name for name in others if name not in known), None)
+        what = f"{where} has {lacking[0]!r}, and {other} has not" if lacking else "a name stands twice"
+        what += f"; {other} has {missing!r}, and {where} has not." if missing is not None else "."
+        raise DataError(what, where=f"{where} and {other}", fix="Give both sides the same names.")
+    return np.array([places[name] for name in names], np.int64)
+
+
+def _stem(name: object) -> str:
+    return str(PurePath(str(name)).with_suffix("")) if str(name) else ""
