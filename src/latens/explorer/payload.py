@@ -80,36 +80,16 @@ def payload(
         given = as_coordinates(coordinates, len(data), "coordinates")
     files: dict[str, bytes] = {}
     positions = evenly_spaced(np.arange(0 if data is None else len(data)), most_rows)
-    arrays, recipe = tree_to_arrays(trained.model), getattr(trained.config, "recipe", None)
-    manifest: dict[str, Any] = {
-        "format": FORMAT,
-        "title": title or _title(trained.schema, recipe, data),
-        "command": command,
-        "recipe": recipe,
-        "facts": trained.facts,
-        "parameters": int(sum(array.size for array in arrays.values())),
-        "classes": list(trained.classes),
-        "conditional": int(trained.preparation.classes),
-        "rows": {"shown": len(positions), "of": 0 if data is None else len(data)},
-        "history": list(history),
-        "arrays": {},
-        **{name: [] for name in ("columns", "units", "levels", "snapshots")},
-        "elbo_samples": ELBO_SAMPLES,
-        "words": list(WORDS.items()),
-        "event": event_of(trained, data),
-    }
+    manifest = _beginning(trained, data, len(positions), title)
+    manifest |= {"command": command, "history": list(history)}
     key = jax.random.key(seed)
     put = _Writer(files, manifest["arrays"])
     if data is not None and len(positions):
         batch = trained.batch(data, positions)
         codes = _codes(trained, batch, key)
         means = put.codes(codes)
-        manifest["units"] = units_of(means, codes.get("unit_kl"))
         manifest["levels"] = _levels(trained, trained.batch(data, evenly_spaced(positions, LEVEL_ROWS)), key)
-        manifest["latent"] = {"size": means.shape[1], "shape": list(codes["mean"].shape[1:])}
-        manifest["far"] = far_scale(means, manifest["units"], seed)
-        scaled = (means - means.mean(0)) / np.maximum(means.std(0), 1e-12)
-        manifest["start"] = int(np.square(scaled).sum(1).argmin())  # the row in the midst of all
+        manifest |= _of_means(means, codes, seed)
         cells = manifest["event"]["kind"] == "table"
         axes = {} if given is None else {f"coordinate {i + 1}": values for i, values in enumerate(given[positions].T)}
         if projection is not None:
@@ -124,14 +104,50 @@ def payload(
             put.array("prior", prior.reshape(len(prior), -1).astype(np.float32), "draws of the prior")
         manifest["decoder"] = _decoder(trained, batch, codes, manifest["units"], files, serve)
         manifest["snapshots"] = _snapshots(snapshots, data, positions, files, manifest, alone)
-        asked = whatif_columns(trained)
-        given = None if asked is None or serve else given_in_page(trained, files, prior)
-        if asked is not None and (serve or given is not None):
-            manifest |= {"what_if": asked, "given": given}
+        manifest |= _what_if(trained, files, prior, serve)
         if alone:
             compact(files, manifest)
     files["data/manifest.json"] = to_json(_readable(plain(manifest, nonfinite=lambda number: None)))
     return files
+
+
+def _beginning(trained: Any, data: Dataset | None, shown: int, title: str) -> dict[str, Any]:
+    """What the manifest says of the model and of its data, and what is still to fill in."""
+    arrays, recipe = tree_to_arrays(trained.model), getattr(trained.config, "recipe", None)
+    return {
+        "format": FORMAT,
+        "title": title or _title(trained.schema, recipe, data),
+        "recipe": recipe,
+        "facts": trained.facts,
+        "parameters": int(sum(array.size for array in arrays.values())),
+        "classes": list(trained.classes),
+        "conditional": int(trained.preparation.classes),
+        "rows": {"shown": shown, "of": 0 if data is None else len(data)},
+        "arrays": {},
+        **{name: [] for name in ("columns", "units", "levels", "snapshots")},
+        "elbo_samples": ELBO_SAMPLES,
+        "words": list(WORDS.items()),
+        "event": event_of(trained, data),
+    }
+
+
+def _of_means(means: np.ndarray, codes: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
+    """What the manifest says of the latents of the rows."""
+    units = units_of(means, codes.get("unit_kl"))
+    scaled = (means - means.mean(0)) / np.maximum(means.std(0), 1e-12)
+    return {
+        "units": units,
+        "latent": {"size": means.shape[1], "shape": list(codes["mean"].shape[1:])},
+        "far": far_scale(means, units, seed),
+        "start": int(np.square(scaled).sum(1).argmin()),  # the row in the midst of all
+    }
+
+
+def _what_if(trained: Any, files: dict[str, bytes], prior: np.ndarray | None, serve: bool) -> dict[str, Any]:
+    """The columns that What if asks about, where a server or the page itself can answer."""
+    asked = whatif_columns(trained)
+    given = None if asked is None or serve else given_in_page(trained, files, prior)
+    return {} if asked is None or not (serve or given is not None) else {"what_if": asked, "given": given}
 
 
 def _title(schema: Schema, recipe: str | None, data: Dataset | None) -> str:

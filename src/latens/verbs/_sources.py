@@ -138,7 +138,19 @@ def read(
 
         if names := brought(schema.conditions or (), found.cond[GIVEN], at.told):
             at.warn(f"the rows bring {', '.join(names)} themselves: --given holds for what is decoded without rows")
-    if found.cells and data is not None and other:
+    _warn_of(at, found, unknown, other and data is not None)
+    if trained.config is not None and trained.config.data.validation == "test" and len(found.subset("test")):
+        found = as_split(trained.config, found)
+    if data is None and not at.knows(found):
+        fix = "Name the data on the command line; all of their rows are then used."
+        raise DataError("these are no longer the data that the model was trained on.", where=str(spec), fix=fix)
+    doing("")  # read; what follows names itself
+    return as_trained(trained, found)
+
+
+def _warn_of(at: At, found: "Dataset", unknown: str | None, other: bool) -> None:
+    """Warn of what reading noted, and of names and pieces that no training row had."""
+    if found.cells and other:
         for note in found.notes:
             at.warn(f"{found.name}: {note}")
     if found.kept is not None:
@@ -148,13 +160,6 @@ def read(
         if found.schema.tokens is not None:
             what = "rows hold pieces that no training row had; what follows these counts as missing"
         at.warn(f"{found.name}: {len(found.unseen):,} {what}")
-    if trained.config is not None and trained.config.data.validation == "test" and len(found.subset("test")):
-        found = as_split(trained.config, found)
-    if data is None and not at.knows(found):
-        fix = "Name the data on the command line; all of their rows are then used."
-        raise DataError("these are no longer the data that the model was trained on.", where=str(spec), fix=fix)
-    doing("")  # read; what follows names itself
-    return as_trained(trained, found)
 
 
 def _has_layer(spec: Any, name: str) -> bool:
