@@ -5,7 +5,7 @@ and all anomalies are judged; `contaminated`, all rows train and are judged. The
 ROC curve and the average precision. All methods see the same rows; the baselines see columns standardised by the
 training rows.
 `python benchmarks/anomalies.py` prints one table and one JSON object; `--sets`, `--seeds`, `--protocol`,
-`--folds`, `--measure`, `--rows` and `--set PART.OPTION=VALUE` change what is run.
+`--folds`, `--rows` and `--set PART.OPTION=VALUE` change what is run.
 """
 
 import argparse
@@ -84,7 +84,6 @@ def main() -> int:
     parser.add_argument("--robust", action="store_true", help="`VAEDetector(robust=True)`")
     parser.add_argument("--typed", action="store_true", help="columns of types, with exact probabilities")
     parser.add_argument("--folds", type=int)
-    parser.add_argument("--measure", choices=("combined", "log-prob"), default="combined")
     parser.add_argument("--rows", type=int, help="rows of a set at the most, drawn at random")
     parser.add_argument("--set", action="append", default=[], metavar="PART.OPTION=VALUE", dest="settings")
     args = parser.parse_args()
@@ -92,7 +91,7 @@ def main() -> int:
     settings = {name: json.loads(value) for name, value in (line.split("=", 1) for line in args.settings)}
     rows = []
     options = {"typed": args.typed, "robust": args.robust, "settings": settings}
-    options |= {"folds": args.folds, "measure": args.measure}
+    options |= {"folds": args.folds}
     for name in args.sets:
         for seed in range(args.seeds):
             rows.append(one(name, seed, args.protocol, options, args.rows))

@@ -24,7 +24,7 @@ from latens.config import override
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
 from latens.workflow.complexity import detail
-from latens.workflow.detect import surprises
+from latens.workflow.detect import scores_of
 
 SHARED = Path(os.environ.get("LATENS_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 SETS = {"fashion_mnist": "mnist", "mnist": "fashion_mnist"}
@@ -45,7 +45,7 @@ def judged(name: str, settings: dict[str, Any], seed: int) -> dict[str, Any]:
     for other in (name, SETS[name]):
         new = pictures(other, "t10k", schema=trained.schema)
         rows = np.linspace(0, len(new) - 1, JUDGED).astype(int)
-        surprise = surprises(trained, new, rows, others=1, num_samples=100, key=jax.random.key(seed))
+        surprise = scores_of(trained, new, rows, others=1, num_samples=100, key=jax.random.key(seed)).surprise
         found.append((surprise, detail(trained, new, rows, seed=seed)))
     surprise, length = (np.concatenate(pair) for pair in zip(*found))
     strange = np.repeat([0, 1], JUDGED)

@@ -77,7 +77,7 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
 
     def detected(*found: Any, gate: bool, **options: Any) -> Detection:
         gates.append(gate)
-        return Detection(surprise, np.linspace(0.1, 0.6, 6), np.ones(6), np.zeros(6, bool), 4)
+        return Detection(surprise, surprise, np.linspace(0.1, 0.6, 6), np.ones(6), np.zeros(6, bool), 4)
 
     looked_at: list[list[int]] = []
     gates: list[bool] = []
@@ -123,9 +123,13 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
     )
 
 
+def both(odd: np.ndarray) -> detecting.Scores:
+    return detecting.Scores(odd, odd)
+
+
 def test_few_held_out_rows_rank_where_they_cannot_flag(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        detecting, "surprises", lambda trained, data, positions, **options: np.array(data.x[:, 0], float)
+        detecting, "scores_of", lambda trained, data, positions, **options: both(np.array(data.x[:, 0], float))
     )
     trained = latens.load(GOLDEN / "format-2-table.safetensors")
     held, new = load(np.array([[1.0], [2.0], [3.0]])), load(np.array([[2.5], [9.0]]))
@@ -143,13 +147,13 @@ def test_all_rows_are_compared_with_where_each_has_a_model_without_it(monkeypatc
         trained.append(data)
         return (replace(model, facts={"number": len(trained)}),)
 
-    def surprises(model: Any, data: Any, positions: np.ndarray | None, **options: Any) -> np.ndarray:
+    def scores_of(model: Any, data: Any, positions: np.ndarray | None, **options: Any) -> detecting.Scores:
         x = np.array(data.x[:, 0], float)
-        return (x if positions is None else x[positions]) + 100.0 * model.facts["number"] ** 2
+        return both((x if positions is None else x[positions]) + 100.0 * model.facts["number"] ** 2)
 
     monkeypatch.setattr(detecting, "prepare", lambda config, data: data)
     monkeypatch.setattr(detecting, "train", train)
-    monkeypatch.setattr(detecting, "surprises", surprises)
+    monkeypatch.setattr(detecting, "scores_of", scores_of)
     model = latens.load(GOLDEN / "format-2-table.safetensors")
     own, new = load(np.arange(41.0)[:, None]), load(np.array([[0.5], [39.5]]))
     folds = detecting.cross_fitted(model, own, 3, seed=1)

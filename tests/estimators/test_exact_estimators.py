@@ -8,13 +8,14 @@ import pytest
 
 from latens import VAEDetector, VAEImputer
 from latens.data import Preparation
-from latens.errors import ConfigError, UsageError
+from latens.errors import UsageError
 from latens.estimators import autoencoder, vae
 from latens.estimators import detector as detectors
+from latens.workflow.detect import Scores
 from latens.workflow.imputation import Imputation
 from latens.workflow.trained import TrainedModel
 
-HELD_OUT = {"folds": 1, "measure": "log-prob"}
+HELD_OUT = {"folds": 1}
 
 
 def untrained(monkeypatch, model_of):
@@ -39,12 +40,16 @@ def untrained(monkeypatch, model_of):
 def trained_on(monkeypatch):
     """The rows and settings of every training; the surprise of a row is its first column."""
 
-    def surprises(trained, data, positions, **options):
+    def scores_of(trained, data, positions, **options):
         assert positions is None
-        return np.asarray(data.x[:, 0], np.float64)
+        return both(np.asarray(data.x[:, 0], np.float64))
 
-    monkeypatch.setattr(detectors, "surprises", surprises)
+    monkeypatch.setattr(detectors, "scores_of", scores_of)
     return untrained(monkeypatch, lambda data: None)
+
+
+def both(odd):
+    return Scores(np.full(len(odd), np.nan), odd)
 
 
 def rows(n):
@@ -85,14 +90,14 @@ def test_every_row_is_compared_with_and_scored_by_the_model_that_did_not_see_it(
     """A model adds the square of its number, times 1,000, to the first column: a score says which model gave it."""
     models = []
 
-    def surprises(trained, data, positions, **options):
+    def scores_of(trained, data, positions, **options):
         if trained not in models:
             models.append(trained)
-        return np.asarray(data.x[:, 0], np.float64) + 1000.0 * models.index(trained) ** 2
+        return both(np.asarray(data.x[:, 0], np.float64) + 1000.0 * models.index(trained) ** 2)
 
-    monkeypatch.setattr(detectors, "surprises", surprises)
+    monkeypatch.setattr(detectors, "scores_of", scores_of)
     untrained(monkeypatch, lambda data: set(data.x[:, 0].tolist()))
-    detector = VAEDetector(random_state=0, folds=folds, measure="log-prob").fit(rows(61))
+    detector = VAEDetector(random_state=0, folds=folds).fit(rows(61))
     assert len(detector.models_) == folds
     assert detector.model_ is detector.models_[0]
     apart = [set(range(61)) - model.model for model in detector.models_]
@@ -110,24 +115,24 @@ def test_every_row_is_compared_with_and_scored_by_the_model_that_did_not_see_it(
     detector.p_values(X)  # rows of fit are as usual as they are: nothing is said
 
 
-@pytest.mark.parametrize(("score", "robust"), [("combined", False), ("combined", True), ("log-prob", False)])
-def test_p_values_of_folds_are_uniform_over_refits(monkeypatch, score, robust):
+@pytest.mark.parametrize("robust", [False, True])
+def test_p_values_of_folds_are_uniform_over_refits(monkeypatch, robust):
     """A Normal in the place of the VAE, of so few rows that it learns them by heart: 60 in 10 columns, 20 refits."""
 
     def normal(data):
         x = np.asarray(data.x, np.float64)
         return SimpleNamespace(at=x.mean(0), inverse=np.linalg.inv(np.cov(x.T) + 0.01))
 
-    def surprises(trained, data, positions, **options):
+    def scores_of(trained, data, positions, **options):
         d = np.asarray(data.x, np.float64) - trained.model.at  # of the units of the rows
-        return np.einsum("ij,jk,ik->i", d, trained.model.inverse, d)
+        return both(np.einsum("ij,jk,ik->i", d, trained.model.inverse, d))
 
-    monkeypatch.setattr(detectors, "surprises", surprises)
+    monkeypatch.setattr(detectors, "scores_of", scores_of)
     untrained(monkeypatch, normal)
     shares, of_fit = [], []
     for seed in range(20):
         drawn = np.random.default_rng(seed).standard_t(5, size=(460, 10))
-        detector = VAEDetector(random_state=seed, measure=score, robust=robust).fit(drawn[:60])
+        detector = VAEDetector(random_state=seed, robust=robust).fit(drawn[:60])
         shares.append([np.mean(detector.p_values(drawn[60:]) <= a) for a in (0.05, 0.1, 0.3)])
         of_fit.append(np.mean(detector.p_values(drawn[:60]) <= 0.1))
     found = np.mean(shares, axis=0)
@@ -143,8 +148,6 @@ def test_folds_follow_the_number_of_rows(trained_on, monkeypatch):
     assert len(VAEDetector(random_state=0, alpha=0.4, folds=9).fit(rows(4)).models_) == 4
     with pytest.warns(UserWarning, match="of 18 held-out rows, so no row is an outlier: give 19 rows or more"):
         VAEDetector(random_state=0).fit(rows(18))
-    with pytest.raises(ConfigError, match="measure: there is no measure 'odd'"):
-        VAEDetector(measure="odd").fit(rows(30))
     with pytest.raises(UsageError, match="folds: must be a whole number of 1 or more"):
         VAEDetector(folds=0).fit(rows(30))
 

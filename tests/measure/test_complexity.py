@@ -14,7 +14,7 @@ from latens.cli.main import main
 from latens.config import override
 from latens.recipes import get_recipe
 from latens.workflow.complexity import are_pictures, code_lengths
-from latens.workflow.detect import conformal, detect, surprises
+from latens.workflow.detect import conformal, detect, scores_of
 
 BYTE = 8.0 * math.log(2.0)
 
@@ -83,7 +83,9 @@ def test_p_values_are_those_of_the_excess(digits):
     np.testing.assert_array_equal(found.code_length, code_lengths(x[:40].reshape(-1, 8, 8), 17))
     np.testing.assert_array_equal(found.score, found.surprise - found.code_length)
     options = {"num_samples": 20, "key": latens.evidence.batched.jax.random.key(0)}
-    own = surprises(trained, data, held_out, others=1, **options) - code_lengths(x[held_out].reshape(-1, 8, 8), 17)
+    own = scores_of(trained, data, held_out, others=1, **options).surprise - code_lengths(
+        x[held_out].reshape(-1, 8, 8), 17
+    )
     np.testing.assert_allclose(found.p_value, conformal(own, found.score), atol=1.5 / (len(own) + 1))
 
 

@@ -86,11 +86,11 @@ def test_rows_with_many_patterns_of_gaps_are_compared_with_fewer(monkeypatch, se
     new = load(x, schema=TRAINED.schema, missing="nan")
     compared = []
 
-    def surprises(trained, data, positions, **options):
+    def scores_of(trained, data, positions, **options):
         n = len(data) if positions is None else len(positions)
         if positions is not None:
             compared.append((n, options["shown"].tolist(), options["others"]))
-        return np.arange(n, dtype=float)
+        return detection.Scores(np.zeros(n), np.arange(n, dtype=float))
 
     usual = np.unique
     many = lambda rows, **options: (  # noqa: E731 - every gap counts as several patterns
@@ -98,7 +98,7 @@ def test_rows_with_many_patterns_of_gaps_are_compared_with_fewer(monkeypatch, se
         if options and several
         else usual(rows, **options)
     )
-    monkeypatch.setattr(detection, "surprises", surprises)
+    monkeypatch.setattr(detection, "scores_of", scores_of)
     monkeypatch.setattr(detection.np, "unique", many)
     detection.detect(TRAINED, held_out, np.arange(60), new, alpha=0.05)
     monkeypatch.undo()

@@ -22,8 +22,7 @@ from latens.io.process import check_count
 from latens.kinds.tables.frame import as_rows, is_frame
 from latens.typing import checked_later
 from latens.workflow.cells import blame, named_cells
-from latens.workflow.detect import conformal, surprises
-from latens.workflow.oddness import Neighbourhood, oddness, oddness_of_others, weights
+from latens.workflow.detect import conformal, scores_of
 from latens.workflow.trained import TrainedModel
 
 USUAL = {"prior.refit": False}
@@ -38,7 +37,6 @@ TRIMMED, TIMES = 0.1, 2
 """Share of the training rows that robust training leaves out, and how often it looks for them."""
 FOLDS, CROSS_FITTED = 5, 2000
 """Folds of the training rows unless told, and the rows up to which there are as many; of more a share is held out."""
-MEASURES = ("combined", "log-prob")
 BATCH = 128
 """Rows of every batch, however few are scored: one program, so that a row's number is the same beside any others."""
 
@@ -71,15 +69,13 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         num_samples: Draws of z for each row, from 1.
         random_state: Seed or generator; None takes numpy's global generator.
         folds: How many models are trained, from 1; None takes 5 up to 2,000 rows, and 1 beyond.
-        measure: `combined`, a weighted sum of log p-values among the rows compared with: of log p(x), of distances to
-            near training rows and of the columns alone; or `log-prob`, log p(x).
 
     Attributes:
         models_: The `TrainedModel` of each fold.
         model_: The first of them.
         offset_: The score below which a row is an outlier.
         others_: How many rows are compared with.
-        calibration_: Their oddness (with `log-prob` their surprise), rising, of shape (m,).
+        calibration_: Their oddness, rising, of shape (m,), nats.
         n_features_in_: Number of columns that `fit` saw.
         feature_names_in_: Names of these columns, where `X` had names.
 
@@ -90,8 +86,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         [1, -1]
 
     Source: Vovk, Gammerman & Shafer (2005); Bates, Candes, Lei, Romano & Sesia (2023), arXiv 2104.08279; Vovk (2015),
-    arXiv 1208.0806, for folds; Good (1955) for weighted sums of log p-values; Ramaswamy, Rastogi & Shim (2000) for
-    distances; Li, Zhao, Hu, Botta, Ionescu & Chen (2022), arXiv 2201.00382, for columns alone.
+    arXiv 1208.0806, for folds.
     """
 
     alpha: float = 0.05
@@ -104,7 +99,6 @@ class VAEDetector(OutlierMixin, RowsEstimator):
     num_samples: int = 100
     random_state: RandomState = None
     folds: int | None = None
-    measure: str = "combined"
 
     @whole
     def fit(self, X: Any, y: Any = None) -> "VAEDetector":
@@ -118,8 +112,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             The estimator itself, fitted.
 
         Raises:
-            ConfigError: `alpha` or `held_out` is not within 0 and 1, or `folds` or `measure` is not one of what they
-                may be (a ValueError that says the remedy).
+            ConfigError: `alpha` or `held_out` is not within 0 and 1 (a ValueError that says the remedy).
             DataError: No column can be modelled, or a column mixes kinds (likewise).
 
         Warns:
@@ -132,9 +125,6 @@ class VAEDetector(OutlierMixin, RowsEstimator):
                 raise ConfigError(what, where=name, fix="Give for example 0.1.")
         for name in ("typed", "robust"):
             truth(getattr(self, name), name)
-        if self.measure not in MEASURES:
-            fix = f"Give one of {', '.join(MEASURES)}."
-            raise ConfigError(f"there is no measure {self.measure!r:.100}.", where="measure", fix=fix)
         if self.folds is not None:
             check_count(self.folds, "folds")
         X = as_rows(X)
@@ -147,28 +137,21 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         order = np.random.default_rng(self.seed_).permutation(n)
         parts = np.array_split(order, min(folds, n)) if folds > 1 else [order[:count]]
         self.others_ = sum(len(part) for part in parts)
-        self.vaes_, self._near, self._apart, self._copies = [], [], [], 0.0
-        measures = []
+        self.vaes_, self._apart, self._copies = [], [], 0.0
+        others = []
         for k, part in enumerate(parts):
             kept = _safe_indexing(X, np.setdiff1d(order, part))
             data = self._fold(kept)
-            if self.measure == "combined":
-                self._near.append(Neighbourhood(data, crowded=self.robust))
             self._apart.append(np.zeros(0, "<u8"))
             if folds == 1:
                 self._known = _row_ids(data)
             if len(part):
                 held = self._rows(_safe_indexing(X, np.sort(part)), k)
                 self._apart[k] = np.unique(_row_ids(held))
-                measures.append(self._measures(held, k))
+                others.append(self._odd(held, k))
                 if folds == 1:
                     self._copies = float(np.mean(np.isin(_row_ids(held), self._known)))
-        self._others = np.concatenate(measures) if measures else np.zeros((0, 1))
-        self._weights = weights(self._others.shape[1], crowded=self.robust)
-        of_others = self._others[:, 0]
-        if self.measure == "combined":
-            of_others = oddness_of_others(self._others, self._weights)
-        self.calibration_ = np.sort(of_others)
+        self.calibration_ = np.sort(np.concatenate(others)) if others else np.zeros(0)
         most = int(self.alpha * (self.others_ + 1) + 1e-9)  # so many may be as odd as an outlier, it included
         self.offset_ = float(-self.calibration_[-most]) if most else -np.inf
         if not most:
@@ -184,7 +167,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         # The schema of each model knows nothing of the rows held out.
         self.vaes_.append(self._new(self.seed_, usual, typed=self.typed).fit(kept))
         for _ in range(TIMES if self.robust else 0):
-            scores = -self._surprise(self._rows(kept, -1), -1)
+            scores = -self._odd(self._rows(kept, -1), -1)
             usual_rows = np.flatnonzero(scores >= np.sort(scores)[int(TRIMMED * len(scores))])
             self.vaes_[-1] = self._new(self.seed_, usual, typed=self.typed).fit(_safe_indexing(kept, usual_rows))
         return self._rows(kept, -1)
@@ -209,8 +192,9 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         return self.models_[0]
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Score rows: by minus their oddness, or with `log-prob` by log p(x) of their observed cells; high is usual.
+        r"""Score rows by minus their oddness, $\log p(x) - 2\,KL(q(z \mid x) \| p(z))$; high is usual.
 
+        A row that needs an unusual code is odd, although it may be reconstructed well. Of x the observed cells count.
         A number of typed columns beyond those of the training rows counts as missing in log p(x), and the log
         probability of a number so far beyond is added (`latens.workflow.cells.tails`).
 
@@ -224,32 +208,24 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         each, own = [], []
         for k in range(len(self.vaes_)):
             data = self._rows(X, k)
-            each.append(self._measures(data, k))
+            each.append(self._odd(data, k))
             own.append(np.isin(_row_ids(data), self._apart[k]))
         unseen = np.stack(own)  # by the models: all of them for a new row
         unseen |= ~unseen.any(axis=0)
-        stacked = np.where(unseen[:, :, None], np.stack(each), np.nan)
-        found = stacked[0] if len(stacked) == 1 else np.nanmedian(stacked, axis=0)
-        return -(found[:, 0] if self.measure == "log-prob" else oddness(found, self._others, self._weights))
+        stacked = np.where(unseen, np.stack(each), np.nan)
+        return -(stacked[0] if len(stacked) == 1 else np.nanmedian(stacked, axis=0))
 
     def _rows(self, X: Any, k: int = 0) -> Dataset:
         check_is_fitted(self, "vaes_")
         return self.vaes_[k]._read(X, unknown="missing")[0]
 
-    def _measures(self, data: Dataset, k: int) -> np.ndarray:
-        """How odd rows are to one of the models, by each part of the measure."""
-        surprise = self._surprise(data, k)[:, None]
-        if self.measure == "log-prob":
-            return surprise
-        near = self._near[k]
-        return np.concatenate([surprise, near.distances(data), near.tails(data)[:, None]], axis=1)
-
-    def _surprise(self, data: Dataset, k: int) -> np.ndarray:
-        found = -surprises(
+    def _odd(self, data: Dataset, k: int) -> np.ndarray:
+        """How odd rows are to one of the models."""
+        found = scores_of(
             self.vaes_[k].model_, data, None, others=self.others_,
             num_samples=check_count(self.num_samples, "num_samples"), key=jax.random.key(self.seed_), batch_size=BATCH,
         )  # fmt: skip
-        return -np.asarray(finite(found, "log p(x)", minus_infinity=True), np.float64)
+        return -np.asarray(finite(-found.odd, "log p(x)", minus_infinity=True), np.float64)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Tell by how much the score is above the limit; below 0 is an outlier.
