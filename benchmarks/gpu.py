@@ -30,10 +30,10 @@ from hand_written import SHAPES, flops_per_row
 from latens.config import override
 from latens.data import Dataset, Schema
 from latens.io.compilation import enable_compilation_cache
-from latens.latents.encode import new_rows
+from latens.latents.codes import new_rows
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
-from latens.workflow.refit import refit_prior
+from latens.workflow.prior_refit import refit_prior
 from latent_flow import Judge, grid
 
 MINUTES = 4.0

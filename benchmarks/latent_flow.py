@@ -34,10 +34,10 @@ from latens.data import Dataset, Schema
 from latens.evaluation import decode, log_marginal
 from latens.io.compilation import enable_compilation_cache
 from latens.latents.aggregate import aggregated_draws
-from latens.latents.encode import new_rows
+from latens.latents.codes import new_rows
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
-from latens.workflow.refit import refit_prior
+from latens.workflow.prior_refit import refit_prior
 from latens.workflow.trained import TrainedModel
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

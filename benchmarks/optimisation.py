@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from latens.config import override
 from latens.data import load
 from latens.recipes import get_recipe
-from latens.training.rows import blocks_of, pad_rows
+from latens.training.padding import blocks_of, pad_rows
 from latens.training.step import make_program
 from latens.workflow.experiment import prepare
 

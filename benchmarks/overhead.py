@@ -23,7 +23,7 @@ import optax
 
 from latens import config as configuration
 from latens.recipes import get_recipe
-from latens.training.rows import pad_rows
+from latens.training.padding import pad_rows
 from latens.training.step import make_program
 from latens.workflow.experiment import prepare
 from throughput import random_pixels

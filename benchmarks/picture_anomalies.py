@@ -24,7 +24,7 @@ from latens.config import override
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
 from latens.workflow.complexity import detail
-from latens.workflow.detect import scores_of
+from latens.workflow.outliers import scores_of
 
 SHARED = Path(os.environ.get("LATENS_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 SETS = {"fashion_mnist": "mnist", "mnist": "fashion_mnist"}

@@ -23,7 +23,7 @@ import numpy as np
 from latens import read
 from latens.config import override
 from latens.evaluation import forecast, particle_filter
-from latens.evaluation.forecast import judged
+from latens.evaluation.forecasting import judged
 from latens.recipes import get_recipe
 from latens.workflow import prepare
 from latens.workflow.experiment import train

@@ -117,9 +117,9 @@ def model_of(length: int) -> Any:
     """The same networks with the parts of latens."""
     from latens.distributions import StandardNormal
     from latens.models import Conditional, LatentModel, NormalHead
-    from latens.models.heads.tokens import TokenHead, TokenInput
+    from latens.models.heads.token_head import TokenHead, TokenInput
     from latens.networks import Dense
-    from latens.networks.tokens import TokenEncoder
+    from latens.networks.token_networks import TokenEncoder
 
     k = jax.random.split(jax.random.key(0), 3)
     latent, head = NormalHead((LATENT,)), TokenHead((length,), VOCABULARY, width=WIDTH).initialised(key=k[0])
@@ -230,7 +230,7 @@ def compiling(lengths: list[int]) -> None:
 
 def sampling(count: int) -> None:
     """Print what so many rows of 16 tokens cost, after the program is compiled for as many."""
-    from latens.latents.encode import new_rows
+    from latens.latents.codes import new_rows
 
     model, key = model_of(16), jax.random.key(0)
     for what in ("the first time", "again"):

@@ -20,8 +20,8 @@ from sklearn.metrics import average_precision_score
 import latens
 from latens.io.compilation import enable_compilation_cache
 from latens.verbs.detect import SCANNED
-from latens.workflow.cells import blame, given_rest, interval, p_values
-from latens.workflow.detect import scores_of
+from latens.workflow.cell_scores import blame, given_rest, interval, p_values
+from latens.workflow.outliers import scores_of
 
 TOP = 60
 """Rows that are named."""

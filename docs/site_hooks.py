@@ -134,7 +134,7 @@ TASKS: dict[str, dict[str, str]] = {
         "log p(x)": "evidence finite",
         "Latents": "latents",
         "Samples": "sample_quality",
-        "Imputation and forecasts": "impute forecast",
+        "Imputation and forecasts": "missing_cells forecasting",
         "Results": "classes diagnosis",
     },
 }

@@ -18,7 +18,7 @@ from latens.data import Dataset, prepare_batch
 from latens.models.heads.base import raw_scale
 from latens.recipes import get_recipe
 from latens.trees import partition_trainable
-from latens.workflow.detect import detect
+from latens.workflow.outliers import detect
 from latens.workflow.trained import TrainedModel
 
 DRAWS = 300

@@ -23,7 +23,7 @@ from latens.recipes import RECIPES
 from latens.recipes.building.closed_forms import located_rows
 from latens.recipes.building.plan import starting
 from latens.workflow import experiment
-from latens.workflow.refit import refit_prior
+from latens.workflow.prior_refit import refit_prior
 from latens.workflow.trained import TrainedModel
 
 WINE: Any = load_wine()

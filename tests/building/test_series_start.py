@@ -11,8 +11,8 @@ from scipy import stats
 import latens
 from latens.config import override
 from latens.data import load
-from latens.evaluation.impute import impute, log_observed
 from latens.evaluation.linear_posterior import around
+from latens.evaluation.missing_cells import impute, log_observed
 from latens.evidence.windows import fit_window
 from latens.models import CorrelatedNormalHead
 from latens.recipes import get_recipe

@@ -9,8 +9,7 @@ from latens.config import override
 from latens.data import Dataset
 from latens.estimators.vae import DRAWS, TABLE_DRAWS
 from latens.recipes import get_recipe
-from latens.recipes.building.plan import RATE
-from latens.recipes.building.tables import TABLE_RATE, TABLE_WIDTH
+from latens.recipes.building.plan import RATE, TABLE_RATE, TABLE_WIDTH
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from latens.callbacks.snapshots import Snapshots, kept_steps, load_snapshots, sn
 from latens.config import override
 from latens.data import load
 from latens.errors import RunFolderError
-from latens.io.arrays import tree_to_arrays
+from latens.io.named_arrays import tree_to_arrays
 from latens.recipes import get_recipe
 from latens.runs.folder import RunFolder
 from latens.training import Interrupted, Pause
-from latens.training.plan import snapshot_steps
+from latens.training.stages import snapshot_steps
 from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
 

@@ -14,9 +14,9 @@ from latens.cli.main import main
 from latens.data import TEST, TRAIN, VALIDATION, load
 from latens.errors import ConfigError, DataError
 from latens.verbs.detect import _again, _folds_take
-from latens.workflow import detect as detecting
-from latens.workflow.cells import Blame
-from latens.workflow.detect import Detection
+from latens.workflow import outliers as detecting
+from latens.workflow.cell_scores import Blame
+from latens.workflow.outliers import Detection
 
 
 def test_training_rows_are_found_by_position_and_twins_are_no_evidence() -> None:
@@ -81,8 +81,8 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
 
     looked_at: list[list[int]] = []
     gates: list[bool] = []
-    monkeypatch.setattr("latens.workflow.cells.blame", blame)
-    monkeypatch.setattr("latens.workflow.detect.detect", detected)
+    monkeypatch.setattr("latens.workflow.cell_scores.blame", blame)
+    monkeypatch.setattr("latens.workflow.outliers.detect", detected)
     monkeypatch.setattr("latens.verbs.detect.SCANNED", 4)
     trained = latens.load(GOLDEN / "format-2-mixed.safetensors")
     new, held = tmp_path / "new.csv", tmp_path / "held.csv"

@@ -16,7 +16,7 @@ WORDS = ("fit", "digits", "--epochs", "3", "--num-samples", "5", "--quiet", "--s
 KILLED = """
 import os
 from latens.training import checkpoint, machines
-from latens.training.fit import _StageRun
+from latens.training.loop import _StageRun
 
 checkpoint.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 chunk = _StageRun.chunk

@@ -15,8 +15,8 @@ from latens.data.files import Files
 from latens.data.rows import few
 from latens.errors import DataError, UsageError
 from latens.kinds.numbers import npy as npy_shards
-from latens.kinds.pictures import files as pictures
-from latens.kinds.tables import files as scanned
+from latens.kinds.pictures import picture_files as pictures
+from latens.kinds.tables import table_files as scanned
 
 FIELDS = ("x", "row_id", "names", "split", "label", "mask", "weight")
 

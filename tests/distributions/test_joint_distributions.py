@@ -20,7 +20,7 @@ from latens.distributions import (
     log_prob,
 )
 from latens.errors import UsageError
-from latens.io.arrays import arrays_to_tree, tree_to_arrays
+from latens.io.named_arrays import arrays_to_tree, tree_to_arrays
 
 rows = pytest.mark.parametrize("name", JOINT)
 

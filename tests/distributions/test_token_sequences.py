@@ -11,7 +11,7 @@ import pytest
 
 from latens.distributions import TokenSequence
 from latens.errors import ConfigError
-from latens.networks.tokens import TokenGRU, TokenTransformer
+from latens.networks.token_networks import TokenGRU, TokenTransformer
 from latens.networks.transformer import CausalTransformer
 
 KEY = jax.random.key(3)

@@ -11,8 +11,8 @@ from latens.data import Preparation
 from latens.errors import UsageError
 from latens.estimators import autoencoder, vae
 from latens.estimators import detector as detectors
-from latens.workflow.detect import Scores
 from latens.workflow.imputation import Imputation
+from latens.workflow.outliers import Scores
 from latens.workflow.trained import TrainedModel
 
 HELD_OUT = {"folds": 1}

@@ -13,7 +13,7 @@ from latens.data.rows import row_keys
 from latens.errors import ConfigError, DataError, ResourceError, UsageError
 from latens.estimators import Autoencoder, GenerativeClassifier, autoencoder, vae
 from latens.estimators.base import _is_plain, _tuples, plain_value, seed_of
-from latens.estimators.labels import classes_of, codes_of, labelled
+from latens.estimators.targets import classes_of, codes_of, labelled
 from latens.io import process
 from latens.recipes.parts.likelihoods import kinds_of
 

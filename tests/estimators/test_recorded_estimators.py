@@ -8,7 +8,7 @@ from records import meets_record
 from latens.errors import DataError, ModelFileError, UsageError
 from latens.estimators import VAE, Autoencoder
 from latens.estimators.base import with_nan
-from latens.estimators.labels import classes_of, codes_of
+from latens.estimators.targets import classes_of, codes_of
 
 SMALL = {"network.hidden": [4]}
 rng = np.random.default_rng(0)

@@ -15,8 +15,8 @@ from latens.errors import DataError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier, VAEImputer
 from latens.estimators.base import weighed, weighted_mean
 from latens.recipes import get_recipe
-from latens.training.fit import _mean_weight
-from latens.training.rows import pad_rows
+from latens.training.loop import _mean_weight
+from latens.training.padding import pad_rows
 from latens.training.step import make_program
 from latens.workflow.experiment import prepare
 

@@ -9,7 +9,7 @@ import pytest
 from latens.distributions import Bernoulli, Categorical, DiagonalNormal, FullNormal, StandardNormal
 from latens.errors import ConfigError
 from latens.evaluation.column_information import column_information
-from latens.figures.information import information
+from latens.figures.mutual_information import information
 from latens.models import ExactChoices, LatentModel
 
 

@@ -15,7 +15,7 @@ from latens.distributions import Segments, StandardNormal
 from latens.errors import DataError, UsageError
 from latens.evaluation import Rows
 from latens.evaluation.conditional_samples import sample_given
-from latens.evaluation.impute import impute
+from latens.evaluation.missing_cells import impute
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.kinds.tables.where import conditions_of, parse_conditions
 from latens.models import Conditional, LatentModel, NormalHead

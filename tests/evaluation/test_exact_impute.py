@@ -8,7 +8,7 @@ from checks import close
 
 from latens.data.batches import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
-from latens.evaluation.impute import WeighedDraws, weighed
+from latens.evaluation.missing_cells import WeighedDraws, weighed
 
 WEIGHTS = np.array([[1.0, 0.5], [3.0, 2.0], [4.0, 0.0], [2.0, 1.5]])
 VALUES = np.array([[1.0, -1.0], [2.0, 5.0], [0.0, 100.0], [-3.0, 2.0]])

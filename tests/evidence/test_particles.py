@@ -18,9 +18,9 @@ from latens import models as m
 from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.evaluation import Rows
-from latens.evaluation.forecast import crps, judged
+from latens.evaluation.forecasting import crps, judged
 from latens.evidence.particles import filtered, resampled
-from latens.evidence.series import seasonal_draws
+from latens.evidence.series_baseline import seasonal_draws
 from latens.models.state_space import StepDecoder, StepEncoder
 from latens.networks import Dense
 from latens.networks.recurrent import GRU

@@ -15,7 +15,7 @@ from latens.data import load
 from latens.explorer import payload, static_files
 from latens.explorer.compact import LOG_VAR_ROWS, LOG_VAR_STEP, MANY, SNAPSHOT_ROWS, compact, noise
 from latens.explorer.decoder import rounded_weights
-from latens.explorer.export import apart, single_file
+from latens.explorer.page_files import apart, single_file
 from latens.io.safetensors import unpack
 
 pytest_plugins = ("browser_fixtures", "page_fixtures")

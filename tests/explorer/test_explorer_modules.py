@@ -13,9 +13,9 @@ from explorer_fixtures import needs_node, node, untrained
 from latens import evaluation
 from latens.data import Preparation, load
 from latens.distributions import StandardNormal
-from latens.explorer.columns import grid
 from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder, rounded_weights, small_enough
-from latens.io.arrays import tree_to_arrays
+from latens.explorer.page_columns import grid
+from latens.io.named_arrays import tree_to_arrays
 from latens.io.safetensors import pack
 from latens.kinds.tables.columns import FrameColumn, number_type
 from latens.models import (

@@ -19,8 +19,8 @@ from latens.data import Column, Dataset, Preparation, Schema, load
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError, DataError
 from latens.explorer import payload, static_files
-from latens.explorer.columns import event_of, manifest_columns
-from latens.explorer.export import single_file
+from latens.explorer.page_columns import event_of, manifest_columns
+from latens.explorer.page_files import single_file
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
 from latens.workflow.metrics import METRICS

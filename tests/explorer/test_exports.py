@@ -23,16 +23,16 @@ from latens.evaluation.conditional_samples import shares_given
 from latens.explorer import payload, static_files
 from latens.explorer.compact import WEIGHT_STEPS
 from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder, rounded_weights
-from latens.explorer.export import single_file
+from latens.explorer.page_files import single_file
 from latens.explorer.whatif import answers
-from latens.io.arrays import tree_to_arrays
+from latens.io.named_arrays import tree_to_arrays
 from latens.io.safetensors import pack
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.kinds.tables.dtypes import name_of
 from latens.kinds.tables.typed import as_frame
 from latens.kinds.tables.where import Conditions
 from latens.models import Conditional, LatentModel, NormalHead
-from latens.models.heads.pixels import PixelHead
+from latens.models.heads.pixel_heads import PixelHead
 from latens.models.heads.table import TableHead, TableInput
 from latens.models.priors import FixedPrior, MixturePrior
 from latens.networks import ConvDecoder, Dense, LinearPath

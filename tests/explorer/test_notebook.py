@@ -17,7 +17,7 @@ from latens.data import load
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation import Rows
 from latens.explorer import notebook
-from latens.explorer.export import bundled
+from latens.explorer.page_files import bundled
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("browser_fixtures",)

@@ -16,7 +16,7 @@ from latens.errors import DataError
 from latens.evaluation import Rows
 from latens.figures import linear_grid, save
 from latens.figures.bands import bands
-from latens.figures.columns import correlation, correlations
+from latens.figures.column_pairs import correlation, correlations
 from latens.figures.diagram import HIGH, WIDE, PartBox, arrow_paths, model_diagram, places_of
 from latens.figures.images import image_strips
 from latens.figures.planes import two_views

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.text import Text
 
 from latens.figures import training_curves
-from latens.figures.columns import correlations
+from latens.figures.column_pairs import correlations
 from latens.figures.style import figure_of, laid_out
 
 CREDIT = ["AccountStatus", "Duration", "CreditHistory", "Purpose", "CreditAmount", "Savings", "EmploymentSince"]

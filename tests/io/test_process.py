@@ -209,7 +209,7 @@ def test_no_memory_is_said_so(latens: Callable[..., Result], monkeypatch: pytest
     def refuse(*args: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr("latens.latents.encode._prior_rows", refuse)
+    monkeypatch.setattr("latens.latents.codes._prior_rows", refuse)
     result = latens("sample", "pretrained:digits-2d", "--out", "x.npz", "--json")
     assert (result.code, result.json["error"]["where"]) == (7, "memory")
     assert "draws" in result.json["error"]["fix"]

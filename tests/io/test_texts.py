@@ -14,8 +14,8 @@ from cli_fixtures import Result
 from latens.data.raw import ColumnRoles
 from latens.errors import DataError
 from latens.figures.style import csv_bytes, readable
-from latens.kinds.tables.files import frame_bytes
-from latens.kinds.text.rows import read_rows
+from latens.kinds.tables.table_files import frame_bytes
+from latens.kinds.text.strings import read_rows
 from latens.report.html import text
 from latens.text import spreadsheet_text, visible
 

@@ -109,7 +109,7 @@ def test_a_flipped_bit_in_a_packed_file_is_noticed(tmp_path: Path) -> None:
 
 def test_more_than_the_bound_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.idx").write_bytes(GOOD)
-    monkeypatch.setattr("latens.kinds.pictures.files.MAX_BYTES", 41)
+    monkeypatch.setattr("latens.kinds.pictures.picture_files.MAX_BYTES", 41)
     with pytest.raises(ResourceError, match="holds 42 bytes"):
         load(tmp_path / "a.idx")
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from latens.data import check, load
 from latens.errors import DataError, ResourceError
-from latens.kinds.pictures import files as image_folder
+from latens.kinds.pictures import picture_files as image_folder
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 RGB = np.stack([GREY, GREY[::-1], 255 - GREY], axis=-1)

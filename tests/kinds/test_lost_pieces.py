@@ -10,7 +10,7 @@ from PIL import Image
 
 import latens
 from latens.errors import DataError
-from latens.kinds.pictures.files import pixels_of
+from latens.kinds.pictures.picture_files import pixels_of
 
 X = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
 

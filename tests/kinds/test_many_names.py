@@ -16,16 +16,16 @@ from latens.distributions import Segments
 from latens.errors import DataError
 from latens.evaluation import Rows
 from latens.evaluation.conditional_samples import sample_given
-from latens.evaluation.impute import impute
+from latens.evaluation.missing_cells import impute
 from latens.explorer.whatif import whatif_columns
 from latens.kinds.tables.columns import MOST_OWN, FrameColumn, category_type, check_types
 from latens.kinds.tables.typed import as_frame
 from latens.kinds.tables.where import conditions_of
 from latens.models.heads.table import TableHead, TableInput
 from latens.recipes import get_recipe
-from latens.workflow.cells import blame, named_cells, p_values, point
-from latens.workflow.detect import strange_rows
+from latens.workflow.cell_scores import blame, named_cells, p_values, point
 from latens.workflow.experiment import prepare, train
+from latens.workflow.outliers import strange_rows
 from latens.workflow.trained import TrainedModel
 
 N = 8000

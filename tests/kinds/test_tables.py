@@ -15,8 +15,8 @@ from latens.data import load
 from latens.errors import DataError, UsageError
 from latens.kinds.tables.columns import MOST_CELLS, FrameColumn, number_type
 from latens.kinds.tables.dtypes import dtype_of, name_of, numbers_of, series_of
-from latens.kinds.tables.files import Written, frame_bytes
 from latens.kinds.tables.frame import as_table, like
+from latens.kinds.tables.table_files import Written, frame_bytes
 from latens.kinds.tables.typed import as_frame
 
 N = 300

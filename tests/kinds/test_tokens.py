@@ -9,7 +9,7 @@ import pytest
 
 from latens.data import Schema, load
 from latens.errors import DataError, ModelFileError, UsageError
-from latens.kinds.text.tokens import PIECES, Tokens, bucket_edges
+from latens.kinds.text.vocabulary import PIECES, Tokens, bucket_edges
 
 NAMES = ["emma", "olivia", "ava", "isabella", "zoë", "li", "emma"]
 SMILES = ["CCN(Cc1ccc(OC)c1)C(=O)c1ccsc1", "C[C@@H](Br)Cl", "C1CC%12CC1[Si]%12", "[NH3+]CC([O-])=O"]

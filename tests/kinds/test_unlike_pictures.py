@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from latens.data import check, load
 from latens.errors import DataError, UsageError
-from latens.kinds.pictures import files as pictures
+from latens.kinds.pictures import picture_files as pictures
 
 RANDOM = np.random.default_rng(0)
 BROKEN = ("broken/0.jpg", "broken/1.png", "broken/2.gif", "broken/3.jpg", "broken/4.png")

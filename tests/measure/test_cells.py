@@ -13,8 +13,8 @@ from latens.config import override
 from latens.errors import ConfigError
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.recipes import get_recipe
-from latens.workflow.cells import blame, given_rest, interval, named_cells, p_values, point, tails, typed_columns
-from latens.workflow.detect import scores_of
+from latens.workflow.cell_scores import blame, given_rest, interval, named_cells, p_values, point, tails, typed_columns
+from latens.workflow.outliers import scores_of
 
 rng = np.random.default_rng(0)
 NAMES = ColumnType("category", ("a", "b", "c", "d"), shares=(0.1, 0.2, 0.3, 0.4))

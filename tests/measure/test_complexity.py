@@ -14,7 +14,7 @@ from latens.cli.main import main
 from latens.config import override
 from latens.recipes import get_recipe
 from latens.workflow.complexity import are_pictures, code_lengths
-from latens.workflow.detect import conformal, detect, scores_of
+from latens.workflow.outliers import conformal, detect, scores_of
 
 BYTE = 8.0 * math.log(2.0)
 

@@ -13,8 +13,8 @@ from latens.cli.main import main
 from latens.config import override
 from latens.errors import DataError
 from latens.recipes import get_recipe
-from latens.workflow.cells import blame, named_cells
-from latens.workflow.detect import adjusted, conformal, detect
+from latens.workflow.cell_scores import blame, named_cells
+from latens.workflow.outliers import adjusted, conformal, detect
 
 COLUMNS = 6
 

@@ -12,8 +12,8 @@ from latens.config import override
 from latens.data import Preparation, load
 from latens.evaluation import Estimate
 from latens.recipes import get_recipe
-from latens.workflow import detect as detection
 from latens.workflow import measurement as core
+from latens.workflow import outliers as detection
 from latens.workflow.measurement import density_of, still_rising, what_density
 from latens.workflow.trained import TrainedModel
 

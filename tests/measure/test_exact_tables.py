@@ -10,7 +10,8 @@ from paths import GOLDEN
 
 from latens.data import load
 from latens.evaluation import Estimate
-from latens.workflow import cells, reach
+from latens.workflow import cell_scores as cells
+from latens.workflow import code_reach as reach
 from latens.workflow import measurement as columns
 from latens.workflow.trained import TrainedModel
 

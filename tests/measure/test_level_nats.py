@@ -12,7 +12,7 @@ from latens.data import load
 from latens.errors import DataError
 from latens.explorer.payload import payload
 from latens.figures import level_kl_bars, level_kl_table
-from latens.latents.encode import level_shapes
+from latens.latents.codes import level_shapes
 from latens.pictures.draw import draw_pictures
 from latens.recipes import get_recipe
 from latens.workflow.measurement import measure

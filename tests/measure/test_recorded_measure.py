@@ -11,7 +11,8 @@ from latens.evaluation.conditional_samples import sample_given, shares_given
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.where import conditions_of
 from latens.recipes import get_recipe
-from latens.workflow import cells, detect, paired
+from latens.workflow import cell_scores as cells
+from latens.workflow import outliers, paired
 from latens.workflow.experiment import prepare
 from latens.workflow.measurement import measured
 
@@ -74,10 +75,10 @@ def test_cells_are_judged_as_recorded(table):
 def test_surprises_and_p_values_are_as_recorded(table):
     trained, data = table
     options = {"num_samples": 10, "key": jax.random.key(0)}
-    some = detect.scores_of(trained, data, np.arange(5), others=30, **options)
-    every = detect.scores_of(trained, data, None, others=30, **options)
+    some = outliers.scores_of(trained, data, np.arange(5), others=30, **options)
+    every = outliers.scores_of(trained, data, None, others=30, **options)
     np.testing.assert_allclose(np.stack(every)[:, :5], some, rtol=1e-5)
-    found = detect.detect(trained, data, np.arange(20, 60), data, alpha=0.1, num_samples=10)
+    found = outliers.detect(trained, data, np.arange(20, 60), data, alpha=0.1, num_samples=10)
     meets_record("detected: surprises", [every.surprise, found.surprise], rtol=1e-3)
     np.testing.assert_allclose(found.score, every.odd, rtol=1e-5)
     # Ranks of two rows whose scores differ by rounding swap from one processor to another: so p-values are not
@@ -88,14 +89,14 @@ def test_surprises_and_p_values_are_as_recorded(table):
     shown = np.ones(data.x.shape, bool) if data.mask is None else np.asarray(data.mask)
     for pattern in np.unique(shown, axis=0):
         rows = np.flatnonzero((shown == pattern).all(axis=1))
-        held = detect.scores_of(trained, data, np.arange(20, 60), others=40, shown=pattern, **options).odd
-        low, high = (detect.conformal(held, found.score[rows] + off) for off in (1e-3, -1e-3))
+        held = outliers.scores_of(trained, data, np.arange(20, 60), others=40, shown=pattern, **options).odd
+        low, high = (outliers.conformal(held, found.score[rows] + off) for off in (1e-3, -1e-3))
         assert np.all((low <= found.p_value[rows]) & (found.p_value[rows] <= high))
         assert np.mean(high - low) < 0.05
-    np.testing.assert_allclose(found.q_value, detect.adjusted(found.p_value))
+    np.testing.assert_allclose(found.q_value, outliers.adjusted(found.p_value))
     assert found.calibration == 40
     with pytest.raises(latens.errors.DataError, match="39 held-out rows"):
-        detect.detect(trained, data, np.arange(39), data, alpha=0.01)
+        outliers.detect(trained, data, np.arange(39), data, alpha=0.01)
 
 
 def test_rows_under_conditions_are_as_recorded(table):

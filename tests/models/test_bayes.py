@@ -18,7 +18,7 @@ from latens.errors import ConfigError, DataError, ModelFileError, UsageError
 from latens.estimators import GenerativeClassifier
 from latens.evaluation import Rows
 from latens.evaluation.classes import class_log_joint, sample_classes
-from latens.io.arrays import pack, tree_to_arrays
+from latens.io.named_arrays import pack, tree_to_arrays
 from latens.models import BayesClassifier
 from latens.recipes import get_recipe
 from latens.recipes.classifiers import mixture_rows

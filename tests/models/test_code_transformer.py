@@ -35,7 +35,7 @@ from latens.models import (
 from latens.networks import Dense
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
-from latens.workflow.refit import refit_prior
+from latens.workflow.prior_refit import refit_prior
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)

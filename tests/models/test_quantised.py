@@ -19,7 +19,7 @@ from latens.models import (
 )
 from latens.objectives import Quantised
 from latens.training import make_optimizer
-from latens.training.rows import pad_rows
+from latens.training.padding import pad_rows
 from latens.training.step import make_program
 
 # --- codes ---

@@ -27,7 +27,7 @@ from latens.models import (
     Standardise,
     VampPrior,
 )
-from latens.models.heads.pixels import PixelHead
+from latens.models.heads.pixel_heads import PixelHead
 from latens.models.latent_arrays import as_code, mean_code
 
 KEY = jax.random.key(0)

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latens.models.heads.tokens import TokenHead, TokenInput
-from latens.networks.tokens import DroppedUnits, DroppedWords, TokenEncoder, TokenGRU
+from latens.models.heads.token_head import TokenHead, TokenInput
+from latens.networks.token_networks import DroppedUnits, DroppedWords, TokenEncoder, TokenGRU
 from latens.trees import realise
 
 KEY = jax.random.key(2)

@@ -28,10 +28,10 @@ from latens.models import (
 from latens.objectives import ELBO
 from latens.pictures import source as source_module
 from latens.pictures.draw import FIRST, draw_pictures, write_pictures
-from latens.pictures.latent import draw_latent, draw_traversals
+from latens.pictures.latent_pictures import draw_latent, draw_traversals
 from latens.pictures.reconstructions import draw_reconstructions
 from latens.pictures.source import Source
-from latens.pictures.training import draw_training, history_arrays, kept_step
+from latens.pictures.training_pictures import draw_training, history_arrays, kept_step
 from latens.recipes import get_recipe
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
 from latens.workflow.experiment import prepare, train

@@ -6,7 +6,7 @@ import pytest
 from paths import ROOT
 
 from latens.recipes import RECIPES
-from latens.workflow.refit import KINDS
+from latens.workflow.prior_refit import KINDS
 
 PAGE = ROOT / "docs" / "coverage.md"
 PEERS = {

@@ -23,9 +23,9 @@ from latens.evaluation import Estimate
 from latens.figures.style import new_axes
 from latens.pictures.draw import NEEDS, PICTURES, Picture
 from latens.report.compared import comparison_page
+from latens.report.facts import Shot, Told, read_evaluation, read_of
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.page import report_page
-from latens.report.told import Shot, Told, read_evaluation, read_of
 from latens.report.warnings import not_measured, warnings_of
 from latens.text import number, with_digits
 from latens.verbs.kernel import At

@@ -12,15 +12,16 @@ from training_fixtures import assert_same_bits, leaves, stage
 from latens.data import Dataset, Preparation, load
 from latens.data.rows import philox
 from latens.distributions import StandardNormal
-from latens.kinds.text.tokens import by_buckets, steps_of
+from latens.kinds.text.vocabulary import by_buckets, steps_of
 from latens.models import Conditional, LatentModel, NormalHead
-from latens.models.heads.tokens import TokenHead
+from latens.models.heads.token_head import TokenHead
 from latens.networks import Dense
-from latens.networks.tokens import TokenEncoder
-from latens.training import Budget, rows
-from latens.training.fit import fit
-from latens.training.plan import Settings
-from latens.training.rows import pad_rows, read_steps
+from latens.networks.token_networks import TokenEncoder
+from latens.training import Budget
+from latens.training import padding as rows
+from latens.training.loop import fit
+from latens.training.padding import pad_rows, read_steps
+from latens.training.stages import Settings
 from latens.training.step import make_program
 
 RNG = np.random.default_rng(5)

@@ -22,7 +22,7 @@ from latens.objectives.base import mean
 from latens.recipes import RECIPES
 from latens.recipes.building.plan import optimizer_of, refuse_idle
 from latens.training import Budget, Interrupted, Pause, Stage, by_group, from_optax, make_optimizer, resting
-from latens.training.rows import pad_rows
+from latens.training.padding import pad_rows
 from latens.training.step import make_program
 from latens.trees import Frozen, partition_trainable
 from latens.typing import Array, Float, Key

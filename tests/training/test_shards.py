@@ -19,7 +19,7 @@ from latens.errors import ConfigError
 from latens.objectives import ELBO, AbstractObjective, by_row, draw
 from latens.recipes import get_recipe
 from latens.training import Budget
-from latens.training.rows import pad_rows
+from latens.training.padding import pad_rows
 from latens.training.shards import check_shards, summed
 from latens.training.step import make_program
 from latens.workflow.experiment import Recorder, prepare, train

@@ -14,7 +14,7 @@ from latens.data import Preparation
 from latens.errors import DivergedError
 from latens.objectives import ELBO
 from latens.training import Budget
-from latens.training.rows import pad_rows
+from latens.training.padding import pad_rows
 from latens.training.step import make_program, once_known
 
 

@@ -10,7 +10,7 @@ import latens
 from latens.config import override
 from latens.data import load
 from latens.errors import ConfigError, DataError, UsageError
-from latens.evidence.series import season_of, series_baselines
+from latens.evidence.series_baseline import season_of, series_baselines
 from latens.figures.forecasts import forecasts
 from latens.recipes import get_recipe
 

@@ -5,7 +5,7 @@ import pytest
 from msgspec import structs
 
 from latens.kinds.tables.columns import FrameColumn, number_type
-from latens.workflow.cells import p_values, point, shortest_half
+from latens.workflow.cell_scores import p_values, point, shortest_half
 
 rng = np.random.default_rng(0)
 RAM = number_type(v := rng.choice([4.0, 8.0, 16.0, 32.0], 400, p=[0.2, 0.4, 0.3, 0.1]), v, FrameColumn(dtype="Int64"))

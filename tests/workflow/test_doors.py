@@ -21,7 +21,7 @@ from latens.io.atomic import as_path
 from latens.io.process import counted
 from latens.workflow import augment, prepare, translate
 from latens.workflow.inputs import positions_of
-from latens.workflow.refit import refit_prior
+from latens.workflow.prior_refit import refit_prior
 from latens.workflow.trained import TrainedModel
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
@@ -133,10 +133,10 @@ def test_priors_that_are_none(reader: TrainedModel, data: Dataset) -> None:
 
 @pytest.mark.parametrize("path", [3, None, 3.5, ["a"], b"x", True])
 def test_paths_that_are_none(reader: TrainedModel, path: Any) -> None:
-    from latens.explorer.export import write_file
+    from latens.explorer.page_files import write_file
     from latens.figures import save
     from latens.figures.animation import check_ending
-    from latens.pictures.images import write_image
+    from latens.pictures.image_scale import write_image
     from latens.runs.folder import RunFolder
     from latens.verbs.kernel import At, Made
 

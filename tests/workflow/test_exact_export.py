@@ -14,7 +14,7 @@ from latens.config import override
 from latens.data import Preparation
 from latens.errors import UsageError
 from latens.recipes import get_recipe
-from latens.workflow import export as exports
+from latens.workflow import onnx_export as exports
 from latens.workflow.experiment import prepare
 
 SMALL = {"network.hidden": [4], "posterior.latent_dim": 3, "training.steps": 1}

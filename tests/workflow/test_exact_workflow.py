@@ -14,11 +14,11 @@ from latens.config import override
 from latens.data import Preparation
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError
 from latens.evaluation import Estimate
-from latens.io.arrays import tree_to_arrays
+from latens.io.named_arrays import tree_to_arrays
 from latens.recipes import get_recipe
 from latens.runs.folder import RunFolder
 from latens.workflow import experiment as experiments
-from latens.workflow import refit
+from latens.workflow import prior_refit as refit
 from latens.workflow.experiment import as_labelled, prepare
 from latens.workflow.inputs import latents_of, one_hot, rows_of, seed_key
 from latens.workflow.trained import TrainedModel

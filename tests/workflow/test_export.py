@@ -11,7 +11,7 @@ from latens.errors import UsageError
 runtime = pytest.importorskip("onnxruntime")
 pytest.importorskip("jax2onnx")
 
-from latens.workflow.export import export  # noqa: E402
+from latens.workflow.onnx_export import export  # noqa: E402
 
 pytestmark = pytest.mark.long
 OPTIONS = {

@@ -12,11 +12,11 @@ import pytest
 import latens
 from latens.config import override
 from latens.data import load
-from latens.data.given import GIVEN, cells_of, one_vector, parse_given
+from latens.data.conditions import GIVEN, cells_of, one_vector, parse_given
 from latens.data.schema import Condition, Schema
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError
-from latens.explorer.columns import manifest_columns
 from latens.explorer.decoder import folded
+from latens.explorer.page_columns import manifest_columns
 from latens.explorer.whatif import answers, whatif_columns
 from latens.models.conditional import Conditional, with_usual
 from latens.workflow.sample_sets import SampleSets

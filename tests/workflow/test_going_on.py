@@ -72,7 +72,7 @@ def test_a_kill_in_between_changes_nothing(tmp_path, rows):
     fitted(rows, parts, "--steps", 13)
     script = (
         "import os, sys\n"
-        "from latens.training.fit import _StageRun\n"
+        "from latens.training.loop import _StageRun\n"
         "own = _StageRun.emit\n"
         "def emit(self, kind, record):\n"
         "    own(self, kind, record)\n"

@@ -10,7 +10,7 @@ import pytest
 import latens
 from latens import VAE, VAEImputer
 from latens.cli.main import main
-from latens.evaluation.impute import DRAWS
+from latens.evaluation.missing_cells import DRAWS
 from latens.workflow.imputation import imputed
 from latens.workflow.inputs import seed_key
 from latens.workflow.trained import TrainedModel

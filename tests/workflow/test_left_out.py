@@ -12,7 +12,7 @@ import latens
 from latens.config import override
 from latens.evaluation import log_marginal
 from latens.recipes import get_recipe
-from latens.workflow.cells import given_rest
+from latens.workflow.cell_scores import given_rest
 from latens.workflow.trained import TrainedModel
 
 STEPS = {"default": {"training.steps": 40}, "table-mixture": {"posterior.choices": 3}}

@@ -11,7 +11,7 @@ from latens.errors import ConfigError, DataError, UsageError
 from latens.recipes import get_recipe
 from latens.workflow.augmentation import augment
 from latens.workflow.experiment import prepare
-from latens.workflow.refit import refit_prior
+from latens.workflow.prior_refit import refit_prior
 
 SMALL = {"network.hidden": [6], "posterior.latent_dim": 2, "training.steps": 4}
 rng = np.random.default_rng(0)

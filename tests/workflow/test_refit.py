@@ -29,7 +29,7 @@ from latens.networks import Dense
 from latens.recipes import get_recipe
 from latens.verbs.refit import _OPTIONS
 from latens.workflow.experiment import prepare
-from latens.workflow.refit import KINDS, refit_prior
+from latens.workflow.prior_refit import KINDS, refit_prior
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)

@@ -17,7 +17,7 @@ from latens.errors import ConfigError
 from latens.models import MixturePrior
 from latens.recipes import get_recipe
 from latens.workflow.experiment import Experiment, prepare
-from latens.workflow.refit import refit_text, refitted_at_end
+from latens.workflow.prior_refit import refit_text, refitted_at_end
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)

@@ -23,7 +23,7 @@ from latens.latents.fit_prior import fit_flow
 from latens.models import ContinuousFlow, FlowMatching, LatentModel
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
-from latens.workflow.refit import refit_prior
+from latens.workflow.prior_refit import refit_prior
 from latens.workflow.trained import TrainedModel
 
 WIDTH = {"width": 32}

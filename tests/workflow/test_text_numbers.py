@@ -17,9 +17,9 @@ from latens import read
 from latens.config import override
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError, ModelFileError
-from latens.explorer.columns import event_of, ids_of
+from latens.explorer.page_columns import event_of, ids_of
 from latens.io.json import to_json
-from latens.pictures import texts
+from latens.pictures import text_pictures as texts
 from latens.pictures.draw import draw_pictures
 from latens.pictures.source import Source
 from latens.recipes import get_recipe

@@ -16,10 +16,10 @@ from latens.config import override  # noqa: E402
 from latens.data import load  # noqa: E402
 from latens.data.schema import Schema  # noqa: E402
 from latens.errors import ConfigError, UsageError  # noqa: E402
-from latens.models.heads.steps import InUnits  # noqa: E402
+from latens.models.heads.mixed_steps import InUnits  # noqa: E402
 from latens.models.state_space import StepNormal  # noqa: E402
 from latens.recipes import get_recipe  # noqa: E402
-from latens.recipes.parts.steps import StepOptions  # noqa: E402
+from latens.recipes.parts.state_space_parts import StepOptions  # noqa: E402
 from latens.trees import Frozen  # noqa: E402
 from latens.workflow.experiment import prepare, train  # noqa: E402
 from latens.worlds import ModelEnv, record  # noqa: E402

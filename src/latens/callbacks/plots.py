@@ -8,11 +8,11 @@ from latens.data import Dataset, Preparation
 from latens.errors import UsageError
 from latens.figures.style import rendered
 from latens.io.atomic import resource_errors, write_atomic
-from latens.pictures.images import write_image
+from latens.pictures.image_scale import write_image
 from latens.pictures.source import Source
-from latens.pictures.tables import draw_marginals
+from latens.pictures.table_pictures import draw_marginals
 from latens.training import Event
-from latens.training.plan import falls_due
+from latens.training.stages import falls_due
 from latens.workflow.trained import TrainedModel
 
 SAMPLES = 16

@@ -7,7 +7,7 @@ from typing import Any
 from latens.io.terminal import say, say_line
 from latens.io.waiting import doing
 from latens.training import Event
-from latens.training.plan import falls_due
+from latens.training.stages import falls_due
 
 FIRST_LINE = 10.0
 """Seconds to the first line where there is no terminal."""

@@ -39,7 +39,7 @@ class Snapshots:
 
     def __call__(self, event: Event) -> None:
         """Write the model where the event lies at a step of the grid."""
-        from latens.training.plan import snapshot_steps
+        from latens.training.stages import snapshot_steps
 
         if event.kind not in ("start", "boundary", "stage-end"):
             return

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from latens.cli.context import Context
 from latens.cli.fit import fit, fit_into
-from latens.cli.told import after
+from latens.cli.summary import after
 from latens.runs.folder import RunFolder
 from latens.verbs.kernel import free_name
 

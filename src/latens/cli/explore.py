@@ -9,7 +9,7 @@ import numpy as np
 from latens.callbacks.snapshots import kept_steps
 from latens.cli.context import Context, reading_as_typed, would
 from latens.data import KNOWN
-from latens.data.given import array_file
+from latens.data.conditions import array_file
 from latens.data.rows import evenly_spaced
 from latens.errors import UsageError
 from latens.io.waiting import doing
@@ -37,7 +37,7 @@ def explore(context: Context) -> int:
         from latens.explorer.serving import serve
 
         return serve(context, opened.trained, files)
-    from latens.explorer.export import single_file, write_file
+    from latens.explorer.page_files import single_file, write_file
 
     doing("writing the page")
     body = single_file(files)

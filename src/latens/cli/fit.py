@@ -125,7 +125,7 @@ def new_experiment(context: Context, settings: dict[str, Any], data: Dataset | N
     found = load_typed(context.args, start) if data is None else data
     experiment = prepare(config, found, start=start, settings=settings)
     if getattr(context.args, "then", None) is not None:
-        from latens.workflow.refit import refuse_refit
+        from latens.workflow.prior_refit import refuse_refit
 
         refuse_refit(experiment.config, context.args.then)
     return experiment

@@ -58,7 +58,7 @@ def _held(context: Context) -> int:
 def _model(path: Path) -> dict[str, Any]:
     """What a model file says of itself."""
     # Everything is parsed and checked, nothing executed.
-    from latens.io.arrays import tree_to_arrays
+    from latens.io.named_arrays import tree_to_arrays
     from latens.io.safetensors import read
     from latens.trees import partition_trainable
     from latens.workflow.trained import TrainedModel

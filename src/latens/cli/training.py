@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from latens import __version__
 from latens.callbacks.snapshots import snapshots_of
 from latens.cli.context import Context
+from latens.cli.summary import after, before
 from latens.cli.time_plan import TimePlan
-from latens.cli.told import after, before
 from latens.errors import LatensError
 from latens.io.waiting import doing
 from latens.runs.folder import RunFolder
@@ -161,10 +161,10 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
 def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any, plan: TimePlan) -> None:
     """Save the model, measure it, and note in the run what came out."""
     from latens.data.rows import MEASURED, every_nth
-    from latens.kinds.tables.files import written_of
+    from latens.kinds.tables.table_files import written_of
     from latens.workflow.experiment import as_trained
     from latens.workflow.groups import held_out_rows, summary_of
-    from latens.workflow.refit import refit_prior, refit_text, then_text
+    from latens.workflow.prior_refit import refit_prior, refit_text, then_text
 
     began, source = refit_text(trained), run.info["data"]
     if began:

@@ -10,6 +10,17 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 from msgspec import structs
 
+from latens.data.conditions import (
+    GIVEN,
+    array_file,
+    averaged,
+    conditions_of_rows,
+    learned,
+    names_beside,
+    numbered,
+    told,
+    vectors,
+)
 from latens.data.dataset import Dataset, rows_at
 from latens.data.files import (
     INSIDE,
@@ -26,17 +37,6 @@ from latens.data.files import (
     read_tables,
     tables_of,
     title_of,
-)
-from latens.data.given import (
-    GIVEN,
-    array_file,
-    averaged,
-    conditions_of_rows,
-    learned,
-    names_beside,
-    numbered,
-    told,
-    vectors,
 )
 from latens.data.infer import with_classes
 from latens.data.known import KNOWN
@@ -59,16 +59,16 @@ from latens.errors import DataError, UsageError, nearest
 from latens.kinds import KINDS, OPTIONS, Guessed, Rows
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.pictures import MOST_SIDE
-from latens.kinds.pictures.files import find_pictures, idx_folder, side_by_side
+from latens.kinds.pictures.picture_files import find_pictures, idx_folder, side_by_side
 from latens.kinds.steps.long import Asked, lines_of, refuse_beside
 from latens.kinds.steps.sequences import Places
 from latens.kinds.steps.world import EPISODE, TIME, World, recorded
 from latens.kinds.tables.cells import rows_of
 from latens.kinds.tables.declared import Declared, declared_columns
 from latens.kinds.tables.derived import definitions
-from latens.kinds.tables.files import is_table_file, read_address
+from latens.kinds.tables.table_files import is_table_file, read_address
 from latens.kinds.tables.typed import MOST_NAMED, known_columns
-from latens.kinds.text.rows import one_column
+from latens.kinds.text.strings import one_column
 from latens.typing import checked_later
 
 OF_MODELS = ("columns", "derive", "condition", "pieces", "typed", "counts", "size")

@@ -21,10 +21,11 @@ from latens.kinds.counts import sparse as sparse
 from latens.kinds.counts.sparse import is_sparse, sparse_rows
 from latens.kinds.numbers.hdf5 import hdf5_parts, read_hdf5
 from latens.kinds.numbers.npy import beside, is_beside, npy_parts, read_npy, read_npz
-from latens.kinds.pictures import files as pictures
-from latens.kinds.pictures.files import idx_folder, read_idx, read_idx_folder
+from latens.kinds.pictures import picture_files as pictures
+from latens.kinds.pictures.picture_files import idx_folder, read_idx, read_idx_folder
 from latens.kinds.tables.cells import rows_of
-from latens.kinds.tables.files import (
+from latens.kinds.tables.frame import as_table, is_pandas
+from latens.kinds.tables.table_files import (
     ARROW,
     SHEETS,
     TEXT,
@@ -35,8 +36,7 @@ from latens.kinds.tables.files import (
     scanned,
     table_parts,
 )
-from latens.kinds.tables.frame import as_table, is_pandas
-from latens.kinds.text.rows import read_rows, read_txt, text_parts
+from latens.kinds.text.strings import read_rows, read_txt, text_parts
 
 _CONVERT = "Convert it: np.savez('data.npz', x=rows, y=labels)."
 _OTHERS = {

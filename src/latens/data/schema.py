@@ -19,7 +19,7 @@ from latens.kinds.steps.sequences import Sequences, check_sequences
 from latens.kinds.steps.world import World
 from latens.kinds.tables.columns import ColumnType, check_types
 from latens.kinds.tables.derived import Derived, check_derived
-from latens.kinds.text.tokens import Tokens, check_tokens, unknown_pieces
+from latens.kinds.text.vocabulary import Tokens, check_tokens, unknown_pieces
 from latens.typing import AnyArray
 
 Kind = Literal["binary", "levels", "unit", "real", "counts", "mixed", "tokens"]

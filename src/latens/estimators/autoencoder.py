@@ -38,17 +38,7 @@ from latens.estimators.base import (
     whole,
     with_nan,
 )
-from latens.estimators.columns import (
-    as_fitted,
-    emptied,
-    mixed_dataset,
-    read_mixed,
-    refuse_unknown,
-    rows_like,
-    text_dataset,
-)
-from latens.estimators.labels import codes_of, label_units, labelled
-from latens.estimators.named import (
+from latens.estimators.frame_roles import (
     Named,
     apart,
     condition_cells,
@@ -57,6 +47,16 @@ from latens.estimators.named import (
     known_apart,
     long_dataset,
 )
+from latens.estimators.frames import (
+    as_fitted,
+    emptied,
+    mixed_dataset,
+    read_mixed,
+    refuse_unknown,
+    rows_like,
+    text_dataset,
+)
+from latens.estimators.targets import codes_of, label_units, labelled
 from latens.evidence.batched import map_rows
 from latens.evidence.estimate import finite
 from latens.io.compilation import keep_programs

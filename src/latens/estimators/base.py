@@ -17,7 +17,7 @@ from latens.data import Batch, Dataset
 from latens.data.arrays import as_dataset
 from latens.data.rows import refuse_masked, refuse_other_cells, row_weights, unmasked
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError, nearest
-from latens.estimators.labels import codes_of
+from latens.estimators.targets import codes_of
 from latens.evidence.estimate import finite
 from latens.io.process import check_process, is_fork
 from latens.io.safetensors import read_bytes

@@ -21,8 +21,8 @@ from latens.evidence.estimate import finite
 from latens.io.process import check_count
 from latens.kinds.tables.frame import as_rows, is_frame
 from latens.typing import checked_later
-from latens.workflow.cells import blame, named_cells
-from latens.workflow.detect import conformal, scores_of
+from latens.workflow.cell_scores import blame, named_cells
+from latens.workflow.outliers import conformal, scores_of
 from latens.workflow.trained import TrainedModel
 
 USUAL = {"prior.refit": False}
@@ -196,7 +196,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
 
         A row that needs an unusual code is odd, although it may be reconstructed well. Of x the observed cells count.
         A number of typed columns beyond those of the training rows counts as missing in log p(x), and the log
-        probability of a number so far beyond is added (`latens.workflow.cells.tails`).
+        probability of a number so far beyond is added (`latens.workflow.cell_scores.tails`).
 
         Args:
             X: Rows of the columns that `fit` saw.

@@ -13,7 +13,7 @@ from latens.config import VAEConfig, override
 from latens.data import load
 from latens.errors import DataError, UsageError
 from latens.estimators.base import RandomState, seed_of, whole
-from latens.evaluation.forecast import forecast
+from latens.evaluation.forecasting import forecast
 from latens.evidence.estimate import finite
 from latens.io.process import check_count
 from latens.recipes import get_recipe

@@ -11,14 +11,14 @@ from sklearn.utils.validation import check_is_fitted
 from latens.config import VAEConfig
 from latens.errors import UsageError
 from latens.estimators.base import RandomState, names_of, seed_of, whole
-from latens.estimators.columns import ends_like
+from latens.estimators.frames import ends_like
 from latens.estimators.rows import RowsEstimator
-from latens.evaluation.impute import DRAWS
+from latens.evaluation.missing_cells import DRAWS
 from latens.io.process import check_count
 from latens.kinds.tables.frame import as_rows, is_frame
 from latens.kinds.tables.typed import in_units
 from latens.typing import checked_later
-from latens.workflow.cells import interval
+from latens.workflow.cell_scores import interval
 
 
 @checked_later  # scikit-learn may set anything here; fit looks at it

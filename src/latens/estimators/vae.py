@@ -16,23 +16,23 @@ from latens.data import Dataset
 from latens.errors import ConfigError, UsageError
 from latens.estimators.autoencoder import Coder, Posterior, Prior
 from latens.estimators.base import names_of, seed_of, weighted_mean, with_nan
-from latens.estimators.columns import array_with_filled, as_fitted, with_filled, with_numbers
-from latens.estimators.labels import classes_of, codes_of, labelled
-from latens.estimators.named import known_apart, put_back, with_filled_steps
+from latens.estimators.frame_roles import known_apart, put_back, with_filled_steps
+from latens.estimators.frames import array_with_filled, as_fitted, with_filled, with_numbers
+from latens.estimators.targets import classes_of, codes_of, labelled
 from latens.evaluation import Estimate
-from latens.evaluation.impute import DRAWS as IMPUTED
+from latens.evaluation.missing_cells import DRAWS as IMPUTED
 from latens.evidence.batched import BATCH_SIZES
 from latens.io import keys
 from latens.io.process import check_count, check_process
 from latens.kinds.tables.frame import as_rows, is_frame
-from latens.kinds.text.rows import refuse_gaps
-from latens.latents.encode import new_rows
+from latens.kinds.text.strings import refuse_gaps
+from latens.latents.codes import new_rows
 from latens.recipes import RECIPES
 from latens.recipes.parts.objects import PartName
 from latens.typing import Key, checked_later
 from latens.workflow.imputation import Imputation, imputed
 from latens.workflow.inputs import seed_key
-from latens.workflow.refit import refit_prior
+from latens.workflow.prior_refit import refit_prior
 from latens.workflow.trained import TrainedModel
 
 MOST_SAMPLES = 10**6
@@ -545,7 +545,7 @@ class VAE(Coder):
 
         Args:
             X: The rows that `fit` saw, so that the same ones validate.
-            kind: Kind of the new prior, as for `latens.workflow.refit.refit_prior`.
+            kind: Kind of the new prior, as for `latens.workflow.prior_refit.refit_prior`.
             y: The labels that `fit` saw, of a conditional recipe; ignored elsewhere.
             options: Options of this prior by name; None takes the defaults.
             steps: Steps of the optimiser, for priors that are trained.

@@ -27,6 +27,12 @@ from latens.latents.calibration import simulation_based_calibration as simulatio
 from latens.latents.clusters import cluster_probabilities as cluster_probabilities
 from latens.latents.clusters import label_probabilities as label_probabilities
 from latens.latents.clusters import matched as matched
+from latens.latents.codes import active_units as active_units
+from latens.latents.codes import decode as decode
+from latens.latents.codes import encode as encode
+from latens.latents.codes import reconstruct as reconstruct
+from latens.latents.codes import sample_prior as sample_prior
+from latens.latents.codes import translate as translate
 from latens.latents.decomposition import kl_split as kl_split
 from latens.latents.decomposition import level_kl as level_kl
 from latens.latents.disentanglement import dci as dci
@@ -34,18 +40,12 @@ from latens.latents.disentanglement import disentanglement_scores as disentangle
 from latens.latents.disentanglement import factor_vae_score as factor_vae_score
 from latens.latents.disentanglement import mig as mig
 from latens.latents.disentanglement import sap as sap
-from latens.latents.encode import active_units as active_units
-from latens.latents.encode import decode as decode
-from latens.latents.encode import encode as encode
-from latens.latents.encode import reconstruct as reconstruct
-from latens.latents.encode import sample_prior as sample_prior
-from latens.latents.encode import translate as translate
 
 from .classes import ClassSamples as ClassSamples
 from .classes import accuracy as accuracy
 from .diagnosis import Finding as Finding
 from .diagnosis import diagnose as diagnose
-from .forecast import QUANTILES as QUANTILES
-from .forecast import forecast as forecast
-from .impute import Imputed as Imputed
-from .impute import impute as impute
+from .forecasting import QUANTILES as QUANTILES
+from .forecasting import forecast as forecast
+from .missing_cells import Imputed as Imputed
+from .missing_cells import impute as impute

@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 from latens.data.batches import Batch
 from latens.distributions.base import AbstractFactorised
 from latens.errors import ConfigError
-from latens.evaluation.impute import averaged
+from latens.evaluation.missing_cells import averaged
 from latens.evidence.batched import Rows, in_cache, map_rows
 from latens.io.compilation import check_generator
 from latens.models import every_latent

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latens.evaluation.impute import model_places
+from latens.evaluation.missing_cells import model_places
 from latens.evidence.batched import BATCH_SIZES
 from latens.io.compilation import check_generator
 from latens.io.process import check_process

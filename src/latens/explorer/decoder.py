@@ -9,7 +9,7 @@ import numpy as np
 
 from latens import evaluation
 from latens.data import Preparation
-from latens.data.given import GIVEN
+from latens.data.conditions import GIVEN
 from latens.explorer.heads import described
 from latens.models import Conditional, LatentModel
 from latens.networks import ConvDecoder, Dense, Linear, LinearPath

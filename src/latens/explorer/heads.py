@@ -22,7 +22,7 @@ from latens.models.heads.likelihoods import (
     StudentTHead,
     ZeroInflatedHead,
 )
-from latens.models.heads.pixels import LOWEST, PixelHead
+from latens.models.heads.pixel_heads import LOWEST, PixelHead
 from latens.models.heads.table import OrderedSegmentsHead, OrdinalHead, SegmentsHead, TableHead
 from latens.trees import Frozen
 

@@ -11,8 +11,8 @@ from latens.data.arrays import as_dataset, observed_cells
 from latens.data.infer import conform, with_classes
 from latens.errors import ConfigError, DataError, UsageError
 from latens.explorer import payload, static_files
-from latens.explorer.export import bundled, package_text
 from latens.explorer.guard import Refused
+from latens.explorer.page_files import bundled, package_text
 from latens.explorer.server import latents_of
 from latens.explorer.serving import decoder_of
 from latens.explorer.whatif import answers

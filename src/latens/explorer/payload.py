@@ -13,7 +13,6 @@ from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
 from latens.data.schema import Schema, image_shape
 from latens.errors import ConfigError
-from latens.explorer.columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.compact import compact
 from latens.explorer.decoder import (
     decoded_means,
@@ -24,14 +23,15 @@ from latens.explorer.decoder import (
     small_enough,
     why_not,
 )
-from latens.explorer.given import given_in_page
+from latens.explorer.page_columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
+from latens.explorer.page_what_if import given_in_page
 from latens.explorer.precomputed import precomputed
 from latens.explorer.projection import projected
 from latens.explorer.whatif import whatif_columns
-from latens.io.arrays import tree_to_arrays
 from latens.io.json import plain, to_json
+from latens.io.named_arrays import tree_to_arrays
 from latens.io.safetensors import pack
-from latens.latents.encode import level_shapes
+from latens.latents.codes import level_shapes
 from latens.text import visible
 from latens.workflow.metrics import METRICS
 

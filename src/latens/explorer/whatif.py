@@ -16,13 +16,13 @@ from latens import evaluation
 from latens.data.schema import Schema
 from latens.errors import DataError
 from latens.evaluation.conditional_samples import GivenShares, shares_given
-from latens.explorer.columns import grid
 from latens.explorer.guard import Refused
+from latens.explorer.page_columns import grid
 from latens.io.json import plain, to_json
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.where import Conditions, conditions_of
 from latens.text import visible
-from latens.workflow.cells import quantile
+from latens.workflow.cell_scores import quantile
 
 MOST_COLUMNS = 256
 """Columns of a table that the page asks about, the first ones."""

@@ -7,8 +7,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import numbers
 from latens.figures.style import Made, ThemeName, dress, figure_of, headline, legend, panels, theme_named
+from latens.figures.validation import numbers
 
 INNER, OUTER = 0.5, 0.9
 """The shares of draws that lie within the two bands."""

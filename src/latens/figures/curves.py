@@ -7,8 +7,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError, refuse_other
-from latens.figures.checks import numbers, same_length
 from latens.figures.style import ThemeName, dress, legend, new_axes, theme_named
+from latens.figures.validation import numbers, same_length
 
 PANELS = {"elbo": "ELBO", "log_likelihood": "Log-likelihood", "kl": "KL"}
 SPLITS = ("train", "validation")

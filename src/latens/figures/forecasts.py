@@ -8,9 +8,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import numbers
 from latens.figures.style import Made, ThemeName, dress, figure_of, headline, legend, panels, readable, theme_named
 from latens.figures.tables import date_ticks
+from latens.figures.validation import numbers
 
 MOST_PANELS = 6
 """Panels of a picture at the most."""

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import numbers
 from latens.figures.style import DPI, Made, ThemeName, bare, dress, one_axes, readable, theme_named, unframed
+from latens.figures.validation import numbers
 
 _CELL = 0.62  # inches for one image
 _WIDEST = 11.0

@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import class_names, counted, numbers
 from latens.figures.style import ThemeName, colour_bar, dress, figure_of, legend, one_axes, ramp, theme_named, unframed
+from latens.figures.validation import class_names, counted, numbers
 
 MARKERS = ("o", "s", "^", "D", "v")
 _NAMES, _BESIDE = 17, 0.75  # names in a column of the legend; inches that a figure has for it

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 
 from latens.errors import DataError
 from latens.figures.animation import FRAME_DPI, frame
-from latens.figures.checks import numbers
 from latens.figures.images import as_images, displayed, manifold
 from latens.figures.latent import MARKERS, latent_scatter, latent_scatter_table
 from latens.figures.style import ThemeName, bare, dress, figure_of, new_axes, readable, theme_named
+from latens.figures.validation import numbers
 
 TRAIL = 18
 """Steps behind a moving point that are drawn."""

@@ -29,9 +29,9 @@ from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
 from latens.errors import UsageError, nearest
-from latens.figures.checks import same_length
+from latens.figures.validation import same_length
 from latens.io.atomic import as_path, resource_errors, write_atomic
-from latens.kinds.tables.files import frame_bytes
+from latens.kinds.tables.table_files import frame_bytes
 from latens.text import visible
 from latens.typing import checked_later
 

@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import both_columns
 from latens.figures.style import ThemeName, dress, figure_of, headline, legend, panels, readable, theme_named
+from latens.figures.validation import both_columns
 
 MOST = 24
 _BINS = 30

@@ -8,8 +8,8 @@ from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import numbers
 from latens.figures.style import ThemeName, dress, legend, one_axes, theme_named
+from latens.figures.validation import numbers
 
 _NAMED = 30  # up to this many bars, every bar has room for the number of its unit
 

@@ -9,7 +9,7 @@ from latens.models.heads.base import DeterministicHead as DeterministicHead
 from latens.models.heads.base import NormalHead as NormalHead
 from latens.models.heads.base import SharedScaleNormalHead as SharedScaleNormalHead
 from latens.models.heads.base import SquashedHead as SquashedHead
-from latens.models.heads.correlated import CorrelatedNormalHead as CorrelatedNormalHead
+from latens.models.heads.correlated_head import CorrelatedNormalHead as CorrelatedNormalHead
 from latens.models.heads.depth import DepthHead as DepthHead
 from latens.models.heads.depth import DepthInput as DepthInput
 from latens.models.heads.likelihoods import DiscretisedLogisticHead as DiscretisedLogisticHead
@@ -18,8 +18,8 @@ from latens.models.heads.likelihoods import NegativeBinomialHead as NegativeBino
 from latens.models.heads.likelihoods import PoissonHead as PoissonHead
 from latens.models.heads.likelihoods import StudentTHead as StudentTHead
 from latens.models.heads.likelihoods import ZeroInflatedHead as ZeroInflatedHead
-from latens.models.heads.pixels import AutoregressiveHead as AutoregressiveHead
-from latens.models.heads.pixels import PixelHead as PixelHead
+from latens.models.heads.pixel_heads import AutoregressiveHead as AutoregressiveHead
+from latens.models.heads.pixel_heads import PixelHead as PixelHead
 from latens.models.heads.posteriors import ConcreteHead as ConcreteHead
 from latens.models.heads.posteriors import FlowHead as FlowHead
 from latens.models.heads.posteriors import FullNormalHead as FullNormalHead

@@ -4,7 +4,7 @@ import math
 from typing import Any, Literal
 
 from latens.figures.diagram import Arrow, PartBox, model_diagram
-from latens.io.arrays import tree_to_arrays
+from latens.io.named_arrays import tree_to_arrays
 from latens.models import NormalHead
 from latens.pictures.source import Made, Source
 from latens.trees import count_parameters, partition_trainable

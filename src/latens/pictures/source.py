@@ -22,7 +22,7 @@ from latens.evidence.batched import prepared_rows
 from latens.figures.style import Made as Made
 from latens.figures.style import ThemeName
 from latens.models import BayesClassifier
-from latens.pictures.images import shown
+from latens.pictures.image_scale import shown
 from latens.workflow.trained import TrainedModel
 
 MOST_CLASSES = 20

@@ -9,11 +9,11 @@ from msgspec.structs import replace as replace_struct
 
 from latens.config import VAEConfig
 from latens.data import Dataset
-from latens.evidence.series import season_of
+from latens.evidence.series_baseline import season_of
 from latens.recipes.building.plan import RECIPE, resolve
 from latens.recipes.building.world_starts import changes_matter
 from latens.recipes.parts.bound import Parts, bind
-from latens.recipes.parts.steps import step_schema
+from latens.recipes.parts.state_space_parts import step_schema
 
 BATCH = 32
 """Rows of a batch."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from latens.pictures.draw import PICTURES
+from latens.report.facts import Told, figure
 from latens.report.html import Html, joined, table, tag
 from latens.report.page import (
     bound,
@@ -18,7 +19,6 @@ from latens.report.page import (
     versions_of,
     with_error,
 )
-from latens.report.told import Told, figure
 from latens.text import number
 
 ABSENT = "—"

@@ -9,13 +9,13 @@ from typing import Any
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import SPLITS, Schema
 from latens.evidence.estimate import UNKNOWN
-from latens.io.arrays import tree_to_arrays
+from latens.io.named_arrays import tree_to_arrays
 from latens.models import every_latent
 from latens.pictures.draw import PICTURES
 from latens.recipes import RECIPES
 from latens.recipes.parts.options import OBJECTIVES
+from latens.report.facts import Shot, Told, figure
 from latens.report.html import Html, joined, table, tag
-from latens.report.told import Shot, Told, figure
 from latens.report.warnings import Warning_, not_measured
 from latens.text import number, visible, with_digits
 from latens.trees import partition_trainable

@@ -19,7 +19,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 from msgspec import Meta, Struct
 
 from latens.errors import LatensError, ModelFileError
-from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import (
     clean_orphans,
     open_plain,
@@ -31,6 +30,7 @@ from latens.io.atomic import (
     write_synced,
 )
 from latens.io.json import float_text, parse_json_strict, plain, to_json, typed
+from latens.io.named_arrays import arrays_to_tree, tree_to_arrays
 from latens.io.safetensors import pack, read
 
 FORMAT_VERSION = 1

@@ -19,7 +19,7 @@ from latens.io.atomic import resource_errors, write_atomic
 from latens.kinds.numbers.npy import Archive, read_npy
 from latens.kinds.tables.cells import plain_cells, plain_numbers
 from latens.kinds.tables.dtypes import names_of
-from latens.kinds.tables.files import Written, frame_bytes, is_table_file, read_table
+from latens.kinds.tables.table_files import Written, frame_bytes, is_table_file, read_table
 from latens.text import spreadsheet_text, visible
 
 Table: TypeAlias = "dict[str, np.ndarray] | pl.DataFrame"
@@ -173,7 +173,7 @@ def drawn_words(drawn: int, rows: int) -> str:
 
 def write_pairs(out: Path, schema: Schema, rows: Shaped[np.ndarray, "n *x"], x: Shaped[np.ndarray, "n *x"]) -> None:
     """Write lines of originals, each with the line of what became of them below it."""
-    from latens.pictures.images import shown, write_image  # a second, which other files need not wait for
+    from latens.pictures.image_scale import shown, write_image  # a second, which other files need not wait for
 
     limits = (float(min(rows.min(), x.min())), float(max(rows.max(), x.max())))  # one scale for both
     originals, found = shown(schema, rows, limits), shown(schema, x, limits)

@@ -8,7 +8,7 @@ import numpy as np
 from latens.data.schema import image_shape
 from latens.errors import DataError, UsageError
 from latens.kinds.numbers.npy import read_npy
-from latens.kinds.pictures.files import pixels_of, reason, unreadable
+from latens.kinds.pictures.picture_files import pixels_of, reason, unreadable
 from latens.workflow.trained import TrainedModel
 
 HALVES = {"upper": ":50%,:", "lower": "50%:,:", "left": ":,:50%", "right": ":,50%:"}

@@ -134,7 +134,7 @@ def read(
     schema = trained.schema if schema is None else schema
     found, at.options = _load_alike(spec, replace(schema, classes=None) if own_classes else schema, known, given)
     if at.told and found.cond:
-        from latens.data.given import GIVEN, brought
+        from latens.data.conditions import GIVEN, brought
 
         if names := brought(schema.conditions or (), found.cond[GIVEN], at.told):
             at.warn(f"the rows bring {', '.join(names)} themselves: --given holds for what is decoded without rows")

@@ -36,7 +36,7 @@ class Decode(Verb):
         return self.checked_out(at.asked, TEXT_ENDINGS) if at.asked or self.between is None else None
 
     def __call__(self, at: At) -> Work:
-        from latens.data.given import GIVEN
+        from latens.data.conditions import GIVEN
         from latens.verbs._files import drawn_words, read_latents
 
         if self.between is not None:
@@ -88,7 +88,7 @@ class Decode(Verb):
 
 def _conditions_of(trained: "TrainedModel", path: Path, n: int, told: dict[str, Any]) -> "np.ndarray | None":
     """The conditions that stand beside the latents in their file; None where none do: then they are usual, or told."""
-    from latens.data.given import GIVEN, arrays_of, vectors
+    from latens.data.conditions import GIVEN, arrays_of, vectors
     from latens.verbs._files import read_beside
 
     known = trained.schema.conditions or ()

@@ -80,8 +80,8 @@ class Detect(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.data.schema import image_shape
-        from latens.workflow.cells import typed_columns
-        from latens.workflow.detect import cross_fitted, detect
+        from latens.workflow.cell_scores import typed_columns
+        from latens.workflow.outliers import cross_fitted, detect
 
         trained = at.trained
         types = trained.schema.types if self.cells is None else typed_columns(trained, "--cells")
@@ -118,7 +118,7 @@ class Detect(Verb):
 
     def _top(self, at: At, new: "Dataset", found: Any, arrays: dict[str, Any], cells: int) -> "np.ndarray":
         """The rows that are named, the oddest first; their odd cells and ranks become columns."""
-        from latens.workflow.cells import Blame, blame, named_cells
+        from latens.workflow.cell_scores import Blame, blame, named_cells
 
         asked, most = np.flatnonzero(found.flagged), MOST_BLAMED
         if self.top is not None:
@@ -144,7 +144,7 @@ class Detect(Verb):
 
     def _record(self, new: "Dataset", found: Any, split: str, unread: bool, counted: bool) -> list[str]:
         """What rows were compared with, and what that can show."""
-        from latens.workflow.detect import strange_rows
+        from latens.workflow.outliers import strange_rows
 
         n, flagged, needed = len(new), int(found.flagged.sum()), self._needed(found)
         told = "that did not train the model" if self.folds is None else "each as a model without it has it"
@@ -195,7 +195,7 @@ class Detect(Verb):
         self, new: "Dataset", found: Any, arrays: dict[str, Any], top: "np.ndarray", known: int, cells: int
     ) -> dict[str, Any]:
         """What --json prints."""
-        from latens.workflow.detect import strange_rows
+        from latens.workflow.outliers import strange_rows
 
         told = {"rows": len(new), "flagged": int(found.flagged.sum()), "alpha": self.alpha}
         told |= {"held_out": found.calibration, "training_rows": known, "unseen": int(strange_rows(new).sum())}
@@ -204,7 +204,7 @@ class Detect(Verb):
 
     def _sheet(self, new: "Dataset", found: Any, top: "np.ndarray") -> tuple[Any, int]:
         """The oddest pictures with their names, and how many stand in a line."""
-        from latens.pictures.images import shown
+        from latens.pictures.image_scale import shown
         from latens.pictures.sheet import captioned
 
         chosen = top if self.top is not None else np.argsort(-found.score, kind="stable")[:SHEET]

@@ -52,7 +52,7 @@ class Encode(Verb):
 
     def part(self, at: At, data: "Dataset", positions: "np.ndarray") -> "dict[str, np.ndarray]":
         """Encode rows."""
-        from latens.data.given import GIVEN, cells_of
+        from latens.data.conditions import GIVEN, cells_of
 
         trained = at.trained
         rows = trained.rows(data, positions, seed=self.seed)

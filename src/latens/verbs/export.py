@@ -14,7 +14,7 @@ class Export(Verb):
 
     def __call__(self, at: At) -> Work:
         yield "write encoder.onnx and decoder.onnx"
-        from latens.workflow.export import export
+        from latens.workflow.onnx_export import export
 
         told = export(at.trained, at.out)
         lines = [

@@ -111,8 +111,8 @@ class Forecast(Verb):
         ends: "np.ndarray", scale: "np.ndarray", names: list[str],
     ) -> "tuple[dict[str, Any], str, list[str]]":  # fmt: skip
         """What is said of a forecast where it is known what came."""
-        from latens.evaluation.forecast import judged
-        from latens.evidence.series import seasonal_draws
+        from latens.evaluation.forecasting import judged
+        from latens.evidence.series_baseline import seasonal_draws
 
         found = judged(draws, truth, shown, scale)
         flat = x.reshape(*x.shape[:2], -1)

@@ -44,7 +44,7 @@ class Impute(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.verbs._tables import with_derived_gaps
-        from latens.workflow.cells import typed_columns
+        from latens.workflow.cell_scores import typed_columns
         from latens.workflow.imputation import imputed
         from latens.workflow.inputs import seed_key
 
@@ -74,7 +74,7 @@ class Impute(Verb):
         """The rows, what of them is missing, and whether that is known in truth."""
         from latens.data.dataset import rows_at
         from latens.kinds.counts.sparse import SparseRows
-        from latens.kinds.text.rows import refuse_gaps
+        from latens.kinds.text.strings import refuse_gaps
         from latens.verbs._hidden import hidden_part
 
         trained = at.trained
@@ -126,7 +126,7 @@ class Impute(Verb):
             return made.hstack(_intervals(data, found, self.interval))
 
         def pixels() -> tuple[Any, int]:
-            from latens.pictures.images import shown
+            from latens.pictures.image_scale import shown
             from latens.pictures.sheet import captioned
 
             answers = [found.draws[:, k] for k in range(self.draws or 0)]
@@ -155,7 +155,7 @@ class Impute(Verb):
 
     def _say(self, at: At, made: Made, found: "Imputation", count: int, size: int) -> None:
         """The words of the answer."""
-        from latens.evaluation.impute import FEW_DRAWS
+        from latens.evaluation.missing_cells import FEW_DRAWS
 
         n, few = len(found.x), int((found.effective < FEW_DRAWS).sum())
         empty = int(found.hidden.reshape(n, -1).all(axis=1).sum())
@@ -191,7 +191,7 @@ class Impute(Verb):
 def _intervals(data: "Dataset", found: "Imputation", level: float) -> "pl.DataFrame":
     """Beside each column with gaps how sure it is: .low and .high of numbers and dates, .p of names."""
     from latens.kinds.tables.typed import as_frame
-    from latens.workflow.cells import interval
+    from latens.workflow.cell_scores import interval
 
     names, types, hidden = data.schema.names, data.schema.types or (), found.hidden
     shares, gone = found.shares or [], found.hidden[found.rows]

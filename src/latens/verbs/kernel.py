@@ -179,7 +179,7 @@ class Made(Struct, kw_only=True):
 
     def _write_pixels(self, path: Path) -> None:
         """Write the picture of the rows."""
-        from latens.pictures.images import shown, write_image
+        from latens.pictures.image_scale import shown, write_image
         from latens.verbs._files import write_pairs
 
         if self.pixels is not None:
@@ -226,7 +226,7 @@ class At:
 
     def tell(self, given: Any) -> None:
         """Have conditions hold for all that the model makes, and for all rows that are loaded."""
-        from latens.data.given import beyond, parse_given
+        from latens.data.conditions import beyond, parse_given
 
         known = self.trained.schema.conditions or ()
         self.told = dict(given) if isinstance(given, Mapping) else parse_given(given, known)
@@ -250,7 +250,7 @@ class At:
 
     def dialect(self, data: Any = None) -> Any:
         """How a table of text with such rows is written; of None those of the run."""
-        from latens.kinds.tables.files import written_of
+        from latens.kinds.tables.table_files import written_of
         from latens.verbs._files import kept_dialect
 
         source = self.run.info["data"] if data is None and self.run is not None else {"spec": data, **self.given}

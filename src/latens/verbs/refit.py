@@ -10,7 +10,7 @@ from latens.verbs.kernel import At, Made, Verb, Work, Would, arg, count, draws, 
 if TYPE_CHECKING:
     from latens.data import Dataset
     from latens.evaluation import Estimate
-    from latens.workflow.refit import Refitted
+    from latens.workflow.prior_refit import Refitted
 
 PRIORS = (
     "normal", "mixture", "full-mixture", "flow", "flow-matching", "transformer", "vae", "aggregate",
@@ -53,7 +53,7 @@ class Refit(Verb):
         return Path(free_name(str(name.with_name(f"{name.stem}-{self.prior}")), ".safetensors"))
 
     def __call__(self, at: At) -> Work:
-        from latens.workflow.refit import refit_prior
+        from latens.workflow.prior_refit import refit_prior
 
         data, out = at.load(), at.out
         if not at.knows(data):

@@ -10,7 +10,7 @@ from latens.verbs.kernel import At, Given, Made, Theme, Verb, Work, Would, arg, 
 
 if TYPE_CHECKING:
     from latens.data import Dataset
-    from latens.report.told import Told
+    from latens.report.facts import Told
 
 DRAWS = 100
 """Draws a row of the paired difference: as many as the end of a training takes."""
@@ -158,7 +158,7 @@ class _Read(NamedTuple):
 
 
 def _open(name: str, at: At) -> _Read:
-    from latens.report.told import tell
+    from latens.report.facts import tell
     from latens.verbs._sources import open_model
 
     opened = open_model(name)

@@ -91,7 +91,7 @@ class Sample(Verb):
         x = evaluation.finite(arrays["x"], "x", where=at.name)
 
         def pixels() -> tuple[Any, int]:
-            from latens.pictures.images import shown
+            from latens.pictures.image_scale import shown
 
             assert chosen is not None
             return _by_class(shown(trained.schema, x), chosen)
@@ -142,7 +142,7 @@ class Sample(Verb):
 
     def _said(self, at: At, mixed: bool) -> dict[str, Any]:
         """The conditions of every sample, by the names of their columns; of an archive by names of their own."""
-        from latens.data.given import GIVEN, cells_of_one
+        from latens.data.conditions import GIVEN, cells_of_one
 
         said = cells_of_one(at.trained.schema.conditions or (), at.told)
         whole = {name: int(one) if isinstance(one, float) and one.is_integer() else one for name, one in said.items()}
@@ -301,7 +301,7 @@ class Sample(Verb):
         """New rows in the units of the data, with what they were made from: z and label, or class and component."""
         from latens.config import ClassifierConfig
         from latens.evaluation.classes import sample_classes
-        from latens.latents.encode import new_rows
+        from latens.latents.codes import new_rows
 
         trained, mean = at.trained, self._means(at)
         key = jax.random.key(self.seed)

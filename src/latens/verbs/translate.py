@@ -53,7 +53,7 @@ class Translate(Verb):
         )
 
     def _pairs(self, at: At) -> Work:
-        from latens.kinds.pictures.files import as_colours
+        from latens.kinds.pictures.picture_files import as_colours
         from latens.workflow.translation import SIDES, complete, side_schema
 
         start = self.start or (SIDES[0] if self.end != SIDES[0] else SIDES[1])

@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from latens.workflow.experiment import prepare as prepare
     from latens.workflow.experiment import train as train
     from latens.workflow.paired import compare as compare
-    from latens.workflow.sweep import load_sweep as load_sweep
+    from latens.workflow.sweep_results import load_sweep as load_sweep
     from latens.workflow.translation import translate as translate
 
 _HOME = {
     "augment": "augmentation", "compare": "paired", "prepare": "experiment", "train": "experiment",
-    "load_sweep": "sweep", "translate": "translation",
+    "load_sweep": "sweep_results", "translate": "translation",
 }  # fmt: skip
 __all__ = ["augment", "compare", "load_sweep", "prepare", "train", "translate"]
 

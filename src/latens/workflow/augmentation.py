@@ -13,7 +13,7 @@ from latens.data import Dataset
 from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.evaluation.classes import sample_classes
 from latens.io.process import check_count, check_process
-from latens.latents.encode import draw_around, new_rows
+from latens.latents.codes import draw_around, new_rows
 from latens.typing import Key, checked_later
 from latens.workflow.inputs import positions_of, refuse_inputs, seed_key
 from latens.workflow.trained import TrainedModel

@@ -23,8 +23,8 @@ from latens.data.dataset import keep_labels, require_labels
 from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError, refuse_other
 from latens.io import keys
-from latens.io.arrays import arrays_to_tree, path_name, tree_to_arrays
 from latens.io.compilation import jax_settings
+from latens.io.named_arrays import arrays_to_tree, path_name, tree_to_arrays
 from latens.io.process import check_process
 from latens.kinds.counts.anndata import counts_elsewhere
 from latens.models import AbstractJointModel, LatentModel, SemiSupervised
@@ -55,7 +55,7 @@ from latens.training.checkpoint import latest_checkpoint, save_checkpoint
 from latens.training.shards import check_shards
 from latens.trees import partition_trainable
 from latens.typing import PyTree, checked_later
-from latens.workflow.refit import refitted_at_end
+from latens.workflow.prior_refit import refitted_at_end
 from latens.workflow.trained import TrainedModel
 
 _GENERATOR = "jax_default_prng_impl"

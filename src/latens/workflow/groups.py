@@ -26,9 +26,9 @@ from latens.latents.decomposition import kl_split
 from latens.latents.disentanglement import disentanglement_scores
 from latens.models import StateSpaceModel
 from latens.typing import Key
+from latens.workflow.code_reach import MOST, reach_of
 from latens.workflow.measurement import NUM_SAMPLES, Measured, density_of, measured, still_rising
 from latens.workflow.metrics import MADE, METRICS, Summary, headline, makes, with_units
-from latens.workflow.reach import MOST, reach_of
 from latens.workflow.sample_sets import OTHER_DATA, SampleSets, compared, not_its_own, some
 from latens.workflow.trained import TrainedModel
 

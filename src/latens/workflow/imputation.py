@@ -9,10 +9,10 @@ import numpy as np
 from latens import evaluation
 from latens.data.batches import Batch, hash_rows
 from latens.data.rows import row_keys
-from latens.evaluation.impute import DRAWS
+from latens.evaluation.missing_cells import DRAWS
 from latens.evidence.estimate import finite
 from latens.typing import Key
-from latens.workflow.cells import points
+from latens.workflow.cell_scores import points
 from latens.workflow.trained import TrainedModel
 
 

@@ -9,9 +9,9 @@ from latens import pretrained
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
+from latens.data.conditions import GIVEN
 from latens.data.dataset import require_labels
 from latens.data.files import strings_of
-from latens.data.given import GIVEN
 from latens.data.rows import plain_numbers
 from latens.errors import ConfigError, DataError, RunFolderError, UsageError, refuse_other
 from latens.io import keys

@@ -13,8 +13,8 @@ from jaxtyping import Float, Shaped
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
+from latens.data.conditions import GIVEN
 from latens.data.dataset import first_rows, training_rows
-from latens.data.given import GIVEN
 from latens.data.infer import MOST_MEASURED
 from latens.data.mapped import take
 from latens.data.rows import few
@@ -36,19 +36,19 @@ from latens.evaluation.classes import class_log_joint
 from latens.evaluation.column_information import nats_by_column
 from latens.evidence.baseline import bigram_baseline, tokens_counted
 from latens.evidence.batched import map_rows, prepared_rows
-from latens.evidence.depth import depth_baseline
+from latens.evidence.count_baseline import depth_baseline
 from latens.evidence.estimate import shares
 from latens.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_baseline
 from latens.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
-from latens.evidence.series import series_baselines
+from latens.evidence.series_baseline import series_baselines
 from latens.evidence.tree import MOST_ROWS as MOST_COUNTED
 from latens.evidence.tree import fit_tree
 from latens.evidence.windows import fit_window, is_series
 from latens.io import keys
 from latens.kinds.counts.sparse import SparseRows
 from latens.latents.clusters import has_clusters, predicts_labels
+from latens.latents.codes import level_shapes
 from latens.latents.decomposition import level_kl_rows
-from latens.latents.encode import level_shapes
 from latens.models import CodeHead, StateSpaceModel, every_latent
 from latens.recipes.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key

@@ -12,12 +12,12 @@ from jaxtyping import Shaped
 from latens import evaluation
 from latens.config import ClassifierConfig
 from latens.data import Dataset
-from latens.data.given import GIVEN
+from latens.data.conditions import GIVEN
 from latens.data.preparation import DEPTH, log_depth
 from latens.evaluation import Estimate, PrincipalFeatures, principal_features
 from latens.evaluation.classes import sample_classes
 from latens.evidence.batched import prepared_rows
-from latens.latents.encode import new_rows
+from latens.latents.codes import new_rows
 from latens.workflow.inputs import is_grey, lacks_prior
 from latens.workflow.trained import TrainedModel
 

@@ -17,20 +17,20 @@ from latens import evaluation
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch
-from latens.data.given import cells_of, one_vector, usual_inputs
+from latens.data.conditions import cells_of, one_vector, usual_inputs
 from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, nearest
 from latens.evaluation.conditional_samples import sample_given
-from latens.evaluation.impute import DRAWS
+from latens.evaluation.missing_cells import DRAWS
 from latens.evidence.batched import Rows
 from latens.evidence.estimate import finite
 from latens.io import keys
-from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import as_path, write_atomic
+from latens.io.named_arrays import arrays_to_tree, tree_to_arrays
 from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack, read, unpack
 from latens.kinds.tables.where import conditions_of
-from latens.kinds.text import rows as text_rows
-from latens.latents.encode import encode_with_noise, new_rows
+from latens.kinds.text import strings as text_rows
+from latens.latents.codes import encode_with_noise, new_rows
 from latens.models import DeterministicHead, FlowMatching
 from latens.models.conditional import Conditional, with_usual
 from latens.recipes import recipe_of
@@ -215,7 +215,7 @@ class TrainedModel(Methods):
     def latent_shape(self) -> tuple[int, ...]:
         """The shape of one latent, as the functions of `latens.evaluation` give and take it."""
         refuse_classifier(self.config, "decode", "the model")
-        from latens.latents.encode import latent_shape
+        from latens.latents.codes import latent_shape
 
         return latent_shape(self.model, cond=self.one_condition)
 

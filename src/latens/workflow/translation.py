@@ -10,7 +10,7 @@ from latens.data import Dataset, Schema
 from latens.data.batches import as_batch
 from latens.data.infer import conform, store
 from latens.errors import ConfigError, DataError, UsageError, nearest
-from latens.kinds.pictures.files import as_colours
+from latens.kinds.pictures.picture_files import as_colours
 from latens.typing import checked_later
 from latens.workflow.inputs import knows_pairs, refuse_inputs, seed_key
 from latens.workflow.trained import TrainedModel

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Shaped
 from msgspec import structs
 
-from latens.data.given import (
+from latens.data.conditions import (
     GIVEN,
     INPUTS,
     conditions_of_rows,
@@ -31,7 +31,7 @@ from latens.kinds.steps.times import Grid, Times, grid_of, read_times, steps_in
 from latens.kinds.tables.columns import FrameColumn
 from latens.kinds.tables.declared import LEFT_OUT
 from latens.kinds.tables.dtypes import series_of
-from latens.kinds.text.tokens import chosen_edges
+from latens.kinds.text.vocabulary import chosen_edges
 
 if TYPE_CHECKING:
     from latens.data.door import Coming, Stored

@@ -29,7 +29,7 @@ from latens.kinds.tables.columns import (
 from latens.kinds.tables.declared import LEFT_OUT, Declared, check_declared
 from latens.kinds.tables.derived import Derived, apart, with_computed, with_derived
 from latens.kinds.tables.dtypes import DAY
-from latens.kinds.tables.files import lines_of_rows
+from latens.kinds.tables.table_files import lines_of_rows
 
 if TYPE_CHECKING:
     from latens.data.dataset import Dataset

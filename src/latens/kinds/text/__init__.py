@@ -34,7 +34,7 @@ class Text(Rows):
 
     @classmethod
     def report(cls, data: "Dataset") -> dict[str, Any]:
-        from latens.kinds.text.rows import report_text
+        from latens.kinds.text.strings import report_text
 
         return report_text(data)
 
@@ -44,6 +44,6 @@ class Text(Rows):
 
     @classmethod
     def store(cls, rows: "Coming") -> "Stored":
-        from latens.kinds.text.rows import store_text
+        from latens.kinds.text.strings import store_text
 
         return store_text(rows)

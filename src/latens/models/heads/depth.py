@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latens.data.given import GIVEN
+from latens.data.conditions import GIVEN
 from latens.data.preparation import DEPTH, log_depth
 from latens.distributions import NegativeBinomial, ZeroInflated
 from latens.models.heads.base import AbstractHead, DataKind, Moment, Sees, Started

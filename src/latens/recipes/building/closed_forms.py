@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from latens.data import Dataset, Preparation, prepare_batch
+from latens.data.conditions import GIVEN
 from latens.data.dataset import first_rows
-from latens.data.given import GIVEN
 from latens.evidence import factors
-from latens.evidence.depth import fit_depth_factors
+from latens.evidence.count_baseline import fit_depth_factors
 from latens.evidence.factors import Factors, fit_factors, latent_gains
 from latens.evidence.factors_of_gaps import fit_gappy, gappy_gains
 from latens.evidence.windows import FEWEST as FEWEST_WINDOWS

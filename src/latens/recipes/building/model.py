@@ -27,7 +27,7 @@ from latens.models import (
 from latens.models.heads.table import TableHead, TableInput
 from latens.models.semi_supervised import LABEL
 from latens.networks import Dense, LinearPath, decoder_network, encoder_network
-from latens.networks.tokens import TokenEncoder
+from latens.networks.token_networks import TokenEncoder
 from latens.recipes.building.pictures import map_of
 from latens.recipes.parts.bound import Parts, bind, conditions, missingness, prior_part
 from latens.recipes.parts.posteriors import POSTERIORS

@@ -13,7 +13,7 @@ from latens.data.dataset import first_rows
 from latens.models import StateSpaceModel
 from latens.models.state_space import StepEncoder, value_of
 from latens.recipes.building.world_starts import begins_at_changes, filled_in, started_changes
-from latens.recipes.parts.steps import filled
+from latens.recipes.parts.state_space_parts import filled
 
 MOST_STEPS = 200_000
 """Steps of training rows that the closed form sees."""

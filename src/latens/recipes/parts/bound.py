@@ -9,7 +9,7 @@ from msgspec import structs
 
 from latens.config import Config, VAEConfig
 from latens.data import Preparation, Schema
-from latens.data.given import GIVEN
+from latens.data.conditions import GIVEN
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError, nearest
 from latens.models import AbstractModelPrior, ClassPrior, CodeHead, SelfMasking

@@ -17,9 +17,9 @@ from latens.errors import ConfigError
 from latens.models import AbstractHead, BernoulliHead, PixelHead
 from latens.models.heads import likelihoods as heads
 from latens.models.heads.base import DataKind, Sees
-from latens.models.heads.steps import StepColumnsHead
+from latens.models.heads.mixed_steps import StepColumnsHead
 from latens.models.heads.table import TableHead, TableInput
-from latens.models.heads.tokens import TokenHead, TokenInput, TokenNetwork
+from latens.models.heads.token_head import TokenHead, TokenInput, TokenNetwork
 from latens.recipes.parts.options import Row
 from latens.trees import Frozen, held
 from latens.typing import Key

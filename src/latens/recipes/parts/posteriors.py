@@ -15,7 +15,7 @@ from latens.models import AbstractHead, NormalHead
 from latens.recipes.parts.hierarchies import top_down_model
 from latens.recipes.parts.modalities import ExpertsOptions, by_part
 from latens.recipes.parts.options import Row
-from latens.recipes.parts.steps import StepOptions, state_space_model, step_schema
+from latens.recipes.parts.state_space_parts import StepOptions, state_space_model, step_schema
 from latens.typing import Key
 
 Support = Literal["vector", "sphere", "ball", "coins", "choices", "relaxed", "codes"]

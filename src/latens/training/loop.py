@@ -15,13 +15,15 @@ from latens.errors import ConfigError, DivergedError, UsageError, refuse_other
 from latens.io import keys
 from latens.io.compilation import check_generator
 from latens.io.process import check_process
-from latens.kinds.text.tokens import steps_of
+from latens.kinds.text.vocabulary import steps_of
 from latens.objectives import ELBO, AbstractObjective
 from latens.training import machines
 from latens.training.optimizer import Optimizer
 from latens.training.optimizers import make_optimizer
 from latens.training.own_parts import check_own_parts
-from latens.training.plan import (
+from latens.training.padding import ReadSteps, blocks_of, buckets, read_steps
+from latens.training.shards import check_shards
+from latens.training.stages import (
     Budget,
     Callback,
     Event,
@@ -35,8 +37,6 @@ from latens.training.plan import (
     Stage,
     snapshot_steps,
 )
-from latens.training.rows import ReadSteps, blocks_of, buckets, read_steps
-from latens.training.shards import check_shards
 from latens.training.step import ChunkResult, Program, TrainState, make_program, start_numbers
 from latens.typing import checked_later
 

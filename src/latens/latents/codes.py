@@ -30,7 +30,7 @@ from latens.io.keys import folded, of_seed
 from latens.io.process import check_process, counted
 from latens.io.waiting import reached
 from latens.models import as_code, mean_code
-from latens.models.heads.tokens import TokenHead
+from latens.models.heads.token_head import TokenHead
 from latens.typing import AnyArray, Array, Key, checked_later
 
 

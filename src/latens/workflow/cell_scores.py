@@ -9,7 +9,7 @@ from jaxtyping import Shaped
 
 from latens.data import Dataset
 from latens.errors import ConfigError
-from latens.evaluation.impute import left_out
+from latens.evaluation.missing_cells import left_out
 from latens.kinds.tables.columns import ColumnType
 from latens.workflow.trained import TrainedModel
 

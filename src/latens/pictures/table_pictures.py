@@ -6,9 +6,9 @@ import numpy as np
 from latens import evaluation, figures
 from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
-from latens.figures import bands, columns
-from latens.figures.information import MOST as MOST_INFORMED
-from latens.figures.information import information
+from latens.figures import bands, column_pairs
+from latens.figures.mutual_information import MOST as MOST_INFORMED
+from latens.figures.mutual_information import information
 from latens.figures.style import headline
 from latens.figures.tables import MOST, by_frequency, date_values, drawn_columns
 from latens.kinds.counts.sparse import SMALL, SparseRows
@@ -120,9 +120,9 @@ def draw_correlations(source: Source) -> Made | None:
     if len(names) < 2:
         return None
     data, samples = _rows_of(source, source.few.batch), source.samples(max(2000, len(source.few.positions)))
-    if (chosen := most_varied(data, columns.MOST)) is not None:
+    if (chosen := most_varied(data, column_pairs.MOST)) is not None:
         data, samples, names = data[:, chosen], samples[:, chosen], [names[i] for i in chosen]
-    return columns.correlations(data, samples, names, theme=source.theme)
+    return column_pairs.correlations(data, samples, names, theme=source.theme)
 
 
 def draw_series(source: Source) -> Made:

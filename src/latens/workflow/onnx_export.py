@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from latens.distributions import DiagonalNormal
 from latens.errors import UsageError
 from latens.io.atomic import as_path, write_atomic
-from latens.latents.encode import from_code
+from latens.latents.codes import from_code
 from latens.models.latent_arrays import mean_code
 from latens.networks.strided import plain_convolutions
 from latens.typing import Array

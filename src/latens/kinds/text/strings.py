@@ -20,8 +20,8 @@ from latens.data.rows import TRAIN
 from latens.data.schema import Schema
 from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.kinds.tables.cells import plain_cells, role_positions, rows_of
-from latens.kinds.tables.files import read_table, table_parts
-from latens.kinds.text.tokens import PIECES, PieceName, closes, learn_tokens, row_name, steps_of, unknown_pieces
+from latens.kinds.tables.table_files import read_table, table_parts
+from latens.kinds.text.vocabulary import PIECES, PieceName, closes, learn_tokens, row_name, steps_of, unknown_pieces
 from latens.text import visible
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from latens.distributions import TokenSequence
 from latens.errors import ConfigError
 from latens.models.heads.base import AbstractHead, DataKind, Moment, Sees, Started
-from latens.networks.tokens import TokenGRU, TokenTransformer
+from latens.networks.token_networks import TokenGRU, TokenTransformer
 from latens.typing import Array, Bool, Float, Key, Shaped
 
 TokenNetwork = Literal["gru", "transformer"]

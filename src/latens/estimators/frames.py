@@ -21,7 +21,7 @@ from latens.kinds.tables.declared import Declared, check_declared
 from latens.kinds.tables.derived import apart, definitions, hidden_in, with_derived
 from latens.kinds.tables.frame import is_frame, is_pandas, like, to_pandas, with_cells
 from latens.kinds.tables.typed import as_frame, in_units, known_columns, stored_columns, table_schema
-from latens.kinds.text.rows import code_strings, text_schema
+from latens.kinds.text.strings import code_strings, text_schema
 
 
 def read_mixed(X: Any, said: Mapping[str, Declared] | None) -> Raw | None:

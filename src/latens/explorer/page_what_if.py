@@ -7,11 +7,11 @@ import jax
 import numpy as np
 
 from latens.distributions import StandardNormal
-from latens.explorer.columns import grid
 from latens.explorer.decoder import folded, network_of, page_decoder
 from latens.explorer.heads import described
+from latens.explorer.page_columns import grid
 from latens.explorer.whatif import MOST_COLUMNS, cells_of_choices, edges_of, texts_of
-from latens.io.arrays import tree_to_arrays
+from latens.io.named_arrays import tree_to_arrays
 from latens.io.safetensors import pack
 from latens.kinds.tables.columns import ColumnType
 from latens.models import Conditional, LatentModel, NormalHead

@@ -8,7 +8,7 @@ from latens.evaluation.classes import sample_classes
 from latens.figures.images import gap_of
 from latens.figures.style import figure_of, new_axes, readable
 from latens.models import BayesClassifier
-from latens.pictures.images import shown
+from latens.pictures.image_scale import shown
 from latens.pictures.source import MOST_CLASSES, Made, Source
 from latens.typing import Key
 from latens.workflow.trained import TrainedModel

@@ -11,7 +11,7 @@ import numpy as np
 from latens.data import Dataset
 from latens.data.batches import Batch
 from latens.data.rows import philox
-from latens.kinds.text.tokens import by_buckets, steps_of
+from latens.kinds.text.vocabulary import by_buckets, steps_of
 
 MOST_CELLS = 2**26
 """Features of the rows of a block at the most: 256 MB in single precision. Blocks of 8 batches of 500 rows fit up to

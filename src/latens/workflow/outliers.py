@@ -10,11 +10,11 @@ from jaxtyping import Shaped
 
 from latens.data import TEST, TRAIN, VALIDATION, Dataset
 from latens.errors import DataError
-from latens.evaluation.impute import log_observed
+from latens.evaluation.missing_cells import log_observed
 from latens.evidence.importance import row_numbers
 from latens.io.waiting import reached
 from latens.typing import Key
-from latens.workflow.cells import strange_cells, tails
+from latens.workflow.cell_scores import strange_cells, tails
 from latens.workflow.complexity import are_pictures, detail
 from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from msgspec import structs
 
 from latens.data import TRAIN, VALIDATION, Dataset, Schema, load
-from latens.data.given import GIVEN, arrays_of, learned, plain_name, vectors
+from latens.data.conditions import GIVEN, arrays_of, learned, plain_name, vectors
 from latens.data.raw import LackingColumn
 from latens.errors import DataError, UsageError, nearest
 from latens.kinds import Rows

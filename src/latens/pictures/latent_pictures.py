@@ -14,9 +14,9 @@ from latens.figures.reach import reach_curves
 from latens.figures.style import readable
 from latens.figures.tables import marginals, marginals_table
 from latens.latents.aggregate import aggregated_draws
-from latens.latents.encode import level_shapes
+from latens.latents.codes import level_shapes
 from latens.pictures.source import FEW_POINTS, Made, Plane, Posteriors, Source
-from latens.workflow.reach import MOST, reach_of
+from latens.workflow.code_reach import MOST, reach_of
 
 WIDE, MOST_UNITS = 11, 8  # points along a path; units that are traversed
 MOST_CELLS = 1_000_000  # numbers up to which a manifold's table holds every pixel, else the mean of each image

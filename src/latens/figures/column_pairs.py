@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 
-from latens.figures.checks import both_columns, numbers
 from latens.figures.style import (
     Made,
     ThemeName,
@@ -17,6 +16,7 @@ from latens.figures.style import (
     new_axes,
     readable,
 )
+from latens.figures.validation import both_columns, numbers
 
 MOST = 30  # columns whose correlations can be read side by side
 

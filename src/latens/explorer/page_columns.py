@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data import Dataset
-from latens.data.given import GIVEN, cells_of
+from latens.data.conditions import GIVEN, cells_of
 from latens.data.rows import SPLITS
 from latens.data.schema import Schema, image_shape
 from latens.errors import DataError

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.checks import class_names, numbers
 from latens.figures.style import Made, ThemeName, colour_bar, dress, one_axes, ramp, readable, unframed
+from latens.figures.validation import class_names, numbers
 
 MOST = 30
 """Columns that are drawn, the first."""
