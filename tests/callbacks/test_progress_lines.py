@@ -30,9 +30,9 @@ def event(kind: str, best: float = -11997.08, monitor: str = "elbo", **record: A
 
 def test_rows_are_those_of_the_user() -> None:
     shown = Progress(rows=4690)
-    assert shown.text(event("chunk")) == "epoch 124 of 292: 2,345 of 4,690 rows, training -12063.9"
+    assert shown.text(event("chunk")) == "epoch 124 of at most 292: 2,345 of 4,690 rows, training -12063.9"
     shown(event("epoch", epoch=124.0, validation_elbo=-11997.08))
-    said = "epoch 124 of 293: 4,690 of 4,690 rows, validation -11997.1 (best -11997.1)"
+    said = "epoch 124 of at most 293: 4,690 of 4,690 rows, validation -11997.1 (best -11997.1)"
     assert shown.text(event("chunk", epoch=124.0)) == said
 
 

@@ -104,7 +104,7 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
             assert "cells" not in told[0]
         assert sum(line.startswith("  row ") for line in (*made.plain, *made.text.splitlines())) == len(expected)
         assert "before any is flagged" not in made.text
-        assert made.plain[1].startswith(f"Ranked the {len(expected)} oddest")
+        assert made.plain[1].startswith(f"Ranked the {len(expected)} most unusual")
     # The most surprising rows.
     scanned = [4, 0, 2, 5]
     every = [4, 0, 2, 5, 3, 1]
@@ -116,10 +116,10 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
     gated = trained.detect(new, held_out=held)
     assert gates == [False] * 4 + [True]
     # 6 rows, p at least 1 / 5, and 6 / 5 over 0.05 is 24.
-    assert "of 6 rows at least 24 must have it before any is flagged" in gated.text
+    assert "at least 24 of 6 rows need it before any is flagged" in gated.text
     assert gated.plain[1:] == (
-        "Flagged none: 4 usual rows are too few for 6.",
-        "Next: --top 20 ranks the oddest, --out odd.csv writes all; --folds 5 compares with all rows of the run.",
+        "Flagged none: 4 held-out rows are too few for 6.",
+        "Next: --top 20 ranks the most unusual, --out odd.csv writes all; --folds 5 compares with all rows of the run.",
     )
 
 

@@ -51,7 +51,7 @@ def test_the_table_begins_with_the_oddest(latens: Callable[..., Result]) -> None
     most = sorted(csv.DictReader(Path("all.csv").read_text().splitlines()), key=lambda one: -float(one["excess"]))
     assert len(most) == 30
     assert [one["row"] for one in most[:3]] == [one["row"] for one in found]
-    assert "odd.csv has these, the oddest first." in told.err
+    assert "odd.csv lists them, the most unusual first." in told.err
     excess = [float(one["excess"]) for one in found]
     assert excess == sorted(excess, reverse=True)
     assert all(told.err.count(f"row {one['row']}: ") == 1 for one in found)
@@ -60,14 +60,14 @@ def test_the_table_begins_with_the_oddest(latens: Callable[..., Result]) -> None
     assert "Look at these yourself: 7 usual pictures are too few to be sure of single ones." in told.err
     assert "--folds" not in told.err  # rows of another file are compared with already
     # Seven of the 30 others did not train it: 1 / 8, and 30 / 8 / 0.3, rounded up.
-    assert "the smallest p-value that these can show is 0.12\n" in told.err
+    assert "the smallest possible p-value is 0.12\n" in told.err
     many = latens(*WORDS, "--top", 12, "--out", "odd.csv").err.split("Oddest (--out odd.png shows them):\n")[1]
     assert [line.startswith("  row ") for line in many.splitlines()[:13]] == [True] * 12 + [False]
     own = latens("detect", "pretrained:digits-16d", "new.npy", "--top", 3, "--out", "odd.csv").err
     unsure = " usual pictures are too few to be sure of single ones (--folds 5 compares with all pictures of the run)."
     assert (unsure in own) == ("Look at these yourself" in own)
     more = latens(*WORDS, "--alpha", 0.3, "--out", "odd.csv").err
-    assert "the smallest p-value that these can show is 0.12: of 30 rows at least 13 must have it" in more
+    assert "the smallest possible p-value is 0.12: at least 13 of 30 rows need it" in more
 
 
 @pytest.mark.usefixtures("rows")

@@ -34,7 +34,7 @@ def test_held_out_rows_are_given_as_a_data_set() -> None:
     made = trained.detect(odd, held_out=latens.read(usual, schema=trained.schema), num_samples=4)
     assert made.arrays["flagged"].tolist() == [0, 0, 1]
     assert made.arrays["p_value"][2] == 1 / (len(usual) + 1)
-    assert "(whether they trained the model is not known: its own data cannot be read)" in made.text
+    assert "(the training data cannot be read, so these may include training rows)" in made.text
     with pytest.raises(UsageError, match="DATA is missing"):
         trained.detect(odd)
 

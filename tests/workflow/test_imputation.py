@@ -100,7 +100,7 @@ def test_a_table_without_a_gap_stays(tmp_path: Path, capsys: pytest.CaptureFixtu
     frame.to_csv(tmp_path / "t.csv", index=False)
     model = str(imputer.model_.save(tmp_path / "m.safetensors"))
     assert main(["impute", model, str(tmp_path / "t.csv"), "--out", str(tmp_path / "f.csv"), "--draws", "3"]) == 0
-    assert "nothing is missing" in capsys.readouterr().err
+    assert "no cell is missing" in capsys.readouterr().err
     for name in ("f.csv", "f-001.csv", "f-003.csv"):
         assert (tmp_path / name).read_text() == (tmp_path / "t.csv").read_text()
 
@@ -136,7 +136,7 @@ def test_hidden_parts_of_pictures(pictures, part, rows, columns, monkeypatch, ca
         np.testing.assert_array_equal(found["draws"], expected.draws)
         np.testing.assert_array_equal(found["draws"][:, 1][seen], data.x[seen])
         error = np.sqrt(np.mean((found["x"] - data.x)[~seen] ** 2))
-    assert f"where it was hidden: {error:.4g}" in capsys.readouterr().err
+    assert f"of hidden cells: {error:.4g}" in capsys.readouterr().err
     assert main(["impute", "m.safetensors", "few.npy", "--hide", part, "--draws", "2", "--out", "f.png"]) == 0
     assert Path("f.png").read_bytes()[:4] == b"\x89PNG"
     assert "the mean, 2 draws, the original" in capsys.readouterr().err

@@ -72,7 +72,8 @@ class Progress:
     def text(self, event: Event) -> str:
         """The epoch, the rows of it that were seen, and what training stops by."""
         epoch, step = event.record["epoch"], event.record["step"]
-        whole = f" of {math.ceil(event.total_steps * epoch / step)}" if event.total_steps and step and epoch else ""
+        known = event.total_steps and step and epoch
+        whole = f" of at most {math.ceil(event.total_steps * epoch / step)}" if known else ""
         ended = epoch > 0 and epoch == int(epoch)  # the last row of an epoch ends it
         seen = self.rows if ended else round(self.rows * (epoch % 1.0))
         words = [f"epoch {max(1, math.ceil(epoch))}{whole}: {seen:,} of {self.rows:,} rows"]

@@ -18,12 +18,12 @@ from latens.verbs.refit import PRIORS
 
 _WORDS: dict[str, str] = {
     "demo": "train on built-in digits, draw pictures",
-    "check": "what is in a file, and what to do about it",
+    "check": "describe a data set without training",
     "fit": "train a model on a table, pictures or text",
     "resume": "continue a run that was stopped",
-    "explore": "the latent space in the browser",
-    "info": "a run or model file, recipes, this machine",
-    "sweep": "Optuna over options and seeds",
+    "explore": "open the latent space in the browser",
+    "info": "describe a run, a model file, recipes or this machine",
+    "sweep": "search options and seeds with Optuna",
 }
 """Name -> what it does; each is a function of that name in `latens.cli.NAME`. The others are verbs."""
 
@@ -156,7 +156,7 @@ def parser(command: str | None = None) -> Parser:
         made: Parser = commands.add_parser(name, help=summary, conflict_handler="resolve")
         made.description = f"{summary[0].upper()}{summary[1:]}."
         if command in (None, name):
-            made.add_argument("--help-all", nargs=0, action=_HelpAll, help="every flag")
+            made.add_argument("--help-all", nargs=0, action=_HelpAll, help="show every flag and exit")
             _arguments(name, made)
             shared = [each for group in made._action_groups if group.title in _SHARED for each in group._group_actions]
             made.few = FEW.get(name) or tuple(each.dest for each in made._actions if each not in shared)
@@ -184,8 +184,8 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
             _sweeping(command)
         case "resume":
             command.add_argument("run", metavar="RUN", help="a run folder")
-            _dry_run(command, "change nothing, say what would be done")
-            _budget(command.add_argument_group("a larger budget than the run had"))
+            _dry_run(command, "print what the command would do, and change nothing")
+            _budget(command.add_argument_group("the new budget"))
             _while_training(command)
             _distributed(command)
             _evaluation(command)
@@ -231,12 +231,12 @@ def _fields(verb: type[Request], command: argparse.ArgumentParser) -> None:
         endings = ", ".join(one.removeprefix(".") for one in verb.endings)
         command.add_argument("--out", metavar=metavar, help=words or f"where the result goes: {endings}")
     if verb.by_row:
-        words = "take the files of a folder or glob apart on Ray, on all cores of this machine or on the cluster there"
+        words = "distribute files over Ray workers, on this machine or on the cluster at ADDRESS"
         command.add_argument("--ray", nargs="?", const="local", metavar="ADDRESS", help=words)
     _dry_run(command)
 
 
-def _dry_run(command: Any, what: str = "write nothing, say what would be done") -> None:
+def _dry_run(command: Any, what: str = "print what the command would do, and write nothing") -> None:
     """Add --dry-run."""
     command.add_argument("--dry-run", action="store_true", help=what)
 
@@ -250,19 +250,19 @@ def _exploring(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", metavar="RUN")
     command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
     _reading(command)
-    words = "a .npy file of shape (rows, 2): points found elsewhere (t-SNE, UMAP, places) as axes"
+    words = "a .npy file of shape (rows, 2) with your own map of the rows"
     command.add_argument("--coordinates", metavar="FILE", help=words)
-    words = "two axes made of the posterior means: t-sne, or umap where umap-learn is installed"
+    words = "a map of the posterior means: t-sne, or umap (needs umap-learn)"
     command.add_argument("--projection", choices=("t-sne", "umap"), help=words)
-    words = "a condition of the model, as batch=2, for all that the page decodes; may be given again"
+    words = "a condition for everything that the page decodes, such as batch=2; repeatable"
     command.add_argument("--given", metavar="NAME=VALUE", action="append", help=words)
-    words = "write the page there and end: a folder for any web server, or one file that opens by itself"
+    words = "write the page to one file that opens without a server"
     command.add_argument("--export", metavar="FILE.html", help=words)
-    command.add_argument("--force", action="store_true", help="replace a former export")
-    command.add_argument("--no-browser", action="store_true", help="only print the address of the page")
-    command.add_argument("--port", type=port, metavar="N", help="where the page is served (default: a free port)")
+    command.add_argument("--force", action="store_true", help="overwrite an earlier export")
+    command.add_argument("--no-browser", action="store_true", help="print the address and open no browser")
+    command.add_argument("--port", type=port, metavar="N", help="the port of the local server (default: a free one)")
     command.add_argument(
-        "--rows", type=table_rows, default=100_000, metavar="N", help="at most so many (default 100000)"
+        "--rows", type=table_rows, default=100_000, metavar="N", help="show at most N rows (default 100000)"
     )
     _seed(command, "of the draws")
     _dry_run(command)
@@ -270,11 +270,11 @@ def _exploring(command: argparse.ArgumentParser) -> None:
 
 def _common(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("output")
-    group.add_argument("--json", action="store_true", help="exactly one JSON object on stdout, also for errors")
-    group.add_argument("--quiet", action="store_true", help="only warnings and errors on stderr")
-    group.add_argument("--verbose", action="store_true", help="of a training every choice, note and number")
+    group.add_argument("--json", action="store_true", help="print one JSON object on stdout, also for errors")
+    group.add_argument("--quiet", action="store_true", help="print only warnings and errors on stderr")
+    group.add_argument("--verbose", action="store_true", help="print every decision, note and number of a training")
     group.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    words = "Python code of your own, which is executed first: it registers your parts (latens.register_part)"
+    words = "Python code to execute first, which registers your own parts (latens.register_part)"
     group = command.add_argument_group("parts of your own")
     group.add_argument("--import", dest="imports", action="append", default=[], metavar="FILE.py", help=words)
 
@@ -306,32 +306,37 @@ def _reading(command: argparse.ArgumentParser, *, trains: bool = False) -> None:
                 how |= {"type": separator} if asked.metavar == "CHARACTER" else {}
                 group.add_argument(flag, action="append" if asked.many else "store", help=asked.help, **how)
         if kind is Table and trains:
-            words = "a column that is not modelled; the others have types, as with --column; may be given again"
+            words = "ignore a column; all others get kinds, as with --column; repeatable"
             group.add_argument("--leave-out", metavar="COLUMN", action="append", help=words)
 
 
 def _training(command: argparse.ArgumentParser) -> None:
     group = _model(command)
-    words = "fit this prior to the latents after training, as `latens refit` does"
+    words = "fit this prior to the latents after training, like `latens refit`"
     group.add_argument("--then", choices=PRIORS, metavar="PRIOR", help=words)
-    words = "any option; may be given again"
+    words = "set an option of the configuration; repeatable"
     group.add_argument("--set", action="append", default=[], metavar="PART.OPTION=VALUE", help=words)
     group.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/TIME-DATA-RECIPE)")
-    group.add_argument("--force", action="store_true", help="replace a former run in the folder")
-    _dry_run(group, "write nothing, show the resolved configuration")
+    group.add_argument("--force", action="store_true", help="replace an earlier run in the folder")
+    _dry_run(group, "print the complete configuration, and write nothing")
     _keeping(_while_training(command))
     _evaluation(command)
 
 
 def _model(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = command.add_argument_group("the model and its training")
-    group.add_argument("--recipe", default="default", metavar="NAME", help="see `latens info recipes`")
-    words = "a configuration: what --dry-run prints, or the config.json of a run; further flags change it"
+    group.add_argument(
+        "--recipe",
+        default="default",
+        metavar="NAME",
+        help="the recipe (default: default); `latens info recipes` lists them",
+    )
+    words = "a configuration file: the output of --dry-run, or the config.json of a run; other flags override it"
     group.add_argument("--config", metavar="FILE", help=words)
-    words = "start from the weights of this run or model file, with its configuration"
+    words = "start from the weights and the configuration of this run or model file"
     group.add_argument("--from", dest="start", metavar="RUN", help=words)
     _budget(group)
-    group.add_argument("--batch-size", type=whole(1, 2**20), metavar="B", help="rows a step")
+    group.add_argument("--batch-size", type=whole(1, 2**20), metavar="B", help="rows of a batch")
     _seed(group, "of everything random", default=None)
     return group
 
@@ -340,54 +345,54 @@ def _sweeping(command: argparse.ArgumentParser) -> None:
     command.add_argument("data", metavar="DATA")
     _reading(command, trains=True)
     group = _model(command)
-    words = "an option: a value, several (A,B), or a range (LOW..HIGH, LOW..HIGH:log); `recipe` too; may be given again"
+    words = "an option with a value, values (A,B) or a range (LOW..HIGH, LOW..HIGH:log); also `recipe`; repeatable"
     group.add_argument("--set", action="append", default=[], metavar="PART.OPTION=...", help=words)
-    words = "the folder of the sweep (default: runs/TIME-DATA-sweep); the same command again goes on or helps"
+    words = "the folder of the sweep (default: runs/TIME-DATA-sweep); repeat the command to continue or to help"
     group.add_argument("--out", metavar="FOLDER", help=words)
     _dry_run(group, "write nothing, say what would be trained")
     group = command.add_argument_group("the sweep")
-    group.add_argument("--trials", type=count, default=20, metavar="N", help="how many in all (default 20)")
-    words = "train each trial with N seeds, from --seed S on (default 1)"
+    group.add_argument("--trials", type=count, default=20, metavar="N", help="number of trials (default 20)")
+    words = "train each trial with N seeds, starting at --seed S (default 1)"
     group.add_argument("--seeds", type=whole(1, 10_000), default=1, metavar="N", help=words)
-    words = "one of optuna.samplers (default TPESampler; BruteForceSampler takes every combination)"
+    words = "a name of optuna.samplers (default TPESampler; BruteForceSampler tries every combination)"
     group.add_argument("--sampler", default="TPESampler", metavar="NAME", help=words)
-    words = "one of optuna.pruners, of the first seed's validation bound (default MedianPruner; NopPruner for none)"
+    words = "a name of optuna.pruners, for the first seed of a trial (default MedianPruner; NopPruner for none)"
     group.add_argument("--pruner", default="MedianPruner", metavar="NAME", help=words)
     _evaluation(command)
 
 
 def _budget(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--epochs", type=positive, metavar="N", help="at most so many passes over the training rows")
-    group.add_argument("--steps", type=count, metavar="N", help="at most so many steps of the optimiser")
+    group.add_argument("--epochs", type=positive, metavar="N", help="most passes over the training rows")
+    group.add_argument("--steps", type=count, metavar="N", help="most steps of the optimiser")
     group.add_argument(
-        "--minutes", type=positive, metavar="M", help="about so much time for everything, a quarter of it to measure"
+        "--minutes", type=positive, metavar="M", help="minutes for the whole command, a quarter of them to measure"
     )
 
 
 def _while_training(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    group = command.add_argument_group("while it runs")
-    words = "also write TensorBoard event files; or progress, notes and warnings as lines of JSON on stderr"
+    group = command.add_argument_group("during the training")
+    words = "tensorboard: also write event files; json: progress, notes and warnings as JSON lines on stderr"
     group.add_argument("--log", choices=("tensorboard", "json"), help=words)
-    words = "samples and reconstructions before the first step and every N steps"
+    words = "write samples and reconstructions before the first step and every N steps"
     group.add_argument("--plots-every", type=count, metavar="N", help=words)
-    words = "a line with the objective before the first step and every N steps (default: every few seconds)"
+    words = "print the objective before the first step and every N steps (default: every few seconds)"
     group.add_argument("--log-every", type=count, metavar="N", help=words)
     return group
 
 
 def _distributed(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("one model on many machines: the same command in every process")
-    words = "train together with the processes that SLURM, Open MPI or Kubernetes started beside this one"
+    group = command.add_argument_group("several processes (start the same command in each)")
+    words = "train together with the other processes that SLURM, Open MPI or Kubernetes started"
     group.add_argument("--distributed", action="store_true", help=words)
-    words = "where the processes meet: the host of process 0 and a free port there"
+    words = "the host of process 0 and a free port on it"
     group.add_argument("--coordinator", metavar="HOST:PORT", help=words)
-    group.add_argument("--num-processes", type=whole(1, 1024), metavar="N", help="how many processes there are")
+    group.add_argument("--num-processes", type=whole(1, 1024), metavar="N", help="number of processes")
     group.add_argument("--process-id", type=whole(0, 1023), metavar="I", help="the number of this one, from 0")
 
 
 def _evaluation(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("measuring")
-    group.add_argument("--num-samples", type=draws, metavar="K", help="draws a row for log p(x)")
+    group.add_argument("--num-samples", type=draws, metavar="K", help="draws of each row for log p(x)")
 
 
 def _keeping(group: Any) -> None:

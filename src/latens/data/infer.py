@@ -325,7 +325,7 @@ def conform(
         words = {"binary": "0 or 1", "unit": "within [0, 1]", "counts": "counts (whole numbers of 0 or more)"}
         kind = words.get(schema.kind, f"whole numbers from 0 to {top}")
         what = f"has cells from {low:g} to {high:g}; the model was trained on cells that are {kind}."
-        raise DataError(what, where=where, fix="Scale the data as the training data were.")
+        raise DataError(what, where=where, fix="Scale them like the training data (MinMaxScaler: clip=True).")
     if schema.tokens is not None and observed is not None:
         holes = (observed[:, 1:] & ~observed[:, :-1]).any(1)
         if holes.any():

@@ -83,11 +83,11 @@ Posterior: TypeAlias = str | AbstractHead | Callable[..., AbstractHead] | None
 Objective: TypeAlias = str | AbstractObjective | type[AbstractObjective] | None
 """What stands for a part of a model: its name, an object, or what makes one."""
 
-Fitted = TypeVar("Fitted", bound="Coder")
+Fitted = TypeVar("Fitted", bound="BaseVAE")
 
 
 @dataclass(eq=False, repr=False)
-class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
+class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
     """What `Autoencoder` and `VAE` share: training, codes of rows, and rows of codes."""
 
     _config_kind = VAEConfig
@@ -308,6 +308,7 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
             raise DataError("a cell is missing, which an autoencoder does not take.", where=where, fix="Use VAE.")
         return data
 
+    @whole
     def _read(self, X: Any, y: Any = None, unknown: str = "error") -> tuple[Dataset, Any]:
         """Rows that come after the fit as a data set with the schema of the model, and their labels."""
         check_is_fitted(self)
@@ -550,7 +551,7 @@ class Coder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
 
 @checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False)
-class Autoencoder(Coder):
+class Autoencoder(BaseVAE):
     """A plain autoencoder: codes without a prior, so no samples and no log p(x).
 
     Maximises log p(x | z) at the code z of each row, summed over its features, averaged over rows, in nats. `VAE`

@@ -1,6 +1,7 @@
 """What the estimators share: rows in, units out, and files and pickles that hold no code."""
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -16,7 +17,7 @@ from latens.config import to_json
 from latens.data import Batch, Dataset
 from latens.data.arrays import as_dataset
 from latens.data.rows import refuse_masked, refuse_other_cells, row_weights, unmasked
-from latens.errors import ConfigError, DataError, ModelFileError, UsageError, nearest
+from latens.errors import ConfigError, DataError, LatensError, ModelFileError, UsageError, nearest
 from latens.estimators.targets import codes_of
 from latens.evidence.estimate import finite
 from latens.io.process import check_process, is_fork
@@ -302,8 +303,42 @@ def validated(estimator: Any, X: Any, *, reset: bool, **options: Any) -> Any:
         raise _OtherColumns(f"{what}. {error}".rstrip(), where="X", fix=fix) from None
 
 
+_FLAGS = {"batch-size": "batch_size", "condition": "conditions", "set": "settings", "weight": "sample_weight"}
+_FLAGS |= {"typed": 'settings["columns"]={}', "column": 'settings["columns"]', "pieces": 'settings["pieces"]'}
+_FLAGS |= {
+    name: name
+    for name in [
+        "epochs",
+        "given",
+        "label",
+        "layer",
+        "recipe",
+        "sequence",
+        "step",
+        "stride",
+        "time",
+        "unknown",
+        "window",
+    ]
+}
+"""Flags of the command that messages name, and the same arguments of an estimator."""
+_FLAG = re.compile(
+    rf"--({'|'.join(_FLAGS)})(?![\w-])(?:(?<!typed) (?!out\b|or\b|and\b|says\b)([^\s,;:)']*(?:'[^']*'|\w|=\.\.\.)))?"
+)
+
+
+def _argument(flag: "re.Match[str]") -> str:
+    """A flag with its value as an argument: `settings={"prior": "vamp"}` for `--set prior=vamp`."""
+    name, value = _FLAGS[flag[1]], flag[2]
+    if value is None:
+        return name
+    key, equals, rest = f"{value}{'=...' if name == 'settings' and '=' not in value else ''}".partition("=")
+    key, rest = (one if one[:1].isdigit() or one == "..." else f'"{one}"' for one in (key.strip("'"), rest.strip("'")))
+    return f"{name}={{{key}: {rest}}}" if equals else f"{name}={key}"
+
+
 def whole(fit: Callable[P, R]) -> Callable[P, R]:
-    """A fit that leaves its estimator as it was where it does not come to an end."""
+    """A fit that leaves its estimator as it was where it does not come to an end, and names arguments, not flags."""
 
     @wraps(fit)
     def kept(*args: P.args, **options: P.kwargs) -> R:
@@ -311,8 +346,10 @@ def whole(fit: Callable[P, R]) -> Callable[P, R]:
         before = dict(vars(estimator))
         try:
             return fit(*args, **options)
-        except BaseException:
+        except BaseException as error:
             estimator.__dict__ = before
+            if isinstance(error, LatensError):
+                error.where, error.fix = (_FLAG.sub(_argument, text) for text in (error.where, error.fix))
             raise
 
     return kept

@@ -14,7 +14,7 @@ from latens import evaluation
 from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, UsageError
-from latens.estimators.autoencoder import Coder, Posterior, Prior
+from latens.estimators.autoencoder import BaseVAE, Posterior, Prior
 from latens.estimators.base import names_of, seed_of, weighted_mean, with_nan
 from latens.estimators.frame_roles import known_apart, put_back, with_filled_steps
 from latens.estimators.frames import array_with_filled, as_fitted, with_filled, with_numbers
@@ -59,7 +59,7 @@ def _predicts(estimator: "VAE") -> bool:
 
 @checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False, kw_only=True)
-class VAE(Coder):
+class VAE(BaseVAE):
     """A variational autoencoder: codes, samples and log p(x).
 
     Maximises the evidence lower bound, E[log p(x | z)] - beta KL(q(z | x) || p(z)) with z from q(z | x), in nats,

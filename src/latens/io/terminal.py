@@ -15,7 +15,7 @@ from latens.text import visible
 WIDTH = 80
 """Columns of the narrowest terminal that is written for."""
 
-RULE = "-- for the record ".ljust(WIDTH, "-")
+RULE = "-- details ".ljust(WIDTH, "-")
 """What parts the plain lines from the numbers."""
 
 

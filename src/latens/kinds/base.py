@@ -45,19 +45,17 @@ class Rows:
     """That of the default recipe and why; None: the data decide."""
 
     source: Any = dataclasses.field(kw_only=False)
-    label: Any = option("the column, .npz key or .npy file with the labels; 'none'", again=(str,))
+    label: Any = option("the column, .npz key or .npy file with the labels; 'none' ignores labels", again=(str,))
     row_id: Any = option("the column or .npz key with the row ids", flag="id", again=(str,))
-    weight: Any = option("the column or .npz key that says how often a row counts", again=(str,))
+    weight: Any = option("the column or .npz key with the weights of the rows", again=(str,))
     condition: Any = option(
-        "a column of names or numbers that the model is told and does not model; may be given again",
+        "a column of names or numbers that the model receives and does not model; repeatable",
         many=True,
         once=True,
     )
-    missing: str | None = option(
-        "NaN cells are missing values (default: refuse them)", "nan", choices=("nan",), again=(str,)
-    )
+    missing: str | None = option("treat NaN as missing (default: an error)", "nan", choices=("nan",), again=(str,))
     stream: bool | None = option(
-        "leave the rows of files on disk, in one file of the cache (default: above 1 GiB of numbers)",
+        "keep the rows on disk, in one file of the cache (default: above 1 GiB of numbers)",
         either=True,
         once=True,
     )

@@ -49,7 +49,7 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
 def _refuse(config: VAEConfig, data: Dataset) -> None:
     if data.schema.types is None:
         what = f"a mixture of independent columns needs typed columns, and these data are {data.schema.kind}."
-        raise ConfigError(what, where="recipe", fix="Use `latens fit DATA --typed`, or --recipe default.")
+        raise ConfigError(what, where="recipe", fix="Use --typed, or --recipe default.")
     if config.likelihood.family not in ("auto", "table"):
         what = f"the columns of a mixed table have a likelihood of their own, not {config.likelihood.family}."
         raise ConfigError(what, where="likelihood.family", fix="Leave it out.")

@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from latens.workflow.trained import TrainedModel
 
 
-_BETWEEN = "of a model of text: rows on the way from one row to another, which are their texts"
+_BETWEEN = "for text: rows on the line between the latents of the texts A and B"
 _STEPS = whole(2, 10_000)
 
 
 class Decode(Verb):
-    """Latents to rows: means of p(x | z)."""
+    """Map latents to rows: means of p(x | z)."""
 
     # On the way from one row to another z goes along a straight line between the codes of both.
 
     endings: ClassVar = (".npz", ".png", ".txt", ".csv", ".parquet")
-    latents: Annotated[str | None, arg("a file of latents, as `latens encode` writes it", "Z", reads=True)] = None
+    latents: Annotated[str | None, arg("a file of latents, written by `latens encode`", "Z", reads=True)] = None
     between: Annotated[list[str] | None, arg(_BETWEEN, metavar="A B", many=True)] = None
-    steps: Annotated[int, arg("rows of --between, both ends among them (default 7)", metavar="N", kind=_STEPS)] = 7
-    label: Annotated[str | None, arg("the class, of a model that has them", metavar="NAME")] = None
+    steps: Annotated[int, arg("rows of --between, including both ends (default 7)", metavar="N", kind=_STEPS)] = 7
+    label: Annotated[str | None, arg("the class to decode as", metavar="NAME")] = None
     given: Given = None
 
     def place(self, at: At) -> Path | None:

@@ -24,22 +24,21 @@ SHOWN = 60
 FOLDS = 5
 """Folds that a message names."""
 
-_ALPHA = "the share of false alarms among flagged rows that is allowed (default 0.05)"
-_HELD_OUT = "rows like the training rows that did not train the model (default: those that the run held out)"
+_ALPHA = "the share of false alarms allowed among flagged rows (default 0.05)"
+_HELD_OUT = "rows to compare with that did not train the model (default: the held-out rows of the run)"
 _TOP = (
-    "rows to name whether flagged or not, those with the oddest cell first (with --cells 0 the most surprising; "
-    "default: those that are flagged)"
+    "the N rows with the most surprising cells, flagged or not; with --cells 0 the most surprising rows "
+    "(default: the flagged rows)"
 )
 _FOLDS = (
-    "models like this one to train, each without a part of the run's data, so that all its rows are compared with "
-    "(default: none; only the rows that the run held out are)"
+    "train K more models, each without a part of the data of the run, and compare with all its rows "
+    "(default: compare with the held-out rows only)"
 )
 _CODES = (
-    "odd is a picture that the model predicts worse than the picture's own detail explains: its excess is the "
-    "surprise, -log p(x), less the length of its code under PNG's filters and DEFLATE, as log p(x) alone favours "
-    "simple pictures"
+    "pictures are ranked by their excess: the surprise, -log p(x), minus the length of the picture compressed like a "
+    "PNG, because log p(x) alone favours simple pictures"
 )
-_DRAWS = "draws a row (default 100, of pictures of more than 4096 numbers 10)"
+_DRAWS = "draws of each row (default 100; 10 for pictures of more than 4096 numbers)"
 
 LARGE, LARGE_DRAWS = 4096, 10
 """Cells of a row above which it is large, and draws of such a row.
@@ -53,21 +52,21 @@ SHEET, SHEET_COLUMNS = 20, 5
 
 
 class Detect(Verb):
-    """Unusual rows: surprise, p-values, flags."""
+    """Find unusual rows, with p-values."""
 
     endings: ClassVar = (".csv", ".parquet", ".png")
     takes_out: ClassVar = (
         "FILE",
-        "write every row, with --top these (.csv, .parquet), or a sheet of the oddest pictures (.png)",
+        "the result: all rows, with --top only these (.csv, .parquet), or the most unusual pictures (.png)",
     )
     needs_latents: ClassVar = False
     needs_density: ClassVar = ("how surprising a row is", "Train a VAE: `latens fit DATA`.")
-    data: Annotated[Any, arg("the rows that are looked at", "DATA", reads=True)]
+    data: Annotated[Any, arg("the rows to score", "DATA", reads=True)]
     alpha: Annotated[float, arg(_ALPHA, metavar="A", kind=number(1e-6, 0.5))] = 0.05
     held_out: Annotated[Any, arg(_HELD_OUT, metavar="DATA2", reads=True)] = None
     cells: Annotated[
         int | None,
-        arg("cells to name for each flagged row of typed columns (default 3; 0 for none)", metavar="N",
+        arg("cells to list for each flagged row of a mixed table (default 3; 0 for none)", metavar="N",
             kind=whole(0, 100)),
     ] = None  # fmt: skip
     num_samples: Annotated[int | None, arg(_DRAWS, metavar="K", kind=draws)] = None
@@ -97,15 +96,15 @@ class Detect(Verb):
         yield Would(words, {"out": out, "rows": len(new), "held_out": len(positions)})
         given: dict[str, Any] = {"alpha": self.alpha, "gate": self.top is None and not at.picture}
         given |= {"num_samples": self._draws(at), "seed": self.seed}
-        doing("how surprising the rows are" if self.folds is None else f"training {self.folds} models")
+        doing("scoring the rows" if self.folds is None else f"training {self.folds} models")
         if self.folds is not None:
             given["folds"] = cross_fitted(trained, own, self.folds, seed=self.seed)
         found = detect(trained, own, positions, new, **given)
-        arrays, called = _columns(trained, new, found)
+        arrays, called = _columns(trained, new, found, at.options.get("row_id"))
         top = self._top(at, new, found, arrays, cells)
         known = 0 if trained_on is None else len(_again(trained_on, new))
         if known:
-            at.warn(f"{known} of the rows are training rows of the model, which look less unusual than they are")
+            at.warn(f"{known} of the rows trained the model and look less unusual than they are")
         names = ("surprise", "code_length", "excess", "p_value", "q_value", *(f"p_{k}" for k in range(1, cells + 1)))
         return Made(
             arrays=arrays, infinite=("surprise",), pixels=lambda: self._sheet(new, found, top),
@@ -127,7 +126,7 @@ class Detect(Verb):
         if cells and len(top):
             learned = at.trained.facts.get("rows")  # numbers lie beyond these
             others = learned if isinstance(learned, int) else found.calibration
-            doing("looking for odd cells")
+            doing("scoring cells")
             blamed = blame(at.trained, new, top, cells=cells, seed=self.seed, others=others)
             if self.top is not None:  # a cell may be wrong where its row as a whole is not surprising
                 oddest = np.argsort(blamed.p_value[:, 0], kind="stable")[: self.top]
@@ -147,18 +146,18 @@ class Detect(Verb):
         from latens.workflow.outliers import strange_rows
 
         n, flagged, needed = len(new), int(found.flagged.sum()), self._needed(found)
-        told = "that did not train the model" if self.folds is None else "each as a model without it has it"
-        told = "(whether they trained the model is not known: its own data cannot be read)" if unread else told
+        told = "that did not train the model" if self.folds is None else "each scored by a model that did not see it"
+        told = "(the training data cannot be read, so these may include training rows)" if unread else told
         lines = [f"{flagged} of {n} rows flagged at a share of {self.alpha:g} false alarms"]
         lines += [f"compared with {found.calibration} rows {told} ({split})"]
         lines += [] if found.code_length is None else [_CODES]
         if strange := int(strange_rows(new).sum()):
             some = "1 row has" if strange == 1 else f"{strange} rows have"
-            lines.append(f"flagged in any case: {some} a name that no training row had")
+            lines.append(f"flagged in any case: {some} a name that no training row has")
         if needed > 1 and (self.top is None or not flagged):
-            few = f"of {n} rows at least {needed} must have it before any is flagged"
-            why = f": {few}; give more held-out rows (--held-out)" if self.top is None else ""
-            lines.append(f"the smallest p-value that these can show is {1.0 / (found.calibration + 1):.2g}{why}")
+            few = f"at least {needed} of {n} rows need it before any is flagged"
+            why = f": {few}; add held-out rows (--held-out)" if self.top is None else ""
+            lines.append(f"the smallest possible p-value is {1.0 / (found.calibration + 1):.2g}{why}")
         if counted and new.schema.columns is not None:
             lines.append("rows count from 0: below a header row N is line N + 2 (--id COLUMN names them)")
         return lines
@@ -171,24 +170,24 @@ class Detect(Verb):
         rows, too_few = "pictures" if picture else "rows", self._needed(found) > 1 and not flagged
         takes = _folds_take(at.run.info.get("training_seconds") if at.run is not None else None)
         folds = f"--folds {FOLDS} compares with all {rows} of the run{takes}"
-        lines = [f"Looked at {len(called):,} {rows}, beside {found.calibration:,} usual ones."]
+        lines = [f"Compared {len(called):,} {rows} with {found.calibration:,} held-out {rows}."]
         alarms = f"; about {self.alpha * flagged:.0f} of these may be false alarms" if flagged else ""
         if self.top is not None:
-            where = f"; {at.out.name} has these, the oddest first" if at.writes else ""
-            lines.append(f"Ranked the {len(top):,} oddest, whether flagged or not{where}.")
+            where = f"; {at.out.name} lists them, the most unusual first" if at.writes else ""
+            lines.append(f"Ranked the {len(top):,} most unusual, flagged or not{where}.")
         elif too_few:
-            lines.append(f"Flagged none: {found.calibration:,} usual {rows} are too few for {len(called):,}.")
+            lines.append(f"Flagged none: {found.calibration:,} held-out {rows} are too few for {len(called):,}.")
         else:
-            lines.append(f"Flagged {flagged or 'none'} as unlike them{alarms}.")
+            lines.append(f"Flagged {flagged or 'none'}{alarms}.")
         if len(top):
-            lines.append("Oddest (--out odd.png shows them):" if picture and not at.picture else "Oddest:")
+            lines.append("Most unusual (--out odd.png shows them):" if picture and not at.picture else "Most unusual:")
             lines += [_line(found, arrays, called, row) for row in top[: self.top or SAID][:MOST_SAID].tolist()]
         if self.top is None:
             more = "" if self.folds or flagged else f"; {folds}"
-            lines.append(f"Next: --top 20 ranks the oddest, --out odd.csv writes all{more}.")
+            lines.append(f"Next: --top 20 ranks the most unusual, --out odd.csv writes all{more}.")
         elif too_few:
-            few = f"{found.calibration:,} usual {rows} are too few to be sure of single ones"
-            lines.append(f"Look at these yourself: {few}{'' if self.folds or self.held_out else f' ({folds})'}.")
+            few = f"{found.calibration:,} held-out {rows} are too few to flag single ones"
+            lines.append(f"Check these yourself: {few}{'' if self.folds or self.held_out else f' ({folds})'}.")
         return lines
 
     def _value(
@@ -251,12 +250,13 @@ class Detect(Verb):
         return own, trained_on, str(self.held_out), positions
 
 
-def _columns(trained: Any, new: "Dataset", found: Any) -> tuple[dict[str, Any], list[str]]:
+def _columns(trained: Any, new: "Dataset", found: Any, ids: Any) -> tuple[dict[str, Any], list[str]]:
     """The columns of the file, and what each row is called."""
     from latens.data.schema import image_shape
 
     own = not np.array_equal(new.names, np.arange(len(new)))
-    arrays: dict[str, Any] = {"row_id": new.names} if own else {"row": np.arange(len(new))}
+    name = ids if isinstance(ids, str) and ids != "row" else "row_id"  # as the column of the ids is called
+    arrays: dict[str, Any] = {name: new.names} if own else {"row": np.arange(len(new))}
     called = [f"row {name}" for name in new.names]
     if own and image_shape(trained.schema) is not None:
         called = [str(name) for name in new.names]
@@ -283,7 +283,7 @@ def _line(found: Any, arrays: dict[str, Any], called: list[str], row: int) -> st
 def _named(arrays: dict[str, Any], row: int, cells: int) -> dict[str, Any]:
     """A row and its oddest cells, as --json has them."""
     surprise = float(arrays["surprise"][row])
-    own = {"row": arrays["row_id" if "row_id" in arrays else "row"][row]}
+    own = {"row": next(iter(arrays.values()))[row]}
     own |= {"text": str(arrays["text"][row])} if "text" in arrays else {}
     own |= {"surprise": surprise if np.isfinite(surprise) else "inf", "p_value": float(arrays["p_value"][row])}
     words = ("cell", "value", "expected", "p")

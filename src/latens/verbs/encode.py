@@ -14,7 +14,7 @@ PROBABILITIES, PREDICTED = "class_probability", "predicted"
 
 
 class Encode(Verb):
-    """Rows to latents, with their ELBO parts."""
+    """Map rows to latents, with the terms of the ELBO."""
 
     endings: ClassVar = (".npz", ".csv", ".parquet", ".h5ad")
     takes_out: ClassVar = ("FILE", "where the result goes: npz, csv, parquet; h5ad of cells")
@@ -23,7 +23,7 @@ class Encode(Verb):
     unknown: Unknown = "error"
     given: Given = None
     seed: Seed = 0
-    num_samples: Annotated[int, arg("draws a row (default 16)", metavar="K", kind=draws)] = 16
+    num_samples: Annotated[int, arg("draws of each row (default 16)", metavar="K", kind=draws)] = 16
 
     def __call__(self, at: At) -> Work:
         into = at.out.suffix.lower() == ".h5ad"

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from latens.data import Dataset
     from latens.workflow.metrics import Summary
 
-_DATA = "further runs or model files, which are compared on the same rows; or rows (default: the held-out ones)"
+_DATA = "more runs or model files to compare on the same rows; or the rows to use (default: the held-out rows)"
 
 MOST_COLUMNS = 40
 """Columns that are printed; --json has all."""
 
 
 class Evaluate(Verb):
-    """Held-out log p(x); several runs compared."""
+    """Measure held-out log p(x), or compare runs."""
 
     takes_out: ClassVar = None
     prints: ClassVar = True
@@ -33,10 +33,10 @@ class Evaluate(Verb):
     data: Annotated[Any, arg(_DATA, "RUN2|DATA", reads=True, many=True)] = None
     unknown: Unknown = "error"
     num_samples: Annotated[
-        int | None, arg("draws a row for log p(x)", metavar="K", kind=draws, group="measuring")
+        int | None, arg("draws of each row for log p(x)", metavar="K", kind=draws, group="measuring")
     ] = None  # fmt: skip
-    all: Annotated[bool, arg("every number that applies; also RUN/report.json")] = False
-    format: Annotated[str, arg("of the table of several runs (default text)", choices=FORMATS)] = "text"
+    all: Annotated[bool, arg("print every number that applies, and write RUN/report.json")] = False
+    format: Annotated[str, arg("the format of the table that compares runs (default text)", choices=FORMATS)] = "text"
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:

@@ -6,11 +6,11 @@ from latens.verbs.kernel import At, Made, Verb, Work, arg
 
 
 class Export(Verb):
-    """Encoder and decoder as ONNX files."""
+    """Write encoder and decoder as ONNX files."""
 
     endings: ClassVar = ()
     takes_out: ClassVar = ("FOLDER", "where the files go")
-    format: Annotated[str, arg("of the files (default onnx)", choices=("onnx",))] = "onnx"
+    format: Annotated[str, arg("the format of the files (default onnx)", choices=("onnx",))] = "onnx"
 
     def __call__(self, at: At) -> Work:
         yield "write encoder.onnx and decoder.onnx"

@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 SHOWN = 4
 """How many times the forecast's steps a picture shows of what came before, at the most."""
 
-_BACKTEST = "the last H steps of each row are hidden, forecast and compared with what they were"
-_PARTICLES = "states of each row that a particle filter weighs before they are followed (default: the posterior's)"
+_BACKTEST = "hide the last H steps of each row, forecast them, and compare"
+_PARTICLES = "start from N states of a particle filter (default: from the posterior)"
 
 
 class Forecast(Verb):
-    """What follows sequences, with quantiles."""
+    """Forecast the next steps of sequences."""
 
     endings: ClassVar = (".csv", ".parquet", ".npz")
     needs_density: ClassVar = ("what follows a row", "Train with --recipe deep-kalman.")
-    data: Annotated[Any, arg("the sequences that are followed", "DATA", reads=True)]
-    steps: Annotated[int, arg("how many steps follow", metavar="H", kind=whole(1, 2**16))]
+    data: Annotated[Any, arg("the sequences to continue", "DATA", reads=True)]
+    steps: Annotated[int, arg("number of steps to forecast", metavar="H", kind=whole(1, 2**16))]
     draws: Annotated[int, arg("draws for each sequence (default 200)", metavar="M", kind=whole(2, 10**5))] = 200
     backtest: Annotated[bool, arg(_BACKTEST)] = False
     particles: Annotated[int | None, arg(_PARTICLES, metavar="N", kind=parts)] = None
-    figure: Annotated[bool, arg("also a picture with bands beside FILE, as .png and .svg")] = False
+    figure: Annotated[bool, arg("also write a figure with bands next to FILE, as .png and .svg")] = False
     theme: Theme = "light"
     seed: Seed = 0
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import DataError, UsageError
 from latens.io.waiting import doing
+from latens.text import visible
 from latens.verbs._lazy import evaluation, np, pl
 from latens.verbs.kernel import At, Given, Made, Seed, Unknown, Verb, Work, Would, arg, draws, number, numbered, parts
 
@@ -13,19 +14,21 @@ if TYPE_CHECKING:
     from latens.data import Dataset
     from latens.workflow.imputation import Imputation
 
-_DATA = "a table in which empty cells are missing, or pictures"
+_DATA = "a table with missing cells, or pictures"
 _HIDE = (
-    "what of every picture is hidden: upper, lower, left, right, rows and columns as 14:,: or 50%%:,:, or a mask file"
+    "the part of each picture to hide: upper, lower, left, right, rows and columns (14:,: or 50%%:,:), or a mask file"
 )
-_DRAWS = "also M random completions: tables beside FILE, or in the npz or the picture"
-_SURE = "beside each filled number of typed columns an interval of this probability, and of a name how probable it is"
+_DRAWS = "also write M random completions: tables next to FILE, or in the npz or the picture"
+_SURE = "add an interval of this probability for each filled number, and the probability of each filled name"
 
 MOST_IMAGES = 16
 """Rows that a picture of completions shows."""
+NAMED = 5
+"""Rows that are hard to fill in of which the output has the names."""
 
 
 class Impute(Verb):
-    """Missing cells or hidden pixels, filled in."""
+    """Fill missing cells or hidden pixels."""
 
     # Each cell gets E[x_missing | x_observed], or the likeliest name; others stay.
 
@@ -35,7 +38,7 @@ class Impute(Verb):
     needs_density: ClassVar = ("what a missing cell may have been", "Train a VAE, best with --recipe miwae-missing.")
     data: Annotated[Any, arg(_DATA, "DATA", reads=True)]
     hide: Annotated[str | None, arg(_HIDE, metavar="PART")] = None
-    num_samples: Annotated[int, arg("draws of z a row (default 128)", metavar="K", kind=draws)] = 128
+    num_samples: Annotated[int, arg("draws of z for each row (default 128)", metavar="K", kind=draws)] = 128
     draws: Annotated[int | None, arg(_DRAWS, metavar="M", kind=parts)] = None
     interval: Annotated[float | None, arg(_SURE, metavar="P", kind=number(0.01, 0.999))] = None
     unknown: Unknown = "error"
@@ -67,7 +70,7 @@ class Impute(Verb):
             trained, batch, key=seed_key(self.seed), num_samples=self.num_samples, num_draws=self.draws or 0
         )
         made = self._made(at, data, found, original)
-        self._say(at, made, found, count, cells.size)
+        self._say(at, made, found, count, cells.size, data.names)
         return made
 
     def _asked(self, at: At) -> "tuple[Dataset, np.ndarray, bool]":
@@ -153,35 +156,38 @@ class Impute(Verb):
             value=error, note="", text=formula_note(names, at.out),
         )  # fmt: skip
 
-    def _say(self, at: At, made: Made, found: "Imputation", count: int, size: int) -> None:
+    def _say(self, at: At, made: Made, found: "Imputation", count: int, size: int, names: "np.ndarray") -> None:
         """The words of the answer."""
         from latens.evaluation.missing_cells import FEW_DRAWS
 
-        n, few = len(found.x), int((found.effective < FEW_DRAWS).sum())
-        empty = int(found.hidden.reshape(n, -1).all(axis=1).sum())
+        unsure, unseen = found.rows[found.effective < FEW_DRAWS], found.hidden.reshape(len(found.x), -1).all(axis=1)
+        n, few, empty = len(found.x), len(unsure), int(unseen.sum())
         text = f"{count} of {size} cells filled in, {n} rows"
         if not count:
-            text = f"nothing is missing; the rows are as they were, {n} of them"
+            text = f"no cell is missing; the {n} rows are unchanged"
         if "error" in made.value:
-            text += f"\nroot mean square error of the mean where it was hidden: {made.value['error']:.4g}"
+            text += f"\nroot mean square error of the mean of hidden cells: {made.value['error']:.4g}"
         if made.further:
             first, last = numbered(at.out, 0), numbered(at.out, made.further - 1)
             made.value["draws"] = [str(numbered(at.out, k)) for k in range(made.further)]
-            text += f"\n{first} to {last.name}: each with every gap drawn at random"
+            text += f"\n{first} to {last.name}: each with every missing cell drawn at random"
         if at.picture:
             drawn = f", {self.draws} draws" if self.draws else ""
-            text += f"\nfrom left to right: what is seen, the mean{drawn}"
+            text += f"\nfrom left to right: the observed part, the mean{drawn}"
             text += ", the original" if "error" in made.value else ""
         if empty:
-            text += f"\n{empty} rows have no cell at all: they are filled by what the model holds of all rows"
+            text += f"\n{empty} rows have no observed cell and get values from p(x)"
         if few:
-            fewer = f"{few} rows hang on fewer than {FEW_DRAWS} of the {self.num_samples} draws"
-            text += f"\n{fewer}: a larger --num-samples is safer"
+            fewer = f"{few} rows depend on fewer than {FEW_DRAWS} of the {self.num_samples} draws"
+            text += f"\n{fewer}: increase --num-samples"
         plain = [f"Filled {count:,} of {size:,} cells ({count / size:.1%}) of {n:,} rows."] if count else []
         if few or empty:
-            plain.append(f"Be careful with {few + empty:,} rows: little in them says what is missing.")
+            weak = [visible(names[row]) for row in np.union1d(unsure, np.flatnonzero(unseen))]
+            more = f" and {len(weak) - NAMED} more" if len(weak) > NAMED else ""
+            first = f"row{'s' if len(weak) > 1 else ''} {', '.join(weak[:NAMED])}{more}"
+            plain.append(f"Check {first}: the observed cells hardly determine what is missing.")
         if count and at.trained.schema.types is not None and self.interval is None:
-            plain.append("Next: --interval 0.9 writes how sure each cell is, --draws 5 several fillings.")
+            plain.append("Next: --interval 0.9 adds intervals, --draws 5 writes several completions.")
         elif count:
             plain.append(f"Next: open {at.out}; observed values are unchanged.")
         made.plain, made.text = tuple(plain), text + made.text

@@ -82,14 +82,14 @@ def arg(
     return Meta(description=words, extra={"arg": Arg(flag, metavar, kind, choices, reads, hidden, many, group)})
 
 
-_GIVEN = "a condition of the model, as batch=2 (default: the commonest name, the median); may be given again"
+_GIVEN = "a condition of the model, such as batch=2 (default: the most frequent name or the median); repeatable"
 Given = Annotated[list[str] | None, arg(_GIVEN, metavar="NAME=VALUE", many=True)]
 Run = Annotated[str, arg("", "RUN", reads=True)]
 Data = Annotated[Any, arg("", "DATA", reads=True)]
-Seed = Annotated[int, arg("of the draws (default 0)", metavar="S", kind=whole(0, 2**32 - 1))]
+Seed = Annotated[int, arg("the seed of the draws (default 0)", metavar="S", kind=whole(0, 2**32 - 1))]
 Unknown = Annotated[
     str,
-    arg("of a name that no training row had: an error (default), a missing cell, or the row is left out",
+    arg("treat a name that no training row has as an error (default) or as missing, or skip the row",
         choices=("error", "missing", "skip")),
 ]  # fmt: skip
 Mean = Annotated[bool, arg("means of p(x | z) instead of draws")]

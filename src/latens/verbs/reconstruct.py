@@ -8,7 +8,7 @@ from latens.verbs.kernel import At, Data, Given, Made, Mean, Seed, Unknown, Verb
 
 
 class Reconstruct(Verb):
-    """Rows to latents and back."""
+    """Encode rows and decode them again."""
 
     endings: ClassVar = (".npz", ".png", ".csv", ".parquet", ".txt")
     by_row: ClassVar = True

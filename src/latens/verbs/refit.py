@@ -15,32 +15,32 @@ if TYPE_CHECKING:
 PRIORS = (
     "normal", "mixture", "full-mixture", "flow", "flow-matching", "transformer", "vae", "aggregate",
 )  # fmt: skip
-_WIDTH = "of a flow's networks, of the velocity of flow matching, or of the network over codes"
-_GUIDANCE = "of flow matching, where labels are read: above 1 samples are clearer of their class (default 1)"
-_TOGETHER = "codes that a transformer draws at once, a divisor of their number (default 1)"
+_WIDTH = "hidden units of the networks of a flow, flow matching or a transformer"
+_GUIDANCE = "for flow matching with labels: above 1, samples are clearer examples of their class (default 1)"
+_TOGETHER = "codes that a transformer draws at once, a divisor of the number of codes (default 1)"
 _OPTIONS = ("components", "layers", "width", "guidance", "together", "latent_dim")
 
 
 class Refit(Verb):
-    """Another prior for a trained model."""
+    """Fit another prior to a trained model."""
 
     endings: ClassVar = ()
     takes_out: ClassVar = ("PATH", "a run folder or a .safetensors file (default: RUN-PRIOR)")
     needs_latents: ClassVar = False
     data: Annotated[Any, arg("default: the data of the run", "DATA")] = None
     prior: Annotated[str, arg("the kind of prior (default mixture)", choices=PRIORS)] = "mixture"
-    components: Annotated[int | None, arg("of a mixture, or rows of aggregate", metavar="N", kind=parts)] = None
+    components: Annotated[int | None, arg("parts of a mixture, or rows of aggregate", metavar="N", kind=parts)] = None
     layers: Annotated[
-        int | None, arg("of a flow, or blocks of a transformer", metavar="N", kind=whole(1, 1000))
+        int | None, arg("layers of a flow, or blocks of a transformer", metavar="N", kind=whole(1, 1000))
     ] = None  # fmt: skip
     together: Annotated[int | None, arg(_TOGETHER, metavar="N", kind=units)] = None
-    latent_dim: Annotated[int | None, arg("of a second VAE", metavar="N", kind=units)] = None
+    latent_dim: Annotated[int | None, arg("latents of the second VAE (prior vae)", metavar="N", kind=units)] = None
     width: Annotated[int | None, arg(_WIDTH, metavar="N", kind=units)] = None
     guidance: Annotated[float | None, arg(_GUIDANCE, metavar="W", kind=number(0.0, 100.0))] = None
-    steps: Annotated[int, arg("of whatever is trained", metavar="N", kind=count)] = 2000
+    steps: Annotated[int, arg("training steps of the prior (default 2000)", metavar="N", kind=count)] = 2000
     num_samples: Annotated[int | None, arg("draws a row for log p(x) (default 100)", metavar="K", kind=draws)] = None
-    force: Annotated[bool, arg("replace a former run in --out")] = False
-    seed: Annotated[int, arg("of the fit and the draws (default 0)", metavar="S", kind=whole(0, 2**32 - 1))] = 0
+    force: Annotated[bool, arg("replace an earlier run in --out")] = False
+    seed: Annotated[int, arg("the seed (default 0)", metavar="S", kind=whole(0, 2**32 - 1))] = 0
 
     def place(self, at: At) -> Path:
         if at.asked:
@@ -70,6 +70,8 @@ class Refit(Verb):
         found = refit_prior(at.trained, data, self.prior, **given)
         value: dict[str, Any] = {"prior": self.prior, "rows": rows}
         value["gain"] = None if found.gain is None else found.gain.to_json()
+        if found.gain is not None and found.gain.value + 2.0 * found.gain.standard_error < 0.0:
+            at.warn("log p(x) of held-out rows is lower than with the former prior: use the former model")
         text = f"{rows} training rows, a {self.prior} prior{_gained(found.gain)}"
         if not at.writes:
             return Made(trained=found.trained, value=value, text=text)

@@ -16,10 +16,10 @@ DRAWS = 100
 """Draws a row of the paired difference: as many as the end of a training takes."""
 
 ANIMATIONS = ("morph", "walk", "manifold", "latent")
-_NAME = f"these figures, by the names of their files; the animation: {', '.join(ANIMATIONS)}"
+_NAME = f"the figures to write, by the names of their files; or the animation: {', '.join(ANIMATIONS)}"
 _OUT = "default: RUN/report.html; of two runs RUN/comparison.html; RUN/figures; RUN/figures/NAME.gif"
-_OTHER = "a second run, side by side; with --only rows (default: those of the run)"
-_PLANE, _PATH = "the latent plane, of models with two units", "an animation"
+_OTHER = "a second run to compare with; with --only, the rows to use (default: those of the run)"
+_PLANE, _PATH = "the latent plane (models with two latents)", "an animation"
 
 
 def low_and_high(text: str) -> tuple[float, float]:
@@ -35,23 +35,25 @@ def low_and_high(text: str) -> tuple[float, float]:
 
 
 _EDGES = arg("probabilities at the edges (default 0.05,0.95)", metavar="LOW,HIGH", kind=low_and_high, group=_PLANE)
-_CELLS = arg("images along each side, 2 to 100 (default 21; moving 15)", metavar="N", kind=whole(2, 100), group=_PLANE)
+_CELLS = arg(
+    "pictures along each side, 2 to 100 (default 21; 15 in an animation)", metavar="N", kind=whole(2, 100), group=_PLANE
+)
 _RANGE = arg(
-    "even in z or in the prior's percentiles (default: both; moving: linear)",
+    "equal steps of z, or of the percentiles of the prior (default: both; linear in an animation)",
     choices=("linear", "percentile"), group=_PLANE,
 )  # fmt: skip
-_BETWEEN = "of a morph: classes or row ids to go through (default: every class, else rows of the data)"
-_FRAMES = "of each stretch of a morph (default 12), of a walk (120)"
+_BETWEEN = "morph: the classes or row ids to visit (default: every class, or rows of the data)"
+_FRAMES = "frames between two points of a morph (default 12), or of a walk (default 120)"
 
 
 class Report(Verb):
-    """One HTML page; figures; an animation."""
+    """Write an HTML page, figures or an animation."""
 
     endings: ClassVar = ()
     takes_out: ClassVar = ("PATH", _OUT)
     needs_latents: ClassVar = False
     data: Annotated[Any, arg(_OTHER, "RUN2|DATA", reads=True)] = None
-    only: Annotated[str | None, arg("figures, or one animation", choices=("figures", "animation"))] = None
+    only: Annotated[str | None, arg("write only figures, or one animation", choices=("figures", "animation"))] = None
     name: Annotated[str | None, arg(_NAME, metavar="NAME[,NAME]")] = None
     theme: Theme = "light"
     given: Given = None
@@ -60,14 +62,14 @@ class Report(Verb):
     percentiles: Annotated[tuple[float, float] | None, _EDGES] = None
     between: Annotated[str | None, arg(_BETWEEN, metavar="A,B,...", group=_PATH)] = None
     path: Annotated[
-        str, arg("of a morph (default spherical)", choices=("spherical", "linear"), group=_PATH)
+        str, arg("morph: arcs or straight lines (default spherical)", choices=("spherical", "linear"), group=_PATH)
     ] = "spherical"  # fmt: skip
     frames: Annotated[int | None, arg(_FRAMES, metavar="N", kind=whole(1, 100_000), group=_PATH)] = None
     fps: Annotated[
         float, arg("frames a second (default 12)", metavar="N", kind=number(0.1, 60.0), group=_PATH)
     ] = 12.0  # fmt: skip
     seed: Annotated[
-        int, arg("of a random walk (default 0)", metavar="S", kind=whole(0, 2**32 - 1), group=_PATH)
+        int, arg("the seed of a random walk (default 0)", metavar="S", kind=whole(0, 2**32 - 1), group=_PATH)
     ] = 0  # fmt: skip
 
     def place(self, at: At) -> Path | None:

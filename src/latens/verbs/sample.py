@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 SELDOM = 10.0
 """Rows like those that are asked for, among those of the training, below which samples are a guess."""
-_COUNT = "how many (default 16; with --complete one for each row of FILE, with --like of each class)"
-_TEMPERATURE = "of z, or of the tokens of text; below 1: nearer to the centre, and less varied (default 1)"
-_WHERE = "only such rows of a mixed table, as sex=Female, 'age>=65' or age=20..30; may be given again"
-_LIKE = "labelled rows: -n new rows of each of their classes, drawn around them or from p(x | class)"
-_GUIDANCE = "of a prior by flow matching that reads labels: above 1 samples are clearer of their class"
-_LABEL = "the class, of a model that has them; with --like the column of the labels"
-_DRAW = "of --like: around rows, or from p(x | class), the default of models that have it"
-_NOISE = "draws with the noise of single pixels: a .png of photographs has their means by default"
+_COUNT = "number of rows (default 16; with --complete, one for each row of FILE; with --like, for each class)"
+_TEMPERATURE = "of z, or of the tokens of text; below 1, samples are cleaner and less varied (default 1)"
+_WHERE = "only rows that satisfy this condition, such as sex=Female, 'age>=65' or age=20..30; repeatable"
+_LIKE = "labelled rows: draw -n new rows of each of their classes"
+_GUIDANCE = "for a flow matching prior with labels: above 1, samples are clearer examples of their class"
+_LABEL = "the class to sample; with --like, the column of the labels"
+_DRAW = "with --like: draw around rows, or from p(x | class) (default, if the model has it)"
+_NOISE = "draw pixels in a .png; by default it shows their means"
 _COMPLETE = (
     "rows of a mixed table with empty cells, or without some columns: the rest of each is drawn; of a model of text "
     "how every row begins"
@@ -28,7 +28,7 @@ _COMPLETE = (
 
 
 class Sample(Verb):
-    """New rows; with --like of each class."""
+    """Draw new rows."""
 
     # z from the prior, then a draw from p(x | z), or its mean.
 

@@ -6,21 +6,21 @@ from latens.errors import UsageError
 from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Mean, Seed, Verb, Work, arg, draws
 
-_FROM = "the class of the rows; of a model of pairs their side, source (default) or target"
-_TO = "the class that they are decoded as; of a model of pairs the other side"
+_FROM = "the class of the rows; for pairs, their side: source (default) or target"
+_TO = "the class to decode them as; for pairs, the other side"
 
 
 class Translate(Verb):
-    """Rows of one class as another; of pairs."""
+    """Decode rows of one class as another."""
 
     endings: ClassVar = (".npz", ".png")
-    data: Annotated[Any, arg("rows with labels; of a model of pairs, pictures of one side", "DATA", reads=True)]
+    data: Annotated[Any, arg("rows with labels; for pairs, pictures of one side", "DATA", reads=True)]
     start: Annotated[str | None, arg(_FROM, "--from", "A")] = None
     end: Annotated[str | None, arg(_TO, "--to", "B")] = None
     mean: Mean = False
-    num_samples: Annotated[
-        int | None, arg("draws a row, of a model of pairs (default 100)", metavar="K", kind=draws)
-    ] = None
+    num_samples: Annotated[int | None, arg("draws of each row, for pairs (default 100)", metavar="K", kind=draws)] = (
+        None
+    )
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:

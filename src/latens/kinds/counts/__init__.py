@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 class Counts(Rows):
     """Rows of counts of AnnData: cells by genes."""
 
-    title = "of AnnData"
+    title = "AnnData"
 
-    layer: str | None = option("the layer that is read in the place of X", again=(str,))
+    layer: str | None = option("the layer to read instead of X", again=(str,))
 
     @classmethod
     def implies(cls) -> dict[str, Any]:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 class Numbers(Rows):
     """Rows of numbers, which are alike in all their columns."""
 
-    title = "of numbers"
+    title = "numbers"
 
     counts: bool | None = option(
-        "model whole numbers as log(1 + x), or never (default: where they have a long tail)", either=True, again=(bool,)
+        "model whole numbers as log(1 + x), or never (default: if they have a long tail)", either=True, again=(bool,)
     )
 
     @classmethod

@@ -17,17 +17,17 @@ MOST_SIDE = 8192
 class Pictures(Rows):
     """Rows that are pictures."""
 
-    title = "of pictures"
+    title = "pictures"
 
     size: int | None = option(
-        "of a folder: the shorter side is scaled to N pixels, the centre kept (default: where sizes differ "
-        "64, or their median side if that is smaller)",
+        "scale the shorter side of pictures in a folder to N pixels and crop the centre (default: if sizes differ, "
+        "64 or the median side, whichever is smaller)",
         "N",
         most=MOST_SIDE,
         once=True,
     )
     pair: object = option(
-        "pictures paired with those of DATA, by name or row: a row is then both, side by side",
+        "pictures to pair with those of DATA by name or position; a row is then both, side by side",
         "DATA2",
         once=True,
         file=True,

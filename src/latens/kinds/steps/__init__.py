@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 class Steps(Rows):
     """Rows that are sequences of steps, or windows of them."""
 
-    title = "of long tables, with a line for each step"
+    title = "long tables, with a line for each step"
 
-    sequence: str | None = option("the column that says which sequence a line is of; - for a single series", "COLUMN")
+    sequence: str | None = option("the column that names the sequence of each line; - for a single series", "COLUMN")
     time: str | None = option("the column with the times", "COLUMN")
     window: int | str | None = option(
-        "cut sequences into rows of W steps, or of a time, as 7d (default: a row is a whole sequence)", "W"
+        "cut sequences into windows of W steps, or of a duration such as 7d (default: whole sequences)", "W"
     )
     stride: int | str | None = option("steps between the starts of two windows (default: a quarter of a window)", "S")
     step: float | str | None = option(
-        "the time between two steps, as 1h; each time is then taken as its nearest step (default: found)", "TIME"
+        "the time between two steps, such as 1h; times are rounded to the nearest step (default: detected)", "TIME"
     )
     inputs: Sequence[str] | None = option(
-        "a column that the model is told at every step; may be given again",
+        "a column that the model receives at every step; repeatable",
         "COLUMN",
         flag="input",
         many=True,

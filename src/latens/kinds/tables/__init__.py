@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 class Table(Rows):
     """Rows of a table whose columns have a type and exact probabilities each."""
 
-    title = "of tables"
+    title = "tables"
     likelihood = (
         "table",
         "Columns are of several kinds: each has a probability of its own, of its names or of its grid.",
     )
 
     typed: bool = option(
-        "columns of numbers, too, get a type and exact probabilities, as tables with text have them",
+        "give columns of a table of numbers kinds and exact probabilities too",
         default=False,
         yes=True,
         again=(bool,),
     )
     columns: Any = option(
-        "what a column is: category, ordinal, number, date, duration, as size=ordinal:S,M,L or day=date:%%d/%%m/%%Y; "
-        "may be given again",
+        "the kind of a column: category, ordinal, number, date or duration, such as size=ordinal:S,M,L or "
+        "day=date:%%d/%%m/%%Y; repeatable",
         "NAME=KIND",
         flag="column",
         many=True,
@@ -38,30 +38,28 @@ class Table(Rows):
         training=True,
     )
     derive: Any = option(
-        'a column that is computed of others and not modelled, as "total = count * price"; may be given again',
+        'a column to compute from others and not to model, such as "total = count * price"; repeatable',
         "COLUMN=EXPRESSION",
         many=True,
         once=True,
         training=True,
     )
     null: str | Sequence[str] | None = option(
-        "a word that stands for an empty cell of a table; may be given again (default: empty cells alone are)",
+        "a word that marks a missing cell; repeatable (default: only empty cells are missing)",
         "WORD",
         many=True,
         again=(str, list),
     )
-    decimal_comma: bool = option(
-        "commas stand before decimals in a table of text", default=False, yes=True, again=(bool,)
-    )
+    decimal_comma: bool = option("numbers have a decimal comma, such as 1,5", default=False, yes=True, again=(bool,))
     separator: str | None = option(
-        "what separates the cells of a table of text (default: looked at, and said)", "CHARACTER", once=True
+        "the separator of the cells of a text table (default: detected and printed)", "CHARACTER", once=True
     )
     encoding: str | None = option(
-        "of a text table, such as cp1252 (default: UTF-8 or UTF-16, else guessed and said)", once=True
+        "the encoding of a text table, such as cp1252 (default: UTF-8, UTF-16, else detected and printed)", once=True
     )
-    sheet: str | int | None = option("of a spreadsheet, by name or number from 1 (default: the first)", once=True)
+    sheet: str | int | None = option("the sheet, by name or by number from 1 (default: the first)", once=True)
     header: bool | None = option(
-        "the first line of a text table names its columns, or is a row (default: looked at)", either=True, again=(bool,)
+        "whether the first line has the names of the columns (default: detected)", either=True, again=(bool,)
     )
 
     @classmethod

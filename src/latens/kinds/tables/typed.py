@@ -185,9 +185,7 @@ def _unknown_names(cells: Sequence[tuple[Any, str, str]], known: Mapping[str, Se
     listed = ", ".join(one[row] for row in list(rows)[:MOST_NAMED])
     more = f" and {len(rows) - MOST_NAMED:,} more" if len(rows) > MOST_NAMED else ""
     what = f"{error.message} {len(rows):,} {'row has' if len(rows) == 1 else 'rows have'} such a name: {listed}{more}."
-    choice = (
-        'Or --unknown missing takes such cells as missing, and --unknown skip leaves the rows out (unknown="missing").'
-    )
+    choice = "Or --unknown missing treats the cells as missing, and --unknown skip leaves the rows out."
     return DataError(what, where=where, fix=f"{error.fix} {choice}")
 
 

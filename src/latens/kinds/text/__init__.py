@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 class Text(Rows):
     """Rows that are strings."""
 
-    title = "of text"
+    title = "text"
     likelihood = ("tokens", "Rows are text: every token depends on those before it.")
 
     pieces: str | None = option(
-        "what rows of text are cut into (default: characters)",
+        "the tokens of a row of text (default: characters)",
         "PIECES",
         choices=("characters", "words", "atoms", "subwords", "selfies"),
     )
