@@ -2,6 +2,7 @@
 
 import runpy
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ from paths import ROOT
 
 import latens
 from latens.cli.arguments import subparsers
+from latens.distributions import NegativeBinomial
 from latens.errors import UsageError
 from latens.kinds import FLAGS, KINDS, OPTIONS, Rows
 
@@ -96,3 +98,28 @@ def test_directions_on_a_circle_are_one_file() -> None:
     scores = vae.score_samples(angles(given[:20]))
     np.testing.assert_allclose(vae.score_samples(angles(given[:20] + 360)), scores, rtol=1e-4)
     assert np.abs(vae.sample(50)).max() <= 180.001
+
+
+def test_bags_of_words_are_one_file() -> None:
+    """`examples/bag_of_words.py`: a kind that counts words, its likelihood, and bags drawn from it."""
+    stats = pytest.importorskip("scipy.stats")
+    assert (ROOT / "examples" / "bag_of_words.py").read_text().count("\n") <= 120
+    made = runpy.run_path(str(ROOT / "examples" / "bag_of_words.py"))
+    bags, words, lines = made["Bags"], made["WORDS"], made["texts"](200)[0]
+    found = latens.read(bags([*lines, "wind wind unknown salt"], vocabulary=words))
+    assert found.schema.kind == "counts"
+    assert tuple(one.name for one in found.schema.columns or ()) == words
+    last = dict(zip(words, np.asarray(found.x)[-1].tolist()))
+    assert {word: n for word, n in last.items() if n} == {"wind": 2, "salt": 1}
+    logits, event = jnp.log(jnp.array([0.2, 0.5, 0.3])), np.array([2.0, 0.0, 3.0])
+    one = made["BagOfWords"](logits, NegativeBinomial(jnp.log(jnp.array([4.0])), jnp.log(jnp.array([2.0]))))
+    expected = stats.multinomial.logpmf(event, 5, [0.2, 0.5, 0.3]) + stats.nbinom.logpmf(5, 2.0, 2.0 / 6.0)
+    assert float(one.log_prob(jnp.asarray(event))) == pytest.approx(expected, abs=1e-4)
+    drawn = np.asarray(jax.vmap(lambda key: one.sample(key=key))(jax.random.split(jax.random.key(0), 4000)))
+    error = 5 * drawn.std(axis=0) / np.sqrt(4000)
+    assert (np.abs(drawn.mean(axis=0) - np.asarray(one.mean())) < error).all()
+    vae = latens.VAE(2, likelihood="bag-of-words", epochs=1, random_state=0).fit(bags(lines, vocabulary=words))
+    drawn = vae.sample(20)
+    assert drawn.shape == (20, len(words))
+    assert (drawn == np.floor(drawn)).all()
+    assert np.isfinite(vae.score_samples(bags(lines[:5], vocabulary=words))).all()
