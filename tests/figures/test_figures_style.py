@@ -63,7 +63,22 @@ def test_class_colours_stay_apart_under_colour_blindness(name):
         seen = oklab(linear(classes) @ np.array(blindness).T)
         closest = min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2))
         # 0.076 is the closest pair among Okabe and Ito's own; 0.02 is about what an eye can just tell apart.
-        assert closest > 0.107
+        assert closest > 0.115
+
+
+def test_a_dark_picture_is_the_light_one_with_other_grounds():
+    drawn = {}
+    for name in ("light", "dark"):
+        ax = one_axes((3, 2), name)
+        style.dress(ax, theme=name, title="Title", x="x")
+        ax.plot([0, 1], color=THEMES[name].first)
+        ax.text(0.5, 0.5, "word", color=style.PALE)
+        drawn[name] = style.rendered(ax, "svg")
+    turned, dark = (
+        re.sub(rb"#?\bm[0-9a-f]{10}\b", b"", svg) for svg in (style.darkened(drawn["light"]), drawn["dark"])
+    )
+    assert turned == dark  # but for the names of marks, which are hashes of their colours
+    assert drawn["light"] != drawn["dark"]
 
 
 def test_the_explorer_has_the_same_colours():

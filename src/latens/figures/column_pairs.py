@@ -8,6 +8,8 @@ from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 
 from latens.figures.style import (
+    DEEP,
+    PALE,
     Made,
     ThemeName,
     colour_bar,
@@ -59,7 +61,7 @@ def correlations(data: ArrayLike, samples: ArrayLike, names: Sequence[object], *
     words = [readable(name, 14) for name in titles]
     for index, (ax, (title, values)) in enumerate(zip(axes, shown)):
         dress(ax, theme=theme, title=title, grid=None)
-        drawn = ax.imshow(values, cmap="RdBu_r" if theme == "light" else "coolwarm", vmin=-1, vmax=1)
+        drawn = ax.imshow(values, cmap="coolwarm", vmin=-1, vmax=1)
         ax.set_xticks(np.arange(count), words if count <= 16 else [""] * count, rotation=90)
         ax.set_yticks(np.arange(count), words if count <= 16 and index == 0 else [""] * count)
         ax.tick_params(length=0)
@@ -67,8 +69,7 @@ def correlations(data: ArrayLike, samples: ArrayLike, names: Sequence[object], *
             for i in range(count):
                 for j in range(count):
                     text = "" if np.isnan(values[i, j]) else f"{values[i, j]:.2f}".replace("-", "\N{MINUS SIGN}")
-                    strong = abs(values[i, j]) > 0.6
-                    shade = "#ffffff" if strong and theme == "light" else "#16191f"
+                    shade = PALE if abs(values[i, j]) > 0.6 else DEEP
                     ax.text(j, i, text, ha="center", va="center", fontsize=7, color=shade)
     colour_bar(drawn, axes, "correlation", theme=theme, shrink=0.8, pad=0.01)
     return axes, table

@@ -10,6 +10,8 @@ from matplotlib.patches import Rectangle
 
 from latens.errors import DataError
 from latens.figures.style import (
+    DEEP,
+    PALE,
     Made,
     ThemeName,
     dress,
@@ -86,7 +88,7 @@ def token_bits(
         for piece, value in zip(row, bits[number]):
             share = min(value / most, 1.0)
             ax.add_patch(_box(across, number + 0.08, len(piece), 0.84, colour(share)))
-            ink = "#ffffff" if (share < 0.55) == (theme == "light") else "#16191f"
+            ink = PALE if share < 0.55 else DEEP
             middle = across + len(piece) / 2
             ax.text(middle, number + 0.5, readable(piece) if piece.strip() else piece, ha="center", va="center",
                     family="monospace", fontsize=9, color=ink)  # fmt: skip

@@ -11,7 +11,7 @@ from msgspec import Struct
 from latens.data import Dataset
 from latens.data.checks import is_picture
 from latens.errors import RunFolderError
-from latens.figures.style import figure_of, laid_out, rendered
+from latens.figures.style import darkened, figure_of, laid_out, rendered
 from latens.io.atomic import read_plain
 from latens.io.json import parse_json_strict, typed
 from latens.pictures.draw import PICTURES, draw_of
@@ -38,19 +38,22 @@ class Shot(NamedTuple):
     inches: tuple[float, float]  # its width and height in inches
 
 
-def shots(light: list, dark: list) -> list[Shot]:
-    """Make the pictures of a page from what was drawn in the two themes."""
-    described = ((PICTURES[name], axes, table, other) for (name, axes, table), (_, other, _) in zip(light, dark))
+def shots(source: Source, names: list[str]) -> list[Shot]:
+    """Draw the pictures of a page: those of lines once, whose colours are turned; those of pixels in both themes."""
+    made = [(PICTURES[name], axes, table, picture(axes)) for name, axes, table in draw_of(source, names)]
+    again = [one.name for one, *_, (_, kind) in made if kind == "png"]
+    source.theme = "dark"
+    dark = {name: picture(axes) for name, axes, _ in (draw_of(source, again) if again else [])}
     return [
         Shot(
             one.name,
             f"{one.caption} {one.sees}".strip(),
             one.described(table),
-            picture(axes),
-            picture(other),
+            (body, kind),
+            dark.get(one.name) or (darkened(body), kind),
             inches(axes),
         )
-        for one, axes, table, other in described
+        for one, axes, table, (body, kind) in made
     ]
 
 
@@ -118,9 +121,7 @@ def tell(
     warnings = warnings_of(_entries(run.info.get("warnings")), _entries(evaluated.get("warnings")), metrics)
     shown, left_out = [name for name, one in PICTURES.items() if one.place], evaluated.get("left_out")
     source = Source(trained, data, seed, history=history)
-    light = draw_of(source, shown)
-    source.theme = "dark"
-    pictures = shots(light, draw_of(source, shown))
+    pictures = shots(source, shown)
     told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, pictures, lacking)
     return Told(
         *told, left_out if isinstance(left_out, dict) else {}, read_of(data)

@@ -11,40 +11,40 @@ export const THEMES = {
     second: "#d55e00",
     dead: "#c3c9d1",
     classes: [
-      "#061ab0",
-      "#e59e03",
-      "#009a79",
-      "#99499e",
-      "#a91500",
-      "#4bb5e7",
-      "#331c0f",
-      "#9a6eff",
-      "#ff1536",
-      "#612151",
+      "#444db4",
+      "#eb9901",
+      "#2d8f65",
+      "#b964bb",
+      "#af040c",
+      "#5ebd93",
+      "#7f3971",
+      "#c09cf1",
+      "#fa1a03",
+      "#9235fe",
     ],
-    ramp: [0, 0.87],
+    ramp: [0.15, 0.87],
   },
   dark: {
     background: "#16191f",
     text: "#e6e9ee",
     muted: "#98a1ad",
     grid: "#2c323b",
-    first: "#56b4e9",
-    second: "#e69f00",
+    first: "#0072b2",
+    second: "#d55e00",
     dead: "#4a525e",
     classes: [
-      "#53bded",
-      "#ea9e00",
-      "#0f9e70",
-      "#b66cbf",
-      "#d95f00",
-      "#f2e442",
-      "#feffff",
-      "#8c4fff",
-      "#9e3d66",
-      "#84edb5",
+      "#444db4",
+      "#eb9901",
+      "#2d8f65",
+      "#b964bb",
+      "#af040c",
+      "#5ebd93",
+      "#7f3971",
+      "#c09cf1",
+      "#fa1a03",
+      "#9235fe",
     ],
-    ramp: [0.15, 1],
+    ramp: [0.15, 0.87],
   },
 };
 
@@ -63,7 +63,7 @@ const VIRIDIS = [
   "fde725",
 ].map(rgb);
 // Blue, white, orange for what has a sign (on a dark page the middle is dark).
-const SIGNED = { light: ["0072b2", "ffffff", "d55e00"].map(rgb), dark: ["56b4e9", "16191f", "e69f00"].map(rgb) };
+const SIGNED = { light: ["0072b2", "ffffff", "d55e00"].map(rgb), dark: ["0072b2", "16191f", "d55e00"].map(rgb) };
 
 export function rgb(hex) {
   const value = Number.parseInt(hex.replace("#", ""), 16);
