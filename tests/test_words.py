@@ -1,5 +1,6 @@
 """Pages use the field's words: the private words of this project stay out of their prose."""
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -67,6 +68,24 @@ def private(text: str) -> list[str]:
 @pytest.mark.parametrize("page", list(pages()), ids=lambda page: f"{page.parent.name}/{page.stem}")
 def test_a_page_has_no_private_words(page: Path) -> None:
     assert private(markdown(page)) == []
+
+
+def messages() -> Iterator[str]:
+    """Help texts and messages: every string of several words in src, an `X` where a value stands."""
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        every = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        parts = {id(one) for node in every if isinstance(node, ast.JoinedStr) for one in node.values}
+        parts |= {id(node.value) for node in every if isinstance(node, ast.Expr)}  # docstrings
+        for node in every:
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(str(one.value) if isinstance(one, ast.Constant) else "X" for one in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
+                yield node.value
+
+
+def test_help_and_messages_have_no_private_words() -> None:
+    found = [private(text) for text in messages() if " " in text and not text.startswith("from latens")]
+    assert [one for each in found for one in each] == []
 
 
 def test_private_words_are_found_in_prose_alone() -> None:

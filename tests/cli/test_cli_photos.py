@@ -19,7 +19,7 @@ SAID = (
     "5 of 800 pictures cannot be read: broken0.jpg: is empty; broken1.jpg: is not a picture; broken2.jpg: is "
     "cut off; broken3.jpg: is cut off; broken4.jpg: is cut off. They were left out.",
     "80 pictures were turned upright, as their EXIF orientation says. 99 black and white pictures were made RGB. 199 "
-    "grey pictures were made RGB. 99 CMYK pictures were made RGB. 198 transparent pictures stand on white.",
+    "grey pictures were made RGB. 99 CMYK pictures were made RGB. 198 transparent pictures get a white background.",
     "1 other file was left out: Thumbs.db; it is hidden or not a picture.",
 )
 

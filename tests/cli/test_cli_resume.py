@@ -55,7 +55,7 @@ def test_signal_then_resume(
         patch.setattr("latens.io.signals.PATIENCE", 100.0)  # it would end this process
         result = latens("fit", "digits", *LONG, "--out", folder, "--json")
     assert (result.code, result.json["error"]["code"]) == (code, "interrupted")
-    assert result.json["error"]["fix"] == f"Go on with `latens resume {folder}`."
+    assert result.json["error"]["fix"] == f"Continue with `latens resume {folder}`."
     assert json.loads((folder / "run.json").read_text())["state"] == "stopped"
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step-0000000033"]
     assert latens("evaluate", folder).code == 6

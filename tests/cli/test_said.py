@@ -36,7 +36,7 @@ def test_a_picture_of_many_latents_says_how_many_it_shows(
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"keep": "best"}, "the test rows also chose the epoch that is kept"),
+        ({"keep": "best"}, "the test rows also chose the epoch"),
         ({"keep": "last", "patience": 3}, "the test rows also chose when training ended"),
         ({"keep": "last", "patience": None}, "the test rows were validated on in training; they chose nothing"),
     ],

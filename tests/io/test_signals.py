@@ -145,7 +145,7 @@ entry()
         pass
     seconds, said = stopped(child, signal.SIGTERM)
     assert (child.returncode, seconds < LONGEST) == (143, True)
-    assert f"Go on with `latens resume {folder}`." in said
+    assert f"Continue with `latens resume {folder}`." in said
     with child.stdout:
         assert json.loads(child.stdout.read())["error"]["code"] == "interrupted"
     kept = latest_checkpoint(folder / "checkpoints")

@@ -127,7 +127,7 @@ def test_a_shape_that_the_file_cannot_fill_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("x", shape=(2**20, 2**10), dtype="f4", chunks=(64, 64), compression="gzip")
     message, where, _ = refusal(tmp_path / "a.h5")
-    assert (message, where) == ("its shape declares 4 GiB, of which 0 bytes are stored.", "[x]")
+    assert (message, where) == ("its shape declares 4 GiB, but 0 bytes are stored.", "[x]")
 
 
 @pytest.mark.parametrize("stream", [None, True])

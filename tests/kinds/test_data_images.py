@@ -90,7 +90,7 @@ def test_palettes_become_their_colours_and_opaque_alpha_is_dropped(tmp_path: Pat
     white = (RGB.astype(int) * 254 + 255 + 127) // 255
     data = load(tmp_path)
     assert np.abs(data.x[2] - white).max() <= 1
-    assert data.notes == ("1 transparent pictures stand on white.",)
+    assert data.notes == ("1 transparent pictures get a white background.",)
 
 
 def test_the_first_frame_is_taken_and_told(tmp_path: Path) -> None:

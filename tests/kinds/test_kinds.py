@@ -75,7 +75,7 @@ def test_new_rows_may_lack_the_label() -> None:
 def test_what_no_kind_knows_is_refused() -> None:
     with pytest.raises(UsageError, match=r"there is no option 'labl'.*'label'"):
         latens.read(FRAME, labl="b")
-    with pytest.raises(UsageError, match=r"'label' is said beside a kind of rows.*latens\.Table"):
+    with pytest.raises(UsageError, match=r"'label' is given in addition to a kind of rows.*latens\.Table"):
         latens.read(latens.Table(FRAME), label="b")
     with pytest.raises(TypeError):
         latens.Pictures("photos", pieces="words")  # type: ignore[call-arg]

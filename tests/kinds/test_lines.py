@@ -71,7 +71,7 @@ def test_a_table_of_one_column_of_text_has_labels_and_ids(tmp_path: Path) -> Non
     assert (data.label.tolist(), data.names.tolist()) == ([0, 1, 0, 1], ["m0", "m1", "m2", "m3"])
     again = load(written(tmp_path / "n.csv", "smiles\nCCO\nCC\n"), schema=data.schema)
     assert data.schema.decode(again.x) == ["CCO", "CC"]
-    with pytest.raises(DataError, match=r"has 2 columns beside label, id and weight \(name, smiles\)"):
+    with pytest.raises(DataError, match=r"has 2 columns other than label, id, weight \(name, smiles\)"):
         load(path, pieces="atoms", label="active")
     with pytest.raises(DataError, match=r"row 1: is a sequence of length 0"):
         load(written(tmp_path / "n.csv", "smiles,n\nCCO,1\n,2\n"), schema=data.schema, row_id="n")

@@ -238,7 +238,7 @@ def _times(*times):
         ({"a": np.zeros((0, 2)), "b": np.ones((3, 2))}, {}, "sequence 'a' is of length 0"),
         ({"a": np.ones((3, 1)), "b": np.ones((3, 2))}, {}, "has 2 columns"),
         (np.full((2, 3, 1), np.nan), {"sequence": "-"}, "is of length 0"),
-        (["a text", "b"], {"sequence": "-"}, "no lines of a long table"),
+        (["a text", "b"], {"sequence": "-"}, "not lines of a long table"),
     ],
 )  # fmt: skip
 def test_what_is_refused_is_named(frame, how, says):

@@ -138,7 +138,7 @@ def test_no_warning_never_stands_beside_an_estimate_of_few_draws(worth, draws, s
     found = warnings_of([], [], metrics=metrics)
     assert [one.name for one in found] == ["few-draws"] * said
     if said:
-        assert found[0].found.startswith(f"Of {draws} draws a row it hangs on about {worth:.2g}")
+        assert found[0].found.startswith(f"Of {draws} draws a row, about {worth:.2g}")
         assert f"--num-samples {10 * draws}" in found[0].advice
     rule = [{"name": "untrusted-evidence", "message": "it lacks 9 nats; use more draws"}]
     assert [one.name for one in warnings_of(rule, [], metrics=metrics)] == ["untrusted-evidence"]  # said once

@@ -61,7 +61,7 @@ def test_what_cannot_be_forecast_is_refused(trained: Any) -> None:
     x = waves(3)
     with pytest.raises(DataError, match="nothing comes before"):
         trained.forecast(x, steps=40, backtest=True)
-    with pytest.raises(UsageError, match="stands beside FILE"):
+    with pytest.raises(UsageError, match="next to FILE"):
         trained.forecast(x, steps=2, figure=True)
     with pytest.raises(UsageError, match="steps"):
         trained.forecast(x, steps=0)

@@ -122,7 +122,7 @@ def test_odd_rows_are_named_by_their_text(trained):
     assert made.arrays["text"].tolist() == rows
     assert made.value["top"][0]["text"] == "ccccccc"
     assert "  row 1, 'ccccccc'" not in made.text  # a row stands once
-    assert made.plain[2] == "Oddest:"
+    assert made.plain[2] == "Most unusual:"
     assert made.plain[3].startswith("  row 1, 'ccccccc': surprise ")
 
 

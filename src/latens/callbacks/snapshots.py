@@ -95,5 +95,5 @@ def load_snapshots(run: Path) -> list[tuple[int, TrainedModel]]:
     kept = kept_steps(run)
     if len(kept) < 2:
         fix = "Train with `latens fit ... --snapshots`."
-        raise RunFolderError("the run kept no models on its way.", where=str(run), fix=fix)
+        raise RunFolderError("the run has no snapshots.", where=str(run), fix=fix)
     return [(step, TrainedModel.load(path)) for step, path in kept]

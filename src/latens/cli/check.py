@@ -50,7 +50,7 @@ def check(context: Context) -> int:
 
 
 def _text(found: dict[str, Any]) -> str:
-    buckets = f"buckets of {', '.join(map(str, found['edges']))} steps, of which {found['counted']:.0%} count"
+    buckets = f"buckets of {', '.join(map(str, found['edges']))} steps; {found['counted']:.0%} of them hold data"
     lengths = f"{found['longest']} at the longest, {found['mean']:.1f} on average"
     return f"text in {found['vocabulary']} different {found['pieces']}; {lengths}; trained in {buckets}"
 

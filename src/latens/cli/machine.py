@@ -111,7 +111,7 @@ def _memory() -> dict[str, Any]:
         return _finding("memory", "this system does not say")
     low = free < 1 << 30
     whole = total_memory()
-    fix = "Close other programs: training needs about 1 GB beside the data." if low else ""
+    fix = "Close other programs: training needs about 1 GB in addition to the data." if low else ""
     return _finding("memory", f"{free / 2**30:.1f} of {(whole or free) / 2**30:.1f} GB free", ok=not low, fix=fix)
 
 

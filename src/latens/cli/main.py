@@ -173,10 +173,10 @@ def _stop_fields(context: Context, number: int, how: str) -> dict[str, str]:
     what = f"stopped by {'Ctrl-C' if number == 2 else 'SIGTERM'}{how}."
     fields = {"code": "interrupted", "message": what, "where": "", "fix": ""}
     if context.again:
-        fields["fix"] = f"Go on with `{context.again}`."
+        fields["fix"] = f"Continue with `{context.again}`."
     elif context.log is not None:
         folder = context.log.parent
-        fields |= {"where": str(folder), "fix": f"Go on with `latens resume {shlex.quote(str(folder))}`."}
+        fields |= {"where": str(folder), "fix": f"Continue with `latens resume {shlex.quote(str(folder))}`."}
     return fields
 
 

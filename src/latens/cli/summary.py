@@ -48,7 +48,7 @@ def after(run: RunFolder) -> list[str]:
     info, here = run.info, shlex.quote(str(run.path))
     seconds, whole, steps = info.get("training_seconds"), info.get("command_seconds"), info.get("step") or 0
     took = "" if seconds is None else f"{duration(seconds)}, {duration(whole or seconds)} in all"
-    best = f", step {info['best_step']:,} kept" if info.get("best_step") not in (None, steps) else ""
+    best = f", best step {info['best_step']:,}" if info.get("best_step") not in (None, steps) else ""
     lines = [line("trained", f"{steps:,} steps{best}, {took}" if steps else took)] if took else []
     lines += [line("" if k else "result", text) for k, text in enumerate(info.get("plain") or [])]
     if info.get("late"):

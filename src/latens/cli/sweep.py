@@ -48,7 +48,7 @@ def sweep(context: Context) -> int:
     former = study.user_attrs.get("plan", plan)
     if differing := [name for name in plan if former.get(name) != plan[name]]:
         name = differing[0]
-        what = f"the folder holds a sweep of which {name} was {former.get(name)}, not {plan[name]}."
+        what = f"the folder holds a sweep with {name} {former.get(name)}, not {plan[name]}."
         raise RunFolderError(what, where=f"--out {folder}", fix="Choose another --out.")
     study.set_user_attr("plan", plan)
     context.again = shlex.join(["latens", *context.argv, *([] if args.out else ["--out", str(folder)])])
@@ -175,7 +175,7 @@ def space_of(args: argparse.Namespace) -> tuple[dict[str, str], dict[str, tuple[
         name, equals, value = (part.strip() for part in text.partition("="))
         fix = "Write each once: NAME=VALUE, NAME=A,B, or NAME=LOW..HIGH with 0 < LOW < HIGH for :log; seeds by --seeds."
         if not equals or not name or name in fixed or name in space or name == "training.seed":
-            raise UsageError("this is no option of a sweep, or is given twice.", where=f"--set {text}", fix=fix)
+            raise UsageError("a sweep has no such option, or it is given twice.", where=f"--set {text}", fix=fix)
         values = [part.strip() for part in re.split(r",(?![^\[]*\])", value)]
         ends, _, log = value.partition(":")
         low, dots, high = ends.partition("..")
@@ -186,7 +186,7 @@ def space_of(args: argparse.Namespace) -> tuple[dict[str, str], dict[str, tuple[
             except ValueError:
                 raise UsageError("the ends of a range are numbers.", where=f"--set {text}", fix=fix) from None
             if log not in ("", "log") or not numbers[0] < numbers[1] or (log and numbers[0] <= 0):
-                raise UsageError("this is no range.", where=f"--set {text}", fix=fix)
+                raise UsageError("this is not a range.", where=f"--set {text}", fix=fix)
             space[name] = ("suggest_int" if whole else "suggest_float", numbers, {"log": bool(log)})
         elif len(values) > 1:
             space[name] = ("suggest_categorical", (values,), {})

@@ -247,8 +247,8 @@ def steps_text(run: RunFolder) -> str:
     because = _ENDS.get(run.info["stopped_because"], run.info["stopped_because"])
     last = not best or run.config.get("training", {}).get("keep") == "last"
     if run.info.get("again"):
-        return f"{run.path}: {steps} steps, the last {run.info['again']} of them on all rows; the last step is kept"
-    kept = "the last step is kept" if last else f"step {best}, the best on validation rows, is kept"
+        return f"{run.path}: {steps} steps, the last {run.info['again']} of them on all rows; the last step is used"
+    kept = "the last step is used" if last else f"step {best}, the best on validation rows, is used"
     return f"{run.path}: {steps} steps, ended because {because}; {kept}"
 
 
@@ -296,7 +296,7 @@ def would_resume(context: Context, run: RunFolder) -> int:
 
     found = latest_checkpoint(run.checkpoints)
     step = 0 if found is None else found.step
-    context.say(f"would go on with {run.path} from step {step}; nothing was changed")
+    context.say(f"would continue {run.path} from step {step}; nothing was changed")
     context.result({"dry_run": True, "run": str(run.path), "state": run.info["state"], "step": step})
     return 0
 

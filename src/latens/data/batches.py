@@ -86,7 +86,7 @@ def as_batch(x: Any, **fields: Any) -> Batch:
     """
     if any(isinstance(leaf, np.ma.MaskedArray) and np.ma.is_masked(leaf) for leaf in jax.tree.leaves(x)):
         fix = "Give both: as_batch(x.filled(0), mask=~np.ma.getmaskarray(x)); or latens.read(x)."
-        raise DataError("a batch holds cells and their mask apart.", where="x", fix=fix)
+        raise DataError("a batch holds cells and their mask separately.", where="x", fix=fix)
     row_id = fields.pop("row_id", None)
     if row_id is None and any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x)):
         return Batch(x, **fields)

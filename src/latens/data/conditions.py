@@ -53,7 +53,7 @@ def taken_out(raw: Raw, wanted: Sequence[str], where: str) -> dict[str, np.ndarr
     if places:
         kept = [i for i in range(len(columns)) if i not in places]
         if not kept:
-            raise DataError("has no column beside the conditions.", where=where, fix="Name fewer conditions.")
+            raise DataError("has no column other than the conditions.", where=where, fix="Name fewer conditions.")
         raw.x, raw.columns = raw.x[:, kept], tuple(columns[i] for i in kept)
         if raw.kinds is not None:
             raw.kinds = {kept.index(i): one for i, one in raw.kinds.items() if i in kept}
@@ -64,7 +64,7 @@ def taken_out(raw: Raw, wanted: Sequence[str], where: str) -> dict[str, np.ndarr
 
 def _named(codes: np.ndarray, found: FrameColumn, name: str, where: str) -> np.ndarray:
     if not found.named:
-        what = f"column {name!r} holds {found.kind}s, which are no condition."
+        what = f"column {name!r} holds {found.kind}s, which cannot be a condition."
         raise DataError(what, where=where, fix="Write it as a number, days since the first one say.")
     return np.array([*found.values, ""])[np.where(np.isfinite(codes), codes, len(found.values)).astype(np.int64)]
 

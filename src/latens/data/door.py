@@ -131,7 +131,7 @@ def _asked(source: Any, options: dict[str, Any], schema: Schema | None) -> tuple
     """What was said of the rows; and their kind, where it is none of latens's own."""
     if isinstance(source, Rows):
         if options:
-            what = f"{next(iter(options))!r} is said beside a kind of rows."
+            what = f"{next(iter(options))!r} is given in addition to a kind of rows."
             raise UsageError(what, where="read", fix=f"Say it of the kind: latens.{type(source).__name__}(...).")
         own = None if isinstance(source, KINDS) else source
         known = {one.name for one in fields(Guessed)} - set(OF_MODELS if schema is not None else ())

@@ -382,7 +382,7 @@ def check_numeric(x: Any, where: str) -> None:
 
 
 def _read_folder(folder: Path, roles: ColumnRoles) -> Raw:
-    fix = "Its labels are known: label files beside MNIST-named images, names of subfolders of pictures."
+    fix = "Its labels are known: label files next to MNIST-named images, names of subfolders of pictures."
     no_roles(roles, str(folder), fix, "a folder has")
     files = idx_folder(folder)
     if files is not None:

@@ -167,7 +167,7 @@ def readable(where: str) -> Iterator[None]:
 def check_stored(where: str, declared: int, stored: int) -> None:
     """Refuse an array whose chunks are not there: what is declared costs nothing, and going through it never ends."""
     if declared > HOLLOW_BYTES + MAX_RATIO * stored:
-        what = f"its shape declares {declared / 2**30:.3g} GiB, of which {stored} bytes are stored."
+        what = f"its shape declares {declared / 2**30:.3g} GiB, but {stored} bytes are stored."
         raise damaged(where, what)
 
 
@@ -180,7 +180,7 @@ def check_bytes(array: np.ndarray, where: str) -> None:
         # NumPy makes text of any four bytes; Python's own functions break on numbers beyond Unicode.
         points = flat.view(f"{flat.dtype.str[0]}u4")
         if points.max() > 0x10FFFF or ((points >= 0xD800) & (points < 0xE000)).any():
-            raise damaged(where, "a text holds a number that is no character.")
+            raise damaged(where, "a text holds a number that is not a character.")
 
 
 def join_parts(parts: dict[str, Raw], where: str) -> Raw:

@@ -273,7 +273,7 @@ def row_conditions(given: Mapping[str, Any] | None, n: int, where: str) -> dict[
         elif not np.isfinite(array).all() or (whole and array.size and np.abs(array.astype(float)).max() >= 2**31):
             what = f"condition {name!r} has values that are not finite, or beyond 32 bits."
         elif name == "label":
-            raise DataError("labels are no condition here.", where=f"{where}, cond", fix="Give them as label=.")
+            raise DataError("labels cannot be a condition here.", where=f"{where}, cond", fix="Give them as label=.")
         if what is not None:
             raise DataError(what, where=f"{where}, cond", fix=f"Give an array of numbers, led by {n} rows.")
         found[str(name)] = array.astype(np.int32 if whole else np.float32)

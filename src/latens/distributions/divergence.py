@@ -53,7 +53,7 @@ def _square_root(q: AbstractDistribution) -> Float[Array, "n m"]:
             return q.scale_tril()
         case DiagonalNormal() | StandardNormal():
             return jnp.diag(jnp.exp(q.log_scale_array()))
-    raise TypeError(f"{type(q).__name__} is no Normal")
+    raise TypeError(f"{type(q).__name__} is not a Normal")
 
 
 def _any_normal(q: Any, p: Any) -> Nats:

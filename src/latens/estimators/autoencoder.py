@@ -469,7 +469,9 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         if self.model_.is_point:
             return mean, np.zeros_like(mean)
         if "log_variance" not in codes:
-            what = "the posterior is no Normal with independent dimensions, so a mean and a scale do not describe it."
+            what = (
+                "the posterior is not a Normal with independent dimensions, and a mean and a scale do not describe it."
+            )
             raise ConfigError(what, where="posterior", fix="Use transform for the means alone.")
         return mean, np.exp(0.5 * codes["log_variance"]).reshape(mean.shape).astype(np.float32)
 

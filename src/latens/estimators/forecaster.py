@@ -183,7 +183,7 @@ class VAEForecaster(BaseEstimator):
             what = "further series are not read."
             raise UsageError(what, where="X", fix="Put their columns into y.")
         if not isinstance(y, pandas.Series | pandas.DataFrame) or y.index.nlevels > 1:
-            what = f"{type(y).__name__} is no Series or DataFrame of one series."
+            what = f"{type(y).__name__} is not a Series or DataFrame of one series."
             raise DataError(what, where="y", fix="Give one, with its times as the index.")
         frame = y.to_frame(0 if y.name is None else y.name) if y.ndim == 1 else y
         # The names as text: a file of the model knows no others.

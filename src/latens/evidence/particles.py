@@ -141,7 +141,7 @@ def particle_filter(
     Source: Gordon, Salmond & Smith (1993); with a trained proposal: Maddison et al. (2017), arXiv 1705.09279.
     """
     if not isinstance(rows.model, StateSpaceModel):
-        what = f"a particle filter goes along steps, of which a {type(rows.model).__name__} knows none."
+        what = f"a particle filter needs a model of steps, and {type(rows.model).__name__} is another."
         raise ConfigError(what, where="model", fix="Use importance sampling, or --recipe deep-kalman.")
     particles = math.ceil(num_samples / max(num_runs, 1))
     if num_runs < 2 or particles < 2:

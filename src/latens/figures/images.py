@@ -137,7 +137,7 @@ def _row_names(original: ArrayLike, reconstruction: ArrayLike, samples: ArrayLik
     if samples is not None:
         named["sample"] = as_images(samples, "samples")
         if named["sample"].shape[1:] != named["data"].shape[1:]:
-            what = f"images of shape {named['sample'].shape[1:]} beside data of {named['data'].shape[1:]}."
+            what = f"images of shape {named['sample'].shape[1:]} do not match data of {named['data'].shape[1:]}."
             raise DataError(what, where="samples", fix="Pass samples in the shape of the data.")
     return named
 

@@ -106,7 +106,9 @@ def align(points: ArrayLike, reference: ArrayLike) -> tuple[np.ndarray, np.ndarr
 
     z, w = numbers(points, "points", ndim=2).astype(float), numbers(reference, "reference", ndim=2).astype(float)
     if z.shape != w.shape:
-        raise DataError(f"shape {z.shape} beside {w.shape}.", where="reference", fix="Give the same rows of both.")
+        raise DataError(
+            f"shape {z.shape} differs from {w.shape}.", where="reference", fix="Give the same rows of both."
+        )
     rotation, _ = orthogonal_procrustes(z, w)
     return z @ rotation, rotation
 

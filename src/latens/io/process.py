@@ -25,7 +25,7 @@ def check_process() -> None:
         raise UsageError(
             "this process was forked from one that had computed with JAX, whose threads a fork does not copy.",
             where=f"process {os.getpid()}",
-            fix='Start workers afresh: multiprocessing.get_context("spawn"), or joblib, which does so by itself; or '
+            fix='Start workers afresh: multiprocessing.get_context("spawn"), or joblib; or '
             "fork before the first fit, load or call of a model.",
         )
 

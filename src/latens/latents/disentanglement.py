@@ -333,7 +333,7 @@ def factor_vae_score(
     groups, rng, count = _groups(factors), np.random.default_rng(seed), factors.shape[1]
     spread = codes.std(axis=0, ddof=1)
     kept = live_units(codes) & (spread >= threshold * spread.max())
-    words = f"{votes} votes of {rows} rows to fit and {votes} to score; {int(kept.sum())} of {len(kept)} units kept"
+    words = f"{votes} votes of {rows} rows to fit and {votes} to score; {int(kept.sum())} of {len(kept)} units used"
     if not kept.any():
         return Estimate(1.0 / count, 0.0, 1, votes, "accuracy", f"{words}: chance", seed)
     standard = codes[:, kept] / spread[kept]

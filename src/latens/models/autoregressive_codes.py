@@ -164,7 +164,7 @@ def _sizes(head: CodeHead) -> tuple[int, int]:
     """How many groups there are, and how many codes of each; ConfigError where no sequence of them can be modelled."""
     quantiser = head.quantiser
     if quantiser.num_stages > 1:
-        what = f"{quantiser.num_stages} stages of codes: from their sum they cannot be told."
+        what = f"{quantiser.num_stages} stages of codes cannot be recovered from their sum."
         raise ConfigError(what, where="prior.kind", fix="Use --set prior=uniform-codes, or --set posterior=vq.")
     n, num_codes = math.prod(head.shape) // quantiser.code_dim, quantiser.num_codes
     if n * num_codes > MOST_LOGITS:

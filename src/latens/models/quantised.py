@@ -352,7 +352,7 @@ class CodeHead(AbstractHead):
     def __check_init__(self) -> None:
         size, each = math.prod(self.shape), self.quantiser.code_dim
         if size % each:
-            what = f"{size} latent units are no whole number of groups of {each}."
+            what = f"{size} latent units are not a whole number of groups of {each}."
             raise ConfigError(what, where="posterior.latent_dim", fix=f"Use {max(1, size // each) * each}.")
         if self.quantiser.num_codes > MOST_CODES:
             what = f"{self.quantiser.num_codes} codes a group."

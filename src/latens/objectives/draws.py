@@ -101,7 +101,9 @@ class _How(NamedTuple):
     def of(self, posterior: AbstractDistribution) -> Callable[[Key, Any], tuple[Any, Array]]:
         """Give what draws a sample and its log density, from a key and noise that may be given."""
         if self.noise_scale != 1.0 and not isinstance(posterior, AbstractReparameterised):
-            what = f"samples of a {type(posterior).__name__} posterior are no function of noise that could be scaled."
+            what = (
+                f"samples of a {type(posterior).__name__} posterior are not a function of noise that could be scaled."
+            )
             fix = "Leave the scale at 1, or use a posterior such as normal, full-normal or iaf."
             raise ConfigError(what, where="objective.noise_scale", fix=fix)
         density = jax.lax.stop_gradient(posterior) if self.stop_posterior_gradient else posterior

@@ -35,7 +35,7 @@ class Moving:
 def _images_only(source: Source, what: str) -> None:
     if not source.is_image:
         fix = "Use --only figures, or --name latent for a run with --snapshots."
-        raise ConfigError(f"rows of shape {source.schema.shape} are no images to {what}.", where="animate", fix=fix)
+        raise ConfigError(f"rows of shape {source.schema.shape} are not pictures to {what}.", where="animate", fix=fix)
     if source.is_classifier or source.support != "vector":
         raise ConfigError("this animation needs continuous latents; this model has discrete ones.", where="animate",
                           fix="Use a model with a Normal posterior.")  # fmt: skip
@@ -158,7 +158,7 @@ def _turned(kept: Sequence[tuple[int, TrainedModel]], data: Dataset, positions: 
     sources = [Source(trained, data, 0) for _, trained in kept]
     codes = [means_of(source, positions) for source in sources]
     if codes[0].shape != codes[-1].shape:
-        raise DataError("the models that were kept have different latents.", where="snapshots",
+        raise DataError("the stored models have different latents.", where="snapshots",
                         fix="Animate the last stage: remove the earlier files from snapshots/.")  # fmt: skip
     found = [align(points, codes[-1]) for points in codes]
     return [(step, source, *turned) for (step, _), source, turned in zip(kept, sources, found)]

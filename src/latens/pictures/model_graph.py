@@ -100,7 +100,7 @@ def _network(side: str, part: Any) -> list[PartBox]:
             for i, layer in enumerate(layers, 1)
         ]
     if beside := _count(part) - _count(network):
-        boxes.append(PartBox(side, "beside the network", "scales and standards", (beside,), beside))
+        boxes.append(PartBox(side, "outside the network", "scales and standards", (beside,), beside))
     return boxes
 
 

@@ -132,7 +132,7 @@ def config_of(name: str, settings: dict[str, Any], stored: dict[str, Any] | None
         return override(from_json(stored), settings)
     former = {} if stored is None else stored.get("settings")  # a run that was killed before it saw its data
     if not isinstance(former, dict):
-        raise ConfigError("its settings are no object.", where=where, fix="Give a whole configuration.")
+        raise ConfigError("its settings are not an object.", where=where, fix="Give a whole configuration.")
     return override(override(get_recipe(name).config, former), settings)
 
 

@@ -38,7 +38,7 @@ def _resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[
         if seasons:
             apart = " and ".join(map(str, seasons))
             reasons.append(
-                f"steps {season} apart are alike in the training rows: each is given those {apart} before it"
+                f"training values repeat after {season} steps: each step receives the values {apart} steps earlier"
             )
         posterior = replace_struct(posterior, options=options)
     if config.recipe == "world" and "scaled" not in options and config.start.kind == "closed-form":

@@ -42,7 +42,7 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         reasons.append(f"{classes} classes, by a tenth of the training rows (--set posterior.choices={classes})")
     if config.training.epochs is None:
         config = replace(config, training=replace(config.training, epochs=float(STEPS)))
-        reasons.append(f"at most {STEPS} steps of EM, each of which sees all training rows")
+        reasons.append(f"at most {STEPS} steps of EM on all training rows")
     return replace(config, likelihood=replace(config.likelihood, family="table")), reasons
 
 

@@ -40,7 +40,7 @@ def comparison_page(first: Told, second: Told, names: Sequence[str], paired: Map
     ]
     same = first.info.get("data", {}).get("fingerprint") == second.info.get("data", {}).get("fingerprint")
     lead = "Both were trained on the same rows." if same else "They were trained on different data."
-    return document(f"{labels[0]} and {labels[1]}", f"{labels[0]} beside {labels[1]}", tag("p", lead), sections)
+    return document(f"{labels[0]} and {labels[1]}", f"{labels[0]} compared with {labels[1]}", tag("p", lead), sections)
 
 
 def differences(first: Told, second: Told, paired: Mapping[str, Any]) -> dict[str, tuple[float, float | None, str]]:

@@ -54,14 +54,14 @@ def warnings_of(
 
 
 def _few_draws(metrics: Mapping[str, Mapping[str, Any]]) -> Warning_ | None:
-    """That log p(x) hangs on few draws: the rules call it untrusted only where that outweighs the error over rows."""
+    """That log p(x) depends on few draws: the rules call it untrusted only where that outweighs the error over rows."""
     worth = metrics.get("effective_sample_size", {})
     value, draws = worth.get("value"), worth.get("num_samples")
     if not isinstance(value, int | float) or not isinstance(draws, int) or draws < FEW_DRAWS or value >= FEW_DRAWS:
         return None
-    said = f"Of {draws} draws a row it hangs on about {value:.2g}, so that it is a lower bound, by an unknown amount."
+    said = f"Of {draws} draws a row, about {value:.2g} carry the weight: it is a lower bound, by an unknown amount."
     advice = f"Compare models by the ELBO, or take more draws: `latens evaluate RUN --num-samples {10 * draws}`."
-    return Warning_("few-draws", "log p(x) hangs on few draws", said, advice)
+    return Warning_("few-draws", "log p(x) depends on few draws", said, advice)
 
 
 def not_measured(metrics: Mapping[str, Any]) -> list[str]:

@@ -24,7 +24,7 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
     global _ours
     text = os.environ.get(HEARTBEAT, "100")
     if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"{text!r} is no whole number of seconds from 1.", where=HEARTBEAT, fix="Leave it unset.")
+        raise UsageError(f"{text!r} is not a whole number of seconds from 1.", where=HEARTBEAT, fix="Leave it unset.")
     try:
         jax.distributed.initialize(coordinator, processes, process, heartbeat_timeout_seconds=int(text))
     except (ValueError, TypeError) as error:

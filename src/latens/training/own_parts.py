@@ -368,7 +368,7 @@ def _rows_apart(objective: AbstractObjective, model: Any, batch: Batch, key: Key
     a, b = (np.asarray(values, np.float64)[2:] for values in found)
     if np.any(np.abs(a - b) > 1e-4 * (1.0 + np.abs(a))):
         name = type(objective).__name__
-        what = f"{name} gives a row another value where another row changes, and shards would cut them apart."
+        what = f"{name} gives a row another value where another row changes, and shards would separate them."
         fix = "Write `couples_rows` in the class, which gives the reason; or use --set training.shards=1."
         raise ConfigError(what, where="training.shards", fix=fix)
 

@@ -26,7 +26,7 @@ def parted(given: Any) -> tuple[list[Any], Any]:
     models = [one for one in every if is_model(one)]
     rows = [one for one in every if not any(one is model for model in models)]
     if len(rows) > 1:
-        what = f"{rows[1]} is no run and no model file, and rows are named once."
+        what = f"{rows[1]} is neither a run nor a model file, and only one DATA is possible."
         raise UsageError(what, where=str(rows[1]), fix="Name runs and at most one DATA.")
     return models, rows[0] if rows else None
 

@@ -26,7 +26,7 @@ def hidden_part(trained: TrainedModel, hide: str) -> np.ndarray:
     shape = image_shape(trained.schema)
     if shape is None:
         fix = "Leave --hide out, and give rows with missing cells."
-        raise UsageError(f"rows of shape {trained.schema.shape} are no pictures.", where="--hide", fix=fix)
+        raise UsageError(f"rows of shape {trained.schema.shape} are not pictures.", where="--hide", fix=fix)
     if Path(hide).is_file():
         hidden = _mask_file(hide, shape[:2])
     else:
@@ -41,7 +41,7 @@ def hidden_part(trained: TrainedModel, hide: str) -> np.ndarray:
 def _region(region: str, shape: tuple[int, ...]) -> tuple[slice, ...]:
     spans = [_SPAN.match(part.strip()) for part in region.split(",")]
     if len(spans) != 2 or not all(spans):
-        raise UsageError(f"{region!r} is no region of pixels, and no file.", where="--hide", fix=_FIX)
+        raise UsageError(f"{region!r} is neither a region of pixels nor a file.", where="--hide", fix=_FIX)
     ends = [[_pixel(end, size) for end in span.groups()] for span, size in zip(spans, shape) if span is not None]
     return tuple(slice(*pair) for pair in ends)
 

@@ -50,17 +50,17 @@ def over_files(request: Request, at: At, address: str) -> Work:
     parts, folder = tables_of(at.data), not at.out.suffix
     if not parts:
         fix = "Give them as 'parts/*.parquet', or leave --ray out."
-        raise UsageError(f"{at.data} is no folder or glob of tables of one format.", where="--ray", fix=fix)
+        raise UsageError(f"{at.data} is not a folder or glob of tables of one format.", where="--ray", fix=fix)
     if at.trained.schema.sequences is not None or at.out.suffix.lower() not in ("", ".npz", ".csv", ".parquet"):
         what = "a picture" if at.picture else f"a {at.out.suffix} file" if at.out.suffix else "a long table"
         raise UsageError(f"{what} is made of all rows at once.", where="--ray", fix="Leave --ray out.")
     if folder and at.out.resolve() == parts[0].root.resolve():
         raise UsageError("this would overwrite the input.", where=f"--out {at.out}", fix="Choose another folder.")
     if folder and getattr(request, "draws", None):
-        raise UsageError("draws stand beside one file.", where="--draws", fix="Give --out FILE.")
+        raise UsageError("draws are written next to one file.", where="--draws", fix="Give --out FILE.")
     if getattr(request, "interval", None) is not None:
         fix = "Leave --ray or --interval out."
-        raise UsageError("its columns hang on the gaps of all rows.", where="--interval", fix=fix)
+        raise UsageError("its columns depend on the missing cells of all rows.", where="--interval", fix=fix)
     yield Would(
         f"{name_of(type(request))} {len(parts)} files into {at.out}; nothing was written", {"files": len(parts)}
     )

@@ -106,5 +106,5 @@ def _codes_of(trained: "TrainedModel", path: Path, n: int, name: str | None) -> 
     words = read_beside(path, "label")
     if words is None or len(words) != n:
         raise UsageError("a conditional model decodes a latent and a label.", where=str(path),
-                         fix="Add --label NAME, or an array `label` beside the latents.")  # fmt: skip
+                         fix="Add --label NAME, or an array `label` with the latents.")  # fmt: skip
     return np.array([trained.code_of(word) for word in words])

@@ -87,7 +87,7 @@ class Detect(Verb):
         cells = 0 if types is None else min(CELLS if self.cells is None else self.cells, len(types))
         new = at.load(unknown="missing")
         if at.picture and image_shape(trained.schema) is None:
-            what = f"rows of shape {trained.schema.shape} are no pictures."
+            what = f"rows of shape {trained.schema.shape} are not pictures."
             raise UsageError(what, where=f"--out {at.asked}", fix="Use .csv or .parquet.")
         own, trained_on, split, positions = self._held_out(at)
         where = f" into {at.out}" if at.writes else ""
@@ -273,7 +273,7 @@ def _columns(trained: Any, new: "Dataset", found: Any, ids: Any) -> tuple[dict[s
 def _line(found: Any, arrays: dict[str, Any], called: list[str], row: int) -> str:
     """A row, how odd it is, and its oddest cell."""
     score = "surprise" if found.code_length is None else "excess"
-    line = f"  {called[row]}: {score} {found.score[row]:.1f} nats, p {found.p_value[row]:.2g}"
+    line = f"  {called[row]}: {score} {arrays[score][row]:.1f} nats, p {found.p_value[row]:.2g}"
     if "cell_1" in arrays and arrays["cell_1"][row]:
         cell, value, expected, p = (arrays[name][row] for name in ("cell_1", "value_1", "expected_1", "p_1"))
         line += f"; {cell} is {value}, expected {expected}, p {p}"

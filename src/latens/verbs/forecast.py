@@ -34,7 +34,7 @@ class Forecast(Verb):
     def __call__(self, at: At) -> Work:
         trained, steps = at.trained, self.steps
         if self.figure and not at.writes:
-            raise UsageError("the picture stands beside FILE.", where="--figure", fix="Add --out FILE.")
+            raise UsageError("the figure is written next to FILE.", where="--figure", fix="Add --out FILE.")
         at.given = {"missing": "nan", **at.given}
         data = at.load()
         ends, positions, cut = self._ends(at, data)

@@ -101,10 +101,10 @@ class Impute(Verb):
         from latens.data.schema import image_shape
 
         if at.trained.schema.types is not None and at.out.suffix.lower() == ".npz":
-            what = "a mixed table holds names and dates, which are no array of numbers."
+            what = "a mixed table holds names and dates, which are not an array of numbers."
             raise UsageError(what, where="--out", fix="Use --out FILE.csv or FILE.parquet.")
         if at.picture and image_shape(at.trained.schema) is None:
-            what = f"rows of shape {at.trained.schema.shape} are no pictures."
+            what = f"rows of shape {at.trained.schema.shape} are not pictures."
             raise UsageError(what, where="--out", fix="Use --out FILE.csv or FILE.npz.")
         tables = [] if at.picture else [numbered(at.out, k).resolve() for k in range(self.draws or 0)]
         if Path(str(self.data)).resolve() in tables:

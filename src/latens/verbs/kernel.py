@@ -294,7 +294,7 @@ class Request(Struct, kw_only=True):
 
     def __call__(self, at: At) -> Work:
         """Check, yield what would be done, and do it."""
-        raise TypeError(f"the verb {type(self).__name__} does nothing")
+        raise TypeError(f"the command {type(self).__name__} does nothing")
 
     def place(self, at: At) -> Path | None:
         """Where the result goes, None for nowhere; a verb that overrides this is asked when the model is open."""
@@ -399,7 +399,7 @@ def finished(work: Work) -> Made:
         next(work)
     except StopIteration as stop:
         return stop.value
-    raise TypeError("a verb yields once: the words that say what it would do")
+    raise TypeError("a command yields once, what --dry-run prints")
 
 
 def method(verb: type[Request]) -> Callable[..., Made]:

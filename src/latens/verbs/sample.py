@@ -208,7 +208,7 @@ class Sample(Verb):
         learned = at.trained.facts.get("rows")
         number = share * learned if isinstance(learned, int) else math.inf
         about = f" (about {number:,.0f} of {learned:,})" if math.isfinite(number) else ""
-        text += f"\nthe model holds that of {_percent(share)} of the rows{about}"
+        text += f"\nprobability of the conditions under the model: {_percent(share)}{about}"
         text += f"; effective sample size {worth}" if found.effective < 0.999 * found.draws else ""
         if number < SELDOM:
             count = f"about {number:,.0f}" if number >= 1.5 else "one" if number >= 0.5 else "less than one"
@@ -247,7 +247,7 @@ class Sample(Verb):
         bounds = Conditions(codes.astype(np.float32), np.where(codes > 0, codes, -1.0).astype(np.float32))
         found = sample_given(trained.model, bounds, n, key=jax.random.key(self.seed), chunk=TEXT_CHUNK)
         share, worth = float(np.exp(found.log_probability)), f"{found.effective:,.0f} of {found.draws:,} draws of z"
-        note = f"the model holds that {_percent(share)} of rows begin so; effective sample size {worth}"
+        note = f"probability of these beginnings under the model: {_percent(share)}; effective sample size {worth}"
         value = {"rows": n, "begins": self.complete, "probability": share, "text": trained.schema.decode(found.x)}
         value |= {"effective_sample_size": found.effective, "draws": found.draws}
         text = f"{n} samples" if at.writes else lines_of(trained.schema, found.x)
@@ -285,9 +285,9 @@ class Sample(Verb):
         own = trained.schema.names
         names = [*(name for name in drawn[0].columns if name not in own), *own]
         few = int((found.effective < 10).sum())
-        text = f"{n} rows, {int(hidden[row].sum())} cells of which were drawn"
+        text = f"{n} rows, {int(hidden[row].sum())} cells drawn"
         if few:
-            text += f"\n{few} of the {len(data)} rows hang on fewer than 10 draws of z: they vary too little"
+            text += f"\n{few} of the {len(data)} rows depend on fewer than 10 draws of z and vary too little"
         known = formulas(trained.schema)
         return Made(
             table=pl.concat(drawn)[:n].select(names),

@@ -32,7 +32,7 @@ class Blame(NamedTuple):
 def typed_columns(trained: TrainedModel, flag: str) -> tuple[ColumnType, ...]:
     """The types of the columns of a model's table."""
     if trained.schema.types is None:
-        what = "the columns of this model have no types of their own, of which a cell has an exact probability."
+        what = "the columns of this model have no kinds, which give a cell an exact probability."
         raise ConfigError(what, where=flag, fix="Train with `latens fit DATA --typed`, or leave it out.")
     return trained.schema.types
 

@@ -191,7 +191,7 @@ def prepare(
         refuse_wrong_sizes(model, data.schema, experiment.preparation)
     stages = experiment.stages()
     if start is not None and stages[-1].objective is None:
-        what = f"{resolved.recipe} is fitted at once, without steps, so there is nothing to go on from."
+        what = f"{resolved.recipe} is fitted at once, without steps, and cannot be continued."
         raise ConfigError(what, where="--from, warm_start", fix="Leave it out: the fit needs all rows together.")
     experiment.started(model)
     if isinstance(resolved, VAEConfig) and resolved.prior.refit and not isinstance(model, LatentModel):
@@ -451,7 +451,7 @@ def newest(run: RunFolder, shards: int) -> Newest:
     length, other = loop.pop("metrics_bytes", None), loop.pop("shards", 1)
     if other != shards:
         what = f"the checkpoint is of a training in {other} shards, and the configuration says {shards}."
-        raise ConfigError(what, where="training.shards", fix=f"Go on with training.shards={other}.")
+        raise ConfigError(what, where="training.shards", fix=f"Continue with training.shards={other}.")
     if type(length) is not int or set(loop) != {entry.name for entry in fields(LoopState)}:
         what = "the checkpoint was written by another version of latens."
         raise ConfigError(what, where=str(found.path), fix="Resume with the version named in run.json.")

@@ -307,10 +307,10 @@ def _what_they_chose(config: Config | None) -> str:
     """What rows that training validated on did to the model."""
     training = None if not isinstance(config, VAEConfig) else config.training
     if training is None or training.keep == "best":
-        return "also chose the epoch that is kept"
+        return "also chose the epoch"
     if training.patience is not None:
         return "also chose when training ended"
-    return "were validated on in training; they chose nothing, as the last step is kept, but its curves show them"
+    return "were validated on in training; they chose nothing, because the last step is used, but the curves show them"
 
 
 def held_out_rows(data: Dataset) -> tuple[str, np.ndarray]:

@@ -51,7 +51,7 @@ def positions_of(positions: Any, n: int) -> np.ndarray:
 def rows_of(data: Any, positions: Any, shape: tuple[int, ...]) -> np.ndarray:
     """An array of rows as the model takes them: finite numbers, of which flattened ones get their shape back."""
     if np.ma.is_masked(data):
-        what, fix = "rows with masked cells are no plain array.", "Give latens.read(rows, schema=...)."
+        what, fix = "rows with masked cells are not a plain array.", "Give latens.read(rows, schema=...)."
         raise DataError(what, where="data", fix=fix)
     if is_frame(data):  # whose columns have names, which an array of it would lose
         fix = "Give latens.read(frame, schema=model.schema)."

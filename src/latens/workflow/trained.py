@@ -249,7 +249,7 @@ class TrainedModel(Methods):
             UsageError: The guidance is negative or not finite.
         """
         if not 0.0 <= guidance < math.inf:
-            raise UsageError(f"{guidance:g} is no number of 0 or more.", where="guidance", fix="Give for example 2.")
+            raise UsageError(f"{guidance:g} is not a number of 0 or more.", where="guidance", fix="Give for example 2.")
         prior = getattr(self.model, "prior_part", None)
         if not isinstance(prior, FlowMatching) or not prior.classes:
             what = "guidance is of a prior by flow matching that reads labels."
@@ -389,7 +389,7 @@ class TrainedModel(Methods):
             return self.given(own).sample(n, seed=seed, label=label, given=given, temperature=temperature)
         if given is not None:
             if temperature != 1.0:
-                what = f"{temperature:g} is given beside conditions, of whose latents the posterior is sampled."
+                what = f"{temperature:g} cannot be combined with conditions, whose latents come from the posterior."
                 raise UsageError(what, where="temperature", fix="Leave one of them out.")
             return sample_given(self.model, conditions_of(given, self.schema), n, key=seed_key(seed)).x
         codes = self.in_turn(n) if label is None else label

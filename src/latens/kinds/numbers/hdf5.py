@@ -116,7 +116,7 @@ def hdf5_parts(path: Path, roles: ColumnRoles, only: str | None = None) -> Itera
         parts = [key for key in store.keys if key.lower() in PART_KEYS["train"]]
         if parts and only is None and not store.is_annotated:
             fix = f"Name one array: '{path}:/{parts[0]}'."
-            raise DataError("holds rows for training and others apart.", where=store.where, fix=fix)
+            raise DataError("holds training rows and other rows separately.", where=store.where, fix=fix)
         raw = rows_in(store, roles)
         count, beside = raw.x.shape[0], (raw.label, raw.names, raw.weight)
         for one in beside:

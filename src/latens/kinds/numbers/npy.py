@@ -88,7 +88,7 @@ def beside(path: Path) -> list[Path]:
 
 def npy_parts(path: Path, roles: ColumnRoles) -> Iterator[Raw]:
     """Read an array some rows at a time, with what lies beside it."""
-    fix = "Write part.label.npy, part.id.npy or part.weight.npy beside part.npy, and name their folder."
+    fix = "Write part.label.npy, part.id.npy or part.weight.npy next to part.npy, and name their folder."
     no_roles(roles, str(path), fix, "arrays have")
     array = mapped(path)
     if not array.ndim:
@@ -96,7 +96,7 @@ def npy_parts(path: Path, roles: ColumnRoles) -> Iterator[Raw]:
     found = beside(path)
     for one in found:
         if one.exists() and (shape := mapped(one).shape) != (len(array),):
-            what = f"has the shape {shape} beside {len(array)} rows."
+            what = f"has the shape {shape} for {len(array)} rows."
             raise DataError(what, where=str(one), fix="Give one value for each row.")
     rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, array[:1].nbytes)))
     for at in range(0, len(array), rows):

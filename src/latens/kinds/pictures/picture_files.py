@@ -208,7 +208,7 @@ def _done(seen: Survey, names: list[str], did: Shaped[np.ndarray, "3"]) -> list[
     deep, inks = sum(head.mode in _DEEP for head in heads), sum(head.mode == "CMYK" for head in heads)
     said += [f"{inks} CMYK pictures were made {seen.kind}."] if inks else []
     said += [f"{deep} pictures of 16 bits were made of 8."] if deep else []
-    said += [f"{clear} transparent pictures stand on white."] if clear else []
+    said += [f"{clear} transparent pictures get a white background."] if clear else []
     return notes + ([" ".join(said)] if said else [])
 
 
@@ -444,7 +444,7 @@ def _order(source: Raw, target: Raw, where: str, other: str) -> np.ndarray:
     if lacking or len(places) != len(others) or len(set(names)) != len(names):
         known = set(names)
         missing = next((name for name in others if name not in known), None)
-        what = f"{where} has {lacking[0]!r}, and {other} has not" if lacking else "a name stands twice"
+        what = f"{where} has {lacking[0]!r}, and {other} has not" if lacking else "a name occurs twice"
         what += f"; {other} has {missing!r}, and {where} has not." if missing is not None else "."
         raise DataError(what, where=f"{where} and {other}", fix="Give both sides the same names.")
     return np.array([places[name] for name in names], np.int64)

@@ -94,7 +94,7 @@ def refuse_other_rows(raw: Raw, where: str) -> None:
     """Refuse rows that are no lines of a long table."""
     if raw.x is None or isinstance(raw.x, SparseRows) or raw.x.ndim != 2 or raw.x.dtype.kind not in "biuf":
         shape = "of text" if raw.x is None else f"of {raw.x.dtype} and shape {raw.x.shape[1:]}"
-        what = f"has rows {shape}, which are no lines of a long table."
+        what = f"has rows {shape}, which are not lines of a long table."
         raise DataError(what, where=where, fix="Give a table with a line for each step, or arrays by id.")
 
 
@@ -210,7 +210,7 @@ def _columns_of(asked: Asked, known: Sequences | None, given: bool) -> tuple[str
     if known is not None:
         by, time = by or known.sequence, time or known.time
     if given and by not in (None, SINGLE):
-        what = f"{by!r} is not a column: every array is a sequence, and its id stands beside it."
+        what = f"{by!r} is not a column: every array is a sequence with its own id."
         raise UsageError(what, where="--sequence", fix="Leave sequence out.")
     return None if by == SINGLE or given else by, None if given else time
 
@@ -274,9 +274,9 @@ class _Table:
                 kind = "names" if one.named else f"{one.kind}s"
                 first = f" such as {one.values[0]!r:.60}" if one.values else ""
                 what = f"column {name!r} holds {kind}{first}; a step of a sequence is numbers."
-                fix = f"Tell it to the model: --condition {name}; or leave it out of the file."
+                fix = f"Use it as a condition: --condition {name}; or remove it from the file."
                 if one.named and self.ids_of is None:
-                    fix = f"Does it tell sequences apart? --sequence {name}. {fix}"
+                    fix = f"Does it name the sequences? --sequence {name}. {fix}"
                 raise DataError(what, where=self.where, fix=fix)
         self.notes += [f"Yes and no in {', '.join(map(repr, truths))} are 1 and 0."] * bool(truths)
         values = self.raw.x[:, places].astype(np.float64)

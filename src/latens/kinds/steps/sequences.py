@@ -102,7 +102,7 @@ def check_sequences(found: Sequences, shape: tuple[int, ...], kind: str) -> str:
     names = [one.name for one in found.columns]
     told = [*names, *(one.name for one in found.inputs)]
     if len(shape) != 2 or shape[0] > LONGEST or shape[1] != len(names):
-        return f"of {len(names)} columns are no rows of shape {shape}"
+        return f"of {len(names)} columns do not match rows of shape {shape}"
     if kind not in ("real", "binary"):
         return f"hold numbers, or 0 and 1, not {kind!r}"
     if len(set(told)) != len(told):

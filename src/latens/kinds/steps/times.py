@@ -104,10 +104,10 @@ def _refuse_disorder(times: Times, order: np.ndarray, inside: np.ndarray, where:
     line, former = int(order[bad[0]]), int(order[bad[0] - 1])
     place, now = f"{where}, row {line}", times.shown(line)
     if ahead[bad[0]] == 0:
-        fix = "Leave one of the rows out; or name the column that tells the sequences apart with --sequence."
+        fix = "Leave one of the rows out; or name the column of the sequences with --sequence."
         raise DataError(f"has the time {now} of row {former}, which is there twice.", where=place, fix=fix)
     what = f"has the time {now}, which lies before {times.shown(former)} in row {former}."
-    fix = f"Sort the rows by {times.name!r}; or name the column that tells the sequences apart with --sequence."
+    fix = f"Sort the rows by {times.name!r}; or name the column of the sequences with --sequence."
     raise DataError(what, where=place, fix=fix)
 
 

@@ -72,7 +72,7 @@ def _declared(name: str, entry: Any, where: str) -> Declared:
     for key in entry:
         if key != "kind" and key not in KINDS[kind]:
             allowed = ", ".join(KINDS[kind]) or "nothing else"
-            raise wrong(f"of the kind {kind!r} is given {str(key)[:60]!r}", f"Allowed beside the kind: {allowed}.")
+            raise wrong(f"of the kind {kind!r} is given {str(key)[:60]!r}", f"Allowed with this kind: {allowed}.")
     values = entry.get("values", ())
     if isinstance(values, str) or not isinstance(values, Sequence) or not all(isinstance(v, str) for v in values):
         raise wrong(f"is given the values {str(values)[:60]!r}", "Give a list of texts, each once.")
@@ -95,5 +95,5 @@ def check_declared(names: Sequence[str], declared: Mapping[str, Declared], where
     unknown = next((name for name in declared if name not in names), None)
     if unknown is not None:
         hint = nearest(unknown, names) if len(names) <= 1000 else ""
-        what = f"has no column {unknown!r}, of which --column (columns=) says a kind."
+        what = f"has no column {unknown!r}, which --column (columns=) declares."
         raise DataError(what, where=where, fix=hint)

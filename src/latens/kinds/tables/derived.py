@@ -56,7 +56,7 @@ def _parts(text: str) -> list[ast.expr]:
     try:
         tree = ast.parse(code if len(text) <= LONGEST else "", mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise DataError(f"{text[:80]!r} is no expression.", where="derive", fix=_FIX) from None
+        raise DataError(f"{text[:80]!r} is not an expression.", where="derive", fix=_FIX) from None
     every = [node for node in ast.walk(tree) if isinstance(node, ast.expr)]
     called = [node.func for node in every if isinstance(node, ast.Call)]
     for node in (one for one in every if isinstance(one, ast.Name)):

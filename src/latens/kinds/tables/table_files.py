@@ -164,7 +164,7 @@ class Text:
         if "\0" in head:
             line = head.count("\n", 0, head.index("\0")) + 1
             fix = "Name its encoding (--encoding utf-16), or give a file of text."
-            raise DataError("holds a zero byte, and is no text as it stands.", where=f"{where}, line {line}", fix=fix)
+            raise DataError("holds a zero byte, and is not text.", where=f"{where}, line {line}", fix=fix)
         separator, blanks = (roles.separator, False) if roles.separator else _sniffed(lines, path)
         if roles.separator is None and separator != ("\t" if ending_of(path.name) in (".tsv", ".tab") else ","):
             notes.append(f"The cells are separated by {_named(separator)} (--separator says otherwise).")
@@ -326,7 +326,7 @@ def _recoded(data: bytes, encoding: str, where: str) -> bytes:
         raise UsageError(f"there is no encoding {encoding!r}.", where="--encoding", fix=fix) from None
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        what = f"byte {error.start} is no character of {encoding}."
+        what = f"byte {error.start} is not a character of {encoding}."
         raise DataError(what, where=f"{where}, line {line}", fix="Name its encoding: --encoding NAME.") from None
 
 

@@ -226,7 +226,7 @@ def notes_of(
         if one.strides:
             half = max(one.strides) * one.step / 2
             ends = " to ".join(one.texts(np.array([0, one.size - 1])))
-            made.append(f"Column {name!r} is wide ({ends}): its rare values are kept to within {half:g}.")
+            made.append(f"Column {name!r} is wide ({ends}): its rare values are rounded to within {half:g}.")
     return (*made, beyond) if beyond else tuple(made)
 
 
@@ -314,7 +314,7 @@ def _typed(rows: "Coming") -> tuple[tuple[str, ...], list[Derived]]:
     """Give each column what it holds, in place, and take derived columns out; the names that there were, and these."""
     raw, where, asked = rows.raw, rows.where, rows.asked
     if raw.x.ndim != 2:
-        what = f"has rows of shape {raw.x.shape[1:]}, which are no columns."
+        what = f"has rows of shape {raw.x.shape[1:]}, which are not columns."
         raise DataError(what, where=where, fix=f"Leave out --{'typed' if asked.columns is None else 'column'}.")
     if isinstance(raw.x, SparseRows):
         what = f"is a sparse matrix of {raw.x.shape[0]} rows and {raw.x.shape[1]} columns, which get no types."

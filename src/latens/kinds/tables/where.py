@@ -103,7 +103,7 @@ def _joined(
 @checked_later
 def _kind_of(name: str, schema: Schema, where: str) -> ColumnType:
     if schema.types is None:
-        fix = "Conditions need a table with columns of several kinds: text or dates beside numbers."
+        fix = "Conditions need a table with columns of several kinds: text or dates in addition to numbers."
         raise DataError("the model knows no columns by kind.", where=where, fix=fix)
     names = schema.names
     if name not in names:

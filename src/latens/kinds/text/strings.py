@@ -54,7 +54,7 @@ def one_column(raw: Raw, pieces: str | None, where: str) -> None:
         raw.strings, raw.x, raw.kinds, raw.columns = [values[int(code)] for code in raw.x[:, 0]], None, None, None
     elif pieces is not None:
         found = "" if raw.columns is None else f"; it has the columns {', '.join(raw.columns[:5])}"
-        fix = "Give a text file with a line a row, a table with one column of text beside label and id, or strings."
+        fix = "Give a text file with a line a row, a table with one column of text, a label and an id, or strings."
         raise DataError(f"holds no rows of text to be cut into pieces{found}.", where=where, fix=fix)
 
 
@@ -155,7 +155,9 @@ def _column(path: Path, roles: ColumnRoles) -> Raw:
     found = role_positions(frame.columns, roles, str(path))
     left = [i for i in range(frame.width) if i not in found.values()]
     if len(left) != 1:
-        what = f"has {len(left)} columns beside label, id and weight ({', '.join(frame.columns[i] for i in left[:5])})."
+        what = (
+            f"has {len(left)} columns other than label, id, weight ({', '.join(frame.columns[i] for i in left[:5])})."
+        )
         raise DataError(what, where=str(path), fix="Leave one of them, whose cells are the rows of text.")
     given = {role: plain_cells(frame.to_series(i)) for role, i in found.items()}
     strings = frame.to_series(left[0]).cast(pl.String).fill_null("").to_list()

@@ -93,7 +93,7 @@ def _networks(
         height, width = map_of(parts, schema)
         each = height * width * parts.posterior.group_size
         if latent_size % each:
-            what = f"{latent_size} latent units are no whole number of codes at each of {height} x {width} places."
+            what = f"{latent_size} latent units are not a whole number of codes at each of {height} x {width} places."
             raise ConfigError(what, where="posterior.latent_dim", fix=f"Use {each}, or --set network.map=false.")
         convolutions["on_map"], copies["copies"] = True, head.num_outputs // latent_size
     if not convolutions and (network.kernel_size, network.blocks) != (3, 0):

@@ -124,7 +124,7 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         reasons += others
         pictures = config.network.kind == "conv"
     if data.schema.sequences is not None and data.schema.sequences.inputs and not parts.posterior.reads_inputs:
-        what = f"the recipe {config.recipe!r} reads nothing that is told at every step."
+        what = f"the recipe {config.recipe!r} has no inputs at every step."
         fix = "Use --recipe world, or leave --input out: the columns are then modelled."
         raise ConfigError(what, where="--input", fix=fix)
     for decide in (_likelihood, _objective, _widths, _begun, _latents, _prior):
@@ -156,7 +156,7 @@ def _objective(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str
     if data.schema.kind != "mixed" or config.recipe != "default" or config.objective != ObjectiveConfig():
         return config
     reasons.append(
-        f"objective: iwae with {TABLE_DRAWS} draws, which holds kinds of rows apart better than the ELBO does "
+        f"objective: iwae with {TABLE_DRAWS} draws, which separates kinds of rows better than the ELBO "
         "(--set objective.beta=1 for that)"
     )
     return replace(config, objective=replace(config.objective, name="iwae", options={"num_samples": TABLE_DRAWS}))
@@ -312,7 +312,7 @@ def unrefittable(parts: Parts) -> str:
     if config.label.kind != "none":
         return f"where label.kind={config.label.kind}"
     if posterior.support != "vector" or posterior.is_point or not posterior.own_density or config.posterior.levels:
-        return f"beside posterior.kind={config.posterior.kind}" + " with levels" * bool(config.posterior.levels)
+        return f"with posterior.kind={config.posterior.kind}" + " with levels" * bool(config.posterior.levels)
     return ""
 
 
@@ -572,7 +572,7 @@ def _scale(fixed: bool) -> Callable[[Parts], str]:
 
 
 def _posterior(parts: Parts) -> str:
-    return "" if parts.posterior.scaled else f"beside posterior.kind={parts.config.posterior.kind}"
+    return "" if parts.posterior.scaled else f"with posterior.kind={parts.config.posterior.kind}"
 
 
 def _scale_floor(parts: Parts) -> str:
@@ -583,7 +583,7 @@ def _scale_floor(parts: Parts) -> str:
 
 def _critic(parts: Parts) -> str:
     own = count_parameters(make_objective(parts, Size(1, 1), 1))
-    return "" if own else f"beside {parts.config.objective.name}, which trains nothing of its own"
+    return "" if own else f"with {parts.config.objective.name}, which trains nothing of its own"
 
 
 def _hidden(parts: Parts) -> str:
@@ -593,7 +593,7 @@ def _hidden(parts: Parts) -> str:
 
 def _map(parts: Parts) -> str:
     kind = parts.config.network.kind
-    return "" if kind == "conv" else f"beside {kind} networks"
+    return "" if kind == "conv" else f"with {kind} networks"
 
 
 def _linear(parts: Parts) -> str:

@@ -378,7 +378,7 @@ def _before_named_networks(facts: dict[str, Any], parts: dict[str, Any], how: st
     given: list[PartName] = [part for part in ("encoder", "decoder") if part in parts]
     if not given:
         raise ConfigError(
-            "it was fitted with networks of its own, of which a file holds only the arrays.",
+            "it was fitted with custom networks, and the file holds only their arrays.",
             fix=f"Give them, as the estimator had them: {how.format('encoder')}.",
         )
     named = {part: settings_of(part, parts.pop(part))[f"network.{part}"] for part in given}
@@ -398,4 +398,4 @@ def _not_registered(lacking: dict[str, str], how: str) -> tuple[str, str]:
         named = " and ".join(f"the {part} {name[:80]!r}" for part, name in lacking.items())
         what = f"{named} is not known here: it is code of whoever trained the model, which no file holds."
         first = "Give it"
-    return what, f"{first}, {given}; or {register}; the command takes --import FILE.py, which does so."
+    return what, f"{first}, {given}; or {register}; the command executes --import FILE.py."

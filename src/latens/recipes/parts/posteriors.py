@@ -258,7 +258,7 @@ POSTERIORS: dict[str, Posterior] = {
         scaled=True,
     ),
     "experts": Posterior(
-        "a Normal from each part of a row, any of which may be missing, made one: by product, mixture or both",
+        "a Normal from each part of a row (parts may be missing), combined by product, mixture or both",
         lambda s, c, o, key: _normal(s, c),
         "standard-normal",
         options=ExpertsOptions,
