@@ -121,7 +121,7 @@ def weights(site: Site) -> np.ndarray:
 def test_far_from_the_data_is_said(browser: Browser, page: PageServer, digits: Site) -> None:
     browser.open(page.url)
     browser.run("latens.app.choose(7)")
-    browser.until("document.querySelector('.meter').innerText.includes('in the midst of the data')")
+    browser.until("document.querySelector('.meter').innerText.includes('near the centre of the data')")
     browser.run("latens.app.set({ z: Float32Array.from({ length: 16 }, (_, i) => i % 2 ? 9 : -9) })")
     browser.until("document.querySelector('.meter').innerText.includes('far from the data')")
     far = json.loads(digits.files["data/manifest.json"])["far"]

@@ -164,12 +164,12 @@ def test_a_report_of_photographs_begins_with_what_was_read(tmp_path):
     page = Page(report_page(told))
     headings = re.findall("<h2[^>]*>([^<]*)</h2>", page.raw)
     assert headings[:4] == [
-        "In short",
+        "Summary",
         "The pictures that were read",
         "What the model learned",
-        "What to be careful about",
+        "Warnings",
     ]
-    assert all(name.startswith("For the record: ") for name in headings[4:])
+    assert all(name.startswith("Details: ") for name in headings[4:])
     assert read_of(load("digits")) == read_of(None) == ()  # of small pictures and of no data nothing is said
 
 
@@ -478,6 +478,6 @@ def test_arrays_of_the_model_are_folded_away():
     told = Told("one", {}, TrainedModel(None, load("iris").schema, Preparation()), [], {}, True, [])
     page = report_page(told)
     folded = page[page.index("<details>") : page.index("</details>")]
-    assert folded.startswith("<details><summary>For the record: its arrays</summary>")
+    assert folded.startswith("<details><summary>Details: arrays</summary>")
     assert "Arrays of the model" in folded
     assert page.count("Arrays of the model</caption>") == folded.count("Arrays of the model</caption>") == 1

@@ -190,7 +190,7 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     if draws is None:
         most, draws, words = plan.effort(len(positions), usual, pace)
         positions = every_nth(positions, most)
-        log.info(words or "%s draws a row", draws)
+        log.info("%s", words or f"{draws} draws a row")
     doing("measuring", part=MEASURING)
     found = summary_of(trained, data, split, positions, num_samples=draws)
     warnings = found.warnings_json()

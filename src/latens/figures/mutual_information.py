@@ -27,7 +27,7 @@ def information(nats: ArrayLike, errors: ArrayLike, names: Sequence[object], *, 
     count = min(MOST, len(words))
     side = 4.6 if count <= 16 else 6.0
     ax = one_axes((side + 1.6, side), theme)
-    dress(ax, theme=theme, title="What columns say about one another", grid=None)
+    dress(ax, theme=theme, title="Dependence of columns", grid=None)
     # The first column has no pair above it, and the last none beside it: neither has a line of its own.
     shown = np.where(np.tri(count - 1, dtype=bool), value[1:count, : count - 1], np.nan)
     drawn = ax.imshow(shown, cmap=ramp(theme), vmin=0.0, vmax=max(0.02, float(np.nanmax(shown, initial=0.0))))

@@ -111,8 +111,8 @@ _PLANES = "See how one picture turns into the next without a jump."
 # Rows of a table are easier to compare side by side than one argument a line.
 # fmt: off
 _PICTURES = (
-    Picture("training", "history", training_pictures.draw_training, "How training went",
-            "How training went: the evidence lower bound and its two terms, in nats per row, over the epochs.",
+    Picture("training", "history", training_pictures.draw_training, "Training",
+            "Training: the evidence lower bound and its two terms, in nats per row, over the epochs.",
             "training", first=True,
             sees="See where the validation curve is highest, and how far training runs ahead of it at the end."),
     Picture("classes", "images, classifier", class_pictures.draw_classes, "Each class",
@@ -212,7 +212,7 @@ _PICTURES = (
             "How columns go together in the data and in samples from the model.", "pictures",
             sees="See whether both halves have the same pattern."),
     Picture("information", "table, latents, mixed columns, prior, no condition", table_pictures.draw_information,
-            "What columns say about one another",
+            "Dependence of columns",
             "The mutual information of each pair of columns under the model, in nats.", "pictures", 9,
             sees="See which columns go together in the model: the bright cells."),
     Picture("bands", "latents, rows, unnamed columns, series", table_pictures.draw_series,

@@ -35,7 +35,7 @@ def comparison_page(first: Told, second: Told, names: Sequence[str], paired: Map
         ("evidence", "Which is better", _evidence(first, second, labels, paired or {})),
         ("pictures", "What each learned", _pictures(first, second, labels)),
         ("settings", "What was set differently", _settings(first, second, labels)),
-        ("warnings", "What to be careful about", _warnings(first, second, labels)),
+        ("warnings", "Warnings", _warnings(first, second, labels)),
         ("again", "How to make them again", _again(first, second, labels)),
     ]
     same = first.info.get("data", {}).get("fingerprint") == second.info.get("data", {}).get("fingerprint")

@@ -23,7 +23,7 @@ from latens.workflow.measurement import density_of, what_density
 from latens.workflow.metrics import LAST_HEADLINE, metric_of, ranked
 from latens.workflow.trained import TrainedModel
 
-ASIDE = "For the record: "
+ASIDE = "Details: "
 """How the heading of a section begins that a reader without a course can do without."""
 TECHNICAL = {"evidence", "training", "what", "objective", "model", "again"}
 """Such sections of pictures and tables."""
@@ -45,20 +45,20 @@ def report_page(told: Told) -> str:
     plain = bool(told.info.get("plain"))
     cards, lead = (_cards(told), None) if plain else (None, _lead(told))
     sections = [
-        ("short", "In short", _short(told)),
+        ("short", "Summary", _short(told)),
         *([("read", "The pictures that were read", _read(told))] if told.read else []),
         ("pictures", "What the model learned", _other_pictures(told)),
-        ("warnings", "What to be careful about", _warnings(told)),
+        ("warnings", "Warnings", _warnings(told)),
         (
             "evidence",
-            "How good it is, in numbers",
+            "Evaluation",
             joined([_lead(told) if plain else None, cards, numbers]),
         ),
-        ("training", "How training went", _pictures(told, "training") or tag("p", "There are no steps to draw.")),
-        ("what", "The data and the settings", _what(told)),
-        ("objective", "What was minimised", joined(tag("p", text) for text in objective(told.trained))),
-        ("model", "Inside the model", _model(told)),
-        ("again", "How to make it again", again(told)),
+        ("training", "Training", _pictures(told, "training") or tag("p", "There are no steps to draw.")),
+        ("what", "Data and settings", _what(told)),
+        ("objective", "Objective", joined(tag("p", text) for text in objective(told.trained))),
+        ("model", "Model", _model(told)),
+        ("again", "Reproduce", again(told)),
     ]
     if told.read or told.trained.schema.types is not None:
         # Of photographs and tables the technical matters come last, say that they are, and open on request.
@@ -265,7 +265,7 @@ def _model(told: Told) -> Html:
         rows.append((name, " × ".join(map(str, shape)) or "one number", f"{math.prod(shape):,}", dtype, kind))
     head = ("array", "shape", "numbers", "type", "trained or fixed")
     arrays = table("Arrays of the model", head, rows, numbers=(2,))
-    return joined([_pictures(told, "model"), tag("details", tag("summary", "For the record: its arrays"), arrays)])
+    return joined([_pictures(told, "model"), tag("details", tag("summary", "Details: arrays"), arrays)])
 
 
 def versions_of(told: Told) -> tuple[str, object]:

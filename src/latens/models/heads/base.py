@@ -104,7 +104,8 @@ class AbstractHead(eqx.Module):
         Returns:
             Shape (num_outputs,).
         """
-        return np.asarray(mean, np.float64).reshape(-1)
+        flat = np.asarray(mean, np.float64).reshape(-1)
+        return np.pad(flat, (0, max(0, self.num_outputs - flat.size)))  # 0 for what is not the mean, as a log scale
 
     def started(
         self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None

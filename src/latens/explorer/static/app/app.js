@@ -419,7 +419,7 @@ export class App {
     if (this.unused) return { share: 0, words: "every row has this latent: no unit is used" };
     if (!far) return { share: 0, words: "there are too few rows to say what is far from them" };
     const share = distance / far;
-    if (share <= 1) return { share, words: distance <= median ? "in the midst of the data" : "within the data" };
+    if (share <= 1) return { share, words: distance <= median ? "near the centre of the data" : "within the data" };
     return {
       share,
       words: `far from the data: ${format(share, 2)} times as far from the nearest row as most rows are from theirs`,
