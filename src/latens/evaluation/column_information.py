@@ -16,7 +16,7 @@ from latens.evaluation.missing_cells import averaged
 from latens.evidence.batched import Rows, in_cache, map_rows
 from latens.io.compilation import check_generator
 from latens.models import every_latent
-from latens.typing import Array, Float, Key
+from latens.typing import Array, Cond, Float, Key
 
 
 class Information(NamedTuple):
@@ -115,7 +115,7 @@ def nats_by_column(rows: Rows, *, num_samples: int = 200) -> ByColumn:
 def _cell_terms(model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int) -> tuple[Array, Array]:
     mask = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
 
-    def one(z: Any, x: Any, mask: Array, cond: Any) -> Array:
+    def one(z: Any, x: Any, mask: Array, cond: Cond) -> Array:
         return model.likelihood(z, cond=cond).terms_observed(x, mask)
 
     values = lambda z: jax.vmap(jax.vmap(one), (0, None, None, None))(z, batch.x, mask, batch.cond)  # noqa: E731

@@ -12,7 +12,7 @@ from latens.data.batches import Batch
 from latens.distributions import DiagonalNormal, FullNormal, Mixture
 from latens.evidence.batched import cells_of
 from latens.models import LatentModel
-from latens.typing import Array, Bool, Float, Nats
+from latens.typing import Array, Bool, Cond, Float, Nats
 
 ROUNDS = 2
 """How often a decoder is made linear, first at the encoder's mean, then where the last answer was."""
@@ -86,7 +86,7 @@ def linear_posteriors(model: Any, batch: Batch) -> Mixture | None:
         middle = jax.nn.softmax(prior.logits) @ prior.components.loc  # pyright: ignore[reportAttributeAccessIssue]
         shared = around(lambda z: model.likelihood(z, cond=None), middle).slope
 
-    def of_row(x: Any, cond: Any, mask: Any) -> Mixture:
+    def of_row(x: Any, cond: Cond, mask: Any) -> Mixture:
         z = model.posterior(x, cond=cond, mask=mask).loc  # pyright: ignore[reportAttributeAccessIssue]
         return linear_posterior(
             lambda z: model.likelihood(z, cond=cond), z, _normals(model, cond, size), x, mask, shared
@@ -95,7 +95,7 @@ def linear_posteriors(model: Any, batch: Batch) -> Mixture | None:
     return jax.vmap(of_row)(batch.x, batch.cond, batch.mask)
 
 
-def _normals(model: Any, cond: Any, size: int) -> Mixture:
+def _normals(model: Any, cond: Cond, size: int) -> Mixture:
     """The prior as a mixture of Normals: its own components, else one of its moments, else noise."""
     prior = model.prior(cond=cond)
     full = lambda loc, log_scale: FullNormal(loc, jnp.diag(log_scale))  # noqa: E731
@@ -111,7 +111,7 @@ def _normals(model: Any, cond: Any, size: int) -> Mixture:
     return Mixture(jnp.zeros(1), jax.vmap(full)(mean[None], 0.5 * jnp.log(variance)[None]))
 
 
-def _latents(model: Any, x: Any, cond: Any, mask: Any) -> int | None:
+def _latents(model: Any, x: Any, cond: Cond, mask: Any) -> int | None:
     """How many latents a model has, if they are a vector of Normals and what they say of a cell has a variance."""
     q = jax.eval_shape(lambda: model.posterior(x, cond=cond, mask=mask))
     if not isinstance(q, DiagonalNormal) or q.loc.ndim != 1:

@@ -19,7 +19,7 @@ from latens.io.keys import IMPUTED_EVENTS
 from latens.io.process import counted
 from latens.kinds.tables.columns import ColumnType
 from latens.models import every_latent
-from latens.typing import Array, Float, Key, PyTree
+from latens.typing import Array, Cond, Float, Key, PyTree
 
 DRAWS = 128
 """Draws of z for each row, where nobody says how many."""
@@ -138,12 +138,12 @@ def _observed(batch: Batch) -> Array:
     return jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
 
 
-def _nothing(model: Any, z: Any, cond: Any, x: Any, mask: Array) -> Array:
+def _nothing(model: Any, z: Any, cond: Cond, x: Any, mask: Array) -> Array:
     """What draws are weighed for where only they are asked for."""
     return jnp.zeros(())
 
 
-def _shares(model: Any, z: Any, cond: Any, x: Any, mask: Array) -> dict[str, Array]:
+def _shares(model: Any, z: Any, cond: Cond, x: Any, mask: Array) -> dict[str, Array]:
     """The probability of every segment of every column given z and the observed cells."""
     joined = model.likelihood(z, cond=cond).each_given(x, mask)
     return {name: jnp.exp(part.log_shares()) for name, part in joined.parts.items()}
@@ -209,7 +209,7 @@ def weighed(
     # which six of eight draws then are, one of q and one of the prior.
     every = every_latent(model)
 
-    def one_row(x: Any, row_id: Any, cond: Any, mask: Any, linear: Any) -> tuple[PyTree[Array], Array]:
+    def one_row(x: Any, row_id: Any, cond: Cond, mask: Any, linear: Any) -> tuple[PyTree[Array], Array]:
         if every is not None:
             which = every[(first + jnp.arange(count)) % len(every)]
             log_prior, log_likelihood = jax.vmap(lambda z: model.log_joint(z, x, cond=cond, mask=mask))(which)
@@ -299,7 +299,7 @@ class WeighedDraws(eqx.Module):
         return WeighedDraws(total, squares, mean, jnp.where(better, best, self.best), chosen)
 
 
-def _mean(model: Any, z: Any, cond: Any, x: Any, mask: Array) -> Float[Array, "*x"]:
+def _mean(model: Any, z: Any, cond: Cond, x: Any, mask: Array) -> Float[Array, "*x"]:
     r"""$E[x \mid z, x_{obs}]$; of missing values given that they are missing, where that says something."""
     likelihood = model.likelihood(z, cond=cond).conditioned(x, mask)
     missingness = getattr(model, "missingness", None)
@@ -311,12 +311,12 @@ def _events(model: Any, z: Any, batch: Batch, num_draws: int, key: Key) -> Array
     if num_draws == 0:
         return jnp.zeros((batch.row_id.shape[0], 0, *batch.x.shape[1:]))
 
-    def one(z: Any, cond: Any, x: Any, mask: Array, key: Key) -> Array:
+    def one(z: Any, cond: Cond, x: Any, mask: Array, key: Key) -> Array:
         likelihood = model.likelihood(z, cond=cond).conditioned(x, mask)
         missingness = getattr(model, "missingness", None)
         return (likelihood.sample if missingness is None else Partial(missingness.missing_sample, likelihood))(key=key)
 
-    def of_row(z: Any, cond: Any, x: Any, mask: Array, row_id: Any) -> Array:
+    def of_row(z: Any, cond: Cond, x: Any, mask: Array, row_id: Any) -> Array:
         keys = jax.random.split(jax.random.fold_in(key, row_id), num_draws)
         return jax.vmap(lambda z, k: one(z, cond, x, mask, k))(z, keys)
 
@@ -350,7 +350,7 @@ def _left_out(
     every = every_latent(model)
     draws = num_samples if every is None else len(every)
 
-    def of(z: Any, cond: Any, x: Any, mask: Array) -> tuple[dict[str, Array], Array]:
+    def of(z: Any, cond: Cond, x: Any, mask: Array) -> tuple[dict[str, Array], Array]:
         joined = model.likelihood(z, cond=cond).each_given(x, mask)
         shares = {name: jnp.exp(part.log_shares()) for name, part in joined.parts.items()}
         return shares, jnp.where(mask, joined.log_prob_terms(x), 0.0)

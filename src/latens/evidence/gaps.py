@@ -19,7 +19,7 @@ from latens.evidence.moves import check_numbers, path_of
 from latens.evidence.refine import LogJoint, ascend, log_weights
 from latens.io.keys import CURVATURE
 from latens.io.process import counted
-from latens.typing import Array, Float, Key
+from latens.typing import Array, Cond, Float, Key
 
 Family = Literal["own", "diagonal", "full"]
 
@@ -116,7 +116,7 @@ def _gaps(
     learning_rate: float,
     draws_per_step: int,
 ) -> dict[str, Array]:
-    def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> tuple[Array, Array, Array]:
+    def one_row(x: Any, row_id: Any, cond: Cond, mask: Any) -> tuple[Array, Array, Array]:
         path = path_of(model, x, cond, mask, "prior")
         posterior = model.posterior(x, cond=cond, mask=mask)
         start_key, step_key, draw_key = jax.random.split(jax.random.fold_in(key, row_id), 3)

@@ -19,7 +19,7 @@ from latens.distributions import (
     WrappedNormal,
 )
 from latens.errors import ConfigError
-from latens.typing import Array, Float, Key, Nats
+from latens.typing import Array, Cond, Float, Key, Nats
 
 Start = Literal["prior", "posterior"]
 
@@ -55,7 +55,7 @@ class Path(NamedTuple):
     size: int  # how many numbers a flat z has
 
 
-def path_of(model: Any, x: Any, cond: Any, mask: Any, start: Start) -> Path:
+def path_of(model: Any, x: Any, cond: Cond, mask: Any, start: Start) -> Path:
     """Build the path of one row."""
     # mask: true where a feature of the row is observed, or None.
     prior = model.prior(cond=cond)

@@ -21,7 +21,7 @@ from latens.distributions import (
 from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_rows
 from latens.io.process import counted
-from latens.typing import Array, Float, Key, Nats
+from latens.typing import Array, Cond, Float, Key, Nats
 
 
 class Refined(NamedTuple):
@@ -84,7 +84,7 @@ def _refine(
     num_samples: int,
     num_evaluation_samples: int,
 ) -> tuple[AbstractDistribution, Array, Array]:
-    def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> tuple:
+    def one_row(x: Any, row_id: Any, cond: Cond, mask: Any) -> tuple:
         own = jax.random.fold_in(key, row_id)
         posterior = model.posterior(x, cond=cond, mask=mask)
         _check(posterior)

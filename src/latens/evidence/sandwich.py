@@ -17,7 +17,7 @@ from latens.evidence.importance import as_log_marginals
 from latens.evidence.log_marginals import LogMarginals, WeightSummary, summarise
 from latens.evidence.moves import Start, check_numbers, hamiltonian_move, path_of, pilot, sigmoid_schedule
 from latens.io.process import counted
-from latens.typing import Array, Key, Nats
+from latens.typing import Array, Cond, Key, Nats
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def sandwich(
     num_leapfrog: int = 10,
     num_moves: int = 20,
     start: Start = "prior",
-    cond: Any = None,
+    cond: Cond = None,
     key: Key,
     batch_size: int | None = None,
     chains_at_once: int = 64,
@@ -131,7 +131,7 @@ def _sandwich(
 ) -> tuple[Any, Any, WeightSummary, WeightSummary, Array]:
     betas = sigmoid_schedule(num_temperatures)
 
-    def one_row(row_id: Any, cond: Any) -> tuple[Any, Any, Annealed, Annealed]:
+    def one_row(row_id: Any, cond: Cond) -> tuple[Any, Any, Annealed, Annealed]:
         keys = jax.random.split(jax.random.fold_in(key, row_id), 5)
         z = model.prior(cond=cond).sample(key=keys[0])
         x = model.likelihood(z, cond=cond).sample(key=keys[1])

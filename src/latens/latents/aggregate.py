@@ -14,7 +14,7 @@ from latens.evidence.batched import Rows, map_rows
 from latens.io.process import counted
 from latens.models import FullMixturePrior, MixturePrior
 from latens.trees import held
-from latens.typing import Array, Float, Key
+from latens.typing import Array, Cond, Float, Key
 
 _RIDGE = 1e-6
 """Of the mean variance, added to every variance: a unit that never moves has no density."""
@@ -40,7 +40,7 @@ def aggregated_draws(rows: Rows, *, num_draws: int = 1) -> np.ndarray:
 
 
 def _draws(model: Any, batch: Batch, key: Key, num_draws: int) -> Float[Array, "B M *z"]:
-    def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> Array:
+    def one_row(x: Any, row_id: Any, cond: Cond, mask: Any) -> Array:
         posterior = model.posterior(x, cond=cond, mask=mask)
         keys = jax.random.split(jax.random.fold_in(key, row_id), num_draws)
         return jax.vmap(lambda k: top_level(posterior.sample(key=k)))(keys)
@@ -71,7 +71,7 @@ def aggregated_moments(rows: Rows, *, num_draws: int = 20) -> Moments:
 def _moments(model: Any, batch: Batch, key: Key) -> tuple[Array, Array] | None:
     """(mean, covariance) of each row's posterior, None where they have no formula."""
 
-    def one_row(x: Any, cond: Any, mask: Any) -> tuple[Array, Array] | None:
+    def one_row(x: Any, cond: Cond, mask: Any) -> tuple[Array, Array] | None:
         posterior = model.posterior(x, cond=cond, mask=mask)
         if isinstance(posterior, DiagonalNormal):
             return posterior.loc.reshape(-1), jnp.diag(jnp.exp(2.0 * posterior.log_scale_array()).reshape(-1))

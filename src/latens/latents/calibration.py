@@ -10,7 +10,7 @@ import numpy as np
 from latens.errors import UsageError
 from latens.evidence.estimate import Estimate
 from latens.io.process import counted
-from latens.typing import Array, Int, Key
+from latens.typing import Array, Cond, Int, Key
 
 NUM_DRAWS = 99
 """L draws of the encoder's posterior a row: ranks 0 to 99, of which 90 lie in the middle nine tenths."""
@@ -92,8 +92,8 @@ def simulation_based_calibration(
 
 
 @eqx.filter_jit
-def _ranks(model: Any, keys: Array, cond: Any, num_draws: int) -> Int[Array, "n units"]:
-    def one(key: Key, cond: Any) -> Array:
+def _ranks(model: Any, keys: Array, cond: Cond, num_draws: int) -> Int[Array, "n units"]:
+    def one(key: Key, cond: Cond) -> Array:
         latent_key, event_key, draw_key, tie_key = jax.random.split(key, 4)
         z = model.prior(cond=cond).sample(key=latent_key)
         x = model.likelihood(z, cond=cond).sample(key=event_key)

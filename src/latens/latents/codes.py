@@ -31,10 +31,10 @@ from latens.io.process import check_process, counted
 from latens.io.waiting import reached
 from latens.models import as_code, mean_code
 from latens.models.heads.token_head import TokenHead
-from latens.typing import AnyArray, Array, Key, checked_later
+from latens.typing import AnyArray, Array, Cond, Key, checked_later
 
 
-def from_code(model: Any, z: Array, cond: Any = None) -> Any:
+def from_code(model: Any, z: Array, cond: Cond = None) -> Any:
     """The latent that `as_code` made an array of: levels of a hierarchy, or a label and a code, as their tuple."""
     # returns: what the decoder takes; codes that are no tuple are for the decoder to read.
     like = jax.eval_shape(lambda key: model.prior(cond=cond).sample(key=key), jax.random.key(0))
@@ -64,7 +64,7 @@ def _with_noise(model: Any, batch: Batch, key: Key) -> Array:
     cond = dict(batch.cond or {})
     noise = cond.pop(NOISE)
 
-    def one_row(x: Any, cond: Any, mask: Any, noise: Array) -> Array:
+    def one_row(x: Any, cond: Cond, mask: Any, noise: Array) -> Array:
         posterior = model.posterior(x, cond=cond or None, mask=mask)
         like = jax.eval_shape(lambda: _noise_like(posterior))
         leaves, structure = jax.tree.flatten(like)
@@ -154,8 +154,8 @@ def mean_of(likelihood: Any, mean: Mean) -> Array:
 
 
 @eqx.filter_jit
-def _decode(model: Any, z: AnyArray, cond: Any, key: Key, mean: Mean, temperature: Any = None) -> Array:
-    def one(z: Any, cond: Any, key: Key) -> Array:
+def _decode(model: Any, z: AnyArray, cond: Cond, key: Key, mean: Mean, temperature: Any = None) -> Array:
+    def one(z: Any, cond: Cond, key: Key) -> Array:
         likelihood = model.likelihood(from_code(model, z, cond), cond=cond)
         if temperature is not None:
             return likelihood.sample_at(temperature, key=key)
@@ -172,7 +172,7 @@ def decode(
     *,
     key: Key | None = None,
     mean: Mean = True,
-    cond: Any = None,
+    cond: Cond = None,
     batch_size: int = 500,
     temperature: float | None = None,
 ) -> np.ndarray:
@@ -213,15 +213,15 @@ def decode(
 
 
 @eqx.filter_jit
-def _prior_codes(model: Any, index: AnyArray, cond: Any, key: Key, temperature: float) -> Array:
-    def one(i: Any, cond: Any) -> Array:
+def _prior_codes(model: Any, index: AnyArray, cond: Cond, key: Key, temperature: float) -> Array:
+    def one(i: Any, cond: Cond) -> Array:
         return _prior_code(model, jax.random.fold_in(key, i), cond, temperature)
 
     return jax.vmap(one)(index, cond)
 
 
 @counted(n=1)
-def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature: Any = 1.0) -> np.ndarray:
+def sample_prior(model: Any, n: int, *, key: Key, cond: Cond = None, temperature: Any = 1.0) -> np.ndarray:
     """Sample latents from the prior; levels and groups one after the other, categorical latents one-hot.
 
     Args:
@@ -268,7 +268,7 @@ def _at(temperature: Any) -> Iterator[None]:
 
 @eqx.filter_jit
 def _prior_rows(
-    model: Any, index: AnyArray, cond: Any, z_key: Key, x_key: Key, mean: Mean, temperature: float
+    model: Any, index: AnyArray, cond: Cond, z_key: Key, x_key: Key, mean: Mean, temperature: float
 ) -> tuple[Array, Array]:
     z = _prior_codes(model, index, cond, z_key, temperature)
     return _decode(model, z, cond, x_key, mean), z
@@ -276,7 +276,7 @@ def _prior_rows(
 
 @counted(n=1)
 def new_rows(
-    model: Any, n: int, *, mean: bool, key: Key, cond: Any = None, temperature: float = 1.0
+    model: Any, n: int, *, mean: bool, key: Key, cond: Cond = None, temperature: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw rows from the prior, or the means of p(x | z), and give their z beside them."""
     z_key, x_key = folded(key, 0), folded(key, 1)
@@ -307,11 +307,11 @@ _NO_TEMPERATURE = ("samples at a temperature", "is not a function of noise")
 """What the distribution of a prior says where it has no temperature."""
 
 
-def level_shapes(model: Any, *, cond: Any = None) -> tuple[tuple[int, ...], ...]:
+def level_shapes(model: Any, *, cond: Cond = None) -> tuple[tuple[int, ...], ...]:
     """The shapes of the levels of a hierarchy's latents, lowest first, and none for one level; nothing is computed."""
     shapes: list[tuple[int, ...]] = []
 
-    def seen(cond: Any) -> None:
+    def seen(cond: Cond) -> None:
         prior = model.prior(cond=cond)
         shapes.extend(prior.shape if isinstance(prior, AbstractLevels) else ())
 
@@ -319,12 +319,12 @@ def level_shapes(model: Any, *, cond: Any = None) -> tuple[tuple[int, ...], ...]
     return tuple(shapes)
 
 
-def latent_shape(model: Any, *, cond: Any = None) -> tuple[int, ...]:
+def latent_shape(model: Any, *, cond: Cond = None) -> tuple[int, ...]:
     """The shape of one latent as `encode` and `sample_prior` give it and `decode` takes it; nothing is computed."""
     return jax.eval_shape(lambda key, cond: _prior_code(model, key, cond), jax.random.key(0), cond).shape
 
 
-def _prior_code(model: Any, key: Key, cond: Any, temperature: float = 1.0) -> Array:
+def _prior_code(model: Any, key: Key, cond: Cond, temperature: float = 1.0) -> Array:
     prior = model.prior(cond=cond)
     return as_code(prior, prior.sample(key=key) if temperature == 1.0 else prior.sample_at(temperature, key=key))
 
@@ -332,7 +332,7 @@ def _prior_code(model: Any, key: Key, cond: Any, temperature: float = 1.0) -> Ar
 def _reconstruct(
     model: Any, batch: Batch, key: Key, mean: Mean, of_mean: bool, into: dict[str, Array] | None = None
 ) -> Array:
-    def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Array:
+    def one_row(x: Any, row_id: AnyArray, cond: Cond, mask: Any) -> Array:
         posterior = model.posterior(x, cond=cond, mask=mask)
         latent_key, event_key = jax.random.split(jax.random.fold_in(key, row_id))
         z = from_code(model, mean_code(posterior), cond) if of_mean else posterior.sample(key=latent_key)

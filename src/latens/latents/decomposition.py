@@ -17,7 +17,7 @@ from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_rows, padded_batches, prepared_with, weights_of
 from latens.evidence.estimate import Estimate
 from latens.io.process import counted
-from latens.typing import Array, Float, Key
+from latens.typing import Array, Cond, Float, Key
 
 _NUMBERS = 2**23
 """Log densities held at once (32 MB): draws times rows times units."""
@@ -107,7 +107,7 @@ def _density_terms(distribution: Any, z: Any) -> list[Float[Array, ""]]:
 
 
 def _levels(model: Any, batch: Batch, key: Key, num_samples: int) -> Float[Array, "B L"]:
-    def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> Array:
+    def one_row(x: Any, row_id: Any, cond: Cond, mask: Any) -> Array:
         posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
         _refuse_points(posterior)
         own = jax.random.fold_in(key, row_id)
@@ -143,7 +143,7 @@ def _unit_terms(distribution: Any, z: Any) -> Float[Array, " d"] | None:
 def _drawn(model: Any, batch: Batch, key: Key, num_samples: int) -> dict[str, Any]:
     """Draws of each row's posterior with their own log densities, led by (B, K)."""
 
-    def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> dict[str, Any]:
+    def one_row(x: Any, row_id: Any, cond: Cond, mask: Any) -> dict[str, Any]:
         posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
         _refuse_points(posterior)
         own = jax.random.fold_in(key, row_id)
@@ -163,7 +163,7 @@ def _against(model: Any, rows: Batch, log_share: Array, z: Any, preparation: Pre
     """log sum_j w_j q(z | x_j) of each draw over these rows, and likewise of each unit (None without marginals)."""
     batch, _ = prepared_with(rows, preparation, key)
 
-    def one_row(x: Any, cond: Any, mask: Any) -> tuple:
+    def one_row(x: Any, cond: Cond, mask: Any) -> tuple:
         posterior = model.posterior(x, cond=cond, mask=mask)
         units = jax.vmap(lambda one: _unit_terms(posterior, one))(z)
         if isinstance(posterior, AbstractFactorised) and units is not None:
