@@ -17,7 +17,7 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 64_800,  # next: 60,000
+    "lines of Python in src": 64_700,  # next: 60,000
     "lines of Python in data": 4_050,
     "lines of Python in tests": 55_700,
     "lines of JavaScript, CSS and HTML": 7_200,
