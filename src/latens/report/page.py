@@ -148,7 +148,9 @@ def _short(told: Told) -> Html:
     words = {0: "No warning.", 1: "One warning: "}.get(count, f"{count} warnings: ")
     names = ", ".join(one.title.lower() for one in warned)
     end = f"{words}{names}." if count else words
-    return joined([*(lines or [_cards(told)]), tag("p", end)])
+    day = str(told.info.get("created") or "")[:10]
+    made = [tag("p", f"{day}: ", tag("code", command_of(told.info)))] if day else []
+    return joined([*made, *(lines or [_cards(told)]), tag("p", end)])
 
 
 def _read(told: Told) -> Html:
