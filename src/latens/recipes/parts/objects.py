@@ -389,9 +389,7 @@ def _not_registered(lacking: dict[str, str], how: str) -> tuple[str, str]:
     """What is said of parts that are not known here, and what to do."""
     given = how.format("=..., ".join(lacking))
     part, name = next(iter(lacking.items()))
-    register = (
-        f"register it first, latens.register_part({part!r}, {name[:80]!r}, ...); the command takes --import FILE.py, "
-    )
+    register = f"register it first, latens.register_part({part!r}, {name[:80]!r}, ...)"
     if part == "model":
         what, first = f"there is no recipe {name[:80]!r} here.", "Where it was a model of your own, give it"
     else:
