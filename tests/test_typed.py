@@ -19,8 +19,7 @@ import jax
 import numpy as np
 
 import latens
-from latens import ELBO, VAE, Autoencoder, GenerativeClassifier
-from latens.distributions import StandardNormal
+from latens import VAE, Autoencoder, GenerativeClassifier
 
 x = np.zeros((100, 4), np.float32)
 vae = VAE(latent_dim=2, hidden=(32,), epochs=3.5, settings={"optimizer.schedule": "cosine"}, random_state=0).fit(x)
@@ -29,8 +28,8 @@ rows = vae.sample(5) + vae.prior_predictive(5, mean=True) + vae.reconstruct(x)[:
 number: float = vae.score(x) + float(vae.score_samples(x).mean())
 filled = vae.impute(x, n_draws=2)
 again = VAE.load(vae.save("vae.safetensors"))
-print(own.fit(x).model_.encode(x), latens.load("pretrained:digits-2d").sample(3))
-plain = Autoencoder(2, encoder=None, validation_fraction=None).fit(x)
+print(vae.model_.encode(x), latens.load("pretrained:digits-2d").sample(3))
+plain = Autoencoder(2, encoder=None).fit(x)
 bayes = GenerativeClassifier("mixture", random_state=np.random.RandomState(0)).fit(x, [0, 1] * 50)
 print(bayes.predict_proba(x), plain.history_, again.latent_dim_, vae.reasons_, bayes.classes_)
 

@@ -41,12 +41,13 @@ def fit(context: Context) -> int:
 
 def read_files(args: Any) -> None:
     """Read the file that says what is trained, `--config`, and what is said of columns."""
-    from latens.kinds.tables.declared import LEFT_OUT, declared_columns
-
     stored_config(args)
-    if left_out := getattr(args, "leave_out", None):
+    left_out = getattr(args, "leave_out", None) or ()
+    if args.column or left_out:  # else NumPy is imported before the run folder is there
+        from latens.kinds.tables.declared import LEFT_OUT, declared_columns
+
         args.column = [*(args.column or ()), *(f"{name}={LEFT_OUT}" for name in left_out)]
-    declared_columns(args.column or {}, "--column")
+        declared_columns(args.column, "--column")
 
 
 def fit_into(context: Context, folder: Path, data: Dataset | None = None) -> Experiment:
