@@ -159,7 +159,7 @@ def test_parts_of_ones_own_are_asked_for_by_name(tmp_path, monkeypatch):
                 patch.delitem(table, name)
             with pytest.raises(ModelFileError, match=rf"not known here|no recipe.*register_part\('{part}'"):
                 VAE.load(path)
-        given = {part: getattr(vae, part)}
+        given = {part: vae.settings[part] if part == "model" else getattr(vae, part)}
         assert same(VAE.load(path, **given), vae)
         assert np.array_equal(latens.load(path, **given).encode(X), vae.transform(X))
         other = {"prior": StandardNormal} if part != "prior" else {"likelihood": CauchyHead}
@@ -310,7 +310,7 @@ def call(*words):
 def test_extensions_by_the_command(tmp_path, file, chosen, number):
     parts, data, run = Path(__file__).parent / "extensions" / f"{file}.py", tmp_path / "t.csv", tmp_path / "run"
     np.savetxt(data, X, delimiter=",", header="a,b,c,d", comments="")
-    fitted = call("fit", data, "--import", parts, *chosen, "--steps", 2, "--num-samples", 5, "--out", run)
+    fitted = call("fit", data, "--import", parts, *chosen, "--steps", 2, "--num-samples", 5, "--out", run, "--verbose")
     assert fitted.returncode == 0, fitted.stderr
     measured = call("evaluate", run, "--import", parts, "--num-samples", 5)
     assert measured.returncode == 0, measured.stderr
@@ -335,7 +335,7 @@ def test_the_command_imports_parts(tmp_path):
     np.savetxt(data, X, delimiter=",", header="a,b,c,d", comments="")
 
     chosen = ("--set", "likelihood=cauchy", "--set", "likelihood.gamma=0.5", "--steps", 2, "--num-samples", 5)
-    fitted = call("fit", data, "--import", parts, *chosen, "--out", run)
+    fitted = call("fit", data, "--import", parts, *chosen, "--out", run, "--verbose")
     assert fitted.returncode == 0, fitted.stderr
     refused = call("evaluate", run)
     assert refused.returncode == 5
