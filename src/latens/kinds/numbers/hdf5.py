@@ -2,6 +2,8 @@
 
 import contextlib
 import math
+import mmap
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,26 @@ from latens.kinds.numbers.npy import PART_KEYS, from_archive
 
 BLOCK_ROWS, BLOCK_BYTES = 8192, 2**22
 """A block has so many rows, or fewer where they take more bytes; whole chunks where the array is stored in chunks."""
+
+_HEAP = b"GCOL\1\0\0\0"
+
+
+def _check_heaps(path: Path) -> None:
+    """Refuse a file whose collections of texts ("global heaps") do not end: HDF5 2.0 would never return."""
+    # A collection is "GCOL", a version, its size, then objects of a number, a count, a size and as many bytes, each
+    # padded to 8; number 0 is the free space. (HDF5 file format specification, III.E.)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        start = data.find(_HEAP)
+        while start >= 0:
+            at, end = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little")
+            while at <= end - 16 and end <= len(data):
+                number, _, _, size = struct.unpack_from("<HHIQ", data, at)
+                if number == 0 and size < 16:
+                    break
+                at += 16 + (size + 7) // 8 * 8 if number else size
+            if not end - 16 < at <= end <= len(data):
+                raise damaged(str(path), "is not readable HDF5 (its texts are damaged).")
+            start = data.find(_HEAP, start + 8)
 
 
 class Store:
@@ -30,6 +52,7 @@ class Store:
     def __init__(self, path: Path, only: str | None = None, *, stays: bool = False) -> None:
         self.where, self.only, self.stays = str(path), only, stays
         self._h5py = needed("h5py", "HDF5", self.where, _INSTALL)
+        _check_heaps(path)
         self.items: dict[str, Any] = {}
         with readable(self.where):
             self.file = self._h5py.File(path, "r", locking="best-effort")
