@@ -115,7 +115,11 @@ def test_codes_are_those_of_the_places_in_rows() -> None:
 @pytest.mark.parametrize(
     ("recipe", "settings", "words"),
     [
-        ("vq-vae", {"network": "conv", "posterior.latent_dim": 32}, "no whole number of codes at each of 5 x 5 places"),
+        (
+            "vq-vae",
+            {"network": "conv", "posterior.latent_dim": 32},
+            "are not a whole number of codes at each of 5 x 5 places",
+        ),
         ("vq-vae", {"network.map": True}, "a map is of convolutions"),
         ("vq-vae", {"network": "conv", "network.map": True, "network.decoder_hidden": [8]}, "no map in common"),
     ],

@@ -96,7 +96,7 @@ def test_other_data_and_a_run_named_twice_are_refused(latens, run_folder, tmp_pa
     twice = latens("evaluate", run_folder, run_folder, file)
     assert (twice.code, "is named twice" in twice.err) == (2, True)
     rows = latens("evaluate", run_folder, "one.csv", "two.csv")
-    assert (rows.code, "rows are named once" in rows.err) == (2, True)
+    assert (rows.code, "only one DATA is possible" in rows.err) == (2, True)
     TrainedModel.load(run_folder / "model.safetensors").with_facts(fingerprint="0123456789abcdef").save(file)
     other = latens("evaluate", run_folder, file)
     assert other.code == 3

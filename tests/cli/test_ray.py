@@ -178,7 +178,7 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("data", "out", "why"),
     [
-        ("digits", "codes.npz", "no folder or glob"),
+        ("digits", "codes.npz", "not a folder or glob"),
         ("tables", "tables", "overwrite the input"),
         ("tables", "codes.png", "a picture is made of all rows"),
     ],

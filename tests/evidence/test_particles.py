@@ -194,7 +194,7 @@ def test_the_naive_rival_is_a_season_before() -> None:
 
 
 def test_what_has_no_steps_is_refused() -> None:
-    with pytest.raises(ConfigError, match="particle filter goes along steps"):
+    with pytest.raises(ConfigError, match="particle filter needs a model of steps"):
         evaluation.particle_filter(Rows(eqx.nn.Identity(), batch_of(SEEN)))
     with pytest.raises(ConfigError, match="steps to come are missing"):
         evaluation.forecast(Rows(hidden_markov(), batch_of(SEEN)), steps=2)

@@ -89,7 +89,7 @@ def test_conditions_of_rows_are_checked() -> None:
         ({"dose": ["a"] * 6}, "condition 'dose' is of shape"),
         ({"dose": np.full(6, np.nan)}, "condition 'dose' has values that are not finite"),
         ({"row": np.full(6, 2**40)}, "beyond 32 bits"),
-        ({"label": np.arange(6)}, "labels are no condition here"),
+        ({"label": np.arange(6)}, "labels cannot be a condition here"),
     ):
         with pytest.raises(DataError, match=what):
             latens.read(X, cond=cond)

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits of memor
 WATCH = fuzz.Watch()
 
 FOUND = {
-    "label-no-character": ("npz", "holds a number that is no character"),
-    "text-no-character": ("npy", "holds a number that is no character"),
+    "label-no-character": ("npz", "holds a number that is not a character"),
+    "text-no-character": ("npy", "holds a number that is not a character"),
     "recipe-of-other-kind": ("model", "does not take a configuration of this kind"),
     "config-of-other-kind": ("model", "does not take a configuration of this kind"),
     "shape-of-gigabytes": ("model", "expected (134217728, 8)"),

@@ -152,7 +152,7 @@ CASES: dict[str, Case] = {
             "d.npz",
         ),
         "d.npz",
-        "no character",
+        "not a character",
     ),
     # --- npz ---
     "npz cut": check(text(archive(("x.npy", GOOD))[:-20], "d.npz"), "d.npz", "d.npz"),

@@ -107,7 +107,7 @@ WRONG = {
         r"has no column 'bath', a condition\. .*Did you mean 'batch'",
     ),
     "twice": ({"condition": ["age", "age"]}, r"the condition 'age' is given twice"),
-    "nothing left": ({"condition": ["g1", "g2", "g3", "age", "batch"]}, r"has no column beside the conditions"),
+    "nothing left": ({"condition": ["g1", "g2", "g3", "age", "batch"]}, r"has no column other than the conditions"),
     "too short": ({"condition": {"age": [1, 2]}}, r"the condition 'age' has 2 values for 60 rows"),
     "no row": ({"condition": {"age": np.ones((60, 2))}}, r"the condition 'age' is of shape \(60, 2\)"),
     "a gap": ({"condition": {"age": [np.nan, *AGE[1:]]}}, r"row 0 has no 'age', a condition \(1 rows lack it\)"),

@@ -143,7 +143,7 @@ def test_hidden_parts_of_pictures(pictures, part, rows, columns, monkeypatch, ca
 
 
 @pytest.mark.parametrize(("part", "words"), [
-    ("middle", "is no region of pixels, and no file"), ("4:4,:", "hides no pixel of 8 x 8"),
+    ("middle", "is neither a region of pixels nor a file"), ("4:4,:", "hides no pixel of 8 x 8"),
     ("wide.npy", "the mask is of shape (3, 3)"),
 ])  # fmt: skip
 def test_what_is_no_part_is_refused(pictures, part, words, monkeypatch, capsys):

@@ -22,7 +22,7 @@ _WORDS: dict[str, str] = {
     "fit": "train a model on a table, pictures or text",
     "resume": "continue a run that was stopped",
     "explore": "open the latent space in the browser",
-    "info": "describe a run, a model file, recipes or this machine",
+    "info": "describe a run, model, recipes or the machine",
     "sweep": "search options and seeds with Optuna",
 }
 """Name -> what it does; each is a function of that name in `latens.cli.NAME`. The others are verbs."""

@@ -14,7 +14,7 @@ PROBABILITIES, PREDICTED = "class_probability", "predicted"
 
 
 class Encode(Verb):
-    """Map rows to latents, with the terms of the ELBO."""
+    """Map rows to latents, with terms of the ELBO."""
 
     endings: ClassVar = (".npz", ".csv", ".parquet", ".h5ad")
     takes_out: ClassVar = ("FILE", "where the result goes: npz, csv, parquet; h5ad of cells")

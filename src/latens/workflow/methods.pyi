@@ -15,7 +15,7 @@ class Methods:
         top: int | None = None,
         folds: int | None = None,
     ) -> Made:
-        """Unusual rows: surprise, p-values, flags: `latens detect`."""
+        """Find unusual rows, with p-values: `latens detect`."""
     def evaluate(
         self,
         data: Any = None,
@@ -25,13 +25,13 @@ class Methods:
         format: Literal['text', 'markdown', 'latex'] = 'text',
         seed: int = 0,
     ) -> Made:
-        """Held-out log p(x); several runs compared: `latens evaluate`."""
+        """Measure held-out log p(x), or compare runs: `latens evaluate`."""
     def export(
         self,
         out: str,
         format: Literal['onnx'] = 'onnx',
     ) -> Made:
-        """Encoder and decoder as ONNX files: `latens export`."""
+        """Write encoder and decoder as ONNX files: `latens export`."""
     def forecast(
         self,
         data: Any,
@@ -43,7 +43,7 @@ class Methods:
         theme: Literal['light', 'dark'] = 'light',
         seed: int = 0,
     ) -> Made:
-        """What follows sequences, with quantiles: `latens forecast`."""
+        """Forecast the next steps of sequences: `latens forecast`."""
     def refit(
         self,
         data: Any = None,
@@ -60,7 +60,7 @@ class Methods:
         seed: int = 0,
         out: str = '',
     ) -> Made:
-        """Another prior for a trained model: `latens refit`."""
+        """Fit another prior to a trained model: `latens refit`."""
     def report(
         self,
         data: Any = None,
@@ -78,7 +78,7 @@ class Methods:
         seed: int = 0,
         out: str = '',
     ) -> Made:
-        """One HTML page; figures; an animation: `latens report`."""
+        """Write an HTML page, figures or an animation: `latens report`."""
     def translate(
         self,
         data: Any,
@@ -88,4 +88,4 @@ class Methods:
         num_samples: int | None = None,
         seed: int = 0,
     ) -> Made:
-        """Rows of one class as another; of pairs: `latens translate`."""
+        """Decode rows of one class as another: `latens translate`."""
