@@ -6,7 +6,6 @@ import platform
 import re
 import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ def examine() -> list[dict[str, Any]]:
     """Look at this machine."""
     # returns: one entry for each thing looked at: `name`, `ok`, `found`, and `fix` where something can be done.
     cache = enable_compilation_cache()
-    found = [_versions(), _optional(), _devices(), _threads(), _memory(), _disk(), _writable(), _cache(cache)]
+    found = [_versions(), _optional(), _devices(), _threads(), _memory(), _disk(), _cache(cache)]
     found += [_compiled_step(), *_allocator()]
     return found
 
@@ -119,17 +118,6 @@ def _disk() -> dict[str, Any]:
     free = shutil.disk_usage(".").free
     low = free < 1 << 30
     return _finding("disk", f"{free / 2**30:.1f} GB free here", ok=not low, fix="Free some space." if low else "")
-
-
-def _writable() -> dict[str, Any]:
-    folder = Path("runs") if Path("runs").is_dir() else Path()
-    try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".latens-info-"):
-            pass
-    except OSError as error:
-        fix = "Go to a folder that you may write, or give --out elsewhere."
-        return _finding("runs", f"{folder.resolve()} cannot be written ({error.strerror})", ok=False, fix=fix)
-    return _finding("runs", f"{folder.resolve()} can be written")
 
 
 def _cache(folder: Path | None) -> dict[str, Any]:
