@@ -117,7 +117,7 @@ def test_a_sweep_is_measured_on_validation_rows(rows: str, tmp_path: Path, capsy
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["trial-0000", "trial-0001"]
     capsys.readouterr()
     assert main([*words, "--trials", "2", "--batch-size", "16"]) == 6
-    assert "batch_size was None, not 16" in json.loads(capsys.readouterr().out)["error"]["message"]
+    assert "batch_size None, not 16" in json.loads(capsys.readouterr().out)["error"]["message"]
     assert main(["sweep", rows, "--seeds", "2", "--sampler", "GridSampler", "--out", str(folder)]) == 2
 
 
