@@ -34,36 +34,13 @@ def plane(data: str, out: Path, budget: Budget) -> None:
         folder = str(out / f"fast-forward-2d-{cells}")
         grid = ("--manifold-cells", cells, "--percentiles", "0.01,0.99")
         type_("report", run, "--only", "figures", "--name", "manifold", *grid, "--out", folder)
-    type_(
-        "report",
-        run,
-        "--only",
-        "animation",
-        "--name",
-        "morph",
-        "--between",
-        "0,3,8,6",
-        "--frames",
-        "10",
-        "--out",
-        str(out / "morph.gif"),
-    )
-    type_("report", run, "--only", "animation", "--name", "walk", "--frames", "48", "--out", str(out / "walk.gif"))
-    type_("report", run, "--only", "animation", "--name", "latent", "--frames", "36", "--out", str(out / "latent.gif"))
     grid = ("--manifold-cells", "30", "--manifold-range", "percentile", "--percentiles", "0.01,0.99")
-    type_(
-        "report",
-        run,
-        "--only",
-        "animation",
-        "--name",
-        "manifold",
-        *grid,
-        "--frames",
-        "24",
-        "--out",
-        str(out / "manifold.gif"),
-    )
+    moving = {
+        "morph": ("--between", "0,3,8,6", "--frames", "10"), "walk": ("--frames", "48"), "latent": ("--frames", "36"),
+        "manifold": (*grid, "--frames", "24"),
+    }  # fmt: skip
+    for name, words in moving.items():
+        type_("report", run, "--only", "animation", "--name", name, *words, "--out", str(out / f"{name}.gif"))
     type_("report", run, "--out", str(out / "report.html"))
 
 

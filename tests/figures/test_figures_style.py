@@ -83,10 +83,12 @@ def test_a_dark_picture_is_the_light_one_with_other_grounds():
 
 def test_the_explorer_has_the_same_colours():
     text = (ROOT / "src" / "latens" / "explorer" / "static" / "app" / "theme.js").read_text()
-    found = re.findall(r"(light|dark): \{\s*background: \"(.*?)\".*?classes: \[(.*?)\]", text, re.DOTALL)
-    assert {name: (background, tuple(re.findall("#[0-9a-f]{6}", listed))) for name, background, listed in found} == {
-        name: (theme.background, theme.classes) for name, theme in THEMES.items()
-    }
+    grounds = re.findall(r"(light|dark): \{ \.\.\.MARKS, background: \"(.*?)\"", text)
+    assert dict(grounds) == {name: theme.background for name, theme in THEMES.items()}
+    marks = re.search(r"const MARKS = \{(.*?)\};", text, re.DOTALL)
+    assert marks
+    own = (style.MARKS["first"], style.MARKS["second"], *style.MARKS["classes"])
+    assert tuple(re.findall("#[0-9a-f]{6}", marks[1])) == own
 
 
 @pytest.mark.parametrize("name", ["light", "dark"])

@@ -3,8 +3,10 @@
 import dataclasses
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
+from evidence_fixtures import MU, PRECISION, SIGMA, Linear10, W, log_p_of_linear, rows_of_linear
 from msgspec.structs import replace
 from paths import GOLDEN
 
@@ -104,3 +106,16 @@ def test_rows_with_many_patterns_of_gaps_are_compared_with_fewer(monkeypatch, se
     monkeypatch.undo()
     few = 20 if several else 40  # 1 / alpha, more than a tenth of 40
     assert compared == [(few, [True, False, True], 40), (40, [True, True, True], 40)]
+
+
+def test_the_score_is_minus_log_p_and_twice_the_kl_of_the_code():
+    """A linear model of 16 cells and 10 latents, whose log p(x) and KL are known."""
+    data = load(np.asarray(rows_of_linear(40, seed=3).x))
+    trained = TrainedModel(Linear10(), data.schema, Preparation())
+    found = detection.scores_of(trained, data, None, others=1, num_samples=2000, key=jax.random.key(0))
+    x = np.asarray(data.x, np.float64)
+    mean, width = (x - MU) @ np.linalg.solve(PRECISION, W.T / SIGMA**2).T, 1.0 / np.diag(PRECISION)
+    kl = 0.5 * (np.sum(mean**2, axis=1) + np.sum(width - 1.0 - np.log(width)))
+    np.testing.assert_allclose(found.surprise, -log_p_of_linear(x), atol=0.15)
+    np.testing.assert_allclose(found.odd, -log_p_of_linear(x) + 2.0 * kl, atol=0.6)
+    assert abs(np.mean(found.odd - found.surprise - 2.0 * kl)) < 0.1

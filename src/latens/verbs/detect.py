@@ -198,7 +198,7 @@ class Detect(Verb):
 
         told = {"rows": len(new), "flagged": int(found.flagged.sum()), "alpha": self.alpha}
         told |= {"held_out": found.calibration, "training_rows": known, "unseen": int(strange_rows(new).sum())}
-        told |= {"score": "surprise" if found.code_length is None else "excess"}
+        told |= {"score": "surprise + 2 KL" if found.code_length is None else "excess"}
         return told if self.top is None else told | {"top": [_named(arrays, row, cells) for row in top.tolist()]}
 
     def _sheet(self, new: "Dataset", found: Any, top: "np.ndarray") -> tuple[Any, int]:

@@ -170,10 +170,11 @@ def scores_of(
     rows = replace(trained.rows(batch, key=key), batch_size=batch_size)
     gaps = data.schema.kind == "real" and not mask.all()
     numbers = row_numbers(rows, num_samples=num_samples)
+    kl = np.asarray(numbers.kl, np.float64)
     log_p = log_observed(rows, num_samples=num_samples) if gaps else np.asarray(numbers.weights.log_mean)
     strange = strange_rows(data) if positions is None else strange_rows(data)[positions]
     surprise = np.where(strange, np.inf, added - log_p)
-    return Scores(surprise, surprise + CODE * np.nan_to_num(np.asarray(numbers.kl, np.float64)))
+    return Scores(surprise, surprise + CODE * np.where(np.isnan(kl), 0.0, kl))
 
 
 def conformal(held_out: Shaped[np.ndarray, " m"], scores: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:

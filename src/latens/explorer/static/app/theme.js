@@ -1,51 +1,27 @@
 // Colours, the same as in the figures of latens: ten classes that colour-blind readers can tell apart, and viridis
 // without the end that fades into the background. Drawn things take them from here, so that exports carry them too.
 
+// The same marks on both grounds.
+const MARKS = {
+  first: "#0072b2",
+  second: "#d55e00",
+  classes: [
+    "#444db4",
+    "#eb9901",
+    "#2d8f65",
+    "#b964bb",
+    "#af040c",
+    "#5ebd93",
+    "#7f3971",
+    "#c09cf1",
+    "#fa1a03",
+    "#9235fe",
+  ],
+  ramp: [0.15, 0.87],
+};
 export const THEMES = {
-  light: {
-    background: "#ffffff",
-    text: "#22262b",
-    muted: "#6b737d",
-    grid: "#e4e7eb",
-    first: "#0072b2",
-    second: "#d55e00",
-    dead: "#c3c9d1",
-    classes: [
-      "#444db4",
-      "#eb9901",
-      "#2d8f65",
-      "#b964bb",
-      "#af040c",
-      "#5ebd93",
-      "#7f3971",
-      "#c09cf1",
-      "#fa1a03",
-      "#9235fe",
-    ],
-    ramp: [0.15, 0.87],
-  },
-  dark: {
-    background: "#16191f",
-    text: "#e6e9ee",
-    muted: "#98a1ad",
-    grid: "#2c323b",
-    first: "#0072b2",
-    second: "#d55e00",
-    dead: "#4a525e",
-    classes: [
-      "#444db4",
-      "#eb9901",
-      "#2d8f65",
-      "#b964bb",
-      "#af040c",
-      "#5ebd93",
-      "#7f3971",
-      "#c09cf1",
-      "#fa1a03",
-      "#9235fe",
-    ],
-    ramp: [0.15, 0.87],
-  },
+  light: { ...MARKS, background: "#ffffff", text: "#22262b", muted: "#6b737d", grid: "#e4e7eb", dead: "#c3c9d1" },
+  dark: { ...MARKS, background: "#16191f", text: "#e6e9ee", muted: "#98a1ad", grid: "#2c323b", dead: "#4a525e" },
 };
 
 // Viridis at even distances.
