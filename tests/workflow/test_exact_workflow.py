@@ -63,10 +63,16 @@ def test_rows_and_latents_are_checked():
     for wrong, words in ((flat, "not finite"), (flat[:0], r"of shape \(0, 6\)"), (np.array(1.0), r"of shape \(\)")):
         with pytest.raises(DataError, match=words):
             latents_of(wrong, (6,))
-    np.testing.assert_array_equal(one_hot([0, 2], 3), [[1, 0, 0], [0, 0, 1]])
+    for labels in ([0, 2], ["a", "c"], np.array(["a", "c"], object)):
+        np.testing.assert_array_equal(one_hot(labels, "abc"), [[1, 0, 0], [0, 0, 1]])
+    np.testing.assert_array_equal(one_hot("c", "abc", 2), [[0, 0, 1], [0, 0, 1]])
     for codes in ([3], [-1], [0.0]):
-        with pytest.raises(UsageError, match=r"holds no codes of the 3 classes\. Give codes from 0 to 2"):
-            one_hot(codes, 3)
+        with pytest.raises(
+            UsageError, match=r"holds no codes of the 3 classes\. Give names of classes, or codes from 0"
+        ):
+            one_hot(codes, "abc")
+    with pytest.raises(UsageError, match="this model has no class 'd'"):
+        one_hot(["a", "d"], "abc")
     for seed in (2**63, -(2**63) - 1, True, 1.0):
         with pytest.raises(UsageError, match="is not a seed"):
             seed_key(seed)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.distributions.base import AbstractDistribution, AbstractFactorised, AbstractReparameterised
+from latens.errors import ConfigError
 from latens.typing import Array, Float, Key
 
 LOG_2PI = math.log(2 * math.pi)
@@ -141,9 +142,12 @@ class Deterministic(AbstractReparameterised[Array], AbstractFactorised):
             event: One event of shape (*x).
 
         Raises:
-            TypeError: Always.
+            ConfigError: Always.
         """
-        raise TypeError("a point mass has no density: an autoencoder has no ELBO; train it with Reconstruction()")
+        what = "a point mass has no density, so that an autoencoder has no ELBO and no log p(x)."
+        raise ConfigError(
+            what, where="posterior", fix="Take `Autoencoder`, or train with the objective Reconstruction."
+        )
 
     def mean(self) -> Float[Array, "*x"]:
         """The point itself, `loc`."""

@@ -1,5 +1,6 @@
 """What callers give a trained model, checked: rows, latents, classes and seeds; and what kind of model it is."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from latens.data.conditions import GIVEN
 from latens.data.dataset import require_labels
 from latens.data.files import strings_of
 from latens.data.rows import plain_numbers
-from latens.errors import ConfigError, DataError, RunFolderError, UsageError, refuse_other
+from latens.errors import ConfigError, DataError, RunFolderError, UsageError, nearest, refuse_other
 from latens.io import keys
 from latens.io.atomic import as_path, resource_errors
 from latens.kinds.counts.anndata import is_annotated
@@ -83,7 +84,7 @@ def batch_of(data: Any, positions: Any, label: Any, schema: Schema, preparation:
             data = schema.encode(strings)
         rows = rows_of(data, positions, schema.shape)
         if label is not None and preparation.classes:
-            label = class_codes(label, preparation.classes, len(rows))
+            label = class_codes(label, schema.classes or (), len(rows))
         batch = as_batch(rows, label=label)
     found = tuple(batch.x.shape[1:])
     if found != schema.shape:
@@ -116,29 +117,39 @@ def latents_of(z: Any, shape: tuple[int, ...]) -> np.ndarray:
     return z
 
 
-def class_codes(codes: Any, count: int, n: int | None = None) -> np.ndarray:
-    """Codes of classes, of which there are `count`, of n rows."""
-    found = np.asarray(codes)
-    if found.dtype.kind not in "iu" or found.ndim > 1 or not ((found >= 0) & (found < count)).all():
-        fix = f"Give codes from 0 to {count - 1}; `code_of` has them by name." if count else "Leave it out."
-        raise UsageError(f"{codes!r:.100} holds no codes of the {count} classes.", where="label", fix=fix)
-    if n is not None and found.shape != (n,):
+def class_codes(labels: Any, classes: Sequence[str], n: int | None = None) -> np.ndarray:
+    """The codes of labels, which are names of classes or codes already; one label goes to all of n rows."""
+    found = np.asarray(labels)
+    if found.dtype.kind in "UO":
+        found = np.reshape([code_of(name, classes) for name in found.ravel().tolist()], found.shape)
+    if found.dtype.kind not in "iu" or found.ndim > 1 or not ((found >= 0) & (found < len(classes))).all():
+        fix = f"Give names of classes, or codes from 0 to {len(classes) - 1}." if classes else "Leave it out."
+        raise UsageError(f"{labels!r:.100} holds no codes of the {len(classes)} classes.", where="label", fix=fix)
+    if n is not None and found.shape not in ((), (n,)):
         what = f"has the shape {found.shape}, and there are {n} rows."
-        raise UsageError(what, where="label", fix="Give one code for each row.")
-    return found
+        raise UsageError(what, where="label", fix="Give one label for each row, or one for all.")
+    return found if n is None else np.broadcast_to(found, (n,))
 
 
-def one_hot(codes: Any, count: int, n: int | None = None) -> np.ndarray:
-    """One-hot vectors of codes of classes, of which there are `count`."""
-    return np.eye(count, dtype=np.float32)[class_codes(codes, count, n)]
+def code_of(name: Any, classes: Sequence[str], where: str = "label") -> int:
+    """The code of the class of that name."""
+    if name not in classes:
+        fix = nearest(name, classes) if classes else "Use --recipe conditional-vae or m2."
+        raise UsageError(f"this model has no class {name!r}.", where=where, fix=fix)
+    return classes.index(name)
 
 
-def conditions_of_rows(codes: Any, reads: int, count: int, n: int) -> dict[str, np.ndarray] | None:
+def one_hot(labels: Any, classes: Sequence[str], n: int | None = None) -> np.ndarray:
+    """One-hot vectors of labels."""
+    return np.eye(len(classes), dtype=np.float32)[class_codes(labels, classes, n)]
+
+
+def conditions_of_rows(labels: Any, reads: int, classes: Sequence[str], n: int) -> dict[str, np.ndarray] | None:
     """The conditions of n rows of these classes; a model that reads labels must be given them."""
-    if codes is None and reads:
+    if labels is None and reads:
         what = f"this model reads labels, and none are given for {n} rows."
-        raise UsageError(what, where="label", fix="Give codes; `code_of` has them by name.")
-    return None if codes is None else {"label": one_hot(codes, count, n)}
+        raise UsageError(what, where="label", fix="Give the name of a class for each row, or one for all.")
+    return None if labels is None else {"label": one_hot(labels, classes, n)}
 
 
 @checked_later

@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import numpy as np
 from msgspec import structs
+from numpy.typing import ArrayLike
 
 from latens import config as configuration
 from latens import evaluation
@@ -18,7 +19,7 @@ from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch
 from latens.data.conditions import cells_of, one_vector, usual_inputs
-from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, nearest
+from latens.errors import ConfigError, LatensError, ModelFileError, UsageError
 from latens.evaluation.conditional_samples import sample_given
 from latens.evaluation.missing_cells import DRAWS
 from latens.evidence.batched import Rows
@@ -40,6 +41,7 @@ from latens.trees import count_parameters
 from latens.typing import Key, checked_later
 from latens.workflow.inputs import (
     batch_of,
+    code_of,
     conditions_of_rows,
     latents_of,
     model_file,
@@ -89,14 +91,15 @@ class TrainedModel(Methods):
 
     @checked_later
     def batch(
-        self, data: Dataset | np.ndarray, positions: np.ndarray | None = None, *, label: np.ndarray | None = None
+        self, data: Dataset | np.ndarray, positions: np.ndarray | None = None, *, label: ArrayLike | None = None
     ) -> Batch:
         """Rows as the model takes them.
 
         Args:
             data: A data set, or an array of rows of shape (n, *x), also flattened.
             positions: The positions of the rows that are taken; None takes all.
-            label: The codes of the labels of an array's rows, of shape (n,), for a model that reads labels.
+            label: The labels of an array's rows, for a model that reads them: names of classes or their codes,
+                of shape (n,), or one for all rows.
 
         Returns:
             A batch, not yet prepared.
@@ -173,10 +176,7 @@ class TrainedModel(Methods):
         Raises:
             UsageError: There is no such class; the message names the nearest one.
         """
-        if name not in self.classes:
-            fix = nearest(name, self.classes) if self.classes else "Use --recipe conditional-vae or m2."
-            raise UsageError(f"this model has no class {name!r}.", where="label", fix=fix)
-        return self.classes.index(name)
+        return code_of(name, self.classes)
 
     def condition(self, codes: np.ndarray | None) -> dict[str, np.ndarray] | None:
         """The conditions of rows of these classes.
@@ -190,7 +190,7 @@ class TrainedModel(Methods):
         Raises:
             UsageError: A number is not the code of a class.
         """
-        return None if codes is None else {"label": one_hot(codes, len(self.classes))}
+        return None if codes is None else {"label": one_hot(codes, self.classes)}
 
     def in_turn(self, n: int, *, most: int | None = None) -> np.ndarray | None:
         """The codes of n rows of a conditional model, its classes in turn.
@@ -305,7 +305,7 @@ class TrainedModel(Methods):
         self,
         data: Dataset | np.ndarray | Batch,
         *,
-        label: np.ndarray | None = None,
+        label: ArrayLike | None = None,
         noise: np.ndarray | None = None,
         seed: int = 0,
     ) -> np.ndarray:
@@ -313,7 +313,8 @@ class TrainedModel(Methods):
 
         Args:
             data: A data set, an array of rows of shape (n, *x), or a batch.
-            label: The codes of the labels of an array's rows, of shape (n,), for a model that reads labels.
+            label: The labels of an array's rows, for a model that reads them: names of classes or their codes,
+                of shape (n,), or one for all rows.
             noise: Of shape (n, latent_dim), in the place of the posterior's own noise: for a Normal posterior the code
                 is mean + scale * noise. None gives the means, and so do zeros; relaxed discrete
                 codes take uniform noise between 0 and 1.
@@ -332,22 +333,23 @@ class TrainedModel(Methods):
         return codes.reshape(len(codes), -1).astype(np.float32)
 
     @checked_later
-    def decode(self, z: np.ndarray, *, label: np.ndarray | None = None) -> np.ndarray:
+    def decode(self, z: np.ndarray, *, label: ArrayLike | None = None) -> np.ndarray:
         """The means of p(x | z).
 
         Args:
             z: Latents, of shape (n, latent_dim).
-            label: The codes of their labels, of shape (n,), for a model that reads labels.
+            label: Their labels, for a model that reads them: names of classes or their codes, of shape (n,), or one
+                for all rows.
 
         Returns:
             Shape (n, *x), float32, in the units of the stored rows.
 
         Raises:
             DataError: The latents are not finite numbers of the model's shape.
-            UsageError: A label is not the code of a class.
+            UsageError: A label is neither the name nor the code of a class.
         """
         z = latents_of(z, self.latent_shape)
-        cond = conditions_of_rows(label, self.preparation.classes, len(self.classes), len(z))
+        cond = conditions_of_rows(label, self.preparation.classes, self.classes, len(z))
         found = evaluation.decode(self.model, z, key=jax.random.key(0), mean=True, cond=cond)
         return self._rows(found, mean=True)
 
@@ -357,7 +359,7 @@ class TrainedModel(Methods):
         n: int,
         *,
         seed: int = 0,
-        label: np.ndarray | None = None,
+        label: ArrayLike | None = None,
         given: Mapping[str, Any] | None = None,
         temperature: float = 1.0,
     ) -> np.ndarray:
@@ -366,7 +368,8 @@ class TrainedModel(Methods):
         Args:
             n: How many.
             seed: The seed.
-            label: The codes of their labels, of shape (n,), for a model that reads labels; None: the classes in turn.
+            label: Their labels, for a model that reads them: names of classes or their codes, of shape (n,), or one
+                for all rows; None: the classes in turn.
             given: A value for each condition, as for `given`; and only such rows of a mixed table, drawn from p(x | z)
                 within them: a value for a column, or a pair of the least and the largest.
             temperature: Of z, from 0: below 1 nearer to the centre of the prior. Not with `given`.
@@ -393,19 +396,20 @@ class TrainedModel(Methods):
                 raise UsageError(what, where="temperature", fix="Leave one of them out.")
             return sample_given(self.model, conditions_of(given, self.schema), n, key=seed_key(seed)).x
         codes = self.in_turn(n) if label is None else label
-        cond = conditions_of_rows(codes, self.preparation.classes, len(self.classes), n)
+        cond = conditions_of_rows(codes, self.preparation.classes, self.classes, n)
         values, _ = new_rows(self.model, n, mean=False, key=seed_key(seed), cond=cond, temperature=temperature)
         return self._rows(values, mean=False)
 
     @checked_later
     def reconstruct(
-        self, data: Dataset | np.ndarray | Batch, *, label: np.ndarray | None = None, noise: np.ndarray | None = None
+        self, data: Dataset | np.ndarray | Batch, *, label: ArrayLike | None = None, noise: np.ndarray | None = None
     ) -> np.ndarray:
         """The means of p(x | z) at the posterior means of rows, or at the samples that belong to given noise.
 
         Args:
             data: A data set, or an array of rows of shape (n, *x).
-            label: The codes of the labels of an array's rows, of shape (n,), for a model that reads labels.
+            label: The labels of an array's rows, for a model that reads them: names of classes or their codes,
+                of shape (n,), or one for all rows.
             noise: As for `encode`.
 
         Returns:
@@ -431,7 +435,7 @@ class TrainedModel(Methods):
         *,
         num_samples: int = 1000,
         seed: int = 0,
-        label: np.ndarray | None = None,
+        label: ArrayLike | None = None,
     ) -> np.ndarray:
         """Estimates of log p(x) by importance sampling, from below; see `VAE.score_samples` for what x is.
 
@@ -439,7 +443,8 @@ class TrainedModel(Methods):
             data: A data set, or an array of rows of shape (n, *x).
             num_samples: Draws of q(z | x) for each row, from 1.
             seed: The seed.
-            label: The codes of the labels of an array's rows, of shape (n,), for a model that reads labels.
+            label: The labels of an array's rows, for a model that reads them: names of classes or their codes,
+                of shape (n,), or one for all rows.
 
         Returns:
             Nats, of shape (n,).

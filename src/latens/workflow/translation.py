@@ -1,6 +1,6 @@
 """Rows of one class as rows of another, in their own style; and pictures as their pair, of a model of pairs."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
@@ -9,10 +9,10 @@ from latens import evaluation
 from latens.data import Dataset, Schema
 from latens.data.batches import as_batch
 from latens.data.infer import conform, store
-from latens.errors import ConfigError, DataError, UsageError, nearest
+from latens.errors import ConfigError, DataError, UsageError
 from latens.kinds.pictures.picture_files import as_colours
 from latens.typing import checked_later
-from latens.workflow.inputs import knows_pairs, refuse_inputs, seed_key
+from latens.workflow.inputs import code_of, knows_pairs, refuse_inputs, seed_key
 from latens.workflow.trained import TrainedModel
 
 
@@ -33,7 +33,7 @@ def translate(
     if not trained.preparation.classes:
         what = "this model reads no labels, so that no row can be decoded as another class."
         raise ConfigError(what, where="recipe", fix="Use a model of --recipe conditional-vae, or of label=condition.")
-    code, other = (_code_of(trained, name, where) for name, where in ((start, "from"), (end, "to")))
+    code, other = (code_of(name, trained.classes, where) for name, where in ((start, "from"), (end, "to")))
     label = data.seen_label
     positions = np.flatnonzero(np.full(len(data), -1) if label is None else label == code)
     if label is None or not len(positions):
@@ -45,12 +45,6 @@ def translate(
     key = seed_key(seed)
     values = evaluation.translate(trained.rows(data, positions, key=key), into, mean=mean)
     return Translated(evaluation.finite(trained.data_units(values, mean=mean), "x"), positions)
-
-
-def _code_of(trained: TrainedModel, name: Any, where: str) -> int:
-    if name not in trained.classes:
-        raise UsageError(f"this model has no class {name!r}.", where=where, fix=nearest(name, trained.classes))
-    return trained.classes.index(name)
 
 
 # --- pairs ---

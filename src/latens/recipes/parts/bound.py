@@ -111,7 +111,8 @@ def preparation(schema: Schema, config: VAEConfig | Parts) -> Preparation:
             where="likelihood.family",
             fix=f"Use --set likelihood.family={'table' if schema.kind == 'mixed' else 'tokens'}."
             if schema.kind in ("mixed", "tokens")
-            else "Use --set likelihood.family=normal, or scale the data to [0, 1].",
+            else "Use --set likelihood.family=normal, or "
+            + ("scale the data to [0, 1]." if "unit" in likelihood.kinds else "give whole numbers from 0."),
         )
     if data.binarize != "none" and likelihood.sees != "yes-no":
         raise ConfigError(
