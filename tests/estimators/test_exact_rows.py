@@ -14,8 +14,10 @@ from latens.errors import ConfigError, DataError, ResourceError, UsageError
 from latens.estimators import Autoencoder, GenerativeClassifier, autoencoder, vae
 from latens.estimators.base import _is_plain, _tuples, plain_value, seed_of
 from latens.estimators.targets import classes_of, codes_of, labelled
+from latens.evaluation import Estimate
 from latens.io import process
 from latens.recipes.parts.likelihoods import kinds_of
+from latens.workflow.prior_refit import Refitted
 
 SMALL = {"network.hidden": [3]}
 RANDOM = np.random.default_rng(0)
@@ -155,12 +157,16 @@ def test_a_mean_is_asked_for(told):
 def test_a_prior_is_fitted_to_rows_of_the_same_columns(told, monkeypatch):
     one = VAE(2, random_state=0, settings=SMALL | {"validation_fraction": 0.3}).fit(X)
     given = []
-    refitted = lambda model, data, kind, **options: given.append(data) or SimpleNamespace(trained=model, gain=None)  # noqa: E731
+    refitted = lambda model, data, kind, **options: given.append(data) or Refitted(model, gain)  # noqa: E731
     monkeypatch.setattr(vae, "refit_prior", refitted)
+    gain = None
     assert one.refit_prior(X) is None
     np.testing.assert_array_equal(given[0].split, (row_keys(np.arange(60)) / 2.0**32 < 0.3).astype(np.uint8))
     with pytest.raises(ValueError, match="X has 1 features, but VAE is expecting 2 features"):
         one.refit_prior(X[:, :1])
+    gain = Estimate.of(np.array([-3.0, -3.1, -2.8]), num_samples=1, protocol="the change")
+    with pytest.warns(UserWarning, match="lower than with the former prior: use the former model"):
+        assert one.refit_prior(X) is gain
 
 
 def test_whole_numbers_have_no_gaps(told):

@@ -1,5 +1,6 @@
 """A variational autoencoder as a scikit-learn transformer."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -560,6 +561,8 @@ class VAE(BaseVAE):
         config = self.model_.config
         data = labelled(data, y, config) if isinstance(config, VAEConfig) else data
         found = refit_prior(self.model_, data, kind, options=options, steps=steps, seed=self.seed_)
+        if found.warning:
+            warnings.warn(found.warning, UserWarning, stacklevel=2)
         self.model_ = found.trained
         return found.gain
 

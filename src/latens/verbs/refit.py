@@ -70,8 +70,8 @@ class Refit(Verb):
         found = refit_prior(at.trained, data, self.prior, **given)
         value: dict[str, Any] = {"prior": self.prior, "rows": rows}
         value["gain"] = None if found.gain is None else found.gain.to_json()
-        if found.gain is not None and found.gain.value + 2.0 * found.gain.standard_error < 0.0:
-            at.warn("log p(x) of held-out rows is lower than with the former prior: use the former model")
+        if found.warning:
+            at.warn(found.warning)
         text = f"{rows} training rows, a {self.prior} prior{_gained(found.gain)}"
         if not at.writes:
             return Made(trained=found.trained, value=value, text=text)

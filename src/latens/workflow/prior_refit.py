@@ -62,6 +62,13 @@ class Refitted(NamedTuple):
     # rows; None for an autoencoder, which has no p(x)
     gain: Estimate | None
 
+    @property
+    def warning(self) -> str:
+        """What to do where the new prior is worse by two standard errors; "" where it is not."""
+        if self.gain is None or self.gain.value + 2.0 * self.gain.standard_error >= 0.0:
+            return ""
+        return "log p(x) of held-out rows is lower than with the former prior: use the former model"
+
 
 @dataclass(frozen=True)
 class _Work:
@@ -324,7 +331,8 @@ def then_text(found: Refitted, kind: str) -> str:
     if found.gain is None:
         return f"{text}."
     by = f"{found.gain.value:+.2f} ± {found.gain.standard_error:.2f} nats"
-    return f"{text}; {found.gain.protocol.split(' with the ')[0]} of {found.gain.n} rows changed by {by}."
+    worse = ": fit without --then" if found.warning else ""
+    return f"{text}; {found.gain.protocol.split(' with the ')[0]} of {found.gain.n} rows changed by {by}{worse}."
 
 
 def _measured(trained: TrainedModel) -> str:
