@@ -12,7 +12,7 @@ from PIL import Image
 from latens.data import Dataset, load
 from latens.data import mapped as rows_on_disk
 from latens.data.files import Files
-from latens.data.rows import few
+from latens.data.mapped import few
 from latens.errors import DataError, UsageError
 from latens.kinds.numbers import npy as npy_shards
 from latens.kinds.pictures import picture_files as pictures
@@ -24,6 +24,7 @@ FIELDS = ("x", "row_id", "names", "split", "label", "mask", "weight")
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scanned, "BATCH_ROWS", 64)
+    monkeypatch.setattr(scanned, "_TYPED", 64)
     monkeypatch.setattr(npy_shards, "BLOCK_ROWS", 64)
     monkeypatch.setattr(pictures, "BLOCK_FILES", 16)
     monkeypatch.setattr(rows_on_disk, "CELLS", 500)

@@ -6,8 +6,8 @@ import numpy as np
 
 from latens.data.dataset import Dataset
 from latens.data.infer import MOST_MEASURED, Range, whole_columns
-from latens.data.mapped import take
-from latens.data.rows import SPLITS, few
+from latens.data.mapped import few, take
+from latens.data.rows import SPLITS
 from latens.data.schema import Schema, image_shape
 from latens.kinds import kind_of
 from latens.kinds.counts.sparse import SparseRows

@@ -10,16 +10,14 @@ from typing import Any
 import numpy as np
 
 from latens.data.batches import Batch
-from latens.data.mapped import parts_of, release, take
+from latens.data.mapped import change, parts_of, places, release, smallest, take
 from latens.data.rows import (
     SPLITS,
     TEST,
     TRAIN,
     VALIDATION,
     philox,
-    places,
     row_keys,
-    smallest,
     split_by_hash,
     split_code,
 )
@@ -153,7 +151,7 @@ class Dataset:
         code = split_code(which)
         if code == VALIDATION and not self.held_out:
             code = TEST
-        positions = places(self.split == code)
+        positions = places(self.split, code)
         if required and not len(positions):
             fix = "Rows are split 80/10/10 by a hash of their ids: give more rows, or other ids (--id NAME)."
             raise DataError(f"none of the {len(self)} rows is a {SPLITS[code]} row.", where=self.name, fix=fix)
@@ -215,7 +213,7 @@ class Dataset:
         Returns:
             The data set with the same rows.
         """
-        return dataclasses.replace(self, split=np.where(self.split == VALIDATION, TRAIN, self.split).astype(np.uint8))
+        return dataclasses.replace(self, split=change(_no_validation, self.split))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -248,6 +246,10 @@ class Dataset:
                     little = np.ascontiguousarray(part, kind)
                     digest.update(little.reshape(-1).view(np.uint8).data if little.size else b"")
         return digest.hexdigest()
+
+
+def _no_validation(split: np.ndarray) -> np.ndarray:
+    return np.where(split == VALIDATION, TRAIN, split).astype(np.uint8)
 
 
 class Shuffled:

@@ -51,8 +51,9 @@ from latens.data.rows import (
     row_keys,
     row_names,
     row_weights,
-    split_by_keys,
+    split_of,
     unmasked,
+    with_brought,
 )
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
@@ -217,7 +218,7 @@ class Coming:
     @property
     def trains(self) -> Bool[np.ndarray, " n"]:
         """Which rows are of training."""
-        return self.split == TRAIN
+        return change(lambda split: split == TRAIN, self.split)
 
     def plan(self) -> None:
         """Settle which columns are no data, and how a file is read."""
@@ -290,7 +291,7 @@ class Coming:
         found = None
         if source is not None:
             try:
-                found = kept(source) if stays else joined(source.parts())
+                found = kept(source) if stays else source.read(joined)
             except NotNumbers:
                 if asked.stream or not Path(spec).is_file():
                     raise
@@ -334,7 +335,7 @@ class Coming:
         counted = numbers_on_disk if isinstance(raw.x, np.memmap) else np.arange
         self.names = counted(self.n) if ids is None else row_names(ids, self.n, where)
         self.keys = change(row_keys, self.names)
-        self.split = split_by_keys(self.keys, raw.brought)
+        self.split = with_brought(change(split_of, self.keys), raw.brought)
         self.conditions = learned(self.cells, self.trains, where) if schema is None else schema.conditions
         if self.conditions:
             lacking = self.unknown if raw.cells else ""

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from latens.data.mapped import joined
-from latens.data.raw import ColumnRoles, Raw, file_errors, no_roles, readable, with_roles
+from latens.data.raw import ColumnRoles, OtherCells, Raw, file_errors, no_roles, readable, with_roles
 from latens.data.rows import SPLITS, TRAIN, unmasked
 from latens.errors import DataError
 from latens.kinds.counts import anndata
@@ -126,13 +126,21 @@ class Files:
 
     def told(self) -> dict[str, Any]:
         """Say what the rows are a function of."""
-        roles = {name: value for name, value in vars(self.roles).items() if name not in ("declared", "refuses")}
+        roles = {name: value for name, value in vars(self.roles).items() if name not in ("declared", "refuses", "sure")}
         if isinstance(self.paths[0], str):
             scan = scanned(self.paths[0], self.roles)[0]
             files = [[self.paths[0], repr(scan.collect_schema()), scan.select(pl.len()).collect().item()]]
         else:
             files = self._stats()
         return {"form": self.form.shown, "files": files, "roles": roles, "single": self.single}
+
+    def read(self, gather: Callable[[Iterator[Raw]], Any]) -> Any:
+        """Hand all rows to a function; once more where later rows of a table hold something else than the first."""
+        try:
+            return gather(self.parts())
+        except OtherCells:
+            self.roles = replace(self.roles, sure=True)
+            return gather(self.parts())
 
     def parts(self) -> Iterator[Raw]:
         """Go through all rows; without ids they are named by file and place, or counted in one file."""

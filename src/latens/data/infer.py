@@ -9,10 +9,9 @@ import numpy as np
 from jaxtyping import Shaped
 from msgspec.structs import replace
 
-from latens.data.mapped import change, parts_of, take
+from latens.data.mapped import change, few, parts_of, places, take
 from latens.data.named import MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column
 from latens.data.raw import Raw
-from latens.data.rows import few, places
 from latens.data.schema import MAX_CELLS, TINY, Kind, Schema
 from latens.errors import DataError, nearest
 from latens.kinds.counts.sparse import SparseRows, columns_of
@@ -374,7 +373,7 @@ def whole_columns(x: np.ndarray | SparseRows, observed: np.ndarray | None = None
 def _by_column(
     x: np.ndarray | SparseRows, train: np.ndarray, observed: np.ndarray | None, *, log: bool
 ) -> Iterator[tuple[float, float, tuple[float, float]]]:
-    rows = places(train)
+    rows = places(train, True)
     if not isinstance(x, SparseRows) and len(rows) > MOST_MEASURED:
         rows = few(rows, max(2**14, min(MOST_MEASURED, 2**26 // x.shape[1])))
         observed = None if observed is None else take(observed, rows)

@@ -16,6 +16,7 @@ import polars as pl
 from jaxtyping import Shaped
 
 from latens.data.raw import Raw
+from latens.data.rows import mix
 from latens.errors import DataError, ResourceError
 from latens.io.compilation import user_cache
 from latens.io.json import to_json
@@ -97,6 +98,37 @@ def _unnamed(parts: Iterator[np.ndarray], n: int) -> np.ndarray:
         return np.memmap(file, whole[0], mode="r", shape=whole[1])
 
 
+def places(values: np.ndarray, wanted: int) -> np.ndarray:
+    """Find the positions of a value, of a mapped array in 4 bytes each, in a file without a name."""
+    if not isinstance(values, np.memmap):
+        return np.flatnonzero(values == wanted)
+    kind = np.int64 if len(values) > 2**31 else np.int32
+    total = sum(np.count_nonzero(part == wanted) for _, part in parts_of(values))
+    parts = ((np.flatnonzero(part == wanted) + start).astype(kind) for start, part in parts_of(values))
+    return _unnamed(parts, total) if total else np.zeros(0, kind)
+
+
+def few(positions: Shaped[np.ndarray, " n"], most: int) -> Shaped[np.ndarray, " k"]:
+    """Choose at most so many positions, in their order: those of the smallest hash."""
+    if len(positions) <= most:
+        return positions
+    return np.sort(smallest(positions, most, lambda p: mix(p.astype(np.uint64) + np.uint64(0x53414D504C45))))
+
+
+def smallest(
+    positions: Shaped[np.ndarray, " n"], most: int, key: Callable[[np.ndarray], np.ndarray]
+) -> Shaped[np.ndarray, " k"]:
+    """Choose at most so many positions, in the order of their keys of 32 bits: those of the smallest."""
+    kept, low = [], 2**32 * (1.25 * most + 100) / max(1, len(positions))  # some more than are kept
+    for _, part in parts_of(positions):
+        keys = key(part)
+        kept.append((part[keys < low], keys[keys < low]))
+    part, keys = (np.concatenate(parts) for parts in zip(*kept)) if kept else (positions, positions)
+    if len(part) < min(most, len(positions)):  # keys that are not spread evenly
+        part, keys = positions, key(positions)
+    return part[np.argsort(keys, kind="stable")[:most]]
+
+
 def joined(source: Iterable[Raw]) -> Raw:
     """Read all rows of a source into memory."""
     parts = list(source)
@@ -159,7 +191,7 @@ def _write(source: "Files", folder: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
     work = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
-        about = _pass(source, work)
+        about = source.read(lambda parts: _pass(parts, source.title, work))
         (work / "about.json").write_bytes(to_json(about))
         try:
             os.rename(work, folder)
@@ -170,21 +202,21 @@ def _write(source: "Files", folder: Path) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _pass(source: "Files", work: Path) -> dict[str, Any]:
-    """Go through a source once: cells into one array file, what belongs to rows beside them into another."""
+def _pass(parts: Iterator[Raw], where: str, work: Path) -> dict[str, Any]:
+    """Go through rows once: cells into one array file, what belongs to rows beside them into another."""
     first, beside, notes = None, [], dict[str, None]()
     with Rows(work / "x.npy") as rows:
-        for part in source.parts():
+        for part in parts:
             first = first or part
             if part.strings is not None:
                 fix = "Leave --stream out."
-                raise DataError("rows of text are read into memory as a whole.", where=source.title, fix=fix)
+                raise DataError("rows of text are read into memory as a whole.", where=where, fix=fix)
             rows.add(part.x)
             notes |= dict.fromkeys(part.notes)
             found = {name: getattr(part, name) for name in _BESIDE}
             beside.append(pl.DataFrame({name: cells for name, cells in found.items() if cells is not None}))
     if first is None:
-        raise DataError("has no rows.", where=source.title, fix="Give at least one row.")
+        raise DataError("has no rows.", where=where, fix="Give at least one row.")
     pl.concat(beside, how="vertical_relaxed").write_ipc(work / "beside.arrow")
     return {"told": {name: getattr(first, name) for name in _TOLD}, "notes": list(notes)}
 

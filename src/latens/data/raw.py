@@ -44,6 +44,10 @@ class NotNumbers(DataError):
     """A table that is read by parts has a column of something else than numbers."""
 
 
+class OtherCells(DataError):
+    """A row that is read by parts holds something else in a column than the first rows do."""
+
+
 @dataclass
 class Raw:
     """Rows as they came, and where the source had them labels, row ids, weights and column names."""
@@ -100,6 +104,7 @@ class ColumnRoles:
     layer: str | None = None  # of AnnData the layer that is read in the place of X
     beside: tuple[str, ...] = ()  # of AnnData the columns of obs that are read as conditions
     refuses: bool = True  # whether each of these must be there
+    sure: bool = False  # whether all rows of a table of text say what its columns hold, not the first ones
 
     def asked(self) -> dict[str, str]:
         """Give the roles that were asked for by name."""

@@ -5,7 +5,7 @@ import datetime
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,6 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLITS = ("train", "validation", "test")
 BLOCK = 2**14
 """Numbers that are mixed at a time."""
-MANY = 2**24
-"""Rows that are gone through at once, of what is a number for each."""
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 """Words that stand for a missing value in a table (compared in lower case)."""
 
@@ -88,54 +86,17 @@ def split_by_hash(names: np.ndarray, brought: np.ndarray | None = None) -> np.nd
     Returns:
         uint8 of shape (n,): 0 training, 1 validation, 2 test.
     """
-    return split_by_keys(row_keys(names), brought)
+    return with_brought(split_of(row_keys(names)), brought)
 
 
-def split_by_keys(keys: np.ndarray, brought: np.ndarray | None = None) -> np.ndarray:
-    """Do what `split_by_hash` does, of keys made from names."""
-    parts = [split_of(keys[start : start + MANY]) for start in range(0, len(keys), MANY)]
-    split = np.concatenate(parts) if parts else np.zeros(0, np.uint8)
+def with_brought(split: np.ndarray, brought: np.ndarray | None) -> np.ndarray:
+    """Keep the split that rows came with."""
     if brought is not None:
         for kind in (VALIDATION, TEST):
             if (brought == kind).any():
                 split[split == kind] = TRAIN
         split = np.where(brought == TRAIN, split, brought).astype(np.uint8)
     return split
-
-
-def places(where: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " k"]:
-    """Find the positions that are true, in 4 bytes each where there are many."""
-    if len(where) <= MANY:
-        return np.flatnonzero(where)
-    found = np.empty(np.count_nonzero(where), np.int64 if len(where) > 2**31 else np.int32)
-    done = 0
-    for start in range(0, len(where), MANY):
-        own = np.flatnonzero(where[start : start + MANY])
-        found[done : done + len(own)] = own + start
-        done += len(own)
-    return found
-
-
-def few(positions: Shaped[np.ndarray, " n"], most: int) -> Shaped[np.ndarray, " k"]:
-    """Choose at most so many positions, in their order: those of the smallest hash."""
-    if len(positions) <= most:
-        return positions
-    return np.sort(smallest(positions, most, lambda p: mix(p.astype(np.uint64) + np.uint64(0x53414D504C45))))
-
-
-def smallest(
-    positions: Shaped[np.ndarray, " n"], most: int, key: Callable[[np.ndarray], np.ndarray]
-) -> Shaped[np.ndarray, " k"]:
-    """Choose at most so many positions, in the order of their keys of 32 bits: those of the smallest."""
-    kept, low = [], np.inf if len(positions) <= MANY else 2**32 * 2.0 * most / len(positions)
-    for start in range(0, len(positions), MANY):
-        part = positions[start : start + MANY]
-        keys = key(part)
-        kept.append((part[keys < low], keys[keys < low]))
-    part, keys = (np.concatenate(parts) for parts in zip(*kept)) if kept else (positions, positions)
-    if len(part) < min(most, len(positions)):  # keys that are not spread evenly
-        part, keys = positions, key(positions)
-    return part[np.argsort(keys, kind="stable")[:most]]
 
 
 def philox(key: Sequence[int], counter: Sequence[int]) -> np.random.Generator:
@@ -146,8 +107,8 @@ def philox(key: Sequence[int], counter: Sequence[int]) -> np.random.Generator:
 
 def split_of(keys: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
     """Split rows 80/10/10 by what their random keys are made of."""
-    tenth = (mix(keys).astype(np.uint64) * np.uint64(10)) >> np.uint64(32)
-    return np.array([TRAIN] * 8 + [VALIDATION, TEST], np.uint8)[tenth]
+    mixed = mix(keys)
+    return (mixed > np.uint32(8 * 2**32 // 10)).astype(np.uint8) + (mixed > np.uint32(9 * 2**32 // 10))
 
 
 def row_names(values: Any, n: int, where: str) -> Shaped[np.ndarray, " n"]:

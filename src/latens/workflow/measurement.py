@@ -16,8 +16,7 @@ from latens.data.batches import Batch
 from latens.data.conditions import GIVEN
 from latens.data.dataset import first_rows, training_rows
 from latens.data.infer import MOST_MEASURED
-from latens.data.mapped import take
-from latens.data.rows import few
+from latens.data.mapped import few, take
 from latens.distributions import log_prob
 from latens.errors import DataError, DivergedError
 from latens.evaluation import (

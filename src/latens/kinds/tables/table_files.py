@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from latens.data.raw import MAX_BYTES, ColumnRoles, NotNumbers, Raw, damaged, file_errors
+from latens.data.raw import MAX_BYTES, ColumnRoles, NotNumbers, OtherCells, Raw, damaged, file_errors
 from latens.errors import DataError, LatensError, ResourceError, UsageError
 from latens.kinds.tables.cells import rows_of
 from latens.kinds.tables.dtypes import as_dates
@@ -29,6 +29,7 @@ ENDINGS = (*TEXT, ".parquet", ".pq", *ARROW, *LINES, ".json", *SHEETS)
 """Endings of tables; those of text and of JSON lines may be followed by one of `PACKED`."""
 SEPARATORS = ",;\t|"
 _HEAD, _LINES = 2**16, 100  # bytes and lines that the separator is told from
+_TYPED = 10_000  # rows that say what columns hold, where these are numbers alone
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*\Z|\s*[-+]?(nan|inf)\s*\Z|\s*\Z", re.IGNORECASE)
 _ZEROS = r"^\s*[-+]?0\d"  # a cell that is led by a zero
 _LED = re.compile(rb"[\n\t;,|\"][-+]?0\d")
@@ -130,7 +131,7 @@ def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str, 
     where, text = str(path), Text.of(path, roles)
     source, notes, options = text.source, text.notes, text.options
     try:
-        frame = _read_csv(source, where, notes, try_parse_dates=True, **options)
+        frame = _read_csv(source, where, notes, **options)
     except pl.exceptions.ComputeError:
         _refuse_line(_head_of(source) or b"", options["separator"], text.width, where)
         raise
@@ -185,16 +186,13 @@ class Text:
             check_names(titles, where)
         options: dict[str, Any] = {
             "separator": separator, "has_header": header, "decimal_comma": roles.decimal_comma,
-            "null_values": list(roles.null) or None, "infer_schema_length": None,
-            "eol_char": ends,
+            "null_values": list(roles.null), "eol_char": ends,
         }  # fmt: skip
         return cls(source, lines, _blank(lines, head), len(titles), options, notes)
 
-    def scan(self) -> pl.LazyFrame:
+    def scan(self, *, sure: bool) -> pl.LazyFrame:
         """Let Polars read it some rows at a time, with nan as an empty cell: where columns are numbers both are one."""
-        options: dict[str, Any] = self.options | {"null_values": [*(self.options["null_values"] or ()), "nan", "NaN"]}
-        source = self.source if isinstance(self.source, Path) else io.BytesIO(self.source)
-        return pl.scan_csv(source, glob=False, try_parse_dates=True, **options)
+        return _scan_csv(self.source, sure=sure, null=("nan", "NaN"), **self.options)
 
     def titled(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Name the columns: counted where the file has no names."""
@@ -259,14 +257,30 @@ def _blank(lines: list[str], head: str) -> bool:
     return len(lines) < len(head.splitlines()[:_LINES])
 
 
+def _scan_csv(source: Path | bytes, *, sure: bool, null: tuple[str, ...] = (), **options: Any) -> pl.LazyFrame:
+    """Columns as the first rows have them, where these are numbers alone; else, or to be sure, as all rows do."""
+    # null: words that are empty cells, which columns of numbers with decimals read as such without being told.
+    opened = lambda: source if isinstance(source, Path) else io.BytesIO(source)  # noqa: E731
+    for rows in (None,) if sure else (_TYPED, None):
+        options["null_values"] = [*options["null_values"], *(null if rows is None else ())]
+        scan = pl.scan_csv(opened(), glob=False, try_parse_dates=True, infer_schema_length=rows, **options)
+        schema = scan.collect_schema()
+        if rows is not None and all(dtype.is_numeric() for dtype in schema.dtypes()):
+            return scan
+    # Polars would infer it again.
+    given = {} if any(dtype.is_temporal() for dtype in schema.dtypes()) else {"schema": schema}
+    return pl.scan_csv(opened(), glob=False, try_parse_dates=True, infer_schema_length=None, **given, **options)
+
+
 def _read_csv(source: Any, where: str, notes: list[str], **options: Any) -> pl.DataFrame:
-    try:
-        return pl.read_csv(source, **options)
-    except pl.exceptions.ComputeError as error:
-        if "utf-8" not in str(error).lower():
-            raise
+    for sure in (False, True):
+        try:
+            return _scan_csv(source, sure=sure, **options).collect()
+        except pl.exceptions.ComputeError as error:
+            if sure and "utf-8" not in str(error).lower():
+                raise
     notes.append("The text is not UTF-8, and is read as cp1252 (--encoding says otherwise).")
-    return pl.read_csv(_recoded(_bytes(source, where), "cp1252", where), **options)
+    return _scan_csv(_recoded(_bytes(source, where), "cp1252", where), sure=True, **options).collect()
 
 
 def _source(path: Path, encoding: str | None, notes: list[str]) -> tuple[Path | bytes, str]:
@@ -366,7 +380,7 @@ def _names_with_zeros(
     whole = [i for i, dtype in enumerate(frame.dtypes) if dtype.is_integer()]
     if not whole or (_head_of(source) is not None and not _LED.search(_head_of(source) or b"")):
         return frame
-    words = _read_csv(source, where, [], columns=whole, **{**options, "infer_schema": False})
+    words = pl.read_csv(source, columns=whole, infer_schema=False, encoding="utf8-lossy", **options)
     words.columns = [frame.columns[i] for i in whole]
     led = [name for name in words.columns if words[name].str.contains(_ZEROS).any()]
     if led:
@@ -495,7 +509,7 @@ def scanned(path: str | Path, roles: ColumnRoles) -> tuple[pl.LazyFrame, Text | 
     ending = ending_of(str(path))
     if ending in TEXT:
         text = Text.of(Path(path), roles)
-        return text.scan(), text
+        return text.scan(sure=roles.sure), text
     if ending not in ARROW:
         return pl.scan_parquet(path, glob=False), None
     return pl.scan_ipc(path, glob=False) if isinstance(path, str) else scan_arrow(path), None
@@ -509,13 +523,22 @@ def table_parts(path: str | Path, roles: ColumnRoles) -> Iterator[Raw]:
         notes = () if text is None else tuple(text.notes)
         empty = pl.DataFrame(schema=schema)
         refuse_kinds(rows_of(empty if text is None else text.titled(empty), roles, str(path)), schema, str(path))
-        for batch in scan.collect_batches(maintain_order=True, chunk_size=BATCH_ROWS):
+        for batch in _batches(scan, again=text is not None and not roles.sure):
             frame = with_null(batch if text is None else text.tidied(batch), roles.null)
             if frame.height:
                 raw = rows_of(frame, roles, str(path))
                 refuse_kinds(raw, frame.schema, str(path))
                 raw.notes += notes
                 yield raw
+
+
+def _batches(scan: pl.LazyFrame, *, again: bool) -> Iterator[pl.DataFrame]:
+    try:
+        yield from scan.collect_batches(maintain_order=True, chunk_size=BATCH_ROWS)
+    except pl.exceptions.ComputeError:
+        if not again:
+            raise
+        raise OtherCells("later rows hold something else.", where="data", fix="Read all rows first.") from None
 
 
 def refuse_kinds(raw: Raw, schema: pl.Schema, where: str) -> None:

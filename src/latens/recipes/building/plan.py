@@ -23,7 +23,7 @@ from latens.config import (
 )
 from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_likelihood
 from latens.data.infer import MOST_MEASURED
-from latens.data.rows import few
+from latens.data.mapped import few
 from latens.data.schema import image_shape
 from latens.errors import ConfigError
 from latens.evidence.windows import is_series
