@@ -1,120 +1,21 @@
-"""Pixels given the pixels before them: masses that sum to 1, the definition by loops, causality, samples and means."""
+"""Pixels given the pixels before them, beside what test_whole_events.py enumerates: means, starts, windows."""
 
 import itertools
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.special import expit
+from test_whole_events import grid, head_of, outputs_of
 
 from latens.distributions import Context
 from latens.errors import ConfigError
 from latens.models import AutoregressiveHead, BernoulliHead, PixelHead
 
 
-def head_of(shape, levels=2, components=1, seed=0, **options):
-    """A head with random weights everywhere, so that pixels depend strongly on one another."""
-    inner = BernoulliHead(shape) if levels == 2 else PixelHead(shape, levels, components)
-    head = AutoregressiveHead(inner, **{"rows": 1, "sides": 1, "width": 5, "features": 2, **options})
-    head = head.initialised(key=jax.random.key(seed))
-    generator = np.random.default_rng(seed)
-    weights = jax.tree.map(lambda a: jnp.asarray(0.6 * generator.normal(size=a.shape), jnp.float32), head.context)
-    return replace(head, context=weights)
-
-
-def outputs_of(head, seed=1):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=head.num_outputs), jnp.float32)
-
-
-def events_of(shape, levels):
-    events = np.array(list(itertools.product(range(levels), repeat=int(np.prod(shape)))))
-    return jnp.asarray(events.reshape(-1, *shape), jnp.float32 if levels == 2 else jnp.int32)
-
-
-CASES = [
-    ((3, 3), 2, {}),
-    ((2, 3), 2, {"rows": 4, "sides": 5}),  # a window larger than the picture
-    ((3, 3), 2, {"rows": 0}),
-    ((2, 2), 5, {"components": 2}),
-    ((1, 2, 3), 3, {"components": 2}),
-    ((2, 2, 2), 2, {}),
-    ((3, 3), 2, {"block": 2}),  # blocks that the edges cut
-    ((1, 2, 3), 3, {"block": 2}),
-    ((3, 3), 2, {"neighbour_units": 3}),
-    ((2, 2), 5, {"neighbour_units": 9, "components": 2}),  # all five there are
-]
-
-
-@pytest.mark.parametrize(("shape", "levels", "options"), CASES)
-def test_masses_of_all_pictures_sum_to_one(shape, levels, options):
-    head = head_of(shape, levels, **options)
-    masses = jnp.exp(jax.jit(jax.vmap(head(outputs_of(head)).log_prob))(events_of(shape, levels)))
-    assert abs(float(masses.sum()) - 1.0) < 2e-5
-    assert float(masses.max()) < 0.9  # not a sum of one term
-
-
-@pytest.mark.parametrize(("block", "units"), [(1, 0), (2, 0), (3, 0), (1, 2), (2, 5)])
-def test_the_probability_is_that_of_the_definition(block, units):
-    """By loops in double precision: windows row by row, features of a block, a residual layer, a logit each."""
-    head = head_of((4, 5), rows=2, sides=1, block=block, neighbour_units=units)
-    outputs = np.asarray(outputs_of(head), np.float64)
-    own, features = outputs[:20].reshape(4, 5), outputs[20:].reshape(2, 4, 5)
-    c = jax.tree.map(lambda a: np.asarray(a, np.float64), head.context)
-    x = np.random.default_rng(2).integers(0, 2, (4, 5))
-    total, passed = 0.0, {}
-    for i, j in itertools.product(range(4), range(5)):
-        places = [(i + a, j + b) for a in (-2, -1) for b in (-1, 0, 1)] + [(i, j - 1)]
-        inside = lambda p: 0 <= p[0] < 4 and 0 <= p[1] < 5  # noqa: E731
-        v = np.array([2.0 * x[p] - 1.0 if inside(p) else 0.0 for p in places])
-        corner, place = (i // block * block, j // block * block), (i % block * block + j % block) * 5
-        shown = [(corner[0] + a, corner[1] + b) for a, b in itertools.product(range(block), repeat=2)]
-        f = np.concatenate([features[:, *p] if inside(p) else np.zeros(2) for p in shown])
-        h = c.of_values @ v + c.of_features[place : place + 5] @ f + c.bias
-        passed[i, j] = np.maximum(h, 0)[:units]
-        k = [passed.get(p, np.zeros(units)) for p in [(i - 1, j - 1), (i - 1, j), (i - 1, j + 1), (i, j - 1)]]
-        h = h + c.hidden @ np.maximum(h, 0) + c.hidden_bias + (c.near @ np.concatenate(k) if units else 0.0)
-        p = expit(own[i, j] + (c.output @ np.maximum(h, 0))[0])
-        total += np.log(p if x[i, j] else 1 - p)
-    found = head(jnp.asarray(outputs, jnp.float32)).log_prob(jnp.asarray(x, jnp.float32))
-    np.testing.assert_allclose(float(found), total, rtol=1e-5)
-
-
-@pytest.mark.parametrize("units", [0, 3])
-def test_no_pixel_depends_on_itself_or_on_later_ones(units):
-    head = head_of((4, 4), rows=2, sides=2, neighbour_units=units)
-    made, x = head(outputs_of(head)), jnp.zeros((4, 4))
-    before = np.asarray(made.given(x).logits).reshape(-1)
-    for index in range(16):
-        after = np.asarray(made.given(x.reshape(-1).at[index].set(1.0).reshape(4, 4)).logits).reshape(-1)
-        np.testing.assert_array_equal(after[: index + 1], before[: index + 1])
-        assert index == 15 or np.any(after[index + 1 :] != before[index + 1 :])
-
-
-@pytest.mark.parametrize(
-    ("shape", "levels", "options"),
-    [
-        ((2, 3), 2, {"block": 2}),
-        ((2, 3), 2, {"neighbour_units": 4}),
-        ((2, 2), 3, {}),
-        ((1, 2, 2), 3, {"neighbour_units": 4}),
-    ],
-)
-def test_samples_come_as_often_as_their_mass_says(shape, levels, options):
-    head, count = head_of(shape, levels, seed=3, **options), 40_000
-    made, events = head(outputs_of(head)), events_of(shape, levels)
-    drawn = np.asarray(jax.jit(jax.vmap(lambda k: made.sample(key=k)))(jax.random.split(jax.random.key(0), count)))
-    cells = int(np.prod(shape))
-    place = drawn.reshape(count, cells).astype(int) @ levels ** np.arange(cells)[::-1]
-    found = np.bincount(place, minlength=levels**cells)
-    mass = np.exp(np.asarray(jax.jit(jax.vmap(made.log_prob))(events), np.float64))
-    assert np.all(np.abs(found - count * mass) < 5 * np.sqrt(count * mass) + 5)
-
-
 def test_the_estimated_mean_is_that_of_all_pictures():
     head = head_of((2, 3))
-    made, events = head(outputs_of(head)), events_of((2, 3), 2)
+    made, events = head(outputs_of(head)), jnp.asarray(grid(2, (2, 3)))
     mass = np.exp(np.asarray(jax.jit(jax.vmap(made.log_prob))(events), np.float64))
     exact = np.tensordot(mass, np.asarray(events), 1)
     np.testing.assert_allclose(made.expected(20_000, key=jax.random.key(1)), exact, atol=0.02)

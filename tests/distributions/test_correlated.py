@@ -25,20 +25,6 @@ def made() -> tuple[CorrelatedNormal, np.ndarray]:
     return CorrelatedNormal(*(jnp.asarray(part, jnp.float32) for part in parts)), scaled @ scaled.T
 
 
-def test_density_and_moments():
-    one, covariance = made()
-    exact = stats.multivariate_normal(LOC.ravel(), covariance).logpdf
-    close(one.log_prob(jnp.asarray(X)), exact(X.ravel()), rtol=0, atol=1e-5)
-    mean, spread = one.moments()
-    assert spread.shape == (1, 1, 6, 6)
-    close(mean, LOC)
-    close(spread[0, 0], covariance, rtol=0, atol=1e-5)
-    draws = np.asarray(jax.vmap(lambda k: one.sample(key=k))(jax.random.split(jax.random.key(0), 20_000)))
-    close(np.cov(draws.reshape(-1, 6).T), covariance, rtol=0, atol=0.1)
-    moved = one.affine(jnp.full((3, 2), 2.0), jnp.full((3, 2), 3.0))
-    close(moved.log_prob(jnp.asarray(2.0 + 3.0 * X)), exact(X.ravel()) - 6 * np.log(3.0), rtol=0, atol=1e-5)
-
-
 def test_what_is_seen_and_the_rest():
     """The marginal of the observed variables, and the Normal of the hidden ones given them; NaN where hidden."""
     one, covariance = made()

@@ -4,33 +4,33 @@ A value may differ from the exact one by what a few roundings of each parameter 
 two units in the sixth digit; so may a slope.
 """
 
-import inspect
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
+from checks import public
 from edges import EDGES
 
 import latens.distributions
 from latens.distributions import AbstractDistribution
 
-rows = pytest.mark.parametrize("name", EDGES)
 LARGEST = float(np.finfo(np.float32).max)
 ROUNDINGS = 8 * 2.0**-23
 
 
-def ours(row, parameters, events):
-    """Values (n,), slopes by the parameters (n, k), and by the events (n, m) where they are continuous."""
+def ours(rows):
+    """Of every family values (n,), slopes by parameters (n, k), and by events (n, m) where they are continuous."""
 
-    def value(p, x):
-        return row.make(p).log_prob(row.event(x))
+    def of(row, parameters, events):
+        def value(p, x):
+            return row.make(p).log_prob(row.event(x))
 
-    by = 0 if row.discrete else (0, 1)
-    both = jax.jit(jax.vmap(jax.value_and_grad(value, argnums=by)))
-    values, slopes = both(jnp.asarray(parameters), jnp.asarray(events.astype(row.kind)))
-    slopes = np.asarray(slopes) if row.discrete else np.concatenate([np.asarray(s) for s in slopes], axis=1)
-    return np.asarray(values, np.float64), slopes.astype(np.float64)
+        return jax.vmap(jax.value_and_grad(value, argnums=0 if row.discrete else (0, 1)))(parameters, events)
+
+    given = {name: (row.points()[0], row.points()[1].astype(row.kind)) for name, row in rows.items()}
+    every = jax.jit(lambda given: {name: of(row, *given[name]) for name, row in rows.items()})
+    for name, (values, slopes) in every(jax.tree.map(jnp.asarray, given)).items():
+        slopes = np.asarray(slopes) if rows[name].discrete else np.concatenate([np.asarray(s) for s in slopes], axis=1)
+        yield name, np.asarray(values, np.float64), slopes.astype(np.float64)
 
 
 def exactly(row, table):
@@ -83,28 +83,24 @@ def roundings(row, table, of):
     return total
 
 
-def operands(row):
-    parameters, events = row.points()
-    table = np.concatenate([parameters, events], axis=1).astype(np.float64)
-    return parameters, events, table
-
-
 def test_every_distribution_has_its_edges():
-    public = {
-        name
-        for name, value in vars(latens.distributions).items()
-        if inspect.isclass(value) and issubclass(value, AbstractDistribution) and not name.startswith("Abstract")
-    }
-    # test_pixels.py, test_autoregressive.py, test_token_sequences.py
-    elsewhere = {"Deterministic", "ColourLogistics", "Autoregressive", "TokenSequence"}
-    assert public == {name.split(" of ")[0] for name in EDGES} | elsewhere
+    elsewhere = {"Deterministic", "ColourLogistics", "Autoregressive", "TokenSequence"}  # test_whole_events.py
+    names = {name.split(" of ")[0] for name in EDGES}
+    assert public(latens.distributions, AbstractDistribution) == names | elsewhere
 
 
-@rows
-def test_values_and_slopes_at_the_edges(name):
-    row = EDGES[name]
-    parameters, events, table = operands(row)
-    values, slopes = ours(row, parameters, events)
+def test_values_and_slopes_at_the_edges():
+    for name, values, slopes in ours(EDGES):
+        row = EDGES[name]
+        table = np.concatenate(row.points(), axis=1).astype(np.float64)
+        try:
+            meets(row, table, values, slopes)
+        except AssertionError as error:
+            error.add_note(name)
+            raise
+
+
+def meets(row, table, values, slopes):
     exact = exactly(row, table)
     possible = exact > -np.inf
     np.testing.assert_array_equal(values[~possible], -np.inf)
@@ -132,11 +128,14 @@ def test_values_and_slopes_at_the_edges(name):
     assert slopes.shape[1] == 0 or seen >= 0.5 * rest.sum() * slopes.shape[1]
 
 
-@pytest.mark.parametrize("name", [name for name, row in EDGES.items() if row.mass])
-def test_masses_sum_to_one_at_the_edges(name):
-    row = EDGES[name]
-    parameters = np.unique(row.points()[0], axis=0)
-    levels = jnp.arange(row.mass, dtype=jnp.int32)[:, None]
-    every = jax.jit(jax.vmap(lambda p: jax.vmap(row.make(p).log_prob)(levels)))(jnp.asarray(parameters))
-    total = np.exp(np.asarray(every, np.float64)).sum(axis=1)
-    np.testing.assert_allclose(total, 1.0, rtol=0, atol=1e-6)
+def test_masses_sum_to_one_at_the_edges():
+    def of(row):
+        levels = jnp.arange(row.mass, dtype=jnp.int32)[:, None]
+        return jax.vmap(lambda p: jax.vmap(row.make(p).log_prob)(levels))(
+            jnp.asarray(np.unique(row.points()[0], axis=0))
+        )
+
+    every = jax.jit(lambda: {name: of(row) for name, row in EDGES.items() if row.mass})()
+    for name, found in every.items():
+        total = np.exp(np.asarray(found, np.float64)).sum(axis=1)
+        np.testing.assert_allclose(total, 1.0, rtol=0, atol=1e-6, err_msg=name)

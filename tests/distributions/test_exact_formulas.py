@@ -1,34 +1,25 @@
 """Densities, entropies and inverses against formulas that are written once more, each at a point or two."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import close
-from scipy import special, stats
+from scipy import special
 
 from latens import distributions
 from latens.distributions import (
     AbstractDistribution,
-    Bernoulli,
-    Categorical,
     Context,
     DiagonalNormal,
-    FullNormal,
-    Laplace,
     Mixture,
-    Poisson,
-    Product,
     RelaxedOneHot,
     StandardNormal,
-    VariableMixture,
     VonMisesFisher,
     log_prob,
 )
 from latens.distributions.bijections import Autoregressive
-from latens.distributions.special import _DEBYE, _debye_polynomials, log_bessel_scaled
+from latens.distributions.special import _DEBYE, _debye_polynomials
 from latens.errors import UsageError
 from latens.models.autoregressive_codes import TransformerCodes
 from latens.models.quantised import CodePosterior
@@ -70,36 +61,6 @@ def test_a_mixture_of_what_has_no_mean_has_none():
         Mixture(jnp.zeros(2), relaxed).mean()
 
 
-def test_moments_of_mixtures_for_each_variable():
-    logits, loc, scale = RANDOM.normal(size=(2, 3, 4)), RANDOM.normal(size=(2, 3, 4)), RANDOM.random((2, 3, 4)) + 0.5
-    parts = DiagonalNormal(jnp.asarray(loc, jnp.float32), jnp.log(jnp.asarray(scale, jnp.float32)))
-    one, weights = VariableMixture(jnp.asarray(logits, jnp.float32), parts), special.softmax(logits, axis=-1)
-    mean = (weights * loc).sum(axis=-1)
-    found = one.moments()
-    close(found[0], mean)
-    close(found[1], (weights * (scale**2 + loc**2)).sum(axis=-1) - mean**2, rtol=1e-4)
-    close(one.mean(), mean)
-    x = RANDOM.normal(size=(2, 3))
-    close(
-        one.log_prob_terms(jnp.asarray(x, jnp.float32)),
-        np.log((weights * stats.norm.pdf(x[..., None], loc, scale)).sum(axis=-1)),
-        rtol=1e-4,
-    )
-
-
-def test_several_relaxed_choices_are_independent():
-    """Maddison, Mnih & Teh (2017): (n - 1)! tau^(n - 1) prod(p x^(-tau - 1)) / (sum p x^-tau)^n, of each choice."""
-    logits, tau = np.array([[0.3, -1.0, 0.5], [2.0, 0.0, 0.1]]), 0.7
-    x = np.array([[0.2, 0.5, 0.3], [0.1, 0.3, 0.6]])
-    p = np.exp(logits)
-    each = 2.0 * tau**2 * np.prod(p * x ** (-tau - 1), axis=1) / np.sum(p * x**-tau, axis=1) ** 3
-    one = RelaxedOneHot(jnp.asarray(logits), jnp.log(tau))
-    close(one.log_prob(jnp.asarray(x, jnp.float32)), np.log(each).sum(), rtol=1e-4)
-    assert one.log_prob(jnp.asarray(x).at[0, 0].set(0.0)) == -np.inf
-    drawn = one.from_uniform(jnp.asarray(RANDOM.random((2, 3)), jnp.float32))
-    close(drawn.sum(axis=1), [1.0, 1.0])
-
-
 def test_a_flow_comes_back():
     flow = Autoregressive.create(3, 2, 8, key=jax.random.key(0))
     flow = jax.tree.map(lambda leaf: leaf + 0.3 * RANDOM.normal(size=leaf.shape).astype(np.float32), flow)
@@ -111,19 +72,6 @@ def test_a_flow_comes_back():
     jacobian = jax.jacobian(lambda one: flow.transform_and_log_det(one, context)[0])(x)
     close(np.linalg.slogdet(np.asarray(jacobian))[1], log_det, rtol=1e-4)
     close(np.triu(jacobian, 1), np.zeros((3, 3)))
-
-
-@pytest.mark.parametrize("order", [0.0, 0.5, 1.5, 7.0, 40.0, 600.0])
-def test_bessel_functions(order, float64):
-    x = np.array([0.3, 4.0, 30.0, 500.0])
-    with np.errstate(all="ignore"):
-        expected = order * np.log(x) - np.log(special.ive(order, x))
-    found = jax.jit(jax.vmap(lambda one: log_bessel_scaled(order, one)))(jnp.asarray(x))
-    there = np.isfinite(expected)
-    close(np.asarray(found)[there], expected[there], rtol=1e-9)
-    if order == 600.0:  # of which SciPy has no small arguments: the first terms of the series
-        terms = [k * np.log(x[:2] ** 2 / 4) - special.gammaln(k + 1) - special.gammaln(k + 601.0) for k in range(6)]
-        close(np.asarray(found)[:2], x[:2] + 600 * np.log(2.0) - special.logsumexp(terms, axis=0), rtol=1e-12)
 
 
 def test_polynomials_of_the_expansion_for_large_orders():
@@ -157,20 +105,6 @@ def test_densities_on_spheres(kind, m):
     close(one.mean(), np.sum(weight * np.exp(log_p) * cosine) * unit, rtol=1e-4)
 
 
-def test_columns_of_a_product_draw_the_same_in_any_order():
-    parts = {name: DiagonalNormal(jnp.full(2, at), jnp.zeros(2)) for name, at in (("b", 1.0), ("a", -1.0), ("c", 5.0))}
-    one, other = Product(parts), Product({name: parts[name] for name in ("c", "a", "b")})
-    key = jax.random.key(3)
-    for found in (one.sample(key=key), other.sample(key=key)):
-        keys = dict(zip("abc", jax.random.split(key, 3)))
-        for name, part in parts.items():
-            close(found[name], part.sample(key=keys[name]))
-    noise = other.sample_noise(key=key)
-    for name, own in zip("abc", jax.random.split(key, 3)):
-        close(noise[name], parts[name].sample_noise(key=own))
-        close(one.from_noise(noise)[name], parts[name].from_noise(noise[name]))
-
-
 def test_a_network_of_pixels_starts_without_biases():
     made = Context.drawn(1, 3, 5, width=4, rows=1, sides=1, neighbour_units=2, key=jax.random.key(0))
     close(made.output, np.zeros((5, 4)))
@@ -178,21 +112,6 @@ def test_a_network_of_pixels_starts_without_biases():
     assert len(small) == 2
     for leaf in small:
         close(leaf, np.zeros(len(leaf)))
-
-
-@pytest.mark.parametrize(
-    "distribution",
-    [
-        DiagonalNormal(jnp.zeros(3), jnp.zeros(3)), Laplace(jnp.zeros(3), jnp.zeros(3)), Bernoulli(jnp.zeros(3)),
-        FullNormal(jnp.zeros(3), jnp.eye(3)), Poisson(jnp.zeros(3)), 
-        Categorical(jnp.zeros((3, 2))),
-    ],
-    ids=lambda one: type(one).__name__,
-)  # fmt: skip
-@pytest.mark.parametrize("event", [jnp.zeros((5, 3)), np.zeros(1), 0.0])
-def test_a_density_of_one_event_takes_one_event(distribution: Any, event: Any) -> None:
-    with pytest.raises(UsageError, match=r"is not one event of shape \(3,\)"):
-        distribution.log_prob(event)
 
 
 def test_a_batch_is_not_one_event() -> None:

@@ -20,25 +20,8 @@ def grades() -> np.ndarray:
     return np.diff(below, axis=1)
 
 
-def test_grades_move_with_their_location():
-    ordinal = Ordinal(jnp.asarray(LOC), jnp.asarray(CUTS))
-    assert ordinal.levels == 4
-    close(jnp.exp(ordinal.log_probabilities()), grades())
-    close(ordinal.mean(), grades() @ np.arange(4))
-    terms = ordinal.log_prob_terms(jnp.array([3, 0]))
-    close(terms, np.log([grades()[0, 3], grades()[1, 0]]))
-    assert ordinal.log_prob_terms(jnp.array([4, -1])).tolist() == [-np.inf, -np.inf]
-
-
 SEGMENTS = Segments(jnp.log(jnp.array([[0.5, 0.3, 0.2]])), jnp.array([[0, 1, 4]]), jnp.array([[1, 3, 2]]))
 CELLS = np.array([0.5, 0.1, 0.1, 0.1, 0.1, 0.1])  # 0.3 over the cells 1 to 3, 0.2 over 4 and 5
-
-
-def test_cells_of_segments_have_their_part_and_their_mean():
-    found = [float(jnp.exp(SEGMENTS.log_prob(jnp.array([float(cell)])))) for cell in range(6)]
-    close(found, CELLS)
-    assert float(SEGMENTS.log_prob(jnp.array([6.0]))) == float(SEGMENTS.log_prob(jnp.array([-1.0]))) == -np.inf
-    close(SEGMENTS.mean(), [CELLS @ np.arange(6)])
 
 
 def test_the_most_probable_name_is_that_of_a_cell_not_of_a_segment():

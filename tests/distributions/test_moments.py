@@ -11,66 +11,15 @@ from scipy import stats
 from scipy.special import expit
 
 from latens.distributions import (
-    Affine,
-    Bernoulli,
-    Blocks,
-    Categorical,
     ColourLogistics,
-    ContinuousBernoulli,
-    DiagonalNormal,
     DiscretisedLogistic,
-    FullNormal,
-    Joined,
-    Laplace,
-    Logistic,
-    Mixture,
-    NegativeBinomial,
-    Ordinal,
-    Poisson,
-    Segments,
-    StandardNormal,
     StudentT,
-    VariableMixture,
-    VonMisesFisher,
-    ZeroInflated,
     pixels,
 )
 
 LOC, SCALE = np.array([0.3, -2.0]), np.array([0.5, 3.0])
 GIVEN = (jnp.asarray(LOC), jnp.log(jnp.asarray(SCALE)))
-P = np.array([0.2, 0.9])
 SHARES = np.array([[0.5, 0.2, 0.3], [0.1, 0.1, 0.8]])
-LEVEL_MEANS = SHARES @ np.arange(3)
-
-
-def truncated(logit: float) -> tuple[float, float]:
-    rate = abs(logit)
-    mean, variance = stats.truncexpon.stats(rate, scale=1 / rate)
-    return (1 - mean if logit > 0 else mean), variance
-
-
-@pytest.mark.parametrize(
-    ("made", "mean", "variance"),
-    [
-        (DiagonalNormal(*GIVEN), LOC, SCALE**2),
-        (Affine(DiagonalNormal(*GIVEN), jnp.asarray(1.0), jnp.asarray(2.0)), 1 + 2 * LOC, 4 * SCALE**2),
-        (Laplace(*GIVEN), LOC, stats.laplace.var(scale=SCALE)),
-        (Logistic(*GIVEN), LOC, stats.logistic.var(scale=SCALE)),
-        (Bernoulli(jnp.log(jnp.asarray(P / (1 - P)))), P, P * (1 - P)),
-        (ContinuousBernoulli(jnp.array([-5.0, 0.7])), *np.array([truncated(-5.0), truncated(0.7)]).T),
-        (ContinuousBernoulli(jnp.zeros(2)), np.full(2, 0.5), np.full(2, 1 / 12)),
-        (Categorical(jnp.log(jnp.asarray(SHARES))), LEVEL_MEANS, SHARES @ np.arange(3) ** 2 - LEVEL_MEANS**2),
-        (
-            VariableMixture(jnp.log(jnp.array([[0.25, 0.75]])), DiagonalNormal(*(one[None] for one in GIVEN))),
-            np.array([[0.25, 0.75] @ LOC]),
-            np.array([[0.25, 0.75] @ (LOC**2 + SCALE**2) - ([0.25, 0.75] @ LOC) ** 2]),
-        ),
-    ],
-)
-def test_moments_are_those_of_the_family(made, mean, variance) -> None:
-    found = made.moments()
-    np.testing.assert_allclose(found[0], mean, rtol=1e-5)
-    np.testing.assert_allclose(found[1], variance, rtol=1e-4)
 
 
 def test_a_family_without_variances_says_so() -> None:
@@ -178,86 +127,6 @@ def test_moments_of_clipped_channels_are_near_those_of_all_colours() -> None:
     np.testing.assert_allclose(found[0][0, 0], mean, atol=0.35)
     np.testing.assert_allclose(found[1][0, 0], covariance, atol=0.12 * covariance.max())
     assert np.linalg.eigvalsh(found[1][0, 0]).min() > 0
-
-
-TWO = (jnp.array([0.3, -1.2]), jnp.array([-0.4, 0.2]))
-REAL, UNIT = np.linspace(-40, 40, 20_001), (np.arange(20_000) + 0.5) / 20_000
-COUNTS = np.arange(400.0)
-DIE = Segments(
-    jnp.log(jnp.array([[1.0, 2, 5], [1, 1, 0.1]])), jnp.array([[0, 1, 4], [2, 3, 9]]), jnp.array([[1, 3, 6], [1, 6, 1]])
-)
-PAIR = VariableMixture(
-    jnp.array([[0.0, 1.0], [0.5, -1.0]]), Laplace(jnp.array([[1.0, -2.0], [0.0, 4.0]]), jnp.zeros((2, 2)))
-)
-
-
-@pytest.mark.parametrize(
-    ("made", "values"),
-    [
-        (DiagonalNormal(*TWO), REAL),
-        (StandardNormal((2,)), REAL),
-        (Laplace(*TWO), REAL),
-        (Logistic(*TWO), REAL),
-        (StudentT(*TWO, jnp.log(jnp.array([30.0, 9.0]))), REAL),
-        (ContinuousBernoulli(jnp.array([-3.0, 0.05])), UNIT),
-        (Bernoulli(TWO[0]), np.arange(2.0)),
-        (Categorical(jnp.log(jnp.asarray(SHARES))), np.arange(3)),
-        (Ordinal(TWO[0], jnp.array([[-1.0, 0.2, 0.1], [0.3, -1.0, 0.5]])), np.arange(4)),
-        (DIE, np.arange(12.0)),
-        (DIE.within(jnp.array([1.0, 4.0]), jnp.array([7.0, 9.0]))[0], np.arange(12.0)),
-        (DiscretisedLogistic(TWO[0], TWO[1] - 2, 11), np.arange(11)),
-        (VariableMixture(jnp.zeros((2, 1)), DiscretisedLogistic(TWO[0][:, None], TWO[1][:, None], 11)), np.arange(11)),
-        (Poisson(TWO[0] + 2), COUNTS),
-        (NegativeBinomial(TWO[0] + 2, TWO[1]), COUNTS),
-        (ZeroInflated(Poisson(TWO[0] + 2), TWO[1]), COUNTS),
-        (PAIR, REAL),
-        (Affine(Logistic(*TWO), jnp.array([1.0, -2.0]), jnp.array([0.5, 2.0])), REAL),
-        (
-            Joined(
-                {"a": Laplace(TWO[0][:1], TWO[1][:1]), "b": Logistic(TWO[0][1:], TWO[1][1:])},
-                Blocks(("a", "b"), ((1,), (0,))),
-            ),
-            REAL,
-        ),
-        (Mixture(jnp.array([0.2, 1.0]), jax.vmap(Logistic)(jnp.array([[1.0], [-3.0]]), jnp.zeros((2, 1)))), REAL),
-    ],
-    ids=lambda made: type(made).__name__,
-)
-def test_every_mean_and_variance_is_that_of_the_density(made, values) -> None:
-    """Of each variable a sum over its values, or a quadrature."""
-    size = made.shape[0]
-    events = jnp.broadcast_to(jnp.asarray(values)[:, None], (len(values), size))
-    terms = getattr(made, "log_prob_terms", lambda event: made.log_prob(event)[None])
-    density = np.exp(np.asarray(jax.jit(jax.vmap(terms))(events), float))
-    share = density / density.sum(axis=0)
-    mean = (values[:, None] * share).sum(axis=0)
-    np.testing.assert_allclose(made.mean(), mean, rtol=2e-4, atol=2e-4)
-    try:
-        found = made.moments()
-    except (AttributeError, TypeError):
-        return
-    if not isinstance(made, DiscretisedLogistic) and not isinstance(
-        getattr(made, "components", None), DiscretisedLogistic
-    ):
-        np.testing.assert_allclose(found[0], mean, rtol=2e-4, atol=2e-4)
-        np.testing.assert_allclose(found[1], (values[:, None] ** 2 * share).sum(axis=0) - mean**2, rtol=2e-3)
-
-
-@pytest.mark.parametrize(
-    "made",
-    [
-        FullNormal(TWO[0], jnp.array([[0.1, 9.0], [0.7, -0.2]])),
-        VonMisesFisher(jnp.array([1.0, 0.5, -0.2]), jnp.log(jnp.asarray(4.0))),
-        ColourLogistics(**COUPLED, levels=20),
-    ],
-    ids=lambda made: type(made).__name__,
-)
-def test_every_mean_of_a_whole_event_is_that_of_draws(made) -> None:
-    drawn = jax.jit(jax.vmap(lambda key: made.sample(key=key)))(jax.random.split(jax.random.key(1), 4000))
-    for found, events in zip(jax.tree.leaves(made.mean()), jax.tree.leaves(drawn)):
-        events = np.asarray(events, float)
-        error = events.std(axis=0) / np.sqrt(len(events))
-        assert np.all(np.abs(np.asarray(found) - events.mean(axis=0)) < 4 * error + 1e-6)
 
 
 @pytest.mark.parametrize(("widest", "most"), [(-3.0, 0.1), (-1.0, 0.3)])

@@ -1,4 +1,4 @@
-"""Colour pixels: masses that sum to 1, a reference by SciPy, samples of the density, and the head that starts them."""
+"""Colour pixels beside what test_whole_events.py enumerates: channels, masks, far values, the head."""
 
 import itertools
 
@@ -6,69 +6,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import logistic
+from test_whole_events import colours
 
 from latens.distributions import ColourLogistics, DiscretisedLogistic, VariableMixture
 from latens.errors import ConfigError
 from latens.models import PixelHead
 
 LEVELS = 5
-
-
-def colours(seed=0, shape=(1, 1, 3), components=2, spread=0.5):
-    generator = np.random.default_rng(seed)
-    h, w, c = shape
-    draw = lambda *size: jnp.asarray(generator.normal(size=size), jnp.float32)  # noqa: E731
-    k = components
-    pairs = c * (c - 1) // 2
-    return ColourLogistics(
-        draw(k, h, w), spread * draw(c, k, h, w), 0.5 * draw(c, k, h, w) - 1.0, draw(pairs, k, h, w), LEVELS
-    )
-
-
-def by_scipy(d, event):
-    """The log probability of one pixel, in double precision, from its definition."""
-    logits, loc, scale, a = (np.asarray(v, np.float64)[..., 0, 0] for v in (d.logits, d.loc, d.log_scale, d.coupling))
-    weights, total = np.exp(logits) / np.exp(logits).sum(), 0.0
-    place = {pair: i for i, pair in enumerate([(0, 1), (0, 2), (1, 2)])}
-    v = 2.0 * np.asarray(event) / (LEVELS - 1) - 1.0
-    for k, weight in enumerate(weights):
-        mass = weight
-        for c in range(len(event)):
-            mu = loc[c, k] + sum(a[place[b, c], k] * (v[b] - loc[b, k]) for b in range(c))
-            low = -np.inf if event[c] == 0 else v[c] - 1 / (LEVELS - 1)
-            high = np.inf if event[c] == LEVELS - 1 else v[c] + 1 / (LEVELS - 1)
-            mass *= np.diff(logistic.cdf([low, high], mu, np.exp(scale[c, k])))[0]
-        total += mass
-    return np.log(total)
-
-
 EVENTS = np.array(list(itertools.product(range(LEVELS), repeat=3)))
 
 
-@pytest.mark.parametrize("channels", [2, 3])
-def test_masses_of_a_pixel_sum_to_one(channels):
-    d = colours(shape=(1, 1, channels))
-    events = jnp.asarray(list(itertools.product(range(LEVELS), repeat=channels)))[:, None, None]
-    assert abs(float(jnp.exp(jax.jit(jax.vmap(d.log_prob))(events)).sum()) - 1.0) < 1e-5
-
-
-def test_every_mass_is_that_of_the_definition():
-    d = colours(1)
-    ours = jax.jit(jax.vmap(d.log_prob))(jnp.asarray(EVENTS)[:, None, None])
-    np.testing.assert_allclose(ours, [by_scipy(d, event) for event in EVENTS], rtol=2e-4, atol=2e-5)
-
-
-def test_samples_come_as_often_as_their_mass_says():
-    d, count = colours(2), 40_000
-    drawn = np.asarray(jax.jit(jax.vmap(lambda key: d.sample(key=key)))(jax.random.split(jax.random.key(0), count)))
-    found = np.bincount(drawn.reshape(count, 3) @ [LEVELS**2, LEVELS, 1], minlength=LEVELS**3)
-    mass = np.exp(np.asarray(jax.jit(jax.vmap(d.log_prob))(jnp.asarray(EVENTS)[:, None, None]), np.float64))
-    assert np.all(np.abs(found - count * mass) < 5 * np.sqrt(count * mass) + 5)
-
-
 def test_without_coupling_channels_are_independent_and_components_have_no_order():
-    d = colours(3, components=1)
+    d = jax.tree.map(lambda leaf: leaf[..., :1, :, :], colours(3))
     free = ColourLogistics(d.logits, d.loc, d.log_scale, 0.0 * d.coupling, LEVELS)
     event = jnp.asarray(EVENTS[77])[None, None]
     alone = DiscretisedLogistic(*(jnp.moveaxis(v[:, 0], 0, -1) for v in (d.loc, d.log_scale)), LEVELS)

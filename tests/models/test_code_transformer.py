@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from checks import close
 from cli_fixtures import Result
-from quantised_fixtures import BOOKS, KEY, X, model_of, vectors
+from quantised_fixtures import BOOKS, EVERY, HEAD, KEY, PLACES, X, model_of, uneven, uneven_prior, vectors
 from scipy import special, stats
 from tables import batch_of
 
@@ -39,23 +39,6 @@ from latens.workflow.prior_refit import refit_prior
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
-
-PLACES = 3
-HEAD = CodeHead((2 * PLACES,), vectors(np.array([[[0.0, 1.0], [2.0, 0.0], [-1.0, -1.0]]])))
-EVERY = np.array(list(itertools.product(range(3), repeat=PLACES)))
-
-
-def uneven_prior(head: CodeHead, scale: float = 1.5, **sizes: int) -> TransformerCodePrior:
-    """A prior whose last weights, at 0 when it is new, are anything but uniform."""
-    prior = TransformerCodePrior.create(head, (6,), **{"layers": 2, "width": 8, "heads": 2, **sizes}, key=KEY)
-    keys = iter(jax.random.split(jax.random.key(1), 2))
-    arrays = lambda p: (p.network.output.weight, p.network.output.bias)  # noqa: E731
-    made = [scale * jax.random.normal(next(keys), a.shape, jnp.float32) for a in arrays(prior)]
-    return eqx.tree_at(arrays, prior, made)
-
-
-def uneven() -> TransformerCodes:
-    return uneven_prior(HEAD)(model_of(HEAD.quantiser, HEAD.shape[0]))
 
 
 def probabilities(p: TransformerCodes) -> np.ndarray:

@@ -4,10 +4,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import test_code_transformer
 from multimodal_fixtures import X as PARTS
 from multimodal_fixtures import exact
-from quantised_fixtures import BOOKS, GROUPS, vectors
+from quantised_fixtures import BOOKS, GROUPS, uneven, vectors
 from records import meets_record
 from tables import MODELS, X, linear_gaussian
 from tables_heads import LIKELIHOOD_HEADS, POSTERIOR_HEADS
@@ -130,7 +129,7 @@ def test_codes_are_the_recorded_ones():
         met = averaged(groups)
         moved = averaged.moved(met.inputs, met.codes, weights, key=KEY)
         found["averages"] = moved.books, moved.counts.value
-        codes = test_code_transformer.uneven()
+        codes = uneven()
         event, cold = codes.sample(key=KEY), codes.sample_at(0.5, key=KEY)
         found["transformer"] = event, codes.log_prob(event), codes.codes(event), cold, codes.logits(codes.codes(event))
         return found

@@ -6,11 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import agrees, close
+from tables import conjugate_pair, linear
 
 from latens.distributions import DiagonalNormal
 from latens.errors import ConfigError
-from latens.models import Conditional, NormalHead, widths_between
-from latens.networks import ACTIVATIONS, Dense, Linear
+from latens.models import AffineHead, Conditional, NormalHead, widths_between
+from latens.networks import ACTIVATIONS, INITIALIZERS, Dense, Linear
+from latens.networks import dense as dense_module
 from latens.networks.initial import host_draws
 from latens.trees import count_parameters, partition_trainable, realise
 
@@ -177,3 +179,55 @@ def test_host_draws_of_a_longer_key_are_those_of_its_first_words(kind):
     key = jax.random.wrap_key_data(words[:2], impl="threefry2x32")
     uniform = host_draws(words, shape=(70, 50), family="uniform")
     assert np.array_equal(uniform, jax.random.uniform(key, (70, 50), minval=-1.0, maxval=1.0))
+
+
+def test_first_weights_have_their_law() -> None:
+    """The standard deviation of 60 000 first weights, within 5 of its standard errors sqrt((kurtosis - 1) / 4n)."""
+    n_in, n_out = 300, 200
+    laws = {
+        "he-normal": (np.sqrt(2 / n_in), 3.0),
+        "he-normal-fan-out": (np.sqrt(2 / n_out), 3.0),
+        "lecun-normal": (np.sqrt(1 / n_in), 3.0),
+        "normal-gain-2": (2 / np.sqrt(n_in), 3.0),
+        "xavier-normal": (np.sqrt(2 / (n_in + n_out)), 3.0),
+        "glorot-uniform": (np.sqrt(2 / (n_in + n_out)), 1.8),
+    }
+    assert set(laws) == set(INITIALIZERS)
+    for name, (std, kurtosis) in laws.items():
+        weight = np.asarray(Dense([n_in, n_out], initializer=name, key=jax.random.key(0)).layers[0].weight)
+        assert abs(weight.std() / std - 1) < 5 * np.sqrt((kurtosis - 1) / (4 * weight.size)), name
+        assert abs(weight.mean()) < 5 * std / np.sqrt(weight.size), name
+
+
+def test_activations_are_their_formulas() -> None:
+    x = np.linspace(-4.0, 4.0, 9)
+    formulas = {
+        "elu": np.where(x > 0, x, np.expm1(x)),
+        # The tanh form of GELU, jax's default.
+        "gelu": x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+        "identity": x,
+        "relu": np.maximum(x, 0),
+        "sigmoid": 1 / (1 + np.exp(-x)),
+        "silu": x / (1 + np.exp(-x)),
+        "softplus": np.log1p(np.exp(x)),
+        "tanh": np.tanh(x),
+    }
+    assert set(formulas) == set(ACTIVATIONS)
+    for name, expected in formulas.items():
+        close(ACTIVATIONS[name](jnp.asarray(x)), expected)
+
+
+def test_dropout_keeps_the_mean() -> None:
+    """Of values 2, a share of 0.3 becomes 0 and the rest 2 / 0.7, so that the mean stays 2."""
+    dropped = np.asarray(dense_module._dropout(jnp.full(20_000, 2.0), 0.3, jax.random.key(0)))
+    agrees(dropped == 0.0, 0.3)
+    agrees(dropped, 2.0)
+    close(np.unique(dropped), [0.0, 2.0 / 0.7])
+
+
+def test_frozen_arrays_are_not_counted() -> None:
+    """One weight and one bias in, two and two out: the frozen shift, scale and log-scale are not trained."""
+    pair = conjugate_pair()
+    assert count_parameters(pair) == 2 + 2 + 1 + 1
+    decoder = Conditional(linear(np.ones((1, 2)), np.zeros(2)), AffineHead(NormalHead((1,)), np.ones(1), np.ones(1)))
+    assert count_parameters(decoder) == 2 + 2

@@ -21,8 +21,11 @@ MOST, LONGEST = 0.75, 2.0
 """Seconds of a test from which on it is left to `make test-more`, and from which on to `make long`."""
 
 KEPT = (
-    "tests/test_planted_faults.py::*",
     "tests/*::test_a_planted_*",
+    "tests/*/test_every_*::*",
+    "tests/distributions/test_whole_events.py::*",
+    "tests/distributions/test_distribution_edges.py::*",
+    "tests/distributions/test_divergence.py::*",
     "tests/evaluation/test_diagnosis.py::test_planted_*",
     "tests/cli/test_cli.py::test_evaluate_is_the_library",
     "tests/cli/test_cli_resume.py::test_kill_then_resume?9--9-44?",

@@ -1,11 +1,23 @@
 """Small quantisers and models around them: what the tests of quantised latents share."""
 
+import itertools
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from tables import dense
 
-from latens.models import BernoulliHead, CodeHead, CodePrior, Conditional, LatentModel, VectorQuantiser
+from latens.models import (
+    BernoulliHead,
+    CodeHead,
+    CodePrior,
+    Conditional,
+    LatentModel,
+    TransformerCodePrior,
+    TransformerCodes,
+    VectorQuantiser,
+)
 from latens.trees import Frozen
 
 KEY = jax.random.key(0)
@@ -30,3 +42,21 @@ def model_of(quantiser, size: int) -> LatentModel:
         Conditional(dense([6, 5, size], k[0]), CodeHead((size,), quantiser)),
         Conditional(dense([size, 5, 6], k[1]), BernoulliHead((6,))),
     )
+
+
+PLACES = 3
+HEAD = CodeHead((2 * PLACES,), vectors(np.array([[[0.0, 1.0], [2.0, 0.0], [-1.0, -1.0]]])))
+EVERY = np.array(list(itertools.product(range(3), repeat=PLACES)))
+
+
+def uneven_prior(head: CodeHead, scale: float = 1.5, **sizes: int) -> TransformerCodePrior:
+    """A prior whose last weights, at 0 when it is new, are anything but uniform."""
+    prior = TransformerCodePrior.create(head, (6,), **{"layers": 2, "width": 8, "heads": 2, **sizes}, key=KEY)
+    keys = iter(jax.random.split(jax.random.key(1), 2))
+    arrays = lambda p: (p.network.output.weight, p.network.output.bias)  # noqa: E731
+    made = [scale * jax.random.normal(next(keys), a.shape, jnp.float32) for a in arrays(prior)]
+    return eqx.tree_at(arrays, prior, made)
+
+
+def uneven() -> TransformerCodes:
+    return uneven_prior(HEAD)(model_of(HEAD.quantiser, HEAD.shape[0]))
