@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
 
 from latens.data import Preparation
 from latens.data.batches import as_batch
@@ -14,9 +13,7 @@ from latens.evaluation import (
     Rows,
     active_units,
     decode,
-    elbo_parts,
     encode,
-    independent_baseline,
     log_marginal,
     reconstruct,
     sample_prior,
@@ -61,28 +58,6 @@ def many_rows(n, seed=0):
     return (rng.standard_normal((n, 2)) @ W.T + MU + SIGMA * rng.standard_normal((n, 3))).astype(np.float32)
 
 
-def exact_log_p(x):
-    return stats.multivariate_normal(MU, W @ W.T + SIGMA**2 * np.eye(3)).logpdf(np.asarray(x, np.float64))
-
-
-def test_log_marginal_is_the_evidence_of_a_linear_gaussian_model():
-    assert exact_log_p(X[0]) == pytest.approx(LOG_P, abs=1e-6)
-    values = [
-        log_marginal(Rows(linear_gaussian(), as_batch(X), key=jax.random.key(seed)), num_samples=20_000)[0]
-        for seed in range(10)
-    ]
-    error = np.std(values, ddof=1) / np.sqrt(10)
-    assert abs(np.mean(values) - LOG_P) < 5 * error + 1e-5
-    assert error < 0.002
-
-
-def test_the_bound_of_the_best_diagonal_posterior():
-    # Reference: -3.29523823552, 0.0005372 below log p.
-    parts = elbo_parts(Rows(linear_gaussian(), as_batch(X)), num_samples=200_000)
-    assert parts["elbo"][0] == pytest.approx(-3.29523823552, abs=2e-3)
-    assert parts["elbo"][0] == pytest.approx(parts["log_likelihood"][0] - parts["kl"][0], abs=1e-5)
-
-
 @pytest.mark.parametrize("samples_per_chunk", [1, 7, 64, 1000])
 def test_chunks_of_samples_do_not_change_the_value(samples_per_chunk):
     batch, key = as_batch(many_rows(20)), jax.random.key(4)
@@ -97,18 +72,6 @@ def test_order_and_batches_of_rows_do_not_change_the_value():
     values = log_marginal(Rows(linear_gaussian(), as_batch(rows), key=key), num_samples=10)
     permuted = log_marginal(Rows(linear_gaussian(), as_batch(rows[order]), key=key, batch_size=7), num_samples=10)
     np.testing.assert_allclose(permuted, values[order], rtol=2e-6)
-
-
-def test_the_bound_rises_with_samples_to_log_p():
-    rows = many_rows(4000)
-    exact = exact_log_p(rows)
-    gaps = []
-    for num_samples in (1, 4, 64):
-        values = log_marginal(Rows(linear_gaussian(), as_batch(rows)), num_samples=num_samples)
-        gaps.append(np.mean(exact - values))
-    error = 5 * np.std(exact - values) / np.sqrt(4000)
-    assert gaps[0] > gaps[1] > gaps[2] > -error
-    assert gaps[2] < 1e-3
 
 
 def test_codes_are_the_exact_posterior():
@@ -149,30 +112,3 @@ def test_an_estimate_has_the_error_of_a_mean():
     assert estimate.standard_error == pytest.approx(np.std(rows, ddof=1) / 2)
     twice = Estimate.of(np.array([1.0, 3.0]), num_samples=1, protocol="", weight=np.array([2.0, 1.0]))
     assert twice.value == pytest.approx(5 / 3)
-
-
-def test_pictures_of_real_numbers_are_modelled_standardised():
-    """Values near 300 train like values near 0: the default recipe beats independent pixels on both, by as much."""
-    from latens.config import override
-    from latens.data import load
-    from latens.recipes import get_recipe
-    from latens.workflow.experiment import prepare, train
-
-    rng = np.random.default_rng(0)
-    base = (
-        rng.standard_normal((300, 2)) @ rng.standard_normal((2, 16)) + 0.3 * rng.standard_normal((300, 16))
-    ).reshape(300, 4, 4)
-    values = []
-    for shift, scale in ((0.0, 1.0), (300.0, 20.0)):
-        data = load((shift + scale * base).astype(np.float32))
-        assert (data.schema.shift, data.schema.scale) == pytest.approx(
-            (float(data.x[data.subset("train")].mean()), float(data.x[data.subset("train")].std())), rel=1e-4
-        )
-        config = override(get_recipe("default").config, {"training.epochs": 200, "network.hidden": (32,)})
-        trained, _ = train(prepare(config, data))
-        rows = data.subset("test")
-        ours = log_marginal(Rows(trained.model, trained.batch(data, rows)), num_samples=50)
-        theirs = independent_baseline(data.x[data.subset("train")], data.x[rows], "real")
-        values.append(np.mean(ours + 16 * np.log(scale)))
-        assert np.mean(ours - theirs) > 3.0
-    assert values[0] == pytest.approx(values[1], abs=0.3)

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import close
-from scipy import special, stats
+from scipy import stats
 
-from latens.distributions import DiagonalNormal, FullNormal
+from latens.distributions import FullNormal
 from latens.errors import ConfigError
 from latens.models import (
     ClassPrior,
@@ -20,27 +20,9 @@ from latens.models import (
     UniformCodes,
     Upwards,
 )
-from latens.models.semi_supervised import LabelAndCode
 from latens.networks import Dense
 
 LOGITS, MEANS = np.array([0.5, -1.0, 0.2]), np.array([[0.0, 1.0], [2.0, -1.0], [0.5, 0.5]])
-
-
-def both() -> LabelAndCode:
-    return LabelAndCode(jnp.asarray(LOGITS), lambda label: DiagonalNormal(label @ jnp.asarray(MEANS), jnp.zeros(2)))
-
-
-def test_a_label_and_a_code_have_the_product_of_their_probabilities():
-    z = np.array([0.3, -0.2])
-    for code in range(3):
-        expected = special.log_softmax(LOGITS)[code] + stats.norm.logpdf(z, MEANS[code]).sum()
-        close(both().log_prob((jnp.eye(3)[code], jnp.asarray(z))), expected)
-    probability, mean = both().mean()
-    close(probability, special.softmax(LOGITS))
-    close(mean, special.softmax(LOGITS) @ MEANS)
-    (label, code), density = both().sample_and_log_prob(key=jax.random.key(0))
-    close(density, both().log_prob((label, code)))
-    assert sorted(np.asarray(label).tolist()) == [0.0, 0.0, 1.0]
 
 
 def test_the_prior_of_a_class_begins_as_a_standard_normal():

@@ -7,18 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
 from training_fixtures import make_data
 
 from latens.config import override
 from latens.data import Preparation
 from latens.data.batches import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
-from latens.distributions.chain import Chain
-from latens.evaluation import Rows, decode, encode, log_marginal, sample_prior
+from latens.evaluation import Rows, decode, encode, sample_prior
 from latens.models import Conditional, Downwards, FromLowest, LatentModel, NormalHead, SharedScaleNormalHead, Upwards
 from latens.networks import Dense
-from latens.objectives import draw
 from latens.recipes import get_recipe
 from latens.recipes.building.model import build
 from latens.workflow.experiment import prepare
@@ -45,28 +42,6 @@ def exact_chain() -> LatentModel:
     )
     decoder = Conditional(decoder_network, SharedScaleNormalHead((1,), jnp.asarray(np.log(0.5))))
     return LatentModel(prior, Upwards((up1, up2)), FromLowest(decoder))
-
-
-def test_the_density_of_a_chain_is_the_product() -> None:
-    chain = Chain(StandardNormal((1,)), (linear(0.8, np.log(0.6)), linear(-2.0, 0.3)), backwards=True)
-    z = (jnp.array([0.4]), jnp.array([-0.7]), jnp.array([1.1]))  # drawn last, then, first
-    expected = stats.norm.logpdf(1.1) + stats.norm.logpdf(-0.7, 0.8 * 1.1, 0.6)
-    expected += stats.norm.logpdf(0.4, -2.0 * -0.7, np.exp(0.3))
-    assert float(chain.log_prob(z)) == pytest.approx(expected, abs=1e-5)
-    event, density = chain.sample_and_log_prob(key=jax.random.key(0))
-    assert float(density) == pytest.approx(float(chain.log_prob(event)), abs=1e-5)
-    forwards = Chain(chain.first, chain.parts)
-    assert float(forwards.log_prob(z[::-1])) == pytest.approx(expected, abs=1e-5)
-
-
-def test_the_exact_posterior_of_two_levels_gives_the_exact_evidence() -> None:
-    """Every log weight is log p(x), whatever was drawn: x ~ N(0, 1 + 0.25)."""
-    model, x = exact_chain(), np.array([[-1.3], [0.2], [2.5]], np.float32)
-    expected = stats.norm.logpdf(x[:, 0], 0.0, np.sqrt(1.25))
-    weights = np.asarray(draw(model, as_batch(x), num_samples=7, key=jax.random.key(0)).log_weight)
-    np.testing.assert_allclose(weights, np.broadcast_to(expected, weights.shape), atol=2e-5)
-    found = log_marginal(Rows(model, as_batch(x), key=jax.random.key(1)), num_samples=3)
-    np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
 def test_latents_of_several_levels_are_one_row_for_users() -> None:

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from checks import close, linear_dense
+from checks import close
 from scipy import special
+from tables import linear_dense
 from tables_heads import LIKELIHOOD_HEADS
 
 from latens.config import LikelihoodConfig, VAEConfig

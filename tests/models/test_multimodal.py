@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from bound_checks import STEP
-from checks import close, linear_dense
+from checks import close
 from multimodal_fixtures import OFFSETS, WEIGHTS, X, by_hand, exact, row, rows
 from scipy import special, stats
+from tables import linear_dense
 
 from latens.config import override
 from latens.data import Column, Schema, load

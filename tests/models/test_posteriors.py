@@ -1,15 +1,12 @@
 """Posteriors and priors by name: heads by hand, natural pairs, exact values of discrete models, refusals, codes."""
 
-import itertools
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import agrees, close
-from msgspec.structs import replace
 from scipy import special, stats
 from tables_heads import POSTERIOR_HEADS
 from training_fixtures import make_data
@@ -18,9 +15,8 @@ from latens.config import PosteriorConfig, PriorConfig, VAEConfig, override
 from latens.data import Schema
 from latens.distributions import has_closed_form, kl
 from latens.errors import ConfigError
-from latens.evaluation import Rows, decode, encode, log_marginal, reconstruct, sample_prior
+from latens.evaluation import Rows, decode, encode, reconstruct, sample_prior
 from latens.models import FixedPrior, mean_code
-from latens.objectives import draw
 from latens.recipes import get_recipe
 from latens.recipes.parts.bound import bind, prior_part
 from latens.recipes.parts.posteriors import POSTERIORS
@@ -157,32 +153,6 @@ def test_natural_pairs_have_the_closed_forms_there_are() -> None:
         assert has_closed_form(q, p) is (kind in EXACT), kind
 
 
-CODES = {
-    "bernoulli": np.array(list(itertools.product([0.0, 1.0], repeat=2)), np.float32),
-    "categorical": np.array(list(itertools.product(range(3), repeat=2)), np.int32),
-}
-
-
-@pytest.mark.parametrize("kind", CODES)
-def test_the_bounds_of_a_small_discrete_model_are_those_of_all_its_codes(kind: str, getkey: Any) -> None:
-    """E_q log w over draws is the ELBO by enumeration, and importance sampling finds log p(x), at 5 sigma."""
-    choices = {} if kind == "bernoulli" else {"posterior.choices": 3}
-    made = experiment(kind, **{"posterior.latent_dim": 2, **choices})
-    model, batch = made.new_model(), made.data.rows(np.array([3]))
-    x = jnp.asarray(batch.x[0], jnp.float32)
-    q, codes = model.posterior(x), jnp.asarray(CODES[kind])
-    joint = np.asarray(jax.vmap(lambda z: sum(model.log_joint(z, x)))(codes), np.float64)
-    log_q = np.asarray(jax.vmap(q.log_prob)(codes), np.float64)
-    close(special.logsumexp(log_q), 0.0, atol=1e-5)
-    float_batch = eqx.tree_at(lambda b: b.x, batch, jnp.asarray(batch.x, jnp.float32))
-    weights = np.asarray(draw(model, float_batch, num_samples=4000, key=getkey()).log_weight)[:, 0]
-    agrees(weights, np.sum(np.exp(log_q) * (joint - log_q)))
-    found = log_marginal(Rows(model, batch, key=getkey(), preparation=made.preparation), num_samples=4000)
-    exact = special.logsumexp(joint)
-    error = np.std(np.exp(joint - log_q - exact)) / 4000**0.5
-    assert abs(float(found[0]) - exact) < 5 * error + 1e-4
-
-
 @pytest.mark.parametrize("kind", ["normal", "categorical", "logistic-normal", "joint"])
 def test_codes_go_to_the_decoder_and_back(kind: str) -> None:
     made = experiment(kind)
@@ -251,19 +221,3 @@ def test_a_prior_near_a_dirichlet_has_its_moments() -> None:
     made: Any = prior_part(SCHEMA, config, (3,), key=jax.random.key(0))
     p = made(None)
     close(jnp.exp(2 * p.log_scale_array()), np.full(3, (1 - 1 / 3) / 0.5))
-
-
-def test_levels_of_coins_multiply() -> None:
-    """Two levels of bits: log p(z1, z2) is the sum of its levels' by hand, over all codes a probability."""
-    config = get_recipe("sigmoid-belief-network").config
-    model = get_recipe("sigmoid-belief-network").build(
-        SCHEMA, replace(config, posterior=replace(config.posterior, latent_dim=3, levels=(8,))), key=jax.random.key(0)
-    )
-    first = np.array(list(itertools.product([0.0, 1.0], repeat=3)), np.float32)
-    second = np.array(list(itertools.product([0.0, 1.0], repeat=8)), np.float32)
-    z = [np.repeat(first, len(second), 0), np.tile(second, (len(first), 1))]
-    both = (jnp.asarray(z[0]), jnp.asarray(z[1]))
-    density = jax.jit(jax.vmap(model.prior().log_prob))(both)
-    close(special.logsumexp(np.asarray(density, np.float64)), 0.0, atol=1e-5)
-    posterior = jax.jit(jax.vmap(model.posterior(jnp.ones((3, 2))).log_prob))(both)
-    close(special.logsumexp(np.asarray(posterior, np.float64)), 0.0, atol=1e-5)

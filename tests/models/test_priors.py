@@ -5,14 +5,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import special, stats
+from scipy import special
 from training_fixtures import make_data
 
 from latens.config import override
 from latens.data import Preparation
 from latens.data.batches import as_batch
 from latens.errors import ConfigError
-from latens.models import BernoulliHead, Conditional, LatentModel, MixturePrior, NormalHead, VampPrior
+from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead, VampPrior
 from latens.networks import Dense
 from latens.objectives import draw
 from latens.recipes import get_recipe
@@ -27,16 +27,6 @@ def model(prior: object) -> LatentModel:
         Conditional(Dense([6, 8, 4], key=one), NormalHead((2,), "softplus")),
         Conditional(Dense([2, 8, 6], key=two), BernoulliHead((3, 2))),
     )
-
-
-def test_a_mixture_prior_is_scipys() -> None:
-    prior = MixturePrior.create((2,), (3, 2), components=3, key=jax.random.key(1))
-    prior = jax.tree.map(lambda a: a + 0.3 * jax.random.normal(jax.random.key(2), a.shape), prior)
-    z = np.array([0.7, -1.2])
-    weights = special.log_softmax(np.asarray(prior.logits, np.float64))
-    parts = stats.norm.logpdf(z, np.asarray(prior.loc), np.exp(np.asarray(prior.log_scale))).sum(1)
-    found = model(prior).prior().log_prob(jnp.asarray(z, jnp.float32))
-    assert float(found) == pytest.approx(special.logsumexp(weights + parts), abs=1e-5)
 
 
 def test_a_vamp_prior_is_the_average_posterior_of_its_inputs() -> None:

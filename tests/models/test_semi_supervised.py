@@ -25,7 +25,7 @@ from latens.models import (
     SemiSupervised,
     SharedScaleNormalHead,
 )
-from latens.objectives import ELBO, SemiSupervisedELBO, draw
+from latens.objectives import ELBO, SemiSupervisedELBO
 from latens.recipes import get_recipe
 from latens.trees import Frozen, partition_trainable
 from latens.workflow.experiment import prepare, train
@@ -152,15 +152,6 @@ def test_what_labels_say_and_what_they_do_not():
 
     gradient = eqx.filter_jit(eqx.filter_grad(by_classifier))(model.classifier)
     assert all(float(jnp.abs(leaf).max()) == 0.0 for leaf in jax.tree.leaves(eqx.filter(gradient, eqx.is_array)))
-
-
-def test_log_p_of_x_is_the_sum_over_labels():
-    """Importance weights over (y, z) have the mean p(x) = sum_y p(y) N(x; +-1, 2)."""
-    model, x = normals(), np.array([[0.7], [-1.2], [3.0]], np.float32)
-    exact = np.logaddexp(log_normal(x[:, 0], 1.0), log_normal(x[:, 0], -1.0)) - np.log(2)
-    weights = eqx.filter_jit(draw)(model, batch_of(x), num_samples=5_000, key=jax.random.key(1)).log_weight
-    for row in range(3):
-        agrees(np.exp(np.asarray(weights)[:, row] - exact[row]), 1.0)
 
 
 def test_a_latent_is_a_label_and_a_code():

@@ -109,6 +109,12 @@ def dense(widths: list[int], key: jax.Array, **options: str) -> Dense:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if eqx.is_array(leaf) else leaf, network)
 
 
+def linear_dense(n_in: int, n_out: int) -> Dense:
+    """A network of one layer whose weights are 0."""
+    zero = dense([n_in, n_out], jax.random.key(0))
+    return eqx.tree_at(lambda n: n.layers[0].weight, zero, jnp.zeros((n_in, n_out)))
+
+
 def linear(weight: np.ndarray, bias: np.ndarray) -> Linear:
     return Linear(jnp.asarray(weight, float), jnp.asarray(bias, float))
 
