@@ -25,13 +25,6 @@ def elbo(model):
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
-def test_the_elbo_has_an_unbiased_gradient(kind):
-    """By every logit and weight, within 5 sigma of 20 000 draws of the exact gradient over the four codes."""
-    drawn = gradients(ALL_KINDS[kind], coins(), one_event(), 20_000)
-    agrees(drawn, -gradient_of(elbo, coins()))
-
-
-@pytest.mark.parametrize("kind", ALL_KINDS)
 def test_the_reported_bound_is_the_exact_one(kind):
     many = Batch(jnp.tile(one_event().x, (20_000, 1)), jnp.arange(20_000, dtype=jnp.uint32))
     loss, metrics = evaluate(ALL_KINDS[kind], coins(), many)
@@ -39,15 +32,6 @@ def test_the_reported_bound_is_the_exact_one(kind):
     close(metrics["elbo"][0], metrics["log_likelihood"][0] - metrics["kl"][0], rtol=1e-4)
     run = lambda key: ALL_KINDS[kind](coins(), one_event(), key=key, step=STEP)[1]["elbo"][0]  # noqa: E731
     agrees(jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(1), 20_000)), float(elbo(coins())))
-
-
-def test_variance_order():
-    """Of 3 draws each: leave-one-out below none, and below it with an analytic KL."""
-    encoder = only(coins(), "encoder")
-    variance = lambda objective: gradients(objective, coins(), one_event(), 4_000)[:, encoder].var(axis=0).sum()  # noqa: E731
-    none, others = variance(ScoreFunction(3, "none")), variance(ScoreFunction(3))
-    assert others < 0.5 * none
-    assert variance(ScoreFunction(3, kl="analytic")) < others
 
 
 def test_the_leave_one_out_gradient_by_its_covariance_form():

@@ -31,7 +31,6 @@ KEPT = (
     "tests/cli/test_cli_resume.py::test_kill_then_resume?9--9-44?",
     "tests/io/test_signals.py::test_a_command_that_is_stuck_ends?program*",
     "tests/evidence/test_importance.py::test_bounds_by_quadrature",
-    "tests/objectives/test_objectives.py::test_number*",
     "tests/objectives/test_objectives.py::test_weighted_sums_and_squares",
     "tests/training/test_optimizers.py::*adam*",
     "tests/training/test_optimizers.py::*schedule_free*",
