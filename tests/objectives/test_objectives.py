@@ -142,7 +142,7 @@ def test_an_elbo_with_noise_of_another_scale():
     _, once, _ = run_objective(ELBO(), model, batch, training=False, **options)
     _, validated, _ = run_objective(ELBO(noise_scale=0.0), model, batch, training=False, **options)
     close(validated["elbo"][0], once["elbo"][0], rtol=0, atol=0)
-    assert "no bound" in ELBO(noise_scale=0.0).remarks()[0]
+    assert "is not a bound" in ELBO(noise_scale=0.0).remarks()[0]
     assert ELBO().remarks() == []
     with pytest.raises(ConfigError, match=r"noise_scale must be 0.0 or more, not -1"):
         ELBO(noise_scale=-1.0)
@@ -157,7 +157,7 @@ def test_reconstruction_is_the_cross_entropy_of_an_autoencoder():
     close(metrics["log_likelihood"], (exact, 4.0))
     close(loss, -exact / 4)
     for kind in ("analytic", "sampled"):
-        with pytest.raises(TypeError, match=r"no density.*Reconstruction\(\)"):
+        with pytest.raises(ConfigError, match=r"no density.*Reconstruction"):
             ELBO(kl=kind)(model, batch, key=jax.random.key(0), step=STEP)
 
 
