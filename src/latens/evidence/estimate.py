@@ -48,6 +48,8 @@ class Estimate:
             it was not measured, infinite where the value is a lower bound by an unknown amount, and minus infinity
             where it is such an upper bound.
         at_least: Of an infinite `draws_error`, what the draws do tell: about so much is lacking, or more.
+        side: "at least" where draws that miss a part of the posterior make the value too low, whatever `draws_error`
+            says; "at most" of an upper bound.
     """
 
     value: float
@@ -60,6 +62,7 @@ class Estimate:
     seconds: float | None = None
     draws_error: float | None = None
     at_least: float | None = None
+    side: str = "at least"
 
     @classmethod
     def of(cls, rows: np.ndarray, *, num_samples: int, protocol: str, weight: np.ndarray | None = None) -> "Estimate":
@@ -125,7 +128,7 @@ class Estimate:
         if bound:
             errors += " (rows)"
         elif draws >= 0.005:
-            errors += f" (rows) ± {draws:.2f} (draws)"
+            return f"{self.side} {self.value:.2f} {errors} (rows) ± {draws:.2f} (draws) {self.unit}"
         return f"{self.value:.2f} {errors} {self.unit}{bound}"
 
 

@@ -47,7 +47,7 @@ class Sandwich:
         Returns:
             `log_marginal_lower`, `log_marginal_upper` and `log_marginal_gap`, in nats.
         """
-        upper = replace(self.upper.estimate(), protocol=self.upper.protocol)
+        upper = replace(self.upper.estimate(), protocol=self.upper.protocol, side="at most")
         error = self.upper.draws_error
         words = f"upper minus lower bound, paired over rows simulated from the model; {self.lower.protocol}"
         return {
