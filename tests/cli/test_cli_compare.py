@@ -72,7 +72,7 @@ def test_the_table_says_who_is_ahead_and_by_how_much(latens, run_folder, weaker)
     assert (second.split()[0], second.split()[-3][:2]) == (str(weaker), "[-")
     assert seen == "Compared on 198 unseen rows."
     assert following == f"Next: latens report {run_folder}"
-    assert verdict == f"{run_folder} is ahead of every other run on rows like these."
+    assert verdict == f"{run_folder} is significantly better than every other run."
     assert "20 draws a row; seed 0 for every run" in result.err
     assert "not over seeds of training" in result.err
 
@@ -80,7 +80,9 @@ def test_the_table_says_who_is_ahead_and_by_how_much(latens, run_folder, weaker)
 def test_equal_models_are_not_told_apart(latens, run_folder, tmp_path):  # noqa: F811
     twin = shutil.copytree(run_folder, tmp_path / "twin")
     result = latens("evaluate", run_folder, twin, "--num-samples", 2)
-    assert result.out.splitlines()[0] == (f"These rows do not tell {run_folder} from {twin}: their intervals hold 0.")
+    assert result.out.splitlines()[0] == (
+        f"{run_folder} is not significantly better than {twin}: the intervals contain 0."
+    )
     found = latens("evaluate", run_folder, twin, "--num-samples", 2, "--json").json["runs"][1]["difference"]
     assert (found["value"], found["low"], found["high"], found["standard_errors"]) == (0.0, 0.0, 0.0, None)
 
@@ -136,7 +138,7 @@ def test_runs_that_are_behind_by_what_their_draws_may_lack_are_named() -> None:
     assert _by_draws(models(0.4, 0.4), "log p(x)") == []
     for error, lacks in ((0.6, 0.6), (np.inf, 0.6)):
         (line,) = _by_draws(models(error, lacks), "log p(x)")
-        what = "log p(x) may lack as much as the distance by its draws alone: b 1.2 nats"
+        what = "log p(x) may be too low by as much as the difference: b 1.2 nats"
         assert line == f"{what}; use more draws (--num-samples 300)"
     first, second = _table(models(np.inf, 0.6), "log p(x)")[1:]
     assert (any("± 0.03" in cell for cell in first), "unknown" in second) == (True, True)

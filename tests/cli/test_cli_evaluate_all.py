@@ -1,4 +1,4 @@
-"""`latens evaluate --all`: every number that applies, a reason for each that does not, and report.json."""
+"""`latens evaluate --all`: all metrics that applies, a reason for each that does not, and report.json."""
 
 import contextlib
 import io
@@ -91,7 +91,7 @@ def test_the_numbers_are_those_of_their_functions(everything, run_folder):  # no
 
 
 def test_the_table_has_a_line_for_each_number(everything, run_folder):  # noqa: F811
-    head, _, rest = everything.result.out.partition("every number\n")
+    head, _, rest = everything.result.out.partition("all metrics\n")
     assert head.startswith("Learned from 1,404 rows in ")
     assert f"\n{run_folder} on digits\n  log p(x)" in head
     metrics = everything.json["metrics"]
@@ -108,7 +108,7 @@ def test_the_table_has_a_line_for_each_number(everything, run_folder):  # noqa: 
     assert line[4:-3] == (["unknown"] if error is None else ["±", f"{error:.2f}"])
     assert line[-3:] == ["nats", "198", "rows"]
     assert ": the factors are not known" in everything.result.err
-    assert f"{run_folder / 'report.json'}: these numbers" in everything.result.err
+    assert f"{run_folder / 'report.json'}: these metrics" in everything.result.err
 
 
 def test_dry_runs_and_other_data_write_nothing(latens, run_folder, tmp_path):  # noqa: F811
@@ -122,7 +122,7 @@ def test_dry_runs_and_other_data_write_nothing(latens, run_folder, tmp_path):  #
     assert result.code == 0
     assert set(result.json["metrics"]) == {"accuracy"}
     assert set(result.json["metrics"]["accuracy"]) == FIELDS
-    assert result.json["left_out"]["precision"] == "these are not the data that the model was trained on"
+    assert result.json["left_out"]["precision"] == "the model was trained on other data"
     assert result.json["left_out"]["approximation_gap"] == "a Bayes classifier has no latents"
     assert result.json["units"] == []
     assert not (tmp_path / "c" / "report.json").exists()

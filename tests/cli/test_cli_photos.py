@@ -81,6 +81,6 @@ def test_800_photographs_are_fitted_as_typed(latens: Callable[..., Result], phot
     np.testing.assert_array_equal(still, mean)
     assert np.abs(np.diff(noisy, axis=0)).mean() > 1.2 * np.abs(np.diff(mean, axis=0)).mean()
     both = latens("sample", "run", "-n", 2, "--noise", "--mean", "--out", "s.png")
-    assert "--noise: --mean leaves out what --noise adds." in both.err
+    assert "--noise: --mean and --noise exclude each other." in both.err
     assert "2 samples" in latens("sample", "run", "-n", 2, "--out", "s.npz").err  # arrays hold draws, as ever
     assert latens("evaluate", "run", "--num-samples", 2).code == 0  # the run finds its own rows again

@@ -92,7 +92,7 @@ def test_gaps_are_filled_from_the_rest_of_the_row(places, capsys):
     assert np.all(np.abs(np.array([float(row[3]) for row in rows]) - [0, 100, 200]) < 15)
     assert all(np.datetime64("2020-03-01") < np.datetime64(row[4]) < np.datetime64("2020-08-15") for row in rows)
     assert main(["impute", str(places / "run"), str(places / "holes.csv"), "--out", str(places / "full.npz")]) == 2
-    assert "names and dates" in capsys.readouterr().err
+    assert "categories and dates" in capsys.readouterr().err
 
 
 def test_a_row_is_measured_alike_in_any_order_of_columns(places, capsys):
@@ -213,7 +213,7 @@ def test_rows_that_hardly_are_come_with_a_warning(places, tmp_path, capsys, inco
     """Incomes of Lyon are 0 +- 10."""
     words = ["--where", "city=Lyon", "--where", f"income{income}", "--out", str(tmp_path / "w.csv")]
     assert main(["sample", str(places / "run"), "-n", "9", *words]) == 0
-    assert ("what is sampled is a guess" in capsys.readouterr().err) is warned
+    assert ("the samples are uncertain" in capsys.readouterr().err) is warned
 
 
 def test_imputed_tables_are_all_written_or_none(places, tmp_path, monkeypatch, capsys):

@@ -55,12 +55,12 @@ def test_the_rows_that_trained_the_run_are_left_out(tmp_path: Path, capsys: pyte
         assert value["held_out"] == count
         assert value["training_rows"] == 0
         if "half" in str(given):
-            assert f"{words} {tmp_path / 'half.csv'} trained the model, and are left out" in found.err
+            assert f"{words} {tmp_path / 'half.csv'} are training rows and are left out" in found.err
     (tmp_path / "train.csv").write_text("a,b\n" + "".join(
         f"{a:.6f},{b:.6f}\n" for (a, b), kind in zip(x[:300], own.split) if kind == TRAIN))  # fmt: skip
     only = ["--held-out", str(tmp_path / "train.csv"), "--num-samples", "2", "--out", str(tmp_path / "none.csv")]
     assert main(["detect", run, day2, *only]) == 3
-    assert f"all {(own.split == TRAIN).sum()} rows trained the model" in capsys.readouterr().err
+    assert f"all {(own.split == TRAIN).sum()} rows are training rows" in capsys.readouterr().err
     Path(day1).unlink()
     assert main(["detect", run, day2, "--held-out", day2, *only[2:]]) == 0
     assert "whether they trained the model is not known" in "".join(capsys.readouterr())
@@ -103,7 +103,7 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
         else:
             assert "cells" not in told[0]
         assert sum(line.startswith("  row ") for line in (*made.plain, *made.text.splitlines())) == len(expected)
-        assert "before any is flagged" not in made.text
+        assert "before any row is flagged" not in made.text
         assert made.plain[1].startswith(f"Ranked the {len(expected)} most unusual")
     # The most surprising rows.
     scanned = [4, 0, 2, 5]
@@ -116,10 +116,11 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
     gated = trained.detect(new, held_out=held)
     assert gates == [False] * 4 + [True]
     # 6 rows, p at least 1 / 5, and 6 / 5 over 0.05 is 24.
-    assert "at least 24 of 6 rows need it before any is flagged" in gated.text
+    assert "at least 24 of 6 rows need it before any row is flagged" in gated.text
     assert gated.plain[1:] == (
         "Flagged none: 4 held-out rows are too few for 6.",
-        "Next: --top 20 ranks the most unusual, --out odd.csv writes all; --folds 5 compares with all rows of the run.",
+        "Next: --top 20 ranks the most unusual rows, --out odd.csv writes all rows; "
+        "--folds 5 compares with all rows of the run.",
     )
 
 
@@ -175,7 +176,7 @@ def test_folds_and_other_rows_to_compare_with_exclude_each_other(tmp_path: Path)
     row = "city,size,visits,pay,day\nLyon,S,0,1.5,2021-03-27\n"
     (tmp_path / "new.csv").write_text(row)
     trained = latens.load(GOLDEN / "format-2-mixed.safetensors")
-    with pytest.raises(ConfigError, match="--folds: rows of another file did not train"):
+    with pytest.raises(ConfigError, match="--folds: rows of another file are not training rows"):
         trained.detect(tmp_path / "new.csv", held_out=tmp_path / "new.csv", folds=3)
 
 

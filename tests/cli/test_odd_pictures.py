@@ -55,13 +55,13 @@ def test_the_table_begins_with_the_oddest(latens: Callable[..., Result]) -> None
     excess = [float(one["excess"]) for one in found]
     assert excess == sorted(excess, reverse=True)
     assert all(told.err.count(f"row {one['row']}: ") == 1 for one in found)
-    listed = told.err.split("Oddest (--out odd.png shows them):\n")[1].splitlines()[:3]
+    listed = told.err.split("Most unusual (--out odd.png draws them):\n")[1].splitlines()[:3]
     assert [line.split(":")[0] for line in listed] == [f"  row {one['row']}" for one in found[:3]]
     assert "Look at these yourself: 7 usual pictures are too few to be sure of single ones." in told.err
     assert "--folds" not in told.err  # rows of another file are compared with already
     # Seven of the 30 others did not train it: 1 / 8, and 30 / 8 / 0.3, rounded up.
     assert "the smallest possible p-value is 0.12\n" in told.err
-    many = latens(*WORDS, "--top", 12, "--out", "odd.csv").err.split("Oddest (--out odd.png shows them):\n")[1]
+    many = latens(*WORDS, "--top", 12, "--out", "odd.csv").err.split("Most unusual (--out odd.png draws them):\n")[1]
     assert [line.startswith("  row ") for line in many.splitlines()[:13]] == [True] * 12 + [False]
     own = latens("detect", "pretrained:digits-16d", "new.npy", "--top", 3, "--out", "odd.csv").err
     unsure = " usual pictures are too few to be sure of single ones (--folds 5 compares with all pictures of the run)."

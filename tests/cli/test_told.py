@@ -58,7 +58,7 @@ def test_all_that_was_left_out_is_said_where_it_is_asked_for(latens: Callable[..
     [
         (0.74, 0.09, "the model is better by 0.74 ± 0.09"),
         (-0.74, 0.09, "the model is WORSE by 0.74 ± 0.09"),
-        (0.17, 0.33, "no difference beyond the error (0.17 ± 0.33)"),
+        (0.17, 0.33, "no significant difference (0.17 ± 0.33)"),
         (0.17, None, "the model +0.17"),
     ],
 )

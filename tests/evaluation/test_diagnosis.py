@@ -84,7 +84,7 @@ def test_a_run_that_was_stopped_while_it_rose_has_not_collapsed():
     assert found(95.9, 0, False) == found(0.01, 0, True) == found(0.01, 0, False) == ["posterior-collapse"]
     assert found(95.9, 32, True) == []
     message = diagnose({"kl": number(95.9)}, units(0, 32), rising=True)[0].message
-    assert "0 of 32 latent units move with x so far, at a KL of 95.9 nats; train longer (--epochs" in message
+    assert "0 of 32 latent units depend on x so far, at a KL of 95.9 nats; train longer (--epochs" in message
 
 
 def test_evidence_is_untrusted_where_what_it_lacks_is_more_than_the_error_over_rows():

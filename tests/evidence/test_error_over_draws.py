@@ -169,7 +169,7 @@ def test_an_unknown_error_is_said_and_no_number() -> None:
         return [f"{finding.name}: {finding.message}" for finding in diagnose({"log_marginal": value})]
 
     assert named(0.4) == []
-    assert "it lacks about 0.6 nats or more;" in named(0.6)[0]
+    assert "it is too low by about 0.6 nats or more;" in named(0.6)[0]
 
 
 def test_rises_are_those_of_fewer_draws() -> None:

@@ -95,7 +95,7 @@ def test_columns_of_an_array_are_declared_by_their_places():
         ({"city": "number"}, "column 'city' holds '.*is to hold numbers"),
         ({"city": "date"}, "column 'city' holds '.*is to hold dates"),
         ({"code": "date"}, "column 'code' holds .*is to hold dates"),
-        ({"city": {"kind": "category", "values": ["Lyon", "Oslo"]}}, "holds 'Porto', which is none of its declared"),
+        ({"city": {"kind": "category", "values": ["Lyon", "Oslo"]}}, "holds 'Porto', which is not one of its declared"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_is_allowed(said, words):
@@ -107,7 +107,7 @@ def test_a_category_of_more_names_than_are_modelled_is_refused():
     many = pd.DataFrame({"word": [f"w{i // 2}" for i in range(3000)], "x": np.arange(3000) % 7})
     assert load(many).schema.ignored == ("word",)
     assert load(many, columns={"word": "category"}).schema.types[0].count < 4  # by how often they came
-    with pytest.raises(DataError, match=r"'word' is declared as ordinal and has 1,500 names.*1,000 are modelled"):
+    with pytest.raises(DataError, match=r"'word' is declared as ordinal and has 1,500 categories.*1,000 are modelled"):
         load(many.assign(word=np.arange(3000) // 2), columns={"word": "ordinal"})
 
 

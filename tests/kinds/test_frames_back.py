@@ -48,11 +48,11 @@ def test_ordered_categoricals_are_ordinals_and_come_back(tmp_path):
 def test_ordinals_are_declared_with_their_order(tmp_path):
     frame = sized()
     frame.astype({"size": str}).to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(DataError, match=r"its names have no order.*size=ordinal:A,B,C"):
+    with pytest.raises(DataError, match=r"its categories have no order.*size=ordinal:A,B,C"):
         load(tmp_path / "t.csv", columns={"size": "ordinal"})
     said = {"size": {"kind": "ordinal", "values": SIZES}}
     assert load(tmp_path / "t.csv", columns=said).schema.types[0].shares == load(frame).schema.types[0].shares
-    with pytest.raises(DataError, match="holds 'M', which is none of its declared"):
+    with pytest.raises(DataError, match="holds 'M', which is not one of its declared"):
         load(tmp_path / "t.csv", columns={"size": {"kind": "ordinal", "values": ["S", "L"]}})
     # Numbers have an order of their own: 10 comes after 9.
     grade = pd.DataFrame({"grade": np.arange(N) % 12})

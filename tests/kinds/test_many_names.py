@@ -185,7 +185,7 @@ def test_check_and_declarations_say_it(data):
     one = data.schema.types[0]
     told = check(data)["columns"][0]["values"]
     rare = sum(width for width in one.widths if width > 1)
-    assert told.startswith(f"{one.cells} names; ")
+    assert told.startswith(f"{one.cells} categories; ")
     assert told.endswith(f"; {rare} rare ones share a probability")
 
 

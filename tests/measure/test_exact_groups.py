@@ -75,7 +75,7 @@ def test_models_without_latents_have_a_reason(trained):
 
 def test_gaps_are_of_held_out_rows_of_the_models_own_data(trained):
     work = work_of(trained)
-    assert reason(work, "generalisation_gap") == "these are not the data that the model was trained on"
+    assert reason(work, "generalisation_gap") == "the model was trained on other data"
     own = dataclasses.replace(trained, facts={**trained.facts, "fingerprint": work.data.fingerprint})
     work = dataclasses.replace(work, trained=own)
     held_out = np.setdiff1d(np.arange(6), work.data.subset("train"))

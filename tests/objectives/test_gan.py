@@ -174,7 +174,7 @@ def test_no_likelihood_is_claimed(latens: Callable[..., Result], tmp_path: Path)
     assert found["two_sample_accuracy"]["value"] == compared(sets)["two_sample_accuracy"].value
     other = latens("evaluate", run, "digits", "--label", "none", "--json")
     assert other.code == 3
-    assert "gan has no likelihood, and these are not the data" in other.json["error"]["message"]
+    assert "gan has no likelihood, and the model was trained on other data" in other.json["error"]["message"]
     refused = latens(
         "fit", "digits", "--recipe", "gan", "--set", "posterior=normal", "--out", tmp_path / "no", "--json"
     )

@@ -34,7 +34,7 @@ CASES: dict[str, Case] = {
         text(TABLE.replace("\n", "\r").replace(",", " ")), "d.csv", '"rows": 40', code=0
     ),
     "text among numbers": check(
-        text(TABLE + "1,red,3\n"), "d.csv", "'b' is read as names, though 98% of its cells are numbers", code=0
+        text(TABLE + "1,red,3\n"), "d.csv", "'b' is a category, but 98% of its cells are numbers", code=0
     ),
     # --- text that is not ---
     "ragged, short": check(text(TABLE + "1,2\n"), "d.csv", "row 40, column 'c'", "a missing value"),

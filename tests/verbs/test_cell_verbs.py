@@ -175,7 +175,7 @@ def test_codes_go_into_a_copy_of_the_file(folder: Path, capsys: pytest.CaptureFi
         for name in ("X/data", "X/indices", "layers/counts", "obs/type/codes", "var/_index"):
             assert (new[name][:] == old[name][:]).all()
     _, err = said(capsys, "encode", folder / "run", "digits", "--out", out, code=2)
-    assert "a copy of DATA" in err
+    assert "needs DATA as a .h5ad file" in err
 
 
 def test_predicted_types_go_into_obs_and_have_their_names_in_tables(
@@ -242,7 +242,7 @@ def test_genes_are_found_by_name(folder: Path, capsys: pytest.CaptureFixture[str
     wanted = np.where((batch == 1) | (np.arange(120) < 3), 1.0, 0.0)
     usual = next(iter(trained.schema.conditions or ())).usual
     np.testing.assert_allclose(third.cond["given"][:, 1], wanted - usual)
-    assert "3 cells of other donor names count as donor=d1" in third.notes
+    assert "3 cells of unknown donor count as donor=d1" in third.notes
     _, err = said(capsys, "encode", folder / "run", folder / "fewer.h5ad", "--out", folder / "z.npz", code=3)
     assert "--unknown missing" in err
     said(capsys, "encode", folder / "run", folder / "fewer.h5ad", "--unknown", "missing", "--out", folder / "z.npz")
@@ -291,11 +291,11 @@ def test_a_batch_that_no_training_cell_had(folder: Path, capsys: pytest.CaptureF
     assert "(d0, d1): --given donor=d" in err
     assert "--unknown missing" in err
     _, err = said(capsys, *words, "--given", "donor=d1")
-    assert "3 cells of other donor names count as donor=d1" in err
+    assert "3 cells of unknown donor count as donor=d1" in err
     with np.load(folder / "t.npz") as found:
         assert found["given_donor"][:3].tolist() == ["d1"] * 3
     _, err = said(capsys, *words, "--unknown", "missing")
-    assert "3 cells of other donor names count as the mean of all" in err
+    assert "3 cells of unknown donor count as the mean of all categories" in err
     with np.load(folder / "t.npz") as found:
         assert found["given_donor"][:3].tolist() == [""] * 3
         assert set(found["given_donor"][3:].tolist()) == {"d0", "d1"}

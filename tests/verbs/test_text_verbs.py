@@ -129,7 +129,7 @@ def test_odd_rows_are_named_by_their_text(trained):
 def test_what_cannot_be_drawn_is_refused_in_words(trained):
     with pytest.raises(DataError, match=r"character 2 is 'x', which the vocabulary of 3 pieces lacks"):
         begun(trained, complete="ax")
-    with pytest.raises(UsageError, match="--mean: a beginning says all that is known of a row"):
+    with pytest.raises(UsageError, match="--mean: a row is completed from its beginning only"):
         begun(trained, complete="a", mean=True)
 
 

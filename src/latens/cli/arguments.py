@@ -17,10 +17,10 @@ from latens.verbs.kernel import Arg, Request, arguments_of, count, draws, number
 from latens.verbs.refit import PRIORS
 
 _WORDS: dict[str, str] = {
-    "demo": "train on built-in digits, draw pictures",
+    "demo": "train a first model on the built-in digits",
     "check": "describe a data set without training",
     "fit": "train a model on a table, pictures or text",
-    "resume": "continue a run that was stopped",
+    "resume": "resume a stopped run",
     "explore": "open the latent space in the browser",
     "info": "describe a run, model, recipes or the machine",
     "sweep": "search options and seeds with Optuna",
@@ -134,7 +134,7 @@ class Top(Parser):
     """The parser of the whole line, whose help has the commands in groups."""
 
     def format_help(self) -> str:
-        lines = ["usage: latens COMMAND ...", "", "Variational autoencoders, from data to a measured model."]
+        lines = ["usage: latens COMMAND ...", "", "Train and use variational autoencoders."]
         named = GROUPS | {"more": tuple(name for name in COMMANDS if name not in _ORDER[: -len(GROUPS["more"])])}
         for title, names in named.items():
             lines += ["", title, *(f"  {name:<11}  {COMMANDS[name]}" for name in names)]
@@ -229,7 +229,7 @@ def _fields(verb: type[Request], command: argparse.ArgumentParser) -> None:
     if verb.takes_out is not None:
         metavar, words = verb.takes_out
         endings = ", ".join(one.removeprefix(".") for one in verb.endings)
-        command.add_argument("--out", metavar=metavar, help=words or f"where the result goes: {endings}")
+        command.add_argument("--out", metavar=metavar, help=words or f"the output file: {endings}")
     if verb.by_row:
         words = "distribute files over Ray workers, on this machine or on the cluster at ADDRESS"
         command.add_argument("--ray", nargs="?", const="local", metavar="ADDRESS", help=words)
@@ -259,7 +259,7 @@ def _exploring(command: argparse.ArgumentParser) -> None:
     words = "write the page to one file that opens without a server"
     command.add_argument("--export", metavar="FILE.html", help=words)
     command.add_argument("--force", action="store_true", help="overwrite an earlier export")
-    command.add_argument("--no-browser", action="store_true", help="print the address and open no browser")
+    command.add_argument("--no-browser", action="store_true", help="print the address without opening a browser")
     command.add_argument("--port", type=port, metavar="N", help="the port of the local server (default: a free one)")
     command.add_argument(
         "--rows", type=table_rows, default=100_000, metavar="N", help="show at most N rows (default 100000)"
@@ -272,7 +272,7 @@ def _common(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("output")
     group.add_argument("--json", action="store_true", help="print one JSON object on stdout, also for errors")
     group.add_argument("--quiet", action="store_true", help="print only warnings and errors on stderr")
-    group.add_argument("--verbose", action="store_true", help="print every decision, note and number of a training")
+    group.add_argument("--verbose", action="store_true", help="print all choices, notes and metrics of a training")
     group.add_argument("--debug", action="store_true", help="show the traceback of an error")
     words = "Python code to execute first, which registers your own parts (latens.register_part)"
     group = command.add_argument_group("parts of your own")
@@ -306,7 +306,7 @@ def _reading(command: argparse.ArgumentParser, *, trains: bool = False) -> None:
                 how |= {"type": separator} if asked.metavar == "CHARACTER" else {}
                 group.add_argument(flag, action="append" if asked.many else "store", help=asked.help, **how)
         if kind is Table and trains:
-            words = "ignore a column; all others get kinds, as with --column; repeatable"
+            words = "ignore a column; the others have kinds, as with --column; repeatable"
             group.add_argument("--leave-out", metavar="COLUMN", action="append", help=words)
 
 
@@ -324,7 +324,7 @@ def _training(command: argparse.ArgumentParser) -> None:
 
 
 def _model(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    group = command.add_argument_group("the model and its training")
+    group = command.add_argument_group("model and training")
     group.add_argument(
         "--recipe",
         default="default",
@@ -347,9 +347,9 @@ def _sweeping(command: argparse.ArgumentParser) -> None:
     group = _model(command)
     words = "an option with a value, values (A,B) or a range (LOW..HIGH, LOW..HIGH:log); also `recipe`; repeatable"
     group.add_argument("--set", action="append", default=[], metavar="PART.OPTION=...", help=words)
-    words = "the folder of the sweep (default: runs/TIME-DATA-sweep); repeat the command to continue or to help"
+    words = "the folder of the sweep (default: runs/TIME-DATA-sweep); the same command continues the sweep"
     group.add_argument("--out", metavar="FOLDER", help=words)
-    _dry_run(group, "write nothing, say what would be trained")
+    _dry_run(group, "print the trials without training")
     group = command.add_argument_group("the sweep")
     group.add_argument("--trials", type=count, default=20, metavar="N", help="number of trials (default 20)")
     words = "train each trial with N seeds, starting at --seed S (default 1)"
@@ -362,10 +362,10 @@ def _sweeping(command: argparse.ArgumentParser) -> None:
 
 
 def _budget(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--epochs", type=positive, metavar="N", help="most passes over the training rows")
-    group.add_argument("--steps", type=count, metavar="N", help="most steps of the optimiser")
+    group.add_argument("--epochs", type=positive, metavar="N", help="maximum number of passes over the training rows")
+    group.add_argument("--steps", type=count, metavar="N", help="maximum number of optimiser steps")
     group.add_argument(
-        "--minutes", type=positive, metavar="M", help="minutes for the whole command, a quarter of them to measure"
+        "--minutes", type=positive, metavar="M", help="maximum minutes of the command, including evaluation"
     )
 
 
@@ -387,17 +387,17 @@ def _distributed(command: argparse.ArgumentParser) -> None:
     words = "the host of process 0 and a free port on it"
     group.add_argument("--coordinator", metavar="HOST:PORT", help=words)
     group.add_argument("--num-processes", type=whole(1, 1024), metavar="N", help="number of processes")
-    group.add_argument("--process-id", type=whole(0, 1023), metavar="I", help="the number of this one, from 0")
+    group.add_argument("--process-id", type=whole(0, 1023), metavar="I", help="the index of this process, from 0")
 
 
 def _evaluation(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("measuring")
-    group.add_argument("--num-samples", type=draws, metavar="K", help="draws of each row for log p(x)")
+    group.add_argument("--num-samples", type=draws, metavar="K", help="draws per row for log p(x)")
 
 
 def _keeping(group: Any) -> None:
     """Add the flag by which a training keeps models on its way."""
-    words = f"keep about N models of this training, evenly in log time, for animations (default {SNAPSHOTS})"
+    words = f"store about N models during training, for animations (default {SNAPSHOTS})"
     group.add_argument("--snapshots", type=whole(2, 1000), nargs="?", const=SNAPSHOTS, metavar="N", help=words)
 
 

@@ -19,7 +19,7 @@ def demo(context: Context) -> int:
         args.out = args.out or free_name("runs/demo", "")
         return fit(context)
     folder = Path(args.out or free_name("runs/demo", ""))
-    context.say("A first look: a model learns 1,797 handwritten digits of 8 x 8 pixels, in about a minute.")
+    context.say("This demo trains a model on 1,797 handwritten digits of 8 x 8 pixels, in about a minute.")
     experiment = fit_into(context, folder)
     from latens.pictures.draw import FIRST, write_pictures
     from latens.workflow.trained import TrainedModel
@@ -52,9 +52,9 @@ def said(run: RunFolder, written: Sequence[Path]) -> str:
     lines += [
         f"  {command:<{len(here) + 16}}  {what}"
         for command, what in (
-            (f"latens explore {here}", "drag a point, see the digit change"),
-            (f"latens report {here}", "all of this as one page"),
-            (f"latens evaluate {here}", "every number, with its error"),
+            (f"latens explore {here}", "drag a point to change the digit"),
+            (f"latens report {here}", "an HTML report"),
+            (f"latens evaluate {here}", "all metrics with their errors"),
         )
     ]
     return "\n".join(lines)

@@ -53,7 +53,7 @@ def page_files(opened: At, context: Context, *, serve: bool) -> dict[str, bytes]
 
     args, run = context.args, opened.run
     if args.data is None and run is None and opened.trained.facts.get("data") not in KNOWN:
-        raise UsageError("a model file holds no rows.", where=args.run, fix="Add DATA.")
+        raise UsageError("a model file contains no rows.", where=args.run, fix="Add DATA.")
     data = reading_as_typed(opened, context).load()
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"] if run else []
     words = ["latens", "explore", args.run, *([args.data] if args.data else [])]

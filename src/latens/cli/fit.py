@@ -101,11 +101,11 @@ def stored_config(args: Any) -> dict[str, Any] | None:
     """Read the file of `--config`: a configuration, on its own or as `--dry-run --json` prints it."""
     if getattr(args, "config", None) is None:
         return None
-    where, fix = f"--config {args.config}", "Give what `latens fit DATA --dry-run` prints, or RUN/config.json."
+    where, fix = f"--config {args.config}", "Use the output of `latens fit DATA --dry-run`, or RUN/config.json."
     value = read_json(Path(args.config), error=ConfigError, where=where, fix=fix)
     value = value["config"] if isinstance(value, dict) and isinstance(value.get("config"), dict) else value
     if not isinstance(value, dict) or not isinstance(value.get("recipe"), str):
-        raise ConfigError("the file holds no configuration.", where=where, fix=fix)
+        raise ConfigError("the file contains no configuration.", where=where, fix=fix)
     if args.recipe not in ("default", value["recipe"]):
         what = f"the configuration is one of the recipe {value['recipe']!r}, not {args.recipe!r}."
         raise UsageError(what, where="--recipe", fix="Leave out --recipe or --config.")

@@ -87,7 +87,7 @@ def _stored_experiment(context: Context, run: RunFolder, config: Any) -> Experim
     experiment = prepare(config, found, start=start, settings=settings)
     if source.get("fingerprint") not in (None, experiment.data.fingerprint):
         what = "the data have changed since the run began."
-        raise DataError(what, where=original_source(source), fix="Bring the old data back, or start a new run.")
+        raise DataError(what, where=original_source(source), fix="Restore the old data, or start a new run.")
     return experiment
 
 
@@ -116,5 +116,5 @@ def _with_budget(context: Context, run: RunFolder, config: Any) -> Any:
         wanted = round(given["epochs"] * per_epoch)
     if wanted is not None and wanted < done:
         what = f"{wanted} steps are asked for, and {done} were done."
-        raise UsageError(what, where=option, fix="Give the whole budget, from the start of the run on.")
+        raise UsageError(what, where=option, fix="Give the total budget, counted from the start of the run.")
     return longer

@@ -69,7 +69,7 @@ class TimePlan:
         if (few, draws) == (rows, usual):
             return rows, usual, ""
         said = f"measured on {few:,} of {rows:,} rows" if few < rows else f"measured on {rows:,} rows"
-        return few, draws, f"{said} by {draws} draws each, to keep to the minutes; `latens evaluate` takes more"
+        return few, draws, f"{said} by {draws} draws each, because of --minutes; `latens evaluate` uses more"
 
     def rows(self, usual: int, draws: int, pace: float) -> int:
         """Rows that are compared with held-out ones, by so many draws each, in the time that is left."""

@@ -233,9 +233,9 @@ def close(context: Context, run: RunFolder) -> None:
 
 
 _ENDS = {
-    "budget": "the budget was used up",
-    "minutes": "the minutes were used up",
-    "no gain on validation": "validation rows gained nothing any more (early stopping)",
+    "budget": "the limit of steps or epochs was reached",
+    "minutes": "the time limit was reached",
+    "no gain on validation": "the validation ELBO stopped improving (early stopping)",
 }
 
 

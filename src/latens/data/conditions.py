@@ -109,8 +109,8 @@ def _learned(name: str, every: np.ndarray, rows: np.ndarray, where: str) -> Cond
     if every.dtype.kind == "U":
         values, counts = np.unique(np.concatenate([np.unique(every), rows]), return_counts=True)
         if len(values) > MOST_NAMES:
-            what = f"the condition {name!r} has {len(values)} names, more than {MOST_NAMES}."
-            raise DataError(what, where=where, fix="Leave it out, or join rare names.")
+            what = f"the condition {name!r} has {len(values)} categories, more than {MOST_NAMES}."
+            raise DataError(what, where=where, fix="Leave it out, or merge rare categories.")
         return Condition(name, tuple(values.tolist()), float(np.argmax(counts)))
     scale = float(rows.std())
     usual = float(np.quantile(rows, 0.5, method="lower"))
@@ -165,7 +165,7 @@ def vectors(
 def averaged(conditions: Sequence[Condition], cells: Cells) -> tuple[str, ...]:
     """A sentence for each condition of which some rows have names that no training row had."""
     named = [(one, int((~np.isin(cells[one.name], one.values)).sum())) for one in conditions if one.values]
-    return tuple(f"{n} cells of other {one.name} names count as the mean of all" for one, n in named if n)
+    return tuple(f"{n} cells of unknown {one.name} count as the mean of all categories" for one, n in named if n)
 
 
 def learned_inputs(cells: Cells, train: Shaped[np.ndarray, " n"], where: str) -> tuple[Condition, ...]:
@@ -324,7 +324,7 @@ def _known_batches(
         new = ~np.isin(cells, one.values)
         if new.any():
             made[one.name] = np.where(new, str(given[one.name]), cells)
-            raw.notes += (f"{int(new.sum())} cells of other {one.name} names count as {one.name}={given[one.name]}",)
+            raw.notes += (f"{int(new.sum())} cells of unknown {one.name} count as {one.name}={given[one.name]}",)
     return made
 
 

@@ -33,7 +33,7 @@ BLOCK = 65536
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set as `latens.data.load` gives it: rows with all that belongs to them.
+    """A data set: rows with their labels, ids, weights, conditions, mask and splits.
 
     Args:
         x: The rows, shape (n, *shape), as stored (uint8 stays uint8); an array, also one mapped from a file, or

@@ -554,7 +554,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
 @checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False)
 class Autoencoder(BaseVAE):
-    """A plain autoencoder: codes without a prior, so no samples and no log p(x).
+    """An autoencoder without a prior: it has codes, but no samples and no log p(x).
 
     Maximises log p(x | z) at the code z of each row, summed over its features, averaged over rows, in nats. `VAE`
     describes the attributes, and the arguments at length.

@@ -40,7 +40,7 @@ _RECIPES = {"gaussian": "mlq-gaussian", "mixture": "mlq-mixture"}
 @checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False)
 class GenerativeClassifier(ClassifierMixin, LatensEstimator):
-    """Bayes' rule on one density a class.
+    """A classifier that applies Bayes' rule to one density per class.
 
     p(c | x) is p(c) p(x | c) divided by its sum over the classes c; p(c) is the frequency of c in training.
 

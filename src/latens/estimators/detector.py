@@ -44,7 +44,7 @@ BATCH = 128
 @checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False, kw_only=True)
 class VAEDetector(OutlierMixin, RowsEstimator):
-    r"""Rows that are unlike the training rows, by p-values that compare them with rows that did not train.
+    r"""Detect outliers by p-values that compare rows with held-out rows.
 
     The rows are cut into folds, and a model is trained without each of them. Every row is then scored by a model that
     did not see it, so that all m rows are compared with: the p-value of a row with the oddness s is
@@ -268,7 +268,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             data = self._rows(X)
             again = int(np.isin(_row_ids(data), self._known).sum())
             if again > len(data) * (1.0 + self._copies) / 2.0:  # of rows that did not, the share `_copies` is like some
-                words = f"{again} of {len(data)} rows trained the model, which look less unusual than they are"
+                words = f"{again} of {len(data)} rows are training rows, which look less unusual than they are"
                 warnings.warn(f"{words}: give rows that fit did not see", UserWarning, stacklevel=2)
         return conformal(self.calibration_, -self.score_samples(X))
 

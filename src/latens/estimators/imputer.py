@@ -24,7 +24,7 @@ from latens.workflow.cell_scores import interval
 @checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False, kw_only=True)
 class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
-    r"""Fill in missing cells by $p(x_{mis} \mid x_{obs})$ of a VAE of columns of any kind.
+    r"""Impute missing cells from $p(x_{mis} \mid x_{obs})$ of a VAE, for columns of any kind.
 
     Numbers alone are modelled as `VAE` models them. In a frame with other columns, and with `columns`, every column has
     a type (docs/tables.md). A missing number becomes its mean, a name the likeliest one. Observed cells stay as they

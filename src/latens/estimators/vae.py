@@ -270,7 +270,7 @@ class VAE(BaseVAE):
             raise UsageError("it is of samples without conditions.", where="guidance", fix="Leave one of them out.")
         schema = self.model_.schema
         if schema.types is None and not schema.conditions:
-            fix = "Leave it out, or fit a frame with names, dates or numbers."
+            fix = "Leave it out, or fit a frame with categories, dates or numbers."
             what = "only frames with columns of several kinds have it, and models with conditions."
             raise ConfigError(what, where="given", fix=fix)
         codes = codes_of(self.model_, label, n_samples)

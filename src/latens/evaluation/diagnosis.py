@@ -120,13 +120,13 @@ def _collapse(metrics: Metrics, units: Units) -> str:
     advice = "try --set objective.beta_warmup_epochs=10, free bits, or fewer units"
     if _ignored(metrics):
         kl, gain = metrics["kl"].value, metrics["log_likelihood_gain"].value
-        text = f"the codes cost {kl:.1f} nats (KL) and raise log p(x | z) by {gain:.1f}: the decoder ignores them"
+        text = f"the KL is {kl:.1f} nats, but codes increase log p(x | z) by {gain:.1f}: the decoder ignores them"
         return f"{text}; {advice}"
     # One unit that is off where others move cannot be told from data that need no more.
     off = len(units) - active
     if not off or (active and (off < 2 or 2 * off < len(units))):
         return ""
-    return f"only {active} of {len(units)} latent units carry anything about x; {advice}"
+    return f"only {active} of {len(units)} latent units depend on x; {advice}"
 
 
 def _ignored(metrics: Metrics) -> bool:
@@ -139,10 +139,10 @@ def _stopped(collapse: Finding, metrics: Metrics, units: Units) -> Finding:
     active, kl = sum(bool(unit["active"]) for unit in units), metrics.get("kl")
     if kl is None or kl.value <= SPENT:
         text, _, advice = collapse.message.partition("; ")
-        return Finding(collapse.name, f"{text}; train longer first (validation still rose), then {advice}")
-    text = f"training stopped while validation still rose: {active} of {len(units)} latent units move with x so far"
+        return Finding(collapse.name, f"{text}; train longer first (validation still improved), then {advice}")
+    text = f"training stopped while validation still improved: {active} of {len(units)} latent units depend on x so far"
     text += f", at a KL of {kl.value:.1f} nats"
-    return Finding("unfinished", f"{text}; train longer (--epochs, --steps or --minutes) before judging the latents")
+    return Finding("unfinished", f"{text}; train longer (--epochs, --steps or --minutes) before using the latents")
 
 
 @_rule("untrusted-evidence", "log p(x)")
@@ -154,8 +154,8 @@ def _untrusted(found: Estimate) -> str:
     lacks = found.at_least if more and found.at_least is not None else lacks
     if not lacks >= BEHIND or lacks <= found.standard_error:
         return ""
-    told = f"it lacks about {lacks:.1f} nats or more" if more else f"it may lack {lacks:.1f} nats by its draws alone"
-    text = f"log p(x) from {found.num_samples} draws a row is no more than a lower bound: {told}; use more draws "
+    told = f"it is too low by about {lacks:.1f} nats or more" if more else f"it may be too low by {lacks:.1f} nats"
+    text = f"log p(x) from {found.num_samples} draws a row is only a lower bound: {told}; use more draws "
     text += f"(--num-samples {10 * found.num_samples}), a richer posterior (--set posterior=full-normal), or annealed "
     return f"{text}importance sampling (docs/evidence.md)"
 
@@ -165,17 +165,17 @@ def _apart(found: Estimate, elbo: Estimate, kl: Estimate) -> str:
     apart = found.value - elbo.value
     if not apart > APART + APART_SHARE * kl.value:
         return ""
-    text = f"the ELBO is {apart:.3g} nats below log p(x), at a KL of {kl.value:.1f} nats: latents that the encoder "
-    text += "proposes do not make the row again; check the figure of the training curve, use a lower learning rate "
-    return f"{text}(--set optimizer.learning_rate) or train longer, and trust neither number"
+    text = f"the ELBO is {apart:.3g} nats below log p(x), at a KL of {kl.value:.1f} nats: latents from the encoder "
+    text += "do not reconstruct the row; check the training curve, use a lower learning rate "
+    return f"{text}(--set optimizer.learning_rate) or train longer; do not trust either number until then"
 
 
 @_rule("loose-encoder", "amortisation_gap", "kl")
 def _loose(gap: Estimate, kl: Estimate) -> str:
     if not gap.value - 4.0 * gap.standard_error > max(LOOSE, LOOSE_SHARE * kl.value):
         return ""
-    text = f"at a KL of {kl.value:.1f} nats the encoder loses {gap.value:.1f} against the best posterior of its family"
-    more = "train longer, or stop earlier where validation turned"
+    text = f"at a KL of {kl.value:.1f} nats the amortisation gap is {gap.value:.1f} nats"
+    more = "train longer, or stop at the best validation ELBO"
     return f"{text}; use a larger encoder (--set network.hidden), {more}"
 
 
@@ -183,8 +183,8 @@ def _loose(gap: Estimate, kl: Estimate) -> str:
 def _narrow(coverage: Estimate) -> str:
     if not coverage.value + 4.0 * coverage.standard_error < NARROW:
         return ""
-    text = f"the central nine tenths of the posterior hold {coverage.value:.0%} of the latents of simulated rows; log "
-    text += "p(x) by importance sampling is then far too low and does not show it: train the encoder longer, with the "
+    text = f"the central 90 % of the posterior contains only {coverage.value:.0%} of the latents of simulated rows, so "
+    text += "log p(x) by importance sampling can be far too low; train the encoder longer, with the "
     return f"{text}whole KL (--set objective.beta=1), or use a richer posterior (--set posterior=full-normal)"
 
 
@@ -199,11 +199,11 @@ def _overfitting(gap: Estimate, gain: Estimate) -> str:
 
 
 _RIVALS = {
-    "genes alone": ("gain_over_genes", "begin at principal components (--set start=closed-form), or give more cells"),
-    "a tree of columns": ("gain_over_tree", "raise the draws of the bound (--set objective.num_samples=20)"),
-    "the step a season before": ("gain_over_seasonal_naive", "begin at its closed form (--set start=closed-form)"),
-    "a regression on earlier steps": ("gain_over_regression", "use --recipe vrnn, which reads the last step"),
-    "a Gaussian of factors": ("gain_over_gaussian", "begin at its factors (--set network.linear=true)"),
+    "genes alone": ("gain_over_genes", "start from principal components (--set start=closed-form), or use more cells"),
+    "a tree of columns": ("gain_over_tree", "use more draws in the objective (--set objective.num_samples=20)"),
+    "the step a season before": ("gain_over_seasonal_naive", "start from its closed form (--set start=closed-form)"),
+    "a regression on earlier steps": ("gain_over_regression", "use --recipe vrnn, which depends on the previous step"),
+    "a Gaussian of factors": ("gain_over_gaussian", "start from its factors (--set network.linear=true)"),
 }
 """What is counted in a second -> what the model gains over it, and what to do where that is below 0."""
 
@@ -214,5 +214,5 @@ def _simpler(metrics: Metrics, units: Units) -> str:
         gain = metrics.get(name)
         if gain is not None and gain.value < -max(MORE, 4.0 * gain.standard_error):
             text = f"{rival} is better by {-gain.value:.2f} nats a row on these rows; {remedy}, "
-            return f"{text}train longer (--epochs, --steps or --minutes), or give more rows"
+            return f"{text}train longer (--epochs, --steps or --minutes), or use more rows"
     return ""

@@ -49,7 +49,7 @@ class Rows:
     row_id: Any = option("the column or .npz key with the row ids", flag="id", again=(str,))
     weight: Any = option("the column or .npz key with the weights of the rows", again=(str,))
     condition: Any = option(
-        "a column of names or numbers that the model receives and does not model; repeatable",
+        "a column of categories or numbers that the model is conditioned on; repeatable",
         many=True,
         once=True,
     )

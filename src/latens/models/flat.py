@@ -12,7 +12,7 @@ from latens.typing import Cond, Key, Nats
 
 
 class LatentModel(AbstractLatentModel):
-    r"""A latent-variable model made of three parts.
+    r"""A latent variable model composed of a prior, an encoder and a decoder.
 
     $p(z)\,p(x \mid z)$ with $q(z \mid x)$.
 

@@ -59,8 +59,8 @@ def _few_draws(metrics: Mapping[str, Mapping[str, Any]]) -> Warning_ | None:
     value, draws = worth.get("value"), worth.get("num_samples")
     if not isinstance(value, int | float) or not isinstance(draws, int) or draws < FEW_DRAWS or value >= FEW_DRAWS:
         return None
-    said = f"Of {draws} draws a row, about {value:.2g} carry the weight: it is a lower bound, by an unknown amount."
-    advice = f"Compare models by the ELBO, or take more draws: `latens evaluate RUN --num-samples {10 * draws}`."
+    said = f"The effective sample size of {draws} draws is {value:.2g}: log p(x) is only a lower bound."
+    advice = f"Compare models by the ELBO, or use more draws: `latens evaluate RUN --num-samples {10 * draws}`."
     return Warning_("few-draws", "log p(x) depends on few draws", said, advice)
 
 

@@ -23,7 +23,7 @@ def animated(asked: "Report", at: At) -> Work:
     over_training = kind in ("manifold", "latent")
     if over_training and at.run is None:
         fix = "Give the run folder of `latens fit ... --snapshots`."
-        raise UsageError("what is shown over training needs a run.", where=at.name, fix=fix)
+        raise UsageError("animations of the training need a run folder.", where=at.name, fix=fix)
     if at.writes:
         check_ending(at.out)
     yield Would(f"animate {kind} of {at.name} into {at.out}; nothing was written", {"out": str(at.out), "kind": kind})

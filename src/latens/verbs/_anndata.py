@@ -21,9 +21,9 @@ def refuse_annotated(at: At, data: "Dataset | None" = None) -> None:
     where = f"--out {at.out}"
     if not isinstance(at.data, str | Path) or Path(at.data).suffix.lower() != ".h5ad" or not Path(at.data).is_file():
         fix = "Give DATA as a .h5ad file, or write .npz, .csv or .parquet."
-        raise UsageError("a .h5ad file is a copy of DATA with the result in it.", where=where, fix=fix)
+        raise UsageError("a .h5ad output needs DATA as a .h5ad file.", where=where, fix=fix)
     if data is not None and data.kept is not None:
-        what = "rows were left out, and a copy of the file has them all."
+        what = "rows were left out, but a .h5ad output contains all rows."
         raise UsageError(what, where=where, fix="Use --unknown missing, or write .npz.")
 
 

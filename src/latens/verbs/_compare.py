@@ -98,8 +98,8 @@ def _data(opened: list[At], given: Any) -> "Dataset":
 
     named = next((each for each in opened if each.run is not None or each.trained.facts.get("data") in KNOWN), None)
     if named is None and given is None:
-        fix = "Give at least one run folder: it knows where its rows are."
-        raise UsageError("model files hold no rows.", where="RUN", fix=fix)
+        fix = "Give at least one run folder, or DATA."
+        raise UsageError("model files contain no rows.", where="RUN", fix=fix)
     named = named or opened[0]
     data = named.load_of(given)
     for each in opened:
@@ -153,9 +153,9 @@ def _verdict(models: "tuple[Contestant, ...]") -> str:
     """Which of the others these rows cannot tell from the best."""
     level = [each.name for each in models[1:] if each.difference is not None and not each.difference.high < 0]
     if not level:
-        return f"{models[0].name} is ahead of every other run on rows like these."
+        return f"{models[0].name} is significantly better than every other run."
     others = ", ".join(level)
-    return f"These rows do not tell {models[0].name} from {others}: their intervals hold 0."
+    return f"{models[0].name} is not significantly better than {others}: the intervals contain 0."
 
 
 def _by_draws(models: "tuple[Contestant, ...]", words: str) -> list[str]:
@@ -168,5 +168,5 @@ def _by_draws(models: "tuple[Contestant, ...]", words: str) -> list[str]:
             behind.append(f"{each.name} {1.96 * error:.2g}")
     if not behind:
         return []
-    what = f"{words} may lack as much as the distance by its draws alone: {', '.join(behind)} {models[0].estimate.unit}"
+    what = f"{words} may be too low by as much as the difference: {', '.join(behind)} {models[0].estimate.unit}"
     return [f"{what}; use more draws (--num-samples {10 * models[0].estimate.num_samples})"]

@@ -56,7 +56,7 @@ def verdict(gain: Mapping[str, Any]) -> str:
         return f"the model {size:+.2f}"
     found = f"{abs(size):.2f} ± {error:.2f}"
     if abs(size) < SURE * error:
-        return f"no difference beyond the error ({found})"
+        return f"no significant difference ({found})"
     return f"the model is {'better' if size > 0 else 'WORSE'} by {found}"
 
 

@@ -117,7 +117,7 @@ def read(
     elif spec is None and trained.facts.get("data") in KNOWN:
         spec = trained.facts["data"]
     elif spec is None:
-        raise UsageError("DATA is missing.", where=at.name, fix="A model file holds no rows: add DATA.")
+        raise UsageError("DATA is missing.", where=at.name, fix="A model file contains no rows: add DATA.")
     elif isinstance(spec, str) and getattr(spec, "of", spec) == source.get("spec") and not partial:
         known = reading_options(source)
     for flag in ("columns", "derive"):  # the schema has them
@@ -142,8 +142,8 @@ def read(
     if trained.config is not None and trained.config.data.validation == "test" and len(found.subset("test")):
         found = as_split(trained.config, found)
     if data is None and not at.knows(found):
-        fix = "Name the data on the command line; all of their rows are then used."
-        raise DataError("these are no longer the data that the model was trained on.", where=str(spec), fix=fix)
+        fix = "Name the data on the command line to use all their rows."
+        raise DataError("the data have changed since training.", where=str(spec), fix=fix)
     doing("")  # read; what follows names itself
     return as_trained(trained, found)
 

@@ -49,7 +49,7 @@ class Decode(Verb):
         codes = _codes_of(trained, path, len(z), self.label) if trained.preparation.classes else None
         if self.label is not None and codes is None:
             trained.code_of(self.label)  # says why there is none; a predicted label is part of a latent
-            raise UsageError("the latents of this model hold the label.", where="--label", fix="Remove --label.")
+            raise UsageError("the latents of this model contain the label.", where="--label", fix="Remove --label.")
         yield f"decode {len(z)} latents"
         rows, chosen = len(z), at.positions(len(z))
         z, codes = z[chosen], None if codes is None else codes[chosen]
@@ -72,10 +72,10 @@ class Decode(Verb):
         trained, ends = at.trained, list(self.between or ())
         if self.latents is not None or self.label is not None:
             flag = "Z" if self.latents is not None else "--label"
-            raise UsageError("--between gives both ends itself.", where=flag, fix="Leave it out.")
+            raise UsageError("--between already gives both ends.", where=flag, fix="Leave it out.")
         if trained.schema.tokens is None or trained.preparation.classes or len(ends) != 2:
             fix = "Use `latens encode` and `latens decode RUN Z`, or `latens report --only figures`."
-            raise UsageError("only two rows of a model of text have a way between them.", where="--between", fix=fix)
+            raise UsageError("--between needs a model of text.", where="--between", fix=fix)
         rows = trained.schema.encode(ends, where="--between")
         yield f"decode {self.steps} latents between {ends[0]!r} and {ends[1]!r}"
         first, last = trained.encode(rows)

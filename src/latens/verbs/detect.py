@@ -60,7 +60,7 @@ class Detect(Verb):
         "the result: all rows, with --top only these (.csv, .parquet), or the most unusual pictures (.png)",
     )
     needs_latents: ClassVar = False
-    needs_density: ClassVar = ("how surprising a row is", "Train a VAE: `latens fit DATA`.")
+    needs_density: ClassVar = ("the surprise of a row", "Train a VAE: `latens fit DATA`.")
     data: Annotated[Any, arg("the rows to score", "DATA", reads=True)]
     alpha: Annotated[float, arg(_ALPHA, metavar="A", kind=number(1e-6, 0.5))] = 0.05
     held_out: Annotated[Any, arg(_HELD_OUT, metavar="DATA2", reads=True)] = None
@@ -104,7 +104,7 @@ class Detect(Verb):
         top = self._top(at, new, found, arrays, cells)
         known = 0 if trained_on is None else len(_again(trained_on, new))
         if known:
-            at.warn(f"{known} of the rows trained the model and look less unusual than they are")
+            at.warn(f"{known} of the rows are training rows and look less unusual than they are")
         names = ("surprise", "code_length", "excess", "p_value", "q_value", *(f"p_{k}" for k in range(1, cells + 1)))
         return Made(
             arrays=arrays, infinite=("surprise",), pixels=lambda: self._sheet(new, found, top),
@@ -153,9 +153,9 @@ class Detect(Verb):
         lines += [] if found.code_length is None else [_CODES]
         if strange := int(strange_rows(new).sum()):
             some = "1 row has" if strange == 1 else f"{strange} rows have"
-            lines.append(f"flagged in any case: {some} a name that no training row has")
+            lines.append(f"always flagged: {some} a category that no training row has")
         if needed > 1 and (self.top is None or not flagged):
-            few = f"at least {needed} of {n} rows need it before any is flagged"
+            few = f"at least {needed} of {n} rows need it before any row is flagged"
             why = f": {few}; add held-out rows (--held-out)" if self.top is None else ""
             lines.append(f"the smallest possible p-value is {1.0 / (found.calibration + 1):.2g}{why}")
         if counted and new.schema.columns is not None:
@@ -174,20 +174,20 @@ class Detect(Verb):
         alarms = f"; about {self.alpha * flagged:.0f} of these may be false alarms" if flagged else ""
         if self.top is not None:
             where = f"; {at.out.name} lists them, the most unusual first" if at.writes else ""
-            lines.append(f"Ranked the {len(top):,} most unusual, flagged or not{where}.")
+            lines.append(f"Ranked the {len(top):,} most unusual rows, flagged or not{where}.")
         elif too_few:
             lines.append(f"Flagged none: {found.calibration:,} held-out {rows} are too few for {len(called):,}.")
         else:
             lines.append(f"Flagged {flagged or 'none'}{alarms}.")
         if len(top):
-            lines.append("Most unusual (--out odd.png shows them):" if picture and not at.picture else "Most unusual:")
+            lines.append("Most unusual (--out odd.png draws them):" if picture and not at.picture else "Most unusual:")
             lines += [_line(found, arrays, called, row) for row in top[: self.top or SAID][:MOST_SAID].tolist()]
         if self.top is None:
             more = "" if self.folds or flagged else f"; {folds}"
-            lines.append(f"Next: --top 20 ranks the most unusual, --out odd.csv writes all{more}.")
+            lines.append(f"Next: --top 20 ranks the most unusual rows, --out odd.csv writes all rows{more}.")
         elif too_few:
-            few = f"{found.calibration:,} held-out {rows} are too few to flag single ones"
-            lines.append(f"Check these yourself: {few}{'' if self.folds or self.held_out else f' ({folds})'}.")
+            few = f"{found.calibration:,} held-out {rows} are too few to flag single rows"
+            lines.append(f"Check these rows yourself: {few}{'' if self.folds or self.held_out else f' ({folds})'}.")
         return lines
 
     def _value(
@@ -222,29 +222,29 @@ class Detect(Verb):
 
         if self.folds is not None:
             if self.held_out is not None:
-                what = "rows of another file did not train, so that there is nothing to leave out of them."
+                what = "rows of another file are not training rows, so folds cannot leave them out."
                 raise ConfigError(what, where="--folds", fix="Leave --folds or --held-out out.")
             own = at.load_of(None)
             if not at.knows(own) or at.trained.config is None:
                 what = (
                     "the data that the model was trained on have changed, or it was not trained from a configuration."
                 )
-                raise ConfigError(what, where="--folds", fix="Leave it out, or train anew: `latens fit DATA`.")
+                raise ConfigError(what, where="--folds", fix="Leave it out, or train again: `latens fit DATA`.")
             return own, own, f"{self.folds} folds of the run's data", np.arange(len(own))
         own = at.load_of(self.held_out, unknown=None if self.held_out is None else "missing")
         if at.knows(own):  # also where --held-out names the run's own data: its split says which rows trained
             split, positions = held_out_rows(own)
             if split == "train":
-                what = "the run held no rows out, and training rows would make every new row look unusual."
-                raise ConfigError(what, where=at.name, fix="Name rows that did not train it: --held-out FILE.")
+                what = "the run has no held-out rows, and compared with training rows every new row looks unusual."
+                raise ConfigError(what, where=at.name, fix="Name rows that are not training rows: --held-out FILE.")
             return own, own, split, positions
         trained_on, positions = _own_data(at), np.arange(len(own))
         if again := _again(trained_on, own) if trained_on is not None else set():
             positions = np.array([row for row in range(len(own)) if row not in again], np.int64)
-            words = f"{len(again)} of {len(own)} rows of {self.held_out} trained the model, and are left out"
+            words = f"{len(again)} of {len(own)} rows of {self.held_out} are training rows and are left out"
             if not len(positions):
-                fix = "Name other rows, or leave --held-out out: the run's own held-out rows are then used."
-                what, where = f"all {len(own)} rows trained the model.", f"--held-out {self.held_out}"
+                fix = "Name other rows, or leave --held-out out to use the held-out rows of the run."
+                what, where = f"all {len(own)} rows are training rows.", f"--held-out {self.held_out}"
                 raise DataError(what, where=where, fix=fix)
             at.warn(words)
         return own, trained_on, str(self.held_out), positions

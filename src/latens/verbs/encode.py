@@ -17,7 +17,7 @@ class Encode(Verb):
     """Map rows to latents, with terms of the ELBO."""
 
     endings: ClassVar = (".npz", ".csv", ".parquet", ".h5ad")
-    takes_out: ClassVar = ("FILE", "where the result goes: npz, csv, parquet; h5ad of cells")
+    takes_out: ClassVar = ("FILE", "the output file: npz, csv, parquet; h5ad of cells")
     by_row: ClassVar = True
     data: Data
     unknown: Unknown = "error"

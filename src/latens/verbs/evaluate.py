@@ -33,9 +33,9 @@ class Evaluate(Verb):
     data: Annotated[Any, arg(_DATA, "RUN2|DATA", reads=True, many=True)] = None
     unknown: Unknown = "error"
     num_samples: Annotated[
-        int | None, arg("draws of each row for log p(x)", metavar="K", kind=draws, group="measuring")
+        int | None, arg("draws per row for log p(x)", metavar="K", kind=draws, group="measuring")
     ] = None  # fmt: skip
-    all: Annotated[bool, arg("print every number that applies, and write RUN/report.json")] = False
+    all: Annotated[bool, arg("print all metrics that apply, and write RUN/report.json")] = False
     format: Annotated[str, arg("the format of the table that compares runs (default text)", choices=FORMATS)] = "text"
     seed: Seed = 0
 
@@ -63,11 +63,11 @@ class Evaluate(Verb):
             text += f"\n{_by_column(value['columns'])}"
         if self.all:
             value |= {"left_out": found.left_out, "seconds": time.perf_counter() - began}
-            text += f"\nevery number\n{found.table_text()}"
+            text += f"\nall metrics\n{found.table_text()}"
         notes = [found.left_out_text()]
         if file is not None:
             write_atomic(file, to_json(plain(value, nonfinite=lambda number: None), indent=2) + b"\n")
-            notes.append(f"{file}: these numbers, with how each was made")
+            notes.append(f"{file}: these metrics, with their definitions")
         notes.append(found.warnings_text())
         return Made(value=value, text=text, plain=lines, note="\n".join(filter(None, notes)))
 

@@ -19,7 +19,7 @@ _HIDE = (
     "the part of each picture to hide: upper, lower, left, right, rows and columns (14:,: or 50%%:,:), or a mask file"
 )
 _DRAWS = "also write M random completions: tables next to FILE, or in the npz or the picture"
-_SURE = "add an interval of this probability for each filled number, and the probability of each filled name"
+_SURE = "add an interval of this probability for each filled number, and the probability of each filled category"
 
 MOST_IMAGES = 16
 """Rows that a picture of completions shows."""
@@ -35,7 +35,7 @@ class Impute(Verb):
     endings: ClassVar = (".npz", ".csv", ".parquet", ".png")
     by_row: ClassVar = True
     needs_latents: ClassVar = False
-    needs_density: ClassVar = ("what a missing cell may have been", "Train a VAE, best with --recipe miwae-missing.")
+    needs_density: ClassVar = ("the values of missing cells", "Train a VAE, best with --recipe miwae-missing.")
     data: Annotated[Any, arg(_DATA, "DATA", reads=True)]
     hide: Annotated[str | None, arg(_HIDE, metavar="PART")] = None
     num_samples: Annotated[int, arg("draws of z for each row (default 128)", metavar="K", kind=draws)] = 128
@@ -88,7 +88,7 @@ class Impute(Verb):
         # A file of a mixed table may have a few columns alone: what is asked is the rest.
         data = at.load(partial=trained.schema.types is not None)
         if isinstance(data.x, SparseRows):
-            fix = "Give a dense table, whose gaps are NaN or empty."
+            fix = "Give a dense table in which missing cells are NaN or empty."
             raise DataError("is a sparse matrix, which has no missing cells.", where=str(self.data), fix=fix)
         if at.picture:
             data = rows_at(data, np.arange(len(data))[:: max(1, -(-len(data) // MOST_IMAGES))])
@@ -101,7 +101,7 @@ class Impute(Verb):
         from latens.data.schema import image_shape
 
         if at.trained.schema.types is not None and at.out.suffix.lower() == ".npz":
-            what = "a mixed table holds names and dates, which are not an array of numbers."
+            what = "a mixed table contains categories and dates, which are not an array of numbers."
             raise UsageError(what, where="--out", fix="Use --out FILE.csv or FILE.parquet.")
         if at.picture and image_shape(at.trained.schema) is None:
             what = f"rows of shape {at.trained.schema.shape} are not pictures."
@@ -170,7 +170,7 @@ class Impute(Verb):
         if made.further:
             first, last = numbered(at.out, 0), numbered(at.out, made.further - 1)
             made.value["draws"] = [str(numbered(at.out, k)) for k in range(made.further)]
-            text += f"\n{first} to {last.name}: each with every missing cell drawn at random"
+            text += f"\n{first} to {last.name}: tables with random draws of all missing cells"
         if at.picture:
             drawn = f", {self.draws} draws" if self.draws else ""
             text += f"\nfrom left to right: the observed part, the mean{drawn}"
@@ -185,9 +185,9 @@ class Impute(Verb):
             weak = [visible(names[row]) for row in np.union1d(unsure, np.flatnonzero(unseen))]
             more = f" and {len(weak) - NAMED} more" if len(weak) > NAMED else ""
             first = f"row{'s' if len(weak) > 1 else ''} {', '.join(weak[:NAMED])}{more}"
-            plain.append(f"Check {first}: the observed cells hardly determine what is missing.")
+            plain.append(f"Check {first}: the observed cells contain little information about the missing cells.")
         if count and at.trained.schema.types is not None and self.interval is None:
-            plain.append("Next: --interval 0.9 adds intervals, --draws 5 writes several completions.")
+            plain.append("Next: --interval 0.9 adds intervals, --draws 5 writes several imputed tables.")
         elif count:
             plain.append(f"Next: open {at.out}; observed values are unchanged.")
         made.plain, made.text = tuple(plain), text + made.text

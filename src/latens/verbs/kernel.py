@@ -82,14 +82,14 @@ def arg(
     return Meta(description=words, extra={"arg": Arg(flag, metavar, kind, choices, reads, hidden, many, group)})
 
 
-_GIVEN = "a condition of the model, such as batch=2 (default: the most frequent name or the median); repeatable"
+_GIVEN = "a condition of the model, such as batch=2 (default: the most frequent category or the median); repeatable"
 Given = Annotated[list[str] | None, arg(_GIVEN, metavar="NAME=VALUE", many=True)]
 Run = Annotated[str, arg("", "RUN", reads=True)]
 Data = Annotated[Any, arg("", "DATA", reads=True)]
 Seed = Annotated[int, arg("the seed of the draws (default 0)", metavar="S", kind=whole(0, 2**32 - 1))]
 Unknown = Annotated[
     str,
-    arg("treat a name that no training row has as an error (default) or as missing, or skip the row",
+    arg("treat an unknown category as an error (default) or as missing, or skip the row",
         choices=("error", "missing", "skip")),
 ]  # fmt: skip
 Mean = Annotated[bool, arg("means of p(x | z) instead of draws")]
@@ -321,11 +321,11 @@ class Verb(Request, kw_only=True):
 def out_path(out: str, endings: Sequence[str], inputs: Sequence[Any], flag: str = "--out") -> Path:
     """The file of a result, or a UsageError."""
     if not out and not endings:
-        raise UsageError("is missing: it says where the files go.", where=flag, fix=f"Add {flag} FOLDER.")
+        raise UsageError("is missing: it names the output folder.", where=flag, fix=f"Add {flag} FOLDER.")
     listed = ", ".join(endings)
     if not out:
         fix = f"Add {flag} FILE, with one of: {listed}."
-        raise UsageError("is missing: it says where the result goes.", where=flag, fix=fix)
+        raise UsageError("is missing: it names the output file.", where=flag, fix=fix)
     path = Path(out)
     if not endings:
         return path
@@ -390,7 +390,7 @@ def refuse(verb: type[Request], at: At) -> None:
     if verb.needs_latents:
         refuse_classifier(trained.config, name_of(verb), at.name)
     if says and (not isinstance(trained.config, VAEConfig) or trained.is_point):
-        raise ConfigError(f"only a model with log p(x) can say {says}.", where=at.name, fix=fix)
+        raise ConfigError(f"only a model with log p(x) can compute {says}.", where=at.name, fix=fix)
 
 
 def finished(work: Work) -> Made:

@@ -29,7 +29,7 @@ class Refit(Verb):
     needs_latents: ClassVar = False
     data: Annotated[Any, arg("default: the data of the run", "DATA")] = None
     prior: Annotated[str, arg("the kind of prior (default mixture)", choices=PRIORS)] = "mixture"
-    components: Annotated[int | None, arg("parts of a mixture, or rows of aggregate", metavar="N", kind=parts)] = None
+    components: Annotated[int | None, arg("components, or rows of aggregate", metavar="N", kind=parts)] = None
     layers: Annotated[
         int | None, arg("layers of a flow, or blocks of a transformer", metavar="N", kind=whole(1, 1000))
     ] = None  # fmt: skip
@@ -57,8 +57,8 @@ class Refit(Verb):
 
         data, out = at.load(), at.out
         if not at.knows(data):
-            fix = "Give those data: a prior is fitted to the posteriors of training rows."
-            what, where = "these are not the data that the model was trained on.", self.data or at.name
+            fix = "Use the training data: a prior is fitted to the posteriors of training rows."
+            what, where = "the model was trained on other data.", self.data or at.name
             raise DataError(what, where=str(where), fix=fix)
         rows = len(data.subset("train"))
         what = f"fit a {self.prior} prior to the posteriors of {rows} rows"
@@ -120,7 +120,7 @@ class Refit(Verb):
 
 def _gained(gain: "Estimate | None") -> str:
     if gain is None:
-        return "; an autoencoder has no log p(x), but now it can be sampled"
+        return "; you can now sample from the autoencoder, but it has no log p(x)"
     what = gain.protocol.split(" with the refitted prior")[0]
     rows = next((split for split in ("test", "validation") if f"{split} rows" in gain.protocol), "training")
     return f"; {what} of {gain.n} {rows} rows changed by {gain.value:+.2f} ± {gain.standard_error:.2f} nats"

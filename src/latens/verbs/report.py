@@ -84,7 +84,7 @@ class Report(Verb):
             default = free_name(str(self.name), ".gif") if folder is None else str(folder / f"{self.name}.gif")
             return self.checked_out(at.asked or default, (".gif", ".mp4"))
         if at.run is None:
-            raise UsageError("a report is about a run folder.", where=at.name, fix="Give the one that `fit` made.")
+            raise UsageError("a report needs a run folder.", where=at.name, fix="Give the one that `fit` made.")
         out = Path(at.asked) if at.asked else at.run.path / f"{'report' if self.data is None else 'comparison'}.html"
         if out.suffix.lower() != ".html":
             raise UsageError("a report is an HTML file.", where=f"--out {out}", fix="Let the name end in .html.")
@@ -118,7 +118,7 @@ class Report(Verb):
                 fix = f"Remove it, or add {needs}." if len(kinds) < 3 else "Remove it, or add --only."
                 raise UsageError("changes nothing here.", where=f"--{name.replace('_', '-')}", fix=fix)
         if kind == "manifold" and self.percentiles and self.manifold_range != "percentile":
-            what = "the grid is even in z, not in percentiles."
+            what = "the grid has equal steps of z, not of percentiles."
             raise UsageError(what, where="--percentiles", fix="Add --manifold-range percentile, or remove it.")
 
     def _page(self, at: At) -> Work:
@@ -127,11 +127,11 @@ class Report(Verb):
         from latens.report.compared import comparison_page
 
         if at.run is None:
-            raise UsageError("a report is about a run folder.", where=at.name, fix="Use report(only='figures').")
+            raise UsageError("a report needs a run folder.", where=at.name, fix="Use report(only='figures').")
         names = [at.name, *([str(self.data)] if self.data else [])]
         if self.data and not (Path(names[1]) / "run.json").is_file():
             fix = "Give the folder that `latens fit` made; rows are read with --only."
-            raise UsageError("a report is about run folders.", where=names[1], fix=fix)
+            raise UsageError("a report needs run folders.", where=names[1], fix=fix)
         words = f"write the report of {' and '.join(names)} into {at.out}; nothing was written"
         yield Would(words, {"out": str(at.out)})
         opened = [_open(name, at) for name in names]

@@ -77,9 +77,9 @@ class Sample(Verb):
             return (yield from self._completed(at))
         n, mixed = 16 if self.n is None else self.n, trained.schema.kind == "mixed"
         if self.mean and self.noise:
-            raise UsageError("--mean leaves out what --noise adds.", where="--noise", fix="Give one of them.")
+            raise UsageError("--mean and --noise exclude each other.", where="--noise", fix="Give one of them.")
         if mixed and self.mean:
-            what = "the columns of a mixed table have names and dates, which have no mean."
+            what = "the columns of a mixed table include categories and dates, which have no mean."
             raise UsageError(what, where="--mean", fix="Leave it out: samples are drawn.")
         conditions = self._conditions(at)
         yield f"draw {n} samples"
@@ -126,8 +126,8 @@ class Sample(Verb):
         conditions, trained = None, at.trained
         if self.where:
             if self.label is not None or trained.preparation.classes:
-                what = "a model that reads labels is asked for a class by --label."
-                raise UsageError(what, where="--where", fix="Fit the table with --label none to ask for any column.")
+                what = "for a conditional model, use --label to choose a class."
+                raise UsageError(what, where="--where", fix="Fit with --label none to use conditions on all columns.")
             conditions = parse_conditions(self.where, trained.schema)
         if lacks_prior(trained):
             fix = "Fit one with `latens refit RUN --prior mixture`, or use a VAE's recipe."
@@ -157,10 +157,10 @@ class Sample(Verb):
             flag = f"--{next(iter(at.given)).replace('_', '-')}"
             raise UsageError("no rows are read.", where=flag, fix="Leave it out, or add --like DATA.")
         if self.draw is not None and self.like is None:
-            raise UsageError("it says what is drawn around rows.", where="--draw", fix="Add --like DATA.")
+            raise UsageError("it needs --like.", where="--draw", fix="Add --like DATA.")
         others = {"--where": self.where, "--complete": self.complete, "--given": self.given, "--noise": self.noise}
         if self.like is not None and (idle := [flag for flag, value in others.items() if value]):
-            raise UsageError("the rows of --like say what is drawn.", where=idle[0], fix=fix)
+            raise UsageError("--like determines the rows.", where=idle[0], fix=fix)
         if self.guidance is not None and reads:
             raise UsageError("z is drawn given a row.", where="--guidance", fix=fix)
         if self.temperature != 1.0 and (self.where or self.complete or self.like is not None):
@@ -212,10 +212,10 @@ class Sample(Verb):
         text += f"; effective sample size {worth}" if found.effective < 0.999 * found.draws else ""
         if number < SELDOM:
             count = f"about {number:,.0f}" if number >= 1.5 else "one" if number >= 0.5 else "less than one"
-            few = f"such rows are few: {count} of the {learned:,} that the model learned from, by its own count"
-            at.warn(f"{few}; what is sampled is a guess")
+            few = f"rows with these conditions are rare: the model expects {count} among {learned:,} training rows"
+            at.warn(f"{few}; the samples are uncertain")
         if found.effective < 0.1 * n:
-            few = "fewer than a tenth as many as the samples: they share latents"
+            few = "less than a tenth of the number of samples: samples share latents"
             text += f"\n{few}, and are less varied than they should be"
         value = {"rows": n, "shape": list(found.x.shape), "where": self.where, "probability": share}
         value |= {"about_rows": number} if math.isfinite(number) else {}
@@ -237,7 +237,7 @@ class Sample(Verb):
         trained, n = at.trained, 16 if self.n is None else self.n
         for flag, given in self._others():
             if given:
-                what = "a beginning says all that is known of a row, and the rest is drawn."
+                what = "a row is completed from its beginning only."
                 raise UsageError(what, where=flag, fix="Leave it out.")
         if trained.is_point or trained.preparation.classes:
             fix = "Train with `latens fit FILE --recipe text`, without labels."
@@ -263,18 +263,18 @@ class Sample(Verb):
         trained, spec = at.trained, str(self.complete)
         for flag, given in self._others():
             if given:
-                what = "every row of --complete says itself what is known of it, and the rest is drawn."
+                what = "--complete takes the conditions of each row from the file."
                 raise UsageError(what, where=flag, fix="Leave it out, or write a column into the file.")
         if trained.schema.types is None or trained.is_point:
             fix = "Train with `latens fit DATA --typed`, or use `latens impute`."
             raise ConfigError("only a VAE of a mixed table completes rows.", where="--complete", fix=fix)
         if at.out.suffix.lower() == ".npz":
-            what = "completed rows keep their text as it is written, which is not an array."
+            what = "completed rows contain text, which is not an array."
             raise UsageError(what, where=f"--out {at.out}", fix="Use --out FILE.csv or FILE.parquet.")
         data = at.load_of(spec, partial=True)
         n = len(data) if self.n is None else self.n
         if n < len(data):
-            fix = "Leave it out for one row each, or give more: they are taken in turn."
+            fix = "Leave it out for one sample per row, or use a larger number: rows are repeated in turn."
             raise UsageError(f"{n} is fewer than the {len(data)} rows of {spec}.", where="-n", fix=fix)
         yield f"complete {len(data)} rows to {n}"
         row, turns = np.arange(n) % len(data), -(-n // len(data))

@@ -33,11 +33,11 @@ class Translate(Verb):
 
         if self.start is None or self.end is None:
             flag = "--from" if self.start is None else "--to"
-            what = f"{flag} is missing: it names a class."
+            what = f"{flag} is missing: it must name a class."
             raise UsageError(what, where=flag, fix="Add --from CLASS --to CLASS.")
         if self.num_samples is not None:
-            what = "a class is decoded from one code a row."
-            raise UsageError(what, where="--num-samples", fix="Leave it out; it is for models of pairs.")
+            what = "only models of pairs use several draws."
+            raise UsageError(what, where="--num-samples", fix="Leave it out.")
         data, trained = at.load(), at.trained
         yield f"decode the rows of class {self.start!r} of {data.name} as class {self.end!r}"
         found = translate(trained, data, self.start, self.end, mean=self.mean, seed=self.seed)

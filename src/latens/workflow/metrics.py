@@ -169,7 +169,7 @@ class Summary:
         rows += [(self.label(name), _shown(name, self.metrics), _note(name, self.metrics)) for name in told]
         lines = [table(rows, indent="  ")]
         if main.draws_error == math.inf and "untrusted-evidence" not in dict(self.warnings):
-            about = "" if main.at_least is None else f"about {main.at_least:.2f} {main.unit} or more are lacking; "
+            about = "" if main.at_least is None else f"about {main.at_least:.2f} {main.unit} or more below log p(x); "
             lines.append(f"  a lower bound: {about}use more draws (--num-samples {10 * main.num_samples})")
         for row in METRICS.values():
             if row.over and row.name in self.metrics:

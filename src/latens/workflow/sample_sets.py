@@ -38,7 +38,7 @@ def why_not(trained: TrainedModel, data: Dataset) -> str:
     return ""
 
 
-OTHER_DATA = "these are not the data that the model was trained on"
+OTHER_DATA = "the model was trained on other data"
 
 
 def not_its_own(trained: TrainedModel, data: Dataset) -> str:

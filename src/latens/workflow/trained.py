@@ -662,7 +662,7 @@ def _split(schema: Schema, given: Mapping[str, Any] | None) -> tuple[dict[str, A
 
 @checked_later
 def load(path: str | Path, *, into: Any = None, **parts: Any) -> TrainedModel:
-    """A model from a file, from the folder of a run, or one that ships with latens.
+    """Load a model from a file, from a run folder, or a pretrained model of latens.
 
     Args:
         path: A `.safetensors` file, a run folder, or `pretrained:NAME`.

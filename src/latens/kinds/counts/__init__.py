@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, eq=False)
 class Counts(Rows):
-    """Rows of counts of AnnData: cells by genes."""
+    """Counts of single cells (cells by genes), for example from AnnData."""
 
     title = "AnnData"
 

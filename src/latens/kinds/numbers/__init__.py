@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, eq=False)
 class Numbers(Rows):
-    """Rows of numbers, which are alike in all their columns."""
+    """Rows of numbers of the same kind in all columns."""
 
     title = "numbers"
 

@@ -27,7 +27,7 @@ class Pictures(Rows):
         once=True,
     )
     pair: object = option(
-        "pictures to pair with those of DATA by name or position; a row is then both, side by side",
+        "pictures to pair with the pictures of DATA, by name or position",
         "DATA2",
         once=True,
         file=True,

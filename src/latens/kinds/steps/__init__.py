@@ -17,7 +17,7 @@ class Steps(Rows):
 
     title = "long tables, with a line for each step"
 
-    sequence: str | None = option("the column that names the sequence of each line; - for a single series", "COLUMN")
+    sequence: str | None = option("the column that identifies the sequence of a line; - for a single series", "COLUMN")
     time: str | None = option("the column with the times", "COLUMN")
     window: int | str | None = option(
         "cut sequences into windows of W steps, or of a duration such as 7d (default: whole sequences)", "W"
@@ -27,7 +27,7 @@ class Steps(Rows):
         "the time between two steps, such as 1h; times are rounded to the nearest step (default: detected)", "TIME"
     )
     inputs: Sequence[str] | None = option(
-        "a column that the model receives at every step; repeatable",
+        "a column that the model is conditioned on at every step; repeatable",
         "COLUMN",
         flag="input",
         many=True,

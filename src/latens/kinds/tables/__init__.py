@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True, eq=False)
 class Table(Rows):
-    """Rows of a table whose columns have a type and exact probabilities each."""
+    """Rows of a table, in which each column has a kind and exact probabilities."""
 
     title = "tables"
     likelihood = (
         "table",
-        "Columns are of several kinds: each has a probability of its own, of its names or of its grid.",
+        "Columns have several kinds: each column has its own probability, of its categories or of its grid.",
     )
 
     typed: bool = option(
-        "give columns of a table of numbers kinds and exact probabilities too",
+        "use kinds of columns and exact probabilities for a table of numbers",
         default=False,
         yes=True,
         again=(bool,),
@@ -38,7 +38,7 @@ class Table(Rows):
         training=True,
     )
     derive: Any = option(
-        'a column to compute from others and not to model, such as "total = count * price"; repeatable',
+        'compute a column from others instead of modelling it, such as "total = count * price"; repeatable',
         "COLUMN=EXPRESSION",
         many=True,
         once=True,

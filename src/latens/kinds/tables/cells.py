@@ -183,12 +183,12 @@ def _refuse_names(series: pl.Series, said: Declared, where: str) -> None:
     if said.dtype:  # a model knows them
         return
     if said.kind == "ordinal" and not said.values and not (series.dtype.is_numeric() or series.dtype == pl.Enum):
-        what = f"column {series.name!r} is declared as ordinal, and its names have no order."
+        what = f"column {series.name!r} is declared as ordinal, but its categories have no order."
         raise DataError(what, where=where, fix=f"Say it, from the least on: --column {series.name}=ordinal:A,B,C.")
     own = names_of(series).unique().drop_nulls().sort()
     other = own.filter(~own.is_in(list(said.values)))
     if said.values and len(other):
-        what = f"column {series.name!r} holds {other[0]!r:.60}, which is none of its declared names."
+        what = f"column {series.name!r} holds {other[0]!r:.60}, which is not one of its declared categories."
         raise DataError(what, where=where, fix="Add it, or leave such cells empty.")
 
 
@@ -223,7 +223,7 @@ def mostly_numbers(frame: pl.DataFrame) -> tuple[str, ...]:
         slips = words.filter(words.str.strip_chars().cast(pl.Float64, strict=False).is_null())
         if 0 < len(slips) < 0.5 * len(words) and len(words) - len(slips) > 2 and not words.str.contains(r"^0\d").any():
             share, how = 1 - len(slips) / len(words), f"--null {slips[0]!r:.40} takes such cells as empty"
-            made.append(f"Column {series.name!r} is read as names, though {share:.0%} of its cells are numbers: {how}.")
+            made.append(f"Column {series.name!r} is a category, but {share:.0%} of its cells are numbers: {how}.")
     return tuple(made)
 
 

@@ -385,7 +385,7 @@ def _names_with_zeros(
     led = [name for name in words.columns if words[name].str.contains(_ZEROS).any()]
     if led:
         notes.append(
-            f"Cells led by a zero are names: {', '.join(map(repr, led))} (--column NAME=number says otherwise)."
+            f"Cells with leading zeros are categories: {', '.join(map(repr, led))} (--column NAME=number changes this)."
         )
     return frame.with_columns(words[name] for name in led)
 
@@ -546,5 +546,5 @@ def refuse_kinds(raw: Raw, schema: pl.Schema, where: str) -> None:
     if raw.kinds is not None:
         name = next(one for one, found in zip(raw.columns or (), raw.kinds.values()) if found.kind != "number")
         what = f"column {name!r} holds {schema[name]}; rows that stay on disk are numbers."
-        fix = "Name it with --label or --id, or write names as numbers; or leave --stream out."
+        fix = "Name it with --label or --id, or write categories as numbers; or leave --stream out."
         raise NotNumbers(what, where=where, fix=fix)

@@ -78,7 +78,7 @@ def table_schema(
 def _refuse_many(name: str, values: np.ndarray, found: FrameColumn, said: Declared, where: str) -> None:
     """Refuse names that were declared, and are too many."""
     if said.named and len(values):
-        what = f"column {name!r} is declared as {said.kind} and has {len(found.values):,} names."
+        what = f"column {name!r} is declared as {said.kind} and has {len(found.values):,} categories."
         most = MOST_NAMES if said.kind == "category" else MOST_CATEGORIES
         fix = f'At most {most:,} are modelled: join rare ones, or declare it as "{LEFT_OUT}".'
         raise DataError(what, where=where, fix=fix)
@@ -354,7 +354,7 @@ def _column(dataset: "Dataset", place: int) -> dict[str, Any]:
     top = int(np.argmax(one.shares))
     if one.named:
         order = " in order" if one.kind == "ordinal" else ""
-        values = f"{one.cells} names{order}"
+        values = f"{one.cells} categories{order}"
         if one.widths[top] == 1:
             values += f"; {one.values[one.firsts[top]]!r} in {one.shares[top]:.0%}"
         rare = sum(width for width in one.widths if width > 1)

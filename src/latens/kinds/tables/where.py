@@ -37,7 +37,7 @@ def conditions_of(given: Mapping[str, Any], schema: Schema, where: str = "given"
             continue
         if kind.kind == "category" or len(value) != 2:
             what = f"column {name!r} has no range {value!r}."
-            raise DataError(what, where=where, fix="Give one of its names; of a number or a date (least, largest).")
+            raise DataError(what, where=where, fix="Give a category; for a number or a date (least, largest).")
         low, high = (_place(bound, kind, name, where, last=last) for bound, last in zip(value, (False, True)))
         first = 0.0 if value[0] is None else np.ceil(low - 1e-6)
         last = kind.cells - 1.0 if value[1] is None else np.floor(high + 1e-6)
@@ -62,7 +62,7 @@ def parse_conditions(texts: Sequence[str], schema: Schema, where: str = "--where
             asked.append((name, *_cells(value, kind, name, where)))
             continue
         if kind.kind == "category":
-            what = f"column {name!r} holds names, which have no order: {text!r}."
+            what = f"column {name!r} contains categories, which have no order: {text!r}."
             raise DataError(what, where=where, fix=f"Ask for one of them, as {name}={kind.values[0]}.")
         if sign == "=":
             given = tuple(part.strip() or None for part in value.split("..", 1))

@@ -64,7 +64,7 @@ _ALLOWED = {
 
 
 def register_part(part: PartName, name: str, what: Any) -> None:
-    """Make a part of your own known by name, to `VAE`, to configurations, to model files and to the command.
+    """Register your own part under a name for `VAE`, configurations, model files and commands.
 
     A file of a model says the name of the part and its options, never code: register the part under the same name
     before you load the file, or give the command the file that registers it (`--import parts.py`). The fields of a
