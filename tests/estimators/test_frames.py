@@ -24,19 +24,6 @@ def fitted(X, **how) -> VAE:
     return VAE(**TINY).fit(X, **how)
 
 
-def test_completed_frames_have_the_index_and_the_columns_of_theirs():
-    vae = fitted(FRAME)
-    full, two = vae.impute(FRAME, num_samples=3), vae.impute(FRAME, n_draws=2, num_samples=3)
-    numbers = fitted(FRAME.to_numpy()).impute(FRAME.to_numpy(), num_samples=3)
-    assert isinstance(numbers, np.ndarray)
-    for one in (full, *two):
-        assert one.index.equals(FRAME.index)
-        assert one.columns.equals(FRAME.columns)
-        pd.testing.assert_frame_equal(one.iloc[4:], FRAME.iloc[4:])
-        assert not one.isna().any(axis=None)
-    np.testing.assert_array_equal(full.to_numpy(), numbers)
-
-
 @pytest.mark.parametrize("kind", ["polars", "lazy", "arrow", "records", "twice"])
 def test_tables_of_other_libraries_are_frames(kind):
     plain = FRAME.reset_index(drop=True)

@@ -18,21 +18,17 @@ from scipy import special, stats
 from tables import batch_of
 
 from latens.config import override
-from latens.data import Dataset, Preparation, Schema, load
+from latens.data import Dataset, Schema, load
 from latens.data.schema import Column
 from latens.errors import ConfigError
 from latens.evaluation import Rows, log_marginal
-from latens.latents.fit_prior import fit_codes
 from latens.models import (
     CodeHead,
-    Conditional,
-    LatentModel,
     ScalarQuantiser,
     TransformerCodePrior,
     TransformerCodes,
     VectorQuantiser,
 )
-from latens.networks import Dense
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
 from latens.workflow.prior_refit import refit_prior
@@ -162,55 +158,6 @@ def chain(turn: float, n: int = 4000) -> tuple[Dataset, np.ndarray]:
     data = Dataset(signs.astype(np.float32), schema, ids.astype(np.uint32), ids, split, "chain")
     turns = np.sum(signs[3500:, 1:] != signs[3500:, :-1], axis=1)
     return data, -math.log(2) + turns * math.log(turn) + (5 - turns) * math.log(1 - turn)
-
-
-def test_a_fit_reaches_the_entropy_of_a_chain():
-    """Signs that turn with probability 0.1: log 2 + 5 H(0.1) = 2.319 nats of six, 6 log 2 = 4.159 of uniform ones."""
-    data, truth = chain(0.1)
-    network = eqx.tree_at(lambda d: d.layers[0].weight, Dense([6, 6], key=KEY), jnp.eye(6))
-    head = CodeHead((6,), VectorQuantiser(jnp.asarray([[[-1.0], [1.0]]])))
-    prior = TransformerCodePrior.create(head, (6,), layers=1, width=16, heads=2, key=jax.random.key(1))
-    part = Conditional(network, head)
-    model = LatentModel(prior, part, part)
-    fitted = fit_codes(prior, model, data, preparation=Preparation(), steps=600)
-    values = np.asarray(jax.vmap(fitted(model).log_prob)(jnp.asarray(data.x[data.subset("test")])), np.float64)
-    entropy = math.log(2) - 5 * (0.1 * math.log(0.1) + 0.9 * math.log(0.9))
-    assert abs(truth.mean() + entropy) < 5 * truth.std() / np.sqrt(500)
-    # The same 500 rows: the loss against the true chain is a Kullback-Leibler divergence of 0.02 nats at the most.
-    assert abs(values.mean() - truth.mean()) < 0.02
-
-
-def test_a_fit_finds_the_codes_of_each_class():
-    """Six signs like the class but each turned with probability 0.1: 6 H(0.1) = 1.950 nats, log 2 more without it."""
-    rng, n = np.random.default_rng(0), 4000
-    label = rng.integers(0, 2, n)
-    turned = rng.random((n, 6)) < 0.1
-    signs = (2.0 * label[:, None] - 1.0) * np.where(turned, -1.0, 1.0)
-    split = np.where(np.arange(n) < 3000, 0, np.where(np.arange(n) < 3500, 1, 2)).astype(np.uint8)
-    columns, ids = tuple(Column(f"x{i}") for i in range(6)), np.arange(n)
-    schema = Schema((6,), "real", columns=columns, classes=("a", "b"))
-    x, ints = signs.astype(np.float32), label.astype(np.int32)
-    data = Dataset(x, schema, ids.astype(np.uint32), ids, split, "signs", ints)
-    preparation = Preparation(classes=2)
-    # The encoder is the identity of the signs, and reads no label.
-    network = eqx.tree_at(lambda d: d.layers[0].weight, Dense([6, 6], key=KEY), jnp.eye(6))
-    head = CodeHead((6,), VectorQuantiser(jnp.asarray([[[-1.0], [1.0]]])))
-    part = Conditional(network, head)
-    found = []
-    for classes in (2, 0):
-        sizes = {"layers": 1, "width": 16, "heads": 2, "together": 3}
-        prior = TransformerCodePrior.create(head, (6,), **sizes, classes=classes, key=jax.random.key(1))
-        model = LatentModel(prior, part, part)
-        fitted = fit_codes(prior, model, data, preparation=preparation, steps=600)
-        rows = data.subset("test")
-        given = jax.vmap(lambda z, y, fitted=fitted, model=model: fitted(model, cond={"label": y}).log_prob(z))
-        found.append(np.asarray(given(jnp.asarray(x[rows]), jax.nn.one_hot(ints[rows], 2)), np.float64))
-    of_row = turned[3500:].sum(axis=1)
-    truth = of_row * math.log(0.1) + (6 - of_row) * math.log(0.9)
-    either = np.logaddexp(truth, (6 - of_row) * math.log(0.1) + of_row * math.log(0.9)) - math.log(2)
-    assert abs(found[0].mean() - truth.mean()) < 0.02
-    # Three signs are drawn before the first three are known: they are not independent of each other, so that it loses.
-    assert found[1].mean() < either.mean() - 0.2
 
 
 def test_widths_that_do_not_fit_are_refused():

@@ -10,7 +10,7 @@ from bound_checks import STEP, evaluate
 from checks import agrees, close
 from enumeration import refused_at
 from metric_checks import average, same
-from tables import MODELS, autoencoder, conjugate_pair, linear
+from tables import MODELS, autoencoder, linear
 from tables_objectives import QuadraticCritic, critic
 
 from latens.data.batches import Batch
@@ -102,16 +102,6 @@ def test_aae_gives_each_player_its_own_loss(make, float64):
     close(average(metrics, "critic_loss"), own(critic().weight))
 
 
-def test_a_critic_that_knows_nothing():
-    """Logits of 0: a loss of log 2 for every objective, a total correlation of 0."""
-    model, batch = MODELS["binary pixels"]()
-    blank = QuadraticCritic(jnp.zeros(4))
-    for objective in (FactorVAE(blank), AAE(blank)):
-        metrics = evaluate(objective, model, batch)[1]
-        close(average(metrics, "critic_loss"), np.log(2.0))
-    close(average(evaluate(FactorVAE(blank), model, batch)[1], "total_correlation"), 0.0)
-
-
 def test_shuffled_units_keep_margins_and_lose_correlation(getkey):
     """Every unit of a shuffled row is one of its column's values, drawn by weight, each on its own."""
     rng = np.random.default_rng(0)
@@ -166,29 +156,6 @@ def test_factor_vae_measures_the_total_correlation_of_a_normal():
     # The objective's own estimate, on rows that the critic never saw.
     metrics = evaluate(FactorVAE(trained), model, batch(jax.random.key(7), 40_000))[1]
     assert abs(average(metrics, "total_correlation") / 0.223143551314 - 1) < 0.05
-
-
-def test_an_encoder_learns_to_match_the_prior():
-    """AAE's two players together: codes that start at N(2, 1/4) end at the prior's mean and scale."""
-    pair = conjugate_pair(2.0, 0.25)
-    flat = eqx.tree_at(lambda m: m.decoder.network.weight, pair, jnp.zeros((1, 1)))
-    rows = Batch(jnp.zeros((256, 1)), jnp.arange(256, dtype=jnp.uint32))
-    adam = optax.adam(optax.cosine_decay_schedule(0.03, 2_000), b1=0.5)
-
-    def loss(params, key):
-        bias, weights = params
-        model = eqx.tree_at(lambda m: m.encoder.network.bias, flat, bias)
-        return AAE(QuadraticCritic(weights))(model, rows, key=key, step=STEP)[0]
-
-    def step(carry, key):
-        params, state = carry
-        updates, state = adam.update(jax.grad(loss)(params, key), state)
-        params = optax.apply_updates(params, updates)
-        return (params, state), params[0]
-
-    start = (jnp.asarray([2.0, 0.5 * np.log(0.25)]), jnp.zeros(4))
-    biases = jax.jit(lambda: jax.lax.scan(step, (start, adam.init(start)), jax.random.split(KEY, 2_000))[1])()
-    close(biases[-500:].mean(axis=0), [0.0, 0.0], rtol=0, atol=0.1)
 
 
 def test_codes_are_laid_side_by_side():

@@ -10,7 +10,7 @@ from bound_checks import STEP, evaluate
 from checks import close
 from enumeration import refused_at
 from scipy import stats
-from tables import MODELS, autoencoder, conjugate_pair, linear
+from tables import MODELS, autoencoder, linear
 
 from latens.data.batches import Batch
 from latens.errors import ConfigError
@@ -52,32 +52,6 @@ def test_a_multiplier_goes_up_where_the_model_goes_down():
     same, _ = both_gradients(ELBO(beta=0.4), model, batch)
     for a, b in zip(jax.tree.leaves(by_model), jax.tree.leaves(same)):
         close(a, 2.5 * b)
-
-
-def test_the_saddle_point_is_the_closed_form():
-    """z ~ N(0, 1), x | z ~ N(z, 1), D held at a bound: m = l x / (1 + l), s^2 = 1 / (1 + l), so D fixes l = 3."""
-    multiplier, x = 3.0, 1.5
-    m, variance = multiplier * x / (1 + multiplier), 1 / (1 + multiplier)
-    bound = 0.5 * np.log(2 * np.pi) + 0.5 * ((x - m) ** 2 + variance)
-    rows = Batch(jnp.full((64, 1), x), jnp.arange(64, dtype=jnp.uint32))
-    adam, start = optax.adam(0.03), (jnp.asarray([0.0, 0.0]), jnp.asarray(0.0))
-
-    def loss(theta, key):
-        (bias, log_multiplier) = theta
-        pair = eqx.tree_at(lambda p: p.encoder.network.bias, conjugate_pair(), bias)
-        objective = GECO(float(bound), log_multiplier, num_samples=4)
-        return objective(pair, rows, key=key, step=STEP)[0]
-
-    def step(carry, key):
-        theta, state = carry
-        updates, state = adam.update(jax.grad(loss)(theta, key), state)
-        theta = optax.apply_updates(theta, updates)
-        return (theta, state), theta
-
-    keys = jax.random.split(jax.random.key(0), 2_000)
-    biases, log_multipliers = jax.jit(lambda: jax.lax.scan(step, (start, adam.init(start)), keys)[1])()
-    close(biases[-1000:].mean(axis=0), [m, 0.5 * np.log(variance)], rtol=0, atol=0.02)
-    close(np.exp(log_multipliers[-1000:]).mean(), multiplier, rtol=0.03)
 
 
 # The best observation noise

@@ -8,7 +8,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from bound_checks import STEP, evaluate
 from checks import close
@@ -74,14 +73,6 @@ def test_at_the_best_critic_the_loss_is_log_2_minus_the_divergence(ones: int) ->
     )
 
 
-def test_samples_that_are_the_data_are_worth_minus_log_4() -> None:
-    n = 40
-    count = int(np.sum(np.asarray(prior_samples(Switch(), rows(0, n), key=KEY)) > 0))
-    metrics = evaluate(GAN(best_critic(count / n, count / n)), Switch(), rows(count, n))[1]
-    close(-2 * average(metrics, "critic_loss"), -np.log(4))
-    close(average(metrics, "generator_loss"), np.log(2))
-
-
 def test_every_player_has_its_own_loss(float64) -> None:
     encoder = Conditional(dense([6, 3, 2], jax.random.key(1)), DeterministicHead((2,)))
     decoder = Conditional(dense([2, 4, 6], jax.random.key(2)), BernoulliHead((6,)))
@@ -119,46 +110,6 @@ def test_every_player_has_its_own_loss(float64) -> None:
     close(average(metrics, "code_error"), of_encoder(encoder))
     close(average(metrics, "critic_loss"), of_critic(critic))
     assert not {"elbo", "log_likelihood", "kl"} & set(metrics)
-
-
-class Line(AbstractLatentModel):
-    """G(z) = a + b z, and an encoder c + d x."""
-
-    parts: jax.Array
-
-    def prior(self, *, cond=None, key=None):
-        return StandardNormal((1,))
-
-    def likelihood(self, z, *, cond=None, key=None):
-        return DiagonalNormal(self.parts[0] + self.parts[1] * z, jnp.zeros(()))
-
-    def posterior(self, x, *, cond=None, mask=None, key=None):
-        return Deterministic(self.parts[2] + self.parts[3] * x)
-
-
-def test_the_players_end_at_the_mean_and_scale_of_the_data() -> None:
-    """Data from N(3, 1/4) before a critic that knows all quadratics: a = 3, |b| = 1/2, and the encoder inverts both."""
-    slow, fast = optax.adam(optax.cosine_decay_schedule(0.01, 3_000), b1=0.5), optax.adam(0.1, b1=0.5)
-    adam = optax.multi_transform({"model": slow, "critic": fast}, ("model", "critic"))
-
-    def loss(params, key):
-        parts, weights = params
-        data, own = jax.random.split(key)
-        batch = Batch(3.0 + 0.5 * jax.random.normal(data, (256, 1)), jnp.arange(256, dtype=jnp.uint32))
-        critic = lambda x: weights[0] + weights[1] * (x[0] - 3.0) + weights[2] * (x[0] - 3.0) ** 2  # noqa: E731
-        return GAN(critic)(Line(parts), batch, key=own, step=STEP)[0]
-
-    def step(carry, key):
-        params, state = carry
-        updates, state = adam.update(jax.grad(loss)(params, key), state)
-        params = optax.apply_updates(params, updates)
-        return (params, state), params[0]
-
-    start = (jnp.array([0.0, 1.0, 0.0, 0.0]), jnp.zeros(3))
-    path = jax.jit(lambda: jax.lax.scan(step, (start, adam.init(start)), jax.random.split(KEY, 3_000))[1])()
-    a, b, c, d = np.asarray(path[-500:]).mean(axis=0)
-    close([a, abs(b)], [3.0, 0.5], rtol=0, atol=0.03)
-    close([c + d * a, d * b], [0.0, 1.0], rtol=0, atol=0.03)
 
 
 def test_no_likelihood_is_claimed(latens: Callable[..., Result], tmp_path: Path) -> None:
