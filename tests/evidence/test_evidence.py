@@ -9,9 +9,7 @@ from latens.data import Preparation
 from latens.data.batches import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.evaluation import (
-    Estimate,
     Rows,
-    active_units,
     decode,
     encode,
     log_marginal,
@@ -97,18 +95,3 @@ def test_draws_from_the_model_have_its_moments():
     assert np.all(np.abs(x.mean(0) - MU) < 5 * np.sqrt(np.diag(covariance) / 20_000))
     deviation = np.sqrt((np.outer(np.diag(covariance), np.diag(covariance)) + covariance**2) / 20_000)
     assert np.all(np.abs(np.cov(x.T) - covariance) < 5 * deviation)
-
-
-def test_active_units_are_those_whose_means_move():
-    rng = np.random.default_rng(0)
-    means = rng.standard_normal((1000, 3)) * np.sqrt([1.0, 0.02, 0.002])
-    assert active_units(means).tolist() == [True, True, False]
-
-
-def test_an_estimate_has_the_error_of_a_mean():
-    rows = np.array([1.0, 2.0, 4.0, 9.0])
-    estimate = Estimate.of(rows, num_samples=1, protocol="")
-    assert estimate.value == 4.0
-    assert estimate.standard_error == pytest.approx(np.std(rows, ddof=1) / 2)
-    twice = Estimate.of(np.array([1.0, 3.0]), num_samples=1, protocol="", weight=np.array([2.0, 1.0]))
-    assert twice.value == pytest.approx(5 / 3)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import agrees
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import multivariate_normal
 from tests.support.linear_steps import joint_normal, linear_model
 
 from latens import evaluation
@@ -18,7 +18,6 @@ from latens import models as m
 from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.evaluation import Rows
-from latens.evaluation.forecasting import crps, judged
 from latens.evidence.particles import filtered, resampled
 from latens.evidence.series_baseline import seasonal_draws
 from latens.models.state_space import StepDecoder, StepEncoder
@@ -158,28 +157,6 @@ def test_the_mean_of_many_estimates_is_p(proposal: Any) -> None:
     assert abs(ratio.mean() - 1.0) < 3.0 * ratio.std(ddof=1) / np.sqrt(400)
     assert np.median(smallest) < 64.0  # it was drawn anew on the way
     assert ratio.std() < 5.0
-
-
-def test_crps_is_that_of_a_normal() -> None:
-    """Against the closed form, without a bias by the number of draws; and coverage of the exact law."""
-    rng = np.random.default_rng(0)
-    truth = rng.normal(size=(20_000, 1))
-    few = crps(rng.normal(size=(20_000, 5, 1)), truth)
-    exact = truth * (2.0 * norm.cdf(truth) - 1.0) + 2.0 * norm.pdf(truth) - 1.0 / np.sqrt(np.pi)
-    error = (few - exact).std() / np.sqrt(len(truth))
-    assert abs((few - exact).mean()) < 4.0 * error
-    np.testing.assert_allclose(crps(np.array([[[1.0], [3.0]]]), np.array([[2.0]])), [[0.0]], atol=1e-12)
-    draws, truth = rng.normal(size=(500, 400, 4, 2)), rng.normal(size=(500, 4, 2))
-    seen = rng.random(truth.shape) < 0.8
-    found = judged(draws, np.where(seen, truth, 1e9), seen)
-    assert found.cells == seen.sum()
-    for share, got in found.cover.items():
-        assert abs(got - share) < 4.0 * np.sqrt(share * (1.0 - share) / found.cells) + 0.01
-    np.testing.assert_allclose(found.crps, 1.0 / np.sqrt(np.pi), atol=0.02)
-    scaled = judged(3.0 * draws, 3.0 * truth, seen, np.array([3.0, 3.0]))
-    np.testing.assert_allclose(scaled.by_step, judged(draws, truth, seen).by_step)
-    with pytest.raises(ConfigError, match="no spread"):
-        crps(np.zeros((1, 1, 1)), np.zeros((1, 1)))
 
 
 def test_the_naive_rival_is_a_season_before() -> None:

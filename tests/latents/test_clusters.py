@@ -62,17 +62,6 @@ def test_the_probability_of_a_cluster_is_its_mean_over_the_posterior():
     assert not has_clusters(as_plain(mixture_model()))
 
 
-def test_matching_is_one_to_one():
-    label = np.array([0, 0, 0, 1, 1, 2, 2, 2])
-    assert matched(label, (label + 1) % 3).mean() == 1.0
-    # Cluster 0 holds most of classes 0 and 1; it can be matched to one of them only.
-    cluster = np.array([0, 0, 0, 0, 0, 1, 1, 2])
-    assert matched(label, cluster).tolist() == [True] * 3 + [False] * 2 + [True] * 2 + [False]
-    # More clusters than classes, and fewer.
-    assert matched(np.array([0, 0, 1, 1]), np.array([3, 3, 1, 0])).mean() == 0.75
-    assert matched(np.array([0, 1, 2, 2]), np.zeros(4, int)).mean() == 0.5
-
-
 def test_clusters_are_numbered_from_zero():
     for bad in (np.array([0, -1]), np.array([0])):
         with pytest.raises(UsageError):

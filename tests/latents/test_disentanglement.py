@@ -5,12 +5,9 @@ import pytest
 
 from latens.errors import UsageError
 from latens.latents.disentanglement import (
-    binned,
     dci,
-    dci_of,
     disentanglement_scores,
     factor_vae_score,
-    information_matrix,
     mig,
     sap,
 )
@@ -53,25 +50,6 @@ def test_codes_turned_by_45_degrees() -> None:
     assert abs(score.value - 0.5) < 5 * score.standard_error, score
 
 
-def test_the_information_of_a_turned_code() -> None:
-    """s = v1 + v2 takes k with probability (V - |k - (V - 1)|) / V^2, and I(s; v1) = H(s) - H(v2)."""
-    p = (V - np.abs(np.arange(2 * V - 1) - (V - 1))) / V**2
-    exact = -np.sum(p * np.log(p)) - np.log(V)
-    table, entropy = information_matrix(SUMS, GRID)  # 15 sums, 20 bins: each has one of its own
-    np.testing.assert_allclose(table, np.full((2, 2), exact), atol=1e-12)
-    np.testing.assert_allclose(entropy, np.log(V), atol=1e-12)
-
-
-def test_a_half_mixed_code() -> None:
-    """z1 = v1, z2 = v1 + v2: of v1 z1 knows all and z2 I, of v2 z1 knows nothing and z2 I."""
-    codes = np.stack([GRID[:, 0], GRID[:, 0] + GRID[:, 1]], axis=1)
-    p = (V - np.abs(np.arange(2 * V - 1) - (V - 1))) / V**2
-    share = (-np.sum(p * np.log(p)) - np.log(V)) / np.log(V)
-    third_digit(mig(codes, GRID, seed=0), ((1.0 - share) + share) / 2)
-    # Squared correlations of v1 + v2 with either are 1/2: the gaps are 1 - 1/2 and 1/2 - 0.
-    third_digit(sap(codes, GRID, seed=0), 0.5)
-
-
 def test_codes_that_know_nothing() -> None:
     """A third and fourth coordinate of a full grid are independent of the first two, exactly."""
     four = np.stack(np.unravel_index(np.arange(6**4), (6, 6, 6, 6)), axis=1)
@@ -85,15 +63,6 @@ def test_codes_that_know_nothing() -> None:
     codes, factors = rng.normal(size=(2000, 2)), rng.integers(0, 6, (2000, 2))
     accuracy = dci(codes, factors, seed=0)["dci_informativeness"]
     assert abs(accuracy.value - 1 / 6) < 5 * accuracy.standard_error
-
-
-def test_random_codes_show_the_bias_of_binned_information() -> None:
-    """The plug-in information of independent codes is (b - 1)(v - 1) / 2n nats on average (Miller 1955)."""
-    rng = np.random.default_rng(0)
-    factors = rng.integers(0, 10, (2000, 1))
-    codes = rng.integers(0, 20, (2000, 400)).astype(float)
-    found = information_matrix(codes, factors)[0][:, 0]
-    assert abs(found.mean() - 19 * 9 / 4000) < 5 * found.std() / 20 + 0.03 * 19 * 9 / 4000
 
 
 def test_constant_units_and_factors_change_nothing() -> None:
@@ -111,16 +80,6 @@ def test_constant_units_and_factors_change_nothing() -> None:
     expected = {"mig": 0.0, "sap": 0.0, "factor_vae_score": 0.5}
     for score in (mig, sap, factor_vae_score):
         assert score(dead, GRID, seed=0).value == expected[score.__name__]
-
-
-def test_importances_in_closed_form() -> None:
-    """D and C of a matrix whose entropies are known: rows (3, 1) and (0, 4)."""
-    h = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25)) / np.log(2)
-    k = -(0.2 * np.log(0.2) + 0.8 * np.log(0.8)) / np.log(2)
-    d, c = dci_of(np.array([[3.0, 1.0], [0.0, 4.0]]))
-    np.testing.assert_allclose([d, c], [0.5 * (1 - h) + 0.5, 3 / 8 + 5 / 8 * (1 - k)])
-    assert dci_of(np.zeros((2, 3))) == (0.0, 0.0)
-    assert dci_of(np.ones((1, 2))) == (0.0, 1.0)
 
 
 def test_categorical_factors_need_no_order() -> None:
@@ -146,10 +105,6 @@ def test_the_error_is_that_of_another_draw_of_rows() -> None:
     spread, errors = np.std([d.value for d in draws], ddof=1), np.mean([d.standard_error for d in draws])
     # Of 60 draws a standard deviation is known to a tenth, of ten groups an error to a quarter.
     assert errors == pytest.approx(spread, rel=0.45)
-
-
-def test_bins_are_of_equal_width() -> None:
-    assert binned(np.array([[0.0], [0.049], [0.051], [0.5], [1.0]]))[:, 0].tolist() == [0, 0, 1, 10, 19]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from latens.config import override
 from latens.errors import DataError
 from latens.recipes import get_recipe
 from latens.workflow.cell_scores import blame, named_cells
-from latens.workflow.outliers import adjusted, conformal, detect
+from latens.workflow.outliers import detect
 
 COLUMNS = 6
 
@@ -41,16 +41,6 @@ def held_out(trained):
 def found_in(trained, held_out, x, **options):
     new = latens.read(x, schema=trained.schema, missing="nan" if np.isnan(x).any() else None)
     return detect(trained, held_out, np.arange(len(held_out)), new, num_samples=30, **options)
-
-
-def test_p_values_count_the_rows_that_are_as_surprising():
-    held, scores = np.array([1.0, 2.0, 2.0, 5.0]), np.array([0.0, 1.0, 2.0, 3.0, 5.0, 6.0])
-    np.testing.assert_allclose(conformal(held, scores), [(1 + np.sum(held >= s)) / 5 for s in scores])
-
-
-def test_q_values_are_those_of_benjamini_and_hochberg():
-    p = np.random.default_rng(0).random(200) ** 2
-    np.testing.assert_allclose(adjusted(p), stats.false_discovery_control(p), atol=1e-12)
 
 
 @pytest.mark.parametrize("gaps", [0.0, 0.3])

@@ -17,7 +17,6 @@ from msgspec import structs
 from latens.config import override
 from latens.data import Dataset, load
 from latens.evaluation import Estimate, principal_features
-from latens.evidence.estimate import median
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 from latens.workflow.groups import measure_all
@@ -221,15 +220,6 @@ def test_seeds_agree_within_the_stated_error() -> None:
             if np.any(apart > 4.0 * np.array(errors) + 1e-9):
                 far[name] = list(zip(values, errors))
     assert not far
-
-
-def test_the_median_of_weighted_rows() -> None:
-    rng = np.random.default_rng(1)
-    for _ in range(30):
-        values, weight = rng.normal(size=7).round(1), rng.integers(0, 4, 7)
-        weight[0] = 1
-        assert median(values, weight) == pytest.approx(np.median(np.repeat(values, weight)))
-    assert math.isnan(median(np.array([1.0, np.nan]), np.ones(2)))
 
 
 def test_features_of_a_column_that_never_varies() -> None:

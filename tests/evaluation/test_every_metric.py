@@ -1,0 +1,169 @@
+"""Each number that is counted or sorted against a brute-force count, on 200 random small cases with ties."""
+
+import itertools
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import linalg, stats
+from sklearn.metrics import mutual_info_score
+
+from latens.evaluation import sample_quality
+from latens.evaluation.forecasting import crps, judged
+from latens.evidence.estimate import Estimate, median, shares
+from latens.evidence.log_marginals import effective_sample_size
+from latens.latents import disentanglement
+from latens.latents.clusters import matched
+from latens.latents.codes import active_units
+from latens.workflow.outliers import adjusted, conformal
+
+CASES = 200
+Random = np.random.Generator
+
+
+def few(rng: Random, n: int, levels: int = 4) -> np.ndarray:
+    """Numbers of which many are equal."""
+    return rng.integers(0, levels, n).astype(float)
+
+
+def of_conformal(rng: Random) -> None:
+    held, scores = few(rng, rng.integers(1, 9)), few(rng, rng.integers(1, 9))
+    brute = [(1 + sum(h >= s for h in held)) / (len(held) + 1) for s in scores]
+    np.testing.assert_allclose(conformal(held, scores), brute)
+
+
+def of_adjusted(rng: Random) -> None:
+    p = rng.choice([0.01, 0.02, 0.3, 0.9, 1.0], rng.integers(1, 9))
+    brute = [min(1.0, *(q * len(p) / sum(r <= q for r in p) for q in p if q >= one)) for one in p]
+    np.testing.assert_allclose(adjusted(p), brute)
+
+
+def of_crps(rng: Random) -> None:
+    draws, truth = rng.normal(size=(2, rng.integers(2, 6), 3)).round(1), rng.normal(size=(2, 3)).round(1)
+    m = draws.shape[1]
+    pairs = [np.abs(draws[:, i] - draws[:, j]) for i, j in itertools.permutations(range(m), 2)]
+    brute = np.abs(draws - truth[:, None]).mean(axis=1) - 0.5 * np.mean(pairs, axis=0)
+    np.testing.assert_allclose(crps(draws, truth), brute, atol=1e-12)
+
+
+def of_judged(rng: Random) -> None:
+    draws, truth = rng.normal(size=(3, 9, 2, 2)), rng.normal(size=(3, 2, 2))
+    seen, scale = rng.random((3, 2, 2)) < 0.7, np.array([1.0, 2.0])
+    seen[0] = True
+    found, away = judged(draws, truth, seen, scale), crps(draws, truth) / scale
+    mean = lambda cells: np.mean([away[c] for c in cells])  # noqa: E731
+    cells = list(zip(*np.nonzero(seen)))
+    assert found.cells == len(cells)
+    np.testing.assert_allclose(found.crps, mean(cells))
+    np.testing.assert_allclose(found.by_step, [mean([c for c in cells if c[1] == h]) for h in range(2)])
+    np.testing.assert_allclose(found.by_column, [mean([c for c in cells if c[2] == j]) for j in range(2)])
+    off = [abs(truth[c] - np.median(draws[c[0], :, c[1], c[2]])) / scale[c[2]] for c in cells]
+    np.testing.assert_allclose(found.error, np.mean(off))
+    for share, value in found.cover.items():
+        ends = [np.quantile(draws[c[0], :, c[1], c[2]], [(1 - share) / 2, (1 + share) / 2]) for c in cells]
+        inside = [low <= truth[c] <= high for c, (low, high) in zip(cells, ends)]
+        np.testing.assert_allclose(value, np.mean(inside))
+
+
+def of_matched(rng: Random) -> None:
+    n, weight = 8, None
+    label, cluster = rng.integers(0, 3, n), rng.integers(0, 4, n)
+    if rng.random() < 0.5:
+        weight = rng.integers(1, 4, n).astype(float)
+    share = shares(weight, n)
+    best = max(share @ (np.array(names)[cluster] == label) for names in itertools.permutations([0, 1, 2, -1]))
+    np.testing.assert_allclose(share @ matched(label, cluster, weight=weight), best)
+
+
+def of_active_units(rng: Random) -> None:
+    means, weight = few(rng, 10, 2).reshape(5, 2) * rng.choice([0.05, 0.3, 1.0]), rng.integers(1, 4, 5)
+    np.testing.assert_array_equal(
+        active_units(means, weight=weight.astype(float)), np.repeat(means, weight, axis=0).var(axis=0) > 0.01
+    )
+
+
+def of_medians(rng: Random) -> None:
+    values, weight = few(rng, rng.integers(1, 7), 5), rng.integers(1, 4, 6)
+    own = weight[: len(values)]
+    assert median(values, own.astype(float)) == np.median(np.repeat(values, own))
+    assert median(values) == np.median(values)
+
+
+def of_estimates(rng: Random) -> None:
+    rows, weight = rng.normal(size=4), rng.integers(1, 4, 4).astype(float)
+    found, share = Estimate.of(rows, num_samples=1, protocol="", weight=weight), weight / weight.sum()
+    np.testing.assert_allclose(found.value, np.average(rows, weights=weight))
+    np.testing.assert_allclose(found.standard_error**2, np.sum((share * (rows - found.value)) ** 2) * 4 / 3)
+    plain = Estimate.of(rows, num_samples=1, protocol="")
+    np.testing.assert_allclose(plain.standard_error, stats.sem(rows))
+
+
+def of_effective_draws(rng: Random) -> None:
+    w = rng.gamma(0.5, size=rng.integers(1, 9)) + 1e-6
+    found = effective_sample_size(jnp.asarray(np.log(w), jnp.float32))
+    np.testing.assert_allclose(found, w.sum() ** 2 / (w**2).sum(), rtol=1e-4)
+
+
+def of_information(rng: Random) -> None:
+    codes, factors = rng.normal(size=(12, 2)).round(1), rng.integers(0, 3, (12, 2))
+    factors[:3] = [[0, 1], [1, 0], [2, 2]]
+    table, entropy = disentanglement.information_matrix(codes, factors, bins=4)
+    edges = [np.linspace(code.min(), code.max(), 5) for code in codes.T]
+    cells = [[min(sum(x >= e for e in own[1:-1]), 3) for x in code] for code, own in zip(codes.T, edges)]
+    brute = [[mutual_info_score(cell, factor) for factor in factors.T] for cell in cells]
+    at_edge = any(np.isclose(x, e).any() for x, own in zip(codes.T, edges) for e in own[1:-1])
+    if not at_edge:
+        np.testing.assert_allclose(table, brute, atol=1e-9)
+    np.testing.assert_allclose(entropy, [stats.entropy(np.bincount(factor)) for factor in factors.T])
+
+
+def of_concentrations(rng: Random) -> None:
+    table = rng.gamma(0.3, size=(rng.integers(2, 5), rng.integers(2, 5)))
+    table[rng.random(table.shape) < 0.2] = 0.0
+    table[0, 0] = 0.5
+
+    def brute(r: np.ndarray) -> float:
+        rows = [row for row in r if row.sum() > 0]
+        return sum(row.sum() / r.sum() * (1 - stats.entropy(row) / np.log(len(row))) for row in rows)
+
+    np.testing.assert_allclose(disentanglement.dci_of(table), (brute(table), brute(table.T)), atol=1e-12)
+
+
+def of_balls(rng: Random) -> None:
+    rows, samples, k = rng.normal(size=(7, 2)), rng.normal(size=(6, 2)) + rng.choice([0, 2.0]), int(rng.integers(1, 4))
+    away = lambda a, b: float(np.linalg.norm(a - b))  # noqa: E731
+    reach = lambda own: [sorted(away(a, b) for b in own)[k] for a in own]  # noqa: E731
+    of_rows, of_samples = reach(rows), reach(samples)
+    held = [[away(row, sample) <= r for row, r in zip(rows, of_rows)] for sample in samples]
+    found = sample_quality._shares(rows, samples, k)
+    brute = {
+        "precision": np.mean([any(one) for one in held]),
+        "recall": np.mean([any(away(row, s) <= r for s, r in zip(samples, of_samples)) for row in rows]),
+        "density": np.sum(held) / k / len(samples),
+        "coverage": np.mean(np.any(held, axis=0)),
+    }
+    assert found.keys() == brute.keys()
+    np.testing.assert_allclose(list(found.values()), list(brute.values()))
+
+
+def of_frechet(rng: Random) -> None:
+    a, b = rng.normal(size=(2, 6, 3))
+    mean, other, c, d = a.mean(0), b.mean(0), np.cov(a.T), np.cov(b.T)
+    brute = np.sum((mean - other) ** 2) + np.trace(c + d - 2 * np.real(linalg.sqrtm(c @ d)))
+    np.testing.assert_allclose(sample_quality.frechet_of_moments(mean, c, other, d), brute, rtol=1e-6, atol=1e-6)
+
+
+BRUTE: dict[str, Callable[[Random], None]] = {
+    name.removeprefix("of_"): value for name, value in list(globals().items()) if name.startswith("of_")
+}
+
+
+@pytest.mark.parametrize("name", BRUTE)
+def test_every_metric_is_its_brute_force_count(name: str) -> None:
+    for case in range(CASES):
+        try:
+            BRUTE[name](np.random.default_rng(case))
+        except AssertionError as error:
+            error.add_note(f"case {case}")
+            raise
