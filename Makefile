@@ -78,7 +78,7 @@ pretrained: $(STAMP)
 
 # The benchmarks one after the other; run it on a quiet machine.
 bench: $(DEV_STAMP)
-	for name in throughput evidence start memory optimisation watch; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in throughput evidence seconds memory optimisation; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 # Without --no-compile pip would compile every module of every package, of which most are never imported. Python then
 # keeps the bytecode of what it imports: where that is switched off, every process would compile all of JAX for 8 s.

@@ -164,12 +164,16 @@ class VAEDetector(OutlierMixin, RowsEstimator):
     def _fold(self, kept: Any) -> Dataset:
         """Train on the rows outside a fold, and give those that the model was trained on in the end."""
         usual = {**USUAL, **(ROBUST if self.robust else {})}
+        # Of one size, the models of all folds share their compiled programs.
+        recipe = self.vaes_[0].model_.config if self.vaes_ else None
         # The schema of each model knows nothing of the rows held out.
-        self.vaes_.append(self._new(self.seed_, usual, typed=self.typed).fit(kept))
+        self.vaes_.append(self._new(self.seed_, usual, typed=self.typed, recipe=recipe).fit(kept))
         for _ in range(TIMES if self.robust else 0):
             scores = -self._odd(self._rows(kept, -1), -1)
             usual_rows = np.flatnonzero(scores >= np.sort(scores)[int(TRIMMED * len(scores))])
-            self.vaes_[-1] = self._new(self.seed_, usual, typed=self.typed).fit(_safe_indexing(kept, usual_rows))
+            self.vaes_[-1] = self._new(self.seed_, usual, typed=self.typed, recipe=recipe).fit(
+                _safe_indexing(kept, usual_rows)
+            )
         return self._rows(kept, -1)
 
     @property

@@ -18,11 +18,13 @@ class RowsEstimator(BaseEstimator):
     recipe: str | VAEConfig
     settings: Mapping[str, Any] | None
 
-    def _new(self, seed: int, usual: Mapping[str, Any] | None = None, *, typed: bool = False) -> VAE:
+    def _new(
+        self, seed: int, usual: Mapping[str, Any] | None = None, *, typed: bool = False, recipe: VAEConfig | None = None
+    ) -> VAE:
         """A `VAE` that is not fitted yet; settings of the user come before the usual ones of a task."""
         settings = {**(usual or {}), **given_settings(self.settings)}
         settings["columns"] = {} if typed and self.columns is None else self.columns
-        return VAE(recipe=self.recipe, settings=settings, random_state=seed)
+        return VAE(recipe=recipe or self.recipe, settings=settings, random_state=seed)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether a fit has come to its end."""
