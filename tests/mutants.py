@@ -41,6 +41,9 @@ from line_map import PACKAGE, line_names  # noqa: E402
 
 ROOMS = ("distributions", "models", "objectives", "evidence", "latents", "evaluation")
 ROOMS += ("kinds/tables", "data", "estimators", "workflow")
+DEFAULTS = "tests/test_defaults.py::"
+"""The tests that look at what loading makes: they run no line of a function."""
+
 SECONDS = {"quick": 30.0, "more": 60.0}
 """Processor seconds, as the map has them, of the tests that judge one mutant."""
 
@@ -234,7 +237,7 @@ class Map:
             (self.lines.get(key, set()), most // part) for key, part in ((name, 1), (function, 1), (mutant.file, 3))
         ]
         room = f"tests/{mutant.file.split('/')[0]}/"
-        chosen = []
+        chosen = [] if function.partition(":")[2] else [test for test in self.costs if test.startswith(DEFAULTS)]
         for kind, budget in SECONDS.items():
             spent, own = 0.0, 0
             for level, most in levels if function.partition(":")[2] else levels[2:]:  # outside functions: the file

@@ -19,7 +19,7 @@ LONG = 60
 MOST = {
     "lines of Python in src": 64_700,  # next: 60,000
     "lines of Python in data": 4_050,
-    "lines of Python in tests": 54_300,
+    "lines of Python in tests": 54_250,
     "lines of JavaScript, CSS and HTML": 7_200,
     "words of docs": 33_000,
     "pages of docs": 40,

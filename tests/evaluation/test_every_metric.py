@@ -9,13 +9,16 @@ import pytest
 from scipy import linalg, stats
 from sklearn.metrics import mutual_info_score
 
+from latens.data.conditions import brought, cells_of, learned, vectors
 from latens.evaluation import sample_quality
 from latens.evaluation.forecasting import crps, judged
 from latens.evidence.estimate import Estimate, median, shares
 from latens.evidence.log_marginals import effective_sample_size
+from latens.kinds.tables.columns import ColumnType
 from latens.latents import disentanglement
 from latens.latents.clusters import matched
 from latens.latents.codes import active_units
+from latens.workflow.cell_scores import OUTER, tails
 from latens.workflow.outliers import adjusted, conformal
 
 CASES = 200
@@ -152,6 +155,33 @@ def of_frechet(rng: Random) -> None:
     mean, other, c, d = a.mean(0), b.mean(0), np.cov(a.T), np.cov(b.T)
     brute = np.sum((mean - other) ** 2) + np.trace(c + d - 2 * np.real(linalg.sqrtm(c @ d)))
     np.testing.assert_allclose(sample_quality.frechet_of_moments(mean, c, other, d), brute, rtol=1e-6, atol=1e-6)
+
+
+def of_tails(rng: Random) -> None:
+    """A number d steps beyond n others: r / (r + d - 1) / (n + 1) for one so far or farther, less that one farther."""
+    n, d, sign = int(rng.integers(5, 40)), int(rng.integers(1, 6)), int(rng.choice([-1, 1]))
+    column = ColumnType("number", starts=(0, 3, 8), size=10, shares=(0.2, 0.5, 0.3), dtype="Int64")
+    cells = np.repeat(np.array(column.shares) / column.widths, column.widths)
+    below = np.cumsum(cells)
+    low, high = (int(np.argmax(below >= q - 1e-6)) for q in (OUTER, 1 - OUTER))
+    reach = max(low if sign < 0 else 9 - high, 1)
+    log_p, farther = tails(np.array([[0.0], [sign * d]]), (column,), n)
+    beyond = lambda steps: reach / (reach + steps - 1) / (n + 1)  # noqa: E731
+    np.testing.assert_allclose(farther[:, 0], [1.0, beyond(d)])
+    np.testing.assert_allclose(log_p[:, 0], [0.0, np.log(beyond(d) - beyond(d + 1))])
+
+
+def of_conditions(rng: Random) -> None:
+    """Names and numbers as one vector and back, and which of those that are said a row brings otherwise."""
+    cells = {"a": rng.choice(["x", "y", "z"], 12), "n": rng.integers(0, 9, 12) / 4, "b": rng.choice(["p", "q"], 12)}
+    cells["a"][:3], cells["b"][:2] = ["x", "y", "z"], ["p", "q"]
+    kinds = learned(cells, np.ones(12, bool), "made")
+    made = vectors(kinds, cells, "made")
+    for name, cell in cells_of(kinds, made).items():
+        np.testing.assert_array_equal(cell, cells[name].astype(cell.dtype))
+    said = {name: cells[name][0] for name in rng.permutation(list(cells))[: rng.integers(1, 4)]}
+    other = [name for name in said if np.any(cells[name] != said[name])]
+    assert sorted(brought(kinds, made, said)) == sorted(other)
 
 
 BRUTE: dict[str, Callable[[Random], None]] = {

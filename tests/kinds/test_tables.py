@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import gzip
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from latens.errors import DataError, UsageError
 from latens.kinds.tables.columns import MOST_CELLS, FrameColumn, number_type
 from latens.kinds.tables.dtypes import dtype_of, name_of, numbers_of, series_of
 from latens.kinds.tables.frame import as_table, like
-from latens.kinds.tables.table_files import Written, frame_bytes
+from latens.kinds.tables.table_files import WRITTEN, Written, frame_bytes
 from latens.kinds.tables.typed import as_frame
 
 N = 300
@@ -269,3 +270,17 @@ def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe() -> None:
     frame = pl.DataFrame({"=a": ["=1+1", "-5", "x"], "b": ["@y", "", "z"]})
     written = frame_bytes(frame, Path("t.csv"), known=("@y",)).decode().splitlines()
     assert written == ["'=a,b", "'=1+1,@y", '-5,""', "x,z"]
+
+
+@pytest.mark.parametrize("ending", WRITTEN)
+def test_a_table_that_is_written_is_read_as_it_was(ending: str, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"n": list(range(40)), "r": [0.5 * i for i in range(40)], "w": ["a b", "c,d"] * 20})
+    file = tmp_path / f"t{ending}"
+    if ending == ".xlsx" and importlib.util.find_spec("xlsxwriter") is None:
+        with pytest.raises(UsageError, match="spreadsheets needs xlsxwriter"):
+            frame_bytes(frame, file)
+        return
+    file.write_bytes(frame_bytes(frame, file))
+    found, whole = load(file), load(frame)
+    assert [one.name for one in found.schema.columns] == frame.columns
+    np.testing.assert_array_equal(found.x, whole.x)

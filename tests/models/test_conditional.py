@@ -1,7 +1,6 @@
 """Labels as conditions: what the model sees, log p(x | label), samples of a class, and what is refused."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -9,11 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import agrees, close
-from cli_fixtures import Result
 from msgspec.structs import replace
 from tables import batch_of, linear
 
-from latens.config import from_json, override, to_json
+from latens.config import override
 from latens.data import Dataset, Preparation, Schema, prepare_batch
 from latens.data.batches import Batch
 from latens.distributions import kl_terms
@@ -118,25 +116,6 @@ def test_a_class_is_learned_and_sampled(tmp_path: Path) -> None:
         again.batch(rows().x)
 
 
-def test_any_recipe_takes_a_condition_and_any_network() -> None:
-    """Encoder and decoder see the label, whatever the networks: another label is another posterior and likelihood."""
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 2, (40, 8, 8)).astype(np.uint8)
-    ids = np.arange(40)
-    schema = Schema((8, 8), "binary", classes=("a", "b"))
-    data = Dataset(x, schema, ids.astype(np.uint32), ids, np.zeros(40, np.uint8), "made", (ids % 2).astype(np.int32))
-    for kind in ("conv", "dense"):
-        chosen = {"network": kind, "network.hidden": "4", "posterior.latent_dim": 2, "label": "condition"}
-        experiment = prepare(override(get_recipe("default").config, chosen), data)
-        model = experiment.new_model()
-        event, code = jnp.asarray(x[0], jnp.float32), jnp.zeros(2)
-        one, two = ({"label": jnp.eye(2)[c]} for c in (0, 1))
-        posteriors = [model.posterior(event, cond=cond).mean() for cond in (one, two)]
-        likelihoods = [model.likelihood(code, cond=cond).mean() for cond in (one, two)]
-        assert min(float(jnp.abs(a - b).max()) for a, b in (posteriors, likelihoods)) > 1e-4
-        assert from_json(to_json(experiment.config)) == experiment.config
-
-
 def test_options_of_labels_that_do_nothing_are_refused() -> None:
     for settings, where in (
         ({"label.prior": "class"}, "label.prior"),
@@ -149,37 +128,6 @@ def test_options_of_labels_that_do_nothing_are_refused() -> None:
     mixed = {**SMALL, "label.prior": "class", "prior": "mixture", "objective.kl": "sampled"}
     with pytest.raises(ConfigError, match="no mixture prior of each class"):
         prepare(override(get_recipe("conditional-vae").config, mixed), rows())
-
-
-@pytest.mark.slow
-def test_the_command_speaks_of_classes(latens: Callable[..., Result], tmp_path: Path) -> None:
-    folder, table = tmp_path / "run", tmp_path / "e.npz"
-    words = ("--epochs", 1, "--set", "network.hidden=8", "--set", "posterior.latent_dim=2", "--num-samples", 2)
-    assert latens("fit", "digits", "--recipe", "conditional-vae", *words, "--out", folder).code == 0
-    assert latens("sample", folder, "-n", 13, "--out", tmp_path / "s.npz").code == 0
-    with np.load(tmp_path / "s.npz") as found:
-        assert found["label"].tolist() == [str(i % 10) for i in range(13)]
-    assert latens("sample", folder, "-n", 4, "--label", 7, "--out", tmp_path / "s7.npz").code == 0
-    with np.load(tmp_path / "s7.npz") as found:
-        assert found["label"].tolist() == ["7"] * 4
-    assert latens("sample", folder, "-n", 20, "--out", tmp_path / "s.png").code == 0
-    wrong = latens("sample", folder, "--label", "x", "--out", tmp_path / "t.npz")
-    assert (wrong.code, "no class 'x'" in wrong.err) == (2, True)
-    assert latens("encode", folder, "digits", "--out", table).code == 0
-    one, seven = tmp_path / "d.npz", tmp_path / "d7.npz"
-    assert latens("decode", folder, table, "--out", one).code == 0
-    assert latens("decode", folder, table, "--label", 7, "--out", seven).code == 0
-    trained = TrainedModel.load(folder / "model.safetensors")
-    with np.load(table) as found:
-        z, label = found["mean"], found["label"]
-    for path, codes in ((one, label.astype(int)), (seven, np.full(len(z), 7))):
-        expected = trained.data_units(decode(trained.model, z, cond=trained.condition(codes)), mean=True)
-        with np.load(path) as found:
-            close(found["x"], expected, rtol=1e-5)
-    np.savez(tmp_path / "bare.npz", z=z)
-    assert latens("decode", folder, tmp_path / "bare.npz", "--out", tmp_path / "t.npz").code == 2
-    value = latens("evaluate", folder, "--num-samples", 2, "--json").json
-    assert "given the label of each row" in value["metrics"]["log_marginal"]["protocol"]
 
 
 def test_the_estimator_takes_labels() -> None:

@@ -21,7 +21,7 @@ from records import meets_record
 from tables import MODELS, OBJECTIVES, batch_of, conjugate_pair, dense
 from tables_labels import NEED_LABELS, with_labels
 from tables_modalities import with_modalities
-from tables_objectives import NEED_CODES, NEED_IMAGES, NEED_MODALITIES, NEED_NORMAL, SURROGATES
+from tables_objectives import NEED_CODES, NEED_MODALITIES, NEED_NORMAL, SURROGATES
 
 import latens.objectives
 from latens.data.batches import Batch
@@ -57,8 +57,8 @@ def model_for(name):
     return model, batch
 
 
-WHOLE = NEED_IMAGES | NEED_MODALITIES
-"""Objectives for rows of which nothing is missing, or parts as a whole."""
+WHOLE = NEED_MODALITIES
+"""Objectives for rows of which parts are missing as a whole."""
 
 
 def rows(index, weight, junk=0.0, masked=True):

@@ -26,6 +26,7 @@ KEPT = (
     "tests/distributions/test_whole_events.py::*",
     "tests/distributions/test_distribution_edges.py::*",
     "tests/distributions/test_divergence.py::*",
+    "tests/test_defaults.py::*",
     "tests/evaluation/test_diagnosis.py::test_planted_*",
     "tests/cli/test_cli.py::test_evaluate_is_the_library",
     "tests/cli/test_cli_resume.py::test_kill_then_resume?9--9-44?",
