@@ -17,6 +17,7 @@ PRIORS = (
 )  # fmt: skip
 _WIDTH = "hidden units of the networks of a flow, flow matching or a transformer"
 _GUIDANCE = "for flow matching with labels: above 1, samples are clearer examples of their class (default 1)"
+_STEPS = "training steps of the prior (default 2000; flow matching 8000)"
 _TOGETHER = "codes that a transformer draws at once, a divisor of the number of codes (default 1)"
 _OPTIONS = ("components", "layers", "width", "guidance", "together", "latent_dim")
 
@@ -37,7 +38,7 @@ class Refit(Verb):
     latent_dim: Annotated[int | None, arg("latents of the second VAE (prior vae)", metavar="N", kind=units)] = None
     width: Annotated[int | None, arg(_WIDTH, metavar="N", kind=units)] = None
     guidance: Annotated[float | None, arg(_GUIDANCE, metavar="W", kind=number(0.0, 100.0))] = None
-    steps: Annotated[int, arg("training steps of the prior (default 2000)", metavar="N", kind=count)] = 2000
+    steps: Annotated[int | None, arg(_STEPS, metavar="N", kind=count)] = None
     num_samples: Annotated[int | None, arg("draws a row for log p(x) (default 100)", metavar="K", kind=draws)] = None
     force: Annotated[bool, arg("replace an earlier run in --out")] = False
     seed: Annotated[int, arg("the seed (default 0)", metavar="S", kind=whole(0, 2**32 - 1))] = 0

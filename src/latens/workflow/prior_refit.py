@@ -133,6 +133,7 @@ class Kind:
     fit: Callable[[_Work], Any] | None  # makes that prior from the work; None where a second VAE is trained
     options: tuple[str, ...] = ()  # the names of the options that may be given
     fixed: tuple[tuple[str, Any], ...] = ()  # names and values of options that are fixed
+    steps: int = 2000  # of training, where nobody says how many
 
 
 KINDS: dict[str, Kind] = {
@@ -147,6 +148,7 @@ KINDS: dict[str, Kind] = {
         "flow-matching",
         _flow,
         ("width", "guidance"),
+        steps=8000,
     ),
     "transformer": Kind(
         "codes that depend on all before them, by a causal transformer",
@@ -170,7 +172,7 @@ def refit_prior(
     kind: str = "mixture",
     *,
     options: dict[str, Any] | None = None,
-    steps: int = 2000,
+    steps: int | None = None,
     num_samples: int = 1000,
     seed: int = 0,
 ) -> Refitted:
@@ -181,7 +183,7 @@ def refit_prior(
     # Source: Tomczak & Welling (2018), arXiv 1705.07120; for autoencoders Ghosh et al. (2020), arXiv 1903.12436.
     # options: the options of the new prior: `components`, `layers` and `width` of a flow or of a network over codes,
     # `guidance` of flow matching, `together` of a transformer, `latent_dim` of a second VAE (by default as many latent
-    # dimensions as the codes have).
+    # dimensions as the codes have). steps: of training; None for 2000, of flow matching 8000.
     check_process()
     refuse_inputs(trained, data, TrainedModel)
     config = trained.config
@@ -192,8 +194,8 @@ def refit_prior(
     new = _configured(trained, config, KINDS[kind], options or {})
     key = jax.random.fold_in(seed_key(seed), keys.INITIAL_PRIOR)
     skeleton = build_new(recipe_of(new), trained.schema, new, key=key)
-    work = _Work(trained, data, skeleton, new, steps, seed)
     row = KINDS[kind]
+    work = _Work(trained, data, skeleton, new, row.steps if steps is None else steps, seed)
     own = config.posterior.levels and not isinstance(trained.model.prior_part, Downwards)
     if own or (row.fit is None and not isinstance(skeleton.encoder, Upwards)):
         what = f"the levels of a {config.posterior.kind} posterior are not fitted again."
