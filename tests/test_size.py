@@ -20,7 +20,7 @@ MOST = {
     "lines of Python in src": 64_700,  # next: 60,000
     "lines of Python in data": 4_050,
     "lines of Python in tests": 54_250,
-    "lines of JavaScript, CSS and HTML": 7_200,
+    "lines of JavaScript, CSS and HTML": 6_900,
     "words of docs": 33_000,
     "pages of docs": 40,
     "words of README": 450,

@@ -3,16 +3,13 @@
 import csv
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 
-import jax
 import numpy as np
 from browser_fixtures import Browser
 from matplotlib.path import Path as Outline
 from page_fixtures import ROWS, Site, arrived, pixel, plane, settled, shown, state
 
-from latens import evaluation
 from latens.explorer import payload, static_files
 from latens.explorer.server import PageServer
 from latens.explorer.serving import decoder_of
@@ -193,27 +190,3 @@ def test_sliders_move_one_unit_each_with_dead_units_apart(browser: Browser, page
     low, high = units[unit]["low"], units[unit]["high"]
     np.testing.assert_allclose(moved[unit], 5 * 1.5 * (high - low) / 200, rtol=0.15)  # five of two hundred steps
     np.testing.assert_allclose(shown(browser), np.clip(digits.decoded(state(browser, "z"))[0], 0, 16), atol=16 / 255)
-
-
-def test_the_slider_over_training_shows_earlier_models(browser: Browser, page: PageServer, digits: Site) -> None:
-    browser.open(page.url)
-    first, _ = plane(browser)
-    earlier = replace(digits.trained, model=jax.tree.map(lambda leaf: 0.5 * leaf, digits.trained.model))
-    browser.run(
-        "const s = document.querySelector('.snapshots input'); s.value = 0; s.dispatchEvent(new Event('input'));"
-    )
-    browser.until("latens.app.state.step === 10 && latens.app.shown.rows")
-    settled(browser)
-    codes = evaluation.encode(earlier.rows(digits.data))
-    means = np.array(browser.run("return Array.from(latens.app.shown.mean)")).reshape(ROWS, 16)
-    np.testing.assert_allclose(means, codes["mean"], atol=1e-4)
-    np.testing.assert_allclose(browser.run("return Array.from(latens.scatter.x)"), means[:, first], atol=1e-6)
-    z = state(browser, "z")
-    decoded = browser.run("return Array.from(await latens.app.decode(latens.app.state.z))")
-    np.testing.assert_allclose(decoded, digits.decoded(z, earlier)[0], atol=1e-4)
-    browser.run(
-        "const s = document.querySelector('.snapshots input'); s.value = s.max; s.dispatchEvent(new Event('input'));"
-    )
-    browser.until("latens.app.state.step === null && !latens.app.shown.rows")
-    decoded = browser.run("return Array.from(await latens.app.decode(latens.app.state.z))")
-    np.testing.assert_allclose(decoded, digits.decoded(z)[0], atol=1e-4)

@@ -108,24 +108,9 @@ def test_what_is_selected_is_said_and_shift_adds_and_alt_removes(
     assert browser.errors() == []
 
 
-def test_an_earlier_step_has_its_own_colours_and_kl(browser: Browser, page: PageServer, digits: Site) -> None:
-    first = json.loads(digits.files["data/manifest.json"])["snapshots"][0]
+def test_the_word_beside_the_last_step_of_a_chart_is_whole(browser: Browser, page: PageServer) -> None:
     browser.open(page.url)
-    browser.run("latens.app.set({ step: 10, colour: 'elbo', tab: 'units' })")
-    browser.until("latens.app.state.step === 10 && latens.app.shown.rows && latens.scatter.found.name.includes('ELBO')")
-    settled(browser)
-    elbo = np.frombuffer(digits.files[first["arrays"]["elbo"]["file"]], "<f4")
-    last = np.frombuffer(digits.files["data/elbo.bin"], "<f4")
-    assert np.abs(elbo - last).mean() > 10
-    np.testing.assert_array_equal(browser.run("return Array.from(latens.scatter.found.values)"), elbo)
-    kl = [unit["kl"] for unit in first["units"]]
-    titles = browser.run("return [...document.querySelectorAll('svg.chart title')].map((one) => one.textContent)")
-    drawn = {int(t.split(":")[0].split()[1]): float(t.split(":")[1].replace("−", "-")) for t in titles if "unit" in t}
-    np.testing.assert_allclose([drawn[u] for u in range(16)], kl, rtol=1e-3, atol=1e-6)
-    active = sum(unit["active"] for unit in first["units"])
-    assert f"{active} of 16 units active" in browser.run("return document.querySelector('header').textContent")
-    # The word beside the last step of a chart is whole.
-    browser.run("latens.app.model.manifest.facts.best_step = 50; latens.app.set({ step: null, tab: 'training' })")
+    browser.run("latens.app.model.manifest.facts.best_step = 50; latens.app.set({ tab: 'training' })")
     settled(browser)
     ends = browser.run(
         """const texts = [...document.querySelectorAll("svg.chart text")].filter((one) => one.textContent === "best");
@@ -349,18 +334,10 @@ def test_contours_names_scales_undo_and_play(browser: Browser, page: PageServer,
         browser.run("dispatchEvent(new KeyboardEvent('keydown', { key: 'z', ctrlKey: true, bubbles: true }))")
         settled(browser)
         assert [state(browser, "colour"), state(browser, "contours")] == expected
-    # Play goes through the snapshots to the end.
-    browser.run("document.querySelector('.snapshots button').click()")
-    browser.until("latens.app.state.step === 10")
-    assert browser.run("return document.querySelector('.snapshots button').textContent") == "Pause"
-    browser.until("latens.app.state.step === 40")
-    browser.until(
-        "latens.app.state.step === null && document.querySelector('.snapshots button').textContent === 'Play'"
-    )
     # Neighbours are shown with their distance.
     browser.run("latens.app.set({ tab: 'rows', row: 5 })")
     browser.until("/ at [0-9.]+/.test(document.querySelectorAll('.side .strip .caption')[0]?.textContent)")
-    (nearest,) = browser.run("return await latens.app.nearest(latens.app.latentOf(5), 1, 5)")
+    (nearest,) = browser.run("return await latens.app.nearest(latens.app.model.latent(5), 1, 5)")
     caption = browser.run(
         "return document.querySelectorAll('.side [role=tabpanel]:not([hidden]) .strip .caption')[0].textContent"
     )
@@ -389,8 +366,8 @@ def test_a_path_goes_through_chosen_rows_and_a_link_brings_it_back(browser: Brow
     told = browser.run(
         """const { app } = latens;
         const { path } = await import(new URL("app/geometry.js", document.baseURI));
-        const leg = path(app.latentOf(3), app.latentOf(17), 3, "linear");
-        const last = Array.from(leg.slice(-app.model.size)), own = Array.from(app.latentOf(17));
+        const leg = path(app.model.latent(3), app.model.latent(17), 3, "linear");
+        const last = Array.from(leg.slice(-app.model.size)), own = Array.from(app.model.latent(17));
         return Math.max(...last.map((v, i) => Math.abs(v - own[i])));"""
     )
     assert told < 1e-6

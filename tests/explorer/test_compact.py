@@ -13,7 +13,7 @@ from page_fixtures import Site
 
 from latens.data import load
 from latens.explorer import payload, static_files
-from latens.explorer.compact import LOG_VAR_ROWS, LOG_VAR_STEP, MANY, SNAPSHOT_ROWS, compact, noise
+from latens.explorer.compact import LOG_VAR_ROWS, LOG_VAR_STEP, MANY, compact, noise
 from latens.explorer.decoder import rounded_weights
 from latens.explorer.page_files import apart, single_file
 from latens.io.safetensors import unpack
@@ -34,30 +34,24 @@ def undone(files: dict[str, bytes], described: dict[str, Any]) -> np.ndarray:
 @pytest.fixture(scope="module")
 def pages() -> tuple[dict[str, bytes], dict[str, bytes]]:
     trained, data = untrained("default", load("digits"))
-    other, _ = untrained("default", load("digits"), likelihood__family="normal")
-    snapshots = [(10, trained), (20, other)]
-    return payload(trained, data, snapshots=snapshots), payload(trained, data, snapshots=snapshots, alone=True)
+    return payload(trained, data), payload(trained, data, alone=True)
 
 
 def test_numbers_are_off_by_half_a_step_at_most(pages: tuple[dict[str, bytes], dict[str, bytes]]) -> None:
-    """Steps of a 128th of a unit's spread, of a 16th at earlier steps, of a 1024th of the parts of the ELBO."""
+    """Steps of a 128th of a unit's spread, of a 1024th of the parts of the ELBO."""
     exact, small = pages
-    told, rounded = (json.loads(files["data/manifest.json"]) for files in pages)
-    pairs = [(told["arrays"], rounded["arrays"], 128), *(
-        (one["arrays"], other["arrays"], 16) for one, other in zip(told["snapshots"], rounded["snapshots"], strict=True)
-    )]  # fmt: skip
-    for before, after, steps in pairs:
-        for name in ("mean", "elbo", "log_likelihood", "kl"):
-            values = np.frombuffer(exact[before[name]["file"]], "<f4").reshape(before[name]["shape"])
-            step = values.std(0, dtype=np.float64) / (steps if name == "mean" else 1024)
-            floor = np.maximum(np.abs(values).max(0) * 2.0**-23, np.ptp(values, axis=0) / 60000)
-            off = np.abs(undone(small, after[name]) - values)
-            assert np.all(off <= 0.501 * np.maximum(step, floor))
-            assert off.max() > 0.25 * step.max()  # rounded, and not by less than is said
-        log_var = np.frombuffer(exact[before["log_var"]["file"]], "<f4").reshape(before["log_var"]["shape"])
-        every = after["log_var"]["every"]
-        assert every == -(-len(log_var) // (LOG_VAR_ROWS if steps == 128 else SNAPSHOT_ROWS))
-        assert np.all(np.abs(undone(small, after["log_var"]) - log_var[::every]) <= 0.501 * LOG_VAR_STEP)
+    before, after = (json.loads(files["data/manifest.json"])["arrays"] for files in pages)
+    for name in ("mean", "elbo", "log_likelihood", "kl"):
+        values = np.frombuffer(exact[before[name]["file"]], "<f4").reshape(before[name]["shape"])
+        step = values.std(0, dtype=np.float64) / (128 if name == "mean" else 1024)
+        floor = np.maximum(np.abs(values).max(0) * 2.0**-23, np.ptp(values, axis=0) / 60000)
+        off = np.abs(undone(small, after[name]) - values)
+        assert np.all(off <= 0.501 * np.maximum(step, floor))
+        assert off.max() > 0.25 * step.max()  # rounded, and not by less than is said
+    log_var = np.frombuffer(exact[before["log_var"]["file"]], "<f4").reshape(before["log_var"]["shape"])
+    every = after["log_var"]["every"]
+    assert every == -(-len(log_var) // LOG_VAR_ROWS)
+    assert np.all(np.abs(undone(small, after["log_var"]) - log_var[::every]) <= 0.501 * LOG_VAR_STEP)
 
 
 def test_of_many_rows_some_log_variances_are_kept_and_means_have_wider_steps() -> None:
@@ -68,7 +62,7 @@ def test_of_many_rows_some_log_variances_are_kept_and_means_have_wider_steps() -
         arrays = {"mean": {"shape": [rows, width], "file": "m"}, "log_var": {"shape": [n, d], "file": "v"}}
         files = {"m": values.tobytes(), "v": log_var.tobytes(), "r": b""}
         arrays["rows"] = {"dtype": "float32"}
-        manifest = {"arrays": arrays, "snapshots": [], "decoder": {"kind": "server"}, "event": {"kind": "curve"}}
+        manifest = {"arrays": arrays, "decoder": {"kind": "server"}, "event": {"kind": "curve"}}
         compact(files, manifest)
         np.testing.assert_allclose(arrays["mean"]["scale"], values.std(0, dtype=np.float64) / steps, rtol=1e-6)
         assert arrays["log_var"]["every"] == 3
@@ -142,16 +136,15 @@ def test_weights_are_off_by_half_a_step_of_their_column(steps: int) -> None:
             np.testing.assert_array_equal(found[name], values)
             continue
         step = np.abs(values).reshape(-1, values.shape[-1]).max(0).astype(np.float64) / steps
-        assert found[name].dtype == (np.int8 if steps < 128 else np.int16)
+        assert found[name].dtype == np.int16
         off = np.abs(found[name] * step - values)
         assert np.all(off <= 0.501 * step)
         assert off.max() > 0.3 * step.min()
 
 
 def test_a_page_in_one_file_decodes_as_near_as_it_says(browser: Browser, digits: Site, tmp_path: Path) -> None:
-    """The decoder of digits within 1e-4 of the range, that of an earlier step within 2e-2, and rows as they are."""
-    earlier = [(10, digits.earlier[0]), (40, digits.earlier[1])]
-    files = static_files() | payload(digits.trained, digits.data, snapshots=earlier, alone=True)
+    """The decoder of digits within 1e-4 of the range, and rows as they are."""
+    files = static_files() | payload(digits.trained, digits.data, alone=True)
     (tmp_path / "page.html").write_bytes(single_file(files))
     browser.open((tmp_path / "page.html").as_uri(), seconds=60)
     z = rng.normal(size=(5, 16)).astype(np.float32)
@@ -159,9 +152,6 @@ def test_a_page_in_one_file_decodes_as_near_as_it_says(browser: Browser, digits:
     high = float(digits.data.x.max())
     found = np.array(browser.run(script, z.ravel().tolist())).reshape(5, -1)
     np.testing.assert_allclose(found, digits.decoded(z), atol=1e-4 * high)
-    browser.run("latens.app.set({ step: 40 }); await new Promise((done) => setTimeout(done, 500));")
-    found = np.array(browser.run(script, z.ravel().tolist())).reshape(5, -1)
-    np.testing.assert_allclose(found, digits.decoded(z, digits.earlier[1]), atol=2e-2 * high)
     row = browser.run("return Array.from(await latens.app.model.row(123))")
     np.testing.assert_array_equal(row, digits.data.x[123].reshape(-1))
     mean = np.array(browser.run("return Array.from(latens.app.model.latent(123))"))

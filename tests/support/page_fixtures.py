@@ -2,11 +2,9 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 from browser_fixtures import Browser
@@ -33,29 +31,26 @@ class Site:
 
     def __init__(self, trained: TrainedModel, data: Dataset, **options: Any) -> None:
         self.trained, self.data = trained, data
-        self.earlier = [model for _, model in options.get("snapshots", ())]
         self.files = static_files() | payload(trained, data, **options)
         codes = evaluation.encode(trained.rows(data))
         self.means = codes["mean"].reshape(len(data), -1)
 
-    def decoded(self, z: Any, trained: TrainedModel | None = None) -> np.ndarray:
+    def decoded(self, z: Any) -> np.ndarray:
         """What latens makes of latents, in the units of the data."""
-        trained = trained or self.trained
-        values = evaluation.decode(trained.model, np.atleast_2d(np.asarray(z, np.float32)))
-        return trained.data_units(values, mean=True).reshape(len(values), -1)
+        values = evaluation.decode(self.trained.model, np.atleast_2d(np.asarray(z, np.float32)))
+        return self.trained.data_units(values, mean=True).reshape(len(values), -1)
 
 
 @pytest.fixture(scope="session")
 def digits() -> Site:
-    """The shipped model with sixteen units, and as its snapshots two models with smaller weights."""
+    """The shipped model with sixteen units."""
     trained = TrainedModel.load(pretrained.path("digits-16d"))
     data = fewer(load("digits", schema=trained.schema), ROWS)
-    earlier = [replace(trained, model=jax.tree.map(lambda leaf, s=s: s * leaf, trained.model)) for s in (0.5, 0.8)]
     history = [
         {"step": 10 * i, "epoch": float(i), "train_elbo": -150.0 + 5 * i, "validation_elbo": -151.0 + 4 * i}
         for i in range(1, 6)
     ]  # fmt: skip
-    return Site(trained, data, history=history, snapshots=[(10, earlier[0]), (40, earlier[1])], serve=True)
+    return Site(trained, data, history=history, serve=True)
 
 
 @pytest.fixture(scope="session")

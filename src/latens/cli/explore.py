@@ -2,22 +2,14 @@
 
 import shlex
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from latens.callbacks.snapshots import kept_steps
 from latens.cli.context import Context, reading_as_typed, would
 from latens.data import KNOWN
 from latens.data.conditions import array_file
-from latens.data.rows import evenly_spaced
 from latens.errors import UsageError
 from latens.io.waiting import doing
 from latens.verbs._sources import open_model
 from latens.verbs.kernel import At, Would
-from latens.workflow.trained import TrainedModel
-
-MOST_SNAPSHOTS = 24
 
 
 def explore(context: Context) -> int:
@@ -64,7 +56,6 @@ def page_files(opened: At, context: Context, *, serve: bool) -> dict[str, bytes]
         opened.trained,
         data,
         history=history,
-        snapshots=snapshots_of(run.path) if run else [],
         coordinates=array_file(Path(args.coordinates)) if args.coordinates else None,
         projection=args.projection,
         most_rows=args.rows,
@@ -74,10 +65,3 @@ def page_files(opened: At, context: Context, *, serve: bool) -> dict[str, bytes]
         alone=args.export is not None,
     )
     return static_files() | found
-
-
-def snapshots_of(run: Path) -> list[tuple[int, Any]]:
-    """Load the models kept while a run was training; at most 24 of them, evenly chosen."""
-    found = kept_steps(run)
-    chosen = [found[i] for i in evenly_spaced(np.arange(len(found)), MOST_SNAPSHOTS)]
-    return [(step, TrainedModel.load(path)) for step, path in chosen]

@@ -11,12 +11,10 @@ from latens.io.safetensors import pack, unpack
 
 FINE, COARSE, MANY = 128, 12, 2 << 20
 """Steps of a unit's spread that posterior means are rounded to, and of more numbers than these."""
-SNAPSHOT_STEPS = 16
-"""The same of the means at earlier steps, which are looked at as points that move."""
 PRIOR_STEPS, PRIOR_BYTES = 64, 200_000
 """The same of draws of the prior, where they take more bytes."""
-LOG_VAR_ROWS, SNAPSHOT_ROWS, LOG_VAR_STEP = 2000, 200, 1 / 32
-"""Rows of which log-variances are kept, for the curves of units, at the end and earlier; what these are rounded to."""
+LOG_VAR_ROWS, LOG_VAR_STEP = 2000, 1 / 32
+"""Rows of which log-variances are kept, for the curves of units; what these are rounded to."""
 VALUE_STEPS = 1024
 """Steps of the spread of the parts of each row's ELBO."""
 SHADES = 255
@@ -34,15 +32,9 @@ def compact(files: dict[str, bytes], manifest: dict[str, Any]) -> None:
         _thin(files, arrays["log_var"], LOG_VAR_ROWS)
     if "prior" in arrays and len(files[arrays["prior"]["file"]]) > PRIOR_BYTES:
         _steps(files, arrays["prior"], PRIOR_STEPS)
-    for entry in (manifest, *manifest["snapshots"]):
-        for name in ("elbo", "log_likelihood", "kl"):
-            if name in entry["arrays"]:
-                _steps(files, entry["arrays"][name], VALUE_STEPS)
-    for entry in manifest["snapshots"]:
-        _steps(files, entry["arrays"]["mean"], SNAPSHOT_STEPS)
-        if "log_var" in entry["arrays"]:
-            _thin(files, entry["arrays"]["log_var"], SNAPSHOT_ROWS)
-        entry["units"] = [{name: _short(value) for name, value in unit.items()} for unit in entry["units"]]
+    for name in ("elbo", "log_likelihood", "kl"):
+        if name in arrays:
+            _steps(files, arrays[name], VALUE_STEPS)
     decoder = manifest["decoder"]
     if decoder["kind"] == "page":
         kept, _ = unpack(files[decoder["file"]])
@@ -53,11 +45,6 @@ def compact(files: dict[str, bytes], manifest: dict[str, Any]) -> None:
                 _shades(files, part, manifest["event"])
     told = f"posterior means to a {COARSE if numbers > MANY else FINE}th of each unit's spread"
     manifest["rounded"] = f"rounded: {told}, weights to a {WEIGHT_STEPS}th of the largest of each column"
-
-
-def _short(value: Any) -> Any:
-    """Six digits of a number are more than a reader sees."""
-    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _steps(files: dict[str, bytes], described: dict[str, Any], steps: int) -> None:

@@ -139,24 +139,7 @@ def decoder_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: array for name, array in arrays.items() if name.startswith("decoder.") and not name.endswith(large)}
 
 
-def small_enough(
-    decoders: dict[int, dict[str, np.ndarray]], most: int, steps: int = 127
-) -> dict[int, dict[str, np.ndarray]]:
-    """Fit the decoders of several steps into so many bytes: as they are, or rounded, or rounded and fewer."""
-
-    def size(arrays: dict[str, np.ndarray]) -> int:
-        return sum(array.nbytes for array in arrays.values())
-
-    if sum(map(size, decoders.values())) <= most:
-        return decoders
-    rounded = {step: rounded_weights(arrays, steps) for step, arrays in sorted(decoders.items())}
-    every = list(rounded)
-    count = int(min(len(every), max(2, most // max(1, *map(size, rounded.values())))))
-    places = np.unique(np.linspace(0, len(every) - 1, count).round().astype(int))
-    return {every[place]: rounded[every[place]] for place in places}
-
-
-def rounded_weights(arrays: dict[str, np.ndarray], steps: int = 127) -> dict[str, np.ndarray]:
+def rounded_weights(arrays: dict[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
     """Store each weight as a whole number, of so many steps on either side of 0, with the step of each column."""
     # The page multiplies them again: an entry is off by at most half of its column's step.
     found = dict(arrays)
@@ -164,6 +147,6 @@ def rounded_weights(arrays: dict[str, np.ndarray], steps: int = 127) -> dict[str
         if array.ndim >= 2 and array.dtype == np.float32 and ".head." not in name and not name.endswith(".bias"):
             most = np.abs(array).reshape(-1, array.shape[-1]).max(axis=0)
             scale = (np.maximum(most, 1e-30) / steps).astype(np.float32)
-            whole = np.round(array / scale).astype(np.int8 if steps < 128 else np.int16)
+            whole = np.round(array / scale).astype(np.int16)
             found |= {name: whole, f"{name}:scale": scale}
     return found

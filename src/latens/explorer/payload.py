@@ -1,4 +1,4 @@
-"""From a trained model, its data, history and snapshots to the files in `data/` that the page reads."""
+"""From a trained model, its data and history to the files in `data/` that the page reads."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,6 @@ from latens.explorer.decoder import (
     folded,
     in_data_units,
     page_decoder,
-    small_enough,
     why_not,
 )
 from latens.explorer.page_columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
@@ -44,12 +43,8 @@ WORDS = {name: METRICS[name].label for name in ("elbo", "log_likelihood", "kl")}
 
 _NAMES = {"mean": "posterior means", "log_var": "log variances"} | WORDS
 LEVEL_ROWS = 1000  # rows of which the KL of each level of a hierarchy is the mean
+COLOURS = 10  # names of a category that are told apart by colour
 DECODED_ROWS = 100  # rows of an autoencoder whose decoding is looked at before a page is made
-# Bytes of all snapshots' decoders together, above which weights are rounded and decoders shared; steps of a weight on
-# either side of 0; numbers of all snapshots' arrays together, above which rows are thinned out. First of a page that is
-# served or a folder, then of one in a file.
-DECODER_BYTES, DECODER_STEPS, SNAPSHOT_NUMBERS = (3 << 19, 3 << 19), (127, 63), (8 << 20, 3 << 18)
-SNAPSHOT_SAMPLES = 1  # draws a row of its ELBO at an earlier step
 
 
 def payload(
@@ -57,7 +52,6 @@ def payload(
     data: Dataset | None,  # None gives an empty page but for the history
     *,
     history: Sequence[dict[str, Any]] = (),  # the "epoch" records of metrics.jsonl
-    snapshots: Sequence[tuple[int, Any]] = (),  # steps, and the models that training kept at them
     coordinates: Any = None,  # numbers of all rows, shape (n, k), which become axes and the first view
     projection: str | None = None,  # "t-sne" or "umap"
     most_rows: int = 100_000,
@@ -95,15 +89,13 @@ def payload(
         if projection is not None:
             axes |= projected(means, projection, seed)
         manifest["columns"] = manifest_columns(data, positions, files, cells=cells, coordinates=axes)
-        labels = (i for i, column in enumerate(manifest["columns"]) if column["role"] == "label")
-        manifest["colour"] = next(labels, None)
+        manifest["colour"] = _coloured_first(manifest["columns"])
         manifest["arrays"]["rows"] = rows_of(data, positions, files)
         manifest["ids"] = ids_of(data, positions, files)
         prior = _prior(trained, key)
         if prior is not None:
             put.array("prior", prior.reshape(len(prior), -1).astype(np.float32), "draws of the prior")
         manifest["decoder"] = _decoder(trained, batch, codes, manifest["units"], files, serve)
-        manifest["snapshots"] = _snapshots(snapshots, data, positions, files, manifest, alone)
         manifest |= _what_if(trained, files, prior, serve)
         if alone:
             compact(files, manifest)
@@ -124,7 +116,7 @@ def _beginning(trained: Any, data: Dataset | None, shown: int, title: str) -> di
         "conditional": int(trained.preparation.classes),
         "rows": {"shown": shown, "of": 0 if data is None else len(data)},
         "arrays": {},
-        **{name: [] for name in ("columns", "units", "levels", "snapshots")},
+        **{name: [] for name in ("columns", "units", "levels")},
         "elbo_samples": ELBO_SAMPLES,
         "words": list(WORDS.items()),
         "event": event_of(trained, data),
@@ -188,28 +180,35 @@ def far_scale(means: Shaped[np.ndarray, "n d"], units: list[dict[str, Any]], see
     return {"units": chosen, "weight": weight.tolist(), "median": float(median), "far": float(far)}
 
 
+def _coloured_first(columns: list[dict[str, Any]]) -> int | None:
+    """The column whose colours are seen first: the label, else the first category that has a colour for each name."""
+    labels = [i for i, one in enumerate(columns) if one["role"] == "label"]
+    few = [i for i, one in enumerate(columns) if one["role"] == "cell" and 2 <= len(one.get("levels", ())) <= COLOURS]
+    return next(iter(labels + few), None)
+
+
 class _Writer:
     """Arrays as files of their bytes, described in the manifest."""
 
-    def __init__(self, files: dict[str, bytes], described: dict[str, Any], prefix: str = "") -> None:
-        self.files, self.described, self.prefix = files, described, prefix
+    def __init__(self, files: dict[str, bytes], described: dict[str, Any]) -> None:
+        self.files, self.described = files, described
 
-    def codes(self, codes: dict[str, np.ndarray], when: str = "") -> np.ndarray:
+    def codes(self, codes: dict[str, np.ndarray]) -> np.ndarray:
         """Write what `_codes` gives of the rows; gives the posterior means, shape (n, d)."""
         found = {name: codes[name].reshape(len(codes["mean"]), -1) for name in _NAMES if name in codes}
         for name, array in found.items():
-            self.array(name, array.astype(np.float32), f"{_NAMES[name]}{when}")
+            self.array(name, array.astype(np.float32), _NAMES[name])
         return found["mean"].astype(np.float32)
 
     def array(self, name: str, array: np.ndarray, what: str) -> None:
         evaluation.finite(array, what)
         little = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
-        file = f"data/{self.prefix}{name.replace('_', '-')}.bin"
+        file = f"data/{name.replace('_', '-')}.bin"
         self.files[file] = little.tobytes()
         self.described[name] = {"dtype": array.dtype.name, "shape": list(array.shape), "file": file}
 
 
-def _codes(trained: Any, batch: Batch, key: Any, num_samples: int = ELBO_SAMPLES) -> dict[str, np.ndarray]:
+def _codes(trained: Any, batch: Batch, key: Any) -> dict[str, np.ndarray]:
     """Posterior means and log-variances, KL by unit, and the parts of each row's ELBO where there is one."""
     rows = trained.rows(batch, key=key)
     found = evaluation.encode(rows)
@@ -219,7 +218,7 @@ def _codes(trained: Any, batch: Batch, key: Any, num_samples: int = ELBO_SAMPLES
     if "kl" in found and found["kl"].size == found["mean"].size:
         codes["unit_kl"] = found["kl"].reshape(len(found["mean"]), -1).mean(0, dtype=np.float64)
     if not trained.is_point:
-        codes |= evaluation.elbo_parts(rows, num_samples=num_samples)
+        codes |= evaluation.elbo_parts(rows, num_samples=ELBO_SAMPLES)
     return codes
 
 
@@ -272,43 +271,3 @@ def _decoder(
     if serve:
         return {"kind": "server", "why": why, "classes": preparation.classes}
     return precomputed(trained, batch, codes, units, files) | {"why": why, "classes": preparation.classes}
-
-
-def _snapshots(
-    snapshots: Sequence[tuple[int, Any]],
-    data: Dataset,
-    positions: np.ndarray,
-    files: dict[str, bytes],
-    manifest: dict[str, Any],
-    alone: bool,
-) -> list[dict[str, Any]]:
-    """Codes of some rows, the parts of their ELBO, the units and the decoder at earlier steps of training."""
-    if not snapshots:
-        return []
-    numbers = (1 if alone else 2) * manifest["latent"]["size"] + 3
-    most = max(200, SNAPSHOT_NUMBERS[alone] // (numbers * len(snapshots)))
-    places = evenly_spaced(np.arange(len(positions)), most)
-    files["data/snapshot-rows.bin"] = places.astype("<u4").tobytes()
-    manifest["snapshot_rows"] = {"dtype": "uint32", "shape": [len(places)], "file": "data/snapshot-rows.bin"}
-    described = []
-    for step, earlier in sorted(snapshots, key=lambda pair: pair[0]):
-        batch = earlier.batch(data, positions[places])
-        codes = _codes(earlier, batch, jax.random.key(0), SNAPSHOT_SAMPLES)
-        prefix = f"snapshot-{int(step):09d}-"
-        entry: dict[str, Any] = {"step": int(step), "arrays": {}}
-        means = _Writer(files, entry["arrays"], prefix).codes(codes, f" at step {step}")
-        entry["units"] = units_of(means, codes.get("unit_kl"))
-        entry["far"] = far_scale(means, entry["units"], 0)
-        described.append(entry)
-    decoders = {
-        int(step): decoder_arrays(tree_to_arrays(plain))
-        for step, earlier in snapshots
-        if page_decoder(plain := folded(earlier.model)) is not None
-    }
-    kept = small_enough(decoders, DECODER_BYTES[alone], DECODER_STEPS[alone])
-    for step, arrays in kept.items():
-        files[f"data/snapshot-{step:09d}-decoder.safetensors"] = pack(arrays, {"kind": "decoder"})
-    for entry in described if kept else ():
-        nearest = min(kept, key=lambda step: abs(step - entry["step"]))
-        entry |= {"decoder": f"data/snapshot-{nearest:09d}-decoder.safetensors", "decoder_step": nearest}
-    return described

@@ -1,7 +1,6 @@
-// What all panels share: the state, the model as it is shown now (the final one, or a snapshot), and questions to it.
+// What all panels share: the state, the model, and questions to it.
 
 import { ask } from "./background.js";
-import { readArray } from "./data.js";
 import { breathe, format, latest } from "./dom.js";
 import { readLink, writeLink } from "./permalink.js";
 import { isPhoto } from "./thumbs.js";
@@ -17,7 +16,6 @@ const LINKED = [
   "c",
   "via",
   "label",
-  "step",
   "tab",
   "mode",
   "path",
@@ -44,8 +42,6 @@ export class App {
     this.model = model;
     this.listeners = [];
     this.changed = new Set();
-    this.shown = this.final();
-    this.decoder = model.decoder;
     this.past = [];
     this.future = []; // what undo took back
     this.onpast = () => {};
@@ -72,7 +68,6 @@ export class App {
       c: null,
       via: [], // rows that the path from A to B goes through
       label: 0,
-      step: null,
       tab: model.manifest.what_if ? "whatif" : "point", // a table is asked, a picture is looked at
       mode: given.length ? "lasso" : "decode",
       path: "linear",
@@ -85,7 +80,7 @@ export class App {
       size: 1, // of the points, times what suits their number
       opacity: 1,
       contours: false,
-      names: false,
+      names: true,
       equal: false, // one scale for both axes
       theme: null,
       selection: null, // the places of the rows that all of it leaves; null where nothing was chosen
@@ -116,7 +111,7 @@ export class App {
   // Of a link, what this model has.
   fitting(link) {
     const { model } = this;
-    const { columns, arrays, snapshots } = model.manifest;
+    const { columns, arrays } = model.manifest;
     const known = (key) => {
       const place = Number(key.slice(1));
       if (/^u\d+$/.test(key)) return place < model.size;
@@ -136,7 +131,6 @@ export class App {
       c: row,
       via: (rows) => rows.every(row),
       z: (z) => z.length === model.size,
-      step: (step) => snapshots.some((one) => one.step === step),
       label: (code) => code < model.manifest.classes.length,
       unit: (unit) => unit < model.size,
       picks: (picks) =>
@@ -222,64 +216,24 @@ export class App {
     this.#back(from, onto);
   }
 
-  // --- which rows are shown ---
-
-  rowAt(place) {
-    return this.shown.rows ? this.shown.rows[place] : place;
-  }
-
-  placeOf(row) {
-    return this.shown.rows ? this.shown.rows.indexOf(row) : row;
-  }
-
-  final() {
-    const { model } = this;
-    const { far, arrays } = model.manifest;
-    return { mean: model.mean, rows: null, n: model.n, units: model.units, far, arrays };
-  }
-
-  async showStep(step) {
-    const { model } = this;
-    const snapshot = step === null ? null : model.manifest.snapshots.find((one) => one.step === step);
-    if (!snapshot) {
-      this.shown = this.final();
-      this.decoder = model.decoder;
-    } else {
-      const { units, far, arrays } = snapshot;
-      const rows = await model.once("snapshot rows", () => readArray(model.manifest.snapshot_rows));
-      const mean = await model.once(arrays.mean.file, () => readArray(arrays.mean));
-      const decoder =
-        snapshot.decoder &&
-        (await model.once(snapshot.decoder, () => model.makeDecoder(model.manifest.decoder, snapshot.decoder)));
-      if (this.state.step !== step) return false;
-      this.shown = { mean, rows, n: rows.length, units, far, arrays };
-      this.decoder = decoder ?? model.decoder;
-    }
-    this.axes = null;
-    await ask("means", { values: this.shown.mean, latentSize: model.size });
-    if ([this.state.x, this.state.y].some((axis) => axis[0] === "p")) await this.principal();
-    return true;
-  }
+  // --- numbers of rows ---
 
   async principal() {
     this.axes ??= await ask("principal");
     return this.axes;
   }
 
-  // Numbers of the rows shown, of the model shown.
   array(name) {
-    const described = this.shown.arrays[name];
-    return this.model.once(described.file, () => readArray(described));
+    return this.model.array(name);
   }
 
-  // The coordinates of the rows shown along an axis: a unit, a principal axis or a column.
+  // The coordinates of the rows along an axis: a unit, a principal axis or a column.
   async coordinates(axis) {
-    const { model, shown } = this;
+    const { model } = this;
     const place = Number(axis.slice(1));
-    if (axis[0] === "u") return model.unitValues(place, shown.mean);
-    if (axis[0] === "p") return (await this.principal()).coordinates[place] ?? new Float32Array(shown.n);
-    const all = await model.column(place);
-    return shown.rows ? Float32Array.from(shown.rows, (row) => all[row]) : all;
+    if (axis[0] === "u") return model.unitValues(place);
+    if (axis[0] === "p") return (await this.principal()).coordinates[place] ?? new Float32Array(model.n);
+    return model.column(place);
   }
 
   // --- the selection ---
@@ -323,7 +277,7 @@ export class App {
     return words.join(", ");
   }
 
-  // The numbers, or codes of levels, of the rows shown: of a column, a unit, a part of the ELBO.
+  // The numbers, or codes of levels, of the rows: of a column, a unit, a part of the ELBO.
   valuesOf(key) {
     return /^[ucp]\d+$/.test(key) ? this.coordinates(key) : this.array(key);
   }
@@ -335,15 +289,15 @@ export class App {
     }
     const values = await this.model.column(one.column);
     const places = [];
-    for (let i = 0; i < this.shown.n; i++) if (values[this.rowAt(i)] === one.level) places.push(i);
+    for (let i = 0; i < this.model.n; i++) if (values[i] === one.level) places.push(i);
     return places;
   }
 
-  // The selection anew, after a choice or for another snapshot. False where another one has begun meanwhile.
+  // The selection anew, after a choice. False where another one has begun meanwhile.
   async select() {
     const turn = (this.selecting = (this.selecting ?? 0) + 1);
     const { picks, filters, search } = this.state;
-    const { n } = this.shown;
+    const { n } = this.model;
     let [selection, fails, failing] = [null, null, null];
     if (picks.length || filters.length || search) {
       fails = new Uint8Array(n).fill(picks.length && picks[0].sign > 0 ? 255 : 0);
@@ -385,7 +339,7 @@ export class App {
       if (held?.includes(true)) classes.push([held, await this.model.column(i)]);
     }
     return (place) => {
-      const row = this.rowAt(place);
+      const row = place;
       return this.model.id(row).toLowerCase().includes(wanted) || classes.some(([held, codes]) => held[codes[row]]);
     };
   }
@@ -393,7 +347,7 @@ export class App {
   selectedMask() {
     const { selection } = this.state;
     if (!selection) return null;
-    const mask = new Uint8Array(this.shown.n);
+    const mask = new Uint8Array(this.model.n);
     for (const place of selection) mask[place] = 1;
     return mask;
   }
@@ -402,20 +356,14 @@ export class App {
 
   // The k rows whose posterior means are nearest, as [{row, distance}]; distances in spreads of the active units.
   async nearest(z, k = 1, exceptRow = -1) {
-    const { units, weight } = this.shown.far;
-    const { rows, distances } = await ask("nearest", {
-      z,
-      units,
-      weight,
-      k,
-      except: exceptRow < 0 ? -1 : this.placeOf(exceptRow),
-    });
-    return rows.map((place, i) => ({ row: this.rowAt(place), distance: distances[i] }));
+    const { units, weight } = this.model.manifest.far;
+    const { rows, distances } = await ask("nearest", { z, units, weight, k, except: exceptRow });
+    return rows.map((row, i) => ({ row, distance: distances[i] }));
   }
 
   // {near: 0..1 and more in units of what is far, words}: how far a point is from every row.
   farness(distance) {
-    const { median, far } = this.shown.far;
+    const { median, far } = this.model.manifest.far;
     if (this.unused) return { share: 0, words: "every row has this latent: no unit is used" };
     if (!far) return { share: 0, words: "there are too few rows to say what is far from them" };
     const share = distance / far;
@@ -433,35 +381,14 @@ export class App {
     this.onhover();
   }
 
-  // Where a snapshot has no decoder of its own: which one decodes.
-  ofStep() {
-    const { step } = this.state;
-    const shown = step === null ? null : this.model.manifest.snapshots.find((one) => one.step === step);
-    const other = shown?.decoder && shown.decoder_step !== step;
-    return other ? `, by the decoder of step ${shown.decoder_step.toLocaleString("en-US")}` : "";
-  }
-
   decode(z, n = 1, codes = this.state.label) {
-    return this.decoder.decode(z, n, codes);
+    return this.model.decoder.decode(z, n, codes);
   }
 
   choose(row) {
-    const z = this.latentOf(row);
+    const z = this.model.latent(row);
     if (!this.model.manifest.conditional) this.set({ row, z });
     else this.model.classOf(row).then((label) => this.set({ row, z, label }), this.errors);
-  }
-
-  // The posterior mean of a row in the model shown now.
-  latentOf(row) {
-    const place = this.placeOf(row);
-    const { mean } = this.shown;
-    if (place < 0) return this.model.latent(row);
-    return mean.slice(place * this.model.size, (place + 1) * this.model.size);
-  }
-
-  async reconstruction(row) {
-    if (this.decoder === this.model.decoder && this.decoder.kind === "stored") return this.model.reconstruction(row);
-    return this.decoder.decode(this.latentOf(row), 1, await this.model.classOf(row));
   }
 
   async toNearest() {
@@ -474,7 +401,6 @@ export class App {
     const { model } = this;
     const facts = [["row", model.id(row)]];
     const { columns } = model.manifest;
-    const place = this.placeOf(row);
     for (let i = 0; i < columns.length; i++) {
       if (["cell", "coordinate"].includes(columns[i].role)) continue;
       const value = (await model.column(i))[row];
@@ -484,7 +410,7 @@ export class App {
       ]);
     }
     for (const [name, word] of Object.entries(model.words)) {
-      if (this.shown.arrays[name] && place >= 0) facts.push([word, `${format((await this.array(name))[place])} nats`]);
+      if (model.manifest.arrays[name]) facts.push([word, `${format((await this.array(name))[row])} nats`]);
     }
     return facts;
   }

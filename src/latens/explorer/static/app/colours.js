@@ -31,7 +31,7 @@ export async function colourValues(app, key) {
   if (key === "none") return { kind: "none", name: "" };
   const place = Number(key.slice(1));
   if (key[0] === "u" && /^u\d+$/.test(key)) {
-    return { kind: "number", name: `unit ${place}`, values: model.unitValues(place, app.shown.mean) };
+    return { kind: "number", name: `unit ${place}`, values: model.unitValues(place) };
   }
   const column = /^c\d+$/.test(key) ? model.manifest.columns[place] : null;
   const values = column ? await app.coordinates(key) : await app.array(key);

@@ -124,12 +124,12 @@ export class Model {
         ? readArray(ids)
         : fetchBytes(ids.file).then((b) => JSON.parse(new TextDecoder().decode(b))),
     ]);
-    this.decoder = await this.makeDecoder(this.manifest.decoder, this.manifest.decoder.file);
+    this.decoder = await this.makeDecoder(this.manifest.decoder);
   }
 
-  async makeDecoder(spec, file) {
+  async makeDecoder(spec) {
     if (spec.kind === "page") {
-      const run = pageDecoder(spec, readSafetensors(await fetchBytes(file)), this.size);
+      const run = pageDecoder(spec, readSafetensors(await fetchBytes(spec.file)), this.size);
       return { kind: "page", decode: (z, n = 1, codes = 0) => oneByOne(run, z, n, codes) };
     }
     if (spec.kind === "server")
@@ -174,10 +174,9 @@ export class Model {
     return this.mean.slice(row * this.size, (row + 1) * this.size);
   }
 
-  unitValues(unit, mean = this.mean) {
-    const n = mean.length / this.size;
-    const out = new Float32Array(n);
-    for (let i = 0; i < n; i++) out[i] = mean[i * this.size + unit];
+  unitValues(unit) {
+    const out = new Float32Array(this.n);
+    for (let i = 0; i < this.n; i++) out[i] = this.mean[i * this.size + unit];
     return out;
   }
 

@@ -109,7 +109,7 @@ export function listen(scatter) {
     scatter.drawing = null;
     if (!moved) {
       const place = scatter.under(px, py);
-      if (place >= 0) app.choose(app.rowAt(place));
+      if (place >= 0) app.choose(place);
       else if (app.state.mode === "decode") decodeAt(scatter, px, py);
     } else if (app.state.mode === "lasso" && drawing) {
       const { x, y } = app.state;

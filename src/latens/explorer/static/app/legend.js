@@ -82,14 +82,13 @@ export function drawnLegend(scatter) {
   return { width: Math.max(24 + columns * wide, 36 + 6.5 * cut(found.name).length), items };
 }
 
-export async function fillCard(scatter, place) {
+export async function fillCard(scatter, row) {
   const { app } = scatter;
-  const row = app.rowAt(place);
   const [values, facts] = await Promise.all([app.model.row(row), app.factsOf(row)]);
-  if (scatter.pointed !== place) return;
+  if (scatter.pointed !== row) return;
   const shown = facts.slice(0, 5).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]);
   if (scatter.found.kind === "number")
-    shown.push([h("dt", {}, scatter.found.name), h("dd", {}, numberText(scatter.found.column, scatter.found.values[place]))]);
+    shown.push([h("dt", {}, scatter.found.name), h("dd", {}, numberText(scatter.found.column, scatter.found.values[row]))]);
   const { event } = app.model;
   if (event.kind === "table") {
     const away = standardised(event, values);

@@ -20,7 +20,6 @@ import { chooseTheme, onTheme, themeName } from "./theme.js";
 import { isPhoto } from "./thumbs.js";
 
 const WIDE = matchMedia("(min-width: 1600px)"); // two panels side by side
-const PLAY = 600; // milliseconds of a snapshot
 
 const root = document.getElementById("explorer");
 
@@ -47,7 +46,7 @@ function header(app) {
   );
   const facts = [
     app.model.empty ? "no rows" : `${count3(manifest.rows.shown)} ${isPhoto(app.model.event) ? "photographs" : "rows"}`,
-    app.model.size && !isPhoto(app.model.event) ? `${app.shown.units.filter((u) => u.active).length} of ${app.model.size} units active` : "",
+    app.model.size && !isPhoto(app.model.event) ? `${app.model.units.filter((u) => u.active).length} of ${app.model.size} units active` : "",
   ]
     .filter(Boolean)
     .join(" · ");
@@ -133,51 +132,6 @@ function tabs(app, panels, decoded) {
   return { element: h("div", { class: "side" }, decoded.element, list, h("div", { class: "panels" }, place, beside)), choose, shown };
 }
 
-function snapshotSlider(app, scatter) {
-  const { snapshots } = app.model.manifest;
-  if (!snapshots.length) return () => {};
-  const steps = [...snapshots.map((one) => one.step), null];
-  const label = h("output", {});
-  const input = h("input", {
-    type: "range",
-    min: 0,
-    max: steps.length - 1,
-    step: 1,
-    "aria-label": "training snapshot",
-    oninput: () => app.set({ step: steps[Number(input.value)] }),
-  });
-  const name = () => {
-    const { step } = app.state;
-    input.value = steps.indexOf(step);
-    label.textContent = step === null ? "as trained" : `step ${count3(step)}`;
-    input.setAttribute("aria-valuetext", label.textContent);
-  };
-  name();
-  // Step after step, each once the last one is drawn.
-  const play = button("Play", () => (playing ? stop() : start()), { title: "through the training" });
-  let playing = null;
-  const stop = () => {
-    clearTimeout(playing);
-    playing = null;
-    play.textContent = "Play";
-  };
-  const next = () => {
-    const at = steps.indexOf(app.state.step);
-    if (at === steps.length - 1) return stop();
-    app.set({ step: steps[at + 1] });
-    playing = setTimeout(next, PLAY);
-  };
-  const start = () => {
-    play.textContent = "Pause";
-    // One view for all steps, or the growth of the space would not be seen.
-    if (app.state.view === null) app.set({ view: scatter.whole() });
-    if (app.state.step === null) app.set({ step: steps[0] });
-    playing = setTimeout(next, PLAY);
-  };
-  replace(scatter.snapshots, h("div", {}, play, h("label", {}, "training ", input, label)));
-  return name;
-}
-
 async function build(model) {
   const app = new App(model);
   app.errors = fail;
@@ -213,12 +167,10 @@ async function build(model) {
   const decoded = decodedBox(app);
   app.onhover = () => decoded.update().catch(fail);
   const side = tabs(app, panels, decoded);
-  const nameStep = snapshotSlider(app, scatter);
   globalThis.latens = { app, scatter, panels }; // for tests, and for whoever opens the console
   replace(root, header(app), h("div", { class: "columns" }, scatter.element, side.element));
   await breathe();
   await ask("means", { values: model.mean, latentSize: model.size });
-  if (app.state.step !== null) await app.showStep(app.state.step);
   if ([app.state.x, app.state.y].some((axis) => axis[0] === "p")) await app.principal();
   scatter.buildTools();
   const fresh = new Set(); // panels that show the state as it is
@@ -236,13 +188,8 @@ async function build(model) {
     if (changed.delete("theme")) chooseTheme(app.state.theme); // which draws everything anew
     if (!changed.size) return;
     if (changed.has("tab")) side.choose();
-    if (changed.has("step")) {
-      nameStep();
-      if (!(await app.showStep(app.state.step))) return;
-      root.querySelector("header").replaceWith(header(app));
-    }
-    const placed = ["x", "y", "step"].some((name) => changed.has(name));
-    if (["picks", "filters", "search", "step"].some((name) => changed.has(name))) {
+    const placed = ["x", "y"].some((name) => changed.has(name));
+    if (["picks", "filters", "search"].some((name) => changed.has(name))) {
       if (!(await app.select())) return;
       changed.add("selection");
       scatter.nameSelection();

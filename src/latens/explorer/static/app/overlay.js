@@ -36,10 +36,16 @@ export function overlay(scatter, saved = false) {
     items.push(s("path", { class: "contour", d: d.join(""), fill: "none", stroke: t.background, "stroke-width": 3.5 }));
     items.push(s("path", { d: d.join(""), fill: "none", stroke: colour, "stroke-width": 1.8 }));
   }
+  const placed = []; // [across, down, half a width] of names; one that would lie on another goes below it
   for (const [level, x, y] of scatter.centres ?? []) {
     const words = { "text-anchor": "middle", "font-size": 15, "font-weight": 700, class: "centre" };
-    label(scatter.px(x), scatter.py(y) + 5, level, { ...words, ...halo });
-    label(scatter.px(x), scatter.py(y) + 5, level, { ...words, fill: t.text });
+    const [across, half] = [scatter.px(x), 5 * level.length];
+    let down = scatter.py(y) + 5;
+    const below = () => placed.find(([a, d, w]) => Math.abs(d - down) < 15 && Math.abs(a - across) < w + half);
+    for (let on = below(); on; on = below()) down = on[1] + 16;
+    placed.push([across, down, half]);
+    label(across, down, level, { ...words, ...halo });
+    label(across, down, level, { ...words, fill: t.text });
   }
   const here = app.state.picks.filter((one) => one.polygon && one.x === app.state.x && one.y === app.state.y);
   const drawn = [...here, ...(scatter.drawing ? [{ polygon: scatter.drawing, sign: 1 }] : [])];
@@ -56,9 +62,8 @@ export function overlay(scatter, saved = false) {
     ["C", app.state.c],
     ["", app.state.row],
   ]) {
-    const place = row === null || row === undefined ? -1 : app.placeOf(row);
-    if (place < 0) continue;
-    const [cx, cy] = [scatter.px(scatter.x[place]), scatter.py(scatter.y[place])];
+    if (row === null || row === undefined) continue;
+    const [cx, cy] = [scatter.px(scatter.x[row]), scatter.py(scatter.y[row])];
     items.push(s("circle", { cx, cy, r: 7, fill: "none", stroke: t.background, "stroke-width": 4 }));
     items.push(s("circle", { cx, cy, r: 7, fill: "none", stroke: t.text, "stroke-width": 1.8 }));
     if (word) label(cx + 9, cy - 7, word, { fill: t.text, "font-size": 14, "font-weight": 700 });

@@ -74,7 +74,6 @@ const FIELDS = {
   c: { read: whole, write: String },
   via: listOf(whole, String),
   label: { read: whole, write: String },
-  step: { read: whole, write: String },
   tab: { read: one("point", "paths", "rows", "table", "selection", "units", "whatif", "training", "about"), write: String },
   mode: { read: one("decode", "lasso", "pan"), write: String },
   path: { read: one("linear", "spherical"), write: String },

@@ -108,7 +108,7 @@ function* table(scatter) {
   if (found.kind !== "none") header.push(found.name);
   yield header;
   for (let i = 0; i < scatter.x.length; i++) {
-    const row = [app.model.id(app.rowAt(i)), scatter.x[i], scatter.y[i]];
+    const row = [app.model.id(i), scatter.x[i], scatter.y[i]];
     if (found.kind === "category") row.push(found.levels[found.values[i]] ?? "");
     else if (found.kind === "number") row.push(found.values[i]);
     yield row;

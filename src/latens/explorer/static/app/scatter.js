@@ -53,7 +53,6 @@ export class Scatter {
     };
     this.note = h("p", { class: "note", "aria-live": "polite" });
     this.away = h("p", { class: "away", role: "status" });
-    this.snapshots = h("div", { class: "snapshots" });
     this.options = viewOptions(app);
     this.element = h(
       "section",
@@ -63,7 +62,6 @@ export class Scatter {
       this.stage,
       this.away,
       this.selected,
-      this.snapshots,
       this.legend,
       this.note,
     );
@@ -129,7 +127,7 @@ export class Scatter {
     return this.app.model.manifest.columns[place].name;
   }
 
-  // Coordinates anew: axes or the snapshot changed.
+  // Coordinates anew: axes changed.
   async place() {
     const { app } = this;
     const turn = (this.turn = (this.turn ?? 0) + 1);

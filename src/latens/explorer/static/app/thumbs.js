@@ -16,8 +16,7 @@ export class Thumbs {
     this.places = []; // of the rows whose pictures are shown
     this.fill = latest(async () => {
       const { app } = this.scatter;
-      for (const place of this.places.slice()) {
-        const row = app.rowAt(place);
+      for (const row of this.places.slice()) {
         if (this.kept.has(row)) continue;
         const values = await app.model.row(row);
         if (this.kept.size >= MOST) this.kept.delete(this.kept.keys().next().value);
@@ -64,7 +63,7 @@ export class Thumbs {
     drawing.scale(scale, scale);
     let drawn = 0;
     for (const place of this.places) {
-      const picture = this.kept.get(scatter.app.rowAt(place));
+      const picture = this.kept.get(place);
       if (!picture) continue;
       const tall = (SIDE * picture.height) / picture.width;
       drawing.drawImage(picture, scatter.px(scatter.x[place]) - SIDE / 2, scatter.py(scatter.y[place]) - tall / 2, SIDE, tall);

@@ -33,7 +33,7 @@ export function decodedBox(app) {
     const real = Float32Array.from(await model.row(near.row));
     const { share, words } = app.farness(near.distance);
     app.decoded = [
-      { title: `decoded${app.hovered ? " at the pointer" : ""}${app.ofStep()}`, values: decoded },
+      { title: `decoded${app.hovered ? " at the pointer" : ""}`, values: decoded },
       { title: `nearest row ${model.id(near.row)}`, values: real },
       ...(model.event.kind === "text" ? [] : [{ title: "difference", values: difference(decoded, real), error: true }]),
     ];
@@ -90,5 +90,5 @@ export function decodedBox(app) {
     return h("figure", { class: i ? null : "main" }, canvas, h("figcaption", {}, caption));
   }
 
-  return { element, wants: ["z", "row", "label", "step", "theme"], update: show };
+  return { element, wants: ["z", "row", "label", "theme"], update: show };
 }

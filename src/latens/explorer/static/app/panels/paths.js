@@ -87,7 +87,7 @@ export function pathsPanel(app) {
     const steps = rows.length > 2 ? Math.max(3, Math.ceil(STEPS / (rows.length - 1))) : STEPS;
     const [latents, captions] = [[], []];
     rows.slice(1).forEach((row, leg) => {
-      const part = path(app.latentOf(rows[leg]), app.latentOf(row), steps, app.state.path);
+      const part = path(model.latent(rows[leg]), model.latent(row), steps, app.state.path);
       for (let i = leg ? 1 : 0; i < steps; i++) {
         latents.push(cut(part, i, model.size));
         const from = leg ? String(leg) : "A";
@@ -131,7 +131,7 @@ export function pathsPanel(app) {
       between.made = between.items = null;
     }
     if (a !== null && b !== null && c !== null) {
-      const [la, lb, lc] = [a, b, c].map((row) => app.latentOf(row));
+      const [la, lb, lc] = [a, b, c].map((row) => model.latent(row));
       const result = la.map((v, i) => v - lb[i] + lc[i]);
       const decoded = await app.decode(Float32Array.from([...la, ...lb, ...lc, ...result]), 4);
       strip(
@@ -200,7 +200,7 @@ export function pathsPanel(app) {
     id: "paths",
     title: "Paths",
     element,
-    wants: ["z", "a", "b", "c", "via", "row", "path", "label", "step", "theme"],
+    wants: ["z", "a", "b", "c", "via", "row", "path", "label", "theme"],
     update: show,
   };
 }

@@ -20,7 +20,7 @@ export function pointPanel(app) {
 
   function slider(unit) {
     const { low, high } = model.units[unit];
-    const { kl, active, spread } = app.shown.units[unit];
+    const { kl, active, spread } = model.units[unit];
     const wide = Math.max(high - low, 1e-6) * 0.25;
     const range = model.manifest.arrays.prior && !active ? [-3, 3] : [low - wide, high + wide];
     const value = h("output", {});
@@ -50,8 +50,8 @@ export function pointPanel(app) {
 
   function rebuild() {
     inputs = [];
-    const alive = model.order.filter((unit) => app.shown.units[unit].active);
-    const dead = model.order.filter((unit) => !app.shown.units[unit].active);
+    const alive = model.order.filter((unit) => model.units[unit].active);
+    const dead = model.order.filter((unit) => !model.units[unit].active);
     const words = `${dead.length} unused ${photos ? "direction" : "unit"}${dead.length > 1 ? "s" : ""}`;
     const rest = dead.length
       ? h("details", { open: alive.length === 0 }, h("summary", {}, words), dead.map(slider))
@@ -95,16 +95,15 @@ export function pointPanel(app) {
     why,
     actions,
     table,
-    h("h3", {}, `${photos ? "Directions in which the model changes a photograph" : "Latent units"}, most ${app.shown.units.some((unit) => unit.kl !== null) ? "KL" : "spread"} first`),
+    h("h3", {}, `${photos ? "Directions in which the model changes a photograph" : "Latent units"}, most ${model.units.some((unit) => unit.kl !== null) ? "KL" : "spread"} first`),
     sliders,
   );
   return {
     id: "point",
     title: "Point",
     element,
-    wants: ["z", "label", "step"],
+    wants: ["z", "label"],
     update: async (changed) => {
-      if (changed?.has("step")) rebuild();
       sync();
     },
   };

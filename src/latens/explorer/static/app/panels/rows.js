@@ -58,7 +58,7 @@ export function rowsPanel(app) {
   async function worstRows() {
     if (!order) {
       const values = await app.array("log_likelihood");
-      const { n } = app.shown;
+      const { n } = model;
       // Among many rows, first those below the value that few are below: sorting a million would stop the page.
       const some = Array.from(
         { length: Math.min(n, 5000) },
@@ -70,7 +70,7 @@ export function rowsPanel(app) {
       order = places
         .sort((p, q) => values[p] - values[q])
         .slice(0, MANY)
-        .map((place) => ({ row: app.rowAt(place), value: values[place] }));
+        .map((row) => ({ row, value: values[row] }));
     }
     return order;
   }
@@ -85,7 +85,7 @@ export function rowsPanel(app) {
       replace(facts);
       shown = null;
     } else {
-      const [real, back, known] = await Promise.all([model.row(row), app.reconstruction(row), app.factsOf(row)]);
+      const [real, back, known] = await Promise.all([model.row(row), model.reconstruction(row), app.factsOf(row)]);
       shown = [{ title: "original", values: Float32Array.from(real) }];
       if (back)
         shown.push(
@@ -102,7 +102,7 @@ export function rowsPanel(app) {
         known.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
       );
     }
-    const found = await app.nearest(row === null ? app.state.z : app.latentOf(row), 12, row ?? -1);
+    const found = await app.nearest(row === null ? app.state.z : model.latent(row), 12, row ?? -1);
     const values = await Promise.all(found.map((one) => model.row(one.row)));
     strip(
       app,
@@ -118,14 +118,14 @@ export function rowsPanel(app) {
   });
 
   const showWorst = latest(async () => {
-    if (!app.shown.arrays.log_likelihood)
+    if (!model.manifest.arrays.log_likelihood)
       return replace(
         worst,
         h("p", { class: "muted" }, "An autoencoder without a prior has no ELBO to order its rows by."),
       );
     const items = [];
     for (const { row, value } of await worstRows()) {
-      const [real, back] = await Promise.all([model.row(row), app.reconstruction(row)]);
+      const [real, back] = await Promise.all([model.row(row), model.reconstruction(row)]);
       if (!back) continue;
       const onclick = () => app.choose(row);
       items.push(
@@ -165,11 +165,10 @@ export function rowsPanel(app) {
     id: "rows",
     title: "Rows",
     element,
-    wants: ["row", "step", "theme"],
+    wants: ["row", "theme"],
     update: async (changed) => {
-      if (changed?.has("step")) order = null;
       await showRow();
-      if (!changed || changed.has("step") || changed.has("theme") || !worst.made) await showWorst();
+      if (!changed || changed.has("theme") || !worst.made) await showWorst();
     },
   };
 }

@@ -24,10 +24,7 @@ export function selectionPanel(app) {
   const pictures = h("div", { class: "strip" });
   const photos = isPhoto(model.event);
   const title = h("span", {}, photos ? "Some of them" : "Decoded at their mean, and some of them");
-  const rows = () => {
-    const [selection, shown] = [app.state.selection ?? new Uint32Array(0), app.shown.rows];
-    return shown ? selection.map((place) => shown[place]) : selection;
-  };
+  const rows = () => app.state.selection ?? new Uint32Array(0);
   const ids = (chosen) => Array.from(chosen, (row) => model.id(row)).join("\n");
 
   async function table(kind) {
@@ -56,7 +53,7 @@ export function selectionPanel(app) {
     }
     if (kind === "number") {
       for (const [name, word] of model.manifest.words) {
-        if (app.shown.arrays[name]) lines.push([`${word} (nats)`, ...(await moments(await app.array(name), app.state.selection))]);
+        if (model.manifest.arrays[name]) lines.push([`${word} (nats)`, ...(await moments(await app.array(name), app.state.selection))]);
       }
     }
     return lines;
@@ -118,7 +115,7 @@ export function selectionPanel(app) {
     const header = ["row_id", ...model.units.map((u) => `mean${u.index}`)];
     const lines = function* () {
       yield header;
-      for (const row of chosen) yield [model.id(row), ...app.latentOf(row)];
+      for (const row of chosen) yield [model.id(row), ...model.latent(row)];
     };
     saveCsv("selection", lines()).catch(app.errors);
   }
@@ -150,7 +147,7 @@ export function selectionPanel(app) {
         "p",
         {},
         h("strong", {}, `${count3(chosen.length)} ${photos ? "photograph" : "row"}${chosen.length > 1 ? "s" : ""}`),
-        ` of ${count3(app.shown.n)}: ${app.pickedWords()}`,
+        ` of ${count3(model.n)}: ${app.pickedWords()}`,
       ),
       h(
         "div",
@@ -171,7 +168,7 @@ export function selectionPanel(app) {
       asTable(["number", "mean", "standard deviation", "mean of all"], numbers),
     );
     const centre = new Float32Array(model.size);
-    const { mean } = app.shown;
+    const { mean } = model;
     await slices(chosen.length, (i) => {
       const place = selection[i] * model.size;
       for (let j = 0; j < model.size; j++) centre[j] += mean[place + j] / chosen.length;
@@ -208,7 +205,7 @@ export function selectionPanel(app) {
     pictures,
     photos ? tables : null,
   );
-  return { id: "selection", title: "Selection", element, wants: ["selection", "step", "theme"], update: show };
+  return { id: "selection", title: "Selection", element, wants: ["selection", "theme"], update: show };
 }
 
 export async function copy(control, text) {

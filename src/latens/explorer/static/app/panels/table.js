@@ -223,7 +223,7 @@ export function tablePanel(app) {
   // The first rows in this order without sorting all of a million: those up to the value that so many are below.
   async function first() {
     const { selection } = app.state;
-    const n = selection?.length ?? app.shown.n;
+    const n = selection?.length ?? model.n;
     const placeAt = (i) => (selection ? selection[i] : i);
     if (order.key === "row") {
       return Array.from({ length: Math.min(most, n) }, (_, k) => placeAt(order.down ? n - 1 - k : k));
@@ -255,9 +255,9 @@ export function tablePanel(app) {
       const arrow = now ? (order.down ? " ▾" : " ▴") : "";
       return h("th", { scope: "col", "aria-sort": sort }, button(`${name}${arrow}`, turn));
     };
-    const n = app.state.selection?.length ?? app.shown.n;
+    const n = app.state.selection?.length ?? model.n;
     const part = listed.length < n ? `, ${count3(listed.length)} shown` : "";
-    count.textContent = `${count3(n)} of ${count3(app.shown.n)} rows${part}`;
+    count.textContent = `${count3(n)} of ${count3(model.n)} rows${part}`;
     replace(
       box,
       h(
@@ -267,14 +267,13 @@ export function tablePanel(app) {
         h(
           "tbody",
           {},
-          listed.map((place) => {
-            const row = app.rowAt(place);
+          listed.map((row) => {
             const go = button(model.id(row), () => app.choose(row), { title: "go to this row" });
             return h(
               "tr",
               { class: row === app.state.row ? "chosen" : null },
               h("th", { scope: "row" }, go),
-              shownKeys.map((key, k) => h("td", {}, text(key, values[k][place]))),
+              shownKeys.map((key, k) => h("td", {}, text(key, values[k][row]))),
             );
           }),
         ),
@@ -289,13 +288,13 @@ export function tablePanel(app) {
   }
 
   async function save() {
-    const places = app.state.selection ?? Array.from({ length: app.shown.n }, (_, i) => i);
+    const places = app.state.selection ?? Array.from({ length: model.n }, (_, i) => i);
     const values = await Promise.all(shownKeys.map((key) => app.valuesOf(key)));
     const lines = function* () {
       yield ["row_id", ...shownKeys.map(nameOf)];
       for (const place of places) {
         const cell = (key, k) => (levelsOf(key) ? (levelsOf(key)[values[k][place]] ?? "") : values[k][place]);
-        yield [model.id(app.rowAt(place)), ...shownKeys.map(cell)];
+        yield [model.id(place), ...shownKeys.map(cell)];
       }
     };
     await saveCsv("rows", lines());
@@ -304,13 +303,13 @@ export function tablePanel(app) {
   let drawn = [];
   const show = latest(async () => {
     if (document.activeElement !== search) search.value = app.state.search;
-    const now = [app.passing, app.shown, app.state.colour, themeName()];
+    const now = [app.passing, app.state.colour, themeName()];
     if (now.some((one, i) => one !== drawn[i])) {
       drawn = now;
       const made = [];
       for (const key of keys) {
         made.push(await histogram(key));
-        if (app.shown.n > MANY) await breathe();
+        if (model.n > MANY) await breathe();
       }
       const focused = charts.contains(document.activeElement) ? document.activeElement.ariaLabel : null;
       replace(charts, made);
@@ -338,7 +337,7 @@ export function tablePanel(app) {
     id: "table",
     title: "Table",
     element,
-    wants: ["selection", "row", "colour", "step", "theme"],
+    wants: ["selection", "row", "colour", "theme"],
     update: show,
   };
 }

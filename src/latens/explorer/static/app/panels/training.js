@@ -32,7 +32,7 @@ export function trainingPanel(app) {
           y: history.map((r) => number(r, `${split}_${term}`)),
         }))
         .filter((one) => one.y.some(Number.isFinite));
-      const markers = app.state.step !== null && term === "elbo" ? [{ x: app.state.step, label: "snapshot" }] : [];
+      const markers = [];
       const best = model.manifest.facts.best_step;
       if (typeof best === "number" && history.some((r) => r.step === best)) markers.push({ x: best, label: "best" });
       const svg = series.length ? lines(series, { title, xLabel: "step", markers }) : null;
@@ -70,7 +70,7 @@ export function trainingPanel(app) {
     id: "training",
     title: "Training",
     element,
-    wants: ["step", "theme"],
+    wants: ["theme"],
     update: async () => show(),
   };
 }

@@ -18,11 +18,10 @@ export function unitsPanel(app) {
   let drawn = null;
   let table = null;
   const value = (u) => u.kl ?? u.spread ** 2;
-  const what = app.shown.units.some((u) => u.kl !== null) ? "KL (nats)" : "variance of the posterior mean";
+  const what = model.units.some((u) => u.kl !== null) ? "KL (nats)" : "variance of the posterior mean";
 
   const levels = model.manifest.levels ?? [];
   const byLevel = h("div", {});
-  const final = model.manifest.snapshots.length ? "final " : ""; // also where an earlier step is shown
   const size = (level) => level.shape.join(" x ");
 
   const show = latest(async () => {
@@ -39,11 +38,11 @@ export function unitsPanel(app) {
               colour: t.first,
             }))
             .reverse(),
-          { title: `KL (nats) by level of the ${final}model, in the order of drawing; level 1 is drawn last` },
+          { title: `KL (nats) by level of the model, in the order of drawing; level 1 is drawn last` },
         ),
       );
     }
-    const ordered = model.order.slice(0, 64).map((unit) => app.shown.units[unit]);
+    const ordered = model.order.slice(0, 64).map((unit) => model.units[unit]);
     replace(
       kl,
       bars(
@@ -83,7 +82,7 @@ export function unitsPanel(app) {
         ...items.map((item) => item.counts[i]),
       ]),
     ];
-    const u = app.shown.units[unit];
+    const u = model.units[unit];
     note.textContent = prior
       ? `Posterior means of the rows: mean ${format(u.mean, 3)}, spread ${format(u.spread, 3)}. Where the two densities ` +
         "differ, draws from the prior decode what no row looks like."
@@ -92,9 +91,9 @@ export function unitsPanel(app) {
 
   // One draw from the posterior of each of at most 50,000 rows.
   async function posteriorDraws(unit) {
-    const means = model.unitValues(unit, app.shown.mean);
-    const log = app.shown.arrays.log_var ? model.unitValues(unit, await app.array("log_var")) : null;
-    const every = log ? (app.shown.arrays.log_var.every ?? 1) : 1; // of a page in one file, some rows' log-variances
+    const means = model.unitValues(unit);
+    const log = model.manifest.arrays.log_var ? model.unitValues(unit, await app.array("log_var")) : null;
+    const every = log ? (model.manifest.arrays.log_var.every ?? 1) : 1; // of a page in one file, some rows' log-variances
     const step = every * Math.max(1, Math.floor(means.length / (50000 * every)));
     const out = [];
     let state = 1;
@@ -118,7 +117,7 @@ export function unitsPanel(app) {
     svg: () => kl.querySelector("svg"),
     csv: () => [
       ["unit", "kl_nats", "spread_of_mean", "active"],
-      ...app.shown.units.map((u) => [u.index, u.kl ?? Number.NaN, u.spread, u.active ? 1 : 0]),
+      ...model.units.map((u) => [u.index, u.kl ?? Number.NaN, u.spread, u.active ? 1 : 0]),
     ],
   });
   const saveLevels = saveButtons("levels", {
@@ -136,5 +135,5 @@ export function unitsPanel(app) {
     against,
     note,
   );
-  return { id: "units", title: "Units", element, wants: ["unit", "step", "theme"], update: show };
+  return { id: "units", title: "Units", element, wants: ["unit", "theme"], update: show };
 }
