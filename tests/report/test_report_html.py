@@ -340,7 +340,7 @@ def test_every_field_of_a_picture_is_filled(name):
 
 
 def test_a_report_of_a_table_shows_what_its_columns_say():
-    of_tables = ("marginals", "information", "levels")
+    of_tables = ("marginals", "filled", "information", "levels")
     assert {PICTURES[name].place for name in of_tables} == {"pictures"}
 
 

@@ -364,7 +364,7 @@ def manifold(
 def _exact_axes(wide: int, high: int, cells: int, title: str, theme: ThemeName, dpi: int) -> Axes:
     """Axes that show so many pixels, each as a whole number of the picture's, beside room for their labels."""
     longest = dpi * float(np.clip(0.45 * cells, 3.0, 8.0))
-    scale = max(1, round(longest / max(wide, high))) if max(wide, high) <= _LARGEST else _LARGEST / max(wide, high)
+    scale = max(1, int(longest / max(wide, high))) if max(wide, high) <= _LARGEST else _LARGEST / max(wide, high)
     across, up = round(wide * scale), round(high * scale)
     left, bottom, top = (round(inches * dpi) for inches in (0.82, 0.52, 0.42))
     # A title may be wider than the images, and a single cell lower than its labels.

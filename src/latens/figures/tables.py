@@ -1,6 +1,6 @@
 """For data in columns: what the data holds against what the model draws."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -219,6 +219,11 @@ def by_frequency(
     return (*(names[int(code)] for code in order[:kept]), *others)
 
 
+def per_cent(share: float, place: object) -> str:
+    """Write a share as per cent, as Matplotlib asks for the words of a tick."""
+    return f"{100 * share:.3g}%"
+
+
 def show_tail(ax: Axes, shares: np.ndarray) -> None:
     """Make the share axis logarithmic where one bar of several would dwarf the others.
 
@@ -229,6 +234,7 @@ def show_tail(ax: Axes, shares: np.ndarray) -> None:
     if np.max(shares) >= PEAK and np.count_nonzero(shares) > 2:
         ax.set_yscale("log")
         ax.set_ylim(0.5 * float(np.min(shares[shares > 0])), 1.5)
+        ax.yaxis.set_major_formatter(per_cent)
 
 
 def marginals(
@@ -239,6 +245,7 @@ def marginals(
     columns: Sequence[int] | None = None,
     kinds: tuple[str, str] = ("data", "samples"),
     weight: np.ndarray | None = None,
+    bars: Collection[int] = (),
     theme: ThemeName = "light",
 ) -> np.ndarray:
     """Draw histograms of data (filled) against samples (line), one panel for each column.
@@ -251,6 +258,7 @@ def marginals(
             (the figure says so).
         kinds: What the two are called.
         weight: How often each row of data counts, shape (n,); None for once.
+        bars: Which columns are categories, counted from 0: they have two bars for each value.
         theme: "light" or "dark".
 
     Returns:
@@ -260,6 +268,7 @@ def marginals(
         DataError: Shapes do not fit, or something is empty.
     """
     titles, found, total = _histograms(data, samples, names, columns, weight)
+    places = drawn_columns(total) if columns is None else list(columns)
     colours = theme_named(theme)
     across = min(4, len(found)) if len(found) != 5 and len(found) != 6 else 3
     size = (max(4.2, 2.6 * across), 0.5 + 2.1 * -(-len(found) // across))
@@ -268,15 +277,22 @@ def marginals(
     for index, (ax, title, one) in enumerate(zip(axes, titles, found)):
         dress(ax, theme=theme, x="", y="share of rows" if index % across == 0 else "")
         ax.set_title(readable(title, 28), loc="left", fontsize=9, color=colours.text)
-        filled = ax.stairs(one.data, one.edges, fill=True, color=colours.muted, alpha=0.45)
-        line = ax.stairs(one.samples, one.edges, color=colours.second, linewidth=1.6)
-        handles = [filled, line]
+        if places[index] in bars:
+            at = 0.5 * (one.edges[:-1] + one.edges[1:])
+            handles = [
+                ax.bar(at - 0.2, one.data, 0.38, color=colours.muted, alpha=0.45),
+                ax.bar(at + 0.2, one.samples, 0.38, color=colours.second),
+            ]
+        else:
+            filled = ax.stairs(one.data, one.edges, fill=True, color=colours.muted, alpha=0.45)
+            handles = [filled, ax.stairs(one.samples, one.edges, color=colours.second, linewidth=1.6)]
         ax.margins(x=0.02)
         top = max(one.data.max(), one.samples.max())
         ax.set_ylim(0, 1.08 * top if top > 0 else 1.0)
         whole_numbers = bool((np.diff(one.edges) == 1).all() and one.edges[0] % 1 == 0.5)
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=whole_numbers))
         ax.yaxis.set_major_locator(MaxNLocator(4))
+        ax.yaxis.set_major_formatter(per_cent)
         if top == 0:
             ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", color=colours.muted, fontsize=9)
         else:

@@ -171,6 +171,12 @@ _PICTURES = (
             "Column by column: how often a value occurs in the data, and in samples from the model.", "pictures", 7,
             first=True,
             sees="See the columns where samples and data part."),
+    Picture("filled", "table, latents, mixed columns, rows, prior", table_pictures.draw_filled,
+            "Hidden cells and what was filled in",
+            "Cells that were hidden at random against what was filled in, with the interval of 90 % of the draws; of "
+            "categories the share that is right. The last panel: how often such intervals hold the true value.",
+            "pictures", 8,
+            sees="See whether points follow the line, and whether intervals of 90 % hold 90 % of the true values."),
     Picture("graph", "", model_graph.draw_graph, "How the parts fit together",
             "The parts of the model, what comes out of each, and how many trained numbers it holds.", "model",
             sees="See where most of the trained numbers lie."),

@@ -7,6 +7,7 @@ from latens import evaluation, figures
 from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
 from latens.figures import bands, column_pairs
+from latens.figures.filled import filled
 from latens.figures.mutual_information import MOST as MOST_INFORMED
 from latens.figures.mutual_information import information
 from latens.figures.style import headline
@@ -15,11 +16,12 @@ from latens.kinds.counts.sparse import SMALL, SparseRows
 from latens.kinds.steps.sequences import Sequences
 from latens.kinds.tables.typed import in_units
 from latens.pictures.source import Made, Source
+from latens.workflow.imputation import hidden
 
 MOST_ROWS = 50_000
 """Rows of a histogram."""
-NATS_ROWS, NATS_DRAWS = 200, 64
-"""Rows and draws by which the nats of columns are drawn; `latens evaluate` takes more."""
+FILLED_DRAWS = 64
+"""Draws of a hidden cell, by which its interval is drawn."""
 
 
 def draw_marginals(source: Source, most: int = MOST_ROWS) -> Made:
@@ -32,7 +34,7 @@ def draw_marginals(source: Source, most: int = MOST_ROWS) -> Made:
         if one.named
     }
     chosen = None if types else most_varied(data, MOST)
-    axes = figures.marginals(data, samples, names, columns=chosen, weight=weight, theme=source.theme)
+    axes = figures.marginals(data, samples, names, columns=chosen, weight=weight, bars=values, theme=source.theme)
     table = figures.marginals_table(data, samples, names, columns=chosen, weight=weight)
     if chosen is not None:
         what = "genes" if source.rows_called == "cells" else "columns"
@@ -97,6 +99,24 @@ def _both(source: Source, most: int) -> tuple[np.ndarray, np.ndarray, list[str],
     if source.schema.types is not None:
         data, samples = in_units(data, source.schema.types), in_units(samples, source.schema.types)
     return data, samples, names, None if source.data.weight is None else source.data.weight[rows]
+
+
+def draw_filled(source: Source) -> Made | None:
+    """Draw cells that were hidden against what was filled in."""
+    types = source.schema.types
+    assert source.data is not None
+    assert types is not None
+    found = hidden(source.trained, source.data, source.few.positions, num_draws=FILLED_DRAWS)
+    if not found.cells.any():
+        return None
+    draws = in_units(found.draws.reshape(-1, len(types)), types).reshape(found.draws.shape)
+    given = [np.where(found.cells, in_units(rows, types), np.nan) for rows in (found.true, found.filled)]
+    words: dict[int, tuple[str, ...]] = {}
+    for i, one in enumerate(types):
+        if one.named:
+            # Ranks by frequency, as in the picture of the columns.
+            words[i] = by_frequency(given[0], given[1], i, one.values, one.kind == "ordinal")
+    return filled(*given, draws, found.cells, source.schema.names, words=words, theme=source.theme)
 
 
 def draw_information(source: Source) -> Made | None:

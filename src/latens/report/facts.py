@@ -69,7 +69,8 @@ def figure(shot: Shot) -> Html:
     width, height = (round(96 * side) for side in shot.inches)
     dark = tag("source", srcset=data_uri(*shot.dark), media="(prefers-color-scheme: dark)")
     light = tag("img", src=data_uri(*shot.light), alt=shot.alt, width=width, height=height)
-    return tag("figure", tag("picture", dark, light), tag("figcaption", shot.caption))
+    # It scrolls on a narrow page, and keys scroll it too.
+    return tag("figure", tag("picture", dark, light), tag("figcaption", shot.caption), tabindex=0)
 
 
 def inches(axes: Any) -> tuple[float, float]:

@@ -3,7 +3,6 @@
 import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from latens.verbs._lazy import np
@@ -23,8 +22,6 @@ RIVALS = {
 """What a model is put beside, the simplest first."""
 SURE = 2.0
 """Standard errors from which on one number is called better than another."""
-HIDDEN, ROWS, DRAWS = 0.2, 200, 32
-"""The share of cells that are hidden to see how well they are filled; rows of which; draws a row."""
 
 
 def result_lines(
@@ -62,15 +59,11 @@ def verdict(gain: Mapping[str, Any]) -> str:
 
 def hidden_cells(trained: "TrainedModel", data: "Dataset", positions: Any) -> list[str]:
     """How well cells of held-out rows are filled in that were hidden at random, over all columns."""
-    from latens.data.rows import every_nth
-    from latens.io import keys
-    from latens.workflow.imputation import imputed
+    from latens.workflow.imputation import hidden
 
-    batch, types = trained.batch(data, every_nth(positions, ROWS)), trained.schema.types or ()
-    x, train = np.asarray(batch.x, np.float64), np.asarray(data.x[data.subset("train")], np.float64)
-    shown = np.ones(x.shape, bool) if batch.mask is None else np.asarray(batch.mask)
-    hide = shown & (np.random.default_rng(0).random(x.shape) < HIDDEN)
-    filled = imputed(trained, replace(batch, mask=shown & ~hide), key=keys.of_seed(0), num_samples=DRAWS).x
+    found, types = hidden(trained, data, positions), trained.schema.types or ()
+    x, filled, hide = found.true, found.filled, found.cells
+    train = np.asarray(data.x[data.subset("train")], np.float64)
     known = np.ones(train.shape, bool) if data.mask is None else np.asarray(data.mask[data.subset("train")])
     right, usual, away = [], [], []
     for i, one in enumerate(types):

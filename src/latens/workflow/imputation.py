@@ -7,13 +7,18 @@ import jax
 import numpy as np
 
 from latens import evaluation
+from latens.data import Dataset
 from latens.data.batches import Batch, hash_rows
-from latens.data.rows import row_keys
+from latens.data.rows import every_nth, row_keys
 from latens.evaluation.missing_cells import DRAWS
 from latens.evidence.estimate import finite
+from latens.io import keys
 from latens.typing import Key
 from latens.workflow.cell_scores import points
 from latens.workflow.trained import TrainedModel
+
+HIDDEN, HIDDEN_ROWS, HIDDEN_DRAWS = 0.2, 200, 32
+"""The share of cells that are hidden to see how well they are filled; rows of which; draws of z a row."""
 
 
 class Imputation(NamedTuple):
@@ -48,6 +53,26 @@ def imputed(
     x[rows] = np.where(gone, finite(middle, "imputed cells"), x[rows])
     drawn[rows] = np.where(gone[:, None], trained.data_units(found.draws, mean=False), drawn[rows])
     return Imputation(x, finite(drawn, "draws"), hidden, rows, found.shares, found.effective)
+
+
+class Hidden(NamedTuple):
+    """Cells of held-out rows that were hidden at random, and what was filled in, as stored."""
+
+    true: np.ndarray  # shape (n, D)
+    filled: np.ndarray  # shape (n, D)
+    draws: np.ndarray  # shape (n, M, D)
+    cells: np.ndarray  # which cells were hidden, shape (n, D)
+
+
+def hidden(trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_draws: int = 0) -> Hidden:
+    """Hide a fifth of the observed cells of at most 200 rows, and fill them in."""
+    batch = trained.batch(data, every_nth(positions, HIDDEN_ROWS))
+    true = np.asarray(batch.x, np.float64)
+    shown = np.ones(true.shape, bool) if batch.mask is None else np.asarray(batch.mask)
+    cells = shown & (np.random.default_rng(0).random(true.shape) < HIDDEN)
+    given = {"key": keys.of_seed(0), "num_samples": HIDDEN_DRAWS, "num_draws": num_draws}
+    found = imputed(trained, replace(batch, mask=shown & ~cells), **given)
+    return Hidden(true, found.x, found.draws, cells)
 
 
 def _ids(x: np.ndarray) -> np.ndarray:
