@@ -51,7 +51,7 @@ export function limits(values) {
 
 export function levelColour(i) {
   const { classes } = theme();
-  return i < classes.length ? rgb(classes[i]) : further(themeName(), i - classes.length);
+  return i < classes.length ? rgb(classes[i]) : further(i - classes.length);
 }
 
 const pack = ([r, g, b], a) => ((a << 24) | (b << 16) | (g << 8) | r) >>> 0; // little-endian RGBA

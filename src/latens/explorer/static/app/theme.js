@@ -54,13 +54,10 @@ function along(stops, t) {
 
 // Classes after the tenth: hues at even steps in some lightnesses (Oklab, Ottosson 2020). First, step and order are
 // those of which the first forty classes lie furthest apart.
-const FURTHER = {
-  light: { lightness: [0.64, 0.5, 0.78], chroma: 0.11, first: 20, step: 163.7 },
-  dark: { lightness: [0.9, 0.64, 0.78, 0.5], chroma: 0.13, first: 40, step: 114.7 },
-};
+const FURTHER = { lightness: [0.69, 0.54, 0.8], chroma: 0.13, first: 165, step: 145.7 };
 
-export function further(name, i) {
-  const { lightness, chroma, first, step } = FURTHER[name];
+export function further(i) {
+  const { lightness, chroma, first, step } = FURTHER;
   const light = lightness[i % lightness.length];
   const hue = ((first + step * i) * Math.PI) / 180;
   const [a, b] = [chroma * Math.cos(hue), chroma * Math.sin(hue)];
