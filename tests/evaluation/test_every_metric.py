@@ -180,8 +180,9 @@ def of_conditions(rng: Random) -> None:
     for name, cell in cells_of(kinds, made).items():
         np.testing.assert_array_equal(cell, cells[name].astype(cell.dtype))
     said = {name: cells[name][0] for name in rng.permutation(list(cells))[: rng.integers(1, 4)]}
-    other = [name for name in said if np.any(cells[name] != said[name])]
-    assert sorted(brought(kinds, made, said)) == sorted(other)
+    some = rng.integers(0, 12, 2)
+    other = [name for name in said if np.any(cells[name][some] != said[name])]
+    assert sorted(brought(kinds, made[some], said)) == sorted(other)
 
 
 BRUTE: dict[str, Callable[[Random], None]] = {

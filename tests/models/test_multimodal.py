@@ -10,16 +10,14 @@ import numpy as np
 import pytest
 from bound_checks import STEP
 from checks import close
-from multimodal_fixtures import OFFSETS, WEIGHTS, X, by_hand, exact, row, rows
+from multimodal_fixtures import X, by_hand, exact, row, rows
 from scipy import special, stats
 from tables import linear_dense
 
 from latens.config import override
 from latens.data import Column, Schema, load
-from latens.data.batches import Batch
 from latens.distributions import Blocks, DiagonalNormal, Joined, Product, StandardNormal, log_prob
 from latens.errors import ConfigError
-from latens.evaluation import Rows, impute
 from latens.models import (
     ByModality,
     Conditional,
@@ -134,26 +132,6 @@ def test_decoders_start_at_the_mean_of_their_own_cells():
     for found in (ByModality(decoders, blocks).with_output_bias(mean), ByModality(decoders).with_output_bias(apart)):
         likelihood = found(jnp.zeros(2))
         close(blocks.join({name: part.loc for name, part in likelihood.parts.items()}), mean)
-
-
-def test_one_modality_gives_the_other():
-    """E[b | a] of a row of which only a is observed, against the conditional of the exact Normal."""
-    blocks = Blocks(("a", "b"), ((0, 1), (2, 3, 4)))
-    x = np.concatenate([X["a"], np.full(3, np.nan)])[None].astype(np.float32)
-    batch = Batch(jnp.asarray(x), jnp.arange(1, dtype=jnp.uint32), jnp.asarray(~np.isnan(x)))
-    found = impute(Rows(exact(blocks=blocks), batch, key=jax.random.key(1)), num_samples=4000, num_draws=0)
-    precision, mean = by_hand("a", with_prior=True)
-    expected = WEIGHTS["b"] @ mean + OFFSETS["b"]
-    error = np.sqrt((WEIGHTS["b"] ** 2 @ (1 / precision)) / 4000)
-    assert np.all(np.abs(found.mean[0, 2:] - expected) < 5 * error)
-    close(found.mean[0, :2], X["a"])
-    # The posterior of a alone is exact, and half of the draws are from the prior: the weights are 1 / (1 + p / q) over
-    # the mixture of both, by 400,000 draws of NumPy.
-    rng, scale = np.random.default_rng(0), 1 / np.sqrt(precision)
-    z = np.concatenate([mean + scale * rng.normal(size=(200_000, 2)), rng.normal(size=(200_000, 2))])
-    log_q, log_p = (stats.norm.logpdf(z, *at).sum(axis=1) for at in ((mean, scale), (0.0, 1.0)))
-    w = 1.0 / (1.0 + np.exp(log_p - log_q))
-    close(found.effective, [4000.0 * w.mean() ** 2 / (w**2).mean()], rtol=0.03)
 
 
 # What is refused, and how a row is split

@@ -11,7 +11,7 @@ from tables import batch_of, linear
 from tables_labels import two_kinds
 
 from latens.config import override
-from latens.data import Batch, Preparation
+from latens.data import Preparation
 from latens.distributions import Bernoulli, StandardNormal
 from latens.errors import ConfigError
 from latens.evaluation import Rows, decode, encode, label_probabilities, sample_prior
@@ -27,7 +27,7 @@ from latens.models import (
 from latens.objectives import ELBO, SemiSupervisedELBO
 from latens.recipes import get_recipe
 from latens.trees import Frozen
-from latens.workflow.experiment import prepare, train
+from latens.workflow.experiment import prepare
 
 NOTHING = Preparation()
 X = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
@@ -138,21 +138,3 @@ def test_what_does_not_go_together_is_refused():
         prepare(override(get_recipe("default").config, {"label": "predict"}), two_kinds())
     with pytest.raises(ConfigError, match="no effect"):
         prepare(override(get_recipe("default").config, {"data.labelled": 4}), two_kinds())
-
-
-def test_a_metric_of_some_rows_is_their_mean():
-    """Accuracy over an epoch is over the labelled rows alone, not diluted by the others."""
-    chosen = {"network.hidden": "4", "posterior.latent_dim": 1, "training.steps": 4, "data.labelled": 10}
-    config = override(get_recipe("m2").config, {**chosen, "objective.alpha": 0, "optimizer.learning_rate": 1e-12})
-    experiment = prepare(config, two_kinds())
-    records: list = []
-    model = experiment.new_model()
-    train(experiment, callbacks=[lambda event: records.append((event.kind, event.record)) and None])
-    known = np.flatnonzero(experiment.data.seen_label[:500] >= 0)
-    batch = Batch(experiment.data.x[known].astype(np.float32), experiment.data.row_id[known])
-    found = label_probabilities(Rows(model, batch, preparation=experiment.preparation)).argmax(axis=1)
-    hits = dict(zip(known.tolist(), (found == experiment.data.label[known]).tolist()))
-    order = experiment.data.order(0, 0)[: 4 * experiment.settings.batch_size]
-    expected = np.mean([hits[row] for row in order.tolist() if row in hits])
-    epochs = [record for kind, record in records if kind == "epoch"]
-    close(epochs[-1]["train_accuracy"], expected, rtol=1e-5)

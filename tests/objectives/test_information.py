@@ -7,17 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from bound_checks import STEP, draw, evaluate
-from checks import agrees, close
+from checks import close
 from enumeration import refused_at
 from scipy import special, stats
 from tables import MODELS, linear
 
 from latens.data.batches import Batch
-from latens.distributions import Bernoulli, DiagonalNormal
+from latens.distributions import Bernoulli
 from latens.errors import ConfigError
 from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead
 from latens.objectives import DIP, ELBO, BetaTC
-from latens.objectives.information import mixture_log_weights, pairwise_log_posterior
+from latens.objectives.information import mixture_log_weights
 
 
 def ids(count, first=10):
@@ -26,10 +26,6 @@ def ids(count, first=10):
 
 def average(metrics, name):
     return float(metrics[name][0] / metrics[name][1])
-
-
-def with_weights(weight):
-    return Batch(jnp.zeros((len(weight), 1)), ids(len(weight)), weight=jnp.asarray(weight, float))
 
 
 # Total correlation
@@ -76,20 +72,6 @@ def test_the_stratified_estimate_is_unbiased(float64):
             means[name].append(share @ densities[[0, *others]])
     close(np.mean(means["stratified"]), densities.mean(), rtol=1e-12)
     assert abs(np.mean(means["weighted"]) / densities.mean() - 1) > 0.05
-
-
-def test_total_correlation_of_a_normal():
-    """q(z) = N(0, [[1, .6], [.6, 1]]): 0.223143551314 nats."""
-    rng = np.random.default_rng(0)
-    variance, count = 0.3, 2_000
-    loc = rng.multivariate_normal([0, 0], np.array([[1.0, 0.6], [0.6, 1.0]]) - variance * np.eye(2), count)
-    z = loc + np.sqrt(variance) * rng.normal(size=(count, 2))
-    q = DiagonalNormal(jnp.asarray(loc, jnp.float32), jnp.full((count, 2), 0.5 * np.log(variance), jnp.float32))
-    by_unit = np.array(pairwise_log_posterior(q, jnp.asarray(z, jnp.float32)))
-    # A row's own posterior left out: with it q(z) is too large where z was drawn.
-    by_unit[np.arange(count), np.arange(count)] = -np.inf
-    joint = special.logsumexp(by_unit.sum(axis=2), axis=1)
-    agrees(joint - special.logsumexp(by_unit, axis=1).sum(axis=1) + np.log(count - 1), 0.223143551314)
 
 
 def test_a_posterior_of_discrete_units_has_terms_too():
