@@ -56,22 +56,24 @@ EXTREME = np.where(RNG.random((100, 4, 4)) < 0.6, 255 * (GREY > 127), GREY).asty
 
 
 @pytest.mark.parametrize(
-    ("x", "likelihood", "words"),
+    ("x", "likelihood", "words", "warned"),
     [
-        (GREY > 50, "bernoulli", "0 or 1"),
-        (GREY % 9, "categorical", "one of 9 levels"),
-        (GREY, "normal", "Only 9% of the cells"),
-        (EXTREME, "continuous-bernoulli", "6[0-9]% of the cells"),
-        (EXTREME / 255.0, "continuous-bernoulli", "6[0-9]% of the cells"),
-        (GREY / 255.0, "normal", "true greys"),
-        (RNG.normal(size=(100, 3)), "normal", "real numbers"),
-        (RNG.poisson(20, size=(100, 3)), "normal", "counts"),
+        (GREY > 50, "bernoulli", "0 or 1", ""),
+        (GREY % 9, "categorical", "one of 9 levels", ""),
+        (GREY, "normal", "Only 9% of the cells", ""),
+        (EXTREME, "continuous-bernoulli", "6[0-9]% of the cells", ""),
+        (EXTREME / 255.0, "continuous-bernoulli", "6[0-9]% of the cells", "Bernoulli cross-entropy"),
+        (GREY / 255.0, "normal", "true greys", "Bernoulli cross-entropy"),
+        (RNG.normal(size=(100, 3)), "normal", "real numbers", ""),
+        (RNG.poisson(20, size=(100, 3)), "normal", "counts", "The cells are whole numbers"),
     ],
 )
-def test_suggested_likelihood(x: np.ndarray, likelihood: str, words: str) -> None:
+def test_suggested_likelihood_and_what_is_warned_of(x: np.ndarray, likelihood: str, words: str, warned: str) -> None:
     name, reason = suggest_likelihood(load(x))
     assert name == likelihood
     assert re.search(words, reason)
+    said = [one for one in check(load(x))["warnings"] if "copies of others" not in one]
+    assert [one[: len(warned)] for one in said] == ([warned] if warned else [])
 
 
 def test_only_training_rows_decide() -> None:
