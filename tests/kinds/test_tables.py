@@ -13,6 +13,7 @@ import pytest
 from latens import VAE
 from latens.data import load
 from latens.errors import DataError, UsageError
+from latens.kinds.tables.cells import plain_numbers
 from latens.kinds.tables.columns import MOST_CELLS, FrameColumn, number_type
 from latens.kinds.tables.dtypes import dtype_of, name_of, numbers_of, series_of
 from latens.kinds.tables.frame import as_table, like
@@ -279,3 +280,22 @@ def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe() -> None:
     frame = pl.DataFrame({"=a": ["=1+1", "-5", "x"], "b": ["@y", "", "z"]})
     written = frame_bytes(frame, Path("t.csv"), known=("@y",)).decode().splitlines()
     assert written == ["'=a,b", "'=1+1,@y", '-5,""', "x,z"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ([pl.Float32], np.float32),
+        ([pl.Float32, pl.Float64], np.float64),
+        ([pl.UInt8, pl.Int16], np.int16),
+        ([pl.Boolean], bool),
+        ([pl.Decimal(10, 1), pl.Float32], np.float64),
+    ],
+)
+def test_plain_numbers_are_of_the_least_type_that_holds_them(kinds: list, expected: type) -> None:
+    frame = pl.DataFrame([pl.Series(f"c{i}", [1, 0, 1]).cast(kind) for i, kind in enumerate(kinds)])
+    found = plain_numbers(frame)
+    assert found.dtype == expected
+    assert found.astype(float).tolist() == [[1.0] * len(kinds), [0.0] * len(kinds), [1.0] * len(kinds)]
+    gapped = frame.with_columns(pl.when(pl.Series([True, False, True])).then(pl.all()))
+    assert np.isnan(plain_numbers(gapped)[1].astype(float)).all()
