@@ -25,7 +25,7 @@ from latens.pictures.draw import NEEDS, PICTURES, Picture
 from latens.report.compared import comparison_page
 from latens.report.facts import Shot, Told, read_evaluation, read_of
 from latens.report.html import VOID, Html, joined, table, tag, text
-from latens.report.page import report_page
+from latens.report.page import over_draws, report_page
 from latens.report.warnings import not_measured, warnings_of
 from latens.text import number, with_digits
 from latens.verbs.kernel import At
@@ -138,7 +138,7 @@ def test_no_warning_never_stands_beside_an_estimate_of_few_draws(worth, draws, s
     found = warnings_of([], [], metrics=metrics)
     assert [one.name for one in found] == ["few-draws"] * said
     if said:
-        assert found[0].found.startswith(f"Of {draws} draws a row, about {worth:.2g}")
+        assert found[0].found.startswith(f"The effective sample size of {draws} draws is {worth:.2g}:")
         assert f"--num-samples {10 * draws}" in found[0].advice
     rule = [{"name": "untrusted-evidence", "message": "it lacks 9 nats; use more draws"}]
     assert [one.name for one in warnings_of(rule, [], metrics=metrics)] == ["untrusted-evidence"]  # said once
@@ -383,13 +383,13 @@ def test_the_report_says_what_was_measured_and_loads_nothing(runs, latens):
     # The numbers of the run, with their errors, and what gives it again.
     metric = info["metrics"]["log_marginal"]
     value, error = with_digits(metric["value"], metric["standard_error"])
-    assert f"{value} {error} nats {metric['n']}" in page.text
+    assert f"{value} {error} {over_draws(metric) or '—'} nats {metric['n']}" in page.text
     assert "latens fit" in page.text
     assert info["data"]["fingerprint"] in page.text
     assert f"jax {info['versions']['jax']}" in page.text
     assert "negative evidence lower bound" in page.text
     # The full evaluation, where there is one, and its warnings.
-    assert "recall 0.43 0.05 share 40 500 0.2 excess <b>share</b>" in page.text
+    assert "recall 0.43 0.05 — share 40 500 0.2 excess <b>share</b>" in page.text
     found = {"run": "one", "name": "overfitting", "message": "43 nats are lost."}
     assert found in result.json["warnings"]
     assert "Overfitting 43 nats are lost. What helps: Use more rows." in page.text
@@ -423,7 +423,7 @@ def test_a_run_whose_data_are_gone_is_told_all_the_same(runs, latens, few_pictur
     assert result.code == 0, result.err
     page = Page((runs / "alone.html").read_text())
     assert "Pictures of data are left out" in page.text
-    assert any("Curves over 4 rows" in (image["alt"] or "") for image in page.all("img"))
+    assert any("Its table has 4 rows; epoch" in (image["alt"] or "") for image in page.all("img"))
 
 
 def test_mistakes_name_their_remedy(runs, latens, tmp_path):

@@ -73,9 +73,10 @@ def open_model(spec: str) -> At:
     enable_compilation_cache()
     doing("opening the model")
     path, named = Path(spec), spec.startswith("pretrained:")
-    if not named and not path.exists() and path.suffix != ".safetensors":
+    if not named and not path.is_dir() and path.suffix != ".safetensors":
         fix = "Check the path; `latens fit` prints the one of each run."
-        raise RunFolderError("there is no such run.", where=spec, fix=fix)
+        what = "this file is not a model." if path.exists() else "there is no such run."
+        raise RunFolderError(what, where=spec, fix=fix)
     trained = TrainedModel.load(model_file(spec))
     return At(trained, spec, run=RunFolder.open(path, lock=False) if path.is_dir() and not named else None)
 

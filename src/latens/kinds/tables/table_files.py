@@ -198,7 +198,8 @@ class Text:
         """Name the columns: counted where the file has no names."""
         if not self.options["has_header"]:
             frame.columns = [f"x{i}" for i in range(frame.width)]
-        frame.columns = [re.sub(r"^'(?=[=+\-@\t\r])", "", name) for name in frame.columns]
+        # Polars leaves the two quotation marks that stand for one in a name.
+        frame.columns = [re.sub(r"^'(?=[=+\-@\t\r])", "", name).replace('""', '"') for name in frame.columns]
         return frame
 
     def tidied(self, frame: pl.DataFrame) -> pl.DataFrame:
