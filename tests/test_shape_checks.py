@@ -9,7 +9,7 @@ from beartype.roar import BeartypeCallHintParamViolation
 from jaxtyping import Float, TypeCheckError, jaxtyped
 from shape_checks import at_first_call, shaped_alone
 
-from latens.distributions.special import logistic_term
+from latens.distributions.special import weighted_excess
 
 
 def half(x: float) -> float:
@@ -26,9 +26,10 @@ def test_every_call_is_checked() -> None:
 
 @pytest.mark.skipif(os.environ.get("LATENS_CHECK_SHAPES") == "0", reason="shapes are not checked in this run")
 def test_functions_of_latens_are_checked() -> None:
-    assert logistic_term(jnp.zeros(3)).shape == (3,)
+    one = jnp.ones(3)
+    assert weighted_excess(one, one, one).shape == (3,)
     with pytest.raises(TypeCheckError):
-        logistic_term(jnp.zeros(3, int))
+        weighted_excess(one, one, jnp.zeros(3, int))
 
 
 def kept(rows: dict[str, Float[np.ndarray, " n"]]) -> int:

@@ -17,9 +17,9 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 64_700,  # next: 60,000
+    "lines of Python in src": 63_850,  # next: 60,000
     "lines of Python in data": 4_050,
-    "lines of Python in tests": 54_250,
+    "lines of Python in tests": 53_450,
     "lines of JavaScript, CSS and HTML": 6_900,
     "words of docs": 33_000,
     "pages of docs": 40,
@@ -28,7 +28,7 @@ MOST = {
     "public names": 24,
     "arguments of VAE": 16,
     "functions longer than 60 lines": 0,
-    "lines of Python in the largest room": 6_000,
+    "lines of Python in the largest room": 6_150,
     "files in the largest room": 30,
     "file names in two rooms or more": 9,
 }

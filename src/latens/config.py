@@ -2,7 +2,6 @@
 
 import contextlib
 import difflib
-import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
@@ -38,7 +37,6 @@ class NetworkConfig(Part, frozen=True):
         blocks: How many residual blocks convolutional networks have at each size of the picture.
         map: Whether the latent lies on the smallest picture of convolutional networks; None: where it is made of codes.
         linear: Whether networks add to a linear map, of the principal components; None: where that is the better start.
-        linear_unit: Whether what networks add there is in the unit of what the components leave of codes and cells.
         activation: The name of the activation of hidden layers.
         initializer: The name of the initialisation of weight matrices.
         encoder_output_activation: The activation of what the encoder gives.
@@ -57,7 +55,6 @@ class NetworkConfig(Part, frozen=True):
     blocks: Annotated[int, Meta(ge=0, le=100)] = 0
     map: bool | None = None
     linear: bool | None = None
-    linear_unit: bool = False
     activation: str = "relu"
     initializer: str = "he-normal"
     encoder_output_activation: str = "identity"
@@ -115,7 +112,6 @@ class LikelihoodConfig(Part, frozen=True):
         output_bias: Whether the decoder's output bias starts at the moments of the data, or at zero.
         squash: Whether and how the means of the decoder are squashed into (0, 1), for data within it and a likelihood
             with a location, such as a Normal; or what the probabilities of a Bernoulli have in the sigmoid's place.
-        missing: Whether a feature may be missing because of its own value ("self-masking"), which is then modelled.
         options: The options of that likelihood, by name (`latens info parts`).
     """
 
@@ -126,7 +122,6 @@ class LikelihoodConfig(Part, frozen=True):
     probability_floor: Probability = 0.0
     output_bias: Literal["data", "zero"] = "data"
     squash: Literal["none", "sigmoid", "probit", "cauchit", "softsign"] = "none"
-    missing: Literal["at-random", "self-masking"] = "at-random"
     options: Options = {}
 
 
@@ -405,14 +400,11 @@ def unfit(value: Any, error: msgspec.ValidationError, hint: Any, *, where: str) 
     Returns:
         The error, to be raised by the caller.
     """
-    words, found, few = _literals(hint), _EXPECTED.match(str(error)), str(error).startswith("Invalid enum value")
-    if words and (few or str(error).startswith("Expected `str`")):
+    words, said = _literals(hint), str(error).partition(" - at `$")[0]
+    if words and said.startswith(("Invalid enum value", "Expected `str`")):
         return ConfigError(f"there is no {str(value)[:100]!r}.", where=where, fix=nearest(str(value), words))
-    if found is None and not few:
-        return ConfigError(f"{str(value)[:100]!r} does not fit: {str(error)[:300]}.", where=where)
-    allowed = _either(_allowed(hint, (found["bound"] if found else "") or "", found["most"] if found else None))
-    example = next((text for start, text in _EXAMPLES.items() if allowed.startswith(start)), "").format(where=where)
-    return ConfigError(f"it must be {allowed}, not {str(value)[:100]!r}.", where=where, fix=f"Give {allowed}{example}.")
+    what = f"{str(value)[:100]!r} does not fit: {said[:1].lower()}{said[1:300]}."
+    return ConfigError(what, where=where, fix="`latens info parts` lists what options take.")
 
 
 def _literals(hint: Any) -> list[str]:
@@ -420,48 +412,6 @@ def _literals(hint: Any) -> list[str]:
     if get_origin(hint) is Literal:
         return [word for word in get_args(hint) if isinstance(word, str)]
     return [word for arm in get_args(hint) for word in _literals(arm)]
-
-
-_EXPECTED = re.compile(
-    r"Expected `[^`]+`(?P<bound> [><]=? \S+?)?(?: of length <= (?P<most>\d+))?(?:, got `[^`]+`)?(?: - at `\$.*)?$"
-)
-_KINDS = {
-    int: ("a whole number", "whole numbers"),
-    float: ("a number", "numbers"),
-    str: ("a word", "words"),
-    bool: ("true or false", "truth values"),
-    type(None): ("none", "none"),
-}
-_EXAMPLES = {
-    "a dictionary": ", or each on its own: {where}.NAME=VALUE",
-    "a list of at most": "",
-    "a list of whole numbers": ", such as [256,256]",
-    "a list of numbers": ", such as [0.5,1]",
-}
-
-
-def _allowed(hint: Any, bound: str, most: str | None, many: bool = False) -> list[str]:
-    """What a type allows, in words, with the bound that was broken: of a number, or of how many there may be."""
-    origin, arms = get_origin(hint), get_args(hint)
-    some = f"at most {most} " if most else ""
-    if origin is Annotated:
-        return _allowed(arms[0], bound, most, many)
-    if origin is Literal:
-        return [str(word) for word in arms]
-    if origin in (tuple, list):
-        return [f"{'lists' if many else 'a list'} of {some}{_either(_allowed(arms[0], bound, None, True))}"]
-    if origin is dict:
-        return [f"a dictionary of {some}{_either(_allowed(arms[1], bound, None, True))} by name"]
-    if isinstance(hint, type) and issubclass(hint, Part):
-        return ["a dictionary of its options by name"]
-    if hint in _KINDS:
-        return [_KINDS[hint][many] + (bound if hint in (int, float) else "")]
-    arms = [arm for arm in arms if not (arm is int and float in arms)]  # a whole number is a number
-    return [words for arm in arms for words in _allowed(arm, bound, most, many)]
-
-
-def _either(words: list[str]) -> str:
-    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 _CHOICES = ("kind", "name", "family")

@@ -7,9 +7,11 @@ import pytest
 import latens
 from latens.config import override
 from latens.data import Dataset
-from latens.estimators.vae import DRAWS, TABLE_DRAWS
+from latens.kinds import Numbers, Table
 from latens.recipes import get_recipe
-from latens.recipes.building.plan import RATE, TABLE_RATE, TABLE_WIDTH
+from latens.recipes.building.plan import RATE
+
+TABLE_RATE, TABLE_WIDTH = Table.defaults.rate, Table.defaults.width
 
 
 @pytest.fixture(scope="module")
@@ -43,4 +45,4 @@ def test_pictures_and_numbers_keep_theirs() -> None:
 
 
 def test_what_the_pages_say_of_tables_is_what_they_have() -> None:
-    assert (TABLE_RATE, TABLE_WIDTH, TABLE_DRAWS, DRAWS) == (5e-3, 64, 1000, 100)
+    assert (TABLE_RATE, TABLE_WIDTH, Table.defaults.scored, Numbers.defaults.scored) == (5e-3, 64, 1000, 100)

@@ -111,8 +111,6 @@ REFUSALS = {
     "no run": (["resume", "nowhere"], 6, "run-folder", "latens fit"),
     "no pretrained": (["sample", "pretrained:nothing", "--out", "x.png"], 2, "usage", ""),
     "no out": (["reconstruct", "RUN", "digits"], 2, "usage", "--out"),
-    "no effect": (["fit", "wine", "--set", "likelihood.probability_floor=0.1"], 4, "config", "normal"),
-    "no threshold": (["fit", "digits", "--set", "data.threshold=0.2"], 4, "config", "data.binarize=threshold"),
     "ending": (["sample", "RUN", "--out", "x.jpg"], 2, "usage", ".png"),
     "over the input": (["decode", "RUN", "z.npz", "--out", "z.npz"], 2, "usage", "name"),
     "latents": (["decode", "RUN", "z.npz", "--out", "x.npz"], 3, "data", "(n, 3)"),

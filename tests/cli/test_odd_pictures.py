@@ -1,6 +1,5 @@
-"""`latens detect` of pictures: few draws of large ones, a sheet of the oddest, and a table that begins with them."""
+"""`latens detect` of pictures: few draws of large ones, and a sheet of the oddest."""
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,38 +35,6 @@ def size(name: str) -> tuple[int, int]:
 
 
 WORDS = ("detect", "pretrained:digits-16d", "new.npy", "--held-out", "held.npy")
-
-
-@pytest.mark.usefixtures("rows")
-def test_the_table_begins_with_the_oddest(latens: Callable[..., Result]) -> None:
-    told = latens(*WORDS, "--top", 3, "--out", "odd.csv")
-    assert told.code == 0, told.err
-    found = list(csv.DictReader(Path("odd.csv").read_text().splitlines()))
-    assert [one["rank"] for one in found] == ["1", "2", "3"]
-    assert "10" in [one["row"] for one in found[:2]]
-    assert len({one["row"] for one in found}) == 3
-    every = latens(*WORDS, "--alpha", 0.3, "--out", "all.csv")
-    assert every.code == 0
-    most = sorted(csv.DictReader(Path("all.csv").read_text().splitlines()), key=lambda one: -float(one["excess"]))
-    assert len(most) == 30
-    assert [one["row"] for one in most[:3]] == [one["row"] for one in found]
-    assert "odd.csv lists them, the most unusual first." in told.err
-    excess = [float(one["excess"]) for one in found]
-    assert excess == sorted(excess, reverse=True)
-    assert all(told.err.count(f"row {one['row']}: ") == 1 for one in found)
-    listed = told.err.split("Most unusual (--out odd.png draws them):\n")[1].splitlines()[:3]
-    assert [line.split(":")[0] for line in listed] == [f"  row {one['row']}" for one in found[:3]]
-    assert "Look at these yourself: 7 usual pictures are too few to be sure of single ones." in told.err
-    assert "--folds" not in told.err  # rows of another file are compared with already
-    # Seven of the 30 others did not train it: 1 / 8, and 30 / 8 / 0.3, rounded up.
-    assert "the smallest possible p-value is 0.12\n" in told.err
-    many = latens(*WORDS, "--top", 12, "--out", "odd.csv").err.split("Most unusual (--out odd.png draws them):\n")[1]
-    assert [line.startswith("  row ") for line in many.splitlines()[:13]] == [True] * 12 + [False]
-    own = latens("detect", "pretrained:digits-16d", "new.npy", "--top", 3, "--out", "odd.csv").err
-    unsure = " usual pictures are too few to be sure of single ones (--folds 5 compares with all pictures of the run)."
-    assert (unsure in own) == ("Look at these yourself" in own)
-    more = latens(*WORDS, "--alpha", 0.3, "--out", "odd.csv").err
-    assert "the smallest possible p-value is 0.12: at least 13 of 30 rows need it" in more
 
 
 @pytest.mark.usefixtures("rows")

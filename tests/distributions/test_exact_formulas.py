@@ -21,7 +21,6 @@ from latens.distributions import (
 from latens.distributions.bijections import Autoregressive
 from latens.distributions.special import _DEBYE, _debye_polynomials
 from latens.errors import UsageError
-from latens.models.autoregressive_codes import TransformerCodes
 from latens.models.quantised import CodePosterior
 
 RANDOM = np.random.default_rng(0)
@@ -44,13 +43,7 @@ def test_what_distributions_say_of_their_samples_and_densities():
     choices |= {"TokenSequence"}
     assert {name for name, path in told.items() if not path} == choices
     assert {"VonMisesFisher", "UniformSphere", "RelaxedOneHot"} <= set(told)
-    area = {"VonMisesFisher", "UniformSphere", "RelaxedOneHot", "WrappedNormal"}
-    area |= {"TokenSequence"}  # rows of codes
-    distribution = {n: one for n, one in kinds.items() if issubclass(one, AbstractDistribution)}
-    assert {name for name, one in distribution.items() if not one.by_volume} == area
-    assert (CodePosterior.has_path, CodePosterior.by_volume) == (True, False)
-    assert AbstractDistribution.by_volume
-    assert not TransformerCodes.by_volume
+    assert CodePosterior.has_path
 
 
 def test_a_mixture_of_what_has_no_mean_has_none():

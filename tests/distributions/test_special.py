@@ -54,13 +54,6 @@ def test_the_logarithm_of_one_minus_an_exponential() -> None:
     )
 
 
-def test_the_standard_logistic_density() -> None:
-    def term(r):
-        return (-abs(r)) - 2 * (1 + (-abs(r)).exp()).ln()
-
-    agrees(special.logistic_term, term, [(r,) for r in RATIOS], [lambda r: (1 - r.exp()) / (1 + r.exp())])
-
-
 @pytest.mark.parametrize("centre", [-20.0, -1.0, 0.0, 0.3, 15.0])
 def test_the_mass_of_a_bin_under_the_logistic(centre: float) -> None:
     def mass(low, high, width):

@@ -35,7 +35,7 @@ def part(adata: Any, keep: np.ndarray) -> Any:
 def test_cells_are_fitted_encoded_and_come_back_from_a_file(tmp_path: Path) -> None:
     adata = anndata()
     vae = VAE(latent_dim=2, hidden=(8,), steps=2, random_state=0)
-    vae.fit(adata, label="type", conditions="donor", layer="counts")
+    vae.fit(lt.Counts(adata, label="type", condition="donor", layer="counts"))
     assert vae.model_.config is not None
     assert vae.model_.config.recipe == "cells"
     assert vae.n_features_in_ == 6

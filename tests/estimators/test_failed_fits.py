@@ -57,8 +57,6 @@ def test_a_label_of_a_classifier_is_one_class() -> None:
     for label in ([0, 1], np.array([1]), (1,)):
         with pytest.raises(UsageError, match=r"label: .* is not one class"):
             classifier.sample(2, label=label)
-    with pytest.raises(UsageError, match=r"y: 5 classes for 40 rows"):
-        classifier.responsibilities(X, Y[:5])
 
 
 def test_dates_are_no_classes() -> None:

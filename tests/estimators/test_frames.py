@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import latens
 from latens import VAE, VAEImputer, read
 from latens.errors import DataError, UsageError
 
@@ -49,8 +50,8 @@ def test_an_index_that_names_rows_twice_does_not_name_rows():
 
 def test_label_weight_and_conditions_are_columns(tmp_path):
     told = FRAME.assign(y=["k", "l"] * (N // 2), w=np.arange(N) % 3, batch=np.arange(N) % 2, dose=np.arange(N) / 10)
-    how = {"label": "y", "weight": "w", "conditions": ["batch:names", "dose"]}
-    one = VAE(**TINY, recipe="conditional-vae").fit(told, **how)
+    rows = latens.Numbers(told, label="y", weight="w", condition=["batch:names", "dose"])
+    one = VAE(**TINY, recipe="conditional-vae").fit(rows)
     schema = one.model_.schema
     assert schema.classes == ("k", "l")
     assert [(c.name, c.values) for c in schema.conditions] == [("batch", ("0", "1")), ("dose", ())]
@@ -73,16 +74,15 @@ def test_label_weight_and_conditions_are_columns(tmp_path):
     ("how", "says"),
     [
         ({"label": "z"}, "X, label: has no column 'z'"),
-        ({"conditions": ["zz"]}, "X, conditions: has no column 'zz'"),
+        ({"condition": ["zz"]}, "X, conditions: has no column 'zz'"),
         ({"label": "a", "y": np.zeros(N)}, "is given twice"),
         ({"weight": "b", "sample_weight": np.ones(N)}, "is given twice"),
     ],
 )
 def test_what_is_not_there_is_named(how, says):
+    beside = {name: how.pop(name) for name in ("y", "sample_weight") if name in how}
     with pytest.raises((DataError, UsageError), match=says):
-        fitted(FRAME, **how)
-    with pytest.raises(UsageError, match="X has no names"):
-        fitted(FRAME.to_numpy(), label="a")
+        fitted(latens.Table(FRAME, **how), **beside)
 
 
 def test_intervals_and_draws_are_frames():
@@ -116,7 +116,7 @@ def test_sequences_of_unlike_length_and_long_frames():
     assert np.isfinite(filled["s1"]).all()
     rows = [pd.DataFrame(part, columns=["u", "v"]).assign(who=name, t=range(len(part))) for name, part in holes.items()]
     long = pd.concat(rows, ignore_index=True).sample(frac=1.0, random_state=0).sort_values("t")
-    named = fitted(long, sequence="who", time="t")
+    named = fitted(latens.Steps(long, sequence="who", time="t"))
     back = named.impute(long, num_samples=3)
     assert back.index.equals(long.index)
     assert back.columns.equals(long.columns)
@@ -124,5 +124,5 @@ def test_sequences_of_unlike_length_and_long_frames():
     seen = long.notna().all(axis=1)
     pd.testing.assert_frame_equal(back[seen], long[seen])
     assert named.score_samples(long).shape == (6,)
-    windows = fitted(long[long.who == "s1"].drop(columns="who"), time="t", window=1)
+    windows = fitted(latens.Steps(long[long.who == "s1"].drop(columns="who"), time="t", window=1))
     assert windows.model_.schema.shape == (1, 2)

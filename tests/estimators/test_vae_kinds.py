@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import latens
 from latens import VAE
 from latens.errors import DataError, ResourceError
 
@@ -41,6 +42,6 @@ def test_conditions_of_a_frame_of_numbers_are_given_to_samples():
 
     dose = RNG.choice([1.0, 2.0], 300)
     frame = pd.DataFrame({"a": RNG.normal(size=300) + 9 * dose, "b": RNG.normal(size=300), "dose": dose})
-    model = VAE(2, recipe="conditional-vae", steps=200, random_state=0).fit(frame, conditions=["dose"])
+    model = VAE(2, recipe="conditional-vae", steps=200, random_state=0).fit(latens.Numbers(frame, condition=["dose"]))
     low, high = (np.mean(model.sample(200, given={"dose": one})[:, 0]) for one in (1.0, 2.0))
     assert high - low > 4

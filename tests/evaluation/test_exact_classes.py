@@ -15,7 +15,6 @@ from latens.evaluation import Rows
 from latens.evaluation.classes import (
     accuracy,
     class_log_joint,
-    class_responsibilities,
     normalise,
     sample_classes,
 )
@@ -39,13 +38,6 @@ def test_densities_and_shares_by_hand():
     joint = DENSITY.sum(axis=2)
     close(class_log_joint(Rows(MODEL, batch, preparation=PLAIN)), np.log(joint), rtol=1e-4)
     close(normalise(np.log(joint)), joint / joint.sum(axis=1, keepdims=True), rtol=1e-6)
-    labels = np.array([0, 1, -1, 0])
-    found = class_responsibilities(Rows(MODEL, as_batch(X, label=labels), preparation=PLAIN))
-    chosen = DENSITY[np.arange(4), [0, 1, 1, 0]]
-    close(found, chosen / chosen.sum(axis=1, keepdims=True), rtol=1e-4)
-    without = class_responsibilities(Rows(MODEL, batch, preparation=PLAIN))
-    chosen = DENSITY[np.arange(4), joint.argmax(axis=1)]
-    close(without, chosen / chosen.sum(axis=1, keepdims=True), rtol=1e-4)
 
 
 def test_the_share_of_rows_in_their_own_class():

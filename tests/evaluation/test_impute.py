@@ -4,16 +4,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from checks import close
-from scipy import integrate, stats
+from scipy import stats
 
 from latens.data.batches import as_batch
-from latens.distributions import Affine, Bernoulli, DiagonalNormal, StandardNormal
-from latens.errors import ConfigError
+from latens.distributions import DiagonalNormal, StandardNormal
 from latens.evaluation import Rows, impute, log_marginal
-from latens.models import AbstractLatentModel, Conditional, LatentModel, NormalHead, SelfMasking, Standardise
-from latens.networks import Dense
+from latens.models import AbstractLatentModel
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -121,55 +118,6 @@ def test_neither_chunks_nor_order_change_what_is_imputed() -> None:
 
 
 # Cells that hide themselves
-
-SLOPE, BIAS = np.array([2.0, -1.0]), np.array([-0.5, 0.3])
-
-
-def hidden(slope: float, bias: float, mean: float, scale: float, power: int) -> float:
-    """E[x^power p(missing | x)] over x ~ N(mean, scale), by SciPy's quadrature."""
-    value = lambda x: x**power * stats.norm.pdf(x, mean, scale) / (1 + np.exp(-slope * x - bias))  # noqa: E731
-    return integrate.quad(value, mean - 10 * scale, mean + 10 * scale)[0]
-
-
-def test_the_mask_of_cells_that_hide_themselves_has_its_probability() -> None:
-    shift, scale = np.array([1.0, -2.0], np.float32), np.array([0.5, 3.0], np.float32)
-    model = SelfMasking(jnp.asarray(SLOPE), jnp.asarray(BIAS), Standardise(shift, scale))
-    loc, sigma = np.array([0.3, -0.4]), np.array([0.8, 0.5])
-    inner = DiagonalNormal(jnp.asarray(loc, jnp.float32), jnp.log(jnp.asarray(sigma, jnp.float32)))
-    likelihood = Affine(inner, jnp.asarray(shift), jnp.asarray(scale))
-    mask, x = jnp.array([True, False]), jnp.array([0.7, jnp.nan])
-    gone = hidden(SLOPE[1], BIAS[1], loc[1], sigma[1], 0)
-    seen = -np.log1p(np.exp(SLOPE[0] * (0.7 - 1.0) / 0.5 + BIAS[0]))
-    assert float(model(likelihood, x, mask)) == pytest.approx(seen + np.log(gone), abs=2e-5)
-    mean = hidden(SLOPE[1], BIAS[1], loc[1], sigma[1], 1) / gone
-    assert float(model.missing_mean(likelihood)[1]) == pytest.approx(-2.0 + 3.0 * mean, abs=2e-5)
-    draws = jax.vmap(lambda k: model.missing_sample(likelihood, key=k))(jax.random.split(jax.random.key(0), 4000))
-    second = hidden(SLOPE[1], BIAS[1], loc[1], sigma[1], 2) / gone
-    error = 3.0 * np.sqrt((second - mean**2) / 4000)
-    assert abs(float(draws[:, 1].mean()) - (-2.0 + 3.0 * mean)) < 5 * error + 0.01  # 64 candidates: a bias of 1/64
-    slopes = jax.grad(lambda m: m(likelihood, x, mask))(model)
-    for i, h in ((0, 0.01), (1, 0.01)):
-        at = lambda d: float(eqx.tree_at(lambda m: m.slope, model, model.slope.at[i].add(d))(likelihood, x, mask))  # noqa: E731, B023
-        assert float(slopes.slope[i]) == pytest.approx((at(h) - at(-h)) / (2 * h), abs=2e-3)
-
-
-def test_a_model_of_the_mask_imputes_what_hides_itself() -> None:
-    """One cell, no latent that matters: E[x | missing] of N(0, 1) under self-masking, and p(mask) itself."""
-    decoder = Conditional(lambda z: jnp.zeros(2), NormalHead((1,)))
-    encoder = Conditional(Dense([1, 2], key=jax.random.key(0)), NormalHead((1,)))
-    masking = SelfMasking(jnp.array([2.0]), jnp.array([-0.5]))
-    model = LatentModel(StandardNormal((1,)), encoder, decoder, masking)
-    rows = as_batch(np.zeros((1, 1), np.float32), mask=jnp.zeros((1, 1), bool))
-    gone = hidden(2.0, -0.5, 0.0, 1.0, 0)
-    found = impute(Rows(model, rows, key=jax.random.key(1)), num_samples=50)
-    assert float(found.mean[0, 0]) == pytest.approx(hidden(2.0, -0.5, 0.0, 1.0, 1) / gone, abs=1e-5)
-    # Weighted by q: exact in expectation only, so many draws.
-    assert float(log_marginal(Rows(model, rows, key=jax.random.key(2)), num_samples=20000)[0]) == pytest.approx(
-        np.log(gone), abs=0.02
-    )
-    with pytest.raises(ConfigError, match="normal likelihood"):
-        masking.missing_mean(Bernoulli(jnp.zeros(1)))
-
 
 # From the face
 

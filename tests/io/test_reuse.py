@@ -93,7 +93,7 @@ def test_fits_at_once_share_their_programs(caplog: pytest.LogCaptureFixture) -> 
     assert [names.count(name) for name in ("chunk", "evaluate", "averaged")] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("name", ["default", "not-miwae", "mvae"])
+@pytest.mark.parametrize("name", ["default", "mvae"])
 def test_a_shared_builder_gives_the_model_of_the_recipe(name: str) -> None:
     recipe = get_recipe(name)
     for scale in (1.0, 3.7):

@@ -129,7 +129,7 @@ def test_a_schema_comes_back_and_a_stranger_s_is_refused() -> None:
 
 def test_one_density_with_and_without_and_every_output_keeps_it(tmp_path: Path) -> None:
     table, how = stays(), {"settings": {"training.steps": 20}, "random_state": 0}
-    derived = latens.VAE(**how).fit(table, derive=DERIVED)
+    derived = latens.VAE(**how).fit(latens.Table(table, derive=DERIVED))
     plain = table.drop(columns=list(DERIVED))
     assert (derived.score_samples(table) == latens.VAE(**how).fit(plain).score_samples(plain)).all()
     drawn = derived.sample(100)

@@ -80,17 +80,17 @@ def test_surprises_and_p_values_are_as_recorded(table):
     np.testing.assert_allclose(np.stack(every)[:, :5], some, rtol=1e-5)
     found = outliers.detect(trained, data, np.arange(20, 60), data, alpha=0.1, num_samples=10)
     meets_record("detected: surprises", [every.surprise, found.surprise], rtol=1e-3)
-    np.testing.assert_allclose(found.score, every.odd, rtol=1e-5)
+    np.testing.assert_allclose(found.odd, every.odd, rtol=1e-5)
     # Ranks of two rows whose scores differ by rounding swap from one processor to another: so p-values are not
     # recorded, but held between those of a score that is a little lower and a little higher.
-    order = np.argsort(-found.score, kind="stable")
+    order = np.argsort(-found.odd, kind="stable")
     assert np.all(np.diff(found.p_value[order]) >= 0)
     assert np.all(np.diff(found.q_value[order]) >= 0)
     shown = np.ones(data.x.shape, bool) if data.mask is None else np.asarray(data.mask)
     for pattern in np.unique(shown, axis=0):
         rows = np.flatnonzero((shown == pattern).all(axis=1))
         held = outliers.scores_of(trained, data, np.arange(20, 60), others=40, shown=pattern, **options).odd
-        low, high = (outliers.conformal(held, found.score[rows] + off) for off in (1e-3, -1e-3))
+        low, high = (outliers.conformal(held, found.odd[rows] + off) for off in (1e-3, -1e-3))
         assert np.all((low <= found.p_value[rows]) & (found.p_value[rows] <= high))
         assert np.mean(high - low) < 0.05
     np.testing.assert_allclose(found.q_value, outliers.adjusted(found.p_value))

@@ -186,7 +186,7 @@ def test_a_choice_is_one_hot_to_the_decoder() -> None:
         ("deterministic", {"prior": "vamp"}, "prior.kind", "density"),
         ("iaf", {"posterior.levels": "2"}, "posterior.levels", "bernoulli"),
         ("von-mises-fisher", {"posterior.latent_dim": 1}, "posterior.latent_dim", "2 or more"),
-        ("concrete", {"posterior.choices": 1}, "posterior.choices", "must be"),
+        ("concrete", {"posterior.choices": 1}, "posterior.choices", "does not fit"),
         ("concrete", {"posterior.temperatures": 1}, "posterior.temperatures", "temperature"),
         ("vonmises", {}, "posterior.kind", "von-mises-fisher"),
     ],

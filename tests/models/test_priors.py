@@ -62,7 +62,7 @@ def test_exemplars_are_kept_and_pseudo_inputs_learned(learned: bool) -> None:
         ({"prior": "vamp", "prior.components": 0}, "from 1 to 10000, not 0"),
         ({"prior": "mixture", "prior.component": 3}, "no option 'component'"),
         ({"prior": "vmap"}, "there is no prior 'vmap'"),
-        ({"prior": "mixture", "prior.components": "many"}, "a whole number, not 'many'"),
+        ({"prior": "mixture", "prior.components": "many"}, "'many' does not fit: expected `int`"),
     ],
 )
 def test_priors_refuse_what_they_are_not(settings: dict, words: str) -> None:

@@ -12,7 +12,6 @@ from tables import MODELS, X, linear_gaussian
 from tables_heads import LIKELIHOOD_HEADS, POSTERIOR_HEADS
 from test_hamiltonian import moving
 
-from latens.distributions import DiagonalNormal
 from latens.models import (
     AffineHead,
     BernoulliHead,
@@ -22,8 +21,6 @@ from latens.models import (
     MixturePrior,
     NormalHead,
     ScalarQuantiser,
-    SelfMasking,
-    Standardise,
     VampPrior,
 )
 from latens.models.heads.pixel_heads import PixelHead
@@ -136,18 +133,6 @@ def test_codes_are_the_recorded_ones():
 
     for name, tree in jax.jit(every)().items():
         meets_record(f"codes {name}", tree)
-
-
-def test_a_mask_that_hides_itself_is_as_recorded():
-    masking = SelfMasking(jnp.array([2.0, -1.0]), jnp.array([-0.5, 0.3]), Standardise(np.ones(2), np.full(2, 2.0)))
-    likelihood = DiagonalNormal(jnp.array([0.3, -0.4]), jnp.log(jnp.array([0.8, 0.5])))
-
-    def every():
-        x, mask = jnp.array([0.7, 9.0]), jnp.array([True, False])
-        value = masking(likelihood, x, mask), masking(likelihood, x, None)
-        return value, masking.missing_mean(likelihood), masking.missing_sample(likelihood, key=KEY)
-
-    meets_record("self-masking", jax.jit(every)())
 
 
 def test_latents_are_flat_arrays_as_recorded():

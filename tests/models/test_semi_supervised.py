@@ -136,5 +136,3 @@ def test_what_does_not_go_together_is_refused():
         eqx.filter_grad(lambda m: ELBO(kl="sampled")(m, batch, key=jax.random.key(0), step=STEP)[0])(coins())
     with pytest.raises(ConfigError, match="predicts no labels"):
         prepare(override(get_recipe("default").config, {"label": "predict"}), two_kinds())
-    with pytest.raises(ConfigError, match="no effect"):
-        prepare(override(get_recipe("default").config, {"data.labelled": 4}), two_kinds())

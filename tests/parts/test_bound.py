@@ -111,7 +111,7 @@ def test_an_option_is_refused_where_it_is_first_asked_for() -> None:
             prior=PriorConfig(kind="mixture", options={"component": 1}),
         )
     )
-    with pytest.raises(ConfigError, match=r"posterior.layers: it must be a whole number >= 1, not '0'"):
+    with pytest.raises(ConfigError, match=r"posterior.layers: '0' does not fit: expected `int` >= 1"):
         parts.posterior  # noqa: B018
     with pytest.raises(
         ConfigError, match=r"prior.component: prior has no option 'component'. Did you mean 'components'"

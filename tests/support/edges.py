@@ -21,7 +21,6 @@ from latens.distributions import (
     FullNormal,
     Joined,
     Laplace,
-    Logistic,
     Mixture,
     NegativeBinomial,
     Ordinal,
@@ -77,10 +76,6 @@ def log1mexp(t: np.ndarray) -> np.ndarray:
 
 def _normal(x: np.ndarray, loc: np.ndarray, log_scale: np.ndarray) -> np.ndarray:
     return -0.5 * ((x - loc) * np.exp(-log_scale)) ** 2 - HALF_LOG_2PI - log_scale
-
-
-def _logistic(r: np.ndarray) -> np.ndarray:
-    return -np.abs(r) - 2 * np.log1p(np.exp(-np.abs(r)))
 
 
 def _poisson(x: np.ndarray, log_rate: np.ndarray) -> np.ndarray:
@@ -245,7 +240,6 @@ EDGES: dict[str, Edge] = {
         lambda x, p: _normal((x[:, 0] - 3.0) / np.float64(np.float32(1e-3)), *p.T) - np.log(1e-3),
     ),
     "Laplace": Edge(lambda p: Laplace(p[:1], p[1:]), (LOCS, SCALES), (REALS,), _laplace),
-    "Logistic": Edge(lambda p: Logistic(p[:1], p[1:]), (LOCS, SCALES), (REALS,), _scaled(_logistic)),
     "StudentT": Edge(
         lambda p: StudentT(p[:1], p[1:2], p[2:]),
         (LOCS, SCALES, (-7.0, 0.0, 0.7, 4.0, 16.0)),

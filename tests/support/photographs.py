@@ -64,8 +64,6 @@ CALLS: dict[str, str] = {
     "impute": "impute MIXED gaps.csv --out full.csv --num-samples 8 --interval 0.9",
     "impute-draws": "impute MIXED gaps.csv --out drawn.csv --num-samples 8 --draws 2",
     "impute-dry": "impute MIXED gaps.csv --out full2.csv --dry-run",
-    "impute-hidden": "impute PICTURES pictures.npy --hide lower --out answers.npz --draws 2 --num-samples 8",
-    "impute-png": "impute PICTURES pictures.npy --hide lower --out answers.png --draws 2 --num-samples 8",
     "detect": "detect run plain.csv --out flags.csv --num-samples 4",
     "detect-held-out": "detect run plaingaps.csv --held-out plain.csv --out flags2.csv --num-samples 4",
     "detect-dry": "detect run plain.csv --out flags3.csv --dry-run",

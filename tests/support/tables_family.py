@@ -14,7 +14,6 @@ from latens.distributions import (
     DiscretisedLogistic,
     Joined,
     Laplace,
-    Logistic,
     NegativeBinomial,
     Ordinal,
     Poisson,
@@ -112,9 +111,6 @@ FAMILY: dict[str, DistributionRow] = {
         lambda: Laplace(*real(LOC), *logs(SCALE)),
         lambda x: stats.laplace.logpdf(x, LOC, SCALE),
         (LOC - 60.0, LOC + 60.0),  # the kink lies on an edge of a panel
-    ),
-    "Logistic": DistributionRow(
-        lambda: Logistic(*real(LOC), *logs(SCALE)), lambda x: stats.logistic.logpdf(x, LOC, SCALE)
     ),
     "StudentT": DistributionRow(
         lambda: StudentT(*real(LOC), *logs(SCALE, DF)),

@@ -182,7 +182,7 @@ def test_a_detector_keeps_its_trained_prior_unless_it_is_told() -> None:
 
 
 def test_a_fit_that_cannot_be_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"no effect with posterior.kind=von-mises-fisher") as error:
+    with pytest.raises(ConfigError, match=r"at the end with posterior.kind=von-mises-fisher") as error:
         asked(posterior="von-mises-fisher", **{"prior.refit": "true"})
     assert error.value.where == "prior.refit"
 

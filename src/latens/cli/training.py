@@ -66,7 +66,6 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
     with contextlib.ExitStack() as stack:
         callbacks += _watchers(context, run, experiment, stack)
         stack.enter_context(context.signals.deferred())
-        stack.enter_context(_told(context))
         try:
             trained, result = train(experiment, run=run, callbacks=callbacks, resume=resume)
         except Interrupted as interruption:
@@ -76,19 +75,6 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
             _stopped(context, interruption)
     context.signals.check()
     _finish(context, run, experiment, trained, result.snapshot.loop, plan)
-
-
-@contextlib.contextmanager
-def _told(context: Context) -> Iterator[None]:
-    """Say on the terminal what is doubtful of a user's own parts; the log has it too."""
-    handler = logging.Handler()
-    handler.emit = lambda record: context.warn(record.getMessage())
-    parts = logging.getLogger("latens.training.own_parts")
-    parts.addHandler(handler)
-    try:
-        yield
-    finally:
-        parts.removeHandler(handler)
 
 
 def joined(context: Context) -> bool:

@@ -224,7 +224,9 @@ class Coming:
         """Settle which columns are no data, and how a file is read."""
         asked, schema, source = self.asked, self.schema, self.asked.source
         choices = {role: getattr(asked, role) for role in ("label", "row_id", "weight", "layer")}
-        words = {k: str(v) for k, v in choices.items() if isinstance(v, str | int) and not isinstance(v, bool)}
+        words: dict[str, Any] = {
+            k: str(v) for k, v in choices.items() if isinstance(v, str | int) and not isinstance(v, bool)
+        }
         given = {role: v for role, v in choices.items() if v is not None and role not in words}
         if words.get("label", "").endswith(".npy"):
             given["label"] = array_file(Path(words.pop("label")))
@@ -400,13 +402,6 @@ def without_unknown(data: Dataset) -> Dataset:
     place = {row: at for at, row in enumerate(kept.tolist())}
     unseen = tuple((place[row], column, name) for row, column, name in data.unseen if row in place)
     return replace(rows_at(data, kept), unseen=unseen, notes=(*data.notes, what), kept=kept)
-
-
-def read_columns(spec: Any, declared: Mapping[str, Declared] | None = None) -> Raw:
-    """Read a table as it is: no column is a label or an id, and nothing is inferred of the cells."""
-    raw, where, _ = _read(spec, ColumnRoles(declared=declared), None)
-    check_numeric(raw.x, where)
-    return raw
 
 
 def _files(asked: Guessed, roles: ColumnRoles) -> Files | None:

@@ -317,7 +317,7 @@ def conform(
         raise DataError(what, where=where, fix="Give data of the same shape.")
     seen = Range.of(x, observed)
     low, high = seen.ends
-    most = schema.levels or (schema.tokens.size if schema.tokens else 2)
+    most = schema.num_values
     top = {"binary": 1, "levels": most - 1, "unit": 1, "tokens": most - 1}.get(schema.kind, np.inf)
     bottom = -np.inf if schema.kind == "real" else 0
     if low < bottom or high > top or not (seen.whole or schema.kind in ("unit", "real")):

@@ -103,7 +103,7 @@ def places(values: np.ndarray, wanted: int) -> np.ndarray:
     if not isinstance(values, np.memmap):
         return np.flatnonzero(values == wanted)
     kind = np.int64 if len(values) > 2**31 else np.int32
-    total = sum(np.count_nonzero(part == wanted) for _, part in parts_of(values))
+    total = sum(int(np.count_nonzero(part == wanted)) for _, part in parts_of(values))
     parts = ((np.flatnonzero(part == wanted) + start).astype(kind) for start, part in parts_of(values))
     return _unnamed(parts, total) if total else np.zeros(0, kind)
 

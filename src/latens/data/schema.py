@@ -79,6 +79,16 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         return [column.name for column in self.columns or ()]
 
     @property
+    def column_types(self) -> tuple[ColumnType, ...]:
+        """What the columns of a mixed table hold; none of other rows."""
+        return self.types or ()
+
+    @property
+    def num_values(self) -> int:
+        """How many values a cell of whole numbers may have."""
+        return self.tokens.size if self.tokens else self.levels or 2
+
+    @property
     def edges(self) -> tuple[int, ...]:
         """The lengths of the buckets of rows of unlike length, the stored length last; empty for rows of one length."""
         return self.tokens.edges if self.tokens else self.sequences.edges if self.sequences else ()
@@ -160,10 +170,10 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
             raise _wrong("columns", f"has {len(columns)} columns for rows of shape {shape}")
         mixed = schema.kind == "mixed"
         if (schema.types is not None) != mixed or (
-            mixed and (columns is None or len(schema.types or ()) != len(columns))
+            mixed and (columns is None or len(schema.column_types) != len(columns))
         ):
             raise _wrong("types", "are those of the columns of a mixed table, one for each")
-        if wrong := check_types(schema.types or ()):
+        if wrong := check_types(schema.column_types):
             raise _wrong("types", wrong)
         if wrong := check_derived(schema):
             raise _wrong("derived", wrong)

@@ -30,7 +30,6 @@ from .divergence import kl_method as kl_method
 from .divergence import kl_terms as kl_terms
 from .hyperbolic import WrappedNormal as WrappedNormal
 from .location_scale import Laplace as Laplace
-from .location_scale import Logistic as Logistic
 from .location_scale import StudentT as StudentT
 from .mixtures import DiscretisedLogistic as DiscretisedLogistic
 from .mixtures import Mixture as Mixture

@@ -45,13 +45,10 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
         has_path: Whether samples are a smooth function of all parameters, so that a gradient through them is whole.
             There is no default: a gradient through samples of a class that does not say it is refused.
         density_elsewhere: Whether the density is known elsewhere than along its own draws.
-        by_volume: Whether the density is by the volume of an event's numbers, or a probability of whole ones; not on
-            spheres, for example, whose densities are by area.
     """
 
     has_path: ClassVar[bool]
     density_elsewhere: ClassVar[bool] = True
-    by_volume: ClassVar[bool] = True
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -86,7 +86,6 @@ class WrappedNormal(AbstractDistribution[Array]):
     """
 
     has_path: ClassVar[bool] = True
-    by_volume: ClassVar[bool] = False
 
     loc: Float[Array, " n"]
     log_scale: Float[Array, " n"]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from latens.distributions.base import AbstractFactorised
 from latens.distributions.continuous import AbstractLocationScale
-from latens.distributions.special import excess, log_gamma_ratio, logistic_term
+from latens.distributions.special import excess, log_gamma_ratio
 from latens.typing import Array, Float, Key
 
 LOG_2, LOG_PI = math.log(2.0), math.log(math.pi)
@@ -39,35 +39,6 @@ class Laplace(AbstractLocationScale):
     def moments(self) -> tuple[Float[Array, "*x"], Float[Array, "*x"]]:
         """The mean and the variance of each variable, $2 b^2$."""
         return self.loc, jnp.broadcast_to(2.0 * jnp.exp(2.0 * self.log_scale), self.loc.shape)
-
-
-class Logistic(AbstractLocationScale):
-    r"""Independent logistic variables.
-
-    $\prod_i \frac{e^{-r_i}}{s_i (1 + e^{-r_i})^2}$ with $r_i = (x_i - \mu_i)/s_i$ and $\log s$ given. The variance is
-    $\pi^2 s^2 / 3$.
-
-    Args:
-        loc: The means $\mu$, of shape (*x).
-        log_scale: The logarithms $\log s$, of a shape that broadcasts to that of `loc`.
-
-    Examples:
-        >>> round(float(Logistic(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.zeros(1))), 6)  # -2 log 2
-        -1.386294
-    """
-
-    def sample_noise(self, *, key: Key) -> Float[Array, "*x"]:
-        """Draw standard logistic noise."""
-        return jax.random.logistic(key, self.loc.shape, self.loc.dtype)
-
-    def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
-        """The log density of each variable, in nats."""
-        residual = (event - self.loc) * jnp.exp(-self.log_scale)
-        return logistic_term(residual) - self.log_scale
-
-    def moments(self) -> tuple[Float[Array, "*x"], Float[Array, "*x"]]:
-        r"""The mean and the variance of each variable, $\pi^2 s^2 / 3$."""
-        return self.loc, jnp.broadcast_to(math.pi**2 / 3.0 * jnp.exp(2.0 * self.log_scale), self.loc.shape)
 
 
 class StudentT(AbstractFactorised):

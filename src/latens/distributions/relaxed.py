@@ -38,7 +38,6 @@ class RelaxedOneHot(AbstractDistribution[Array]):
     """
 
     has_path: ClassVar[bool] = True
-    by_volume: ClassVar[bool] = False
 
     logits: Float[Array, "*k n"]
     log_temperature: Float[Array, ""]

@@ -38,13 +38,6 @@ def log_one_minus_exp(t: Float[Array, "*x"]) -> Float[Array, "*x"]:
     return jnp.where(near, jnp.log(-jnp.expm1(-small)), jnp.log1p(-jnp.exp(-large)))
 
 
-def logistic_term(residual: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    r"""The log density of the standard logistic distribution, without a difference of large numbers far out."""
-    # $\log\frac{e^{-r}}{(1 + e^{-r})^2}$, which is symmetric in $r$.
-    size = jnp.abs(residual)
-    return -size - 2.0 * jnp.log1p(jnp.exp(-size))
-
-
 def log_sum_of_parts(terms: Float[Array, "*x k"]) -> Float[Array, "*x"]:
     """The logarithm of the sum of probabilities over the last axis; an impossible event passes no gradient."""
     possible = jnp.max(terms, axis=-1, keepdims=True) > -jnp.inf

@@ -45,7 +45,6 @@ class UniformSphere(AbstractDistribution[Array]):
     """
 
     has_path: ClassVar[bool] = True
-    by_volume: ClassVar[bool] = False
 
     dimension: int = eqx.field(static=True)
 
@@ -108,7 +107,6 @@ class VonMisesFisher(AbstractDistribution[Array]):
     """
 
     has_path: ClassVar[bool] = True
-    by_volume: ClassVar[bool] = False
 
     direction: Float[Array, " m"]
     log_concentration: Float[Array, ""]

@@ -45,7 +45,6 @@ class TokenSequence(AbstractDistribution[Array]):
     """
 
     has_path: ClassVar[bool] = False
-    by_volume: ClassVar[bool] = False
 
     network: Any
     given: Float[Array, " n"]

@@ -39,6 +39,7 @@ from latens.estimators.base import (
     with_nan,
 )
 from latens.estimators.frame_roles import (
+    ROLES,
     Named,
     apart,
     condition_cells,
@@ -46,16 +47,9 @@ from latens.estimators.frame_roles import (
     is_long,
     known_apart,
     long_dataset,
+    roles_of,
 )
-from latens.estimators.frames import (
-    as_fitted,
-    emptied,
-    mixed_dataset,
-    read_mixed,
-    refuse_unknown,
-    rows_like,
-    text_dataset,
-)
+from latens.estimators.frames import as_fitted, as_named, coming, dataset_of, emptied, refuse_unknown
 from latens.estimators.targets import codes_of, label_units, labelled
 from latens.evidence.batched import map_rows
 from latens.evidence.estimate import finite
@@ -63,8 +57,7 @@ from latens.io.compilation import keep_programs
 from latens.io.process import check_process
 from latens.kinds import Rows
 from latens.kinds.counts.anndata import is_annotated
-from latens.kinds.tables.declared import declared_columns
-from latens.kinds.tables.frame import as_rows, is_frame
+from latens.kinds.tables.frame import is_frame
 from latens.models import AbstractHead, AbstractModelPrior, LatentModel
 from latens.objectives import AbstractObjective
 from latens.objectives.schedules import check_schedule
@@ -127,41 +120,19 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         X: Any,
         y: Any = None,
         sample_weight: Any = None,
-        *,
-        label: str | None = None,
-        weight: str | None = None,
-        conditions: str | Sequence[str] = (),
-        sequence: str | None = None,
-        time: str | None = None,
-        window: int | str | None = None,
-        stride: int | str | None = None,
-        step: float | str | None = None,
-        layer: str | None = None,
-        derive: Any = None,
     ) -> Fitted:
         """Train on rows.
 
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures: an array, a frame of pandas, Polars or Arrow with any
                 index, also with text and dates, or a list of records; a list of strings; sequences of unlike length,
-                {id: array of shape (steps, columns)} or a list of such arrays; a long table (see `sequence`); or an
-                AnnData object. Counts of cells choose the recipe "cells" where none is named; a tenth validates.
+                {id: array of shape (steps, columns)} or a list of such arrays; an AnnData object; or one of these with
+                its kind, as `latens.Table(frame, label="species", condition=["year"], derive={...})`,
+                `latens.Steps(frame, sequence="patient", time="week")` or `latens.Counts(adata, layer="counts")`.
+                Counts of cells choose the recipe "cells" where none is named; a tenth validates.
             y: Labels, shape (n,), where the recipe uses labels; -1, NaN, None or "" is a missing one. Ignored
                 elsewhere.
             sample_weight: How often each row counts, from 0, shape (n,): a weight of 2 is the row twice. None: once.
-            label: The column of a frame, or of `obs`, that is `y`.
-            weight: The column of a frame that is `sample_weight`.
-            conditions: Columns of a frame, or of `obs`, that the model is told of a row and does not model;
-                "NAME:names" takes numbers for names. Later rows bring them too.
-            sequence: The column of a long table, with a line for each step, that says which sequence a line is of; "-"
-                for a single series. A row is then a sequence, of shape (steps, columns).
-            time: The column of a long table with the times. None: lines follow each other.
-            window: Steps of rows that are windows of sequences, or a span of time as "7d". None: whole sequences.
-            stride: Steps between the starts of two windows. None: a quarter of a window.
-            step: The time between two steps, as "1h"; each time is then taken as its nearest step. None: it is found.
-            layer: The layer of AnnData that is read in the place of X. Later objects bring it too.
-            derive: Columns of a frame that are computed of others and not modelled: an expression by the name of each,
-                as {"total": "count * price"}. They are held against the rows, and computed in every output.
 
         Returns:
             The estimator itself, fitted.
@@ -172,9 +143,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
             UsageError: The recipe needs `y` and none is given.
         """
         start = getattr(self, "model_", None) if truth(self._option("warm_start"), "warm_start") else None
-        told = (conditions,) if isinstance(conditions, str) else tuple(conditions)
-        named = Named(label, weight, told, sequence, time, window, stride, step, layer, derive)
-        return self._fit(X, y=y, start=start, sample_weight=sample_weight, named=named)
+        return self._fit(X, y=y, start=start, sample_weight=sample_weight)
 
     def partial_fit(self: Fitted, X: Any, y: Any = None, sample_weight: Any = None) -> Fitted:
         """Train one epoch on these rows, from the weights as they are; the first call starts with new ones.
@@ -210,7 +179,6 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         start: TrainedModel | None = None,
         once: Mapping[str, Any] | None = None,
         sample_weight: Any = None,
-        named: Named | None = None,
     ) -> Fitted:
         """`fit`, also from a trained model, with settings of this call."""
         fraction = plain_value(self._fraction)
@@ -219,12 +187,13 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
             what = f"must be a share from 0 and below 1, or None, not {fraction!r:.100}."
             raise ConfigError(what, where="validation_fraction", fix="Give for example 0.1.")
         keep_programs()
-        if start is None or named is not None:
-            self.named_ = named or Named()
-        X, fresh = as_rows(X), start is None
+        X, named = roles_of(X)
+        if start is None or once is None:
+            self.named_ = named
+        fresh = start is None
         cells: dict[str, Any] = {}
         known = None if start is None else start.schema
-        long = is_long(X, self._told, known)
+        long = is_long(X, known)
         if long:
             weight = None
             data = self._long(X, y, sample_weight, known)
@@ -257,7 +226,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
 
     @property
     def _told(self) -> Named:
-        """What `fit` was told of columns by name; nothing in estimators of older files."""
+        """What the rows of `fit` said of columns by name."""
         return getattr(self, "named_", Named())
 
     def _long(self, X: Any, y: Any, weight: Any, schema: Schema | None) -> Dataset:
@@ -271,36 +240,29 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
     def _mixed(self, X: Any, reset: bool, schema: Schema | None, unknown: str = "error") -> Dataset | None:
         """Rows of text, or of a frame with columns of several kinds, as a data set; None for numbers alone."""
         X = own_columns(self, X, reset)
-        if (strings := strings_of(X)) is not None:
-            if reset:
-                self._event_shape, self.n_features_in_ = None, 1
-            options = {
-                "schema": schema,
-                "validation_fraction": self._fraction or 0.0,
-                "unknown": unknown,
-            }
-            return text_dataset(strings, self._option("pieces"), **options)
-        typed = schema is not None and schema.types is not None
-        columns = self._option("columns")
-        said = None if columns is None or schema is not None else declared_columns(columns)
-        derive = self._told.derive if schema is None else None
-        said = {} if derive and said is None else said
-        if (typed or said is not None) and not is_frame(X):
+        strings, typed, said = strings_of(X), schema is not None and schema.types is not None, dict[str, Any]()
+        if schema is None:
+            columns = self._told.columns if self._told.columns is not None else self._option("columns")
+            said = {"columns": columns, "derive": self._told.derive, "pieces": self._option("pieces")}
+            said = {"pieces": said["pieces"]} if strings is not None else said | {"pieces": None}
+        asked = typed or said.get("columns") is not None or bool(said.get("derive"))
+        if strings is None and not asked and (schema is not None or not is_frame(X)):
+            return None
+        if strings is None and not is_frame(X):
             numbers: Any = {"dtype": np.float64, "ensure_all_finite": "allow-nan", "input_name": "X"}
             X = check_array(with_nan(X), **numbers)
-        raw = read_mixed(X, said) if schema is None else None
-        if raw is None and not typed:
+        table = X if is_frame(X) else strings or as_named(X, names_of(self) if schema else None)
+        rows = coming(table, None if schema is None else replace(schema, conditions=None), unknown, **said)
+        if strings is None and rows.raw.kinds is None and not asked:
             return None
-        validated(self, X, reset=reset, skip_check_array=True)
-        if raw is None:
-            assert schema is not None
-            raw = rows_like(X, schema, names_of(self))
+        if strings is None:
+            validated(self, X, reset=reset, skip_check_array=True)
         if reset:
             self._event_shape = None
             self._template = emptied(X) if is_frame(X) else None
-        fraction = self._fraction or 0.0
-        options = {"schema": schema, "validation_fraction": fraction, "unknown": unknown, "derive": derive}
-        data = mixed_dataset(raw, said=said, **options)
+            self.n_features_in_ = 1 if strings is not None else self.n_features_in_
+        data = dataset_of(rows, self._fraction or 0.0)
+        data = data if schema is None else with_fields(data, schema=schema)
         if not self._takes_nan and data.mask is not None and not data.mask.all():
             row, column = map(int, np.argwhere(~data.mask)[0])
             name = data.schema.names[column]
@@ -313,7 +275,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         """Rows that come after the fit as a data set with the schema of the model, and their labels."""
         check_is_fitted(self)
         refuse_unknown(unknown)
-        X, schema = as_rows(X), self.model_.schema
+        (X, _), schema = roles_of(X), self.model_.schema
         if schema.sequences is not None or is_annotated(X) or isinstance(X, Rows):
             data = self._long(X, None, None, schema)
             return data, y
@@ -521,7 +483,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
     # --- files ---
 
     def _own_facts(self) -> dict[str, Any]:
-        own = {name: value for name, value in self._told._asdict().items() if value not in (None, ())}
+        own = {role: one for role in ROLES if (one := getattr(self._told, role)) is not None}
         return {"history": self.history_, "reasons": self.reasons_} | ({"named": own} if own else {})
 
     def _restore(self, trained: TrainedModel, where: str) -> dict[str, Any]:
@@ -531,10 +493,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         self.reasons_ = reasons if isinstance(reasons, list) else []
         names = facts.get("named")
         names = names if isinstance(names, dict) else {}
-        said: dict[str, Any] = {
-            role: one for role in ("label", "weight", "layer") if isinstance(one := names.get(role), str)
-        }
-        self.named_ = Named(**said)
+        self.named_ = Named()._replace(**{role: one for role in ROLES if isinstance(one := names.get(role), str)})
         self._count_latents(trained.config)
         return facts
 

@@ -26,7 +26,7 @@ from latens.estimators.base import (
     weighed,
     whole,
 )
-from latens.evaluation.classes import ClassSamples, class_log_joint, class_responsibilities, normalise, sample_classes
+from latens.evaluation.classes import ClassSamples, class_log_joint, normalise, sample_classes
 from latens.io import keys
 from latens.io.process import check_count, check_process
 from latens.recipes import get_recipe
@@ -242,34 +242,6 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         drawn = sample_classes(trained.model, n_samples, key=key, label=code)
         means = self._in_units(drawn.component_mean, draws=False)
         return drawn._replace(x=self._in_units(drawn.x, draws=True), component_mean=means)
-
-    def responsibilities(self, X: Any, y: Any = None) -> np.ndarray:
-        """Compute p(component | x, class) of every row.
-
-        Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
-            y: Class of every row, shape (n,); None takes the predicted ones.
-
-        Returns:
-            Probabilities, shape (n, n_components).
-
-        Raises:
-            UsageError: Training did not have a class.
-        """
-        trained = self._named()
-        batch = self._batch(X)
-        if y is not None:
-            codes = np.array([self._code(label) for label in column_or_1d(y).tolist()], np.int32)
-            if len(codes) != len(batch.x):
-                what = f"{len(codes)} classes for {len(batch.x)} rows."
-                raise UsageError(what, where="y", fix="Give one for each row.")
-            batch = replace(batch, label=codes)
-        return class_responsibilities(trained.rows(batch))
-
-    @property
-    def effective_components_(self) -> np.ndarray:
-        """Number of mixture components that each class uses: exp of the entropy of its weights, shape (C,)."""
-        return np.asarray(self._named().model.effective_components())
 
     def _named(self) -> TrainedModel:
         check_process()

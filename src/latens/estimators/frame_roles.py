@@ -17,28 +17,36 @@ from latens.kinds import Rows
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.steps.long import lines_of
 from latens.kinds.steps.sequences import nearest_the_centre
-from latens.kinds.tables.frame import is_frame, is_pandas
+from latens.kinds.tables.frame import as_rows, is_frame, is_pandas
+
+ROLES = ("label", "weight", "layer")
+"""What later rows bring too."""
+_OF_FRAMES = {"label", "weight", "condition", "columns", "typed", "derive"}
 
 
 class Named(NamedTuple):
-    """Columns of a frame that are not modelled, by name, how a long table is cut, and the layer of AnnData."""
+    """Columns of a frame that are not modelled, by name, what its columns are, and the layer of AnnData."""
 
     label: str | None = None
     weight: str | None = None
-    conditions: tuple[str, ...] = ()
-    sequence: str | None = None
-    time: str | None = None
-    window: int | str | None = None
-    stride: int | str | None = None
-    step: float | str | None = None
     layer: str | None = None
+    conditions: tuple[str, ...] = ()
+    columns: Any = None
     derive: Any = None
 
-    @property
-    def cut(self) -> dict[str, Any]:
-        """How a long table is cut, for `load`."""
-        names = ("sequence", "time", "window", "stride", "step")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+def roles_of(X: Any) -> tuple[Any, Named]:
+    """The frame of a kind of rows, and the roles of its columns; other rows as they are."""
+    if not isinstance(X, Rows):
+        return as_rows(X), Named()
+    said = X.implies() | X.said()
+    named = Named()._replace(**{role: one for role in ROLES if isinstance(one := said.get(role), str)})
+    frame = as_rows(X.source)
+    if not is_frame(frame) or said.keys() - _OF_FRAMES or any(said.get(role) != getattr(named, role) for role in ROLES):
+        return X, named
+    told, columns = said.get("condition", ()), said.get("columns", {} if said.get("typed") else None)
+    conditions = (told,) if isinstance(told, str) else tuple(told)
+    return frame, named._replace(conditions=conditions, columns=columns, derive=said.get("derive"))
 
 
 def without(X: Any, names: Sequence[str]) -> Any:
@@ -119,11 +127,10 @@ def condition_cells(X: Any, asked: Sequence[str]) -> tuple[Any, dict[str, Any]]:
 # --- long tables and cells ---
 
 
-def is_long(X: Any, named: Named, schema: Schema | None) -> bool:
-    """Whether rows are sequences, cells of AnnData, or of a kind that was named: `load` reads them."""
-    if isinstance(X, Rows) or is_annotated(X) or named.cut or (named.layer is not None and schema is None):
-        return True
-    return (schema is not None and schema.sequences is not None) or lines_of(X, "X") is not None
+def is_long(X: Any, schema: Schema | None) -> bool:
+    """Whether `load` reads the rows: sequences, cells of AnnData, or rows whose kind says more than a frame has."""
+    of_steps = schema is not None and schema.sequences is not None
+    return of_steps or isinstance(X, Rows) or is_annotated(X) or lines_of(X, "X") is not None
 
 
 def long_dataset(
@@ -148,11 +155,9 @@ def long_dataset(
     if schema is not None and is_frame(beside):
         present = set(map(str, beside.columns))
         given = {role: None if isinstance(name, str) and name not in present else name for role, name in given.items()}
-    given |= {"condition": list(named.conditions)} if named.conditions and schema is None else {}
     there = schema is None or not is_annotated(X) or named.layer in X.layers  # other cells may have counts as X
     given |= {"layer": named.layer} if named.layer is not None and there else {}
-    data = load(X, name="X", schema=schema, **{**given, **({} if schema is not None else named.cut)})
-    return _trained(data, validation_fraction)
+    return _trained(load(X, name="X", schema=schema, **given), validation_fraction)
 
 
 def _trained(data: Dataset, validation_fraction: float) -> Dataset:

@@ -1,7 +1,8 @@
 """Frames with columns of several kinds: as rows of a model, and back with the dtypes that they had."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,82 +12,38 @@ from jaxtyping import Shaped
 from latens.data import TRAIN, VALIDATION, Dataset, Schema
 from latens.data.arrays import LEAST_ROWS_TO_VALIDATE
 from latens.data.batches import hash_rows
-from latens.data.door import read_columns, without_unknown
-from latens.data.infer import find_missing
-from latens.data.raw import Raw, without_columns
+from latens.data.door import Coming
 from latens.data.rows import row_keys
 from latens.errors import UsageError
-from latens.kinds.tables.cells import coded
-from latens.kinds.tables.declared import Declared, check_declared
-from latens.kinds.tables.derived import apart, definitions, hidden_in, with_derived
-from latens.kinds.tables.frame import is_frame, is_pandas, like, to_pandas, with_cells
-from latens.kinds.tables.typed import as_frame, in_units, known_columns, stored_columns, table_schema
-from latens.kinds.text.strings import code_strings, text_schema
+from latens.kinds import KINDS, Guessed
+from latens.kinds.tables.derived import hidden_in
+from latens.kinds.tables.frame import is_pandas, like, to_pandas, with_cells
+from latens.kinds.tables.typed import as_frame, in_units
 
 
-def read_mixed(X: Any, said: Mapping[str, Declared] | None) -> Raw | None:
-    """Read rows whose columns are of several kinds, by their dtypes and by what is said of them."""
-    # said: None where nothing was said. returns: the rows; None for numbers or truth values alone.
-    if not is_frame(X) and said is None:
-        return None
-    raw = read_columns(X, said) if is_frame(X) else _typed(X, None, said or {})
-    if said is not None:
-        check_declared(raw.columns or (), said, "X")
-    return None if raw.kinds is None else raw
+def coming(X: Any, schema: Schema | None, unknown: str, **said: Any) -> Coming:
+    """Read rows of text, or of a frame, as `latens.read` does."""
+    rows = Coming(Guessed(X, **said), schema, unknown, False, {}, "X")
+    rows.plan()
+    rows.read()
+    rows.raw.names = None  # an index is no id of a row
+    return rows
 
 
-def rows_like(X: Any, schema: Schema, names: Sequence[str] | None) -> Raw:
-    """Read rows for a model of typed columns."""
-    # names: of the columns of an array; None where it had none.
-    return read_columns(X, known_columns(schema)) if is_frame(X) else _typed(X, names, known_columns(schema))
+def dataset_of(rows: Coming, validation_fraction: float) -> Dataset:
+    """Turn rows that were read into a data set, of which a share validates."""
+    rows.identify()
+    rows.split = _split(rows.n, validation_fraction)
+    made = rows.dataset(next(one for one in KINDS if one.fits(rows)).store(rows))
+    if made.kept is not None:
+        warnings.warn(made.notes[-1], UserWarning, stacklevel=4)
+    return replace(made, row_id=hash_rows(made.x))
 
 
-def _typed(X: Any, names: Sequence[str] | None, said: Mapping[str, Declared]) -> Raw:
-    """Read an array of numbers as the rows of a table."""
-    array = np.asarray(X, np.float64)
-    names = names or [f"x{i}" for i in range(array.shape[1])]
-    frame = pl.DataFrame({name: array[:, i] for i, name in enumerate(names)}, nan_to_null=True)
-    x, kinds = coded(frame, said, "X")
-    return Raw(x, columns=tuple(names), kinds=kinds)
-
-
-def mixed_dataset(
-    raw: Raw,
-    *,
-    schema: Schema | None = None,
-    said: Mapping[str, Declared] | None = None,
-    validation_fraction: float = 0.1,
-    unknown: str = "error",
-    derive: Any = None,
-) -> Dataset:
-    """Turn the rows of a table into a data set of typed columns."""
-    # schema: the schema of a trained model; None tells it from the rows. derive: as for `load`.
-    called, every = [f"row {i}" for i in range(len(raw.x))], raw.columns or ()
-    derived, notes = apart(definitions(derive), every, raw.x, raw.kinds or {}, called, "X")
-    raw = without_columns(raw, [one.name for one in ((schema.derived if schema is not None else derived) or ())])
-    x, names, kinds = raw.x, raw.columns or (), raw.kinds or {}
-    find_missing(Raw(x, columns=tuple(names)), np.arange(len(x)), "nan", "X")  # infinities are refused
-    split = _split(len(x), validation_fraction)
-    own: Schema = schema or with_derived(table_schema(x, split == TRAIN, names, kinds, "X", said), derived, every, "X")
-    refuse_unknown(unknown)
-    strange: list[tuple[int, int, str]] | None = None if unknown == "error" else []
-    cells, shown, outside = stored_columns(x, names, kinds, own, "X", strange)
-    stored = np.ascontiguousarray(cells, np.float32)
-    beside = {"mask": shown, "outside": outside, "unseen": tuple(strange or ())}
-    beside["notes"] = notes
-    return _kept(Dataset(stored, own, hash_rows(stored), np.arange(len(x)), split, "X", **beside), unknown)
-
-
-def text_dataset(
-    strings: list[str], pieces: str | None, *, schema: Schema | None, validation_fraction: float, unknown: str = "error"
-) -> Dataset:
-    """Turn strings into a data set of rows of text."""
-    refuse_unknown(unknown)
-    raw, split = Raw(None, strings=strings), _split(len(strings), validation_fraction)
-    schema = schema or text_schema(raw, split, pieces, "X")
-    seen, strange = code_strings(raw, schema, unknown, "X")
-    names, beside = np.arange(len(split)), {"mask": seen, "unseen": tuple(strange)}
-    return _kept(Dataset(raw.x, schema, hash_rows(raw.x), names, split, "X", **beside), unknown)
+def as_named(X: Any, names: Sequence[str] | None) -> pl.DataFrame:
+    """An array of numbers as a frame."""
+    names = names or [f"x{i}" for i in range(X.shape[1])]
+    return pl.DataFrame({name: X[:, i] for i, name in enumerate(names)}, nan_to_null=True)
 
 
 def _split(n: int, validation_fraction: float) -> np.ndarray:
@@ -95,13 +52,6 @@ def _split(n: int, validation_fraction: float) -> np.ndarray:
     if n >= LEAST_ROWS_TO_VALIDATE:
         split[row_keys(np.arange(n)).astype(np.float64) / 2**32 < validation_fraction] = VALIDATION
     return split
-
-
-def _kept(made: Dataset, unknown: str) -> Dataset:
-    """Leave out rows with unknown names where that is asked for, and warn of it."""
-    if unknown == "skip" and (made := without_unknown(made)).kept is not None:
-        warnings.warn(made.notes[-1], UserWarning, stacklevel=3)
-    return made
 
 
 def refuse_unknown(unknown: Any) -> None:
@@ -138,7 +88,7 @@ def array_with_filled(
     X: Any, names: Sequence[str] | None, data: Dataset, filled: Shaped[np.ndarray, "n columns"], gone: np.ndarray
 ) -> Shaped[np.ndarray, "n columns"]:
     """Fill in the gaps of an array whose columns have types."""
-    made, types = np.array(X, np.float64), data.schema.types or ()
+    made, types = np.array(X, np.float64), data.schema.column_types
     names = names or [f"x{i}" for i in range(made.shape[1])]
     values = in_units(filled, types)
     for j, (name, one) in enumerate(zip(data.schema.names, types)):
@@ -171,7 +121,7 @@ def with_numbers(X: Any, filled: Shaped[np.ndarray, "n columns"]) -> Any:
 
 def ends_like(X: Any, data: Dataset, ends: Shaped[np.ndarray, "n columns"]) -> Any:
     """Ends of intervals, NaN for none, as a frame with the index of another one."""
-    types = data.schema.types or ()
+    types = data.schema.column_types
     numbers = [name for name, one in zip(data.schema.names, types) if one.named or one.kind == "number"]
     named = [name for name, one in zip(data.schema.names, types) if one.named]
     if data.schema.types is None:

@@ -1,7 +1,7 @@
 """A variational autoencoder as a scikit-learn transformer."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from latens.evaluation.missing_cells import DRAWS as IMPUTED
 from latens.evidence.batched import BATCH_SIZES
 from latens.io import keys
 from latens.io.process import check_count, check_process
+from latens.kinds import kind_of
 from latens.kinds.tables.frame import as_rows, is_frame
 from latens.kinds.text.strings import refuse_gaps
 from latens.latents.codes import new_rows
@@ -46,10 +47,6 @@ class Parts(NamedTuple):
     elbo: np.ndarray
     log_likelihood: np.ndarray
     kl: np.ndarray
-
-
-DRAWS, TABLE_DRAWS = 100, 1000
-"""Draws of z for each row where nobody says how many; the error of p(x) falls with their root."""
 
 
 def _predicts(estimator: "VAE") -> bool:
@@ -193,7 +190,7 @@ class VAE(BaseVAE):
 
     def _draws(self, asked: int | None = None) -> int:
         """The draws of z for each row: as many as are asked for, or as suit the rows."""
-        usual = TABLE_DRAWS if self.model_.schema.types is not None else DRAWS
+        usual = kind_of(self.model_.schema).defaults.scored
         count = self._option("num_samples") if asked is None else asked
         return check_count(usual if count is None else count, "num_samples")
 
@@ -385,70 +382,6 @@ class VAE(BaseVAE):
         if check_count(steps, "steps") < 2:
             raise UsageError("a path has two ends, and 1 step was asked for.", where="steps", fix="Ask for 2 or more.")
         return self.inverse_transform(between(self._code(a, y), self._code(b, y), steps), y)
-
-    @checked_later
-    def morph(self, stops: Any, steps: int = 8, *, path: str = "spherical", y: Any = None) -> Any:
-        """Decode a way through several rows and back to the first.
-
-        Args:
-            stops: Rows, shape (n, columns) or (n, ...), from 2 on, as `fit` saw them.
-            steps: Rows from one stop to the next, from 1.
-            path: As for `interpolate`.
-            y: The label of the way, where the recipe is conditional; ignored elsewhere.
-
-        Returns:
-            The means of p(x | z), n times `steps` rows as `inverse_transform` gives them; each stop is followed by
-            what lies before the next one.
-
-        Raises:
-            UsageError: As for `interpolate`, or there are fewer than 2 stops.
-        """
-        check_is_fitted(self)
-        between = _path(path)
-        codes, steps = self.transform(stops, None if y is None else [y] * len(stops)), check_count(steps, "steps")
-        if len(codes) < 2:
-            raise UsageError("a morph needs two stops or more.", where="stops", fix="Give more rows.")
-        ways = [between(start, end, steps + 1)[:-1] for start, end in zip(codes, np.roll(codes, -1, axis=0))]
-        return self.inverse_transform(np.concatenate(ways), y)
-
-    @checked_later
-    def traverse(
-        self,
-        row: Any = None,
-        *,
-        units: Sequence[int] | None = None,
-        values: Sequence[float] | None = None,
-        y: Any = None,
-    ) -> dict[int, Any]:
-        """Decode what each latent unit changes, the others as of one row.
-
-        Args:
-            row: The row, shape (1, columns) or (1, ...), or its codes, shape (latent_dim_,). None: the codes 0.
-            units: The units that are moved, from 0 on. None: all.
-            values: What each unit is set to. None: 7 values from -3 to 3.
-            y: The label, where the recipe is conditional; ignored elsewhere.
-
-        Returns:
-            For each unit the means of p(x | z), a row for each value, as `inverse_transform` gives them.
-
-        Raises:
-            UsageError: There is no such unit.
-            DataError: The row does not fit the model.
-        """
-        check_is_fitted(self)
-        middle = np.zeros(self.latent_dim_, np.float32) if row is None else self._code(row, y)
-        wanted = range(self.latent_dim_) if units is None else units
-        strange = next((unit for unit in wanted if unit not in range(self.latent_dim_)), None)
-        if strange is not None:
-            fix = f"Units are 0 to {self.latent_dim_ - 1}."
-            raise UsageError(f"there is no latent unit {strange!r}.", where="units", fix=fix)
-        moved = np.linspace(-3.0, 3.0, 7) if values is None else np.asarray(values, np.float32)
-        found = {}
-        for unit in wanted:
-            codes = np.tile(middle, (len(moved), 1))
-            codes[:, unit] = moved
-            found[int(unit)] = self.inverse_transform(codes, y)
-        return found
 
     def _code(self, row: Any, y: Any) -> np.ndarray:
         """The code of one row, or the codes that were given in its place."""

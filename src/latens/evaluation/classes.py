@@ -72,20 +72,6 @@ def accuracy(rows: Rows) -> Estimate:
     return replace(found, unit="accuracy")
 
 
-def _responsibilities(model: BayesClassifier, batch: Batch, key: Key) -> Array:
-    joint = jax.vmap(model.component_log_joint)(batch.x)
-    best = jnp.argmax(jax.nn.logsumexp(joint, axis=2), axis=1)
-    labels = best if batch.label is None else jnp.asarray(batch.label)
-    labels = jnp.where(labels < 0, best, labels)
-    return jax.nn.softmax(joint[jnp.arange(len(labels)), labels], axis=1)
-
-
-def class_responsibilities(rows: Rows) -> np.ndarray:
-    """Evaluate p(component | x, class) of every row, of shape (B, M)."""
-    # The class is the row's label; for rows without one (label -1, or none given) the most probable class.
-    return map_rows(_responsibilities, replace(rows, key=jax.random.key(0)))
-
-
 @eqx.filter_jit
 def _sample(model: BayesClassifier, label: Int[Array, ""] | None, keys: Array) -> tuple[Array, Array, Array]:
     # One after another: vmap would copy a D x D factor for every sample.

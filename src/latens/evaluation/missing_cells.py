@@ -70,7 +70,7 @@ def impute(
     the encoder's $q(z \mid x_{obs})$ and of the prior: an encoder that never saw such gaps may miss the posterior, the
     prior does not. Where the likelihood has variances, three of four draws come from the posterior as if the decoder
     were linear, which is exact where it is. A sample of the missing values takes one of the $z_k$ with probability
-    $w_k$, then x from $p(x \mid z_k)$ (of a model with a `missingness`: from $p(x \mid z_k, \text{missing})$). K is
+    $w_k$, then x from $p(x \mid z_k)$. K is
     streamed in chunks, so memory does not grow with it.
 
     Args:
@@ -300,10 +300,8 @@ class WeighedDraws(eqx.Module):
 
 
 def _mean(model: Any, z: Any, cond: Cond, x: Any, mask: Array) -> Float[Array, "*x"]:
-    r"""$E[x \mid z, x_{obs}]$; of missing values given that they are missing, where that says something."""
-    likelihood = model.likelihood(z, cond=cond).conditioned(x, mask)
-    missingness = getattr(model, "missingness", None)
-    return likelihood.mean() if missingness is None else missingness.missing_mean(likelihood)
+    r"""$E[x \mid z, x_{obs}]$."""
+    return model.likelihood(z, cond=cond).conditioned(x, mask).mean()
 
 
 def _events(model: Any, z: Any, batch: Batch, num_draws: int, key: Key) -> Array:
@@ -312,9 +310,7 @@ def _events(model: Any, z: Any, batch: Batch, num_draws: int, key: Key) -> Array
         return jnp.zeros((batch.row_id.shape[0], 0, *batch.x.shape[1:]))
 
     def one(z: Any, cond: Cond, x: Any, mask: Array, key: Key) -> Array:
-        likelihood = model.likelihood(z, cond=cond).conditioned(x, mask)
-        missingness = getattr(model, "missingness", None)
-        return (likelihood.sample if missingness is None else Partial(missingness.missing_sample, likelihood))(key=key)
+        return model.likelihood(z, cond=cond).conditioned(x, mask).sample(key=key)
 
     def of_row(z: Any, cond: Cond, x: Any, mask: Array, row_id: Any) -> Array:
         keys = jax.random.split(jax.random.fold_in(key, row_id), num_draws)

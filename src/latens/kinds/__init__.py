@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from latens.kinds.base import Defaults as Defaults
 from latens.kinds.base import Option as Option
 from latens.kinds.base import Rows as Rows
 from latens.kinds.base import option as option

@@ -27,6 +27,22 @@ class Option(NamedTuple):
     training: bool = False  # whether only commands that train or check have the flag
 
 
+class Defaults(NamedTuple):
+    """What the default recipe takes for rows of a kind, where the data do not decide."""
+
+    network: str = ""  # the kind of networks
+    width: int = 0  # of the one hidden layer beside a closed form
+    rate: float = 0.0  # the learning rate with it
+    cells: int = 0  # values of a row by which other widths go, in the place of its own
+    latents: float = 0.25  # latent units for each value of a row
+    far: bool = False  # whether a value may lie many standard deviations out
+    draws: int = 0  # of the importance-weighted bound in the place of the ELBO
+    components: int = 0  # of a mixture as the prior
+    hide: float = 0.0  # the share of training rows of which cells are hidden
+    scored: int = 100  # draws of z a row where log p(x) is estimated
+    whole_bits: bool = False  # whether free bits are of a row and not of a unit
+
+
 def option(help: str, metavar: str = "NAME", *, default: Any = None, **how: Any) -> Any:
     """Declare an option of a kind."""
     return dataclasses.field(default=default, metadata={"option": Option(help, metavar, **how)})
@@ -43,6 +59,13 @@ class Rows:
     title: ClassVar[str] = "reading the data"
     likelihood: ClassVar[tuple[str, str] | None] = None
     """That of the default recipe and why; None: the data decide."""
+    defaults: ClassVar[Defaults] = Defaults()
+    endings: ClassVar[tuple[str, ...]] = (".npz", ".png")
+    """Of files with rows that a model made."""
+    samples: ClassVar[tuple[str, ...]] = ()
+    """Of files with samples, the usual one first; (): as of others."""
+    printed: ClassVar[bool] = False
+    """Whether rows are printed where no file is named."""
 
     source: Any = dataclasses.field(kw_only=False)
     label: Any = option("the column, .npz key or .npy file with the labels; 'none' ignores labels", again=(str,))
@@ -69,6 +92,16 @@ class Rows:
     def has(cls, schema: "Schema") -> bool:
         """Whether a schema is one of rows of this kind."""
         return False
+
+    @classmethod
+    def entry(cls, schema: "Schema") -> Any:
+        """What an encoder sees of a row, where that is the same under every likelihood; else None."""
+        return None
+
+    @classmethod
+    def batch_size(cls, data: "Dataset", usual: int) -> tuple[int, str]:
+        """How many rows a batch has, and what of them says so."""
+        return usual, ""
 
     @classmethod
     def report(cls, data: "Dataset") -> dict[str, Any]:

@@ -55,7 +55,6 @@ from .latent_arrays import SideBySide as SideBySide
 from .latent_arrays import Tangent as Tangent
 from .latent_arrays import as_code as as_code
 from .latent_arrays import mean_code as mean_code
-from .missingness import SelfMasking as SelfMasking
 from .multimodal import ByModality as ByModality
 from .multimodal import Experts as Experts
 from .multimodal import product_of_normals as product_of_normals

@@ -38,7 +38,6 @@ class TransformerCodes(AbstractDistribution):
     """
 
     has_path: ClassVar[bool] = False
-    by_volume: ClassVar[bool] = False
 
     quantiser: AbstractQuantiser
     shape: tuple[int, ...] = eqx.field(static=True)  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -115,31 +115,6 @@ class BayesClassifier(eqx.Module):
         """
         return jax.nn.softmax(self.log_joint(x))
 
-    def responsibilities(self, x: Shaped[Array, "*x"], label: int | Int[Array, ""]) -> Float[Array, " M"]:
-        r"""Which component of a class explains one event.
-
-        $p(m \mid x, c)$.
-
-        Args:
-            x: One event of shape (*x).
-            label: The class c, from 0.
-
-        Returns:
-            Shape (M,), summing to 1.
-        """
-        return jax.nn.softmax(self.component_log_joint(x)[label])
-
-    def effective_components(self) -> Float[Array, " C"]:
-        r"""How many components each class uses, from 1 to M.
-
-        $\exp(-\sum_m w_{cm} \log w_{cm})$.
-
-        Returns:
-            Shape (C,).
-        """
-        weight = jnp.exp(self.log_weight)
-        return jnp.exp(-jnp.sum(jnp.where(weight > 0, weight * self.log_weight, 0.0), axis=1))
-
     def component_mean(self, label: int | Int[Array, ""], component: int | Int[Array, ""]) -> Float[Array, "*x"]:
         """The mean of one component, in the shape of an event.
 

@@ -82,7 +82,7 @@ class ExactSmoother(AbstractModelEncoder):
         weight = mask.astype(jnp.float32) * jnp.exp(-2.0 * noise.log_scale_array())
         pushed = inputs @ value_of(decoder.push) + rest[0]
         drift, write, alone = value_of(decoder.drift), value_of(decoder.write), x - value_of(decoder.bias)
-        return messages_back(drift, write, jnp.exp(2.0 * rest[1]), weight, alone, pushed)[1][:2]
+        return messages_back(drift, write, jnp.exp(2.0 * rest[1]), weight, alone, pushed)
 
     def meet(
         self, decoder: StepDecoder, message: Any, alive: Array, prior: DiagonalNormal, memory: Array, recalled: Array

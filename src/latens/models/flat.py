@@ -5,7 +5,7 @@ from typing import Any
 
 from latens.distributions import AbstractDistribution, log_prob
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
-from latens.models.missingness import SelfMasking, seen_whole
+from latens.models.missingness import seen_whole
 from latens.models.priors import AbstractModelPrior
 from latens.trees import traced_once
 from latens.typing import Cond, Key, Nats
@@ -20,14 +20,11 @@ class LatentModel(AbstractLatentModel):
         prior_part: A distribution, a callable of `cond`, or a prior of the model too.
         encoder: Maps one event to the distribution of its latent, usually a `Conditional` (network and head).
         decoder: Maps one latent to the distribution of an event, usually a `Conditional`.
-        missingness: Why entries are missing, where that depends on their values: the likelihood is then one of the mask
-            too. None: it does not depend on them.
     """
 
     prior_part: AbstractDistribution | AbstractModelPrior | Callable[..., AbstractDistribution]
     encoder: AbstractModelEncoder | Callable[..., AbstractDistribution]
     decoder: Callable[..., AbstractDistribution]
-    missingness: SelfMasking | None = None
 
     def prior(self, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         """The prior part's distribution."""
@@ -53,9 +50,5 @@ class LatentModel(AbstractLatentModel):
     def log_joint(
         self, z: Any, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
     ) -> tuple[Nats, Nats]:
-        """The log prior and the log likelihood, in nats, with that of the mask where there is a missingness."""
-        likelihood: Any = self.likelihood(z, cond=cond, key=key)
-        log_likelihood = log_prob(likelihood, x, mask)
-        if self.missingness is not None:
-            log_likelihood = log_likelihood + self.missingness(likelihood, x, mask)
-        return self.prior(cond=cond).log_prob(z), log_likelihood
+        """The log prior and the log likelihood, in nats."""
+        return self.prior(cond=cond).log_prob(z), log_prob(self.likelihood(z, cond=cond, key=key), x, mask)

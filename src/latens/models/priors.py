@@ -110,20 +110,7 @@ class FullMixturePrior(AbstractModelPrior):
 
     @classmethod
     def create(cls, latent: tuple[int, ...], x: Any, *, components: int = 10, key: Key) -> "FullMixturePrior":
-        """Initialise with means drawn from N(0, 1), unit covariances and equal weights.
-
-        Args:
-            latent: The shape (n,) of one latent.
-            x: The shape of one event of the data.
-            components: The number of components, from 1 to 10000.
-            key: A JAX random key for the initialisation.
-
-        Returns:
-            The prior.
-
-        Raises:
-            ConfigError: The number of components is out of range.
-        """
+        """As that of `MixturePrior`, with unit covariances."""
         _check_components(components)
         loc = jax.random.normal(key, (components, *latent))
         return cls(jnp.zeros(components), loc, jnp.zeros((components, *latent, *latent)), components)

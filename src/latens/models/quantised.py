@@ -277,7 +277,6 @@ class CodePosterior(AbstractDistribution):
     """
 
     has_path: ClassVar[bool] = True
-    by_volume: ClassVar[bool] = False
 
     assignment: Assignment
     quantiser: AbstractQuantiser
@@ -319,7 +318,6 @@ class UniformCodes(AbstractDistribution):
     """
 
     has_path: ClassVar[bool] = False
-    by_volume: ClassVar[bool] = False
 
     quantiser: AbstractQuantiser
     shape: tuple[int, ...] = eqx.field(static=True)  # pyright: ignore[reportIncompatibleVariableOverride]

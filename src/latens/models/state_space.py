@@ -21,7 +21,6 @@ from latens.models.base import AbstractJointModel, AbstractLatentModel, Abstract
 from latens.models.flat import LatentModel
 from latens.models.heads.base import AbstractHead, bounded
 from latens.models.priors import AbstractModelPrior
-from latens.models.step_messages import linear_posterior
 from latens.networks.dense import Dense
 from latens.networks.recurrent import GRU
 from latens.networks.scans import scanned
@@ -338,8 +337,6 @@ Reads = Literal["all", "past"]
 class StepEncoder(AbstractModelEncoder):
     """The posterior of a step relative to its prior, by a unit that reads the row from its end, or from its start."""
 
-    # With variances of what moves a latent and of a cell it adds to the smoother of this linear model.
-
     cell: GRU
     change: Dense
     gain: Float[Array, "d k"] | Frozen
@@ -348,8 +345,6 @@ class StepEncoder(AbstractModelEncoder):
     logits: bool = eqx.field(static=True, default=False)
     blind: tuple[int, ...] = eqx.field(static=True, default=())
     scaled: bool = eqx.field(static=True, default=False)
-    moved: Frozen | None = None
-    noise: Frozen | None = None
 
     def __call__(
         self, model: AbstractLatentModel, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
@@ -359,7 +354,7 @@ class StepEncoder(AbstractModelEncoder):
 
     def messages(self, decoder: StepDecoder, x: Array, mask: Array, inputs: Array, alive: Array) -> tuple[Any, ...]:
         """What is read of the row for every step, with the step itself."""
-        steps, backward = len(x), self.reads == "all"
+        steps = len(x)
         flat, seen = x.reshape(steps, -1), mask.reshape(steps, -1).astype(jnp.float32)
         if self.blind:
             blind = jnp.array(self.blind)
@@ -372,27 +367,20 @@ class StepEncoder(AbstractModelEncoder):
             return state, state
 
         nothing = jnp.zeros(self.cell.state.weight.shape[0])
-        read = scanned(step, nothing, (gates, alive), reverse=backward)[1]
-        if not backward or self.moved is None or self.noise is None:
-            return read, flat, seen
-        return read, flat, seen, linear_posterior(decoder, self.moved, self.noise, flat, seen, inputs)
+        return scanned(step, nothing, (gates, alive), reverse=self.reads == "all")[1], flat, seen
 
     def meet(
         self, decoder: StepDecoder, message: Any, alive: Array, prior: DiagonalNormal, memory: Array, recalled: Array
     ) -> StepNormal:
         """The posterior of one step."""
-        read, x, seen, *smoother = message
+        read, x, seen = message
         expected = decoder.linear_outputs(prior.loc, recalled)[: x.size]
         expected = jax.nn.sigmoid(expected) if self.logits else expected
         moved, wider = jnp.split(self.change(jnp.concatenate([read, memory, prior.loc])), 2)
         scale = jnp.exp(prior.log_scale)
-        precision, gain, loc = seen @ jnp.exp(self.log_precision), value_of(self.gain), prior.loc
-        for linear in smoother:
-            precision, gain = precision + linear.precision, gain + linear.gain
-            loc = loc + linear.shift - jnp.sum(linear.pull * prior.loc, axis=1)
-        narrower = 0.5 * jnp.log1p(scale**2 * precision)
+        narrower = 0.5 * jnp.log1p(scale**2 * (seen @ jnp.exp(self.log_precision)))
         unit = scale * jnp.exp(-narrower) if self.scaled else scale
-        loc = loc + (seen * (x - expected)) @ gain + unit * moved
+        loc = prior.loc + (seen * (x - expected)) @ value_of(self.gain) + unit * moved
         log_scale = prior.log_scale - narrower + bounded(wider)
         return StepNormal(jnp.where(alive, loc, prior.loc), jnp.where(alive, log_scale, prior.log_scale))
 

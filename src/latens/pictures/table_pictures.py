@@ -27,7 +27,7 @@ FILLED_DRAWS = 64
 def draw_marginals(source: Source, most: int = MOST_ROWS) -> Made:
     """Draw data and samples, column by column."""
     data, samples, names, weight = _both(source, most)
-    types = source.schema.types or ()
+    types = source.schema.column_types
     values = {
         i: by_frequency(data, samples, i, one.values, one.kind == "ordinal", weight)
         for i, one in enumerate(types)

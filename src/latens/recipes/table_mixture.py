@@ -37,7 +37,7 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     reasons = []
     if "choices" not in config.posterior.options:
         x, mask, weight = training_rows(data, MOST_ROWS)
-        classes = max(2, best_classes(x, mask, data.schema.types or (), weight))
+        classes = max(2, best_classes(x, mask, data.schema.column_types, weight))
         config = replace(config, posterior=replace(config.posterior, options={"choices": classes}))
         reasons.append(f"{classes} classes, by a tenth of the training rows (--set posterior.choices={classes})")
     if config.training.epochs is None:
@@ -67,7 +67,7 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
     """A mixture whose classes are all alike; the fit tells them apart."""
     parts = bind(config)
     choices = parts.posterior.read.choices
-    head = TableHead(schema.types or (), free=True)
+    head = TableHead(schema.column_types, free=True)
     network: Any = Dense([choices, head.num_outputs], key=key)
     network = eqx.tree_at(lambda n: n.layers[0].weight, network, jnp.zeros((choices, head.num_outputs)))
     prior = prior_part(schema, parts, (1, choices), key=key)
@@ -98,7 +98,7 @@ def plan(schema: Schema, config: VAEConfig | Parts, size: Size) -> tuple[Stage, 
         x, mask, weight = training_rows(data)
         prior: Any = model.prior()
         classes, steps = prior.logits.shape[-1], round(epochs or STEPS)
-        return with_mixture(model, fit_mixture(x, mask, schema.types or (), classes, weight=weight, steps=steps))
+        return with_mixture(model, fit_mixture(x, mask, schema.column_types, classes, weight=weight, steps=steps))
 
     return (Stage(None, None, start=start),)
 

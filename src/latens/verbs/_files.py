@@ -96,15 +96,9 @@ def kept_dialect(facts: Any) -> Written:
     return Written(facts["separator"], facts.get("decimal_comma") is True and facts["separator"] != ",")
 
 
-TEXT_ENDINGS = (".txt", ".csv", ".parquet", ".npz")
-"""Of files with rows of text."""
-TABLE_ENDINGS = (".csv", ".tsv", ".parquet", ".arrow", ".jsonl", ".xlsx", ".npz")
-"""Of files with rows that are sequences, as a long table or as arrays."""
-
-
 def formulas(schema: Schema) -> tuple[str, ...]:
     """The names of columns, cells and classes of the training data that a spreadsheet would run as formulas."""
-    cells = [value for one in schema.types or () for value in one.values]
+    cells = [value for one in schema.column_types for value in one.values]
     every = [*schema.names, *cells, *(schema.classes or ())]
     return tuple(text for text in dict.fromkeys(every) if spreadsheet_text(text) != text)
 

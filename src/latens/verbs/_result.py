@@ -61,7 +61,7 @@ def hidden_cells(trained: "TrainedModel", data: "Dataset", positions: Any) -> li
     """How well cells of held-out rows are filled in that were hidden at random, over all columns."""
     from latens.workflow.imputation import hidden
 
-    found, types = hidden(trained, data, positions), trained.schema.types or ()
+    found, types = hidden(trained, data, positions), trained.schema.column_types
     x, filled, hide = found.true, found.filled, found.cells
     train = np.asarray(data.x[data.subset("train")], np.float64)
     known = np.ones(train.shape, bool) if data.mask is None else np.asarray(data.mask[data.subset("train")])

@@ -28,12 +28,8 @@ class Decode(Verb):
     given: Given = None
 
     def place(self, at: At) -> Path | None:
-        from latens.verbs._files import TABLE_ENDINGS, TEXT_ENDINGS
-
-        if at.trained.schema.tokens is None:
-            long = at.trained.schema.sequences is not None
-            return self.checked_out(at.asked, TABLE_ENDINGS if long else (".npz", ".png"))
-        return self.checked_out(at.asked, TEXT_ENDINGS) if at.asked or self.between is None else None
+        printed = at.kind.printed and self.between is not None and not at.asked
+        return None if printed else self.checked_out(at.asked, at.kind.endings)
 
     def __call__(self, at: At) -> Work:
         from latens.data.conditions import GIVEN

@@ -34,17 +34,12 @@ _FOLDS = (
     "train K more models, each without a part of the data of the run, and compare with all its rows "
     "(default: compare with the held-out rows only)"
 )
-_CODES = (
-    "pictures are ranked by their excess: the surprise, -log p(x), minus the length of the picture compressed like a "
-    "PNG, because log p(x) alone favours simple pictures"
-)
 _DRAWS = "draws of each row (default 100; 10 for pictures of more than 4096 numbers)"
 
 LARGE, LARGE_DRAWS = 4096, 10
 """Cells of a row above which it is large, and draws of such a row.
 
-1,491 photographs of 64 x 64, 128 latents: 20 s in place of 370. The excess by 10 draws and by 100 has a rank
-correlation of 0.9999; the first 20 are the same pictures, the first five in the same order.
+1,491 photographs of 64 x 64, 128 latents: 20 s in place of 370, with nearly the same order.
 """
 
 SHEET, SHEET_COLUMNS = 20, 5
@@ -105,7 +100,7 @@ class Detect(Verb):
         known = 0 if trained_on is None else len(_again(trained_on, new))
         if known:
             at.warn(f"{known} of the rows are training rows and look less unusual than they are")
-        names = ("surprise", "code_length", "excess", "p_value", "q_value", *(f"p_{k}" for k in range(1, cells + 1)))
+        names = ("surprise", "p_value", "q_value", *(f"p_{k}" for k in range(1, cells + 1)))
         return Made(
             arrays=arrays, infinite=("surprise",), pixels=lambda: self._sheet(new, found, top),
             table=None if self.top is None else {name: values[top] for name, values in arrays.items()},
@@ -122,7 +117,7 @@ class Detect(Verb):
         asked, most = np.flatnonzero(found.flagged), MOST_BLAMED
         if self.top is not None:
             asked, most = np.arange(len(new)), max(self.top, SCANNED) if cells else self.top
-        top = asked[np.argsort(-found.score[asked], kind="stable")][:most]
+        top = asked[np.argsort(-found.odd[asked], kind="stable")][:most]
         if cells and len(top):
             learned = at.trained.facts.get("rows")  # numbers lie beyond these
             others = learned if isinstance(learned, int) else found.calibration
@@ -150,7 +145,6 @@ class Detect(Verb):
         told = "(the training data cannot be read, so these may include training rows)" if unread else told
         lines = [f"{flagged} of {n} rows flagged at a share of {self.alpha:g} false alarms"]
         lines += [f"compared with {found.calibration} rows {told} ({split})"]
-        lines += [] if found.code_length is None else [_CODES]
         if strange := int(strange_rows(new).sum()):
             some = "1 row has" if strange == 1 else f"{strange} rows have"
             lines.append(f"always flagged: {some} a category that no training row has")
@@ -198,7 +192,7 @@ class Detect(Verb):
 
         told = {"rows": len(new), "flagged": int(found.flagged.sum()), "alpha": self.alpha}
         told |= {"held_out": found.calibration, "training_rows": known, "unseen": int(strange_rows(new).sum())}
-        told |= {"score": "surprise + 2 KL" if found.code_length is None else "excess"}
+        told |= {"score": "surprise + 2 KL"}
         return told if self.top is None else told | {"top": [_named(arrays, row, cells) for row in top.tolist()]}
 
     def _sheet(self, new: "Dataset", found: Any, top: "np.ndarray") -> tuple[Any, int]:
@@ -206,7 +200,7 @@ class Detect(Verb):
         from latens.pictures.image_scale import shown
         from latens.pictures.sheet import captioned
 
-        chosen = top if self.top is not None else np.argsort(-found.score, kind="stable")[:SHEET]
+        chosen = top if self.top is not None else np.argsort(-found.odd, kind="stable")[:SHEET]
         names = [f"{k}. {new.names[row]}" for k, row in enumerate(chosen.tolist(), 1)]
         return captioned(shown(new.schema, np.asarray(new.x)[chosen]), names), SHEET_COLUMNS
 
@@ -263,17 +257,14 @@ def _columns(trained: Any, new: "Dataset", found: Any, ids: Any) -> tuple[dict[s
     if trained.schema.tokens is not None:
         arrays["text"] = np.array(texts := trained.schema.decode(new.x))
         called = [f"{name}, {visible(text[:SHOWN])!r}" for name, text in zip(called, texts)]
-    arrays |= {"surprise": found.surprise}
-    if found.code_length is not None:
-        arrays |= {"code_length": found.code_length, "excess": found.score}
-    arrays |= {"p_value": found.p_value, "q_value": found.q_value, "flagged": found.flagged.astype(int)}
+    arrays |= {"surprise": found.surprise, "p_value": found.p_value, "q_value": found.q_value}
+    arrays |= {"flagged": found.flagged.astype(int)}
     return arrays, called
 
 
 def _line(found: Any, arrays: dict[str, Any], called: list[str], row: int) -> str:
     """A row, how odd it is, and its oddest cell."""
-    score = "surprise" if found.code_length is None else "excess"
-    line = f"  {called[row]}: {score} {arrays[score][row]:.1f} nats, p {found.p_value[row]:.2g}"
+    line = f"  {called[row]}: surprise {found.surprise[row]:.1f} nats, p {found.p_value[row]:.2g}"
     if "cell_1" in arrays and arrays["cell_1"][row]:
         cell, value, expected, p = (arrays[name][row] for name in ("cell_1", "value_1", "expected_1", "p_1"))
         line += f"; {cell} is {value}, expected {expected}, p {p}"

@@ -1,4 +1,4 @@
-"""`latens impute`: missing cells of a table, or hidden parts of pictures, filled in."""
+"""`latens impute`: missing cells of a table or of pictures, filled in."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from latens.workflow.imputation import Imputation
 
 _DATA = "a table with missing cells, or pictures"
-_HIDE = (
-    "the part of each picture to hide: upper, lower, left, right, rows and columns (14:,: or 50%%:,:), or a mask file"
-)
 _DRAWS = "also write M random completions: tables next to FILE, or in the npz or the picture"
 _SURE = "add an interval of this probability for each filled number, and the probability of each filled category"
 
@@ -28,7 +25,7 @@ NAMED = 5
 
 
 class Impute(Verb):
-    """Fill missing cells or hidden pixels."""
+    """Fill missing cells."""
 
     # Each cell gets E[x_missing | x_observed], or the likeliest name; others stay.
 
@@ -37,7 +34,6 @@ class Impute(Verb):
     needs_latents: ClassVar = False
     needs_density: ClassVar = ("the values of missing cells", "Train a VAE, best with --recipe miwae-missing.")
     data: Annotated[Any, arg(_DATA, "DATA", reads=True)]
-    hide: Annotated[str | None, arg(_HIDE, metavar="PART")] = None
     num_samples: Annotated[int, arg("draws of z for each row (default 128)", metavar="K", kind=draws)] = 128
     draws: Annotated[int | None, arg(_DRAWS, metavar="M", kind=parts)] = None
     interval: Annotated[float | None, arg(_SURE, metavar="P", kind=number(0.01, 0.999))] = None
@@ -52,7 +48,7 @@ class Impute(Verb):
         from latens.workflow.inputs import seed_key
 
         trained, out = at.trained, at.out
-        data, hidden, original = self._asked(at)
+        data, hidden = self._asked(at)
         cells = with_derived_gaps(data, hidden, Path(str(self.data)), at.options)
         if data.places is not None:  # a step of several windows is one
             from latens.kinds.steps.sequences import nearest_the_centre
@@ -69,22 +65,19 @@ class Impute(Verb):
         found = imputed(
             trained, batch, key=seed_key(self.seed), num_samples=self.num_samples, num_draws=self.draws or 0
         )
-        made = self._made(at, data, found, original)
+        made = self._made(at, data, found)
         self._say(at, made, found, count, cells.size, data.names)
         return made
 
-    def _asked(self, at: At) -> "tuple[Dataset, np.ndarray, bool]":
-        """The rows, what of them is missing, and whether that is known in truth."""
+    def _asked(self, at: At) -> "tuple[Dataset, np.ndarray]":
+        """The rows, and what of them is missing."""
         from latens.data.dataset import rows_at
         from latens.kinds.counts.sparse import SparseRows
         from latens.kinds.text.strings import refuse_gaps
-        from latens.verbs._hidden import hidden_part
 
         trained = at.trained
         refuse_gaps(trained.schema, "impute")
-        part = None if self.hide is None else hidden_part(trained, self.hide)
-        if part is None:
-            at.given = {"missing": "nan", **at.given}  # what is missing is what this command is for
+        at.given = {"missing": "nan", **at.given}  # what is missing is what this command is for
         # A file of a mixed table may have a few columns alone: what is asked is the rest.
         data = at.load(partial=trained.schema.types is not None)
         if isinstance(data.x, SparseRows):
@@ -92,9 +85,7 @@ class Impute(Verb):
             raise DataError("is a sparse matrix, which has no missing cells.", where=str(self.data), fix=fix)
         if at.picture:
             data = rows_at(data, np.arange(len(data))[:: max(1, -(-len(data) // MOST_IMAGES))])
-        hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
-        known = part is not None and not hidden.any()
-        return data, hidden if part is None else hidden | part, known
+        return data, np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
 
     def _check(self, at: At) -> None:
         """Refuse a file that cannot hold the answer."""
@@ -111,7 +102,7 @@ class Impute(Verb):
             what = f"--draws would write over {self.data}."
             raise UsageError(what, where=f"--out {at.out}", fix="Choose another name.")
 
-    def _made(self, at: At, data: "Dataset", found: "Imputation", known: bool) -> Made:
+    def _made(self, at: At, data: "Dataset", found: "Imputation") -> Made:
         """What the file holds."""
         from latens.verbs._files import formula_note, formulas
         from latens.verbs._tables import beside, column_table, table_as_written
@@ -133,19 +124,15 @@ class Impute(Verb):
             from latens.pictures.sheet import captioned
 
             answers = [found.draws[:, k] for k in range(self.draws or 0)]
-            rows = [found.x, *answers, *([np.asarray(data.x)] if known else [])]
-            heads = ["mean", *(f"draw {k}" for k in range(1, len(answers) + 1)), "original"][: len(rows)]
+            rows = [found.x, *answers]
+            heads = ["mean", *(f"draw {k}" for k in range(1, len(rows)))]
             scale = (float(min(one.min() for one in rows)), float(max(one.max() for one in rows)))
             images = [shown(schema, one, scale) for one in (np.where(hidden, scale[0], data.x), *rows)]
             below = [text for name in data.names for text in (str(name), *heads)]
             return captioned(np.stack(images, axis=1).reshape(-1, *images[0].shape[1:]), below), len(images)
 
         names = formulas(schema)
-        types_of = zip(schema.columns or (), schema.types or ()) if self.interval is not None else ()
-        error = {}
-        if known:
-            away = (found.x - np.asarray(data.x, np.float64))[hidden]
-            error = {"error": float(np.sqrt(np.mean(np.square(away))))}
+        types_of = zip(schema.columns or (), schema.column_types) if self.interval is not None else ()
         x = evaluation.finite(found.x, "x", where=at.name)
         drawn = {"draws": found.draws} if self.draws else {}
         return Made(
@@ -153,7 +140,7 @@ class Impute(Verb):
             table=table, known=names, dialect=at.dialect(self.data), pixels=pixels,
             further=self.draws or 0 if at.out.suffix.lower() in (".csv", ".parquet") else 0,
             added=tuple(f"{column.name}.p" for column, one in types_of if one.kind == "category"),
-            value=error, note="", text=formula_note(names, at.out),
+            note="", text=formula_note(names, at.out),
         )  # fmt: skip
 
     def _say(self, at: At, made: Made, found: "Imputation", count: int, size: int, names: "np.ndarray") -> None:
@@ -165,8 +152,6 @@ class Impute(Verb):
         text = f"{count} of {size} cells filled in, {n} rows"
         if not count:
             text = f"no cell is missing; the {n} rows are unchanged"
-        if "error" in made.value:
-            text += f"\nroot mean square error of the mean of hidden cells: {made.value['error']:.4g}"
         if made.further:
             first, last = numbered(at.out, 0), numbered(at.out, made.further - 1)
             made.value["draws"] = [str(numbered(at.out, k)) for k in range(made.further)]
@@ -174,7 +159,6 @@ class Impute(Verb):
         if at.picture:
             drawn = f", {self.draws} draws" if self.draws else ""
             text += f"\nfrom left to right: the observed part, the mean{drawn}"
-            text += ", the original" if "error" in made.value else ""
         if empty:
             text += f"\n{empty} rows have no observed cell and get values from p(x)"
         if few:
@@ -199,7 +183,7 @@ def _intervals(data: "Dataset", found: "Imputation", level: float) -> "pl.DataFr
     from latens.kinds.tables.typed import as_frame
     from latens.workflow.cell_scores import interval
 
-    names, types, hidden = data.schema.names, data.schema.types or (), found.hidden
+    names, types, hidden = data.schema.names, data.schema.column_types, found.hidden
     shares, gone = found.shares or [], found.hidden[found.rows]
     ends, sure = np.full((2, *data.x.shape), np.nan), {}
     for i in np.flatnonzero(hidden.any(axis=0)).tolist():

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from latens.data import Dataset, Schema
+    from latens.kinds import Rows
     from latens.runs.folder import RunFolder
     from latens.workflow.trained import TrainedModel
 
@@ -233,6 +234,13 @@ class At:
         self.trained = self.trained.given(self.told)
         for words in beyond(known, self.told):
             self.warn(words)
+
+    @property
+    def kind(self) -> "type[Rows]":
+        """The kind of rows of the model."""
+        from latens.kinds import kind_of
+
+        return kind_of(self.trained.schema)
 
     @property
     def picture(self) -> bool:

@@ -19,10 +19,7 @@ class Reconstruct(Verb):
     seed: Seed = 0
 
     def place(self, at: At) -> Path:
-        from latens.verbs._files import TABLE_ENDINGS, TEXT_ENDINGS
-
-        endings = TEXT_ENDINGS if at.trained.schema.tokens is not None else (".npz", ".png")
-        return self.checked_out(at.asked, TABLE_ENDINGS if at.trained.schema.sequences is not None else endings)
+        return self.checked_out(at.asked, at.kind.endings)
 
     def __call__(self, at: At) -> Work:
         from latens.verbs._files import drawn_words

@@ -49,17 +49,14 @@ class Sample(Verb):
 
     def place(self, at: At) -> Path | None:
         from latens.data.schema import image_shape
-        from latens.verbs._files import TABLE_ENDINGS, TEXT_ENDINGS
 
         if self.like is not None:
             return self.checked_out(at.asked, (".npz", ".csv", ".parquet"))
-        if at.trained.schema.tokens is not None:
-            return self.checked_out(at.asked, TEXT_ENDINGS) if at.asked else None
-        mixed = at.trained.schema.kind == "mixed"
-        ending = ".csv" if mixed else ".png" if image_shape(at.trained.schema) else ".npz"
-        long = at.trained.schema.sequences is not None
-        ending, endings = (".csv" if long else ending), TABLE_ENDINGS if mixed or long else (".npz", ".png")
-        return self.checked_out(at.asked or free_name("samples", ending), endings)
+        if at.kind.printed and not at.asked:
+            return None
+        endings = at.kind.samples or at.kind.endings
+        usual = ".png" if image_shape(at.trained.schema) else endings[0]
+        return self.checked_out(at.asked or free_name("samples", usual), endings)
 
     def __call__(self, at: At) -> Work:
         from latens.kinds.tables.typed import as_frame

@@ -158,7 +158,7 @@ def given_rest(
 
 def strange_cells(data: Dataset) -> list[tuple[int, int]]:
     """Find the cells with a name that no training row of the model had, and that is no rare one among many."""
-    types = data.schema.types or ()
+    types = data.schema.column_types
     return [(row, column) for row, column, _ in data.unseen if not types[column].starts]
 
 
@@ -211,7 +211,7 @@ def blame(
 
 def _value(data: Dataset, row: int, column: int) -> Any:
     """A cell as it came, also beyond the numbers of the training rows."""
-    one, here = (data.schema.types or ())[column], slice(row, row + 1)
+    one, here = data.schema.column_types[column], slice(row, row + 1)
     return one.series(data.x[here, column], None if data.outside is None else data.outside[here, column])[0]
 
 
@@ -219,7 +219,7 @@ def named_cells(blamed: Blame, data: Dataset, rows: np.ndarray) -> dict[str, np.
     """Write what `blame` found in the words of the table."""
     # returns: for the k-th cell of a row, from 1, the columns `cell_k` (its column), `value_k`, `expected_k` (of a
     # number with its interval) and `p_k`, eachof all rows, as text; empty for other rows.
-    types: list[ColumnType] = list(data.schema.types or ())
+    types: list[ColumnType] = list(data.schema.column_types)
     names = data.schema.names
     unseen = {(row, column): value for row, column, value in data.unseen}
     made: dict[str, np.ndarray] = {}

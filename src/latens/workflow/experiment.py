@@ -30,7 +30,7 @@ from latens.kinds.counts.anndata import counts_elsewhere
 from latens.models import AbstractJointModel, LatentModel, SemiSupervised
 from latens.objectives import ELBO, run_objective
 from latens.recipes import Recipe, of_rows, recipe_of
-from latens.recipes.building.plan import refuse_idle
+from latens.recipes.building.plan import unrefittable
 from latens.recipes.building.recipe import Size, build_new
 from latens.recipes.parts.bound import with_parts
 from latens.recipes.parts.networks import refuse_wrong_sizes
@@ -162,7 +162,7 @@ def prepare(
 
     Raises:
         DataError: The data have no training rows, no labels where these are needed, or nothing observed.
-        ConfigError: An option does not fit the others or the data, or has no effect.
+        ConfigError: An option does not fit the others or the data.
         UsageError: This process was forked from one that computed.
     """
     refuse_other(config, (VAEConfig, ClassifierConfig), "config", 'Give latens.recipes.get_recipe("default").config.')
@@ -182,7 +182,6 @@ def prepare(
         reasons if config.recipe == given else [f"recipe {config.recipe}, because {rows[config.recipe]}", *reasons]
     )
     parts = recipe.bind(resolved, former)
-    refuse_idle(parts, recipe.config)
     experiment = Experiment(recipe, resolved, (), data, recipe.preparation(data.schema, parts), start, parts)
     # What cannot be built, planned or minimised is refused here, before a folder is made or a former run replaced.
     key = keys.of_seed(0)
@@ -194,9 +193,10 @@ def prepare(
         what = f"{resolved.recipe} is fitted at once, without steps, and cannot be continued."
         raise ConfigError(what, where="--from, warm_start", fix="Leave it out: the fit needs all rows together.")
     experiment.started(model)
-    if isinstance(resolved, VAEConfig) and resolved.prior.refit and not isinstance(model, LatentModel):
-        what = f"a prior is fitted to the codes of one latent, and this is a {type(model).__name__}."
-        raise ConfigError(what, where="prior.refit", fix="Leave it out.")
+    if isinstance(resolved, VAEConfig) and resolved.prior.refit:
+        why = unrefittable(parts) if isinstance(model, LatentModel) else f"to a {type(model).__name__}"
+        if why:
+            raise ConfigError(f"no prior can be fitted at the end {why}.", where="prior.refit", fix="Leave it out.")
     row = data.rows(data.subset("train")[:1])
     reasons += lost_digits(data.schema)
     if isinstance(data.x, np.memmap):

@@ -216,7 +216,7 @@ class Measurement:
         self.num_samples: int | None = 1 if self.point else num_samples
         self.found: dict[str, Estimate] = {}
         self.tokens = data.schema.tokens
-        self.levels = self.tokens.size if self.tokens else data.schema.levels if data.schema.kind == "levels" else 2
+        self.levels = data.schema.num_values
         self.family = trained.config.likelihood.family if isinstance(trained.config, VAEConfig) else ""
         kind, preparation = data.schema.kind, trained.preparation
         self.grey = is_grey(trained, kind)
@@ -546,7 +546,7 @@ def column_nats(
     weight = None if data.weight is None else data.weight[positions]
     x, mask = data.x[positions], None if data.mask is None else data.mask[positions]
     made = []
-    types, names = trained.schema.types or (), trained.schema.names
+    types, names = trained.schema.column_types, trained.schema.names
     for i, (name, one) in enumerate(zip(names, types)):
         alone = one.log_shares(x[:, i]) if mask is None else np.where(mask[:, i], one.log_shares(x[:, i]), 0.0)
         made.append((name, found.columns[:, i], alone))

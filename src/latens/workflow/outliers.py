@@ -15,7 +15,6 @@ from latens.evidence.importance import row_numbers
 from latens.io.waiting import reached
 from latens.typing import Key
 from latens.workflow.cell_scores import strange_cells, tails
-from latens.workflow.complexity import are_pictures, detail
 from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
 
@@ -42,20 +41,12 @@ class Detection(NamedTuple):
     # $-\log p(x)$ of the observed cells, nats, of shape (n,); of numbers beyond those of the training rows as `tails`
     # has it
     surprise: np.ndarray
-    odd: np.ndarray  # what is compared with held-out rows, but of pictures: see `Scores`
+    odd: np.ndarray  # what is compared with held-out rows: see `Scores`
     p_value: np.ndarray  # the share of held-out rows at least as odd, of shape (n,)
     # the expected share of false alarms if this row and all more unusual ones are flagged, of shape (n,)
     q_value: np.ndarray
     flagged: np.ndarray  # true where `q_value` is at most alpha
     calibration: int  # how many held-out rows there were
-    # of pictures the length of each one's code under a fixed lossless coder, nats, of shape (n,); the p-value is then
-    # that of the excess, `surprise` - `code_length`. None: rows are no pictures
-    code_length: np.ndarray | None = None
-
-    @property
-    def score(self) -> np.ndarray:
-        """What is compared with held-out rows: `odd`, of pictures the surprise less the length of their code."""
-        return self.odd if self.code_length is None else self.surprise - self.code_length
 
 
 def detect(
@@ -77,10 +68,8 @@ def detect(
     # with held-out rows that have the same gaps. A row with a name that no training row had has the surprise infinity,
     # so that only held-out rows with such a name are as surprising, and is flagged whatever its q-value; one without
     # any cell has the surprise 0.
-    # Simple pictures of another kind can be more probable than those of the training: of pictures without gaps the
-    # score s is the surprise minus the length of the picture's code (`latens.workflow.complexity.code_lengths`).
     # Source: Vovk, Gammerman & Shafer (2005); Bates, Candes, Lei, Romano & Sesia (2023), for outliers; Benjamini &
-    # Hochberg (1995); Serra, Alvarez, Gomez, Slizovskaia, Nunez & Luque (2020), arXiv 1909.11480, for pictures.
+    # Hochberg (1995).
     # folds: models of the same data beside the held-out rows that each did not see (`cross_fitted`): a held-out row has
     # the surprise of its own one, a new row the median of all.
     # gate: whether too few held-out rows to flag any row are refused.
@@ -92,8 +81,6 @@ def detect(
     models = [(trained, order)] if folds is None else [(one, order[np.isin(order, part)]) for one, part in folds]
     found = [scores_of(one, new, None, others=len(order), **options) for one, _ in models]
     surprise, odd = (np.median(part, axis=0) for part in zip(*found))
-    pictures = are_pictures(new) and are_pictures(held_out)
-    length = detail(trained, new, None, seed=seed) if pictures else None
     shown = np.ones(new.x.shape, bool) if new.mask is None else new.mask
     patterns, which = np.unique(shown.reshape(len(new), -1), axis=0, return_inverse=True)
     strange = strange_rows(new)
@@ -107,16 +94,11 @@ def detect(
         own = order if len(patterns) <= 20 or pattern.all() else order[: max(MOST_CALIBRATION // 10, int(1 / alpha))]
         how: dict[str, Any] = {"shown": pattern.reshape(new.x.shape[1:]), "others": len(order), **options}
         parts = [(one, part[np.isin(part, own)]) for one, part in models]
-        own = np.concatenate([part for _, part in parts])
-        each = [scores_of(one, held_out, part, **how) for one, part in parts if len(part)]
-        others, own_odd = (np.concatenate(part) for part in zip(*each))
-        if length is None:
-            p_value[rows] = conformal(own_odd, odd[rows])
-        else:
-            p_value[rows] = conformal(others - detail(trained, held_out, own, seed=seed), (surprise - length)[rows])
+        each = [scores_of(one, held_out, part, **how).odd for one, part in parts if len(part)]
+        p_value[rows] = conformal(np.concatenate(each), odd[rows])
     p_value[empty] = 1.0
     q_value = adjusted(p_value)
-    return Detection(surprise, odd, p_value, q_value, (q_value <= alpha) | strange, len(order), length)
+    return Detection(surprise, odd, p_value, q_value, (q_value <= alpha) | strange, len(order))
 
 
 def cross_fitted(trained: TrainedModel, data: Dataset, folds: int, *, seed: int = 0) -> list[tuple[TrainedModel, Any]]:
@@ -163,7 +145,7 @@ def scores_of(
     if data.outside is not None:
         outside = data.outside if positions is None else data.outside[positions]
         ends = data.x if positions is None else data.x[positions]
-        log_p, _ = tails(np.where(mask, outside, 0.0), data.schema.types or (), others, ends.astype(np.float64))
+        log_p, _ = tails(np.where(mask, outside, 0.0), data.schema.column_types, others, ends.astype(np.float64))
         added, mask = -log_p.sum(axis=1), mask & (outside == 0)
     if not mask.all():
         batch = replace(batch, mask=mask)

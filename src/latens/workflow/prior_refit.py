@@ -255,7 +255,7 @@ def _top(model: LatentModel) -> Any:
 def _with_top(model: LatentModel, prior: Any) -> LatentModel:
     if isinstance(model.prior_part, Downwards):
         prior = Downwards(prior, model.prior_part.parts)
-    return LatentModel(prior, model.encoder, model.decoder, model.missingness)
+    return LatentModel(prior, model.encoder, model.decoder)
 
 
 def _gain(old: TrainedModel, new: TrainedModel, data: Dataset, num_samples: int, seed: int) -> Estimate | None:

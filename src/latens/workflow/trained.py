@@ -612,7 +612,7 @@ class TrainedModel(Methods):
             return cls(
                 arrays_to_tree(arrays, into, half=True, finite=True, where=where), schema, preparation, None, facts
             )
-        written = config_of_file(metadata["config"], facts, parts, where)
+        written = config_of_file(metadata["config"], parts, where)
         try:
             config = configuration.from_json(written)
             recipe = recipe_of(config)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from latens.kinds.base import Rows, option
+from latens.kinds.tables import ENDINGS
 
 if TYPE_CHECKING:
     from latens.data.door import Coming, Stored
@@ -16,6 +17,7 @@ class Steps(Rows):
     """Rows that are sequences of steps, or windows of them."""
 
     title = "long tables, with a line for each step"
+    endings = ENDINGS
 
     sequence: str | None = option("the column that identifies the sequence of a line; - for a single series", "COLUMN")
     time: str | None = option("the column with the times", "COLUMN")

@@ -180,7 +180,7 @@ def check_derived(schema: Any) -> str:
 
 def with_computed(frame: pl.DataFrame, schema: Any, cells: Iterable[np.ndarray]) -> pl.DataFrame:
     """A frame with derived columns where they stood, computed of the numbers in units, or codes, of its others."""
-    values, made = _values(frame.columns, schema.types or (), cells), []
+    values, made = _values(frame.columns, schema.column_types, cells), []
     for one in schema.derived or ():
         numbers = np.round(np.broadcast_to(_computed(one, values), len(frame)), decimals_of(one.type.step))
         values |= _values([one.name], [one.type], [numbers])

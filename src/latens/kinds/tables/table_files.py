@@ -260,17 +260,18 @@ def _blank(lines: list[str], head: str) -> bool:
 
 def _scan_csv(source: Path | bytes, *, sure: bool, null: tuple[str, ...] = (), **options: Any) -> pl.LazyFrame:
     """Columns as the first rows have them, where these are numbers alone; else, or to be sure, as all rows do."""
-    # null: words that are empty cells, which columns of numbers with decimals read as such without being told.
-    opened = lambda: source if isinstance(source, Path) else io.BytesIO(source)  # noqa: E731
-    for rows in (None,) if sure else (_TYPED, None):
-        options["null_values"] = [*options["null_values"], *(null if rows is None else ())]
-        scan = pl.scan_csv(opened(), glob=False, try_parse_dates=True, infer_schema_length=rows, **options)
-        schema = scan.collect_schema()
-        if rows is not None and all(dtype.is_numeric() for dtype in schema.dtypes()):
-            return scan
+
+    def scan(rows: int | None, **more: Any) -> pl.LazyFrame:
+        opened = source if isinstance(source, Path) else io.BytesIO(source)
+        return pl.scan_csv(opened, glob=False, try_parse_dates=True, infer_schema_length=rows, **options, **more)
+
+    if not sure and all(dtype.is_numeric() for dtype in scan(_TYPED).collect_schema().dtypes()):
+        return scan(_TYPED)
+    # Words that are empty cells, which columns of numbers with decimals read as such without being told.
+    options["null_values"] = [*options["null_values"], *null]
+    schema = scan(None).collect_schema()
     # Polars would infer it again.
-    given = {} if any(dtype.is_temporal() for dtype in schema.dtypes()) else {"schema": schema}
-    return pl.scan_csv(opened(), glob=False, try_parse_dates=True, infer_schema_length=None, **given, **options)
+    return scan(None) if any(dtype.is_temporal() for dtype in schema.dtypes()) else scan(None, schema=schema)
 
 
 def _read_csv(source: Any, where: str, notes: list[str], **options: Any) -> pl.DataFrame:

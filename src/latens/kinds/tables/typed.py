@@ -147,7 +147,7 @@ def stored_columns(
     shown = ~np.isnan(given)
     cells, outside = np.zeros(given.shape, np.float32), np.zeros(given.shape, np.float32)
     refused: list[tuple[int, int, str]] = []
-    for i, (place, kind) in enumerate(zip(order, schema.types or ())):
+    for i, (place, kind) in enumerate(zip(order, schema.column_types)):
         seen = shown[:, i].copy()
         values = given[seen, i]
         if not len(values):
@@ -170,7 +170,7 @@ def stored_columns(
         far = np.finfo(np.float32).max
         cells[seen, i], outside[seen, i] = inside, np.clip(placed - inside, -far, far)
     if refused:
-        known = {name: kind.values for name, kind in zip(wanted, schema.types or ())}
+        known = {name: kind.values for name, kind in zip(wanted, schema.column_types)}
         named = np.arange(len(x)) if row_names is None else row_names
         raise _unknown_names([(named[row], wanted[i], str(value)) for row, i, value in refused], known, where)
     return cells, None if shown.all() else shown, outside
@@ -209,7 +209,7 @@ def with_absent(raw: Raw, schema: Schema) -> None:
 
 def known_columns(schema: Schema) -> dict[str, Declared]:
     """How to read columns as those of a model."""
-    return known_as(dict(zip(schema.names, schema.types or ())), schema.ignored or ())
+    return known_as(dict(zip(schema.names, schema.column_types)), schema.ignored or ())
 
 
 def notes_of(
@@ -222,7 +222,7 @@ def notes_of(
             values = raw.x[rows, columns.index(name)]
             why = leave_out(values[~np.isnan(values)], raw.kinds[columns.index(name)], (declared or {}).get(name))
             made.append(f"Column {name!r} is not modelled: {why or 'nor was it in the training data'}.")
-    for name, one in zip(schema.names, schema.types or ()):
+    for name, one in zip(schema.names, schema.column_types):
         if one.strides:
             half = max(one.strides) * one.step / 2
             ends = " to ".join(one.texts(np.array([0, one.size - 1])))
@@ -239,7 +239,7 @@ def beyond_words(x: np.ndarray, schema: Schema, outside: np.ndarray | None) -> s
     if beyond <= MOST_SAID:
         cells = []
         for row, i in np.argwhere(outside).tolist():
-            value = (schema.types or ())[i].series(x[row : row + 1, i], outside[row : row + 1, i])[0]
+            value = (schema.column_types)[i].series(x[row : row + 1, i], outside[row : row + 1, i])[0]
             cells.append(f"{schema.names[i]} {value:g}" if isinstance(value, float) else f"{schema.names[i]} {value}")
         named = f" ({', '.join(cells)})"
     lie = "1 cell lies" if beyond == 1 else f"{beyond} cells lie"
@@ -272,7 +272,7 @@ def as_frame(
     """
     cells = np.asarray(x, np.float64) if shown is None else np.where(shown, x, np.nan)
     beyond = [None] * x.shape[1] if outside is None else list(outside.T)
-    types = schema.types or ()
+    types = schema.column_types
     numbers = [one.numbers(column, more) for one, column, more in zip(types, cells.T, beyond)]
     made = pl.DataFrame([one.written(own).alias(name) for name, one, own in zip(schema.names, types, numbers)])
     return with_computed(made, schema, numbers)
@@ -342,7 +342,7 @@ def _typed(rows: "Coming") -> tuple[tuple[str, ...], list[Derived]]:
 
 def report_table(dataset: "Dataset") -> dict[str, Any]:
     """What each column of a table holds."""
-    return {"columns": [_column(dataset, i) for i in range(len(dataset.schema.types or ()))]}
+    return {"columns": [_column(dataset, i) for i in range(len(dataset.schema.column_types))]}
 
 
 def _column(dataset: "Dataset", place: int) -> dict[str, Any]:

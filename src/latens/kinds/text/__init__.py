@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from latens.kinds.base import Rows, option
+from latens.kinds.base import Defaults, Rows, option
 
 if TYPE_CHECKING:
     from latens.data.dataset import Dataset
@@ -17,6 +17,9 @@ class Text(Rows):
 
     title = "text"
     likelihood = ("tokens", "Rows are text: every token depends on those before it.")
+    defaults = Defaults(network="recurrent", whole_bits=True)
+    endings = (".txt", ".csv", ".parquet", ".npz")
+    printed = True
 
     pieces: str | None = option(
         "the tokens of a row of text (default: characters)",
@@ -31,6 +34,18 @@ class Text(Rows):
     @classmethod
     def has(cls, schema: "Schema") -> bool:
         return schema.tokens is not None
+
+    @classmethod
+    def entry(cls, schema: "Schema") -> Any:
+        from latens.models.heads.token_head import TokenInput
+
+        return TokenInput(schema.shape, schema.num_values)
+
+    @classmethod
+    def batch_size(cls, data: "Dataset", usual: int) -> tuple[int, str]:
+        from latens.kinds.text.vocabulary import batch_of_texts
+
+        return batch_of_texts(data, usual)
 
     @classmethod
     def report(cls, data: "Dataset") -> dict[str, Any]:

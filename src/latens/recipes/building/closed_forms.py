@@ -81,7 +81,7 @@ def suits(parts: Parts, data: Dataset) -> AbstractHead | None:
         network.linear is None and not (network.encoder or network.decoder),
         {network.encoder_output_activation, network.decoder_output_activation} == {"identity"},
         network.initializer == "he-normal",  # another law is the user's choice, and stays as it is drawn
-        likelihood.squash == "none" and likelihood.output_bias == "data" and likelihood.missing == "at-random",
+        likelihood.squash == "none" and likelihood.output_bias == "data",
         posterior.kind == "normal" and not posterior.levels and config.prior.kind in ("auto", "standard-normal"),
         tables or ((data.mask is None or columns) and data.weight is None and math.prod(schema.shape) <= MOST_CELLS),
     )

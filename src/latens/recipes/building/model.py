@@ -29,7 +29,7 @@ from latens.models.semi_supervised import LABEL
 from latens.networks import Dense, LinearPath, decoder_network, encoder_network
 from latens.networks.token_networks import TokenEncoder
 from latens.recipes.building.pictures import map_of
-from latens.recipes.parts.bound import Parts, bind, conditions, missingness, prior_part
+from latens.recipes.parts.bound import Parts, bind, conditions, prior_part
 from latens.recipes.parts.posteriors import POSTERIORS
 from latens.trees import Frozen
 from latens.typing import Key
@@ -72,11 +72,10 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
     encoder = Conditional(up, head, entry, reads, usual)
     decoder = Conditional(down, likelihood, row.decoder_input, reads, usual)
     if posterior.levels:
-        missingness(schema, parts)  # refused with levels
         return _hierarchy(schema, parts, encoder, decoder, key=prior_key)
     of = head if isinstance(head, CodeHead) else latent
     prior = prior_part(schema, parts, of, classes=classes, key=prior_key)
-    return LatentModel(prior, row.around(encoder, row.read, posterior_key), decoder, missingness(schema, parts))
+    return LatentModel(prior, row.around(encoder, row.read, posterior_key), decoder)
 
 
 def _networks(
@@ -158,13 +157,15 @@ def with_linear_paths(
             down, jnp.zeros((latents + extra, cells))
         )
     if table:
-        seen = math.prod(TableInput(schema.types or ()).shape)
+        seen = math.prod(TableInput(schema.column_types).shape)
         return LinearPath(up, jnp.zeros((seen + extra, latents))), LinearPath(
             down, jnp.zeros((latents + extra, likelihood.num_outputs))
         )
     group = likelihood.group
     kept = jnp.zeros(cells), jnp.zeros((cells // group, group, group))
-    units = (jnp.ones(head.num_outputs), jnp.ones(likelihood.num_outputs)) if network.linear_unit else (None, None)
+    # Correlated cells are told to a part of their deviation: what networks add is in the unit of what is left.
+    scaled = group == cells > 1
+    units = (jnp.ones(head.num_outputs), jnp.ones(likelihood.num_outputs)) if scaled else (None, None)
     down = LinearPath(down, jnp.zeros((latents, cells)), located[0], *kept, units[1])
     return LinearPath(up, jnp.zeros((cells, latents)), unit=units[0]), down
 

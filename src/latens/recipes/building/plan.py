@@ -1,4 +1,4 @@
-"""What is decided from the data, the stages of training, and the options that would do nothing."""
+"""What is decided from the data, and the stages of training."""
 
 import dataclasses
 import math
@@ -12,8 +12,6 @@ from jaxtyping import Shaped
 from msgspec.structs import replace
 
 from latens.config import (
-    ClassifierConfig,
-    Config,
     CriticOptimizerConfig,
     NetworkConfig,
     ObjectiveConfig,
@@ -28,7 +26,7 @@ from latens.data.schema import image_shape
 from latens.errors import ConfigError
 from latens.evidence.windows import is_series
 from latens.io import keys
-from latens.kinds.text.vocabulary import steps_of
+from latens.kinds import kind_of
 from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
@@ -50,32 +48,6 @@ from latens.recipes.parts.priors import PRIORS, MixtureOptions
 from latens.training import Budget, Optimizer, Stage, by_group, make_optimizer, resting
 from latens.training.optimizers import OPTIMIZERS
 from latens.trees import count_parameters
-
-TABLE_DRAWS = 5
-"""Draws of the importance-weighted bound that `default` takes for mixed tables.
-
-The ELBO smears kinds of rows that lie apart: of three kinds it gave 9 % of the probability to the others' cells, the
-bound of 5 draws 4 %. Held-out log p(x) of Adult after 6,000 steps: -28.32 under the ELBO, -28.04 of 5 draws, -27.97 of
-10, in 1, 1.8 and 2.8 times the time.
-"""
-
-TABLE_COMPONENTS = 50
-"""Components of the prior that `default` takes for mixed tables.
-
-A standard Normal has mass between kinds of rows that lie apart; in the same comparison 5 draws with 10 components reach
--27.98, with 50 of them -27.95.
-"""
-
-TABLE_WIDTH, TABLE_RATE = 64, 5e-3
-"""The width of the one hidden layer that networks have beside the start of a table, and the learning rate with it.
-
-A rate of 3e-2 ends after few looks at validation rows: held-out log p(x) of breast cancer (455 rows of 31 columns) is
--279.9 nats with it, -278.1 at 1e-2 and -277.2 at 3e-3, and samples are told apart with an area of .65, .52 and .55. Of
-Adult (2,400 rows) log p(x) is level, and the area .57, .56 and .53.
-
-Without a start two layers of 256 units gain, after 2,000 steps of one seed and in nats a row: 2,000 planted rows -0.03,
-diabetes +0.10, ten columns of breast cancer +0.39.
-"""
 
 CRITIC = (256, 256)
 """Hidden widths of the critic of a two-player objective."""
@@ -101,10 +73,6 @@ BATCH_CELLS = 2**23
 """Values of all rows of a batch at the most, where its size is decided from the data: 32 pictures of 256 x 256 x 3,
 of which a convolutional network holds a gigabyte."""
 
-BATCH_TOKENS, LEAST_TEXTS, LOOKED_AT = 6144, 8, 10_000
-"""Tokens of a batch of text, rows of it at the least, and training rows whose mean length counts: after as many rows,
-chorales of 294 tokens are at 540 nats in batches of 8, and at 913 in batches of 32."""
-
 MANY_CELLS = 2048
 """Values of a row above which the scales of a posterior are no exponentials of a network's outputs."""
 
@@ -117,8 +85,8 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     # config: a configuration with options that are None or "auto".
     parts, pictures = bind(config), False
     config, reasons = of_binarised(parts.config)
-    if config.network.kind == "auto" and data.schema.tokens is not None:
-        config = replace(config, network=replace(config.network, kind="recurrent"))
+    if config.network.kind == "auto" and (own := kind_of(data.schema).defaults.network):
+        config = replace(config, network=replace(config.network, kind=own))
     if config.network.kind == "auto":
         config, others = for_pictures(parts.having(config), data)
         reasons += others
@@ -153,23 +121,25 @@ def _likelihood(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[st
 
 
 def _objective(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -> VAEConfig:
-    if data.schema.kind != "mixed" or config.recipe != "default" or config.objective != ObjectiveConfig():
+    draws = kind_of(data.schema).defaults.draws
+    if not draws or config.recipe != "default" or config.objective != ObjectiveConfig():
         return config
     reasons.append(
-        f"objective: iwae with {TABLE_DRAWS} draws, which separates kinds of rows better than the ELBO "
+        f"objective: iwae with {draws} draws, which separates kinds of rows better than the ELBO "
         "(--set objective.beta=1 for that)"
     )
-    return replace(config, objective=replace(config.objective, name="iwae", options={"num_samples": TABLE_DRAWS}))
+    return replace(config, objective=replace(config.objective, name="iwae", options={"num_samples": draws}))
 
 
 def _widths(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -> VAEConfig:
     """The widths of the networks, and the learning rate that goes with them."""
-    network, optimizer, mixed = config.network, config.optimizer, data.schema.kind == "mixed"
-    narrow = mixed and (network.kind, config.start.kind) == ("dense", "closed-form")
+    network, optimizer, own = config.network, config.optimizer, kind_of(data.schema).defaults
+    narrow = own.width and (network.kind, config.start.kind) == ("dense", "closed-form")
     if optimizer.learning_rate is None:
-        optimizer = replace(optimizer, learning_rate=TABLE_RATE if narrow and network.hidden is None else RATE)
+        optimizer = replace(optimizer, learning_rate=own.rate if narrow and network.hidden is None else RATE)
     if network.hidden is None:
-        usual = (TABLE_WIDTH,) if narrow else default_hidden(network.kind, (128,) if mixed else data.schema.shape)
+        cells = (own.cells,) if own.cells else data.schema.shape
+        usual = (own.width,) if narrow else default_hidden(network.kind, cells)
         network = replace(network, hidden=usual)
         if not (network.encoder and network.decoder):
             which = f"{network.kind} networks of widths"
@@ -185,21 +155,22 @@ def _begun(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -
     having, cells = parts.having(config), math.prod(data.schema.shape)
     if (head := suits(having, data)) is None or not (count := latents_of(data, preparation(data.schema, having), head)):
         return config
-    correlated, posterior = config.likelihood.family == "correlated-normal", config.posterior
+    posterior = config.posterior
     reasons.append("networks that begin at the principal components of the training rows (--set start=none for none)")
     if posterior.latent_dim is None:
         posterior = replace(posterior, latent_dim=max(min(32, max(2, cells // 4)), count))
         most = " at most" if count == MOST_LATENTS else ""
         why = "components as gain on rows held out"
+        correlated = config.likelihood.family == "correlated-normal"
         why = "directions as have a variance above that of a cell" if correlated else why
         reasons.append(f"{posterior.latent_dim} latent units,{most} as many {why}")
-    return replace(config, network=replace(config.network, linear=True, linear_unit=correlated), posterior=posterior)
+    return replace(config, network=replace(config.network, linear=True), posterior=posterior)
 
 
 def _latents(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -> VAEConfig:
     """Whether latents lie on a map, how many there are, and how their scales are made."""
     network, posterior, row, schema = config.network, config.posterior, parts.posterior, data.schema
-    mixed, cells = schema.kind == "mixed", math.prod(schema.shape)
+    own, cells = kind_of(schema).defaults, math.prod(schema.shape)
     if network.map is None and network.kind == "conv" and of_codes(parts.having(config)):
         network = replace(network, map=True)
     if posterior.latent_dim is None and network.map:
@@ -208,32 +179,32 @@ def _latents(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str])
         posterior = replace(posterior, latent_dim=height * width * group)
         reasons.append(f"a map of {height} x {width} {what}, of {group} latent units each")
     if posterior.latent_dim is None:
-        wanted = cells if mixed else cells // 4
+        wanted = int(own.latents * cells)
         posterior = replace(posterior, latent_dim=whole_groups(min(32, max(2, wanted)), row.group_size))
-        of_values = "one for each column" if mixed else "a quarter of the values"
+        of_values = "one for each column" if own.latents == 1.0 else "a quarter of the values"
         of_values = "the most that are taken unasked" if wanted > 32 else of_values
         reasons.append(f"{posterior.latent_dim} latent units, {of_values}")
     if posterior.scale == "auto" and row.scaled:
         # An exponential runs away where a column lies many standard deviations out; pixels do so where they are many:
         # of 320 faces of 64 x 64 dense networks were not finite after 25 and 65 steps.
-        far = schema.standardised or mixed or cells > MANY_CELLS
+        far = schema.standardised or own.far or cells > MANY_CELLS
         posterior = replace(posterior, scale="softplus" if far else "log-scale")
     return replace(config, network=network, posterior=posterior)
 
 
 def _prior(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -> VAEConfig:
     schema, prior, objective = data.schema, config.prior, config.objective
-    mixed, own = schema.kind == "mixed", config.prior.kind == "auto" and not config.prior.options
+    usual, own = kind_of(schema).defaults, config.prior.kind == "auto" and not config.prior.options
     prior = replace(prior, kind=parts.posterior.prior) if prior.kind == "auto" else prior
     if prior.refit is None:  # a prior that was chosen, by a user or by a recipe, is left as it is trained
         # The percentiles of a standard Normal space the plane of pictures with two units.
         plane = config.posterior.latent_dim == 2 and image_shape(schema) is not None
-        refit = own and not mixed and not plane and config.recipe == "default"
+        refit = own and not usual.components and not plane and config.recipe == "default"
         prior = replace(prior, refit=refit and not unrefittable(parts.having(config)))
-    if mixed and config.recipe == "default" and own and prior.kind == "standard-normal":
-        prior = replace(prior, kind="mixture", options={"components": TABLE_COMPONENTS})
-        reasons.append(f"prior: a mixture of {TABLE_COMPONENTS} Normals, as rows of tables come in kinds")
-    if schema.tokens is not None and "free_bits" in objective.options and "free_bits_group" not in objective.options:
+    if usual.components and config.recipe == "default" and own and prior.kind == "standard-normal":
+        prior = replace(prior, kind="mixture", options={"components": usual.components})
+        reasons.append(f"prior: a mixture of {usual.components} Normals, as rows of tables come in kinds")
+    if usual.whole_bits and "free_bits" in objective.options and "free_bits_group" not in objective.options:
         options = {**objective.options, "free_bits_group": config.posterior.latent_dim}
         objective = replace(objective, options=options)
     reasons += _prior_held(objective.name, prior.kind)
@@ -243,12 +214,9 @@ def _prior(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -
 def _batches(config: VAEConfig, data: Dataset, pictures: bool, reasons: list[str]) -> VAEConfig:
     if config.training.batch_size is not None:
         return config
-    rows, cells, of_cells = data.count("train"), math.prod(data.schema.shape), ""
+    rows, cells = data.count("train"), math.prod(data.schema.shape)
     usual = 128 if rows >= 1000 and not pictures else PICTURE_BATCH
-    if data.schema.tokens is not None:
-        length = max(1.0, float(np.mean(steps_of(data.x[data.subset("train")[:LOOKED_AT]]))))
-        usual = min(usual, max(LEAST_TEXTS, 2 ** int(math.log2(max(1.0, BATCH_TOKENS / length)))))
-        of_cells = f" of {length:.0f} tokens on average"
+    usual, of_cells = kind_of(data.schema).batch_size(data, usual)
     size = min(usual, 2 ** int(math.log2(max(1, BATCH_CELLS // cells))))
     of_cells = f" of {cells:,} values" if size != usual else of_cells
     reasons.append(f"batches of {size}, for {rows:,} training rows{of_cells}")
@@ -339,7 +307,7 @@ def _chunk_steps(schema: Schema, network: NetworkConfig, training: TrainingConfi
     """About half a second of steps at 100 GF/s, at most 32 MB of rows."""
     cells, hidden, batch_size = math.prod(schema.shape), network.hidden or (), training.batch_size or 128
     weights = 2 * sum(a * b for a, b in zip((cells, *hidden), (*hidden, 1)))
-    if schema.tokens is not None:
+    if network.kind == "recurrent":
         weights = 12 * cells * sum(width**2 for width in hidden)
     if network.kind == "conv" and (shape := image_shape(schema)) is not None:
         weights = 2 * work(network, shape)
@@ -411,7 +379,7 @@ def starting(schema: Schema, config: VAEConfig | Parts) -> Callable[[LatentModel
 
     def start(model: LatentModel, data: Dataset) -> LatentModel:
         if config.likelihood.output_bias == "data" and hasattr(model.decoder, "with_output_bias"):
-            moments = prepared_moments(data, prepare, schema.tokens.size if schema.tokens else schema.levels or 2)
+            moments = prepared_moments(data, prepare, schema.num_values)
             decoder: Any = model.decoder
             # Weights by a law of the user's choice stay as they are drawn, and those beside a closed form begin at 0.
             scaled = config.network.initializer == NETWORK.initializer and not config.network.linear
@@ -553,88 +521,3 @@ def some_rows(
     batch = prepare_batch(prepare, data.rows(chosen), key=keys.of_seed(0))
     x = np.asarray(batch.x)
     return x if batch.mask is None else np.where(batch.mask, x, np.round(mean) if prepare.integer else mean)
-
-
-# --- options that do nothing beside the others: refused, so that nobody believes to have changed something ---
-
-
-def _family(name: str) -> Callable[[Parts], str]:
-    return lambda p: "" if (family := p.config.likelihood.family) == name else f"under a {family} likelihood"
-
-
-def _scale(fixed: bool) -> Callable[[Parts], str]:
-    def beside(parts: Parts) -> str:
-        is_fixed = parts.config.likelihood.scale == "fixed"
-        told = "unless likelihood.scale=fixed" if fixed else "where the scale is fixed"
-        return _family("normal")(parts) or ("" if is_fixed == fixed else told)
-
-    return beside
-
-
-def _posterior(parts: Parts) -> str:
-    return "" if parts.posterior.scaled else f"with posterior.kind={parts.config.posterior.kind}"
-
-
-def _scale_floor(parts: Parts) -> str:
-    return _posterior(parts) or (
-        "" if parts.config.posterior.scale == "softplus" else "unless posterior.scale=softplus"
-    )
-
-
-def _critic(parts: Parts) -> str:
-    own = count_parameters(make_objective(parts, Size(1, 1), 1))
-    return "" if own else f"with {parts.config.objective.name}, which trains nothing of its own"
-
-
-def _hidden(parts: Parts) -> str:
-    network = parts.config.network
-    return "" if network.hidden or network.decoder_hidden else "without hidden layers"
-
-
-def _map(parts: Parts) -> str:
-    kind = parts.config.network.kind
-    return "" if kind == "conv" else f"with {kind} networks"
-
-
-def _linear(parts: Parts) -> str:
-    levels = "where the latents have levels" if parts.config.posterior.levels else ""
-    return levels if parts.config.start.kind == "closed-form" else "where start=none"
-
-
-def _label(*kinds: str) -> Callable[[Parts], str]:
-    return lambda p: "" if p.config.label.kind in kinds else f"where label.kind={p.config.label.kind}"
-
-
-_IDLE: dict[str, Callable[[Parts], str]] = {
-    "likelihood.scale": _family("normal"),
-    "likelihood.fixed_scale": _scale(fixed=True),
-    "likelihood.scale_floor": _scale(fixed=False),
-    "likelihood.probability_floor": _family("bernoulli"),
-    "prior.refit": lambda p: unrefittable(p) if p.config.prior.refit else "",
-    "posterior.scale": _posterior,
-    "posterior.scale_floor": _scale_floor,
-    "data.threshold": lambda p: "" if p.config.data.binarize == "threshold" else "unless data.binarize=threshold",
-    "optimizer.critic": _critic,
-    "data.labelled": _label("predict"),
-    "label.prior": _label("condition"),
-    "label.class_prior": _label("predict"),
-    "label.share": _label("predict"),
-    "network.map": _map,
-    "network.linear": _linear,
-    "network.linear_unit": lambda p: "" if p.config.network.linear else "without network.linear",
-    "network.activation": _hidden,
-    "network.drop_probability": _hidden,
-}
-"""Option -> what it would stand beside without effect, or "" where it has one."""
-
-
-def refuse_idle(config: Config | Parts, defaults: Config) -> None:
-    """Refuse an option that was set to something else than the recipe's own and has no effect."""
-    if isinstance(config, ClassifierConfig):
-        return
-    parts = bind(config)
-    for name, beside in _IDLE.items():
-        part, option = name.split(".")
-        own, usual = (getattr(getattr(each, part), option) for each in (parts.config, defaults))
-        if own != usual and (why := beside(parts)):
-            raise ConfigError(f"this option has no effect {why}.", where=name, fix=f"Remove --set {name}=...")

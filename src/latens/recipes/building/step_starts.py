@@ -21,8 +21,6 @@ MOST_LAGGED = 256
 """Numbers of a window of earlier steps, of which the components are taken."""
 FADING = 0.999
 """The largest modulus of an eigenvalue of the drift."""
-LONGEST = 2000
-"""Steps of a row that is long."""
 RIDGE = 1e-3
 """The ridge of a regression, as a share of the mean square of what is read."""
 
@@ -74,12 +72,7 @@ def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -
         given["lagged"] = jnp.concatenate([first(parts["lagged"]), jnp.asarray(flags, jnp.float32)])
     model = filled_in(model, given, parts["moved"], noise)
     own = parts["write"].T ** 2 / noise[:, None]
-    if getattr(model.encoder, "moved", None) is None:
-        return _reading(model, _gain(parts["drift"], parts["moved"], parts["write"], noise), own)
-    model = filled_in(model, {"moved": parts["moved"], "noise": noise}, of="encoder")
-    if getattr(model.encoder, "reads", None) == "past":
-        return _reading(model, *best_gain(parts["drift"], parts["moved"], parts["write"], noise))
-    return _reading(model, np.zeros((d, size)), own)
+    return _reading(model, _gain(parts["drift"], parts["moved"], parts["write"], noise), own)
 
 
 def _blocks(variance: Float[np.ndarray, " d"]) -> Float[np.ndarray, "d 1 1"]:
@@ -214,38 +207,6 @@ def _lagged(x: np.ndarray, lags: tuple[int, ...], size: int) -> dict[str, np.nda
     for number, place in enumerate(ordered):
         flags[place] = np.log(np.maximum(sizes[number + 1], 1e-3) / np.maximum(sizes[number], 1e-3))
     return parts | {"lagged": weights, "bias": bias + parts["bias"], "flags": np.maximum(flags, 0.0)}
-
-
-def best_gain(
-    drift: Float[np.ndarray, "k k"],
-    moved: Float[np.ndarray, " k"],
-    write: Float[np.ndarray, "k d"],
-    noise: Float[np.ndarray, " d"],
-) -> tuple[Float[np.ndarray, "d k"], Float[np.ndarray, "d k"]]:
-    """The gain and the precisions of the best ELBO of long rows, where a posterior reads its own step alone."""
-    # q(z_t) = N(m_t + K (x_t - C m_t), diag s) around the prior's mean m of the step. F and S are the covariances of
-    # z_t and x_t around what the last drawn latent foretells, and an error e costs e' V e later. The derivatives of the
-    # bound are 0 at K = H^-1 (C' R^-1 + V F C' S^-1) and s = 1 / diag H, with H = C' R^-1 C + Q^-1 + V. Without V it is
-    # the gain of one step, and V without bound gives Kalman's. Errors and V are those of this K, so both are iterated.
-    size = len(moved)
-    said = write / noise  # C' R^-1
-    later, error, gain = np.zeros((size, size)), np.zeros((size, size)), np.zeros((size, len(noise)))
-    for _ in range(LONGEST):
-        foretold = drift.T @ error @ drift + np.diag(moved)
-        away = write.T @ foretold @ write + np.diag(noise)
-        precise = said @ write.T + np.diag(1.0 / moved) + later
-        gain = np.linalg.solve(precise, said + later @ np.linalg.solve(away, write.T @ foretold).T)
-        kept, left = np.eye(size) - gain @ write.T, np.eye(len(noise)) - write.T @ gain
-        old = error, later
-        error = kept @ foretold @ kept.T + (gain * noise) @ gain.T + np.diag(1.0 / np.diag(precise))
-        paid = write @ left.T @ (left / noise[:, None]) @ write.T + kept.T @ later @ kept
-        own = gain @ write.T
-        later = drift @ (paid + own.T @ (own / moved[:, None])) @ drift.T
-        if all(np.max(abs(new - was)) < 1e-6 * np.max(abs(new)) for new, was in zip((error, later), old, strict=True)):
-            break
-    alone = (write**2 / noise).T
-    shares = (alone + 1e-12) / np.sum(alone + 1e-12, axis=0)
-    return gain.T, alone + shares * np.diag(later)
 
 
 def _gain(drift: np.ndarray, moved: np.ndarray, write: np.ndarray, noise: np.ndarray) -> Float[np.ndarray, "d k"]:

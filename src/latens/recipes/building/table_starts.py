@@ -119,8 +119,8 @@ def _of_number(
 
 
 def _rows_of(data: Dataset) -> tuple[Any, Any, Any, tuple[ColumnType, ...]]:
-    x, mask, weight = training_rows(data, max(1, min(MOST_ROWS, MOST_VALUES // max(1, len(data.schema.types or ())))))
-    return x, mask, weight, tuple(data.schema.types or ())
+    x, mask, weight = training_rows(data, max(1, min(MOST_ROWS, MOST_VALUES // max(1, len(data.schema.column_types)))))
+    return x, mask, weight, data.schema.column_types
 
 
 def _any(part: Any) -> Any:

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, TypeVar
 
-import jax.numpy as jnp
 from msgspec import structs
 
 from latens.config import Config, VAEConfig
@@ -12,8 +11,8 @@ from latens.data import Preparation, Schema
 from latens.data.conditions import GIVEN
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError, nearest
-from latens.models import AbstractModelPrior, ClassPrior, CodeHead, SelfMasking
-from latens.models.conditional import Standardise
+from latens.kinds import kind_of
+from latens.models import AbstractModelPrior, ClassPrior, CodeHead
 from latens.models.semi_supervised import LABEL
 from latens.objectives import AbstractObjective
 from latens.recipes.parts.likelihoods import LIKELIHOODS, Likelihood
@@ -23,13 +22,6 @@ from latens.recipes.parts.priors import PRIORS, Prior
 from latens.typing import Key
 
 Trained = TypeVar("Trained")
-
-HIDE = 0.25
-"""The share of the training rows of a mixed table of which cells are hidden.
-
-On 32,561 rows of Adult it costs 0.05 nats of log p(x), where a half would cost 0.12; without it gaps are filled worse
-(in a test a mean of 28.6 where 0 is true, 16.9 with a half).
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +98,12 @@ def preparation(schema: Schema, config: VAEConfig | Parts) -> Preparation:
             fix = "Give an array of shape (n, height, width), or leave it out."
             raise ConfigError(what, where=f"data.{name}", fix=fix)
     if schema.kind not in likelihood.kinds:
+        own = kind_of(schema).likelihood
         raise ConfigError(
             f"the likelihood {family} needs {' or '.join(likelihood.kinds)} data; these are {schema.kind}.",
             where="likelihood.family",
-            fix=f"Use --set likelihood.family={'table' if schema.kind == 'mixed' else 'tokens'}."
-            if schema.kind in ("mixed", "tokens")
+            fix=f"Use --set likelihood.family={own[0]}."
+            if own
             else "Use --set likelihood.family=normal, or "
             + ("scale the data to [0, 1]." if "unit" in likelihood.kinds else "give whole numbers from 0."),
         )
@@ -122,7 +115,7 @@ def preparation(schema: Schema, config: VAEConfig | Parts) -> Preparation:
         what = f"pixels of {schema.levels} levels are not yes or no, and each is given to those after it."
         fix = "Use --set data.binarize=stochastic, or --set likelihood=autoregressive-logistics."
         raise ConfigError(what, where="likelihood.family", fix=fix)
-    hide = data.hide if data.hide is not None else HIDE if schema.kind == "mixed" else 0.0
+    hide = data.hide if data.hide is not None else kind_of(schema).defaults.hide
     found = partial(Preparation, hide=hide, shift=data.shift or 0, flip=data.flip)
     made = _seen(found, schema, parts)
     made = structs.replace(made, depth=True) if likelihood.depth else made
@@ -132,7 +125,7 @@ def preparation(schema: Schema, config: VAEConfig | Parts) -> Preparation:
 def _seen(found: partial[Preparation], schema: Schema, parts: Parts) -> Preparation:
     """The preparation that belongs to what the likelihood sees of a row."""
     sees, data = parts.likelihood.sees, parts.config.data
-    if schema.kind == "mixed" or sees == "whole":
+    if sees == "whole":
         return found()
     if sees == "index":
         return found(integer=True)
@@ -208,20 +201,3 @@ def prior_part(
         fix = f"Use {', or '.join((*ways, '--set label.prior=shared'))}."
         raise ConfigError(f"{what}.", where="label.prior", fix=fix)
     return row.by_class(classes, latent, schema.shape, key=key, **given)
-
-
-def missingness(schema: Schema, parts: Parts) -> SelfMasking | None:
-    """Why values are missing, where that is part of the model."""
-    config = parts.config
-    if config.likelihood.missing == "at-random":
-        return None
-    if config.likelihood.family != "normal" or config.posterior.levels or config.label.kind != "none":
-        raise ConfigError(
-            "self-masking (not-MIWAE) supports only a normal likelihood, one latent level and no labels.",
-            where="likelihood.missing",
-            fix="Use --recipe not-miwae, or --set likelihood.missing=at-random.",
-        )
-    zeros = jnp.zeros(schema.shape, jnp.float32)
-    entry = parts.likelihood.encoder_input(schema)
-    assert entry is None or isinstance(entry, Standardise)  # a normal likelihood is of numbers
-    return SelfMasking(zeros, zeros, entry)

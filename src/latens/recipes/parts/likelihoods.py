@@ -14,12 +14,13 @@ from latens.config import LikelihoodConfig, Part, Probability
 from latens.data import Schema
 from latens.data.schema import scaling
 from latens.errors import ConfigError
+from latens.kinds import kind_of
 from latens.models import AbstractHead, BernoulliHead, PixelHead
 from latens.models.heads import likelihoods as heads
 from latens.models.heads.base import DataKind, Sees
 from latens.models.heads.mixed_steps import StepColumnsHead
-from latens.models.heads.table import TableHead, TableInput
-from latens.models.heads.token_head import TokenHead, TokenInput, TokenNetwork
+from latens.models.heads.table import TableHead
+from latens.models.heads.token_head import TokenHead, TokenNetwork
 from latens.recipes.parts.options import Row
 from latens.trees import Frozen, held
 from latens.typing import Key
@@ -70,14 +71,12 @@ class Likelihood(Row):
             return m.SquashedHead(head, config.squash)
         return m.AffineHead(head, *self._scaling(schema)) if schema.standardised and self.sees == "numbers" else head
 
-    def encoder_input(self, schema: Schema) -> m.Standardise | m.DepthInput | TableInput | TokenInput | None:
+    def encoder_input(self, schema: Schema) -> Any:
         """What happens to a row before the encoder's network."""
         # returns: a standardisation, for mixed tables what is seen of their columns, or None where the network sees the
         # row as the likelihood does.
-        if schema.types is not None:
-            return TableInput(schema.types)
-        if schema.tokens is not None:
-            return TokenInput(schema.shape, schema.tokens.size)
+        if (own := kind_of(schema).entry(schema)) is not None:
+            return own
         if self.depth:
             none = jnp.zeros(math.prod(schema.shape))
             shares = none if getattr(self.read, "sees", "logs") == "residuals" else None
@@ -201,8 +200,7 @@ def _depth(schema: Schema, options: DepthOptions) -> m.DepthHead:
 
 
 def _table(schema: Schema) -> TableHead:
-    assert schema.types is not None
-    return TableHead(schema.types)
+    return TableHead(schema.column_types)
 
 
 def _tokens(schema: Schema, config: LikelihoodConfig, options: TokenOptions) -> TokenHead:

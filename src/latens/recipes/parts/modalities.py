@@ -35,9 +35,8 @@ def by_part(
     build: Callable[..., LatentModel], schema: Schema, config: VAEConfig, options: ExpertsOptions, *, key: Key
 ) -> tuple[Experts, ByModality]:
     """Encoder and decoder of a model of several modalities, each modality with networks as `build` makes them."""
-    if config.posterior.levels or config.likelihood.missing != "at-random":
-        where = "posterior.levels" if config.posterior.levels else "likelihood.missing"
-        raise ConfigError("models of several modalities have one level, and cells missing at random.", where=where,
+    if config.posterior.levels:
+        raise ConfigError("models of several modalities have one level.", where="posterior.levels",
                           fix="Leave it as it is, or use another posterior.")  # fmt: skip
     blocks = blocks_of(schema, options)
     plain = replace(

@@ -345,13 +345,12 @@ def _first_line(what: Any) -> str:
 
 
 def config_of_file(
-    config: Any, facts: dict[str, Any], parts: dict[str, Any], where: str, how: str = "latens.load(path, {}=...)"
+    written: Any, parts: dict[str, Any], where: str, how: str = "latens.load(path, {}=...)"
 ) -> dict[str, Any]:
     """The configuration of a file, every part of which is known in this process."""
-    # config: the configuration that the file holds; None where no recipe builds the model.
+    # written: the configuration that the file holds; None where no recipe builds the model.
     parts = {name: what for name, what in parts.items() if what is not None}
     try:
-        written = config or _before_named_networks(facts, parts, how)
         if written is None:
             raise ConfigError(
                 "the model in this file was built by hand, not by a recipe: it holds arrays only.",
@@ -367,22 +366,6 @@ def config_of_file(
         what, fix = _not_registered(lacking, how)
         raise ModelFileError(what, where=where, fix=fix)
     return written
-
-
-def _before_named_networks(facts: dict[str, Any], parts: dict[str, Any], how: str) -> dict[str, Any] | None:
-    """The configuration of a file that was written before a user's own networks had names, with names for them."""
-    written = facts.get("config")
-    network = written.get("network") if isinstance(written, dict) else None
-    if not isinstance(written, dict) or not isinstance(network, dict):
-        return None
-    given: list[PartName] = [part for part in ("encoder", "decoder") if part in parts]
-    if not given:
-        raise ConfigError(
-            "it was fitted with custom networks, and the file holds only their arrays.",
-            fix=f"Give them, as the estimator had them: {how.format('encoder')}.",
-        )
-    named = {part: settings_of(part, parts.pop(part))[f"network.{part}"] for part in given}
-    return {**written, "network": {**network, **named}}
 
 
 def _not_registered(lacking: dict[str, str], how: str) -> tuple[str, str]:

@@ -53,7 +53,6 @@ _WITHOUT_EFFECT = {
     "network.decoder_output_activation": "Leave it out.",
     "network.encoder": "Leave it out.",
     "network.decoder": "Leave it out.",
-    "likelihood.missing": "Leave it out.",
     "label.kind": "Leave it out: it reads no labels.",
     "prior.kind": "The prior is the decoder's own: leave it out.",
 }

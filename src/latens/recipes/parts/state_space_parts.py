@@ -36,12 +36,8 @@ class StepOptions(Part, frozen=True):
     # linear-Gaussian model)
     reads: Literal["all", "past", "exact"] = "all"
     units: Width = 64  # how many units read the row
-    # whether networks add in the unit of the noise that the closed form leaves, all of which then stays as it is; off
-    # in files of before
+    # whether networks add in the unit of the noise that the closed form leaves, all of which then stays as it is
     scaled: bool = False
-    # whether the posterior begins at the exact smoother of the closed form, or at the best gain where it reads the past
-    # alone; off: at Kalman's gain of the long run
-    smoothed: bool = False
 
 
 def step_schema(schema: Schema) -> Schema:
@@ -121,9 +117,7 @@ def state_space_model(
         precision = jnp.full((d, size), -4.0)
         logits = isinstance(head, m.BernoulliHead)
         gain = kept(jnp.zeros((d, size)))
-        known = begins and read.smoothed and filled(head)
-        moved, noise = (Frozen(jnp.ones(size)), Frozen(jnp.ones(d))) if known else (None, None)
-        encoder = StepEncoder(reader, change, gain, precision, read.reads, logits, _blind(schema), scaled, moved, noise)
+        encoder = StepEncoder(reader, change, gain, precision, read.reads, logits, _blind(schema), scaled)
     return m.StateSpaceModel(m.StepPrior(schema.shape[0]), encoder, decoder)
 
 
