@@ -273,8 +273,8 @@ class FlowMatching(AbstractModelPrior):
         Source: Xu, Tong & Jaakkola (2023), arXiv 2302.00670, for the mean over other draws.
         """
         end, label = ((z - self.shift.value) / self.scale.value).reshape(-1), self._label(cond)
-        others = jnp.zeros((0, end.size)) if others is None else others
-        others = (others - self.shift.value.reshape(-1)) / self.scale.value.reshape(-1)
+        given = jnp.zeros((0, end.size)) if others is None else others
+        apart = (given - self.shift.value.reshape(-1)) / self.scale.value.reshape(-1)
         time_key, noise_key, hide_key = jax.random.split(key, 3)
         # One time in each part of [0, 1]: the mean over them varies less than that of as many draws.
         times = (jnp.arange(_TIMES) + jax.random.uniform(time_key, (_TIMES,))) / _TIMES
@@ -284,9 +284,9 @@ class FlowMatching(AbstractModelPrior):
 
         def error(start: Array, t: Nats) -> Array:
             at, left = (1.0 - t) * start + t * end, jnp.maximum(1.0 - t, 1e-3)
-            away = jnp.sum(at**2) - 2.0 * t * others @ at + t**2 * jnp.sum(others**2, axis=1)
+            away = jnp.sum(at**2) - 2.0 * t * apart @ at + t**2 * jnp.sum(apart**2, axis=1)
             weight = jax.nn.softmax(-0.5 * jnp.append(away, jnp.sum(((1.0 - t) * start) ** 2)) / left**2)[:-1]
-            mean = end - start + (weight @ others - jnp.sum(weight) * end) / left
+            mean = end - start + (weight @ apart - jnp.sum(weight) * end) / left
             return self.velocity(at, t, label) - mean
 
         return jnp.mean(jnp.sum(jax.vmap(error)(noise, times) ** 2, axis=1))

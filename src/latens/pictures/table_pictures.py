@@ -110,13 +110,13 @@ def draw_filled(source: Source) -> Made | None:
     if not found.cells.any():
         return None
     draws = in_units(found.draws.reshape(-1, len(types)), types).reshape(found.draws.shape)
-    given = [np.where(found.cells, in_units(rows, types), np.nan) for rows in (found.true, found.filled)]
+    true, told = (np.where(found.cells, in_units(rows, types), np.nan) for rows in (found.true, found.filled))
     words: dict[int, tuple[str, ...]] = {}
     for i, one in enumerate(types):
         if one.named:
             # Ranks by frequency, as in the picture of the columns.
-            words[i] = by_frequency(given[0], given[1], i, one.values, one.kind == "ordinal")
-    return filled(*given, draws, found.cells, source.schema.names, words=words, theme=source.theme)
+            words[i] = by_frequency(true, told, i, one.values, one.kind == "ordinal")
+    return filled(true, told, draws, found.cells, source.schema.names, words=words, theme=source.theme)
 
 
 def draw_information(source: Source) -> Made | None:
