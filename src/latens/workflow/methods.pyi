@@ -54,7 +54,7 @@ class Methods:
         latent_dim: int | None = None,
         width: int | None = None,
         guidance: float | None = None,
-        steps: int = 2000,
+        steps: int | None = None,
         num_samples: int | None = None,
         force: bool = False,
         seed: int = 0,
