@@ -13,7 +13,7 @@ from explorer_fixtures import needs_node, node, untrained
 from latens import evaluation
 from latens.data import Preparation, load
 from latens.distributions import StandardNormal
-from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder, rounded_weights
+from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder
 from latens.explorer.page_columns import grid
 from latens.io.named_arrays import tree_to_arrays
 from latens.io.safetensors import pack
@@ -127,26 +127,6 @@ def test_a_linear_path_is_decoded(tmp_path) -> None:
         expected = np.stack([np.asarray(model.likelihood(jnp.asarray(row)).mean()) for row in z])
         np.testing.assert_allclose(np.reshape(values, expected.shape), expected, rtol=1e-5, atol=1e-5)
     assert np.ptp(expected, axis=0).max() > 100.0  # the map is in it: networks that begin at 0 would give the mean
-
-
-@needs_node
-def test_a_rounded_decoder_is_read_with_its_scales(tmp_path) -> None:
-    """Every weight is off by at most half a step of its column, and the page decodes the rounded weights."""
-    model, z = decoding(NormalHead((5,))), np.array([[0.3, -0.2, 0.5]], np.float32)
-    job = decoder_job(tmp_path, model, PLAIN, z)
-    arrays = decoder_arrays(tree_to_arrays(model))
-    rounded = rounded_weights(arrays, 127)
-    undone = {name: array for name, array in rounded.items() if not name.endswith(":scale")}
-    for name in [name for name in undone if undone[name].dtype == np.int16]:
-        step = np.abs(arrays[name]).max(axis=0) / 127
-        undone[name] = rounded[name] * step
-        assert (np.abs(undone[name] - arrays[name]) <= 0.5001 * step).all()
-    Path(job["file"]).write_bytes(pack(rounded, {}))
-    [found] = node("decode", jobs=[job])
-    hidden = np.maximum(z @ undone["decoder.network.layers.0.weight"] + arrays["decoder.network.layers.0.bias"], 0)
-    outputs = hidden @ undone["decoder.network.layers.1.weight"] + arrays["decoder.network.layers.1.bias"]
-    np.testing.assert_allclose(found, outputs[0, :5], atol=1e-5)
-    assert np.abs(outputs[0, :5] - np.asarray(model.likelihood(jnp.asarray(z[0])).mean())).max() > 1e-6
 
 
 @needs_node

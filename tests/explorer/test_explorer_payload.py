@@ -218,7 +218,7 @@ def test_an_export_of_digits_is_below_three_megabytes() -> None:
     trained = experiment.trained(experiment.new_model())
     folder = static_files() | payload(trained, experiment.data)
     assert sum(map(len, folder.values())) < 3e6
-    one = single_file(static_files() | payload(trained, experiment.data, alone=True))
+    one = single_file(static_files() | payload(trained, experiment.data))
     assert len(one) < 3e6
 
 
@@ -248,7 +248,7 @@ def test_hostile_names_never_stand_in_the_page_as_they_are() -> None:
         rows, schema, np.arange(60, dtype=np.uint32), np.arange(60), np.zeros(60, np.uint8), names[0], **rest
     )
     experiment = prepare(get_recipe("default").config, data)
-    files = static_files() | payload(experiment.trained(experiment.new_model()), data, alone=True)
+    files = static_files() | payload(experiment.trained(experiment.new_model()), data)
     page = single_file(files).decode()
     blocks = sum(name.startswith("data/") for name in files)
     assert page.count("</script") == single_file(static_files()).decode().count("</script") + blocks

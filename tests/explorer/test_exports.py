@@ -21,8 +21,7 @@ from latens.data.schema import Column, Schema
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.evaluation.conditional_samples import shares_given
 from latens.explorer import payload, static_files
-from latens.explorer.compact import WEIGHT_STEPS
-from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder, rounded_weights
+from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder
 from latens.explorer.page_files import single_file
 from latens.explorer.whatif import answers
 from latens.io.named_arrays import tree_to_arrays
@@ -81,7 +80,7 @@ class Asked:
     """A page's own answers, by node."""
 
     def __init__(self, trained: TrainedModel, folder: Path) -> None:
-        self.files = payload(trained, rows_with_gaps(trained), alone=True)
+        self.files = payload(trained, rows_with_gaps(trained))
         self.manifest = json.loads(self.files["data/manifest.json"])
         given = self.manifest["given"]
         self.names = {"file": given["file"], "prior": self.manifest["arrays"]["prior"]["file"]}
@@ -266,12 +265,12 @@ def test_values_that_no_row_can_have_are_refused(tmp_path: Path) -> None:
         assert "cannot be that" in answer["refused"]
 
 
-def decoded(trained: TrainedModel, z: np.ndarray, folder: Path, steps: int = 0) -> np.ndarray:
-    """What the page makes of latents, by weights as they are or rounded to so many steps."""
+def decoded(trained: TrainedModel, z: np.ndarray, folder: Path) -> np.ndarray:
+    """What the page makes of latents."""
     spec = page_decoder(trained.model)
     assert spec is not None
     arrays, file = decoder_arrays(tree_to_arrays(trained.model)), folder / "decoder.safetensors"
-    file.write_bytes(pack(rounded_weights(arrays, steps) if steps else arrays, {}))
+    file.write_bytes(pack(arrays, {}))
     job = {"spec": spec | in_data_units(trained.preparation), "file": str(file), "z": z.ravel().tolist(), "codes": 0}
     [found] = node("decode", jobs=[job | {"size": z[0].size, "n": len(z)}])
     return np.reshape(found, (len(z), -1))
@@ -331,8 +330,6 @@ def test_convolutions_are_decoded(name: str, tmp_path: Path) -> None:
             trained, z = picture_model(each, head, size, shape), rng.normal(size=(3, size)).astype(np.float32)
             values = evaluation.decode(trained.model, z).reshape(3, -1)
             np.testing.assert_allclose(decoded(trained, z, tmp_path), values, atol=1e-4)
-            of_one_file = decoded(trained, z, tmp_path, steps=WEIGHT_STEPS)
-            np.testing.assert_allclose(of_one_file, values, atol=1e-3 * np.ptp(values))
             assert np.ptp(values) > 1.0
 
 
@@ -360,7 +357,7 @@ def test_a_large_convolution_is_left_to_pictures_made_beforehand(monkeypatch: py
     trained, data = untrained("default", load("digits"), network__kind="conv")
     assert page_decoder(trained.model) is not None
     monkeypatch.setattr("latens.explorer.decoder.MOST_WEIGHTS", 100)
-    manifest = json.loads(payload(trained, data, most_rows=20, alone=True)["data/manifest.json"])
+    manifest = json.loads(payload(trained, data, most_rows=20)["data/manifest.json"])
     assert (manifest["decoder"]["kind"], "more weights" in manifest["decoder"]["why"]) == ("precomputed", True)
 
 
@@ -368,7 +365,7 @@ def test_a_page_in_one_file_is_asked_without_a_server(browser: Browser, tmp_path
     """A mixed table: the point is decoded, columns are fixed, and no name of the data becomes an element."""
     trained = table_model()
     data = rows_with_gaps(trained)
-    files = static_files() | payload(trained, data, alone=True)
+    files = static_files() | payload(trained, data)
     (tmp_path / "page.html").write_bytes(single_file(files))
     browser.open((tmp_path / "page.html").as_uri(), seconds=60)
     browser.run("latens.app.set({ tab: 'whatif', given: [] })")

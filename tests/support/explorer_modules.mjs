@@ -57,10 +57,6 @@ const ANSWERS = {
     const { numberAt, placeAt } = await load("grid.js");
     return cells.map((cell) => [numberAt(grid, cell), placeAt(grid, numberAt(grid, cell))]);
   },
-  async unrounded({ file, scale, shift }) {
-    const { unrounded } = await load("rounded.js");
-    return Array.from(unrounded(new Int16Array(bytes(file)), scale, shift));
-  },
   async stored({ spec, plane, lines, units, cells, z, n, exact }) {
     const { storedDecoder } = await load("decode.js");
     return Array.from(storedDecoder(spec, plane, lines, units, cells, exact)(z, n));

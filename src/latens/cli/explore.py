@@ -62,6 +62,5 @@ def page_files(opened: At, context: Context, *, serve: bool) -> dict[str, bytes]
         seed=args.seed,
         command=shlex.join(words),
         serve=serve,
-        alone=args.export is not None,
     )
     return static_files() | found

@@ -137,16 +137,3 @@ def decoder_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Pick those arrays of a model file that decoding needs."""
     large = ("network.noise.value", "white.value")  # of pairs of cells, for means of which nothing is asked
     return {name: array for name, array in arrays.items() if name.startswith("decoder.") and not name.endswith(large)}
-
-
-def rounded_weights(arrays: dict[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
-    """Store each weight as a whole number, of so many steps on either side of 0, with the step of each column."""
-    # The page multiplies them again: an entry is off by at most half of its column's step.
-    found = dict(arrays)
-    for name, array in arrays.items():
-        if array.ndim >= 2 and array.dtype == np.float32 and ".head." not in name and not name.endswith(".bias"):
-            most = np.abs(array).reshape(-1, array.shape[-1]).max(axis=0)
-            scale = (np.maximum(most, 1e-30) / steps).astype(np.float32)
-            whole = np.round(array / scale).astype(np.int16)
-            found |= {name: whole, f"{name}:scale": scale}
-    return found

@@ -13,7 +13,6 @@ from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
 from latens.data.schema import Schema, image_shape
 from latens.errors import ConfigError
-from latens.explorer.compact import compact
 from latens.explorer.decoder import (
     decoded_means,
     decoder_arrays,
@@ -24,7 +23,7 @@ from latens.explorer.decoder import (
 )
 from latens.explorer.page_columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.page_what_if import given_in_page
-from latens.explorer.precomputed import precomputed
+from latens.explorer.precomputed import in_shades, precomputed
 from latens.explorer.projection import projected
 from latens.explorer.whatif import whatif_columns
 from latens.io.json import plain, to_json
@@ -59,7 +58,6 @@ def payload(
     title: str = "",
     command: str = "",
     serve: bool = False,  # whether a server decodes where the page cannot
-    alone: bool = False,  # whether it is a page in one file, whose numbers are rounded
 ) -> dict[str, bytes]:
     """Make the files of the page's `data/` folder, by name: `data/manifest.json`, and what it names."""
     # Names are ours, never the data's; numbers are little-endian; the JSON is strict. The same arguments give the same
@@ -96,9 +94,9 @@ def payload(
         if prior is not None:
             put.array("prior", prior.reshape(len(prior), -1).astype(np.float32), "draws of the prior")
         manifest["decoder"] = _decoder(trained, batch, codes, manifest["units"], files, serve)
+        if manifest["decoder"]["kind"] == "precomputed" and manifest["event"]["kind"] == "image":
+            in_shades(files, manifest["decoder"], manifest["event"])
         manifest |= _what_if(trained, files, prior, serve)
-        if alone:
-            compact(files, manifest)
     files["data/manifest.json"] = to_json(_readable(plain(manifest, nonfinite=lambda number: None)))
     return files
 

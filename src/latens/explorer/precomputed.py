@@ -14,6 +14,7 @@ STEPS = 15  # points along each unit
 MOST_UNITS = 16
 RECONSTRUCTION_BYTES = 32 << 20
 WORST = 50
+SHADES = 255  # steps between the least and the largest value of a picture: what a screen shows
 
 
 def precomputed(
@@ -58,3 +59,13 @@ def precomputed(
     files["data/reconstructions.bin"], files["data/reconstructed.bin"] = kept.tobytes(), places.astype("<u4").tobytes()
     found["reconstructions"] = {"rows": "data/reconstructed.bin", "file": "data/reconstructions.bin"}
     return found
+
+
+def in_shades(files: dict[str, bytes], decoder: dict[str, Any], event: dict[str, Any]) -> None:
+    """Store pictures made beforehand in the shades that a screen shows."""
+    low, step = event["low"], (event["high"] - event["low"]) / SHADES or 1.0
+    for part in filter(None, (decoder.get("plane"), decoder["lines"], decoder["reconstructions"])):
+        values = np.frombuffer(files[part["file"]], "<f4").reshape(-1, *event["image"])
+        whole = np.round(np.clip((values - low) / step, 0, SHADES)).astype(np.uint8)
+        files[part["file"]] = whole.tobytes()
+        part |= {"dtype": "uint8", "scale": [step], "shift": [low], "image": event["image"]}

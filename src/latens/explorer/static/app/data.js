@@ -4,7 +4,6 @@ import { readSafetensors } from "./safetensors.js";
 import { pageDecoder, storedDecoder } from "./decode.js";
 import { breathe } from "./dom.js";
 import { givenInPage } from "./given.js";
-import { unrounded } from "./rounded.js";
 import { askGiven, decodeOnServer } from "./server.js";
 
 const TYPES = { float16: Uint16Array, float32: Float32Array, int16: Int16Array, int32: Int32Array, uint16: Uint16Array, uint32: Uint32Array, uint8: Uint8Array };
@@ -65,7 +64,6 @@ export async function readArray({ file, dtype, shape, scale, shift, image }) {
   if (shape && values.length !== shape.reduce((a, b) => a * b, 1))
     throw new Error(`${file} is cut short: export it again.`);
   if (image) return Float32Array.from(values, (value) => shift[0] + scale[0] * value);
-  if (scale) return unrounded(values, scale, shift);
   return dtype === "float16" ? Float32Array.from(values, half) : values;
 }
 

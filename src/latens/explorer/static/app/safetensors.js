@@ -1,7 +1,7 @@
 // Arrays of a .safetensors file by name. The header is believed only where it fits the bytes.
 // https://huggingface.co/docs/safetensors
 
-const TYPES = { I8: Int8Array, I16: Int16Array, F32: Float32Array, F64: Float64Array, I32: Int32Array, U32: Uint32Array, U8: Uint8Array };
+const TYPES = { F32: Float32Array, F64: Float64Array, I32: Int32Array, U32: Uint32Array, U8: Uint8Array };
 
 export function readSafetensors(buffer) {
   const bytes = new Uint8Array(buffer);
@@ -23,12 +23,5 @@ export function readSafetensors(buffer) {
     const data = new Type(buffer.slice(8 + length + begin, 8 + length + end));
     arrays.set(name, { shape: entry.shape, data });
   }
-  for (const [name, { data }] of arrays) if (arrays.has(`${name}:scale`)) multiplied(arrays.get(name), arrays.get(`${name}:scale`).data);
   return arrays;
-}
-
-// A matrix that was rounded to whole numbers, times the scale of each column.
-function multiplied(array, scale) {
-  if (scale.length !== array.shape.at(-1)) throw new Error("the model file is damaged: scales do not fit their matrix.");
-  array.data = Float32Array.from(array.data, (value, i) => value * scale[i % scale.length]);
 }

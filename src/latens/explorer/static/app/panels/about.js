@@ -35,7 +35,6 @@ export function aboutPanel(app) {
     ["numbers in the model", count3(manifest.parameters)],
     ["decoding", decodingWords(manifest.decoder)],
     ...(manifest.what_if ? [["What if", askingWords(manifest)]] : []),
-    ...(manifest.rounded ? [["numbers in this file", manifest.rounded]] : []),
     ["ELBO of a row", `mean over ${manifest.elbo_samples} draws`],
     ...plain.map(([name, value]) => [
       name === "rows" ? "training rows" : name.replaceAll("_", " "),

@@ -93,8 +93,7 @@ export function unitsPanel(app) {
   async function posteriorDraws(unit) {
     const means = model.unitValues(unit);
     const log = model.manifest.arrays.log_var ? model.unitValues(unit, await app.array("log_var")) : null;
-    const every = log ? (model.manifest.arrays.log_var.every ?? 1) : 1; // of a page in one file, some rows' log-variances
-    const step = every * Math.max(1, Math.floor(means.length / (50000 * every)));
+    const step = Math.max(1, Math.floor(means.length / 50000));
     const out = [];
     let state = 1;
     const uniform = () => {
@@ -103,7 +102,7 @@ export function unitsPanel(app) {
     };
     for (let i = 0; i < means.length; i += step) {
       const noise = Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
-      out.push(log ? means[i] + Math.exp(0.5 * log[i / every]) * noise : means[i]);
+      out.push(log ? means[i] + Math.exp(0.5 * log[i]) * noise : means[i]);
     }
     return Float32Array.from(out);
   }
