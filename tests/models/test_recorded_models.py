@@ -4,24 +4,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from multimodal_fixtures import X as PARTS
-from multimodal_fixtures import exact
 from quantised_fixtures import BOOKS, GROUPS, uneven, vectors
 from records import meets_record
-from tables import MODELS, X, linear_gaussian
 from tables_heads import LIKELIHOOD_HEADS, POSTERIOR_HEADS
-from test_hamiltonian import moving
 
 from latens.models import (
     AffineHead,
     BernoulliHead,
     CategoricalHead,
     ContinuousBernoulliHead,
-    LatentModel,
-    MixturePrior,
     NormalHead,
     ScalarQuantiser,
-    VampPrior,
 )
 from latens.models.heads.pixel_heads import PixelHead
 from latens.models.latent_arrays import as_code, mean_code
@@ -62,50 +55,6 @@ def test_heads_start_where_they_were_recorded():
     for channels in (1, 3):
         bias = PixelHead((1, 1, channels), 16, 2).started(np.full((1, 1, channels), 7.0), None, None)[1]
         meets_record(f"start of pixels, {channels}", bias)
-
-
-def latents(q):
-    z, density = q.sample_and_log_prob(key=KEY)
-    return z, density, q.sample(key=KEY)
-
-
-def test_posteriors_draw_the_recorded_latents():
-    x = jnp.asarray(X, jnp.float32)
-    binary, batch = MODELS["binary pixels"]()
-    options = {"steps": 3, "step_size": 0.15, "temperature": 0.5}
-
-    def every():
-        found = {}
-        moved = moving(linear_gaussian("prior"), **options).posterior(x)
-        found["hamiltonian"] = latents(moved), moved.mean()
-        mixture = MixturePrior.create((2,), (2, 3), components=3, key=KEY)
-        vamp = VampPrior.create((2,), (2, 3), components=4, key=KEY)
-        for name, prior in (("mixture", mixture), ("vamp", vamp)):
-            model = LatentModel(prior, binary.encoder, binary.decoder)
-            found[name] = latents(model.prior()), model.posterior(batch.x[0]).log_prob(jnp.array([0.4, -0.3]))
-        return found
-
-    for name, tree in jax.jit(every)().items():
-        meets_record(f"posterior {name}", tree)
-
-
-def test_experts_are_joined_as_recorded():
-    full = {name: jnp.asarray(value, jnp.float32) for name, value in PARTS.items()}
-
-    def every():
-        found = {}
-        for rule in ("product", "mixture", "mixture-of-products"):
-            model = exact("abc", rule)
-            for members in ("abc", "b"):
-                mask = {name: jnp.asarray(name in members) for name in "abc"}
-                q = model.posterior(full, mask=mask)
-                z = q.sample(key=KEY)
-                found[f"{rule} of {members}"] = z, q.log_prob(z), q.log_prob(jnp.array([0.1, -0.4]))
-                found[f"decoded {rule} {members}"] = model.likelihood(z).log_prob(full)
-        return found
-
-    for name, tree in jax.jit(every)().items():
-        meets_record(f"experts {name}", tree)
 
 
 def test_codes_are_the_recorded_ones():
