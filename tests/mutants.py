@@ -315,6 +315,9 @@ def judge(mutant: Mutant | None, tests: list[str], seconds: float, keep_on: bool
     names = failed.decode().splitlines()
     if names or status == 0:
         return names
+    whole = sorted({test.partition("[")[0] for test in tests})
+    if os.WEXITSTATUS(status) == pytest.ExitCode.USAGE_ERROR and whole != sorted(tests):
+        return judge(mutant, whole, seconds, keep_on)  # a test of the map has other parameters by now
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) != pytest.ExitCode.INTERRUPTED:
         raise SystemExit(f"pytest ended with {os.WEXITSTATUS(status)} for {mutant and mutant[:4]}: {' '.join(tests)}")
     return ["-"]
