@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 from paths import SOURCE
 
 from latens.errors import UsageError
@@ -46,6 +48,37 @@ def started(words: list[str], count: int = 1) -> list[tuple[int, str]]:
     ]  # fmt: skip
     said = [child.communicate(timeout=300)[1] for child in children]
     return [(child.returncode, text) for child, text in zip(children, said)]
+
+
+@pytest.mark.more
+def test_the_pods_of_the_example_train_the_model_of_one(tmp_path: Path) -> None:
+    """The container's command, with the index that an Indexed Job gives each pod and this machine as its service."""
+    _, job = yaml.safe_load_all((SOURCE.parents[1] / "examples" / "job.yaml").read_text())
+    count, pod = job["spec"]["completions"], job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert (job["spec"]["completionMode"], job["spec"]["parallelism"]) == ("Indexed", count)
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(600, 3)).astype(np.float32))
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        here = f"127.0.0.1:{found.getsockname()[1]}"
+    host = f"{job['metadata']['name']}-0.{pod['subdomain']}:1234"
+    children = []
+    for index in range(count):
+        known = {"$(JOB_COMPLETION_INDEX)": str(index), host: here}
+        words = [
+            known.get(word, word).replace("/data", str(tmp_path)) for word in container["command"] + container["args"]
+        ]
+        words = [sys.executable, "-m", "latens.cli.main", *words[1:], "--steps", "20", "--num-samples", "5"]
+        kept = os.environ | {
+            "PYTHONPATH": str(SOURCE.parent),
+            "JAX_PLATFORMS": "cpu",
+            "JOB_COMPLETION_INDEX": str(index),
+        }
+        children.append(subprocess.Popen(words, env=kept, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True))
+    assert [(child.communicate(timeout=300)[1][-300:], child.returncode)[1] for child in children] == [0] * count
+    words = ["fit", str(tmp_path / "rows.npy"), "--out", str(tmp_path / "alone"), "--steps", "20", "--num-samples", "5"]
+    assert started([*words, "--quiet", "--set", "training.shards=2"])[0][0] == 0
+    same(tmp_path / "run", tmp_path / "alone")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """A model over many files on Ray: the bytes of one process, a worker that is killed, a Ray Dataset, what is refused."""
 
 import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -80,6 +81,26 @@ def test_the_bytes_are_those_of_one_process(place: Path, run: str, verb: str, na
     made = sorted(path.name for path in alone.iterdir())
     assert made == sorted(path.name for path in together.iterdir())
     assert all((alone / one).read_bytes() == (together / one).read_bytes() for one in made)
+
+
+@needs_ray
+@pytest.mark.more
+@pytest.mark.usefixtures("cluster")
+def test_samples_and_numbers_are_those_of_one_process(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[Any] = []
+    for name, more in (("alone", []), ("together", ["--ray"])):
+        assert main(["sample", str(place / "named"), "-n", "1300", "--out", str(tmp_path / f"{name}.npz"), *more]) == 0
+        assert main(["sample", str(place / "numbered"), "--out", str(tmp_path / f"{name}.csv"), *more]) == 0
+        capsys.readouterr()
+        assert main(["evaluate", str(place / "named"), str(place / "parts"), "--id", "id", "--json", *more]) == 0
+        told.append(json.loads(capsys.readouterr().out)["metrics"])
+        for one in told[-1].values():
+            one.pop("seconds", None)
+    assert told[0] == told[1]
+    for ending in ("npz", "csv"):
+        assert (tmp_path / f"alone.{ending}").read_bytes() == (tmp_path / f"together.{ending}").read_bytes()
 
 
 @needs_ray

@@ -18,7 +18,7 @@ from latens.kinds.numbers import npy as npy_shards
 from latens.kinds.pictures import picture_files as pictures
 from latens.kinds.tables import table_files as scanned
 
-FIELDS = ("x", "row_id", "names", "split", "label", "mask", "weight")
+FIELDS = ("x", "row_id", "names", "split", "label", "mask", "outside", "weight")
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +85,7 @@ def test_text_is_read_as_in_memory(tmp_path: Path) -> None:
             load(tmp_path / "nan.csv", stream=stream)
 
 
-def test_types_that_show_late_are_those_of_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_types_that_show_late_are_those_of_all_rows(tmp_path: Path) -> None:
     whole = [str(i) for i in range(900)]
     for name, late in (("fraction", "0.5"), ("empty", ""), ("large", "1e9")):
         path = tmp_path / f"{name}.csv"
@@ -96,10 +96,47 @@ def test_types_that_show_late_are_those_of_all_rows(tmp_path: Path, monkeypatch:
     both(first, missing="nan")
     names = tmp_path / "names.csv"
     names.write_text("a,b\n" + "".join(f"{i},{i}\n" for i in whole) + "7,word\n")
-    with pytest.raises(DataError, match=r"column 'b' holds String; rows that stay on disk are numbers"):
-        load(names, stream=True)
-    monkeypatch.setattr("latens.data.door.LARGEST", 100)
-    assert load(names).schema.kind == "mixed"
+    both(names)
+    zeros = tmp_path / "zeros.csv"
+    zeros.write_text("a,b\n" + "".join(f"{i},{i}\n" for i in whole) + "7,007\n")
+    found, _ = both(zeros, label="b")
+    assert "007" in found.schema.classes
+
+
+def test_tables_of_several_kinds_are_those_in_memory(tmp_path: Path) -> None:
+    rng, n = np.random.default_rng(0), 1000
+    days = pl.date_range(pl.date(2020, 1, 1), pl.date(2023, 1, 1), eager=True).sample(n, with_replacement=True, seed=0)
+    frame = pl.DataFrame(
+        {
+            "city": rng.choice(["Bern", "Rom", "Oslo"], n, p=[0.5, 0.49, 0.01]),
+            "day": days,
+            "large": 2**60 + rng.integers(0, 5, n),
+            "size": rng.choice(["S", "M", "L"], n),
+            "true": rng.random(n) < 0.3,
+            "when": rng.choice(["20230623", "20240101"], n),
+            "x": [None if i % 7 == 0 else v for i, v in enumerate(rng.normal(size=n).round(3).tolist())],
+            "word": [f"word {i}" for i in range(n)],
+        }
+    )
+    said = {"columns": ["size=ordinal:S,M,L", "when=date"]}
+    for kind in ("csv", "parquet", "arrow"):
+        path = written(frame, tmp_path / f"rows.{kind}")
+        found, memory = both(path, **said)
+        assert found.notes == memory.notes
+        assert found.schema.ignored == ("word",)
+        assert isinstance(found.mask, np.memmap)
+    other = frame.with_columns(pl.col("x") * 9, city=pl.col("city").replace("Rom", "Genf"))[:300]
+    path = written(other, tmp_path / "other.csv")
+    both(path, schema=found.schema, unknown="missing")
+    kept = [load(path, schema=found.schema, unknown="skip", stream=stream) for stream in (True, False)]
+    assert kept[0].fingerprint == kept[1].fingerprint
+    with pytest.raises(DataError, match="holds 'Genf', which no training row had"):
+        load(path, schema=found.schema, stream=True)
+    both(written(frame.select("x", "large"), tmp_path / "numbers.parquet"), typed=True)
+    for name, rows in (("b", frame[500:]), ("a", frame[:500].with_columns(city=pl.lit("Lima")))):
+        (tmp_path / "parts").mkdir(exist_ok=True)
+        written(rows, tmp_path / "parts" / f"{name}.parquet")
+    both(tmp_path / "parts", **said)
 
 
 def test_whole_numbers_with_late_gaps_get_one_type(tmp_path: Path) -> None:
@@ -200,7 +237,9 @@ def test_rows_stay_on_disk_above_a_size(tmp_path: Path, monkeypatch: pytest.Monk
     assert not isinstance(load(path, label="kind", stream=False).x, np.memmap)
     mixed = load(path)  # has a column of names
     assert mixed.schema.kind == "mixed"
-    assert not isinstance(load(path, label="kind", typed=True).x, np.memmap)
+    assert isinstance(mixed.x, np.memmap)
+    written(numbers(300).with_columns(v=2 * pl.col("c0")), path)
+    assert not isinstance(load(path, derive=["v = 2 * c0"]).x, np.memmap)
 
 
 def test_what_cannot_stay_on_disk_is_refused(tmp_path: Path) -> None:
@@ -210,10 +249,11 @@ def test_what_cannot_stay_on_disk_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"of a format that is read into memory as a whole"):
         load(tmp_path / "rows.npz", stream=True)
     path = written(numbers(300), tmp_path / "rows.parquet")
-    with pytest.raises(DataError, match=r"column 'kind' holds String; rows that stay on disk are numbers"):
-        load(path, stream=True)
-    with pytest.raises(DataError, match=r"rows.parquet, typed: rows that stay on disk take no typed"):
-        load(path, stream=True, typed=True, label="kind")
+    with pytest.raises(DataError, match=r"rows.parquet, derive: rows that stay on disk take no derive"):
+        load(path, stream=True, derive=["v = 2 * c0"])
+    np.save(tmp_path / "rows.npy", np.eye(9))
+    with pytest.raises(DataError, match=r"rows.npy, typed: rows that stay on disk take no typed"):
+        load(tmp_path / "rows.npy", stream=True, typed=True)
     (tmp_path / "cut.parquet").write_bytes(path.read_bytes()[:-9])
     with pytest.raises(DataError, match=r"cut.parquet: cannot be read"):
         load(tmp_path / "cut.parquet", stream=True)

@@ -97,20 +97,6 @@ def test_rows_that_break_it_are_named_up_to_one_of_a_hundred(wrong: int, taken: 
     assert data.schema.names == ["kind", "count", "price", "start", "days"]
 
 
-def test_a_wrong_row_of_a_file_is_named_by_its_line(tmp_path: Path) -> None:
-    table = stays()
-    table.loc[[6, 9], "total"] += 1.0
-    lines = table.to_csv(index=False).splitlines()
-    for name, text, called in (
-        ("plain", "\n".join(lines), "line 8, line 11"),
-        ("blank", "\n".join([*lines[:5], "", *lines[5:]]), "line 9, line 12"),
-        ("several", "\n".join([*lines[:-1], '"x\ny"' + lines[-1][1:]]), "row 6, row 9"),
-    ):
-        (tmp_path / f"{name}.csv").write_text(text)
-        notes = latens.read(tmp_path / f"{name}.csv", derive=DERIVED).notes
-        assert any(f"198 of 200 rows, not in {called}." in note for note in notes)
-
-
 def test_a_schema_comes_back_and_a_stranger_s_is_refused() -> None:
     schema = latens.read(stays(), derive=DERIVED).schema
     assert Schema.from_json(schema.to_json()) == schema

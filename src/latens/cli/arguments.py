@@ -230,8 +230,9 @@ def _fields(verb: type[Request], command: argparse.ArgumentParser) -> None:
         metavar, words = verb.takes_out
         endings = ", ".join(one.removeprefix(".") for one in verb.endings)
         command.add_argument("--out", metavar=metavar, help=words or f"the output file: {endings}")
-    if verb.by_row:
-        words = "distribute files over Ray workers, on this machine or on the cluster at ADDRESS"
+    if verb.by_row or verb.by_batch:
+        what = "files" if verb.by_row else "batches"
+        words = f"distribute {what} over Ray workers, on this machine or on the cluster at ADDRESS"
         command.add_argument("--ray", nargs="?", const="local", metavar="ADDRESS", help=words)
     _dry_run(command)
 

@@ -86,14 +86,15 @@ def run_verb(verb: type[Request], context: Context) -> int:
     at = At(cast(Any, None))
     at.asked = getattr(args, "out", None) or ""
     over = getattr(args, "ray", None)
-    folder = over is not None and at.asked != "" and not Path(at.asked).suffix  # a file of results for each of rows
+    files = over is not None and verb.by_row and at.asked != ""
+    folder = files and not Path(at.asked).suffix  # a file of results for each of rows
     early = Path(at.asked) if folder else None
     if early is None and verb.takes_out and verb.place is Request.place:
         early = request.place(at)
     at = reading_as_typed(open_model(args.run) if issubclass(verb, Verb) else at, context)
     refuse(verb, at)
     at.write_to(early or (request.place(at) if verb.takes_out else None))
-    work: Work = request(at) if over is None else _over_files(request, at, over)
+    work: Work = request(at) if over is None else _over_workers(request, at, over)
     what = next(work)
     if args.dry_run:
         return would(context, what, at)
@@ -111,10 +112,10 @@ def run_verb(verb: type[Request], context: Context) -> int:
     return made.status
 
 
-def _over_files(request: Request, at: At, address: str) -> Work:
-    from latens.verbs._ray import over_files
+def _over_workers(request: Request, at: At, address: str) -> Work:
+    from latens.verbs._ray import over_batches, over_files
 
-    return over_files(request, at, address)
+    return (over_files if request.by_row else over_batches)(request, at, address)
 
 
 def tell(context: Context, value: dict[str, Any], made: Made) -> int:

@@ -213,7 +213,8 @@ class Dataset:
         Returns:
             The data set with the same rows.
         """
-        return dataclasses.replace(self, split=change(_no_validation, self.split))
+        joined = change(lambda split: np.where(split == VALIDATION, np.uint8(TRAIN), split), self.split)
+        return dataclasses.replace(self, split=joined)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -246,10 +247,6 @@ class Dataset:
                     little = np.ascontiguousarray(part, kind)
                     digest.update(little.reshape(-1).view(np.uint8).data if little.size else b"")
         return digest.hexdigest()
-
-
-def _no_validation(split: np.ndarray) -> np.ndarray:
-    return np.where(split == VALIDATION, TRAIN, split).astype(np.uint8)
 
 
 class Shuffled:

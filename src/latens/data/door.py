@@ -41,7 +41,7 @@ from latens.data.files import (
 from latens.data.infer import with_classes
 from latens.data.known import KNOWN
 from latens.data.mapped import LARGEST, change, joined, kept, numbers_on_disk
-from latens.data.raw import MAX_BYTES, ColumnRoles, NotNumbers, Raw, file_errors, no_roles
+from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, file_errors, no_roles
 from latens.data.rows import (
     TRAIN,
     encode_labels,
@@ -64,12 +64,11 @@ from latens.kinds.pictures.picture_files import find_pictures, idx_folder, side_
 from latens.kinds.steps.long import Asked, lines_of, refuse_beside
 from latens.kinds.steps.sequences import Places
 from latens.kinds.steps.world import EPISODE, TIME, World, recorded
-from latens.kinds.tables.cells import rows_of
 from latens.kinds.tables.declared import Declared, declared_columns
 from latens.kinds.tables.derived import definitions
-from latens.kinds.tables.table_files import is_table_file, read_address
+from latens.kinds.tables.table_files import is_table_file
 from latens.kinds.tables.typed import MOST_NAMED, known_columns
-from latens.kinds.text.strings import one_column
+from latens.kinds.text.strings import one_column, read_rows
 from latens.typing import checked_later
 
 OF_MODELS = ("columns", "derive", "condition", "pieces", "typed", "counts", "size")
@@ -290,13 +289,7 @@ class Coming:
             fix = f"Give 1 to {MOST_SIDE} pixels, of a folder of pictures; leave it out for other data."
             raise UsageError(what, where="size", fix=fix)
         source, stays = self._staying(source)
-        found = None
-        if source is not None:
-            try:
-                found = kept(source) if stays else source.read(joined)
-            except NotNumbers:
-                if asked.stream or not Path(spec).is_file():
-                    raise
+        found = None if source is None else kept(source) if stays else source.read(joined)
         if found is None:
             self.raw, self.where, self.title = _read(asked.source, self.roles, self.name)
         else:
@@ -317,8 +310,8 @@ class Coming:
         large = asked.stream is None and self.roles.pieces is None and source is not None and source.size > LARGEST
         if source is None or not (asked.stream or large):
             return source, False
-        said = {"columns": asked.columns, "typed": self.typed, "pair": asked.pair, "derive": self.derived}
-        said |= {"condition": asked.condition}
+        said = {"pair": asked.pair, "derive": self.derived, "condition": asked.condition}
+        said |= {} if source.tables else {"columns": asked.columns, "typed": self.typed}
         said |= {} if schema is None else {"derive": schema.derived, "condition": schema.conditions}
         refused = [role for role, value in said.items() if value]
         if refused and asked.stream is None:
@@ -450,7 +443,7 @@ def _read(spec: Any, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, st
         return raw, spec, spec
     if is_address(str(spec)):
         check_address(str(spec))
-        return rows_of(read_address(str(spec)), roles, str(spec)), str(spec), title_of(str(spec))
+        return read_rows(str(spec), roles), str(spec), title_of(str(spec))
     if isinstance(spec, Part):
         return read_tables([spec], roles), str(spec), Path(spec).relative_to(spec.root).as_posix()
     if roles.pieces is None and (parts := tables_of(spec, MAX_BYTES)):

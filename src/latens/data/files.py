@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from msgspec import to_builtins
 
 from latens.data.mapped import joined
 from latens.data.raw import ColumnRoles, OtherCells, Raw, file_errors, no_roles, readable, with_roles
@@ -34,9 +35,10 @@ from latens.kinds.tables.table_files import (
     polars_errors,
     read_table,
     scanned,
+    settled,
     table_parts,
 )
-from latens.kinds.text.strings import read_rows, read_txt, text_parts
+from latens.kinds.text.strings import has_lines, read_rows, read_txt, text_parts
 
 _CONVERT = "Convert it: np.savez('data.npz', x=rows, y=labels)."
 _OTHERS = {
@@ -126,13 +128,19 @@ class Files:
 
     def told(self) -> dict[str, Any]:
         """Say what the rows are a function of."""
-        roles = {name: value for name, value in vars(self.roles).items() if name not in ("declared", "refuses", "sure")}
+        roles = to_builtins({name: one for name, one in vars(self.roles).items() if name not in ("refuses", "sure")})
         if isinstance(self.paths[0], str):
             scan = scanned(self.paths[0], self.roles)[0]
             files = [[self.paths[0], repr(scan.collect_schema()), scan.select(pl.len()).collect().item()]]
         else:
             files = self._stats()
         return {"form": self.form.shown, "files": files, "roles": roles, "single": self.single}
+
+    @property
+    def tables(self) -> bool:
+        """Whether these are tables, whose columns may be of several kinds."""
+        of_text = self.form.parts is text_parts and has_lines(self.paths[0], self.roles)
+        return self.form.parts in (table_parts, text_parts) and not of_text
 
     def read(self, gather: Callable[[Iterator[Raw]], Any]) -> Any:
         """Hand all rows to a function; once more where later rows of a table hold something else than the first."""
@@ -145,11 +153,12 @@ class Files:
     def parts(self) -> Iterator[Raw]:
         """Go through all rows; without ids they are named by file and place, or counted in one file."""
         like, splits = None, [_SPLITS.get(Path(path).name.lower().removesuffix(".txt")) for path in self.paths]
+        roles = settled(self.paths, self.roles) if self.tables else self.roles
         for path, split in zip(self.paths, splits):
             done, assumed = 0, self.form.parts
             assert assumed is not None
             with file_errors(str(path)):
-                for raw in assumed(path, self.roles):
+                for raw in assumed(path, roles):
                     like = like or _Like.of(raw)
                     like.refuse_other(raw, str(path), Path(self.paths[0]).name)
                     n = len(raw.x) if raw.strings is None else len(raw.strings)
@@ -169,11 +178,11 @@ class _Like(NamedTuple):
 
     columns: tuple[str, ...] | None
     shape: tuple[int, ...] | None
-    beside: tuple[bool, ...]  # whether there are labels, ids and weights
+    beside: tuple[bool, ...]  # whether there are labels, ids, weights and columns of several kinds
 
     @classmethod
     def of(cls, raw: Raw) -> "_Like":
-        beside = tuple(part is not None for part in (raw.label, raw.names, raw.weight))
+        beside = tuple(part is not None for part in (raw.label, raw.names, raw.weight, raw.kinds))
         return cls(raw.columns, None if raw.x is None else raw.x.shape[1:], beside)
 
     def refuse_other(self, raw: Raw, where: str, first: str) -> None:

@@ -1,7 +1,6 @@
 """Rows on disk: read once into a file in the cache, which is mapped into memory and gathered from like an array."""
 
 import hashlib
-import json
 import mmap
 import os
 import shutil
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import polars as pl
 from jaxtyping import Shaped
@@ -20,6 +20,7 @@ from latens.data.rows import mix
 from latens.errors import DataError, ResourceError
 from latens.io.compilation import user_cache
 from latens.io.json import to_json
+from latens.kinds.tables.columns import FrameColumn
 
 if TYPE_CHECKING:
     from latens.data.files import Files
@@ -35,9 +36,19 @@ LARGEST = 2**30
 KEPT_SECONDS = 30 * 86400
 """How long after its last use a file of rows stays in the cache."""
 
-_FORMAT = 1
+_FORMAT = 2
 _BESIDE = ("label", "names", "weight", "brought")
-_TOLD = ("columns", "classes", "label_name")
+_TOLD = ("columns", "classes", "label_name", "kinds")
+
+
+class _About(msgspec.Struct):
+    """What is told of rows in the cache."""
+
+    columns: tuple[str, ...] | None
+    classes: tuple[str, ...] | None
+    label_name: str | None
+    kinds: dict[int, FrameColumn] | None
+    notes: tuple[str, ...]
 
 
 def release(x: Any) -> None:
@@ -79,15 +90,16 @@ def change(made: Callable[..., np.ndarray], *arrays: Any) -> Any:
             for one in arrays[1:]:
                 release(one)
 
-    return _unnamed(parts(), len(arrays[0]))
+    return on_disk(parts(), len(arrays[0]))
 
 
 def numbers_on_disk(n: int) -> np.ndarray:
     """Count from 0 to n - 1, in a file without a name."""
-    return _unnamed((np.arange(at, min(at + CELLS, n)) for at in range(0, n, CELLS)), n)
+    return on_disk((np.arange(at, min(at + CELLS, n)) for at in range(0, n, CELLS)), n)
 
 
-def _unnamed(parts: Iterator[np.ndarray], n: int) -> np.ndarray:
+def on_disk(parts: Iterator[np.ndarray], n: int) -> np.ndarray:
+    """Write rows into a file without a name, and map it."""
     whole = None
     with tempfile.TemporaryFile(dir=_folder()) as file:
         for part in parts:
@@ -105,7 +117,7 @@ def places(values: np.ndarray, wanted: int) -> np.ndarray:
     kind = np.int64 if len(values) > 2**31 else np.int32
     total = sum(int(np.count_nonzero(part == wanted)) for _, part in parts_of(values))
     parts = ((np.flatnonzero(part == wanted) + start).astype(kind) for start, part in parts_of(values))
-    return _unnamed(parts, total) if total else np.zeros(0, kind)
+    return on_disk(parts, total) if total else np.zeros(0, kind)
 
 
 def few(positions: Shaped[np.ndarray, " n"], most: int) -> Shaped[np.ndarray, " k"]:
@@ -161,15 +173,14 @@ def kept(source: "Files") -> Raw:
         if not folder.exists():
             _write(source, folder)
         os.utime(folder)
-        about = json.loads((folder / "about.json").read_bytes())
+        about = msgspec.json.decode((folder / "about.json").read_bytes(), type=_About)
         x = np.load(folder / "x.npy", mmap_mode="r")
         beside = {one.name: one for one in pl.read_ipc(folder / "beside.arrow")}
     except OSError as error:
         fix = "Free some space, or let XDG_CACHE_HOME name a folder elsewhere."
         raise ResourceError(f"cannot be written ({error.strerror}).", where=str(folder), fix=fix) from None
     given: dict[str, Any] = {name: _array(beside[name]) if name in beside else None for name in _BESIDE}
-    told: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in about["told"].items()}
-    return Raw(x, **given, **told, notes=tuple(about["notes"]))
+    return Raw(x, **given, **msgspec.structs.asdict(about))
 
 
 def _folder() -> Path:
@@ -192,7 +203,7 @@ def _write(source: "Files", folder: Path) -> None:
     work = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
         about = source.read(lambda parts: _pass(parts, source.title, work))
-        (work / "about.json").write_bytes(to_json(about))
+        (work / "about.json").write_bytes(msgspec.json.encode(about))
         try:
             os.rename(work, folder)
         except OSError:
@@ -202,7 +213,7 @@ def _write(source: "Files", folder: Path) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _pass(parts: Iterator[Raw], where: str, work: Path) -> dict[str, Any]:
+def _pass(parts: Iterator[Raw], where: str, work: Path) -> _About:
     """Go through rows once: cells into one array file, what belongs to rows beside them into another."""
     first, beside, notes = None, [], dict[str, None]()
     with Rows(work / "x.npy") as rows:
@@ -218,7 +229,7 @@ def _pass(parts: Iterator[Raw], where: str, work: Path) -> dict[str, Any]:
     if first is None:
         raise DataError("has no rows.", where=where, fix="Give at least one row.")
     pl.concat(beside, how="vertical_relaxed").write_ipc(work / "beside.arrow")
-    return {"told": {name: getattr(first, name) for name in _TOLD}, "notes": list(notes)}
+    return _About(**{name: getattr(first, name) for name in _TOLD}, notes=tuple(notes))
 
 
 class Rows:

@@ -40,10 +40,6 @@ class LackingColumn(DataError):
     """A label, id or weight was asked for by name, and the rows have none of that name."""
 
 
-class NotNumbers(DataError):
-    """A table that is read by parts has a column of something else than numbers."""
-
-
 class OtherCells(DataError):
     """A row that is read by parts holds something else in a column than the first rows do."""
 

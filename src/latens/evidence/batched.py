@@ -4,9 +4,10 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import equinox as eqx
 import jax
@@ -139,11 +140,16 @@ def map_rows(function: Callable[..., PyTree], rows: Rows, each: Callable[[PyTree
     model, size = eqx.nn.inference_mode(rows.model), rows.batch_size or _usual_size(batch)
     double = jnp.result_type(float) == np.float64  # a setting of this thread that others do not see
 
+    shared = (function, model, preparation, key, double)
+    if _elsewhere is not None and each is None:
+        batches = [_padded(batch, start, size) for start in range(0, len(batch.row_id), size)]
+        found = _elsewhere(_of_part, shared, [(padded,) for padded, _ in batches])
+        own = zip(found, batches)
+        return _joined([jax.tree.map(lambda leaf, n=count: leaf[:n], made) for made, (_, count) in own])
+
     def part(start: int) -> PyTree:
         padded, count = _padded(batch, start, size)
-        with jax.enable_x64(double):
-            values = _program()(function, model, padded, preparation, key)
-        made = jax.tree.map(lambda leaf: np.asarray(leaf)[:count], values)
+        made = jax.tree.map(lambda leaf: leaf[:count], _of_part(*shared, padded))
         if each is not None:
             each(made)
         reached(start + count, len(batch.row_id))
@@ -159,6 +165,41 @@ def map_rows(function: Callable[..., PyTree], rows: Rows, each: Callable[[PyTree
         if not may_hold_pool(text):
             return _joined([*parts, *_at_once(part, further)])
     return _joined([*parts, *map(part, further)])
+
+
+def _of_part(
+    function: Callable[..., PyTree], model: Any, preparation: Preparation, key: Key, double: bool, padded: Batch
+) -> PyTree:
+    with jax.enable_x64(double):
+        values = _program()(function, model, padded, preparation, key)
+    return jax.tree.map(np.asarray, values)
+
+
+Elsewhere: TypeAlias = Callable[[Callable[..., Any], tuple[Any, ...], list[tuple[Any, ...]]], list[Any]]
+"""What takes a function, what all its calls share, and the rest of each call, and gives what these make."""
+_elsewhere: Elsewhere | None = None
+
+
+@contextmanager
+def computed_by(run: Elsewhere) -> Iterator[None]:
+    """Have batches computed by other processes."""
+    global _elsewhere
+    _elsewhere = run
+    try:
+        yield
+    finally:
+        _elsewhere = None
+
+
+def of_parts(function: Callable[..., Any], shared: tuple[Any, ...], parts: list[tuple[Any, ...]]) -> list[Any]:
+    """A function of what is shared and of each part, here or where `computed_by` says."""
+    if _elsewhere is not None:
+        return _elsewhere(function, shared, parts)
+    made = []
+    for number, part in enumerate(parts):
+        reached(number, len(parts))
+        made.append(function(*shared, *part))
+    return made
 
 
 def map_draws(function: Callable[..., PyTree], rows: Rows) -> PyTree:

@@ -22,7 +22,7 @@ from latens.distributions import (
 )
 from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError, DataError, UsageError
-from latens.evidence.batched import BATCH_SIZES, Rows, map_rows
+from latens.evidence.batched import BATCH_SIZES, Rows, map_rows, of_parts
 from latens.evidence.estimate import shares
 from latens.evidence.importance import encode_prepared
 from latens.io.compilation import check_generator
@@ -291,16 +291,19 @@ def new_rows(
     check_generator(key)
     # Codes and rows are one program.
     model, size = eqx.nn.inference_mode(model), next((size for size in BATCH_SIZES if n <= size), BATCH_SIZES[-1])
-    made: list[tuple[np.ndarray, np.ndarray]] = []
+    parts = []
+    for number, start in enumerate(range(0, n, size)):
+        index = np.minimum(np.arange(start, start + size), n - 1)
+        own = None if cond is None else jax.tree.map(lambda leaf, i=index: np.asarray(leaf)[i], cond)
+        parts.append((index, own, z_key, folded(x_key, number), mean, temperature))
     with _at(temperature):
-        for number, start in enumerate(range(0, n, size)):
-            reached(start, n)
-            index = np.minimum(np.arange(start, start + size), n - 1)
-            own = None if cond is None else jax.tree.map(lambda leaf, i=index: np.asarray(leaf)[i], cond)
-            x, z = _prior_rows(model, index, own, z_key, folded(x_key, number), mean, temperature)
-            made.append((np.asarray(x), np.asarray(z)))
-    x, z = (np.concatenate(parts)[:n] for parts in zip(*made))
+        made = of_parts(_rows_of_prior, (model,), parts)
+    x, z = (np.concatenate(each)[:n] for each in zip(*made))
     return x, z
+
+
+def _rows_of_prior(*given: Any) -> tuple[np.ndarray, ...]:
+    return tuple(map(np.asarray, _prior_rows(*given)))
 
 
 _NO_TEMPERATURE = ("samples at a temperature", "is not a function of noise")

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from latens.data.files import Part, tables_of
 from latens.errors import ConfigError, DataError, LatensError, ResourceError, UsageError, nearest
-from latens.evidence.batched import take_as_of_many
+from latens.evidence.batched import computed_by, take_as_of_many
 from latens.io.atomic import resource_errors
 from latens.io.compilation import compute_in_full_precision, enable_compilation_cache
 from latens.io.waiting import doing, reached
@@ -86,6 +86,27 @@ def over_files(request: Request, at: At, address: str) -> Work:
     rows = sum(one.value["rows"] for one in found)
     told = f"{rows:,} rows of {len(parts)} files"
     return replace(_joined(found, folder), value={"rows": rows, "files": len(parts)}, text=told, warnings=())
+
+
+def over_batches(request: Request, at: At, address: str) -> Work:
+    """Do a verb's work, whose batches of rows and of draws are computed by workers."""
+    work = request(at)
+    yield next(work)
+    with connected(address) as ray, computed_by(partial(_by_workers, ray)):
+        return finished(work)
+
+
+def _by_workers(ray: Any, function: Callable[..., Any], shared: tuple[Any, ...], parts: list[tuple[Any, ...]]) -> Any:
+    each = ray.remote(num_gpus=1 if ray.cluster_resources().get("GPU", 0) else 0)(_of_batch)
+    kept = ray.put((function, shared))
+    return ray.get([each.remote(kept, part) for part in parts])
+
+
+def _of_batch(kept: tuple[Callable[..., Any], tuple[Any, ...]], part: tuple[Any, ...]) -> Any:
+    compute_in_full_precision()
+    enable_compilation_cache()
+    function, shared = kept
+    return function(*shared, *part)
 
 
 def over_dataset(trained: Any, verb: type[Request], data: Any, **options: Any) -> Any:

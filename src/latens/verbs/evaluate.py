@@ -30,6 +30,7 @@ class Evaluate(Verb):
     takes_out: ClassVar = None
     prints: ClassVar = True
     needs_latents: ClassVar = False
+    by_batch: ClassVar = True
     data: Annotated[Any, arg(_DATA, "RUN2|DATA", reads=True, many=True)] = None
     unknown: Unknown = "error"
     num_samples: Annotated[

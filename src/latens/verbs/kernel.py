@@ -298,7 +298,8 @@ class Request(Struct, kw_only=True):
     endings: ClassVar[tuple[str, ...]] = (".npz",)  # of --out; none where the verb writes by itself
     takes_out: ClassVar[tuple[str, str] | None] = ("FILE", "")  # metavar and help of --out; None for no such flag
     prints: ClassVar[bool] = False  # whether the result is its text, on stdout
-    by_row: ClassVar[bool] = False  # whether what is made of a row hangs on that row alone: --ray
+    by_row: ClassVar[bool] = False  # whether what is made of a row hangs on that row alone: --ray over files
+    by_batch: ClassVar[bool] = False  # whether its numbers are made of batches, which --ray distributes
 
     def __call__(self, at: At) -> Work:
         """Check, yield what would be done, and do it."""

@@ -34,6 +34,7 @@ class Sample(Verb):
 
     endings: ClassVar = (".npz", ".png", ".csv", ".parquet", ".txt")
     needs_latents: ClassVar = False
+    by_batch: ClassVar = True
     n: Annotated[int | None, arg(_COUNT, "-n", "N", kind=table_rows)] = None
     temperature: Annotated[float, arg(_TEMPERATURE, metavar="T", kind=number(0.0, 100.0))] = 1.0
     where: Annotated[list[str] | None, arg(_WHERE, metavar="CONDITION", many=True)] = None

@@ -118,6 +118,17 @@ def _column(series: pl.Series, said: Declared, where: str) -> tuple[np.ndarray, 
     return numbers, FrameColumn(dtype="Float64" if series.dtype == pl.Null else name_of(series.dtype))
 
 
+def coded_as(values: Sequence[pl.DataFrame], declared: Mapping[str, Declared], where: str) -> dict[str, Declared]:
+    """How to read some of the rows of columns whose different values these are."""
+    made = {}
+    for column in values:
+        name = column.columns[0]
+        said = declared.get(name, Declared())
+        found = _column(column.to_series(), said, where)[1]
+        made[name] = Declared(found.kind, found.values, said.zone, found.form, found.dtype)
+    return made
+
+
 class _Refusal:
     """The error for a column that is not what it is declared, or what a model knows it as."""
 

@@ -7,15 +7,17 @@ import gzip
 import io
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from latens.data.raw import MAX_BYTES, ColumnRoles, NotNumbers, OtherCells, Raw, damaged, file_errors
+from latens.data.raw import MAX_BYTES, ColumnRoles, OtherCells, Raw, damaged, file_errors
 from latens.errors import DataError, LatensError, ResourceError, UsageError
-from latens.kinds.tables.cells import rows_of
+from latens.kinds.tables.cells import coded_as, rows_of
+from latens.kinds.tables.columns import WHOLE
+from latens.kinds.tables.declared import Declared
 from latens.kinds.tables.dtypes import as_dates
 from latens.kinds.tables.frame import check_names
 from latens.text import spreadsheet_text
@@ -32,7 +34,6 @@ _HEAD, _LINES = 2**16, 100  # bytes and lines that the separator is told from
 _TYPED = 10_000  # rows that say what columns hold, where these are numbers alone
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*\Z|\s*[-+]?(nan|inf)\s*\Z|\s*\Z", re.IGNORECASE)
 _ZEROS = r"^\s*[-+]?0\d"  # a cell that is led by a zero
-_LED = re.compile(rb"[\n\t;,|\"][-+]?0\d")
 _ADVICE = re.compile(r"(\\n|\s)*(Hint:|You might want|Consider setting|The current offset|Original error:|Context:).*")
 _UNWRAPPED = re.compile(r"called `Result::unwrap\(\)` .*?ErrString\(\"")
 MOST_COLUMNS = 2**20
@@ -66,39 +67,19 @@ def is_table_file(name: str) -> bool:
     return ending_of(name) in ENDINGS
 
 
-def read_table(path: Path, roles: ColumnRoles, *, empty: bool = False) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    """Read a file as a frame; and what is said of how it was read."""
+def read_table(path: str | Path, roles: ColumnRoles, *, empty: bool = False) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Read a file, or what an address stands for, as a frame; and what is said of how it was read."""
     # empty: whether it may have no rows.
-    where, ending = str(path), ending_of(path.name)
+    where, ending = str(path), ending_of(str(path))
     if roles.sheet is not None and ending not in SHEETS:
-        raise UsageError(f"{path.name} has no sheets.", where="--sheet", fix="Leave it out.")
+        raise UsageError(f"{Path(path).name} has no sheets.", where="--sheet", fix="Leave it out.")
     with polars_errors(where):
-        if ending in TEXT:
-            frame, notes, _ = read_text(path, roles)
-        elif ending in (".parquet", ".pq"):
-            frame, notes = pl.read_parquet(path, glob=False), ()
-        elif ending in ARROW:
-            frame, notes = scan_arrow(path).collect(), ()
-        elif ending in LINES:
-            frame, notes = _with_dates(pl.read_ndjson(_unpacked(path), infer_schema_length=None)), ()
-        elif ending == ".json":
-            frame, notes = _with_dates(pl.read_json(path, infer_schema_length=None)), ()
-        else:
-            frame, notes = _read_sheet(path, roles), ()
+        own = ending in TEXT and isinstance(path, Path)
+        scan, notes = read_text(path, roles) if own else scanned(path, roles)
+        frame = scan.collect()
     if not frame.width or not (frame.height or empty):
         raise DataError("has no rows." if frame.width else "has no columns.", where=where, fix="Give at least one row.")
-    return with_null(frame, roles.null), notes
-
-
-def read_address(spec: str) -> pl.DataFrame:
-    """Read the table, or the tables of a glob, at an address; keys for it come from the environment."""
-    ending = ending_of(spec)
-    with polars_errors(spec):
-        if ending == ".csv":
-            return pl.read_csv(spec, try_parse_dates=True, infer_schema_length=None)
-        if ending in (".parquet", ".pq"):
-            return pl.read_parquet(spec)
-        return pl.read_ipc(spec)
+    return with_null(frame, roles.null), tuple(dict.fromkeys(notes))
 
 
 @contextlib.contextmanager
@@ -126,21 +107,30 @@ def _said(error: BaseException) -> str:
     return re.sub(r"`([^`]{40})[^`]+`", r"`\1...`", said)[:300].rstrip(". ") or type(error).__name__
 
 
-def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.DataFrame, tuple[str, ...], Written]:
+def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.LazyFrame, list[str]]:
     """Read a table of text; what was found out of how it is written is said."""
     where, text = str(path), Text.of(path, roles)
-    source, notes, options = text.source, text.notes, text.options
     try:
-        frame = _read_csv(source, where, notes, **options)
+        frame = _collected(text, where)
     except pl.exceptions.ComputeError:
-        _refuse_line(_head_of(source) or b"", options["separator"], text.width, where)
+        if not where.lower().endswith(".zst"):
+            _refuse_line(_bytes(text.source, where), text.options["separator"], text.width, where)
         raise
-    frame = _with_nan(_names_with_zeros(text.titled(frame), source, where, notes, options))
-    # The apostrophe that `frame_bytes` writes before what a spreadsheet would run.
-    frame = frame.with_columns(pl.col(pl.String).str.replace(r"^'([=+\-@\t\r])", "$1"))
     if _DAY_FIRST.search("\n".join(text.lines)) and pl.Date in frame.dtypes:
-        notes.append("Dates such as 01/02/2024 are read with the day first.")
-    return text.tidied(frame), tuple(notes), Written(options["separator"], roles.decimal_comma)
+        text.notes.append("Dates such as 01/02/2024 are read with the day first.")
+    return text.finished(frame.lazy()), text.notes
+
+
+def _collected(text: "Text", where: str) -> pl.DataFrame:
+    for sure in (False, True):
+        try:
+            return text.scan(sure=sure).collect()
+        except pl.exceptions.ComputeError as error:
+            if sure and "utf-8" not in str(error).lower():
+                raise
+    text.notes.append("The text is not UTF-8, and is read as cp1252 (--encoding says otherwise).")
+    text.source = _recoded(_bytes(text.source, where), "cp1252", where)
+    return text.scan(sure=True).collect()
 
 
 @dataclass
@@ -188,32 +178,49 @@ class Text:
             "separator": separator, "has_header": header, "decimal_comma": roles.decimal_comma,
             "null_values": list(roles.null), "eol_char": ends,
         }  # fmt: skip
-        return cls(source, lines, _blank(lines, head), len(titles), options, notes)
+        return cls(source, lines, len(lines) < len(head.splitlines()[:_LINES]), len(titles), options, notes)
 
     def scan(self, *, sure: bool) -> pl.LazyFrame:
-        """Let Polars read it some rows at a time, with nan as an empty cell: where columns are numbers both are one."""
-        return _scan_csv(self.source, sure=sure, null=("nan", "NaN"), **self.options)
-
-    def titled(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Name the columns: counted where the file has no names."""
-        if not self.options["has_header"]:
-            frame.columns = [f"x{i}" for i in range(frame.width)]
+        """Columns as the first rows have them, where these are numbers alone; else, or to be sure, as all rows do."""
+        scanned = lambda **how: pl.scan_csv(  # noqa: E731
+            self.source if isinstance(self.source, Path) else io.BytesIO(self.source), glob=False, **how, **self.options
+        )
+        for rows in (None,) if sure else (_TYPED, None):
+            scan = scanned(infer_schema_length=rows, try_parse_dates=True)
+            schema = scan.collect_schema()
+            if rows is None or all(dtype.is_numeric() for dtype in schema.dtypes()):
+                break
+        whole = [name for name, dtype in schema.items() if dtype.is_integer()]
+        words = scanned(infer_schema=False, encoding="utf8-lossy").select(pl.col(whole).str.contains(_ZEROS).any())
+        led = [one.name for one in words.collect(engine="streaming") if one.any()] if whole else []
+        if led:  # 01 is a name
+            named = ", ".join(repr(name) for name in led)
+            what = f"Cells with leading zeros are categories: {named} (--column NAME=number changes this)."
+            self.notes.append(what)
+        if led or rows is None:  # Polars would infer the schema again
+            text = dict.fromkeys(led, pl.String)
+            dated = any(dtype.is_temporal() for dtype in schema.dtypes())
+            how = {"infer_schema_length": None, "schema_overrides": text} if dated else {"schema": {**schema, **text}}
+            scan = scanned(try_parse_dates=True, **how)
         # Polars leaves the two quotation marks that stand for one in a name.
-        frame.columns = [re.sub(r"^'(?=[=+\-@\t\r])", "", name).replace('""', '"') for name in frame.columns]
-        return frame
+        names = [re.sub(r"^'(?=[=+\-@\t\r])", "", name).replace('""', '"') for name in schema]
+        names = names if self.options["has_header"] else [f"x{i}" for i in range(len(names))]
+        return scan.rename(dict(zip(schema, names)))
 
-    def tidied(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Name the columns, and leave lines without a cell out."""
-        frame = self.titled(frame)
-        return frame.filter(~pl.all_horizontal(pl.all().is_null())) if frame.width > 1 and self.blank else frame
-
-
-def lines_of_rows(path: Path, names: Sequence[str], n: int) -> list[int] | None:
-    """The line of each row of a table of text, from 1; None where a row may have several, or in other files."""
-    data = _head_of(path) if path.is_file() and ending_of(path.name) in TEXT else None
-    lines = [line for line, text in enumerate((data or b"").splitlines(), 1) if text.strip()]
-    head = 0 if list(names) == [f"x{i}" for i in range(len(names))] else 1
-    return lines[head:] if len(lines) == n + head else None
+    def finished(self, frame: pl.LazyFrame) -> pl.LazyFrame:
+        """Leave lines without a cell out, and read columns of numbers and nan, as NumPy writes it, as numbers."""
+        frame = frame.filter(~pl.all_horizontal(pl.all().is_null())) if self.width > 1 and self.blank else frame
+        text = [name for name, dtype in frame.collect_schema().items() if dtype == pl.String]
+        if not text:
+            return frame
+        made, same = pl.col(text).cast(pl.Float64, strict=False), pl.col(text).null_count()
+        numbers = made.is_nan().any() & (made.null_count() == same) & ~pl.col(text).str.contains(_ZEROS).any()
+        found = frame.select(numbers).collect(engine="streaming")
+        # The apostrophe that `frame_bytes` writes before what a spreadsheet would run.
+        plain = pl.col(pl.String).str.replace(r"^'([=+\-@\t\r])", "$1")
+        return frame.with_columns(plain).with_columns(
+            pl.col(one.name).cast(pl.Float64, strict=False) for one in found if one.any()
+        )
 
 
 def _refuse_wide(source: Path | bytes, separator: str, where: str) -> None:
@@ -251,38 +258,6 @@ def written_of(spec: Any, options: Mapping[str, Any]) -> Written | None:
         found = options.get("separator") or _sniffed(lines, path)[0]
         return Written(found if found != " " else "\t", comma)
     return None
-
-
-def _blank(lines: list[str], head: str) -> bool:
-    """Whether there are lines without a cell."""
-    return len(lines) < len(head.splitlines()[:_LINES])
-
-
-def _scan_csv(source: Path | bytes, *, sure: bool, null: tuple[str, ...] = (), **options: Any) -> pl.LazyFrame:
-    """Columns as the first rows have them, where these are numbers alone; else, or to be sure, as all rows do."""
-
-    def scan(rows: int | None, **more: Any) -> pl.LazyFrame:
-        opened = source if isinstance(source, Path) else io.BytesIO(source)
-        return pl.scan_csv(opened, glob=False, try_parse_dates=True, infer_schema_length=rows, **options, **more)
-
-    if not sure and all(dtype.is_numeric() for dtype in scan(_TYPED).collect_schema().dtypes()):
-        return scan(_TYPED)
-    # Words that are empty cells, which columns of numbers with decimals read as such without being told.
-    options["null_values"] = [*options["null_values"], *null]
-    schema = scan(None).collect_schema()
-    # Polars would infer it again.
-    return scan(None) if any(dtype.is_temporal() for dtype in schema.dtypes()) else scan(None, schema=schema)
-
-
-def _read_csv(source: Any, where: str, notes: list[str], **options: Any) -> pl.DataFrame:
-    for sure in (False, True):
-        try:
-            return _scan_csv(source, sure=sure, **options).collect()
-        except pl.exceptions.ComputeError as error:
-            if sure and "utf-8" not in str(error).lower():
-                raise
-    notes.append("The text is not UTF-8, and is read as cp1252 (--encoding says otherwise).")
-    return _scan_csv(_recoded(_bytes(source, where), "cp1252", where), sure=True, **options).collect()
 
 
 def _source(path: Path, encoding: str | None, notes: list[str]) -> tuple[Path | bytes, str]:
@@ -375,39 +350,6 @@ def _named(separator: str) -> str:
     return {"\t": "tabs", " ": "blanks"}.get(separator, repr(separator))
 
 
-def _names_with_zeros(
-    frame: pl.DataFrame, source: Path | bytes, where: str, notes: list[str], options: dict[str, Any]
-) -> pl.DataFrame:
-    """Read columns of whole numbers again as text where a cell is led by a zero: 01 is a name."""
-    whole = [i for i, dtype in enumerate(frame.dtypes) if dtype.is_integer()]
-    if not whole or (_head_of(source) is not None and not _LED.search(_head_of(source) or b"")):
-        return frame
-    words = pl.read_csv(source, columns=whole, infer_schema=False, encoding="utf8-lossy", **options)
-    words.columns = [frame.columns[i] for i in whole]
-    led = [name for name in words.columns if words[name].str.contains(_ZEROS).any()]
-    if led:
-        notes.append(
-            f"Cells with leading zeros are categories: {', '.join(map(repr, led))} (--column NAME=number changes this)."
-        )
-    return frame.with_columns(words[name] for name in led)
-
-
-def _with_nan(frame: pl.DataFrame) -> pl.DataFrame:
-    """Read columns of numbers and nan, as NumPy writes it, as numbers: Polars takes them as text."""
-    made = frame.select(pl.col(pl.String).cast(pl.Float64, strict=False))
-    same = [one for one in made if one.is_nan().any() and one.null_count() == frame[one.name].null_count()]
-    return frame.with_columns(one for one in same if not frame[one.name].str.contains(_ZEROS).any())
-
-
-def _head_of(source: Path | bytes) -> bytes | None:
-    """The bytes of a file that is not packed."""
-    if isinstance(source, bytes):
-        return source
-    if source.name.lower().endswith(PACKED) or source.stat().st_size > MAX_BYTES:
-        return None
-    return source.read_bytes()
-
-
 def scan_arrow(path: Path) -> pl.LazyFrame:
     """A file of Arrow whose rows stay on disk; a stream of it, as Hugging Face writes, is read whole."""
     with path.open("rb") as file:
@@ -435,9 +377,9 @@ def _with_dates(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(made for one in iso if (made := as_dates(one, "", "")) is not None)
 
 
-def with_null(frame: pl.DataFrame, words: tuple[str, ...]) -> pl.DataFrame:
-    """Take some words as empty cells; other columns stay."""
-    text = [name for name, dtype in frame.schema.items() if dtype == pl.String] if words else []
+def with_null(frame: Any, words: tuple[str, ...]) -> Any:
+    """Take some words as empty cells of a frame, lazy or not; other columns stay."""
+    text = [name for name, dtype in frame.collect_schema().items() if dtype == pl.String] if words else []
     return frame.with_columns(
         pl.when(pl.col(name).is_in(list(words))).then(None).otherwise(pl.col(name)).alias(name) for name in text
     )
@@ -506,47 +448,63 @@ BATCH_ROWS = None
 """Rows of a batch; None: as Polars reads them."""
 
 
-def scanned(path: str | Path, roles: ColumnRoles) -> tuple[pl.LazyFrame, Text | None]:
-    """A table whose rows are not read yet, on this machine or at an address that Polars reads."""
-    ending = ending_of(str(path))
-    if ending in TEXT:
+def scanned(path: str | Path, roles: ColumnRoles) -> tuple[pl.LazyFrame, list[str]]:
+    """A table whose rows are not read yet, here or at an address that Polars reads; and what is said of it."""
+    ending, away, notes = ending_of(str(path)), isinstance(path, str), list[str]()
+    if ending in TEXT and away:
+        scan = pl.scan_csv(path, try_parse_dates=True, infer_schema_length=None)
+    elif ending in TEXT:
         text = Text.of(Path(path), roles)
-        return text.scan(sure=roles.sure), text
-    if ending not in ARROW:
-        return pl.scan_parquet(path, glob=False), None
-    return pl.scan_ipc(path, glob=False) if isinstance(path, str) else scan_arrow(path), None
+        scan, notes = text.finished(text.scan(sure=roles.sure)), text.notes
+    elif ending in (".parquet", ".pq"):
+        scan = pl.scan_parquet(path, glob=away)
+    elif ending in ARROW:
+        scan = pl.scan_ipc(path) if away else scan_arrow(Path(path))
+    elif ending in LINES:
+        scan = _with_dates(pl.read_ndjson(_unpacked(Path(path)), infer_schema_length=None)).lazy()
+    elif ending == ".json":
+        scan = _with_dates(pl.read_json(path, infer_schema_length=None)).lazy()
+    else:
+        scan = _read_sheet(Path(path), roles).lazy()
+    return with_null(scan, roles.null), notes
 
 
 def table_parts(path: str | Path, roles: ColumnRoles) -> Iterator[Raw]:
-    """Read the rows of a table of numbers, some at a time; columns of another kind are refused."""
+    """Read the rows of a table some at a time; `settled` says before what its columns of names hold."""
     with polars_errors(str(path)):
-        scan, text = scanned(path, roles)
-        schema = scan.collect_schema()
-        notes = () if text is None else tuple(text.notes)
-        empty = pl.DataFrame(schema=schema)
-        refuse_kinds(rows_of(empty if text is None else text.titled(empty), roles, str(path)), schema, str(path))
-        for batch in _batches(scan, again=text is not None and not roles.sure):
-            frame = with_null(batch if text is None else text.tidied(batch), roles.null)
-            if frame.height:
-                raw = rows_of(frame, roles, str(path))
-                refuse_kinds(raw, frame.schema, str(path))
-                raw.notes += notes
-                yield raw
+        scan, notes = scanned(path, roles)
+        batches = scan.collect_batches(maintain_order=True, chunk_size=BATCH_ROWS)
+        try:
+            for frame in batches:
+                if frame.height:
+                    raw = rows_of(frame, roles, str(path))
+                    raw.notes += tuple(notes)
+                    yield raw
+        except pl.exceptions.ComputeError:
+            if roles.sure or ending_of(str(path)) not in TEXT:
+                raise
+            raise OtherCells("later rows hold something else.", where=str(path), fix="Read all rows first.") from None
 
 
-def _batches(scan: pl.LazyFrame, *, again: bool) -> Iterator[pl.DataFrame]:
-    try:
-        yield from scan.collect_batches(maintain_order=True, chunk_size=BATCH_ROWS)
-    except pl.exceptions.ComputeError:
-        if not again:
-            raise
-        raise OtherCells("later rows hold something else.", where="data", fix="Read all rows first.") from None
-
-
-def refuse_kinds(raw: Raw, schema: pl.Schema, where: str) -> None:
-    """Refuse a table that is not of numbers alone."""
-    if raw.kinds is not None:
-        name = next(one for one, found in zip(raw.columns or (), raw.kinds.values()) if found.kind != "number")
-        what = f"column {name!r} holds {schema[name]}; rows that stay on disk are numbers."
-        fix = "Name it with --label or --id, or write categories as numbers; or leave --stream out."
-        raise NotNumbers(what, where=where, fix=fix)
+def settled(paths: Sequence[str | Path], roles: ColumnRoles) -> ColumnRoles:
+    """Declare what columns of names, and of dates in words, hold in all rows, so that parts of them are read alike."""
+    with polars_errors(str(paths[0])):
+        scans = [scanned(path, roles)[0] for path in paths]
+        names = [scan.collect_schema().names() for scan in scans]
+        if other := next((path for path, own in zip(paths, names) if own != names[0]), None):
+            fix = "Give all files the same columns, of the same types."
+            raise DataError(f"has other columns than {Path(paths[0]).name}.", where=str(other), fix=fix)
+        every = pl.concat(scans, how="vertical_relaxed")
+        schema, said = every.collect_schema(), roles.declared or {}
+        found = rows_of(pl.DataFrame(schema=schema), roles, str(paths[0]))
+        if found.kinds is None:
+            return roles
+        own = found.columns or ()
+        kinds = {name: said.get(name, Declared()).kind for name in own}
+        whole = [name for name in own if kinds[name] is None and schema[name].is_integer()]
+        most = every.select(pl.col(whole).cast(pl.Float64).abs().max()).collect(engine="streaming") if whole else ()
+        large = [one.name for one in most if (one[0] or 0.0) >= WHOLE]  # names, by `_column`
+        words = [n for i, n in enumerate(own) if found.kinds[i].named or n in large or kinds[n] == "date"]
+        values = pl.collect_all([every.select(pl.col(name).unique()) for name in words], engine="streaming")
+        known = coded_as(values, said, str(paths[0]))
+    return replace(roles, declared={**said, **known})

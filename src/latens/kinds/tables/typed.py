@@ -1,7 +1,6 @@
 """Tables with columns of several kinds: their schema, rows as it stores them, and the frame that these stand for."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import polars as pl
 from jaxtyping import Bool, Float, Shaped
 
 from latens.data.infer import check_columns, check_shape, find_missing, store
+from latens.data.mapped import change, on_disk, parts_of
 from latens.data.raw import Raw, without_columns
 from latens.data.schema import TINY, Column, Schema
 from latens.errors import DataError
@@ -29,7 +29,6 @@ from latens.kinds.tables.columns import (
 from latens.kinds.tables.declared import LEFT_OUT, Declared, check_declared
 from latens.kinds.tables.derived import Derived, apart, with_computed, with_derived
 from latens.kinds.tables.dtypes import DAY
-from latens.kinds.tables.table_files import lines_of_rows
 
 if TYPE_CHECKING:
     from latens.data.dataset import Dataset
@@ -57,14 +56,15 @@ def table_schema(
     rows = train if np.any(train) else np.ones(len(x), bool)
     columns, types, ignored = [], [], []
     for i, name in enumerate(names):
-        said, found, seen = (declared or {}).get(name, Declared()), kinds[i], ~np.isnan(x[:, i])
-        values = x[rows & seen, i]
+        cells = np.concatenate([part[:, i] for _, part in parts_of(x)])
+        said, found, seen = (declared or {}).get(name, Declared()), kinds[i], ~np.isnan(cells)
+        values = cells[rows & seen]
         if leave_out(values, found, said) is not None:
             _refuse_many(name, values, found, said, where)
             ignored.append(name)
             continue
         columns.append(Column(name))
-        every = x[seen, i]
+        every = cells[seen]
         types.append(category_type(values, found) if found.named else _number(name, values, every, found, where))
     if not columns:
         whys = [
@@ -174,6 +174,27 @@ def stored_columns(
         named = np.arange(len(x)) if row_names is None else row_names
         raise _unknown_names([(named[row], wanted[i], str(value)) for row, i, value in refused], known, where)
     return cells, None if shown.all() else shown, outside
+
+
+def _stored_by_parts(
+    x: Float[np.ndarray, "n columns"], schema: Schema, unseen: list[tuple[int, int, str]] | None, *given: Any
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Do what `stored_columns` does, of rows on disk into files."""
+    width, *rest, names = len(schema.names), *given
+
+    def parts() -> Iterator[np.ndarray]:
+        for start, part in parts_of(x):
+            own: list[tuple[int, int, str]] | None = None if unseen is None else []
+            cells, shown, outside = stored_columns(part, *rest, own, names[start : start + len(part)])
+            if unseen is not None:
+                unseen.extend((start + row, i, word) for row, i, word in own or ())
+            seen = np.ones_like(cells) if shown is None else shown
+            yield np.concatenate([cells, outside, seen], axis=1, dtype=np.float32)
+
+    made = on_disk(parts(), len(x))
+    cells, outside = (change(lambda part, at=at: part[:, at : at + width], made) for at in (0, width))
+    shown = change(lambda part: part[:, 2 * width :] > 0, made)
+    return cells, None if all(part.all() for _, part in parts_of(shown)) else shown, outside
 
 
 def _unknown_names(cells: Sequence[tuple[Any, str, str]], known: Mapping[str, Sequence[str]], where: str) -> DataError:
@@ -303,8 +324,11 @@ def store_table(rows: "Coming") -> "Stored":
         found = rows.schema
     found = rows.told(with_derived(found, derived, every, where))
     strange: list[tuple[int, int, str]] | None = None if rows.unknown == "error" else []
-    given = (raw.x, raw.columns or (), raw.kinds or {})
-    x, observed, outside = stored_columns(*given, found, where, strange, rows.names)
+    given = (raw.columns or (), raw.kinds or {}, found, where)
+    if isinstance(raw.x, np.memmap):
+        x, observed, outside = _stored_by_parts(raw.x, found, strange, *given, rows.names)
+    else:
+        x, observed, outside = stored_columns(raw.x, *given, strange, rows.names)
     raw.notes += notes_of(raw, found, beyond_words(x, found, outside), np.flatnonzero(rows.trains), said)
     raw.x = x
     return Stored(store(x, found, where), found, observed, outside, tuple(strange or ()))
@@ -329,10 +353,7 @@ def _typed(rows: "Coming") -> tuple[tuple[str, ...], list[Derived]]:
         with_absent(raw, rows.schema)
     every, derived, about = raw.columns, list[Derived](), ()
     if rows.derived:
-        named = "row_id" in rows.given or raw.names is not None
-        path = asked.source if isinstance(asked.source, str | Path) and not named else None
-        lines = None if path is None else lines_of_rows(Path(path), every, rows.n)
-        called = [f"row {name}" for name in rows.names] if lines is None else [f"line {line}" for line in lines]
+        called = [f"row {name}" for name in rows.names]
         derived, about = apart(rows.derived, every, raw.x, raw.kinds or {}, called, where)
     known = derived if rows.schema is None else rows.schema.derived or ()
     rows.raw = without_columns(raw, [one.name for one in known])

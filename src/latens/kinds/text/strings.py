@@ -141,7 +141,7 @@ def read_txt(path: Path, roles: ColumnRoles) -> Raw:
     return with_roles(Raw(None, strings=strings, lines=lines, notes=tuple(notes)), roles, where)
 
 
-def read_rows(path: Path, roles: ColumnRoles) -> Raw:
+def read_rows(path: str | Path, roles: ColumnRoles) -> Raw:
     """Read the rows of a table in a file."""
     frame, notes = read_table(path, roles)
     raw = rows_of(frame, roles, str(path))
@@ -203,8 +203,12 @@ def _lines(stream: Any, where: str, encoding: str | None = None) -> Iterator[str
 
 def text_parts(path: Path, roles: ColumnRoles) -> Iterator[Raw]:
     """Read a text file some rows at a time: a table, or all at once rows that are lines of text."""
-    lines = path.suffix.lower() == ".txt" and (roles.pieces is not None or not is_table(path))
-    yield from [read_txt(path, roles)] if lines else table_parts(path, roles)
+    yield from [read_txt(path, roles)] if has_lines(path, roles) else table_parts(path, roles)
+
+
+def has_lines(path: Path, roles: ColumnRoles) -> bool:
+    """Whether the lines of a file are rows of text, not of a table."""
+    return path.suffix.lower() == ".txt" and (roles.pieces is not None or not is_table(path))
 
 
 def report_text(dataset: "Dataset") -> dict[str, Any]:
