@@ -107,7 +107,7 @@ CASES: dict[str, Case] = {
         for ending in ("parquet", "arrow")
         for also in ((), ("--stream",))
         for what, made, words in (
-            ("text that is not UTF-8", broken_text, ("column 'b' holds String",) if also else ("valid", "8")),
+            ("text that is not UTF-8", broken_text, ("valid", "8")),
             ("the last day of date32", day(2**31 - 1), ("column 'b'", "Date", "as numbers")),
             ("the first day of date32", day(-(2**31)), ("column 'b'", "Date", "as numbers")),
             ("a zone of no place", zone("Mars/Olympus"), ("cannot be read", "time zone: 'Mars/Olympus'")),
@@ -146,14 +146,14 @@ CASES: dict[str, Case] = {
         also=("--label", "b"),
     ),
     "text that ends in a zero byte": check(
-        columns("parquet", a=numbers, b=lambda arrow: arrow.array(["x\0", "x"] * 30)), "d.parquet", "2 names", code=0
+        columns("parquet", a=numbers, b=lambda arrow: arrow.array(["x\0", "x"] * 30)), "d.parquet", "2 categories", code=0
     ),
     "a type of its own by blocks": check(
         columns("parquet", a=numbers, b=lambda arrow: arrow.array([b"x" * 16] * 60, arrow.uuid())),
         "d.parquet",
-        "column 'b'",
-        "Binary",
+        "1 categories",
         also=("--stream",),
+        code=0,
     ),
     "hdf5 of complex rows": check(
         hdf5(lambda file: file.create_dataset("x", data=ROWS + 1j)), "d.h5", "'x' holds no rows of numbers", "float32"

@@ -310,7 +310,7 @@ class Coming:
         large = asked.stream is None and self.roles.pieces is None and source is not None and source.size > LARGEST
         if source is None or not (asked.stream or large):
             return source, False
-        said = {"pair": asked.pair, "derive": self.derived, "condition": asked.condition}
+        said = {"pair": asked.pair, "derive": self.derived, "condition": asked.condition, "pieces": asked.pieces}
         said |= {} if source.tables else {"columns": asked.columns, "typed": self.typed}
         said |= {} if schema is None else {"derive": schema.derived, "condition": schema.conditions}
         refused = [role for role, value in said.items() if value]
