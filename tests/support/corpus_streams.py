@@ -146,7 +146,10 @@ CASES: dict[str, Case] = {
         also=("--label", "b"),
     ),
     "text that ends in a zero byte": check(
-        columns("parquet", a=numbers, b=lambda arrow: arrow.array(["x\0", "x"] * 30)), "d.parquet", "2 categories", code=0
+        columns("parquet", a=numbers, b=lambda arrow: arrow.array(["x\0", "x"] * 30)),
+        "d.parquet",
+        "2 categories",
+        code=0,
     ),
     "a type of its own by blocks": check(
         columns("parquet", a=numbers, b=lambda arrow: arrow.array([b"x" * 16] * 60, arrow.uuid())),

@@ -31,7 +31,7 @@ ENDINGS = (*TEXT, ".parquet", ".pq", *ARROW, *LINES, ".json", *SHEETS)
 """Endings of tables; those of text and of JSON lines may be followed by one of `PACKED`."""
 SEPARATORS = ",;\t|"
 _HEAD, _LINES = 2**16, 100  # bytes and lines that the separator is told from
-_TYPED = 10_000  # rows that say what columns hold, where these are numbers alone
+_TYPED = 10_000  # rows that say what columns hold; where a later one holds something else, all rows do
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*\Z|\s*[-+]?(nan|inf)\s*\Z|\s*\Z", re.IGNORECASE)
 _ZEROS = r"^\s*[-+]?0\d"  # a cell that is led by a zero
 _ADVICE = re.compile(r"(\\n|\s)*(Hint:|You might want|Consider setting|The current offset|Original error:|Context:).*")
@@ -181,14 +181,15 @@ class Text:
         return cls(source, lines, len(lines) < len(head.splitlines()[:_LINES]), len(titles), options, notes)
 
     def scan(self, *, sure: bool) -> pl.LazyFrame:
-        """Columns as the first rows have them, where these are numbers alone; else, or to be sure, as all rows do."""
+        """Columns as the first rows have them, where each has a cell there; else, or to be sure, as all rows do."""
         scanned = lambda **how: pl.scan_csv(  # noqa: E731
             self.source if isinstance(self.source, Path) else io.BytesIO(self.source), glob=False, **how, **self.options
         )
         for rows in (None,) if sure else (_TYPED, None):
             scan = scanned(infer_schema_length=rows, try_parse_dates=True)
             schema = scan.collect_schema()
-            if rows is None or all(dtype.is_numeric() for dtype in schema.dtypes()):
+            text = [name for name, dtype in schema.items() if dtype == pl.String]
+            if rows is None or not any(one.all() for one in scan.head(rows).select(pl.col(text).is_null()).collect()):
                 break
         whole = [name for name, dtype in schema.items() if dtype.is_integer()]
         words = scanned(infer_schema=False, encoding="utf8-lossy").select(pl.col(whole).str.contains(_ZEROS).any())
@@ -200,7 +201,7 @@ class Text:
         if led or rows is None:  # Polars would infer the schema again
             text = dict.fromkeys(led, pl.String)
             dated = any(dtype.is_temporal() for dtype in schema.dtypes())
-            how = {"infer_schema_length": None, "schema_overrides": text} if dated else {"schema": {**schema, **text}}
+            how = {"infer_schema_length": rows, "schema_overrides": text} if dated else {"schema": {**schema, **text}}
             scan = scanned(try_parse_dates=True, **how)
         # Polars leaves the two quotation marks that stand for one in a name.
         names = [re.sub(r"^'(?=[=+\-@\t\r])", "", name).replace('""', '"') for name in schema]
