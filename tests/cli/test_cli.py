@@ -58,7 +58,7 @@ def test_evaluate_is_the_library(latens: Callable[..., Result], run_folder: Path
     rows_error, draws_error = found["standard_error"], found["draws_error"]
     said = f"{found['value']:.2f} ± {rows_error:.2f} (rows) ± {draws_error:.2f} (draws) nats"
     assert f"log p(x)      at least {said}" in text.out
-    assert "an independent-pixel model by" in text.out
+    assert "a model of independent pixels by" in text.out
 
 
 def test_evaluate_other_rows_uses_all(latens: Callable[..., Result], run_folder: Path, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_likelihoods_of_counts_give_probabilities_of_the_counts(
     assert metrics["bits_per_dimension"]["value"] == pytest.approx(bits, rel=1e-6)
     gain = metrics["gain_over_independent"]
     assert "a negative binomial each" in gain["protocol"]
-    assert "an independent-column model by" in latens("evaluate", tmp_path / "run", "--num-samples", 20).out
+    assert "a model of independent columns by" in latens("evaluate", tmp_path / "run", "--num-samples", 20).out
     data = load(np.load(counts))
     independent = independent_baseline(data.x[data.subset("train")], data.x[data.subset("test")], "counts").mean()
     assert gain["value"] == pytest.approx(metrics["log_marginal"]["value"] - independent, abs=1e-6)

@@ -104,6 +104,7 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
             assert "cells" not in told[0]
         assert sum(line.startswith("  row ") for line in (*made.plain, *made.text.splitlines())) == len(expected)
         assert "before any row is flagged" not in made.text
+        assert made.text.startswith(f"{len(expected)} rows, 0 of them flagged; in all, 0 of 6 rows flagged at")
         assert made.plain[1].startswith(f"Ranked the {len(expected)} most unusual")
     # The most surprising rows.
     scanned = [4, 0, 2, 5]

@@ -43,6 +43,9 @@ def test_fit_prints_at_most_ten_lines(kind: str, latens: Callable[..., Result], 
         assert any(line.strip().startswith("hidden cells: right in ") for line in lines), done.err
     if kind == "digits":
         assert any(line.endswith(" bits a pixel") for line in lines)
+    if kind == "numbers":
+        assert latens("sample", tmp_path / "run", "-n", 3, "--out", tmp_path / "s.csv").code == 0
+        assert (tmp_path / "s.csv").read_text().splitlines()[0] == "a,b,c"
     again = latens("resume", tmp_path / "run").err.splitlines()
     assert again[1:] == lines[2:]  # what is said of a run that is done stands in its folder
 

@@ -43,6 +43,7 @@ def test_missing_cells_enter_no_number() -> None:
     report = check(load(x, missing="nan"))
     assert (report["nan_cells"], report["zero_fraction"], report["range"]) == (2, 1 / 6, [0.0, 3.0])
     assert report["constant_columns"] == {"count": 1, "first": ["x0"]}
+    assert "'?' occurs in a: --null '?' makes it missing." in check(load({"a": ["?", "x"] * 9}))["notes"]
 
 
 def test_duplicates_are_counted_as_sets_of_bytes() -> None:

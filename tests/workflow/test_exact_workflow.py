@@ -73,6 +73,8 @@ def test_rows_and_latents_are_checked():
             one_hot(codes, "abc")
     with pytest.raises(UsageError, match="this model has no class 'd'"):
         one_hot(["a", "d"], "abc")
+    with pytest.raises(UsageError, match="is not conditioned on labels"):
+        one_hot(["a"], "")
     for seed in (2**63, -(2**63) - 1, True, 1.0):
         with pytest.raises(UsageError, match="is not a seed"):
             seed_key(seed)

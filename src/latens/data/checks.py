@@ -11,6 +11,7 @@ from latens.data.rows import SPLITS
 from latens.data.schema import Schema, image_shape
 from latens.kinds import kind_of
 from latens.kinds.counts.sparse import SparseRows
+from latens.kinds.tables.columns import missing_words
 
 FEW_ROWS = 100
 """Rows below which a network learns little."""
@@ -184,8 +185,8 @@ def _label_counts(dataset: Dataset) -> dict[str, int] | None:
 
 def _warnings(dataset: Dataset, report: dict[str, Any]) -> tuple[list[str], list[str]]:
     """What is said of the data, and which of it only tells what was found or done."""
-    warnings = list(dataset.notes)
-    notes = [*dataset.notes]
+    notes = [*dataset.notes, *missing_words(dataset.schema)]
+    warnings = [*notes]
     table = len(dataset.schema.shape) == 1
     for name, rows in report["splits"].items():
         if not rows:

@@ -106,7 +106,7 @@ class Detect(Verb):
             table=None if self.top is None else {name: values[top] for name, values in arrays.items()},
             dialect=at.dialect(self.data), added=() if types is None else names,
             value=self._value(new, found, arrays, top, known, cells),
-            text="\n".join(self._record(new, found, split, trained_on is None, "row" in arrays)),
+            text="\n".join(self._record(new, found, split, trained_on is None, "row" in arrays, top)),
             plain=tuple(self._plain(at, found, arrays, called, top)),
         )  # fmt: skip
 
@@ -136,7 +136,9 @@ class Detect(Verb):
         """How many rows must have the smallest p-value there is before any of them is flagged."""
         return int(np.ceil(len(found.flagged) / (found.calibration + 1) / self.alpha - 1e-9))
 
-    def _record(self, new: "Dataset", found: Any, split: str, unread: bool, counted: bool) -> list[str]:
+    def _record(
+        self, new: "Dataset", found: Any, split: str, unread: bool, counted: bool, top: "np.ndarray"
+    ) -> list[str]:
         """What rows were compared with, and what that can show."""
         from latens.workflow.outliers import strange_rows
 
@@ -144,6 +146,8 @@ class Detect(Verb):
         told = "that did not train the model" if self.folds is None else "each scored by a model that did not see it"
         told = "(the training data cannot be read, so these may include training rows)" if unread else told
         lines = [f"{flagged} of {n} rows flagged at a share of {self.alpha:g} false alarms"]
+        if self.top is not None:  # the file holds these alone
+            lines[0] = f"{len(top)} rows, {found.flagged[top].sum()} of them flagged; in all, {lines[0]}"
         lines += [f"compared with {found.calibration} rows {told} ({split})"]
         if strange := int(strange_rows(new).sum()):
             some = "1 row has" if strange == 1 else f"{strange} rows have"
@@ -178,7 +182,8 @@ class Detect(Verb):
             lines += [_line(found, arrays, called, row) for row in top[: self.top or SAID][:MOST_SAID].tolist()]
         if self.top is None:
             more = "" if self.folds or flagged else f"; {folds}"
-            lines.append(f"Next: --top 20 ranks the most unusual rows, --out odd.csv writes all rows{more}.")
+            write = "" if at.writes else ", --out odd.csv writes all rows"
+            lines.append(f"Next: --top 20 ranks the most unusual rows{write}{more}.")
         elif too_few:
             few = f"{found.calibration:,} held-out {rows} are too few to flag single rows"
             lines.append(f"Check these rows yourself: {few}{'' if self.folds or self.held_out else f' ({folds})'}.")

@@ -147,8 +147,8 @@ class Impute(Verb):
         """The words of the answer."""
         from latens.evaluation.missing_cells import FEW_DRAWS
 
-        unsure, unseen = found.rows[found.effective < FEW_DRAWS], found.hidden.reshape(len(found.x), -1).all(axis=1)
-        n, few, empty = len(found.x), len(unsure), int(unseen.sum())
+        unsure = found.rows[found.effective < FEW_DRAWS]
+        n, few, empty = len(found.x), len(unsure), int(found.hidden.reshape(len(found.x), -1).all(axis=1).sum())
         text = f"{count} of {size} cells filled in, {n} rows"
         if not count:
             text = f"no cell is missing; the {n} rows are unchanged"
@@ -161,15 +161,13 @@ class Impute(Verb):
             text += f"\nfrom left to right: the observed part, the mean{drawn}"
         if empty:
             text += f"\n{empty} rows have no observed cell and get values from p(x)"
-        if few:
-            fewer = f"{few} rows depend on fewer than {FEW_DRAWS} of the {self.num_samples} draws"
-            text += f"\n{fewer}: increase --num-samples"
         plain = [f"Filled {count:,} of {size:,} cells ({count / size:.1%}) of {n:,} rows."] if count else []
-        if few or empty:
-            weak = [visible(names[row]) for row in np.union1d(unsure, np.flatnonzero(unseen))]
-            more = f" and {len(weak) - NAMED} more" if len(weak) > NAMED else ""
-            first = f"row{'s' if len(weak) > 1 else ''} {', '.join(weak[:NAMED])}{more}"
-            plain.append(f"Check {first}: the observed cells contain little information about the missing cells.")
+        if few:
+            more = f" and {few - NAMED} more" if few > NAMED else ""
+            which = f"({', '.join(visible(names[row]) for row in unsure[:NAMED])}{more})"
+            rest = f"{few} rows {which} rest" if few > 1 else f"1 row {which} rests"
+            drawn = f"fewer than {FEW_DRAWS} effective draws of {self.num_samples}"
+            plain.append(f"{rest} on {drawn}: filled cells there are unreliable; raise --num-samples.")
         if count and at.trained.schema.types is not None and self.interval is None:
             plain.append("Next: --interval 0.9 adds intervals, --draws 5 writes several imputed tables.")
         elif count:

@@ -56,6 +56,8 @@ class Sample(Verb):
         if at.kind.printed and not at.asked:
             return None
         endings = at.kind.samples or at.kind.endings
+        if ".csv" not in endings and at.trained.schema.names:
+            endings = (".npz", ".csv", ".parquet")
         usual = ".png" if image_shape(at.trained.schema) else endings[0]
         return self.checked_out(at.asked or free_name("samples", usual), endings)
 
@@ -99,7 +101,10 @@ class Sample(Verb):
             more = said if chosen is None else said | {"label": pl.Series(arrays["label"].tolist())}
             table, arrays = with_columns(as_frame(x, trained.schema), more), {}
         else:
-            table, arrays = None, arrays | {name: np.full(n, value) for name, value in said.items()}
+            arrays |= {name: np.full(n, value) for name, value in said.items()}
+            named = x.ndim == 2 and bool(trained.schema.names)
+            beside = {name: one for name, one in arrays.items() if name not in ("x", "z")}
+            table = {**dict(zip(trained.schema.names, x.T)), **beside} if named else None
         told: dict[str, Any] = {"rows": n, "shape": list(x.shape)}
         text = f"{n} {'means of samples' if self._means(at) else 'samples'}"
         if self._means(at) and not self.mean:

@@ -280,7 +280,8 @@ def summary_of(
     found = measure_all(trained, data, positions, num_samples=num_samples, seed=seed, only=only)
     held_out, warnings = beware(split, data, grey=found.grey, config=trained.config)
     warnings += [(finding.name, finding.message) for finding in found.findings]
-    cells = "column" if data.schema.columns is not None else "pixel"
+    coloured = len(data.schema.shape) == 3 and data.schema.shape[2] > 1
+    cells = "column" if data.schema.columns is not None else "colour value" if coloured else "pixel"
     said = (split, held_out, tuple(warnings), tuple(found.units), cells, found.left_out, density_of(trained))
     return Summary(found.metrics, *said)
 

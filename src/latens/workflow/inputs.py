@@ -134,7 +134,10 @@ def class_codes(labels: Any, classes: Sequence[str], n: int | None = None) -> np
 def code_of(name: Any, classes: Sequence[str], where: str = "label") -> int:
     """The code of the class of that name."""
     if name not in classes:
-        fix = nearest(name, classes) if classes else "Use --recipe conditional-vae or m2."
+        if not classes:
+            fix = "Leave it out, or train with labels: --recipe conditional-vae or m2."
+            raise UsageError("this model is not conditioned on labels.", where=where, fix=fix)
+        fix = nearest(name, classes)
         raise UsageError(f"this model has no class {name!r}.", where=where, fix=fix)
     return classes.index(name)
 

@@ -90,7 +90,7 @@ number("active_units", "units", "posterior", "active latent units", 9, short="ac
 number("effective_sample_size", "draws", "latents, posterior")
 number("pareto_k", "k", "latents, posterior", short="effective draws", told="always")
 number("gain_over_independent", "nats", "its own data", "gain over independent cells", 10,
-       over="an independent-{cells} model")  # fmt: skip
+       over="a model of independent {cells}s")  # fmt: skip
 number("gain_over_tree", "nats", "its own mixed table", "gain over a tree of columns", over="a tree of columns",
        behind="more draws of the bound gain a little: --set objective.num_samples=20")  # fmt: skip
 number("gain_over_gaussian", "nats", "its own numbers", "gain over a Gaussian of factors",

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -47,6 +47,8 @@ FURTHEST = 1e300
 """How far from 0 a number of a table may lie, so that the width of its range and of its grid is finite too."""
 WHOLE = 2**53
 """Beyond this float64 does not hold every whole number."""
+MISSING_WORDS = ("?", "-", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", ".")
+"""Cells that often mark a missing value."""
 
 
 class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -368,6 +370,13 @@ def _far_apart(starts: list[int], places: np.ndarray, heavy: np.ndarray) -> list
         if places[k + 1] - places[k] > FAR * wide and not heavy[: k + 2].any():
             starts = [0, int(places[k + 1]), *(start for start in starts if start > places[k + 1])]
     return starts
+
+
+def missing_words(schema: Any) -> list[str]:
+    """A sentence for each category that often marks a missing cell, with columns that have it."""
+    columns = list(zip(schema.names, schema.column_types))
+    found = {word: ", ".join([n for n, one in columns if word in one.values][:5]) for word in MISSING_WORDS}
+    return [f"{word!r} occurs in {names}: --null {word!r} makes it missing." for word, names in found.items() if names]
 
 
 def unknown_category(value: str, name: str, known: Sequence[str], where: str, *, cell: bool = True) -> DataError:
