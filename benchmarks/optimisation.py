@@ -16,7 +16,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import polars as pl
 import scipy.sparse as sp
 
 import latens
@@ -55,8 +54,7 @@ def rows_of(name: str, folder: Path) -> Dataset:
     if name == "photographs":
         return latens.read(np.load(folder / "cifar10_jpeg/cifar10_small_decoded.npz")["x_train"])
     if name in ("red", "white"):
-        frame = pl.read_csv(folder / f"tabular/winequality-{name}.csv", separator=";")
-        return latens.read(frame)
+        return latens.read(folder / f"tabular/winequality-{name}.csv")
     return latens.read(name)
 
 
