@@ -17,9 +17,9 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 63_800,  # next: 60,000
+    "lines of Python in src": 63_850,  # next: 60,000
     "lines of Python in data": 4_060,
-    "lines of Python in tests": 53_350,
+    "lines of Python in tests": 53_450,
     "lines of JavaScript, CSS and HTML": 6_900,
     "words of docs": 33_000,
     "pages of docs": 40,

@@ -1,5 +1,6 @@
 """What contradicts itself in a user's own parts is refused before training."""
 
+import dataclasses
 from typing import ClassVar
 
 import equinox as eqx
@@ -13,10 +14,12 @@ from training_fixtures import run, stage
 
 import latens
 from latens import VAE
-from latens.distributions import AbstractFactorised, StandardNormal
+from latens.data.batches import as_batch
+from latens.distributions import AbstractFactorised, StandardNormal, log_prob
 from latens.errors import ConfigError
 from latens.models import AbstractHead
 from latens.objectives import AbstractObjective, draw
+from latens.objectives.base import without_padding
 from latens.training import Budget
 from latens.training.own_parts import check_distribution
 
@@ -157,3 +160,57 @@ def test_values_of_rows_that_hang_on_others_are_not_cut():
 @pytest.mark.parametrize("name", [*DISTRIBUTIONS, *JOINT])
 def test_no_false_alarm_of_latens_own(name):
     check_distribution({**DISTRIBUTIONS, **JOINT}[name].make(), "likelihood")
+
+
+class Gamma(AbstractFactorised):
+    """Positive numbers of shape 2."""
+
+    log_rate: jax.Array
+
+    def sample(self, *, key):
+        return jax.random.gamma(key, 2.0, self.log_rate.shape) / jnp.exp(self.log_rate)
+
+    def log_prob_terms(self, event):
+        return 2.0 * self.log_rate + jnp.log(event) - jnp.exp(self.log_rate) * event
+
+    def mean(self):
+        return 2.0 * jnp.exp(-self.log_rate)
+
+
+class StandardisedGammaHead(AbstractHead):
+    kinds: ClassVar = ("real",)
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __call__(self, outputs):
+        return Gamma(outputs.reshape(self.shape))
+
+
+class GammaHead(StandardisedGammaHead):
+    sees: ClassVar = "whole"
+
+
+def test_a_density_of_positive_numbers_meets_only_cells_of_its_support() -> None:
+    positive = np.random.default_rng(0).gamma(2.0, size=(130, 4)).astype(np.float32)
+    gappy = np.where(np.random.default_rng(1).random(positive.shape) < 0.1, np.nan, positive)
+    assert np.isfinite(VAE(likelihood=GammaHead, **FEW | {"steps": 3}, batch_size=100).fit(gappy).score(gappy))
+    # A 0 in a missing cell, or in the padding of a batch, has no finite gradient.
+    seen, cells = jnp.array([False, True, True]), jnp.array([jnp.nan, 2.0, 3.0])
+    slope = jax.grad(lambda rate: log_prob(Gamma(rate), cells, seen))(jnp.zeros(3))
+    np.testing.assert_allclose(slope, [0.0, 0.0, -1.0])
+    batch = dataclasses.replace(as_batch(positive[:3]), weight=np.array([0.0, 1.0, 0.0], np.float32))
+    np.testing.assert_array_equal(without_padding(batch).x, positive[[1, 1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("head", "cell", "words"),
+    [
+        (StandardisedGammaHead, 1.0, r"is nan at 1\d\d of the first 1\d\d training rows.*sees = 'whole'"),
+        (GammaHead, 0.0, r"is -inf at 1 of the first 1\d\d training rows, first at row 7\."),
+    ],
+)
+def test_rows_outside_of_the_support_are_named(head: type[AbstractHead], cell: float, words: str) -> None:
+    positive = np.random.default_rng(0).gamma(2.0, size=(130, 4)).astype(np.float32)
+    positive[7, 1] = cell
+    with pytest.raises(ConfigError, match=words):
+        VAE(likelihood=head, **FEW).fit(positive)

@@ -219,8 +219,10 @@ class AbstractFactorised(AbstractDistribution[Array]):
         Returns:
             Shape (*x), in nats.
         """
-        # Before and after: a NaN in a missing cell must reach neither the value nor a gradient.
-        terms = self.log_prob_terms(jnp.where(mask, event, jnp.zeros_like(event)))
+        # Before and after: a NaN in a missing cell must reach neither the value nor a gradient. An observed cell lies
+        # in the support, which 0 does not of every family.
+        shown = jnp.broadcast_to(mask, jnp.shape(event))
+        terms = self.log_prob_terms(jnp.where(shown, event, jnp.ravel(event)[jnp.argmax(shown)]))
         return jnp.where(mask, terms, 0.0)
 
 

@@ -158,7 +158,8 @@ def cost_of_noise(head: AbstractHead, outputs: Shaped[np.ndarray, " n_out"], row
     # With the noise of both signs, the slope cancels.
     steps = size * np.stack([np.zeros_like(signs), signs, -signs])
     still, *moved = np.asarray(_log_likelihoods(head, held(outputs + steps), jax.device_put(np.asarray(rows))))
-    cells = np.maximum(np.mean(still - np.mean(moved, axis=0), axis=0), 0.0).reshape(-1) / size**2
+    with np.errstate(invalid="ignore"):  # of a row outside of the support, which is refused before training
+        cells = np.maximum(np.mean(still - np.mean(moved, axis=0), axis=0), 0.0).reshape(-1) / size**2
     cost = float(np.sum(cells**2) / max(float(np.sum(cells)), 1e-12)) * cells.size / math.prod(head.shape)
     return cost if math.isfinite(cost) else 0.0
 

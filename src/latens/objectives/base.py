@@ -215,16 +215,18 @@ def _by_row(objective: AbstractObjective, name: str, values: Array, batch: Batch
 
 
 def without_padding(batch: Batch) -> Batch:
-    """Put zeros into the rows of weight 0, because a NaN there would reach the gradient even through `where`."""
-    # returns: the batch with x and the conditions of its padding set to 0; the same batch where it has no weights.
+    """Put a row that counts into those of weight 0, where a NaN would reach the gradient even through `where`."""
+    # returns: the batch with other cells and conditions in its padding; the same batch where it has no weights.
     if batch.weight is None:
         return batch
     counts = batch.weight > 0
+    first = jnp.argmax(counts)
 
-    def cleared(leaf: Array) -> Array:
-        return jnp.where(counts.reshape(-1, *(1,) * (leaf.ndim - 1)), leaf, jnp.zeros_like(leaf))
+    def filled(leaf: Array) -> Array:
+        return jnp.where(counts.reshape(-1, *(1,) * (leaf.ndim - 1)), leaf, leaf[first])
 
-    return dataclasses.replace(batch, x=jax.tree.map(cleared, batch.x), cond=jax.tree.map(cleared, batch.cond))
+    x, cond, mask = jax.tree.map(filled, (batch.x, batch.cond, batch.mask))
+    return dataclasses.replace(batch, x=x, cond=cond, mask=mask)
 
 
 def weighted(values: Float[Array, " B"], batch: Batch) -> tuple[Nats, Float[Array, ""]]:

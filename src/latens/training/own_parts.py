@@ -12,18 +12,18 @@ import numpy as np
 
 from latens.data import Dataset, Preparation, prepare_batch
 from latens.data.batches import Batch
-from latens.distributions import AbstractDistribution, AbstractFactorised, Affine, Joined, Product
+from latens.distributions import AbstractDistribution, AbstractFactorised, Affine, Joined, Product, log_prob
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
 from latens.models import AbstractHead, AbstractLatentModel, AbstractModelEncoder, AbstractModelPrior
 from latens.objectives import AbstractObjective
 from latens.objectives.base import coupling
-from latens.typing import Array, Key, PyTree
+from latens.typing import Array, Float, Key, PyTree
 
 _log = logging.getLogger(__name__)
 
 _KINDS = (AbstractDistribution, AbstractHead, AbstractModelPrior, AbstractModelEncoder, AbstractLatentModel)
-_ROWS = 4
+_ROWS, _FINITE = 4, 1000
 
 
 def check_own_parts(
@@ -47,6 +47,27 @@ def check_own_parts(
         for name in sorted(own):
             for each in _checkable(parts[name]):
                 check_distribution(each, name)
+        if "likelihood" in own:
+            _finite(model, data, preparation, key)
+
+
+def _finite(model: Any, data: Dataset, preparation: Preparation, key: Key) -> None:
+    """Refuse a likelihood that training rows lie outside of."""
+    positions = data.subset("train")[:_FINITE]
+    batch = prepare_batch(preparation, data.rows(positions), key=key)
+    found = np.asarray(_log_likelihoods(model, batch, key))
+    if len(bad := np.flatnonzero(~np.isfinite(found))):
+        what = f"log_prob of the likelihood is {found[bad[0]]} at {len(bad)} of the first {len(found)} training rows"
+        fix = "Check the support. Real columns come standardised; sees = 'whole' in the class keeps their units."
+        _refuse("likelihood", f"{what}, first at row {data.names[positions[bad[0]]]}.", fix)
+
+
+@eqx.filter_jit
+def _log_likelihoods(model: Any, batch: Batch, key: Key) -> Float[Array, " B"]:
+    def of_row(row: Batch) -> Float[Array, ""]:
+        return log_prob(_distributions(model, row, key)["likelihood"], row.x, row.mask)
+
+    return jax.vmap(of_row)(batch)
 
 
 def _part_of(model: Any, part: str) -> Any:

@@ -222,7 +222,7 @@ class Measurement:
         self.grey = is_grey(trained, kind)
         whole = self.family in LIKELIHOODS and LIKELIHOODS[self.family].discrete
         self.yes_no = whole and LIKELIHOODS[self.family].sees == "yes-no"
-        self.discrete = preparation.dequantize or (whole and not self.grey and kind != "mixed")
+        self.discrete = preparation.dequantize or (whole and not self.grey and kind not in ("mixed", "real", "unit"))
         self.counts = whole and kind == "counts"
         self.cells = math.prod(data.schema.shape)
         self.what = "" if self.counts else what_density(trained, kind)

@@ -46,8 +46,8 @@ class AbstractHead(eqx.Module):
     Attributes:
         kinds: The kinds of data that it is a likelihood of.
         sees: What the model sees of a stored row where this is the likelihood: "yes-no" (levels scaled to [0, 1], or
-            binarised), "numbers" (levels dequantised to [0, 1], counts as log(1 + x)), "index" (integers) or "whole"
-            (whole numbers as they are).
+            binarised), "numbers" (levels dequantised to [0, 1], counts as log(1 + x), real columns
+            standardised), "index" (integers) or "whole" (counts and real columns as they are).
         location_first: Whether its first outputs are the locations, one for each feature, so that they can be squashed.
         group: How many variables after one another have noise in common: 1, or the colours of a pixel, or all.
     """
