@@ -57,7 +57,7 @@ class Theme:
     grid: str  # colour of grid lines
     first: str  # colour of the first kind of data
     second: str  # colour of the second kind of data
-    classes: tuple[str, ...]  # ten colours of classes, which colour-blind readers can tell apart
+    classes: tuple[str, ...]  # ten colours of classes, apart under simulated colour blindness
     ramp: tuple[float, float]  # the part of viridis, from 0 to 1, that shows continuous numbers
 
 

@@ -300,7 +300,7 @@ def beware(
         warnings.append(("not-held-out", f"the {split} rows {_what_they_chose(config)}"))
     if grey:
         text = "grey cells under a Bernoulli: the numbers are cross-entropy, not log p(x)"
-        warnings.append(("cross-entropy", f"{text} (--set data.binarize=stochastic makes them one)"))
+        warnings.append(("cross-entropy", f"{text} (--set data.binarize=stochastic makes them one; docs/objective.md)"))
     return held_out, warnings
 
 

@@ -1,4 +1,4 @@
-// Colours, the same as in the figures of latens: ten classes that colour-blind readers can tell apart, and viridis
+// Colours, the same as in the figures of latens: ten classes apart under simulated colour blindness, and viridis
 // without the end that fades into the background. Drawn things take them from here, so that exports carry them too.
 
 // The same marks on both grounds.
