@@ -74,8 +74,7 @@ def read_table(path: str | Path, roles: ColumnRoles, *, empty: bool = False) -> 
     if roles.sheet is not None and ending not in SHEETS:
         raise UsageError(f"{Path(path).name} has no sheets.", where="--sheet", fix="Leave it out.")
     with polars_errors(where):
-        own = ending in TEXT and isinstance(path, Path)
-        scan, notes = read_text(path, roles) if own else scanned(path, roles)
+        scan, notes = read_text(path, roles) if ending in TEXT and isinstance(path, Path) else scanned(path, roles)
         frame = scan.collect()
     if not frame.width or not (frame.height or empty):
         raise DataError("has no rows." if frame.width else "has no columns.", where=where, fix="Give at least one row.")
@@ -185,12 +184,12 @@ class Text:
         scanned = lambda **how: pl.scan_csv(  # noqa: E731
             self.source if isinstance(self.source, Path) else io.BytesIO(self.source), glob=False, **how, **self.options
         )
-        for rows in (None,) if sure else (_TYPED, None):
-            scan = scanned(infer_schema_length=rows, try_parse_dates=True)
-            schema = scan.collect_schema()
-            text = [name for name, dtype in schema.items() if dtype == pl.String]
-            if rows is None or not any(one.all() for one in scan.head(rows).select(pl.col(text).is_null()).collect()):
-                break
+        rows = None if sure else _TYPED
+        scan = scanned(infer_schema_length=rows, try_parse_dates=True)
+        names = [name for name, dtype in scan.collect_schema().items() if dtype == pl.String]
+        if rows and any(one.all() for one in scan.head(rows).select(pl.col(names).is_null()).collect()):
+            rows, scan = None, scanned(infer_schema_length=None, try_parse_dates=True)
+        schema = scan.collect_schema()
         whole = [name for name, dtype in schema.items() if dtype.is_integer()]
         words = scanned(infer_schema=False, encoding="utf8-lossy").select(pl.col(whole).str.contains(_ZEROS).any())
         led = [one.name for one in words.collect(engine="streaming") if one.any()] if whole else []

@@ -177,15 +177,18 @@ def stored_columns(
 
 
 def _stored_by_parts(
-    x: Float[np.ndarray, "n columns"], schema: Schema, unseen: list[tuple[int, int, str]] | None, *given: Any
+    x: Float[np.ndarray, "n columns"],
+    given: tuple[Sequence[str], Mapping[int, FrameColumn], Schema, str],
+    unseen: list[tuple[int, int, str]] | None,
+    row_names: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """Do what `stored_columns` does, of rows on disk into files."""
-    width, *rest, names = len(schema.names), *given
+    width = len(given[2].names)
 
     def parts() -> Iterator[np.ndarray]:
         for start, part in parts_of(x):
             own: list[tuple[int, int, str]] | None = None if unseen is None else []
-            cells, shown, outside = stored_columns(part, *rest, own, names[start : start + len(part)])
+            cells, shown, outside = stored_columns(part, *given, own, row_names[start : start + len(part)])
             if unseen is not None:
                 unseen.extend((start + row, i, word) for row, i, word in own or ())
             seen = np.ones_like(cells) if shown is None else shown
@@ -326,7 +329,7 @@ def store_table(rows: "Coming") -> "Stored":
     strange: list[tuple[int, int, str]] | None = None if rows.unknown == "error" else []
     given = (raw.columns or (), raw.kinds or {}, found, where)
     if isinstance(raw.x, np.memmap):
-        x, observed, outside = _stored_by_parts(raw.x, found, strange, *given, rows.names)
+        x, observed, outside = _stored_by_parts(raw.x, given, strange, rows.names)
     else:
         x, observed, outside = stored_columns(raw.x, *given, strange, rows.names)
     raw.notes += notes_of(raw, found, beyond_words(x, found, outside), np.flatnonzero(rows.trains), said)
