@@ -261,7 +261,7 @@ CASES: dict[str, Case] = {
     "result over the input": Case(
         _copy, ("encode", "m.safetensors", "d.csv", "--out", "d.csv"), 2, "usage", ("overwrite",)
     ),
-    "result with an odd ending": Case(_copy, (*SAMPLE[:-1], "x.exe"), 2, "usage", (".npz", ".png")),
+    "result with an odd ending": Case(_copy, (*SAMPLE[:-1], "x.exe"), 2, "usage", (".npz", ".csv")),
     "result in a folder of odd names": Case(
         lambda: (_copy(), Path("ä b 数").mkdir()),
         (*SAMPLE[:-1], "ä b 数/x y.npz", "-n", "2"),
