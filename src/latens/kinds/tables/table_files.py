@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
+from polars import selectors
 
 from latens.data.raw import MAX_BYTES, ColumnRoles, OtherCells, Raw, damaged, file_errors
 from latens.errors import DataError, LatensError, ResourceError, UsageError
@@ -396,7 +397,12 @@ def frame_bytes(frame: pl.DataFrame, path: Path, written: Written = Written(), k
     ending, stream = path.suffix.lower(), io.BytesIO()
     if ending in (".csv", ".tsv"):
         separator = "\t" if ending == ".tsv" else written.separator
-        _plain(frame, known).write_csv(stream, separator=separator, decimal_comma=written.decimal_comma)
+        # Whole seconds as pandas and spreadsheets write them; else, or with a zone, as Polars does.
+        times = frame.select(selectors.datetime(time_zone=None).dt.microsecond() != 0)
+        whole = times.width == frame.select(selectors.datetime()).width and not any(one.any() for one in times)
+        form = "%Y-%m-%d %H:%M:%S" if whole else None
+        how: dict[str, Any] = {"decimal_comma": written.decimal_comma, "datetime_format": form}
+        _plain(frame, known).write_csv(stream, separator=separator, **how)
     elif ending == ".parquet":
         frame.write_parquet(stream)
     elif ending in ARROW:
