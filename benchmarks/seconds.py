@@ -48,10 +48,10 @@ SCRIPTS = {
 PEERS = {
     "SDV GaussianCopula, fit": READ
     + "from sdv.metadata import Metadata; from sdv.single_table import GaussianCopulaSynthesizer as S; "
-    + "S(Metadata.detect_from_dataframes({'rows': frame})).fit(frame)",
+    + "S(Metadata.detect_from_dataframes({'rows': frame})).fit({'rows': frame})",
     "SDV TVAE, fit": READ
     + "from sdv.metadata import Metadata; from sdv.single_table import TVAESynthesizer as S; "
-    + "S(Metadata.detect_from_dataframes({'rows': frame})).fit(frame)",
+    + "S(Metadata.detect_from_dataframes({'rows': frame})).fit({'rows': frame})",
     "PyOD VAE, fit and scores": ARRAY + "from pyod.models.vae import VAE; VAE(verbose=0).fit(X).decision_function(X)",
     "IterativeImputer": ARRAY
     + GAPS

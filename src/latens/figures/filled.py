@@ -13,6 +13,9 @@ from latens.figures.tables import drawn_columns, name_values, per_cent
 LEVELS = np.linspace(0.1, 0.9, 9)
 """Shares of the draws that central intervals hold."""
 
+MOST = 11
+"""Columns that are drawn; the last panel is of all numbers."""
+
 
 def filled(
     true: Float[np.ndarray, "n D"],
@@ -26,7 +29,9 @@ def filled(
 ) -> Made:
     """Draw the hidden cells of each column against what was filled in, and the shares that intervals hold."""
     # words: the names of the codes of each column that is a category.
+    # Numbers first, whose intervals say more.
     columns = [i for i in drawn_columns(len(names)) if cells[:, i].any()]
+    columns = sorted(columns, key=lambda i: i in words)[:MOST]
     numbers = [i for i in columns if i not in words]
     count, across = len(columns) + bool(numbers), min(4, len(columns) + bool(numbers))
     axes = panels(count, across, (max(4.2, 2.6 * across), 0.5 + 2.4 * -(-count // across)), theme)
