@@ -12,12 +12,13 @@ import pytest
 
 from latens import VAE
 from latens.data import load
+from latens.data.raw import ColumnRoles
 from latens.errors import DataError, UsageError
 from latens.kinds.tables.cells import plain_numbers
 from latens.kinds.tables.columns import MOST_CELLS, FrameColumn, number_type
 from latens.kinds.tables.dtypes import dtype_of, name_of, numbers_of, series_of
 from latens.kinds.tables.frame import as_table, like
-from latens.kinds.tables.table_files import WRITTEN, Written, frame_bytes
+from latens.kinds.tables.table_files import WRITTEN, Written, frame_bytes, read_table
 from latens.kinds.tables.typed import as_frame
 
 N = 300
@@ -299,3 +300,16 @@ def test_plain_numbers_are_of_the_least_type_that_holds_them(kinds: list, expect
     assert found.astype(float).tolist() == [[1.0] * len(kinds), [0.0] * len(kinds), [1.0] * len(kinds)]
     gapped = frame.with_columns(pl.when(pl.Series([True, False, True])).then(pl.all()))
     assert np.isnan(plain_numbers(gapped)[1].astype(float)).all()
+
+
+def test_a_column_that_begins_empty_holds_what_its_later_rows_say(tmp_path: Path) -> None:
+    (tmp_path / "late.csv").write_text("a,b\n" + "x,\n" * 10_000 + "y,5\n" * 40)
+    frame, _ = read_table(tmp_path / "late.csv", ColumnRoles())
+    assert frame["b"].dtype == pl.Int64
+    assert frame["b"].sum() == 200
+
+
+def test_times_of_whole_seconds_are_written_without_a_fraction() -> None:
+    six = datetime.datetime(2024, 1, 2, 6)
+    for time, text in ((six, "2024-01-02 06:00:00"), (six.replace(microsecond=5), "2024-01-02T06:00:00.000005")):
+        assert frame_bytes(pl.DataFrame({"t": [time]}), Path("t.csv")).decode() == f"t\n{text}\n"

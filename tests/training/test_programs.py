@@ -63,7 +63,8 @@ def test_a_fit_of_a_table_compiles_few_programs(tmp_path: Path, monkeypatch: pyt
 )
 def test_a_fit_of_numbers_compiles_few_programs(estimator: VAE | VAEDetector) -> None:
     # The models of all folds of a detector share theirs; scores take two more.
-    rows = np.random.default_rng(0).normal(size=(500, 5)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(1000, 4)) @ rng.normal(size=(4, 20)) + 0.5 * rng.normal(size=(1000, 20))
     with counted() as found:
         estimator.fit(rows)
     assert len(found) <= MOST - 2 * isinstance(estimator, VAE), found
