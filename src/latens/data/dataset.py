@@ -102,7 +102,7 @@ class Dataset:
 
         return Batch(
             x=self.x.take(ids, axis=0) if many else take(self.x, ids),
-            row_id=self.row_id[ids],
+            row_id=take(self.row_id, ids),
             mask=given(self.mask),
             weight=given(self.weight if self._factor is None else self._factor),
             cond=None if self.cond is None else {key: value[ids] for key, value in self.cond.items()},
