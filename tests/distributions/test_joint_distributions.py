@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import close
-from tables_joint import JOINT
 
 from latens.distributions import (
     DiagonalNormal,
@@ -13,23 +12,9 @@ from latens.distributions import (
     Mixture,
     Product,
     StandardNormal,
-    UniformSphere,
     VonMisesFisher,
     log_prob,
 )
-from latens.errors import UsageError
-
-rows = pytest.mark.parametrize("name", JOINT)
-
-
-def draws(distribution, key, n):
-    return jax.jit(jax.vmap(lambda k: distribution.sample(key=k)))(jax.random.split(key, n))
-
-
-def flat(events):
-    """Every event as one row of numbers."""
-    leaves = jax.tree.leaves(events)
-    return np.concatenate([np.asarray(leaf, np.float64).reshape(len(leaf), -1) for leaf in leaves], axis=1)
 
 
 def test_mixtures_know_their_components():
@@ -55,14 +40,3 @@ def test_products_name_their_columns():
         both.log_prob({"a": jnp.zeros(1)})
     observed = {"a": jnp.array([True]), "b": jnp.array([False])}
     close(log_prob(both, {**event, "b": jnp.array([jnp.nan])}, observed), -np.log(2.0))
-
-
-def test_spheres_have_at_least_two_dimensions():
-    for make in (
-        lambda: UniformSphere(1),
-        lambda: VonMisesFisher(jnp.ones(1), jnp.zeros(())),
-    ):
-        with pytest.raises(ValueError, match="at least 2 dimensions, not 1"):
-            make()
-    with pytest.raises(UsageError, match=r"one event of shape \(3,\)"):
-        UniformSphere(3).log_prob(jnp.ones(2))

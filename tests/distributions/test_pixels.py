@@ -1,7 +1,5 @@
 """Colour pixels beside what test_whole_events.py enumerates: channels, masks, far values, the head."""
 
-import itertools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,19 +11,6 @@ from latens.errors import ConfigError
 from latens.models import PixelHead
 
 LEVELS = 5
-EVENTS = np.array(list(itertools.product(range(LEVELS), repeat=3)))
-
-
-def test_without_coupling_channels_are_independent_and_components_have_no_order():
-    d = jax.tree.map(lambda leaf: leaf[..., :1, :, :], colours(3))
-    free = ColourLogistics(d.logits, d.loc, d.log_scale, 0.0 * d.coupling, LEVELS)
-    event = jnp.asarray(EVENTS[77])[None, None]
-    alone = DiscretisedLogistic(*(jnp.moveaxis(v[:, 0], 0, -1) for v in (d.loc, d.log_scale)), LEVELS)
-    np.testing.assert_allclose(free.log_prob(event), alone.log_prob(event), rtol=1e-5)
-    np.testing.assert_allclose(free.mean(), alone.mean(), rtol=1e-5)
-    two = colours(4)
-    turned = ColourLogistics(*(v[..., ::-1, :, :] for v in (two.logits, two.loc, two.log_scale, two.coupling)), LEVELS)
-    np.testing.assert_allclose(turned.log_prob(event), two.log_prob(event), rtol=1e-5)
 
 
 def test_a_pixel_counts_where_all_its_channels_are_seen():

@@ -106,19 +106,6 @@ def test_plain_values_and_seeds():
 # --- autoencoders ---
 
 
-def test_pictures_have_their_shape_and_tables_have_none(told):
-    pictures = RANDOM.random((20, 2, 3)).astype(np.float32)
-    one = VAE(2, random_state=0, settings=SMALL).fit(pictures)
-    assert one._event_shape == one.model_.schema.shape == (2, 3)
-    assert one.n_features_in_ == 6
-    assert one.sample(4).shape == (4, 2, 3)
-    assert one.inverse_transform(np.zeros((5, 2))).shape == (5, 2, 3)
-    one.fit(X)
-    assert one._event_shape is None
-    assert one.sample(4).shape == (4, 2)
-    assert one.model_.schema.shape == (2,)
-
-
 def test_settings_of_a_fit(told):
     VAE(3, random_state=5, hidden=[4], learning_rate=0.01, batch_size=7, steps=11).fit(X)
     config = told[-1].config
@@ -210,17 +197,6 @@ def test_gaps_in_rows_that_are_skipped_go_with_them(fitted):
 # --- imputers and detectors ---
 
 
-def test_an_imputer_leaves_out_what_it_is_told_to(told):
-    one = VAEImputer(settings=SMALL, num_samples=5, random_state=0).fit(FRAME)
-    gaps = FRAME.replace("c", "d")
-    gaps.loc[[0], "x"] = np.nan
-    with pytest.warns(UserWarning, match="20 of 60 rows"):
-        filled = one.transform(gaps, unknown="skip")
-    assert filled["word"].tolist() == ["a", "b"] * 20
-    assert filled["x"].tolist()[1:] == FRAME["x"][FRAME["word"] != "c"].tolist()[1:]
-    assert told[-1].config.training.seed == 0
-
-
 def test_a_detector_wants_two_rows_to_fit_and_one_to_score(told):
     assert VAEDetector().alpha == 0.05
     with pytest.raises(ValueError, match="minimum of 2 is required"):
@@ -280,12 +256,6 @@ def test_labels_that_are_missing_have_the_code_of_none(told):
 
 ROWS = np.array([[0.0, 1.0], [2.0, 1.0], [5.0, 1.0], [7.0, 2.0], [6.0, 3.0]])
 Y = np.array(["u", "u", "v", "v", "v"])
-
-
-def test_dates_are_no_classes():
-    for dtype, word in (("datetime64[s]", "dates"), ("timedelta64[s]", "durations")):
-        with pytest.raises(DataError, match=f"holds {word}, which no file of the model could carry"):
-            GenerativeClassifier().fit(ROWS, np.arange(5).astype(dtype))
 
 
 def test_a_sample_and_its_mean_take_the_memory_of_two(monkeypatch):

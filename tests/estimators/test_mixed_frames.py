@@ -1,16 +1,12 @@
 """Frames with columns of several kinds in all estimators of rows, as they are: dtypes decide, then the cells."""
 
-import dataclasses
-import itertools
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from latens import VAE, Autoencoder, VAEDetector, VAEImputer
+from latens import VAE
 from latens.data import load
 from latens.errors import ConfigError, DataError
-from latens.explorer.notebook import rows_of
 
 SIZES = ["S", "M", "L"]
 TINY = {"hidden": 8, "latent_dim": 2, "steps": 20, "random_state": 0}
@@ -63,23 +59,6 @@ def test_samples_have_what_is_given(vae):
         VAE(**TINY).fit(np.random.default_rng(0).normal(size=(40, 3))).sample(2, given={"x0": 0.5})
 
 
-@pytest.fixture(scope="module")
-def small():
-    """A model of two columns, of which all rows can be written down."""
-    rng = np.random.default_rng(0)
-    city = rng.integers(0, 3, 400)
-    table = pd.DataFrame(
-        {"city": np.array(["a", "b", "c"])[city], "size": pd.Categorical(np.array(SIZES)[city], SIZES)}
-    )
-    return VAE(settings={"num_samples": 4000}, **(TINY | {"steps": 200})).fit(table)
-
-
-def test_log_p_sums_to_one_over_all_rows(small):
-    every = pd.DataFrame(itertools.product("abc", SIZES), columns=["city", "size"])
-    log_p = small.score_samples(every.astype({"size": pd.CategoricalDtype(SIZES)}))
-    assert np.exp(log_p).sum() == pytest.approx(1.0, abs=5e-3)
-
-
 @pytest.mark.parametrize("number", ["numbers", "truth", "objects"])
 def test_frames_of_numbers_are_what_their_arrays_are(number):
     rng = np.random.default_rng(0)
@@ -95,23 +74,6 @@ def test_frames_of_numbers_are_what_their_arrays_are(number):
     np.testing.assert_array_equal(found.sample(5), expected.sample(5))
 
 
-def test_what_does_not_fit_is_refused_in_words(vae):
-    X = frame(10, 3)
-    with pytest.raises(DataError, match="column 'city' holds 'Nowhere', which no training row had"):
-        vae.score_samples(X.assign(city="Nowhere"))
-    with pytest.raises(DataError, match="column 'income' holds text"):
-        vae.transform(X.assign(income="much"))
-    with pytest.raises(ValueError, match="feature names should match"):
-        vae.transform(X.drop(columns="city"))
-    with (
-        pytest.warns(UserWarning, match="feature names"),
-        pytest.raises(DataError, match="holds '1', which no training"),
-    ):
-        vae.transform(np.ones((4, 9)))
-    with pytest.raises(DataError, match="a cell is missing, which an autoencoder does not take"):
-        Autoencoder(**TINY).fit(frame(100, 0))
-
-
 def test_training_goes_on_with_the_columns_that_it_began_with():
     begun = VAE(**TINY).partial_fit(frame(200, 0))
     schema = begun.model_.schema
@@ -121,30 +83,3 @@ def test_training_goes_on_with_the_columns_that_it_began_with():
         begun.partial_fit(frame(60, 0).assign(city="Nowhere"))
     change = begun.refit_prior(frame(200, 0), "mixture", steps=20)
     assert np.isfinite(change.value)
-
-
-def test_an_autoencoder_reconstructs_columns():
-    X = frame(300, 0)[["class", "size", "member", "income"]].ffill().bfill()
-    coder = Autoencoder(hidden=16, latent_dim=2, steps=400, random_state=0).fit(X)
-    made = coder.reconstruct(X)
-    pd.testing.assert_series_equal(made.dtypes, X.dtypes)
-    assert np.mean(made["class"].astype(int) == X["class"].astype(int)) > 0.95
-    assert coder.score(X) < 0.0
-
-
-def test_imputer_and_detector_take_the_same_frame():
-    X = frame(300, 0)
-    settings = {"training.steps": 20, "network.hidden": [8], "posterior.latent_dim": 2}
-    full = VAEImputer(settings=settings, num_samples=20, random_state=0).fit(X).transform(X)
-    pd.testing.assert_series_equal(full.dtypes, X.dtypes)
-    assert not full.isna().any().any()
-    detector = VAEDetector(settings=settings, num_samples=20, random_state=0).fit(X)
-    assert np.isneginf(detector.score_samples(X.head(2).assign(city="Nowhere"))).all()
-    assert set(detector.explain(X.head(3), cells=1)["cell_1"]) <= set(X.columns)
-
-
-def test_the_explorer_takes_estimator_and_frame(vae):
-    X = frame(40, 4)
-    trained, data = rows_of(vae, X, None)
-    np.testing.assert_array_equal(trained.encode(data), vae.transform(X))
-    assert dataclasses.asdict(data)["name"] == "X"

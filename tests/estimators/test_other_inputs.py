@@ -10,7 +10,7 @@ import pytest
 
 import latens
 from latens.errors import DataError, LatensError, ResourceError, UsageError
-from latens.estimators import VAE, Autoencoder, GenerativeClassifier
+from latens.estimators import VAE, GenerativeClassifier
 from latens.estimators.base import with_nan
 from latens.io.process import check_count
 from latens.kinds.tables.typed import as_frame
@@ -61,13 +61,6 @@ def test_numbers_of_every_kind_are_taken_as_they_were() -> None:
     for given in (numbers, numbers[:, :2].tolist(), np.zeros((1, 2)), pd.DataFrame({"a": [1.0]})):
         assert with_nan(given) is given
     assert np.isnan(with_nan(np.ma.array([[1.0, 2.0]], mask=[[True, False]]))).tolist() == [[True, False]]
-
-
-@pytest.mark.parametrize("made", [VAE, Autoencoder, GenerativeClassifier])
-def test_every_estimator_names_them_in_fit(made: Any) -> None:
-    for given in ([[None] * 4] * 40, np.resize(DATES, (40, 4)), pd.concat([TWINS] * 20)):
-        with pytest.raises(DataError):
-            made().fit(given, np.arange(len(given)) % 2)
 
 
 def test_a_frame_that_lacks_a_column_is_told_which(vae: VAE) -> None:

@@ -63,20 +63,6 @@ def test_gaps_of_a_vae_are_filled_and_others_stay():
     meets_record("VAE: gaps", [filled, draws], rtol=1e-3)
 
 
-def test_gaps_of_a_frame_are_filled_in_its_own_dtypes():
-    frame = pd.DataFrame({"a": X[:, 0].round(1), "b": Y})
-    gaps = frame.copy()
-    gaps.loc[[2, 5], "b"], gaps.loc[[3, 5], "a"] = None, np.nan
-    one = vae().fit(gaps)
-    filled, draws = one.impute(gaps, num_samples=5), one.impute(gaps, num_samples=5, n_draws=2)
-    assert len(draws) == 2
-    for made in (filled, *draws):
-        assert made.dtypes.equals(frame.dtypes)
-        assert not made.isna().any().any()
-        assert made.drop([2, 3, 5]).equals(frame.drop([2, 3, 5]))
-        assert set(made["b"]) <= set(Y)
-
-
 def test_an_autoencoder_has_points():
     one = Autoencoder(2, steps=2, random_state=0, settings=SMALL).fit(X)
     means, scales = one.encode(X[:3])
@@ -107,12 +93,6 @@ def test_a_conditional_vae_reads_labels():
     with pytest.raises(UsageError, match=r"shape \(3,\) for 4 rows"):
         one.transform(X[:4], Y[:3])
     meets_record("conditional VAE", [one.transform(X[:4], Y[:4]), one.inverse_transform(NOISE, "so")], rtol=1e-3)
-
-
-def test_a_loaded_estimator_knows_the_names_of_its_columns(tmp_path):
-    frame = pd.DataFrame(X, columns=["u", "v", "w"])
-    vae().fit(frame).save(tmp_path / "m.safetensors")
-    assert VAE.load(tmp_path / "m.safetensors").feature_names_in_.tolist() == ["u", "v", "w"]
 
 
 def test_only_a_recipe_that_predicts_labels_has_a_predict():

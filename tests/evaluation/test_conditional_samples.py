@@ -11,7 +11,7 @@ from scipy import special
 
 from latens.data.batches import as_batch
 from latens.data.schema import Column, Schema
-from latens.distributions import Segments, StandardNormal
+from latens.distributions import StandardNormal
 from latens.errors import DataError, UsageError
 from latens.evaluation import Rows
 from latens.evaluation.conditional_samples import sample_given
@@ -111,17 +111,6 @@ def test_conditionals_are_the_enumerated_ones(model, table):
     first = impute(Rows(model, as_batch(x, mask=seen), key=jax.random.key(1)), types=TYPES, num_samples=500).shares
     for one, other in zip(first, again):
         np.testing.assert_allclose(one, other[::-1], atol=1e-6)
-
-
-def test_within_is_the_share_of_the_cells():
-    one = Segments(jnp.array([[0.3, -1.0, 2.0]]), jnp.array([[0, 1, 5]]), jnp.array([[1, 4, 10]]))
-    p = np.exp([float(one.log_prob(jnp.array([float(x)]))) for x in range(15)])
-    for low, high in ((0, 0), (0, 14), (3, 3), (2, 7), (-np.inf, 4), (6, np.inf), (-np.inf, np.inf)):
-        inside = (np.arange(15) >= low) & (np.arange(15) <= high)
-        made, mass = one.within(jnp.array([float(low)]), jnp.array([float(high)]))
-        assert float(mass) == pytest.approx(np.log(p[inside].sum()), abs=1e-5)
-        found = np.exp([float(made.log_prob(jnp.array([float(x)]))) for x in range(15)])
-        np.testing.assert_allclose(found, np.where(inside, p, 0.0) / p[inside].sum(), atol=1e-6)
 
 
 @pytest.mark.parametrize(

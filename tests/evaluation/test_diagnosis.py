@@ -53,6 +53,7 @@ def test_overfitting_is_half_of_the_gain_lost():
     assert found(1.0, 0.1, -5.0) == []  # nothing was gained that could be lost
 
 
+@pytest.mark.parametrize("rival", ["gain_over_tree", "gain_over_gaussian"])
 @pytest.mark.parametrize(
     ("gain", "error", "named"),
     [
@@ -64,8 +65,8 @@ def test_overfitting_is_half_of_the_gain_lost():
         (2.0, 0.1, False),
     ],
 )
-def test_a_simpler_model_is_better_by_a_tenth_of_a_nat_and_four_errors(gain, error, named):
-    assert names({"gain_over_tree": number(gain, error)}) == ["simpler-is-better"] * named
+def test_a_simpler_model_is_better_by_a_tenth_of_a_nat_and_four_errors(rival, gain, error, named):
+    assert names({rival: number(gain, error)}) == ["simpler-is-better"] * named
 
 
 def test_a_decoder_that_ignores_its_codes_is_named_whatever_the_encoder_does():
@@ -142,61 +143,5 @@ def collapsed(seed: int) -> list[str]:
     return findings(trained.with_facts(fingerprint=digits.fingerprint), digits, seed)
 
 
-def sheet(seed: int) -> Dataset:
-    """A curved sheet of three dimensions in twelve, with noise."""
-    rng = np.random.default_rng(seed)
-    z, w = rng.normal(size=(1500, 3)), np.random.default_rng(9).normal(size=(3, 12))
-    return load(np.tanh(z @ w) + 0.5 * z @ w[::-1] + 0.3 * rng.normal(size=(1500, 12)))
-
-
-HEALTHY = {"digits": lambda seed: load("digits"), "cancer": lambda seed: load("breast-cancer"), "sheet": sheet}
-
-
-def healthy(name: str, seed: int) -> list[str]:
-    return findings(*fitted(HEALTHY[name](seed), seed), seed)
-
-
 def test_a_planted_collapse_is_named():
     assert collapsed(0) == ["posterior-collapse"]
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("seed", [0, 1, 2, 3])
-def test_planted_faults_are_named_for_every_seed(seed):
-    assert collapsed(seed) == ["posterior-collapse"]
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", HEALTHY)
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_healthy_models_are_never_named(name, seed):
-    assert healthy(name, seed) == []
-
-
-TRUST = ("amortisation_gap", "posterior_coverage")
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", ["digits", "iris", "wine", "breast-cancer"])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_models_of_default_settings_are_not_named(name, seed):
-    """None of eight models but for log p(x) of digits, and that rightly: there half of the rows have k above 1. A few
-    held-out rows of breast-cancer have k above 1, with 100,000 draws as well: its log p(x) is a bound too, that rises
-    from 23.51 to 23.64."""
-    experiment = prepare(override(get_recipe("default").config, {"training.seed": seed}), load(name))
-    trained, data = train(experiment)[0], experiment.data
-    found = measure_all(trained, data, data.subset("test"), seed=seed, only=TRUST)
-    bound = name == "digits"
-    value = found.metrics["log_marginal"]
-    assert (found.metrics["pareto_k"].value > 0.7) == bound
-    assert (value.draws_error == np.inf) == (name in ("digits", "breast-cancer"))
-    matters = bound and value.at_least > value.standard_error
-    assert [finding.name for finding in found.findings] == (["untrusted-evidence"] if matters else [])
-
-
-@pytest.mark.parametrize(
-    ("gain", "error", "named"), [(-0.5, 0.1, True), (-0.5, 0.13, False), (-0.09, 0.01, False), (0.5, 0.01, False)]
-)
-@pytest.mark.parametrize("rival", ["gain_over_tree", "gain_over_gaussian"])
-def test_a_rival_is_better_by_a_tenth_and_four_errors(rival, gain, error, named):
-    assert (names({rival: number(gain, error)}) == ["simpler-is-better"]) == named

@@ -115,10 +115,3 @@ def test_neither_chunks_nor_order_change_what_is_imputed() -> None:
     )
     close(permuted.mean, whole.mean[order], rtol=1e-4, atol=1e-4)
     close(permuted.draws, whole.draws[order], rtol=1e-4, atol=1e-4)
-
-
-# Cells that hide themselves
-
-# From the face
-
-LINE = np.array([1.0, -2.0, 0.5])

@@ -9,43 +9,17 @@ import numpy as np
 import pytest
 from cli_fixtures import Result
 
-from latens import VAE, read
 from latens.distributions import (
     Categorical,
     DiagonalNormal,
-    Laplace,
     Mixture,
-    Product,
-    StandardNormal,
-    as_reparameterised,
 )
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError, UsageError
 from latens.evaluation import sample_prior
 
-pytest_plugins = ("cli_fixtures",)
 KEY = jax.random.key(0)
 NORMAL = DiagonalNormal(jnp.array([1.0, -2.0]), jnp.array([0.3, -0.7]))
-FAMILIES = {
-    "standard-normal": StandardNormal((2,)),
-    "normal": NORMAL,
-    "laplace": Laplace(jnp.array([0.5, 4.0]), jnp.array([0.1, 0.2])),
-    "product": Product({"a": NORMAL, "b": StandardNormal((3,))}),
-    "chain": Chain(NORMAL, (lambda z: DiagonalNormal(2.0 * z - 1.0, jnp.array([-0.5, 0.2])),)),
-}
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.parametrize("temperature", [0.0, 0.3, 0.8, 1.0, 1.5])
-def test_deviations_from_the_mean_are_those_of_a_draw_times_the_temperature(name, temperature):
-    distribution = as_reparameterised(FAMILIES[name])
-    ordinary = distribution.sample(key=KEY)
-    found = distribution.sample_at(temperature, key=KEY)
-    mean = distribution.from_noise(jax.tree.map(jnp.zeros_like, distribution.sample_noise(key=KEY)))
-    expected = jax.tree.map(lambda m, x: m + temperature * (x - m), mean, ordinary)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), found, expected)
-    if temperature == 1.0:
-        jax.tree.map(np.testing.assert_array_equal, found, ordinary)
 
 
 def test_a_mixture_keeps_its_weights_and_narrows_its_components():
@@ -81,19 +55,6 @@ def test_what_has_no_temperature_is_refused():
     for wrong in (-0.1, float("nan"), float("inf"), "warm", None, [0.5], True):
         with pytest.raises(UsageError, match="is not a temperature"):
             sample_prior(Prior(NORMAL), 3, key=KEY, temperature=wrong)
-
-
-def test_an_estimator_samples_at_a_temperature():
-    x = read("iris").x
-    vae = VAE(epochs=1, random_state=0).fit(x)
-    np.testing.assert_array_equal(vae.sample(5), vae.sample(5, temperature=1.0))
-    means = vae.prior_predictive(40, mean=True, temperature=0.0)
-    np.testing.assert_array_equal(means, np.broadcast_to(means[:1], means.shape))
-    spread = [vae.prior_predictive(400, mean=True, temperature=t).std(axis=0).sum() for t in (0.3, 1.0)]
-    assert spread[0] < 0.6 * spread[1]
-    np.testing.assert_array_equal(
-        vae.model_.sample(5, seed=1, temperature=0.7), vae.model_.sample(5, seed=1, temperature=0.7)
-    )
 
 
 @pytest.mark.parametrize(

@@ -93,33 +93,3 @@ def test_conditions_of_rows_are_checked() -> None:
     ):
         with pytest.raises(DataError, match=what):
             latens.read(X, cond=cond)
-
-
-class LastLayer(AbstractLatentModel):
-    """Bayesian linear regression: the targets of a whole data set are one row, the weights its latents."""
-
-    features: jax.Array
-
-    def prior(self, *, cond=None, key=None):
-        return StandardNormal((3,))
-
-    def posterior(self, x, *, cond=None, mask=None, key=None):
-        return FullNormal(jnp.zeros(3) + 0.0 * x[:3], jnp.zeros((3, 3)))
-
-    def likelihood(self, z, *, cond=None, key=None):
-        return DiagonalNormal(self.features @ z, jnp.log(0.5))
-
-
-def test_a_posterior_over_weights_is_that_of_bayesian_regression() -> None:
-    """Correlated features: mean, covariance and evidence against their closed forms."""
-    rng = np.random.default_rng(3)
-    features = np.c_[np.ones(20), rng.standard_normal((20, 2)) @ [[1.0, 0.8], [0.0, 0.6]]].astype(np.float32)
-    target = (features @ [0.5, -1.0, 2.0] + 0.5 * rng.standard_normal(20)).astype(np.float32)
-    covariance = np.linalg.inv(features.T @ features / 0.25 + np.eye(3))
-    steps = {"steps": 2000, "learning_rate": 0.1, "num_samples": 4, "num_evaluation_samples": 4}
-    found = at(refine, LastLayer(jnp.asarray(features)), as_batch(target[None]), key=jax.random.key(0), **steps)
-    posterior = jax.tree.map(lambda leaf: leaf[0], found.posterior)
-    close(posterior.loc, covariance @ features.T @ target / 0.25, rtol=0, atol=5e-3)
-    close(posterior.covariance(), covariance, rtol=0, atol=1e-3)
-    evidence = stats.multivariate_normal(np.zeros(20), features @ features.T + 0.25 * np.eye(20)).logpdf(target)
-    close(found.elbo[0], evidence, rtol=0, atol=5e-3)

@@ -135,13 +135,6 @@ def test_one_level_is_the_kl() -> None:
     assert abs(level.value - exact) < 5 * level.standard_error
 
 
-def one_latent(noise: float = 0.6) -> LatentModel:
-    """x = 1.5 z + noise: one latent, one number; the encoder starts as N(0, 1)."""
-    encoder = Conditional(linear(np.zeros((1, 2)), np.zeros(2)), NormalHead((1,)))
-    head = SharedScaleNormalHead((1,), Frozen(jnp.asarray(np.log(noise), jnp.float32)))
-    return LatentModel(StandardNormal((1,)), encoder, Conditional(linear(np.array([[1.5]]), np.zeros(1)), head))
-
-
 def test_a_discrete_code() -> None:
     """A Bernoulli posterior with probability 0.9 or 0.1 by row: I = log 2 - H(0.9), nothing else is left."""
 

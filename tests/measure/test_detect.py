@@ -1,15 +1,11 @@
 """Unusual rows: p-values that are what they say, false alarms that are kept."""
 
-import csv
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 import latens
-from latens.cli.main import main
 from latens.config import override
 from latens.errors import DataError
 from latens.recipes import get_recipe
@@ -56,21 +52,6 @@ def test_p_values_of_usual_rows_are_uniform(trained, held_out, gaps):
         assert abs(np.mean(found.p_value <= a) - a) < band + 1 / found.calibration
 
 
-@pytest.mark.parametrize(("shift", "power"), [(0.0, None), (3.0, 0.3), (6.0, 0.95)])
-def test_false_alarms_are_kept_and_strong_faults_are_found(trained, held_out, shift, power):
-    x, rng = rows(1000, 3), np.random.default_rng(1)
-    planted = np.arange(1000) < 100
-    x[planted, rng.integers(0, COLUMNS, 100)] += shift
-    found = found_in(trained, held_out, x, alpha=0.1)
-    flagged = found.flagged
-    if power is None:
-        assert flagged.sum() <= 5
-        return
-    assert np.mean(flagged[planted]) > power
-    false = np.mean(~planted[flagged])
-    assert false <= 0.1 + 3 * np.sqrt(0.09 / max(flagged.sum(), 1))
-
-
 def test_the_same_rows_have_the_same_p_values(trained, held_out):
     x = rows(50, 6)
     x[:5] += 5.0
@@ -83,35 +64,6 @@ def test_too_few_held_out_rows_are_refused(trained, held_out):
     new = latens.read(rows(10, 7), schema=trained.schema)
     with pytest.raises(DataError, match="at least 100"):
         detect(trained, held_out, np.arange(50), new, alpha=0.01)
-
-
-def test_the_command_names_rows(tmp_path, capsys):
-    rng = np.random.default_rng(0)
-    city = rng.integers(0, 3, 6000)
-    lines = [f"{('Lyon', 'Oslo', 'Porto')[c]},{rng.normal(100 * c, 10):.1f},{'FNP'[c]}" for c in city]
-    (tmp_path / "t.csv").write_text("\n".join(["city,income,country", *lines]))
-    new = [*lines[:40], "Lyon,201.3,F", "Oslo,99.0,P", "Porto,203.1,P", "Lyon,,F"]
-    (tmp_path / "new.csv").write_text("\n".join(["city,income,country", *new]))
-    run = str(tmp_path / "run")
-    assert (
-        main(["fit", str(tmp_path / "t.csv"), "--steps", "1000", "--num-samples", "20", "--out", run, "--quiet"]) == 0
-    )
-    out = tmp_path / "found.csv"
-    words = ["detect", run, str(tmp_path / "new.csv"), "--out", str(out), "--alpha", "0.1"]
-    assert main([*words, "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["rows"] == 44
-    assert said["training_rows"] > 20
-    with out.open() as file:
-        table = list(csv.DictReader(file))
-    flagged = {int(row["row"]): row for row in table if row["flagged"] == "1"}
-    assert {40, 41} <= set(flagged)
-    assert set(flagged) & {42, 43} == set()
-    assert main(words) == 0
-    text = capsys.readouterr()
-    assert "row 40: surprise" in text.out + text.err
-    assert "training rows of the model" in text.err
-    assert main(["detect", run, str(tmp_path / "new.csv"), "--out", str(out), "--alpha", "0.0001"]) == 3
 
 
 # --- names that no training row had ---

@@ -115,15 +115,6 @@ def test_random_binarisation_is_the_same_for_both_models() -> None:
     assert found["log_marginal"].protocol.startswith("cells binarised at random")
 
 
-def test_grey_bernoulli_has_no_log_marginal() -> None:
-    trained, data = trained_on(load("digits"), likelihood__family="bernoulli")
-    found = measure(trained, data, data.subset("test"), num_samples=20)
-    assert headline(found) == "cross_entropy_bound"
-    assert "log_marginal" not in found
-    assert "bits_per_dimension" not in found
-    assert all("not log p(x)" in found[name].protocol for name in ("cross_entropy_bound", "elbo", "log_likelihood"))
-
-
 def test_weights_and_other_data() -> None:
     data = load(np.random.default_rng(0).normal(size=(300, 3)), weight=np.repeat([1.0, 2.0, 0.0], 100))
     trained, data = trained_on(data)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from checks import agrees, close
+from checks import close
 from msgspec.structs import replace
 from tables import batch_of, linear
 
@@ -15,7 +15,7 @@ from latens.config import override
 from latens.data import Dataset, Preparation, Schema, prepare_batch
 from latens.data.batches import Batch
 from latens.distributions import kl_terms
-from latens.errors import ConfigError, DataError, ModelFileError, UsageError
+from latens.errors import ConfigError, DataError, UsageError
 from latens.estimators import VAE
 from latens.evaluation import Rows, decode, log_marginal, sample_prior
 from latens.models import ClassPrior, Conditional, LatentModel, NormalHead, SharedScaleNormalHead
@@ -24,8 +24,6 @@ from latens.trees import Frozen
 from latens.workflow.experiment import prepare, train
 from latens.workflow.measurement import measure
 from latens.workflow.trained import TrainedModel
-
-pytest_plugins = ("cli_fixtures",)
 
 SMALL = {"network.hidden": "16", "posterior.latent_dim": 1, "training.epochs": 25, "optimizer.learning_rate": 0.01}
 
@@ -84,16 +82,6 @@ def test_a_missing_label_is_no_class() -> None:
         prepare(config, unnamed)
 
 
-def test_the_preparation_says_classes_only_where_there_are_some() -> None:
-    assert "classes" not in Preparation().to_json()
-    one = Preparation(255.0, "stochastic", classes=10)
-    assert one.to_json()["classes"] == 10
-    assert Preparation.from_json(one.to_json()) == one
-    for bad in (True, "3", -1, 10**9, 2.0):
-        with pytest.raises(ModelFileError):
-            Preparation.from_json({**one.to_json(), "classes": bad})
-
-
 def test_a_class_is_learned_and_sampled(tmp_path: Path) -> None:
     """Held-out log p(x | label) comes near that of the truth, N(4 (y - 1), 1); samples of a class are around it."""
     config = override(get_recipe("conditional-vae").config, SMALL)
@@ -122,25 +110,6 @@ def test_stages_and_priors_that_there_are_not_are_refused() -> None:
     mixed = {**SMALL, "label.prior": "class", "prior": "mixture", "objective.kl": "sampled"}
     with pytest.raises(ConfigError, match="no mixture prior of each class"):
         prepare(override(get_recipe("conditional-vae").config, mixed), rows())
-
-
-def test_the_estimator_takes_labels() -> None:
-    data = rows()
-    x, y = data.x, np.array(["a", "b", "c"])[data.label]
-    vae = VAE(recipe="conditional-vae", hidden=16, latent_dim=1, epochs=25, learning_rate=0.01, random_state=0)
-    with pytest.raises(UsageError, match="needs y"):
-        vae.fit(x)
-    vae.fit(x, y)
-    drawn = vae.sample(400, label="c")
-    assert abs(float(drawn.mean()) - 4.0) < 0.5
-    with pytest.raises(UsageError, match="no class 'd'"):
-        vae.sample(3, label="d")
-    scores = vae.score_samples(x, y)
-    agrees(scores, vae.score(x, y), other_error=1.0)
-    assert scores.mean() > vae.score_samples(x, np.roll(y, 1)).mean() + 1.0
-    assert vae.transform(x, y).shape == (550, 1)
-    with pytest.raises(UsageError, match="needs y"):
-        vae.transform(x)
 
 
 def test_the_estimator_predicts_labels(tmp_path: Path) -> None:

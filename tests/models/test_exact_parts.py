@@ -6,27 +6,11 @@ import pytest
 from checks import close
 
 from latens.distributions import Blocks, Categorical, DiagonalNormal, Product, RelaxedOneHot
-from latens.models import ByModality, VectorQuantiser
+from latens.models import ByModality
 from latens.models.latent_arrays import as_code, mean_code
 from latens.models.multimodal import product_of_normals
 
 RANDOM = np.random.default_rng(0)
-
-
-def test_every_stage_codes_what_the_stages_before_it_leave():
-    books, inputs = RANDOM.normal(size=(3, 5, 2)), 2.0 * RANDOM.normal(size=(7, 2))
-    quantiser = VectorQuantiser(jnp.asarray(books, jnp.float32))
-    found = quantiser(jnp.asarray(inputs, jnp.float32))
-    rest, met, codes, chosen = inputs, [], [], []
-    for book in books:
-        met.append(rest)
-        codes.append(((rest[:, None] - book[None]) ** 2).sum(axis=2).argmin(axis=1))
-        chosen.append(book[codes[-1]])
-        rest = rest - chosen[-1]
-    np.testing.assert_array_equal(found.codes, np.stack(codes, axis=1))
-    close(found.inputs, np.stack(met, axis=1))
-    close(found.chosen, np.stack(chosen, axis=1))
-    close(quantiser.decode(found.codes), inputs - rest, rtol=1e-4)
 
 
 class Told:

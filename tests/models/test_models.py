@@ -30,10 +30,7 @@ from latens.models import (
     SquashedHead,
     Standardise,
 )
-from latens.objectives import draw
 from latens.trees import Frozen, partition_trainable
-
-rows = pytest.mark.parametrize("name", MODELS)
 
 HEADS = {
     "NormalHead": lambda: NormalHead((3,)),
@@ -169,12 +166,3 @@ def test_the_wrong_number_of_outputs_is_refused_with_the_right_one():
     part = Conditional(lambda x: x, NormalHead((2,)))
     with pytest.raises(ConfigError, match=r"gives 3 outputs, NormalHead\(shape=\(2,\)\) needs 4"):
         part(jnp.ones(3))
-
-
-def test_noise_needs_a_posterior_that_is_a_function_of_it(getkey):
-    model, batch = MODELS["binary pixels"]()
-    odd = LatentModel(StandardNormal((6,)), Conditional(lambda x: x.reshape(-1), BernoulliHead((6,))), model.decoder)
-    with pytest.raises(TypeError, match="Bernoulli is not a function of noise"):
-        draw(odd, batch, num_samples=1, noise=jnp.zeros((1, 4, 6)))
-    with pytest.raises(TypeError, match="needs a key"):
-        draw(model, batch, num_samples=1)

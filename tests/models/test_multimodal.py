@@ -12,18 +12,14 @@ from bound_checks import STEP
 from checks import close
 from multimodal_fixtures import X, by_hand, exact, row, rows
 from scipy import special, stats
-from tables import linear_dense
 
 from latens.config import override
 from latens.data import Column, Schema, load
 from latens.distributions import Blocks, DiagonalNormal, Joined, Product, StandardNormal, log_prob
 from latens.errors import ConfigError
 from latens.models import (
-    ByModality,
-    Conditional,
     Experts,
     LatentModel,
-    SharedScaleNormalHead,
     product_of_normals,
 )
 from latens.objectives import StratifiedELBO, SubsetELBO
@@ -33,21 +29,6 @@ from latens.trees import count_parameters
 from latens.workflow.experiment import prepare
 
 # Posteriors
-
-
-@pytest.mark.parametrize("rule", ["product"])
-@pytest.mark.parametrize("members", ["abc", "ac", "b", ""])
-def test_a_product_weighs_by_precision(rule, members, strict):
-    """Of what is observed, with the prior as an expert or without; where nothing is observed, the prior."""
-    model = exact("abc", rule)
-    mask = {name: jnp.asarray(name in members) for name in "abc"}
-    found = model.posterior(row(*"abc"), mask=mask)
-    precision, mean = by_hand(members, rule == "product" or not members)
-    close(found.loc, mean)
-    close(np.exp(-2 * np.asarray(found.log_scale)), precision, rtol=1e-4)
-    if members:
-        left_out = model.posterior(row(*members))
-        close(left_out.loc, mean)
 
 
 def test_a_product_of_very_narrow_experts_is_finite():
@@ -120,18 +101,6 @@ def test_one_array_and_a_dict_are_the_same_model():
     mask = jnp.array([True, False, True, False, True])
     close(log_prob(whole, x, mask), log_prob(apart, row("a", "b"), blocks.split(mask)))
     close(log_prob(whole, x, mask), jnp.sum(jnp.where(mask, whole.log_prob_terms(x), 0.0)))
-
-
-def test_decoders_start_at_the_mean_of_their_own_cells():
-    blocks, mean = Blocks(("b", "a"), ((1, 2, 3), (0, 4))), np.arange(5.0)
-    decoders = {
-        name: Conditional(linear_dense(2, n), SharedScaleNormalHead((n,), jnp.zeros(())))
-        for name, n in (("a", 2), ("b", 3))
-    }
-    apart = {name: np.asarray(part) for name, part in blocks.split(mean).items()}
-    for found in (ByModality(decoders, blocks).with_output_bias(mean), ByModality(decoders).with_output_bias(apart)):
-        likelihood = found(jnp.zeros(2))
-        close(blocks.join({name: part.loc for name, part in likelihood.parts.items()}), mean)
 
 
 # What is refused, and how a row is split

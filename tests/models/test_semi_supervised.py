@@ -7,22 +7,17 @@ import numpy as np
 import pytest
 from bound_checks import STEP
 from checks import agrees, close
-from tables import batch_of, linear
+from tables import batch_of
 from tables_labels import two_kinds
+from test_every_model import labelled_coins, labelled_normals
 
 from latens.config import override
 from latens.data import Preparation
-from latens.distributions import Bernoulli, StandardNormal
 from latens.errors import ConfigError
 from latens.evaluation import Rows, decode, encode, label_probabilities, sample_prior
 from latens.models import (
-    BernoulliHead,
-    CategoricalHead,
     Conditional,
-    LatentModel,
-    NormalHead,
     SemiSupervised,
-    SharedScaleNormalHead,
 )
 from latens.objectives import ELBO, SemiSupervisedELBO
 from latens.recipes import get_recipe
@@ -33,41 +28,13 @@ NOTHING = Preparation()
 X = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
 
 
-def coins(frozen: bool = False) -> SemiSupervised:
-    """Three classes, a code of one coin, an event of three coins: everything can be summed."""
-    rng = np.random.default_rng(3)
-    conditional = LatentModel(
-        Bernoulli(jnp.asarray([0.3])),
-        Conditional(linear(rng.normal(size=(6, 1)), rng.normal(size=1)), BernoulliHead((1,)), reads=("label",)),
-        Conditional(linear(2 * rng.normal(size=(4, 3)), rng.normal(size=3)), BernoulliHead((3,)), reads=("label",)),
-    )
-    classifier = Conditional(linear(rng.normal(size=(3, 3)), rng.normal(size=3)), CategoricalHead((), 3))
-    logits = jnp.asarray([0.2, -0.4, 0.9])
-    return SemiSupervised(conditional, classifier, Frozen(logits) if frozen else logits)
-
-
-def normals() -> SemiSupervised:
-    """Two classes and x = z + 2 y + noise with z ~ N(0, 1): every posterior is known, and so is p(x)."""
-    weight = np.array([[0.5, 0.0], [-0.5, 0.0], [0.5, 0.0]])
-    encoder = Conditional(
-        linear(weight, np.array([0.0, 0.5 * np.log(0.5)])), NormalHead((1,)), reads=("label",)
-    )  # q(z | x, y) = N((x - 2 y + 1) / 2, 1/2), exact
-    decoder = Conditional(
-        linear(np.array([[1.0], [1.0], [-1.0]]), np.zeros(1)),
-        SharedScaleNormalHead((1,), Frozen(jnp.zeros(()))),
-        reads=("label",),
-    )
-    classifier = Conditional(linear(np.array([[0.4, -0.4]]), np.array([0.1, -0.1])), CategoricalHead((), 2))
-    return SemiSupervised(LatentModel(StandardNormal((1,)), encoder, decoder), classifier, Frozen(jnp.zeros(2)))
-
-
 def log_normal(x: np.ndarray, loc: float) -> np.ndarray:
     return -0.5 * np.log(4 * np.pi) - (x - loc) ** 2 / 4
 
 
 def test_the_objective_is_the_sum_over_labels(float64):
     """Each L(x, y) is log p(x, y) where q(z | x, y) is exact: loss and metrics are the formula of the paper."""
-    model, x = normals(), np.array([[0.7], [-1.2], [2.0], [0.1]])
+    model, x = labelled_normals(), np.array([[0.7], [-1.2], [2.0], [0.1]])
     label = np.array([1, -1, 0, -1], np.int32)
     weight = np.array([1.0, 2.0, 0.5, 1.0])
     batch = batch_of(x, label=jnp.asarray(label), weight=jnp.asarray(weight))
@@ -75,7 +42,7 @@ def test_the_objective_is_the_sum_over_labels(float64):
     run = jax.jit(jax.vmap(lambda key: objective(model, batch, key=key, step=STEP)))
     losses, metrics = run(jax.random.split(jax.random.key(1), 10_000))
     # log p(x, y) = log 1/2 + log N(x; +-1, 2), and L(x, y) is equal to it where q(z | x, y) is exact.
-    bounds = np.log(0.5) + np.concatenate([log_normal(x, 1.0), log_normal(x, -1.0)], axis=1)
+    bounds = np.log(0.5) + np.concatenate([log_normal(x, -1.0), log_normal(x, 1.0)], axis=1)
     logits = np.concatenate([0.4 * x + 0.1, -0.4 * x - 0.1], axis=1)
     log_q = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     unlabelled = np.sum(np.exp(log_q) * (bounds - log_q), axis=1)
@@ -94,7 +61,8 @@ def test_the_objective_is_the_sum_over_labels(float64):
 
 def test_what_labels_say_and_what_they_do_not():
     """No label at all is every label missing; alpha 0 leaves the classifier alone on rows that have labels."""
-    model, key = coins(frozen=True), jax.random.key(0)
+    model, key = labelled_coins(), jax.random.key(0)
+    model = SemiSupervised(model.conditional, model.classifier, Frozen(model.class_logits))
     value = lambda batch, alpha: SemiSupervisedELBO(alpha, "sampled")(model, batch, key=key, step=STEP)  # noqa: E731
     missing = batch_of(X, label=jnp.full(4, -1, jnp.int32))
     close(value(batch_of(X), 5.0)[0], value(missing, 5.0)[0], rtol=0, atol=0)
@@ -110,13 +78,13 @@ def test_what_labels_say_and_what_they_do_not():
 
 
 def test_a_latent_is_a_label_and_a_code():
-    model = normals()
+    model = labelled_normals()
     probability = np.asarray(jax.nn.softmax(jnp.asarray([0.4 * 0.7 + 0.1, -0.4 * 0.7 - 0.1])))
     batch = batch_of(np.array([[0.7]], np.float32))
     mean = encode(Rows(model, batch, preparation=NOTHING))["mean"][0]
-    code = probability[0] * (0.7 - 1.0) / 2 + probability[1] * (0.7 + 1.0) / 2
+    code = probability[0] * (0.7 + 1.0) / 2 + probability[1] * (0.7 - 1.0) / 2
     close(mean, [*probability, code], rtol=1e-5)
-    close(decode(model, mean[None])[0], [code + probability[0] - probability[1]], rtol=1e-5)
+    close(decode(model, mean[None])[0], [code - probability[0] + probability[1]], rtol=1e-5)
     close(label_probabilities(Rows(model, batch, preparation=NOTHING))[0], probability, rtol=1e-5)
     drawn = sample_prior(model, 4000, key=jax.random.key(0))
     agrees(drawn[:, 0], 0.5)
@@ -131,8 +99,8 @@ def test_a_latent_is_a_label_and_a_code():
 def test_what_does_not_go_together_is_refused():
     batch = batch_of(X)
     with pytest.raises(ConfigError, match="predicts no label"):
-        SemiSupervisedELBO()(normals().conditional, batch, key=jax.random.key(0), step=STEP)
+        SemiSupervisedELBO()(labelled_normals().conditional, batch, key=jax.random.key(0), step=STEP)
     with pytest.raises(ConfigError, match="no gradient by its parameters"):
-        eqx.filter_grad(lambda m: ELBO(kl="sampled")(m, batch, key=jax.random.key(0), step=STEP)[0])(coins())
+        eqx.filter_grad(lambda m: ELBO(kl="sampled")(m, batch, key=jax.random.key(0), step=STEP)[0])(labelled_coins())
     with pytest.raises(ConfigError, match="predicts no labels"):
         prepare(override(get_recipe("default").config, {"label": "predict"}), two_kinds())

@@ -12,12 +12,9 @@ from scipy.stats import multivariate_normal
 from tests.support.linear_steps import joint_normal, linear_model
 
 from latens import models as m
-from latens.data.batches import Batch
 from latens.models.state_space import StepEncoder
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
-from latens.objectives import ELBO
-from latens.objectives.draws import draw
 
 STEPS = 20
 
@@ -203,18 +200,3 @@ def test_draws_and_steps_of_the_model_are_of_one_law() -> None:
         cross = lambda a: np.mean((a[:, 1] - a[:, 1].mean(0)) * (a[:, 2] - a[:, 2].mean(0)), axis=0)  # noqa: E731
         scale = np.sqrt(one[:, 1].var(axis=0) * one[:, 2].var(axis=0))
         assert np.all(np.abs(cross(one) - cross(other)) / scale < 6.0 / np.sqrt(4000))
-
-
-def test_the_elbo_takes_the_kl_of_every_step(linear: Any) -> None:
-    _, inputs, x, mask, _ = linear
-    model = neural(memory=0)
-    batch = Batch(jnp.asarray(x)[None], mask=jnp.asarray(mask)[None], cond={"inputs": jnp.asarray(inputs)[None]})
-    key = jax.random.key(0)
-    _, metrics = ELBO()(model, batch, key=key, step=jnp.asarray(0))
-    draws = draw(model, batch, num_samples=1, key=key)
-    assert draws.kl is not None
-    assert draws.kl.shape == (1, 1, STEPS)
-    np.testing.assert_allclose(metrics["kl"][0], jnp.sum(draws.kl), rtol=1e-6)
-    state, emission = model.ahead(model.start(), jnp.zeros(1), key=key)
-    assert emission.shape == (2,)
-    assert int(state.number) == 1

@@ -58,14 +58,3 @@ def test_weights_are_drawn_with_a_key_of_their_own():
     own = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))
     close(run_objective(Weight(), model, ROWS, key=key, step=step, training=True)[0], own.encoder.weight)
     close(run_objective(Weight(), model, ROWS, key=key, step=step, training=False)[0], 2.0)
-
-
-def test_noise_of_another_scale_is_told_and_left_out_of_validation():
-    assert ELBO().remarks() == []
-    scaled = ELBO(noise_scale=0.5)
-    assert scaled.remarks()[0].startswith("samples in training have 0.5 times the noise of the posterior")
-    assert scaled.in_validation().noise_scale == 1.0
-    assert ELBO().in_validation().noise_scale == 1.0
-    assert ELBO(free_bits=0.5).couples_rows() == ""
-    assert ELBO(capacity=0.5).couples_rows() == "objective.capacity bounds the mean KL of a whole batch"
-    assert ELBO().couples_rows() == ""

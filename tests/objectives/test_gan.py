@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -17,9 +16,9 @@ from tables import dense
 
 from latens import read
 from latens.data.batches import Batch
-from latens.distributions import Deterministic, DiagonalNormal, StandardNormal
+from latens.distributions import StandardNormal
 from latens.errors import ConfigError
-from latens.models import AbstractLatentModel, BernoulliHead, Conditional, LatentModel
+from latens.models import BernoulliHead, Conditional, LatentModel
 from latens.models.heads.base import DeterministicHead
 from latens.objectives import GAN
 from latens.objectives.roles import prior_samples
@@ -28,49 +27,7 @@ from latens.workflow.paired import per_row
 from latens.workflow.sample_sets import SampleSets, compared
 from latens.workflow.trained import TrainedModel
 
-pytest_plugins = ("cli_fixtures",)
-
 KEY = jax.random.key(0)
-
-
-class Switch(AbstractLatentModel):
-    """Samples are 1 where z > 0, else 0."""
-
-    def prior(self, *, cond=None, key=None):
-        return StandardNormal((1,))
-
-    def likelihood(self, z, *, cond=None, key=None):
-        return DiagonalNormal(jnp.where(z > 0, 1.0, 0.0), jnp.zeros(()))
-
-    def posterior(self, x, *, cond=None, mask=None, key=None):
-        return Deterministic(0.5 * x)
-
-
-def rows(ones: int, of: int) -> Batch:
-    return Batch((jnp.arange(of) < ones).astype(jnp.float32)[:, None], jnp.arange(of, dtype=jnp.uint32))
-
-
-def best_critic(data: float, made: float) -> Callable[[Any], Any]:
-    """log p(x) / q(x) of two coins, where both sides have some weight."""
-    return lambda x: jnp.where(x > 0.5, np.log(data / made), np.log((1 - data) / (1 - made)))
-
-
-@pytest.mark.parametrize("ones", [1, 20, 39])
-def test_at_the_best_critic_the_loss_is_log_2_minus_the_divergence(ones: int) -> None:
-    n = 40
-    batch = rows(ones, n)
-    heads = float(np.mean(np.asarray(prior_samples(Switch(), batch, key=KEY)) > 0))
-    data = ones / n
-    middle = 0.5 * (data + heads)
-    relative = lambda p, q: p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))  # noqa: E731
-    divergence = 0.5 * relative(data, middle) + 0.5 * relative(heads, middle)
-    metrics = evaluate(GAN(best_critic(data, heads)), Switch(), batch)[1]
-    close(average(metrics, "critic_loss"), np.log(2) - divergence)
-    # The worst that another critic can do is a larger loss: the best one is a minimum.
-    assert (
-        average(evaluate(GAN(best_critic(0.9 * data, heads)), Switch(), batch)[1], "critic_loss")
-        > np.log(2) - divergence
-    )
 
 
 def test_every_player_has_its_own_loss(float64) -> None:

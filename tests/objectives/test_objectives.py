@@ -10,8 +10,7 @@ import pytest
 from bound_checks import STEP, draw, evaluate, loss_of
 from checks import close
 from jax.flatten_util import ravel_pytree
-from scipy import special, stats
-from tables import MODELS, OBJECTIVES, autoencoder, batch_of
+from tables import MODELS, OBJECTIVES
 from test_every_objective import model_for
 
 from latens.data.batches import Batch, as_batch
@@ -22,8 +21,8 @@ from latens.models import (
     LatentModel,
     Standardise,
 )
-from latens.objectives import ELBO, Reconstruction
-from latens.objectives.base import run_objective, sum_of_squares, weighted
+from latens.objectives import ELBO
+from latens.objectives.base import run_objective
 from latens.trees import partition_trainable
 
 
@@ -146,27 +145,6 @@ def test_an_elbo_with_noise_of_another_scale():
     assert ELBO().remarks() == []
     with pytest.raises(ConfigError, match=r"noise_scale must be 0.0 or more, not -1"):
         ELBO(noise_scale=-1.0)
-
-
-def test_reconstruction_is_the_cross_entropy_of_an_autoencoder():
-    model, batch = autoencoder()
-    loss, metrics = evaluate(Reconstruction(), model, batch)
-    z = jax.vmap(model.posterior)(batch.x).loc
-    logits = np.asarray(jax.vmap(model.likelihood)(z).logits, float)
-    exact = stats.bernoulli.logpmf(np.asarray(batch.x), special.expit(logits)).sum()
-    close(metrics["log_likelihood"], (exact, 4.0))
-    close(loss, -exact / 4)
-    for kind in ("analytic", "sampled"):
-        with pytest.raises(ConfigError, match=r"no density.*Reconstruction"):
-            ELBO(kl=kind)(model, batch, key=jax.random.key(0), step=STEP)
-
-
-def test_weighted_sums_and_squares():
-    batch = batch_of(np.zeros((3, 1)), weight=jnp.asarray([0.5, 2.0, 0.0]))
-    close(weighted(jnp.asarray([1.0, -3.0, jnp.nan]), batch), (-5.5, 2.5))
-    tree = {"weight": jnp.asarray([[1.0, 2.0]]), "b": jnp.asarray([3.0]), "n": 5}
-    close(sum_of_squares(tree), 2.5)
-    close(sum_of_squares(tree, "all"), 7.0)
 
 
 def test_frozen_arrays_are_not_penalised():

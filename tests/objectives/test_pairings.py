@@ -82,10 +82,3 @@ def test_free_bits_need_units(parts: str) -> None:
     refused = outcome("elbo", parts, **{"objective.kl": "sampled", "objective.free_bits": 0.1})
     assert refused is not None
     assert (refused.where, refused.message.startswith("free bits count by unit")) == ("objective.free_bits", True)
-
-
-def test_a_critic_sees_every_level() -> None:
-    config = override(get_recipe("factor-vae").config, {"posterior.levels": "2,4", "objective.kl": "sampled"})
-    experiment = prepare(override(config, {"network.hidden": 4, "posterior.latent_dim": 3}), make_data())
-    critic = experiment.stages()[0].objective.critic
-    assert critic.layers[0].weight.shape[0] == 3 + 2 + 4

@@ -16,17 +16,8 @@ from latens.distributions import (
     AbstractFactorised,
     Affine,
     Bernoulli,
-    Blocks,
-    Categorical,
     DiagonalNormal,
-    Joined,
-    Mixture,
-    Product,
-    StandardNormal,
 )
-from latens.distributions.autoregressive import Autoregressive
-from latens.distributions.chain import Chain
-from latens.distributions.pixels import ColourLogistics
 from latens.errors import ConfigError
 from latens.models import AbstractHead, Conditional, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.networks import Dense
@@ -129,22 +120,3 @@ def test_what_a_class_says_is_so(name):
     slopes = jax.tree.leaves(jax.jit(jax.grad(of_sample))(parameters))
     whole = all(np.any(slope != 0.0) for slope in slopes)
     assert whole == (without_path(distribution) is None)
-
-
-def test_compositions_ask_their_parts():
-    coins, normal = Bernoulli(jnp.zeros(2)), DiagonalNormal(jnp.zeros(2), jnp.zeros(2))
-    blocks, one = Blocks(("a", "b"), ((0, 1), (2, 3))), jnp.ones(2)
-    assert without_path(Joined({"a": normal, "b": coins}, blocks)) == "Bernoulli"
-    assert without_path(Joined({"a": normal, "b": normal}, blocks)) is None
-    assert without_path(Affine(coins, one, one)) == "Bernoulli"
-    assert without_path(Affine(normal, one, one)) is None
-    assert without_path(Product({"a": normal, "b": coins})) == "Bernoulli"
-    assert without_path(Chain(normal, (lambda z: Bernoulli(z),))) == "Bernoulli"
-    assert without_path(Chain(coins, (lambda z: DiagonalNormal(z, z),), backwards=True)) == "Bernoulli"
-    assert without_path(Chain(StandardNormal((2,)), (lambda z: DiagonalNormal(z, z),))) is None
-    assert without_path(Chain(normal, (lambda z: Mixture(one, jax.vmap(DiagonalNormal)(z[:, None], z[:, None])),))) == (
-        "Mixture"
-    )
-    for kind in (ColourLogistics, Autoregressive):
-        assert kind.has_path is False
-    assert Categorical.has_path is False

@@ -8,7 +8,7 @@ import pytest
 from bound_checks import evaluate
 from checks import agrees, close
 from enumeration import refused_at
-from tables import W, autoencoder, batch_of, linear
+from tables import W, batch_of, linear
 
 from latens.data.batches import Batch
 from latens.distributions import StandardNormal
@@ -39,15 +39,6 @@ def test_the_slopes_of_a_linear_decoder_are_its_weights(float64):
     for probes in (1, 3):
         found = decoder_slopes(linear_autoencoder(), jnp.zeros((20_000, 2)), many, num_probes=probes, key=KEY)
         agrees(found, (W**2).sum())
-
-
-def test_the_slopes_of_pixels_by_finite_differences(float64):
-    model, batch = autoencoder()
-    z = jnp.asarray([[0.3, -0.7]])
-    mean = lambda z: np.asarray(model.likelihood(z).mean()).ravel()  # noqa: E731
-    steps = [(mean(z[0] + h) - mean(z[0] - h)) / 2e-5 for h in 1e-5 * jnp.eye(2)]
-    one = jax.tree.map(lambda leaf: leaf[:1], batch)
-    close(decoder_slopes(model, z, one, key=KEY), [np.sum(np.square(steps))], rtol=1e-6)
 
 
 def test_the_objective_is_the_sum_of_its_terms(float64):
