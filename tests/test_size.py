@@ -17,14 +17,14 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 63_850,  # next: 60,000
+    "lines of Python in src": 63_400,  # next: 60,000
     "lines of Python in data": 4_060,
     "lines of Python in tests": 52_050,
     "lines of JavaScript, CSS and HTML": 6_900,
     "words of docs": 33_000,
     "pages of docs": 40,
     "words of README": 450,
-    "commands": 19,
+    "commands": 18,
     "public names": 24,
     "arguments of VAE": 16,
     "functions longer than 60 lines": 0,

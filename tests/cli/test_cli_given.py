@@ -70,7 +70,7 @@ def test_conditions_as_they_are_typed(latens: Callable[..., Result], folder: Pat
     assert latens("evaluate", "run", "--num-samples", 5).code == 0  # the run finds its own rows
 
 
-def test_holes_are_completed_given_the_conditions_of_their_row(latens: Callable[..., Result], folder: Path) -> None:
+def test_holes_are_filled_given_the_conditions_of_their_row(latens: Callable[..., Result], folder: Path) -> None:
     kind = np.array(["left", "right", "left"] * 100)
     text = ["batch,side,g", *(f"{b},{'up' if b == 'b' else k},{a}" for b, k, a in zip(BATCH, kind, AGE))]
     Path("mixed.csv").write_text("\n".join(text) + "\n")
@@ -78,7 +78,7 @@ def test_holes_are_completed_given_the_conditions_of_their_row(latens: Callable[
     fitted = latens("fit", "mixed.csv", *flags, "--out", "run")
     assert fitted.code == 0, fitted.err
     Path("holes.csv").write_text("batch,side,g\n" + "b,,40\n" * 50 + "a,,40\n" * 50)
-    assert latens("sample", "run", "--complete", "holes.csv", "--out", "whole.csv").code == 0
+    assert latens("impute", "run", "holes.csv", "--out", "whole.csv").code == 0
     sides = [line.split(",")[1] for line in Path("whole.csv").read_text().splitlines()[1:]]
     assert sides[:50].count("up") > 40
     assert sides[50:].count("up") < 10

@@ -147,67 +147,6 @@ def test_samples_under_conditions(places, capsys):
     assert "Oslo" in capsys.readouterr().out
 
 
-def completed(places, text, capsys, *words):
-    """The rows that `sample --complete` makes of a file, and what it says of them."""
-    (places / "seeds.csv").write_text(text)
-    out = places / "done.csv"
-    argv = ["sample", str(places / "run"), "--complete", str(places / "seeds.csv"), "--out", str(out), *words, "--json"]
-    assert main(argv) == 0
-    found = json.loads(capsys.readouterr().out)
-    with out.open() as file:
-        return list(csv.DictReader(file)), found
-
-
-def test_rows_with_blanks_and_without_columns_are_completed(places, capsys):
-    """Income is 100 k ± 10 of the k-th city, and the country says the city but for what the model misses."""
-    text = "income,country\n103.50,\n,P\n"  # neither the city, nor the date, nor the id
-    rows, found = completed(places, text, capsys, "-n", "1001")
-    assert list(rows[0]) == ["city", "country", "income", "joined"]
-    assert len(rows) == found["rows"] == 1001
-    assert found["drawn"] == 501 * 3 + 500 * 3
-    assert {row["income"] for row in rows[::2]} == {"103.5"}
-    assert {row["country"] for row in rows[1::2]} == {"P"}
-    assert np.mean([row["city"] == "Oslo" for row in rows[::2]]) > 0.9
-    drawn = np.array([float(row["income"]) for row in rows[1::2]])
-    assert abs(np.median(drawn) - 200) < 5
-    assert np.quantile(drawn, 0.75) - np.quantile(drawn, 0.25) == pytest.approx(2 * 0.6745 * 10, rel=0.3)
-    assert len({row["joined"] for row in rows}) > 100
-    # One each where no number is given; what the model does not know of a row stays beside it.
-    rows, found = completed(places, "who,city,income\nz9,Lyon,\nz8,,201.0\n", capsys)
-    assert (rows[0]["who"], rows[0]["city"], rows[1]["who"]) == ("z9", "Lyon", "z8")
-    assert list(rows[0]) == ["who", "city", "country", "income", "joined"]
-    assert rows[1]["income"] == "201.0"
-    assert found["drawn"] == 3 + 3
-
-
-def test_a_completed_row_is_a_draw_of_impute(places, capsys):
-    rows, _ = completed(places, (places / "holes.csv").read_text(), capsys)
-    out = places / "again.csv"
-    assert main(["impute", str(places / "run"), str(places / "holes.csv"), "--draws", "1", "--out", str(out)]) == 0
-    with (places / "again-001.csv").open() as file:
-        assert list(csv.DictReader(file)) == rows
-
-
-def test_what_cannot_be_completed_is_said(places, capsys):
-    words = ["sample", str(places / "run"), "--complete", str(places / "holes.csv"), "--out", str(places / "no.csv")]
-    for more, out, named in (
-        (("--where", "city=Oslo"), "no.csv", "--where"),
-        (("--mean",), "no.csv", "--mean"),
-        (("-n", "2"), "no.csv", "fewer than the 3 rows"),
-        ((), "no.npz", "no.npz"),
-        ((), "holes.csv", "overwrite"),
-    ):
-        assert main([*words[:-1], str(places / out), *more]) == 2, (more, out)
-        assert named in capsys.readouterr().err
-    (places / "strange.csv").write_text("who,city,incom\na,Oslo,\n")
-    words[3] = str(places / "strange.csv")
-    assert main(words) == 3
-    assert "'incom'" in capsys.readouterr().err
-    assert main(["sample", "pretrained:digits-2d", *words[2:-1], str(places / "no.png")]) == 4
-    assert "--typed" in capsys.readouterr().err
-    assert not (places / "no.csv").exists()
-
-
 @pytest.mark.parametrize(("income", "warned"), [("<=20", False), (">=190", True)])
 def test_rows_that_hardly_are_come_with_a_warning(places, tmp_path, capsys, income, warned):
     """Incomes of Lyon are 0 +- 10."""

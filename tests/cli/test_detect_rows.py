@@ -1,7 +1,6 @@
 """`latens detect --held-out`: rows that trained the run are known again, and are left out."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ from paths import GOLDEN
 
 import latens
 from latens.cli.main import main
-from latens.data import TEST, TRAIN, VALIDATION, load
-from latens.errors import ConfigError, DataError
-from latens.verbs.detect import _again, _folds_take
+from latens.data import TRAIN, load
+from latens.errors import DataError
+from latens.verbs.detect import _again
 from latens.workflow import outliers as detecting
 from latens.workflow.cell_scores import Blame
 from latens.workflow.outliers import Detection
@@ -120,8 +119,7 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
     assert "at least 24 of 6 rows need it before any row is flagged" in gated.text
     assert gated.plain[1:] == (
         "Flagged none: 4 held-out rows are too few for 6.",
-        "Next: --top 20 ranks the most unusual rows, --out odd.csv writes all rows; "
-        "--folds 5 compares with all rows of the run.",
+        "Next: --top 20 ranks the most unusual rows, --out odd.csv writes all rows.",
     )
 
 
@@ -140,47 +138,3 @@ def test_few_held_out_rows_rank_where_they_cannot_flag(monkeypatch: pytest.Monke
     found = detecting.detect(trained, held, np.arange(3), new, gate=False)
     assert found.p_value.tolist() == [2 / 4, 1 / 4]
     assert not found.flagged.any()
-
-
-def test_all_rows_are_compared_with_where_each_has_a_model_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained: list[np.ndarray] = []
-
-    def train(data: Any) -> Any:
-        trained.append(data)
-        return (replace(model, facts={"number": len(trained)}),)
-
-    def scores_of(model: Any, data: Any, positions: np.ndarray | None, **options: Any) -> detecting.Scores:
-        x = np.array(data.x[:, 0], float)
-        return both((x if positions is None else x[positions]) + 100.0 * model.facts["number"] ** 2)
-
-    monkeypatch.setattr(detecting, "prepare", lambda config, data: data)
-    monkeypatch.setattr(detecting, "train", train)
-    monkeypatch.setattr(detecting, "scores_of", scores_of)
-    model = latens.load(GOLDEN / "format-2-table.safetensors")
-    own, new = load(np.arange(41.0)[:, None]), load(np.array([[0.5], [39.5]]))
-    folds = detecting.cross_fitted(model, own, 3, seed=1)
-    assert sorted(np.concatenate([part for _, part in folds])) == list(range(41))
-    expected = np.zeros(41)
-    for data, (one, part) in zip(trained, folds, strict=True):
-        assert np.flatnonzero(data.split == TEST).tolist() == part.tolist()
-        assert np.all(data.split[(own.split == VALIDATION) & (data.split != TEST)] == VALIDATION)
-        assert np.all(data.split[(own.split != VALIDATION) & (data.split != TEST)] == TRAIN)  # test rows train
-        assert data.schema is model.schema
-        expected[part] = part + 100.0 * one.facts["number"] ** 2
-    found = detecting.detect(model, own, np.arange(41), new, folds=folds)
-    assert found.calibration == 41
-    assert found.odd.tolist() == [400.5, 439.5]  # the median of the three models
-    assert found.p_value.tolist() == [(1 + np.sum(expected >= s)) / 42 for s in (400.5, 439.5)]
-
-
-def test_folds_and_other_rows_to_compare_with_exclude_each_other(tmp_path: Path) -> None:
-    row = "city,size,visits,pay,day\nLyon,S,0,1.5,2021-03-27\n"
-    (tmp_path / "new.csv").write_text(row)
-    trained = latens.load(GOLDEN / "format-2-mixed.safetensors")
-    with pytest.raises(ConfigError, match="--folds: rows of another file are not training rows"):
-        trained.detect(tmp_path / "new.csv", held_out=tmp_path / "new.csv", folds=3)
-
-
-def test_the_line_on_folds_says_how_long_they_take() -> None:
-    assert _folds_take(24.0) == ": 5 trainings, about 2 min"
-    assert _folds_take(None) == ""

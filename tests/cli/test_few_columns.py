@@ -36,18 +36,6 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_rows_that_are_completed_add_up(model: Path, tmp_path: Path) -> None:
-    (tmp_path / "asked.csv").write_text("shop,price\nnorth,12.5\nsouth,3.0\n")
-    words = ["sample", str(model), "--complete", str(tmp_path / "asked.csv"), "-n", "200", "--quiet"]
-    assert main([*words, "--out", str(tmp_path / "done.csv")]) == 0
-    rows = rows_of(tmp_path / "done.csv")
-    assert [row["price"] for row in rows[:4]] == ["12.5", "3.0", "12.5", "3.0"]
-    assert len({(row["count"], row["fee"]) for row in rows}) > 15
-    for row in rows:
-        total = float(row["price"]) * float(row["count"]) + float(row["fee"])
-        assert float(row["total"]) == pytest.approx(total, abs=0.006)
-
-
 def test_columns_that_a_file_lacks_are_filled_and_unknown_ones_refused(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,6 @@ import csv
 import json
 import re
 import shutil
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -22,7 +21,6 @@ from latens.errors import RunFolderError
 from latens.evaluation import Estimate
 from latens.figures.style import new_axes
 from latens.pictures.draw import NEEDS, PICTURES, Picture
-from latens.report.compared import comparison_page
 from latens.report.facts import Shot, Told, read_evaluation, read_of
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.page import over_draws, report_page
@@ -217,8 +215,6 @@ def test_errors_over_draws_stand_beside_those_over_rows():
     assert f"ELBO {minus}96.2 0.8 — nats 198 100 — drawn" in page.text
     assert f"expected under q(z | x) {minus}85.1 0.8 0.1 nats 198 100 — drawn" in page.text
     assert f"Where it is unknown, the value is {unknown}." in page.text
-    both = Page(comparison_page(told, replace(told, metrics={"log_marginal": plain["log_marginal"]}), ("a", "b")))
-    assert f"{minus}90.9 ± 0.8, {unknown} {minus}90.9 ± 0.8, {unknown} nats" in both.text
 
 
 STRANGE = (
@@ -259,13 +255,11 @@ def test_strange_words_of_a_run_are_text_on_the_page():
     shot = Shot("samples", STRANGE[0], f"{STRANGE[0]}: {STRANGE[1]}", (b"x", "png"), (b"x", "png"), (1, 1))
     told = Told(STRANGE[0], info, TrainedModel(None, schema, Preparation()), [], {STRANGE[1]: metric}, True, warnings,
                 [shot], STRANGE[3], {STRANGE[5]: STRANGE[4]})  # fmt: skip
-    # The comparison has no list of classes, and commands are quoted for a shell.
-    for raw, count in ((report_page(told), 5), (comparison_page(told, told, STRANGE[:2]), 4)):
-        page = Page(raw)
-        assert page.open == []
-        nothing_runs(page)
-        assert [name for name in STRANGE[:count] if shown(name) not in page.text] == []
-    assert page.all("img")[0]["alt"] == f"{STRANGE[0]}: {STRANGE[0]}: {STRANGE[1]}"  # the label of the run before it
+    page = Page(report_page(told))
+    assert page.open == []
+    nothing_runs(page)
+    assert [name for name in STRANGE[:5] if shown(name) not in page.text] == []
+    assert page.all("img")[0]["alt"] == f"{STRANGE[0]}: {STRANGE[1]}"
 
 
 def test_strange_names_of_columns_classes_and_files_are_text_in_the_pictures(latens, tmp_path):
@@ -393,24 +387,6 @@ def test_the_report_says_what_was_measured_and_loads_nothing(runs, latens):
     found = {"run": "one", "name": "overfitting", "message": "43 nats are lost."}
     assert found in result.json["warnings"]
     assert "Overfitting 43 nats are lost. What helps: Use more rows." in page.text
-
-
-def test_two_runs_side_by_side(runs, latens, few_pictures):
-    result = latens("report", runs / "one", runs / "two", "--json")
-    assert result.code == 0, result.err
-    page = Page((runs / "one" / "comparison.html").read_text())
-    infos = [json.loads((runs / name / "run.json").read_text())["metrics"]["elbo"] for name in ("one", "two")]
-    error = np.hypot(*(info["standard_error"] for info in infos))
-    assert " ± ".join(with_digits(infos[1]["value"] - infos[0]["value"], error)) in page.text
-    assert re.search(r"network\.hidden (\[32\]|\(32,\)|\[32, 32\]|32) (\[16\]|\(16,\)|16)", page.text), page.text[:3000]
-    assert "Both were trained on the same rows." in page.text
-    # The difference of log p(x) is paired: its error is that of the differences, as `latens evaluate` has it.
-    compared = latens("evaluate", runs / "one", runs / "two", "--num-samples", "100", "--json").json
-    worse = next(entry for entry in compared["runs"] if entry["difference"])
-    gap, sign = worse["difference"], 1.0 if Path(worse["run"]).name == "two" else -1.0  # the page says two minus one
-    assert " ± ".join(with_digits(sign * gap["value"], gap["standard_error"])) in page.text
-    assert f"paired over the same {gap['n']} rows" in page.text
-    assert page.open == []
 
 
 def test_a_run_whose_data_are_gone_is_told_all_the_same(runs, latens, few_pictures):

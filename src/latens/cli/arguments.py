@@ -31,7 +31,7 @@ GROUPS = {
     "start": ("demo", "check", "fit", "resume"),
     "use a model": ("sample", "impute", "encode", "decode", "reconstruct", "detect", "translate", "forecast"),
     "look at it": ("evaluate", "report", "explore", "info"),
-    "more": ("refit", "sweep", "export"),
+    "more": ("refit", "sweep"),
 }
 """The commands in the order in which a person meets them; a further verb stands in the last group."""
 

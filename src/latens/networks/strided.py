@@ -6,9 +6,6 @@ on, as far as the kernel of 3 or 4 goes, with zeros outside. For even sizes that
 On a CPU XLA is slow at most convolutions and at the derivatives of all: there those of `canonical` are taken.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Literal
 
 import jax
@@ -19,22 +16,10 @@ from latens.typing import Array, Float
 
 Method = Literal["canonical", "conv"]
 
-_PLAIN: ContextVar[bool] = ContextVar("plain", default=False)
-
-
-@contextmanager
-def plain_convolutions() -> Iterator[None]:
-    """Only operations of JAX itself within, for a converter that knows no others."""
-    token = _PLAIN.set(True)
-    try:
-        yield
-    finally:
-        _PLAIN.reset(token)
-
 
 def best_method() -> Method:
     """The faster way to convolve on JAX's default device, asked while tracing."""
-    return "canonical" if jax.default_backend() == "cpu" and not _PLAIN.get() else "conv"
+    return "canonical" if jax.default_backend() == "cpu" else "conv"
 
 
 def convolve(

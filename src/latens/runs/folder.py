@@ -53,7 +53,7 @@ OWN_FILES = frozenset(
     (
         *("run.json", "config.json", "metrics.jsonl", "timings.jsonl", "model.safetensors", "log.txt", "lock"),
         "blocks.safetensors",
-        *("report.json", "report.html", "comparison.html"),
+        *("report.json", "report.html"),
     )
 )
 OWN_FOLDERS = frozenset(("checkpoints", "figures", "report", "samples", "snapshots", "tensorboard"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.io.waiting import doing
-from latens.text import duration, visible
+from latens.text import visible
 from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Seed, Verb, Work, Would, arg, draws, number, table_rows, whole
 
@@ -21,18 +21,12 @@ SCANNED = 10_000
 """The most surprising rows in which odd cells are looked for."""
 SHOWN = 60
 """Characters of a row of text that its name has."""
-FOLDS = 5
-"""Folds that a message names."""
 
 _ALPHA = "the share of false alarms allowed among flagged rows (default 0.05)"
 _HELD_OUT = "rows to compare with that did not train the model (default: the held-out rows of the run)"
 _TOP = (
     "the N rows with the most surprising cells, flagged or not; with --cells 0 the most surprising rows "
     "(default: the flagged rows)"
-)
-_FOLDS = (
-    "train K more models, each without a part of the data of the run, and compare with all its rows "
-    "(default: compare with the held-out rows only)"
 )
 _DRAWS = "draws of each row (default 100; 10 for pictures of more than 4096 numbers)"
 
@@ -67,7 +61,6 @@ class Detect(Verb):
     num_samples: Annotated[int | None, arg(_DRAWS, metavar="K", kind=draws)] = None
     seed: Seed = 0
     top: Annotated[int | None, arg(_TOP, metavar="N", kind=table_rows)] = None
-    folds: Annotated[int | None, arg(_FOLDS, metavar="K", kind=whole(2, 100))] = None
 
     def place(self, at: At) -> Path | None:
         return self.checked_out(at.asked) if at.asked else None
@@ -75,7 +68,7 @@ class Detect(Verb):
     def __call__(self, at: At) -> Work:
         from latens.data.schema import image_shape
         from latens.workflow.cell_scores import typed_columns
-        from latens.workflow.outliers import cross_fitted, detect
+        from latens.workflow.outliers import detect
 
         trained = at.trained
         types = trained.schema.types if self.cells is None else typed_columns(trained, "--cells")
@@ -91,9 +84,7 @@ class Detect(Verb):
         yield Would(words, {"out": out, "rows": len(new), "held_out": len(positions)})
         given: dict[str, Any] = {"alpha": self.alpha, "gate": self.top is None and not at.picture}
         given |= {"num_samples": self._draws(at), "seed": self.seed}
-        doing("scoring the rows" if self.folds is None else f"training {self.folds} models")
-        if self.folds is not None:
-            given["folds"] = cross_fitted(trained, own, self.folds, seed=self.seed)
+        doing("scoring the rows")
         found = detect(trained, own, positions, new, **given)
         arrays, called = _columns(trained, new, found, at.options.get("row_id"))
         top = self._top(at, new, found, arrays, cells)
@@ -143,7 +134,7 @@ class Detect(Verb):
         from latens.workflow.outliers import strange_rows
 
         n, flagged, needed = len(new), int(found.flagged.sum()), self._needed(found)
-        told = "that did not train the model" if self.folds is None else "each scored by a model that did not see it"
+        told = "that did not train the model"
         told = "(the training data cannot be read, so these may include training rows)" if unread else told
         lines = [f"{flagged} of {n} rows flagged at a share of {self.alpha:g} false alarms"]
         if self.top is not None:  # the file holds these alone
@@ -166,8 +157,6 @@ class Detect(Verb):
 
         picture, flagged = image_shape(at.trained.schema) is not None, int(found.flagged.sum())
         rows, too_few = "pictures" if picture else "rows", self._needed(found) > 1 and not flagged
-        takes = _folds_take(at.run.info.get("training_seconds") if at.run is not None else None)
-        folds = f"--folds {FOLDS} compares with all {rows} of the run{takes}"
         lines = [f"Compared {len(called):,} {rows} with {found.calibration:,} held-out {rows}."]
         alarms = f"; about {self.alpha * flagged:.0f} of these may be false alarms" if flagged else ""
         if self.top is not None:
@@ -181,12 +170,11 @@ class Detect(Verb):
             lines.append("Most unusual (--out odd.png draws them):" if picture and not at.picture else "Most unusual:")
             lines += [_line(found, arrays, called, row) for row in top[: self.top or SAID][:MOST_SAID].tolist()]
         if self.top is None:
-            more = "" if self.folds or flagged else f"; {folds}"
             write = "" if at.writes else ", --out odd.csv writes all rows"
-            lines.append(f"Next: --top 20 ranks the most unusual rows{write}{more}.")
+            lines.append(f"Next: --top 20 ranks the most unusual rows{write}.")
         elif too_few:
             few = f"{found.calibration:,} held-out {rows} are too few to flag single rows"
-            lines.append(f"Check these rows yourself: {few}{'' if self.folds or self.held_out else f' ({folds})'}.")
+            lines.append(f"Check these rows yourself: {few}.")
         return lines
 
     def _value(
@@ -219,17 +207,6 @@ class Detect(Verb):
         """The rows to compare with, the training data where they can be read, and which of the first count."""
         from latens.workflow.groups import held_out_rows
 
-        if self.folds is not None:
-            if self.held_out is not None:
-                what = "rows of another file are not training rows, so folds cannot leave them out."
-                raise ConfigError(what, where="--folds", fix="Leave --folds or --held-out out.")
-            own = at.load_of(None)
-            if not at.knows(own) or at.trained.config is None:
-                what = (
-                    "the data that the model was trained on have changed, or it was not trained from a configuration."
-                )
-                raise ConfigError(what, where="--folds", fix="Leave it out, or train again: `latens fit DATA`.")
-            return own, own, f"{self.folds} folds of the run's data", np.arange(len(own))
         own = at.load_of(self.held_out, unknown=None if self.held_out is None else "missing")
         if at.knows(own):  # also where --held-out names the run's own data: its split says which rows trained
             split, positions = held_out_rows(own)
@@ -285,11 +262,6 @@ def _named(arrays: dict[str, Any], row: int, cells: int) -> dict[str, Any]:
     words = ("cell", "value", "expected", "p")
     each = [{word: arrays[f"{word}_{k}"][row] for word in words} for k in range(1, cells + 1)]
     return own | ({"cells": [{**cell, "p": float(cell["p"])} for cell in each if cell["cell"]]} if cells else {})
-
-
-def _folds_take(seconds: float | None) -> str:
-    """How long the trainings of folds take where one took so long, in words."""
-    return f": {FOLDS} trainings, about {duration(FOLDS * seconds)}" if seconds else ""
 
 
 def _own_data(at: At) -> "Dataset | None":

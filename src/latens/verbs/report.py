@@ -1,24 +1,16 @@
-"""`latens report`: a run as one HTML file, two side by side; with `--only` its figures or an animation."""
+"""`latens report`: a run as one HTML file; with `--only` its figures or an animation."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar
 
 from latens.errors import LatensError, UsageError, nearest
 from latens.verbs.kernel import At, Given, Made, Theme, Verb, Work, Would, arg, free_name, number, whole
 
-if TYPE_CHECKING:
-    from latens.data import Dataset
-    from latens.report.facts import Told
-
-DRAWS = 100
-"""Draws a row of the paired difference: as many as the end of a training takes."""
-
 ANIMATIONS = ("morph", "walk", "manifold", "latent")
 _NAME = f"the figures to write, by the names of their files; or the animation: {', '.join(ANIMATIONS)}"
-_OUT = "default: RUN/report.html; of two runs RUN/comparison.html; RUN/figures; RUN/figures/NAME.gif"
-_OTHER = "a second run to compare with; with --only, the rows to use (default: those of the run)"
+_OUT = "default: RUN/report.html; RUN/figures; RUN/figures/NAME.gif"
+_ROWS = "with --only, the rows to use (default: those of the run)"
 _PLANE, _PATH = "the latent plane (models with two latents)", "an animation"
 
 
@@ -52,7 +44,7 @@ class Report(Verb):
     endings: ClassVar = ()
     takes_out: ClassVar = ("PATH", _OUT)
     needs_latents: ClassVar = False
-    data: Annotated[Any, arg(_OTHER, "RUN2|DATA", reads=True)] = None
+    data: Annotated[Any, arg(_ROWS, "DATA", reads=True)] = None
     only: Annotated[str | None, arg("write only figures, or one animation", choices=("figures", "animation"))] = None
     name: Annotated[str | None, arg(_NAME, metavar="NAME[,NAME]")] = None
     theme: Theme = "light"
@@ -85,7 +77,7 @@ class Report(Verb):
             return self.checked_out(at.asked or default, (".gif", ".mp4"))
         if at.run is None:
             raise UsageError("a report needs a run folder.", where=at.name, fix="Give the one that `fit` made.")
-        out = Path(at.asked) if at.asked else at.run.path / f"{'report' if self.data is None else 'comparison'}.html"
+        out = Path(at.asked) if at.asked else at.run.path / "report.html"
         if out.suffix.lower() != ".html":
             raise UsageError("a report is an HTML file.", where=f"--out {out}", fix="Let the name end in .html.")
         return out
@@ -109,14 +101,15 @@ class Report(Verb):
         plane, moving = ("figures", "manifold"), ANIMATIONS
         of = {"name": ("figures", *moving), "theme": ("figures", *moving), "given": ("figures", *moving)}
         of |= {"manifold_cells": plane, "manifold_range": plane, "percentiles": plane, "between": ("morph",)}
-        of |= {"path": ("morph",), "frames": moving, "fps": moving, "seed": ("walk",)}
+        of |= {"path": ("morph",), "frames": moving, "fps": moving, "seed": ("walk",), "data": ("figures", *moving)}
         usual = {"theme": "light", "path": "spherical", "fps": 12.0, "seed": 0}
         for name, kinds in of.items():
             if getattr(self, name) != usual.get(name) and kind not in kinds:
                 needs = " or ".join(f"--only {'figures' if one == 'figures' else f'animation --name {one}'}"
                                     for one in kinds)  # fmt: skip
                 fix = f"Remove it, or add {needs}." if len(kinds) < 3 else "Remove it, or add --only."
-                raise UsageError("changes nothing here.", where=f"--{name.replace('_', '-')}", fix=fix)
+                where = "DATA" if name == "data" else f"--{name.replace('_', '-')}"
+                raise UsageError("changes nothing here.", where=where, fix=fix)
         if kind == "manifold" and self.percentiles and self.manifold_range != "percentile":
             what = "the grid has equal steps of z, not of percentiles."
             raise UsageError(what, where="--percentiles", fix="Add --manifold-range percentile, or remove it.")
@@ -124,73 +117,27 @@ class Report(Verb):
     def _page(self, at: At) -> Work:
         from latens.io.atomic import resource_errors, write_atomic
         from latens.report import report_page
-        from latens.report.compared import comparison_page
+        from latens.report.facts import tell
 
         if at.run is None:
             raise UsageError("a report needs a run folder.", where=at.name, fix="Use report(only='figures').")
-        names = [at.name, *([str(self.data)] if self.data else [])]
-        if self.data and not (Path(names[1]) / "run.json").is_file():
-            fix = "Give the folder that `latens fit` made; rows are read with --only."
-            raise UsageError("a report needs run folders.", where=names[1], fix=fix)
-        words = f"write the report of {' and '.join(names)} into {at.out}; nothing was written"
-        yield Would(words, {"out": str(at.out)})
-        opened = [_open(name, at) for name in names]
-        told = [each.told for each in opened]
-        page = comparison_page(told[0], told[1], names, _paired(opened, at)) if self.data else report_page(told[0])
+        yield Would(f"write the report of {at.name} into {at.out}; nothing was written", {"out": str(at.out)})
+        lacking, data = "", None
+        try:
+            data = at.load()
+        except LatensError as error:  # a run outlives its data: what needs no rows is told all the same
+            lacking = f"Pictures of data are left out: {error}"
+            at.warn(lacking)
+        told = tell(at.run, at.trained, data, lacking=lacking)
         with resource_errors(at.out):
             at.out.parent.mkdir(parents=True, exist_ok=True)
-        raw = page.encode("utf-8")
+        raw = report_page(told).encode("utf-8")
         write_atomic(at.out, raw)
         value = {
             "bytes": len(raw),
-            "pictures": [shot.name for run in told for shot in run.shots],
-            "warnings": [{"run": run.name, "name": w.name, "message": w.found} for run in told for w in run.warnings],
+            "pictures": [shot.name for shot in told.shots],
+            "warnings": [{"run": at.name, "name": one.name, "message": one.found} for one in told.warnings],
         }
         count = f"{len(value['pictures'])} pictures, warnings: {len(value['warnings'])}"
         text = f"{at.out}: {len(raw) / 1e6:.1f} MB, {count}; opens in any browser, needs no network"
         return Made(value=value, text=text)
-
-
-class _Read(NamedTuple):
-    """A run as it was opened, and what is told of it."""
-
-    opened: At
-    data: "Dataset | None"
-    told: "Told"
-
-
-def _open(name: str, at: At) -> _Read:
-    from latens.report.facts import tell
-    from latens.verbs._sources import open_model
-
-    opened = open_model(name)
-    assert opened.run is not None
-    opened.warn, lacking, data = at.warn, "", None
-    try:
-        data = opened.load()
-    except LatensError as error:  # a run outlives its data: what needs no rows is told all the same
-        lacking = f"Pictures of data are left out: {error}"
-        at.warn(lacking)
-    return _Read(opened, data, tell(opened.run, opened.trained, data, lacking=lacking))
-
-
-def _paired(runs: Sequence[_Read], at: At) -> dict[str, dict[str, Any]]:
-    """The second run minus the first over the same held-out rows, where both know these rows and share a number."""
-    from latens.workflow.groups import held_out_rows
-    from latens.workflow.paired import compare
-
-    data = runs[0].data
-    if data is None or not all(run.opened.knows(data) for run in runs):
-        return {}
-    models = {str(i): run.opened.trained for i, run in enumerate(runs)}
-    try:
-        found = compare(models, data, positions=held_out_rows(data)[1], num_samples=DRAWS)
-    except LatensError as error:
-        at.warn(f"no paired difference: {error}")
-        return {}
-    gap = found.models[1].difference
-    assert gap is not None
-    assert gap.estimate is not None
-    # `difference` is worse minus best: the sign is flipped if the second run is best.
-    sign = 1.0 if found.models[1].name == "1" else -1.0
-    return {found.metric: {**gap.estimate.to_json(), "value": sign * gap.estimate.value}}

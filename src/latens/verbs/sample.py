@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 SELDOM = 10.0
 """Rows like those that are asked for, among those of the training, below which samples are a guess."""
-_COUNT = "number of rows (default 16; with --complete, one for each row of FILE; with --like, for each class)"
+_COUNT = "number of rows (default 16; with --like, for each class)"
 _TEMPERATURE = "of z, or of the tokens of text; below 1, samples are cleaner and less varied (default 1)"
 _WHERE = "only rows that satisfy this condition, such as sex=Female, 'age>=65' or age=20..30; repeatable"
 _LIKE = "labelled rows: draw -n new rows of each of their classes"
@@ -21,10 +21,7 @@ _GUIDANCE = "for a flow matching prior with labels: above 1, samples are clearer
 _LABEL = "the class to sample; with --like, the column of the labels"
 _DRAW = "with --like: draw around rows, or from p(x | class) (default, if the model has it)"
 _NOISE = "draw pixels in a .png; by default it shows their means"
-_COMPLETE = (
-    "rows of a mixed table with empty cells, or without some columns: the rest of each is drawn; of a model of text "
-    "how every row begins"
-)
+_COMPLETE = "how every row of text begins"
 
 
 class Sample(Verb):
@@ -38,7 +35,7 @@ class Sample(Verb):
     n: Annotated[int | None, arg(_COUNT, "-n", "N", kind=table_rows)] = None
     temperature: Annotated[float, arg(_TEMPERATURE, metavar="T", kind=number(0.0, 100.0))] = 1.0
     where: Annotated[list[str] | None, arg(_WHERE, metavar="CONDITION", many=True)] = None
-    complete: Annotated[str | None, arg(_COMPLETE, metavar="FILE", reads=True)] = None
+    complete: Annotated[str | None, arg(_COMPLETE, metavar="TEXT")] = None
     like: Annotated[Any, arg(_LIKE, metavar="DATA", reads=True)] = None
     draw: Annotated[str | None, arg(_DRAW, choices=("rows", "class"))] = None
     label: Annotated[str | None, arg(_LABEL, metavar="NAME")] = None
@@ -71,10 +68,8 @@ class Sample(Verb):
         trained = at.trained
         if self.like is not None:
             return (yield from self._alike(at))
-        if trained.schema.tokens is not None and self.complete is not None:
-            return (yield from self._begun(at))
         if self.complete is not None:
-            return (yield from self._completed(at))
+            return (yield from self._begun(at))
         n, mixed = 16 if self.n is None else self.n, trained.schema.kind == "mixed"
         if self.mean and self.noise:
             raise UsageError("--mean and --noise exclude each other.", where="--noise", fix="Give one of them.")
@@ -155,8 +150,8 @@ class Sample(Verb):
         """Refuse options that would change nothing."""
         from latens.config import ClassifierConfig
 
-        fix, reads = "Leave it out.", self.like is not None or self.complete is not None
-        if at.given and not reads:
+        fix = "Leave it out."
+        if at.given and self.like is None:
             flag = f"--{next(iter(at.given)).replace('_', '-')}"
             raise UsageError("no rows are read.", where=flag, fix="Leave it out, or add --like DATA.")
         if self.draw is not None and self.like is None:
@@ -164,7 +159,7 @@ class Sample(Verb):
         others = {"--where": self.where, "--complete": self.complete, "--given": self.given, "--noise": self.noise}
         if self.like is not None and (idle := [flag for flag, value in others.items() if value]):
             raise UsageError("--like determines the rows.", where=idle[0], fix=fix)
-        if self.guidance is not None and reads:
+        if self.guidance is not None and (self.complete or self.like is not None):
             raise UsageError("z is drawn given a row.", where="--guidance", fix=fix)
         if self.temperature != 1.0 and (self.where or self.complete or self.like is not None):
             raise UsageError("z is drawn given a row.", where="--temperature", fix=fix)
@@ -227,10 +222,6 @@ class Sample(Verb):
         text += formula_note(known, at.out)
         return Made(table=table, known=known, schema=schema, value=value, text=text, dialect=at.dialect())
 
-    def _others(self) -> list[tuple[str, Any]]:
-        """Options that say nothing beside --complete."""
-        return [("--where", self.where), ("--label", self.label), ("--mean", self.mean)]
-
     def _begun(self, at: At) -> Work:
         """Rows of text that begin as it is said, the rest drawn."""
         from latens.evaluation.conditional_samples import TEXT_CHUNK, sample_given
@@ -238,13 +229,13 @@ class Sample(Verb):
         from latens.verbs._files import lines_of
 
         trained, n = at.trained, 16 if self.n is None else self.n
-        for flag, given in self._others():
+        for flag, given in (("--where", self.where), ("--label", self.label), ("--mean", self.mean)):
             if given:
                 what = "a row is completed from its beginning only."
                 raise UsageError(what, where=flag, fix="Leave it out.")
-        if trained.is_point or trained.preparation.classes:
-            fix = "Train with `latens fit FILE --recipe text`, without labels."
-            raise ConfigError("only a VAE without labels completes beginnings.", where="--complete", fix=fix)
+        if trained.schema.tokens is None or trained.is_point or trained.preparation.classes:
+            fix = "Train with `latens fit FILE --recipe text`, without labels. `latens impute` fills rows of a table."
+            raise ConfigError("only a VAE of text without labels completes rows.", where="--complete", fix=fix)
         (codes,) = trained.schema.encode([str(self.complete)], where="--complete")
         yield f"draw {n} rows that begin with {self.complete!r}"
         bounds = Conditions(codes.astype(np.float32), np.where(codes > 0, codes, -1.0).astype(np.float32))
@@ -255,50 +246,6 @@ class Sample(Verb):
         value |= {"effective_sample_size": found.effective, "draws": found.draws}
         text = f"{n} samples" if at.writes else lines_of(trained.schema, found.x)
         return Made(arrays={"x": found.x}, schema=trained.schema, value=value, text=f"{text}\n{note}")
-
-    def _completed(self, at: At) -> Work:
-        """Rows of a mixed table with their empty cells drawn given the others."""
-        from latens.verbs._files import formula_note, formulas
-        from latens.verbs._tables import table_as_written
-        from latens.workflow.imputation import imputed
-        from latens.workflow.inputs import seed_key
-
-        trained, spec = at.trained, str(self.complete)
-        for flag, given in self._others():
-            if given:
-                what = "--complete takes the conditions of each row from the file."
-                raise UsageError(what, where=flag, fix="Leave it out, or write a column into the file.")
-        if trained.schema.types is None or trained.is_point:
-            fix = "Train with `latens fit DATA --typed`, or use `latens impute`."
-            raise ConfigError("only a VAE of a mixed table completes rows.", where="--complete", fix=fix)
-        if at.out.suffix.lower() == ".npz":
-            what = "completed rows contain text, which is not an array."
-            raise UsageError(what, where=f"--out {at.out}", fix="Use --out FILE.csv or FILE.parquet.")
-        data = at.load_of(spec, partial=True)
-        n = len(data) if self.n is None else self.n
-        if n < len(data):
-            fix = "Leave it out for one sample per row, or use a larger number: rows are repeated in turn."
-            raise UsageError(f"{n} is fewer than the {len(data)} rows of {spec}.", where="-n", fix=fix)
-        yield f"complete {len(data)} rows to {n}"
-        row, turns = np.arange(n) % len(data), -(-n // len(data))
-        hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
-        found = imputed(trained, trained.batch(data), key=seed_key(self.seed), num_draws=turns)
-        where = (Path(spec), at.options)
-        drawn = [table_as_written(data, found.draws[:, k], hidden, *where) for k in range(turns)]
-        own = trained.schema.names
-        names = [*(name for name in drawn[0].columns if name not in own), *own]
-        few = int((found.effective < 10).sum())
-        text = f"{n} rows, {int(hidden[row].sum())} cells drawn"
-        if few:
-            text += f"\n{few} of the {len(data)} rows depend on fewer than 10 draws of z and vary too little"
-        known = formulas(trained.schema)
-        return Made(
-            table=pl.concat(drawn)[:n].select(names),
-            known=known,
-            dialect=at.dialect(spec),
-            value={"rows": n, "drawn": int(hidden[row].sum()), "rows_on_few_draws": few},
-            text=text + formula_note(known, at.out),
-        )
 
     def _drawn(self, at: At, n: int, codes: "np.ndarray | None") -> "dict[str, np.ndarray]":
         """New rows in the units of the data, with what they were made from: z and label, or class and component."""

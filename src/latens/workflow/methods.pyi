@@ -13,7 +13,6 @@ class Methods:
         num_samples: int | None = None,
         seed: int = 0,
         top: int | None = None,
-        folds: int | None = None,
     ) -> Made:
         """Find unusual rows, with p-values: `latens detect`."""
     def evaluate(
@@ -26,12 +25,6 @@ class Methods:
         seed: int = 0,
     ) -> Made:
         """Measure held-out log p(x), or compare runs: `latens evaluate`."""
-    def export(
-        self,
-        out: str,
-        format: Literal['onnx'] = 'onnx',
-    ) -> Made:
-        """Write encoder and decoder as ONNX files: `latens export`."""
     def forecast(
         self,
         data: Any,

@@ -1,6 +1,5 @@
 """Rows that are unlike the training rows: how surprising each is, and with which p-value."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -8,14 +7,12 @@ import jax
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data import TEST, TRAIN, VALIDATION, Dataset
+from latens.data import Dataset
 from latens.errors import DataError
 from latens.evaluation.missing_cells import log_observed
 from latens.evidence.importance import row_numbers
-from latens.io.waiting import reached
 from latens.typing import Key
 from latens.workflow.cell_scores import strange_cells, tails
-from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
 
 MOST_CALIBRATION = 5000
@@ -59,7 +56,6 @@ def detect(
     gate: bool = True,
     num_samples: int = 100,
     seed: int = 0,
-    folds: Sequence[tuple[TrainedModel, Any]] | None = None,
 ) -> Detection:
     r"""Compare rows with held-out ones by how odd they are under a model."""
     # The conformal p-value of a row is $(1 + \#\{i : s_i \ge s\}) / (m + 1)$ over m held-out rows: for a row like these
@@ -70,17 +66,13 @@ def detect(
     # any cell has the surprise 0.
     # Source: Vovk, Gammerman & Shafer (2005); Bates, Candes, Lei, Romano & Sesia (2023), for outliers; Benjamini &
     # Hochberg (1995).
-    # folds: models of the same data beside the held-out rows that each did not see (`cross_fitted`): a held-out row has
-    # the surprise of its own one, a new row the median of all.
     # gate: whether too few held-out rows to flag any row are refused.
     if gate and len(positions) + 1 < 1.0 / alpha:
         what = f"{len(positions)} held-out rows cannot show a p-value of {alpha:g}: the smallest is 1 in all of them."
         raise DataError(what, where=held_out.name, fix=f"Hold out at least {int(np.ceil(1 / alpha))} rows.")
     order = np.random.default_rng(seed).permutation(positions)[:MOST_CALIBRATION]
     options: dict[str, Any] = {"num_samples": num_samples, "key": jax.random.key(seed)}
-    models = [(trained, order)] if folds is None else [(one, order[np.isin(order, part)]) for one, part in folds]
-    found = [scores_of(one, new, None, others=len(order), **options) for one, _ in models]
-    surprise, odd = (np.median(part, axis=0) for part in zip(*found))
+    surprise, odd = (np.array(part) for part in scores_of(trained, new, None, others=len(order), **options))
     shown = np.ones(new.x.shape, bool) if new.mask is None else new.mask
     patterns, which = np.unique(shown.reshape(len(new), -1), axis=0, return_inverse=True)
     strange = strange_rows(new)
@@ -93,27 +85,10 @@ def detect(
             continue
         own = order if len(patterns) <= 20 or pattern.all() else order[: max(MOST_CALIBRATION // 10, int(1 / alpha))]
         how: dict[str, Any] = {"shown": pattern.reshape(new.x.shape[1:]), "others": len(order), **options}
-        parts = [(one, part[np.isin(part, own)]) for one, part in models]
-        each = [scores_of(one, held_out, part, **how).odd for one, part in parts if len(part)]
-        p_value[rows] = conformal(np.concatenate(each), odd[rows])
+        p_value[rows] = conformal(scores_of(trained, held_out, own, **how).odd, odd[rows])
     p_value[empty] = 1.0
     q_value = adjusted(p_value)
     return Detection(surprise, odd, p_value, q_value, (q_value <= alpha) | strange, len(order))
-
-
-def cross_fitted(trained: TrainedModel, data: Dataset, folds: int, *, seed: int = 0) -> list[tuple[TrainedModel, Any]]:
-    """Train models like one of the data, each without the rows of a fold; give them with the rows left out."""
-    # Rows that validated the model validate these, those of their fold left out; the schema is that of the model.
-    # Source: Vovk (2015), arXiv 1208.0806.
-    assert trained.config is not None
-    which = np.random.default_rng(seed).permutation(len(data)) % folds
-    found = []
-    for k in range(folds):
-        split = np.where(which == k, TEST, np.where(data.split == VALIDATION, VALIDATION, TRAIN)).astype(np.uint8)
-        part = replace(data, split=split, schema=trained.schema)
-        found.append((train(prepare(trained.config, part))[0], np.flatnonzero(which == k)))
-        reached(k + 1, folds)
-    return found
 
 
 def strange_rows(data: Dataset) -> Shaped[np.ndarray, " n"]:
