@@ -121,47 +121,47 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         y: Any = None,
         sample_weight: Any = None,
     ) -> Fitted:
-        """Train on rows.
+        """Train the model on rows.
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures: an array, a frame of pandas, Polars or Arrow with any
-                index, also with text and dates, or a list of records; a list of strings; sequences of unlike length,
-                {id: array of shape (steps, columns)} or a list of such arrays; an AnnData object; or one of these with
-                its kind, as `latens.Table(frame, label="species", condition=["year"], derive={...})`,
-                `latens.Steps(frame, sequence="patient", time="week")` or `latens.Counts(adata, layer="counts")`.
-                Counts of cells choose the recipe "cells" where none is named; a tenth validates.
-            y: Labels, shape (n,), where the recipe uses labels; -1, NaN, None or "" is a missing one. Ignored
-                elsewhere.
-            sample_weight: How often each row counts, from 0, shape (n,): a weight of 2 is the row twice. None: once.
+            X: Rows: an array of shape (n, columns), or (n, ...) for pictures; a frame of pandas, Polars or Arrow, also
+                with text and dates; a list of records or strings; sequences of different lengths as {id: array of shape
+                (steps, columns)} or a list of arrays; or an AnnData object. To assign roles to columns, pass
+                `latens.Table(frame, label="species", condition=["year"])`, `latens.Steps(frame, sequence="patient",
+                time="week")` or `latens.Counts(adata, layer="counts")`. For counts of cells, the default recipe is
+                "cells".
+            y: Labels, shape (n,), if the recipe uses labels. -1, NaN, None and "" are missing labels. Otherwise
+                ignored.
+            sample_weight: Weights of the rows, at least 0, shape (n,); 2 counts a row twice. None: all are 1.
 
         Returns:
             The estimator itself, fitted.
 
         Raises:
-            ConfigError: An option does not suit the recipe or the data (a ValueError that says the remedy).
-            DataError: The rows cannot be used (a ValueError that says the remedy).
+            ConfigError: An option does not suit the recipe or the data (a ValueError with a remedy).
+            DataError: The rows cannot be used (a ValueError with a remedy).
             UsageError: The recipe needs `y` and none is given.
         """
         start = getattr(self, "model_", None) if truth(self._option("warm_start"), "warm_start") else None
         return self._fit(X, y=y, start=start, sample_weight=sample_weight)
 
     def partial_fit(self: Fitted, X: Any, y: Any = None, sample_weight: Any = None) -> Fitted:
-        """Train one epoch on these rows, from the weights as they are; the first call starts with new ones.
+        """Train for one epoch on the given rows, from the current weights or, in the first call, from new ones.
 
-        The schema, and with it the scale of the columns, is that of the first call's rows. The optimiser starts anew
-        at each call, after the first without a warm-up, and no rows validate.
+        The rows of the first call determine the schema and the scale of the columns. Each call starts a new optimiser,
+        and no rows are used for validation.
 
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures, with the columns of the first call.
-            y: Labels, shape (n,), where the recipe uses labels.
-            sample_weight: How often each row counts, from 0, shape (n,): a weight of 2 is the row twice. None: once.
+            y: Labels, shape (n,), if the recipe uses labels.
+            sample_weight: Weights of the rows, at least 0, shape (n,); 2 counts a row twice. None: all are 1.
 
         Returns:
             The estimator itself, fitted.
 
         Raises:
-            ConfigError: An option does not suit the recipe or the data (a ValueError that says the remedy).
-            DataError: The rows cannot be used, or are of other columns (a ValueError that says the remedy).
+            ConfigError: An option does not suit the recipe or the data (a ValueError with a remedy).
+            DataError: The rows cannot be used, or have other columns (a ValueError with a remedy).
         """
         budget = {"training.epochs": 1.0, "training.steps": None, "training.minutes": None}
         once: dict[str, Any] = {**budget, "data.validation": "none", "training.patience": None}
@@ -389,16 +389,15 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
     def transform(
         self, X: Any, y: Any = None, *, noise: np.ndarray | None = None, unknown: str = "error"
     ) -> np.ndarray:
-        """Encode every row as the mean of its posterior q(z | x), or as the sample that belongs to given noise.
+        """Encode every row as the mean of its posterior q(z | x), or as a sample for the given noise.
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
-            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
-            noise: Of shape (n, latent_dim_), in the place of the posterior's own noise: for a Normal posterior the code
-                is mean + scale * noise. None gives the means, and so do zeros; relaxed discrete
-                codes take uniform noise between 0 and 1.
-            unknown: Names in columns of a frame that `fit` did not see: "error" names the rows; "missing" takes the
-                cells as missing; "skip" leaves the rows out of the result, with a warning that names them.
+            X: Rows, shape (n, columns), or (n, ...) for pictures, in the form that `fit` received.
+            y: Labels, shape (n,), or one for all rows, if the recipe is conditional. Otherwise ignored.
+            noise: Noise of the posterior, shape (n, latent_dim_). For a Normal posterior, the code is mean + scale *
+                noise. Relaxed discrete codes need uniform noise between 0 and 1. None: the means.
+            unknown: How to treat categories that are new in a frame. "error" raises an error that names the rows,
+                "missing" treats the cells as missing, and "skip" omits the rows with a warning.
 
         Returns:
             Posterior means or samples, float32 of shape (n, latent_dim_).
@@ -413,14 +412,14 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         """Encode every row as the mean and the standard deviation of its posterior q(z | x).
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
-            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
-            unknown: Names in columns of a frame that `fit` did not see: "error" names the rows; "missing" takes the
-                cells as missing; "skip" leaves the rows out of the result, with a warning that names them.
+            X: Rows, shape (n, columns), or (n, ...) for pictures, in the form that `fit` received.
+            y: Labels, shape (n,), or one for all rows, if the recipe is conditional. Otherwise ignored.
+            unknown: How to treat categories that are new in a frame. "error" raises an error that names the rows,
+                "missing" treats the cells as missing, and "skip" omits the rows with a warning.
 
         Returns:
-            Posterior means and standard deviations, each float32 of shape (n, latent_dim_); those of a plain
-            autoencoder are 0.
+            Posterior means and standard deviations, each float32 of shape (n, latent_dim_). The standard deviations of
+            an autoencoder are 0.
 
         Raises:
             ConfigError: The posterior is not a Normal with independent latent dimensions.
@@ -442,14 +441,14 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
 
         Args:
             Z: Codes, shape (n, latent_dim_).
-            y: Labels, shape (n,), or one for all codes, where the recipe is conditional; ignored elsewhere.
+            y: Labels, shape (n,), or one for all codes, if the recipe is conditional. Otherwise ignored.
 
         Returns:
-            Means, float32, in the units and the shape of the rows that `fit` saw; of a frame with columns of several
-            kinds a frame with its dtypes, and the likeliest names.
+            Means, float32, in the units and shape of the rows in `fit`. If `fit` received a frame with several kinds of
+            columns, a frame with its dtypes and the most probable categories.
 
         Raises:
-            DataError: `Z` has another number of columns than the model has latent dimensions.
+            DataError: The number of columns of `Z` is not the number of latent dimensions.
         """
         check_is_fitted(self)
         refuse_masked(Z, "Z")
@@ -465,17 +464,17 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         return self._in_units(evaluation.decode(self.model_.model, z, key=key, mean=mean, cond=cond), draws=not mean)
 
     def reconstruct(self, X: Any, y: Any = None, *, noise: np.ndarray | None = None) -> Any:
-        """Reconstruct every row: the mean of p(x | z) at its posterior mean, or at the sample of given noise.
+        """Reconstruct every row as the mean of p(x | z) at its posterior mean, or at a sample for the given noise.
 
-        It is `inverse_transform(transform(X, noise=noise))`.
+        This equals `inverse_transform(transform(X, noise=noise))`.
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
-            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+            X: Rows, shape (n, columns), or (n, ...) for pictures, in the form that `fit` received.
+            y: Labels, shape (n,), or one for all rows, if the recipe is conditional. Otherwise ignored.
             noise: As for `transform`.
 
         Returns:
-            Reconstructions, float32, in the units and the shape of `X`; of a frame with columns of several kinds a
+            Reconstructions, float32, in the units and shape of `X`. If `X` is a frame with several kinds of columns, a
             frame with its dtypes.
         """
         return self.inverse_transform(self.transform(X, y, noise=noise), y)
@@ -513,42 +512,42 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
 @checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False)
 class Autoencoder(BaseVAE):
-    """An autoencoder without a prior: it has codes, but no samples and no log p(x).
+    """An autoencoder, which has codes but no prior, samples or log p(x).
 
-    Maximises log p(x | z) at the code z of each row, summed over its features, averaged over rows, in nats. `VAE`
-    describes the attributes, and the arguments at length.
+    Training maximises log p(x | z) at the code z of each row, in nats, summed over the features and averaged over the
+    rows. `VAE` describes the attributes, and the arguments in detail.
 
     Source: Rumelhart, Hinton & Williams (1986).
 
     Args:
-        latent_dim: Number of latent dimensions, from 1. None: the recipe's.
-        hidden: Widths of the encoder's hidden layers, mirrored in the decoder. None: the recipe's.
-        likelihood: Family of p(x | z), a head, or what makes one. "auto": the recipe's.
-        recipe: Name of a composition that `latens info recipes` lists, or a configuration.
-        objective: What is minimised, by name or as an object. None: the reconstruction.
-        epochs: At most so many passes over the training rows, above 0. None: the recipe's, unless `steps` is given.
-        steps: At most so many steps of the optimiser, from 1. None: the recipe's, unless `epochs` is given.
-        batch_size: Rows a step, from 1. None: the recipe's.
-        learning_rate: Step size of the optimiser, above 0. None: the recipe's.
-        settings: Further options by name, as `latens info parts` lists them, and those that `VAE` describes. None: no
-            others.
-        encoder: A network from one row to the code's numbers, or what makes one. None: the recipe's.
-        decoder: The same from codes to the numbers that the likelihood needs. None: the recipe's.
-        random_state: Seed (0 to 2**32 - 1), or a generator that gives one. None: numpy's global generator gives one.
+        latent_dim: Number of latent dimensions, at least 1. None: chosen by the recipe.
+        hidden: Widths of the encoder's hidden layers, mirrored in the decoder. None: chosen by the recipe.
+        likelihood: Family of p(x | z), a head, or a function that returns one. "auto": chosen by the recipe.
+        recipe: Name of a recipe that `latens info recipes` lists, or a configuration.
+        objective: The objective, as a name or an object. None: the reconstruction error.
+        epochs: Maximum number of passes over the training rows, above 0. None: chosen by the recipe, unless `steps` is
+            given.
+        steps: Maximum number of optimiser steps, at least 1. None: chosen by the recipe, unless `epochs` is given.
+        batch_size: Rows of a batch, at least 1. None: chosen by the recipe.
+        learning_rate: Step size of the optimiser, above 0. None: chosen by the recipe.
+        settings: Further options by name, as in `VAE`. None: no others.
+        encoder: A network from one row to its code, or a function that returns one. None: chosen by the recipe.
+        decoder: A network from one code to the outputs that the likelihood needs. None: chosen by the recipe.
+        random_state: Seed (0 to 2**32 - 1) or generator. None: NumPy's global generator.
     """
 
     _fixed_settings = {"posterior.kind": "deterministic", "objective.name": "reconstruction"}  # noqa: RUF012
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Compute the mean over rows of log p(x | z) at their codes; higher is better.
+        """Compute the mean of log p(x | z) at the codes of the rows. Higher is better.
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            X: Rows, shape (n, columns), or (n, ...) for pictures, in the form that `fit` received.
             y: Ignored; scikit-learn passes it.
-            sample_weight: How often each row counts in the mean, from 0, shape (n,). None: once.
+            sample_weight: Weights of the rows in the mean, at least 0, shape (n,). None: all weights are 1.
 
         Returns:
-            A number in nats a row, summed over the features of a row.
+            The mean in nats per row.
         """
         batch = self._batch(X)
         rows = map_rows(_log_likelihood, self.model_.rows(batch, seed=self.seed_))

@@ -108,15 +108,15 @@ class LatensEstimator(BaseEstimator):
 
     @checked_later
     def save(self, path: str | Path) -> Path:
-        """Write the fitted model to one file, which `load` and the command `latens` can read.
+        """Write the fitted model to a file that `load` and the command `latens` can read.
 
-        The file is in the safetensors format and holds no code.
+        The file has the safetensors format and contains no code.
 
         Args:
-            path: Where to write; the name ends in `.safetensors`.
+            path: The file, whose name ends in `.safetensors`.
 
         Returns:
-            The path written.
+            The path of the file.
 
         Raises:
             NotFittedError: `fit` has not been called.
@@ -133,15 +133,15 @@ class LatensEstimator(BaseEstimator):
 
         Args:
             path: The file to read, the folder of a run, or `pretrained:NAME`.
-            **parts: The objects that the model was fitted with (`encoder`, `likelihood`, ...), where these are not
+            **parts: The objects that you passed to the estimator (`encoder`, `likelihood`, ...), if they are not
                 registered.
 
         Returns:
-            The estimator, ready to use without another `fit`.
+            The fitted estimator.
 
         Raises:
-            ModelFileError: The file is damaged, holds another estimator, or needs objects that were not given; the
-                message says which part is wrong.
+            ModelFileError: The file is damaged, contains another estimator, or needs objects that were not passed. The
+                message names the part.
         """
         estimator = cls(**parts)
         estimator._restore(estimator._open(read_bytes(model_file(path)), str(path)), str(path))

@@ -42,25 +42,26 @@ _RECIPES = {"gaussian": "mlq-gaussian", "mixture": "mlq-mixture"}
 class GenerativeClassifier(ClassifierMixin, LatensEstimator):
     """A classifier that applies Bayes' rule to one density per class.
 
-    p(c | x) is p(c) p(x | c) divided by its sum over the classes c; p(c) is the frequency of c in training.
+    The probability p(c | x) is p(c) p(x | c), divided by its sum over the classes c. p(c) is the frequency of c in the
+    training rows.
 
-    Densities are in the units of `X`, except where whole numbers are pictures or `uint8`: of x / (L - 1).
+    Densities are in the units of `X`. For pictures and `uint8` of L levels, they are densities of x / (L - 1).
 
     Args:
-        density: "gaussian" (one Gaussian of full covariance a class) or "mixture" (scikit-learn's
+        density: "gaussian" (a Gaussian with full covariance per class) or "mixture" (scikit-learn's
             `BayesianGaussianMixture`).
-        n_components: Components of a mixture, from 1.
-        inference: How a mixture is fitted: "variational", or "em" (maximum likelihood).
-        max_iterations: At most so many iterations of a mixture's fit, from 1.
-        reg_covar: Added to every variance of "gaussian" and "mixture", above 0, in squared units of `X` (uint8 pixels
-            are divided by 255 first); it keeps columns that never change from making a covariance singular.
-        random_state: Seed (0 to 2**32 - 1) of a mixture's start and of samples; or a generator that gives one; None:
-            numpy's global generator gives one.
+        n_components: Number of components of a mixture, at least 1.
+        inference: Method to fit a mixture: "variational", or "em" (maximum likelihood).
+        max_iterations: Maximum number of iterations to fit a mixture, at least 1.
+        reg_covar: Value added to every variance, above 0, in squared units of `X` (of pixels divided by 255 for
+            `uint8`). It prevents singular covariances if a column is constant.
+        random_state: Seed (0 to 2**32 - 1) of the mixtures and the samples, or a generator. None: NumPy's global
+            generator.
 
     Attributes:
-        classes_: The classes that `fit` saw, in order.
-        log_prior_: Logarithm of their frequencies, in nats, of shape (C,).
-        reasons_: What was decided from the data, and why: a list of sentences.
+        classes_: The classes of `fit`, in sorted order.
+        log_prior_: Logarithms of their frequencies, shape (C,), in nats.
+        reasons_: The options that were chosen from the data, with the reasons, as a list of sentences.
         model_: The `TrainedModel`.
 
     Examples:
@@ -82,19 +83,19 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
 
     @whole
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "GenerativeClassifier":
-        """Fit one density to the rows of each class.
+        """Fit a density to the rows of each class.
 
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures: an array or a DataFrame.
             y: Class of every row, shape (n,).
-            sample_weight: How often each row counts, from 0, shape (n,): a weight of 2 is the row twice. None: once.
+            sample_weight: Weights of the rows, at least 0, shape (n,); 2 counts a row twice. None: all are 1.
 
         Returns:
             The classifier itself, fitted.
 
         Raises:
-            DataError: A class has too few rows, or mixtures are to weigh rows (a ValueError).
-            UsageError: The density is not known.
+            DataError: A class has too few rows, or `sample_weight` is passed with mixtures (a ValueError).
+            UsageError: The density is unknown.
         """
         refuse_masked(y, "y")
         X, y, weight = weighed(X, y, sample_weight)
@@ -133,16 +134,16 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
     # --- predictions ---
 
     def log_joint(self, X: Any) -> np.ndarray:
-        """Compute log p(x, c) of every row and class c.
+        """Compute log p(x, c) for every row and class c.
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            X: Rows, shape (n, columns), or (n, ...) for pictures, in the form that `fit` received.
 
         Returns:
             Log joint densities in nats, shape (n, C), in the order of `classes_`.
 
         Raises:
-            DivergedError: One of them is NaN.
+            DivergedError: A log joint density is NaN.
         """
         check_is_fitted(self)
         found = class_log_joint(self.model_.rows(self._batch(X)))
@@ -152,7 +153,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         """Predict the most probable class of every row.
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            X: Rows, shape (n, columns), or (n, ...) for pictures, in the form that `fit` received.
 
         Returns:
             Classes, shape (n,), from `classes_`.
@@ -161,10 +162,10 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         return self.classes_[joint.argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Compute the probability of every class, p(c | x); where no class has any density, p(c).
+        """Compute the probability p(c | x) of every class. If all densities of a row are 0, the result is p(c).
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            X: Rows, shape (n, columns), or (n, ...) for pictures, in the form that `fit` received.
 
         Returns:
             Probabilities, shape (n, C), in the order of `classes_`.
@@ -175,7 +176,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         """Compute the log probability of every class, log p(c | x).
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            X: Rows, shape (n, columns), or (n, ...) for pictures, in the form that `fit` received.
 
         Returns:
             Log probabilities in nats, shape (n, C), in the order of `classes_`.
@@ -189,10 +190,10 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         return np.where(np.isneginf(joint).all(axis=1, keepdims=True), self.log_prior_, joint)
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Compute log p(x) of every row, summed over the classes.
+        """Compute log p(x) of every row, where p(x) is the sum over the classes.
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            X: Rows, shape (n, columns), or (n, ...) for pictures, in the form that `fit` received.
 
         Returns:
             Log densities in nats, shape (n,).
@@ -204,35 +205,35 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
     def sample(
         self, n_samples: int = 1, label: Any = None, *, random_state: Any = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Sample rows of one class, or of classes drawn from p(c), together with their classes.
+        """Sample rows together with their classes.
 
         Args:
-            n_samples: Number of rows, from 1.
+            n_samples: Number of rows, at least 1.
             label: The class; None draws the class of each row from p(c).
-            random_state: Seed or generator; None takes the classifier's `random_state`.
+            random_state: Seed or generator. None: the `random_state` of the classifier.
 
         Returns:
-            The rows, in the units and the shape of those that `fit` saw, and their classes, shape (n_samples,).
+            The rows, in the units and shape of `fit`, and their classes, shape (n_samples,).
 
         Raises:
-            UsageError: Training did not have the class, or the number of rows is below 1.
+            UsageError: The class is unknown, or the number of rows is below 1.
         """
         drawn = self.sample_components(n_samples, label, random_state=random_state)
         return drawn.x, self.classes_[drawn.label]
 
     def sample_components(self, n_samples: int = 1, label: Any = None, *, random_state: Any = None) -> ClassSamples:
-        """Sample rows together with the mixture component that each is from.
+        """Sample rows together with the mixture component of each row.
 
         Args:
-            n_samples: Number of rows, from 1.
+            n_samples: Number of rows, at least 1.
             label: The class; None draws the class of each row from p(c).
-            random_state: Seed or generator; None takes the classifier's `random_state`.
+            random_state: Seed or generator. None: the `random_state` of the classifier.
 
         Returns:
-            The samples with their class (an index into `classes_`), component and component's mean.
+            The samples with their class (an index into `classes_`), their component and the mean of the component.
 
         Raises:
-            UsageError: Training did not have the class.
+            UsageError: The class is unknown.
         """
         trained = self._named()
         n_samples = check_count(n_samples, "n_samples", cells=2 * self.n_features_in_)

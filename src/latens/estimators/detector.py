@@ -46,38 +46,37 @@ BATCH = 128
 class VAEDetector(OutlierMixin, RowsEstimator):
     r"""Detect outliers by p-values that compare rows with held-out rows.
 
-    The rows are cut into folds, and a model is trained without each of them. Every row is then scored by a model that
-    did not see it, so that all m rows are compared with: the p-value of a row with the oddness s is
-    $(1 + \#\{i : s_i \ge s\}) / (m + 1)$. A new row has the median over the models; a row of `fit` has that of the
-    models that did not see it. With one fold a part of the rows is held out, and the p-value of a row like these is at
-    most a with a probability of at most a, whatever the model; with more folds this holds to within their spread.
-    A row with a name that no training row had has a log p(x) of minus infinity: it is an outlier.
+    The rows are divided into folds, and a model is trained without each fold. Each row gets an outlier score from a
+    model that was trained without it. If a row has the score s, its p-value is $(1 + \#\{i : s_i \ge s\}) / (m + 1)$
+    over the m scored rows. A new row gets the median over the models. With one fold, a part of the rows is held out.
+    The p-value of a usual row is then at most a with probability at most a. With more folds, this holds approximately.
+    A row with a category that no training row has is always an outlier.
 
     Args:
-        alpha: A row is an outlier where its p-value is at most this, in (0, 1): the share of usual rows that are
-            called outliers.
-        held_out: The share of the rows of `fit` that is held out for the comparison with one fold, in (0, 1).
-        robust: Whether the rows of `fit` may hold outliers themselves: a small model is trained, and trained again,
-            twice, without the tenth of its rows that it finds the most surprising. The p-values are then cautious, as
-            outliers are among the rows compared with too. Many rows that are alike are a kind of rows, and no outliers.
-        typed: Whether columns of numbers get types and exact probabilities as well (docs/tables.md); those of a frame
-            with text always do.
-        columns: What columns are, by name ({"city": "category"}, or a file of such kinds; see docs/tables.md); None
-            tells all of them from dtypes and cells.
-        recipe: Name of a composition that `latens info recipes` lists, or a configuration.
-        settings: Any options by name, such as {"training.steps": 2000}.
-        num_samples: Draws of z for each row, from 1.
-        random_state: Seed or generator; None takes numpy's global generator.
-        folds: How many models are trained, from 1; None takes 5 up to 2,000 rows, and 1 beyond.
+        alpha: Rows with a p-value up to this are outliers, in (0, 1). It is the expected share of usual rows that are
+            flagged.
+        held_out: The share of the rows of `fit` that is held out if there is one fold, in (0, 1).
+        robust: Whether the rows of `fit` may contain outliers. If True, a small model is trained twice more without the
+            tenth of its rows with the highest scores. The p-values are then conservative. A large group of similar rows
+            does not count as outliers.
+        typed: Whether columns of numbers also get kinds and exact probabilities (docs/column-kinds.md). A frame with
+            text always does.
+        columns: Kinds of columns by name ({"city": "category"}), or a file of kinds (docs/column-kinds.md). None: from
+            dtypes and cells.
+        recipe: Name of a recipe that `latens info recipes` lists, or a configuration.
+        settings: Options of the configuration by name, such as {"training.steps": 2000}.
+        num_samples: Draws of z for each row, at least 1.
+        random_state: Seed or generator. None: NumPy's global generator.
+        folds: Number of models, at least 1. None: 5 up to 2,000 rows, and 1 above.
 
     Attributes:
         models_: The `TrainedModel` of each fold.
-        model_: The first of them.
-        offset_: The score below which a row is an outlier.
-        others_: How many rows are compared with.
-        calibration_: Their oddness, rising, of shape (m,), nats.
-        n_features_in_: Number of columns that `fit` saw.
-        feature_names_in_: Names of these columns, where `X` had names.
+        model_: The first model.
+        offset_: The value of `score_samples` below which a row is an outlier.
+        others_: Number of scored rows that new rows are compared with.
+        calibration_: The outlier scores of these rows in ascending order, shape (m,), in nats.
+        n_features_in_: Number of columns in `fit`.
+        feature_names_in_: Names of these columns, if `X` has names.
 
     Examples:
         >>> X = np.random.default_rng(0).normal(size=(400, 3))
@@ -102,7 +101,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
 
     @whole
     def fit(self, X: Any, y: Any = None) -> "VAEDetector":
-        """Train models of the rows but those of each fold, and note how odd these are.
+        """Train a model without each fold, and score the rows of the fold.
 
         Args:
             X: Rows, shape (n, columns): an array of numbers, or a frame; NaN, None and NA are missing.
@@ -112,11 +111,11 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             The estimator itself, fitted.
 
         Raises:
-            ConfigError: `alpha` or `held_out` is not within 0 and 1 (a ValueError that says the remedy).
-            DataError: No column can be modelled, or a column mixes kinds (likewise).
+            ConfigError: `alpha` or `held_out` is not between 0 and 1 (a ValueError with a remedy).
+            DataError: No column can be modelled, or a column mixes kinds (a ValueError with a remedy).
 
         Warns:
-            UserWarning: Too few rows are compared with for a p-value as small as alpha.
+            UserWarning: There are too few scored rows for a p-value as small as alpha.
         """
         for name in ("alpha", "held_out"):
             value = getattr(self, name)
@@ -178,7 +177,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
 
     @property
     def models_(self) -> list[TrainedModel]:
-        """The models, one without each fold.
+        """The models, each trained without one fold.
 
         Raises:
             NotFittedError: Before `fit`.
@@ -188,7 +187,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
 
     @property
     def model_(self) -> TrainedModel:
-        """The first of them.
+        """The first model.
 
         Raises:
             NotFittedError: Before `fit`.
@@ -196,14 +195,14 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         return self.models_[0]
 
     def score_samples(self, X: Any) -> np.ndarray:
-        r"""Score rows by minus their oddness, $\log p(x) - 2\,KL(q(z \mid x) \| p(z))$; high is usual.
+        r"""Score rows by $\log p(x) - 2\,KL(q(z \mid x) \| p(z))$; usual rows score high.
 
-        A row that needs an unusual code is odd, although it may be reconstructed well. Of x the observed cells count.
-        A number of typed columns beyond those of the training rows counts as missing in log p(x), and the log
-        probability of a number so far beyond is added (`latens.workflow.cell_scores.tails`).
+        The outlier score is minus this value. A row with an unusual code scores low, even if the model reconstructs it
+        well. Only observed cells are used. A number far outside the training rows counts as missing in log p(x), and
+        the log probability of a number so far outside is added (`latens.workflow.cell_scores.tails`).
 
         Args:
-            X: Rows of the columns that `fit` saw.
+            X: Rows with the columns of `fit`.
 
         Returns:
             Shape (n,), nats.
@@ -232,10 +231,10 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         return -np.asarray(finite(-found.odd, "log p(x)", minus_infinity=True), np.float64)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Tell by how much the score is above the limit; below 0 is an outlier.
+        """Compute the score minus the limit. Outliers are below 0.
 
         Args:
-            X: Rows of the columns that `fit` saw.
+            X: Rows with the columns of `fit`.
 
         Returns:
             Shape (n,), nats.
@@ -245,10 +244,10 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         return np.where(certain, -np.inf, np.where(certain, 0.0, found) - self.offset_)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Tell which rows are outliers.
+        """Predict which rows are outliers.
 
         Args:
-            X: Rows of the columns that `fit` saw.
+            X: Rows with the columns of `fit`.
 
         Returns:
             1 for usual rows and -1 for outliers, shape (n,).
@@ -256,17 +255,16 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def p_values(self, X: Any) -> np.ndarray:
-        """Compute the share of rows compared with that are at least as odd, each row counted among them.
+        """Compute the p-value of each row, the share of scored rows with at least its outlier score.
 
         Args:
-            X: Rows of the columns that `fit` saw.
+            X: Rows with the columns of `fit`.
 
         Returns:
             Shape (n,), from 1 / (m + 1) to 1.
 
         Warns:
-            UserWarning: With one fold, most of the rows trained the model, so that they look less unusual than they
-                are.
+            UserWarning: With one fold, most of these rows trained the model. They look less unusual than they are.
         """
         if len(self._apart) == 1:
             data = self._rows(X)
@@ -278,18 +276,18 @@ class VAEDetector(OutlierMixin, RowsEstimator):
 
     @checked_later
     def explain(self, X: Any, cells: int = 3) -> dict[str, np.ndarray]:
-        """Find the cells of each row that the rest of the row makes the least likely.
+        """Find the cells of each row that are least probable given the other cells.
 
         Args:
-            X: Rows of the columns that `fit` saw.
-            cells: How many cells of each row, from 1.
+            X: Rows with the columns of `fit`.
+            cells: Number of cells per row, at least 1.
 
         Returns:
-            For the k-th cell, from 1, `cell_k` (its column), `value_k`, `expected_k` (of a number with its interval)
-            and `p_k`: columns of text of shape (n,), as a frame takes them.
+            A dictionary of columns of text, each of shape (n,). For the k-th cell, starting from 1, it has `cell_k`
+            (the column), `value_k`, `expected_k` (with an interval for numbers) and `p_k`.
 
         Raises:
-            ConfigError: The columns have no types: give `typed=True`.
+            ConfigError: The columns have no kinds. Pass `typed=True`.
         """
         cells = check_count(cells, "cells")
         data, rows = self._rows(X), np.arange(len(X))

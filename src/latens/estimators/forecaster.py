@@ -27,22 +27,22 @@ TIME = "time"
 @checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False, kw_only=True)
 class VAEForecaster(BaseEstimator):
-    r"""Forecast a series by draws of $p(x_{T+h} \mid x_{1:T})$ of a model with a latent for every step.
+    r"""Forecast a series with draws of $p(x_{T+h} \mid x_{1:T})$ from a model with a latent for every step.
 
-    Names, arguments and the shapes of results are those of sktime's forecasters, and sktime is not needed. Gaps need no
-    filling: NaN, None and times that are absent are steps that nobody observed.
+    Methods, arguments and results have the form of sktime's forecasters, but sktime is not needed. NaN, None and absent
+    times are missing steps, and you do not need to fill them.
 
     Args:
         recipe: A recipe with a latent for every step (`deep-kalman`, `vrnn`, `linear-gaussian`), or a configuration.
-        window: Steps of a row; None: a fifth of the series, at most 168. So many steps also precede a forecast.
-        settings: Any options by name, such as {"training.steps": 300}.
-        num_draws: Draws of a forecast, from 2.
-        random_state: Seed or generator; None takes numpy's global generator.
+        window: Steps of a training row, and of the steps before a forecast. None: a fifth of the series, at most 168.
+        settings: Options of the configuration by name, such as {"training.steps": 300}.
+        num_draws: Draws of a forecast, at least 2.
+        random_state: Seed or generator. None: NumPy's global generator.
 
     Attributes:
         model_: The `TrainedModel`.
-        window_: Steps of a row.
-        cutoff: The last time that was seen.
+        window_: Steps of a training row.
+        cutoff: The last observed time.
 
     Examples:
         >>> import pandas
@@ -67,16 +67,16 @@ class VAEForecaster(BaseEstimator):
         """Train a model of the series.
 
         Args:
-            y: A pandas Series or DataFrame; its index holds times, periods or numbers at regular steps, ascending.
+            y: A pandas Series or DataFrame, whose index has ascending times, periods or numbers at regular steps.
             X: Must be None.
-            fh: The steps to forecast, where `predict` does not say: 1 is the step after the last one.
+            fh: The default steps of `predict`: 1 is the step after the last one.
 
         Returns:
             The estimator itself, fitted.
 
         Raises:
-            DataError: The index is twice, backwards or off its step; or too few steps.
-            UsageError: `X` is given, `fh` is not ahead, or the window does not fit.
+            DataError: The index has repeated, descending or irregular times, or too few steps.
+            UsageError: `X` is passed, `fh` is not in the future, or the window does not fit.
         """
         lines = self._seen(y, X)
         count = len(lines)
@@ -94,7 +94,7 @@ class VAEForecaster(BaseEstimator):
         return self
 
     def update(self, y: Any, X: Any = None) -> "VAEForecaster":
-        """Take later steps in without training: forecasts begin after these.
+        """Add later steps without training. Forecasts then start after these steps.
 
         Args:
             y: Further steps of the same columns, after the last one.
@@ -115,19 +115,19 @@ class VAEForecaster(BaseEstimator):
 
     @property
     def cutoff(self) -> Any:
-        """The last time that was seen."""
+        """The last observed time."""
         check_is_fitted(self)
         return self.y_.index[-1]
 
     def predict(self, fh: Any = None, X: Any = None) -> Any:
-        """Give the median of every step.
+        """Forecast the median of every step.
 
         Args:
-            fh: The steps, 1 or more each, ascending; or their times. None: those of `fit`.
+            fh: The steps, ascending and at least 1, or their times. None: those of `fit`.
             X: Must be None.
 
         Returns:
-            A Series or DataFrame as `y` was, whose index are the times.
+            A Series or DataFrame in the form of `y`, whose index contains the times.
         """
         import pandas
 
@@ -138,12 +138,12 @@ class VAEForecaster(BaseEstimator):
         return pandas.DataFrame(made, index, self.y_.columns)
 
     def predict_quantiles(self, fh: Any = None, X: Any = None, alpha: float | Sequence[float] | None = None) -> Any:
-        """Give quantiles of every step.
+        """Forecast quantiles of every step.
 
         Args:
-            fh: The steps or times; None: those of `fit`.
+            fh: The steps or times. None: those of `fit`.
             X: Must be None.
-            alpha: One or several probabilities; None: 0.05 and 0.95.
+            alpha: One or several probabilities. None: 0.05 and 0.95.
 
         Returns:
             A DataFrame with the columns (name, alpha).
@@ -158,12 +158,12 @@ class VAEForecaster(BaseEstimator):
         return pandas.DataFrame(cells, index, pandas.MultiIndex.from_tuples(pairs))
 
     def predict_interval(self, fh: Any = None, X: Any = None, coverage: float | Sequence[float] = 0.9) -> Any:
-        """Give central intervals of every step.
+        """Forecast central intervals of every step.
 
         Args:
-            fh: The steps or times; None: those of `fit`.
+            fh: The steps or times. None: those of `fit`.
             X: Must be None.
-            coverage: The probability inside, one or several.
+            coverage: One or several probabilities of the intervals.
 
         Returns:
             A DataFrame with the columns (name, coverage, "lower" or "upper").

@@ -24,25 +24,25 @@ from latens.workflow.cell_scores import interval
 @checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False, kw_only=True)
 class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
-    r"""Impute missing cells from $p(x_{mis} \mid x_{obs})$ of a VAE, for columns of any kind.
+    r"""Impute missing cells with draws of $p(x_{mis} \mid x_{obs})$ of a VAE, in columns of any kind.
 
-    Numbers alone are modelled as `VAE` models them. In a frame with other columns, and with `columns`, every column has
-    a type (docs/tables.md). A missing number becomes its mean, a name the likeliest one. Observed cells stay as they
-    came, and so do columns of ids and free text, which are not modelled.
+    An array or frame of numbers is modelled as in `VAE`. In another frame, or with `columns`, every column has a kind
+    (docs/column-kinds.md). A missing number becomes its mean, and a missing category the most probable one. Observed
+    cells, and columns of ids and free text, do not change.
 
     Args:
-        columns: What columns are, by name ({"city": "category"}, or a file of such kinds; see docs/tables.md), where
-            numbers alone get types too; None tells all of them from dtypes and cells.
-        recipe: Name of a composition that `latens info recipes` lists, or a configuration.
-        settings: Any options by name, such as {"training.steps": 2000}.
-        num_samples: Draws of z for each row, from 1.
-        random_state: Seed or generator; None takes numpy's global generator.
+        columns: Kinds of columns by name ({"city": "category"}), or a file of kinds (docs/column-kinds.md). None: from
+            dtypes and cells.
+        recipe: Name of a recipe that `latens info recipes` lists, or a configuration.
+        settings: Options of the configuration by name, such as {"training.steps": 2000}.
+        num_samples: Draws of z for each row, at least 1.
+        random_state: Seed or generator. None: NumPy's global generator.
 
     Attributes:
         model_: The `TrainedModel`.
-        schema_: What the columns are.
-        n_features_in_: Number of columns that `fit` saw.
-        feature_names_in_: Names of these columns, where `X` had names.
+        schema_: The schema with the kinds of columns.
+        n_features_in_: Number of columns in `fit`.
+        feature_names_in_: Names of these columns, if `X` has names.
 
     Examples:
         >>> X = np.random.default_rng(0).normal(size=(200, 3)).round(2)
@@ -63,18 +63,18 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
 
     @whole
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "VAEImputer":
-        """Train a model of the observed cells.
+        """Train a model on the observed cells.
 
         Args:
             X: Rows, shape (n, columns): an array of numbers, or a frame; NaN, None and NA are missing.
             y: Ignored.
-            sample_weight: How often each row counts, from 0, shape (n,): a weight of 2 is the row twice. None: once.
+            sample_weight: Weights of the rows, at least 0, shape (n,); 2 counts a row twice. None: all are 1.
 
         Returns:
             The estimator itself, fitted.
 
         Raises:
-            DataError: No column can be modelled, or a column mixes kinds (a ValueError that says the remedy).
+            DataError: No column can be modelled, or a column mixes kinds (a ValueError with a remedy).
         """
         self.seed_ = seed_of(self.random_state)
         self.vae_ = self._new(self.seed_).fit(X, sample_weight=sample_weight)
@@ -85,46 +85,46 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         return self
 
     def transform(self, X: Any, *, unknown: str = "error") -> Any:
-        """Fill in every missing cell.
+        """Impute every missing cell.
 
         Args:
-            X: Rows of the columns that `fit` saw.
-            unknown: Names in columns of a frame that `fit` did not see: "error" names the rows; "missing" fills them in
-                too; "skip" leaves the rows out of the result, with a warning that names them.
+            X: Rows with the columns of `fit`.
+            unknown: How to treat categories that are new in a frame. "error" raises an error that names the rows,
+                "missing" imputes the cells, and "skip" omits the rows with a warning.
 
         Returns:
-            An array of floats for an array; else a frame with the index, columns and dtypes of `X`.
+            An array of floats if `X` is an array. Otherwise a frame with the index, columns and dtypes of `X`.
 
         Raises:
-            DataError: A column lacks, or holds a name that `fit` did not see.
+            DataError: A column is absent, or has a category that is not in `fit`.
         """
         check_is_fitted(self)
         return self.vae_.impute(X, num_samples=self.num_samples, unknown=unknown)
 
     def draws(self, X: Any, n: int = 20) -> list[Any]:
-        r"""Complete the rows several times at random, each by one draw of $p(x_{mis} \mid x_{obs})$ for every row.
+        r"""Complete the rows several times, each with a draw of $p(x_{mis} \mid x_{obs})$ for every row.
 
         Args:
-            X: Rows of the columns that `fit` saw.
-            n: How many times, from 1.
+            X: Rows with the columns of `fit`.
+            n: Number of completions, at least 1.
 
         Returns:
-            n times what `transform` returns.
+            A list of n results in the form of `transform`.
         """
         check_is_fitted(self)
         return list(self.vae_.impute(X, n_draws=check_count(n, "n"), num_samples=self.num_samples))
 
     def intervals(self, X: Any, level: float = 0.9) -> tuple[Any, Any]:
-        """Give the central interval of every missing number or date.
+        """Compute the central interval of every missing number or date.
 
         Args:
-            X: Rows of the columns that `fit` saw.
-            level: The probability inside, in (0, 1).
+            X: Rows with the columns of `fit`.
+            level: The probability of the interval, in (0, 1).
 
         Returns:
-            The lower and the upper ends in the units of the columns, NaN for observed cells and names. Of an array
-            arrays of shape (n, modelled columns); of a frame frames with its index and the modelled columns, where
-            dates are dates.
+            The lower and the upper ends in the units of the columns, with NaN for observed cells and categories. For an
+            array, arrays of shape (n, modelled columns). For a frame, frames with its index and the modelled columns,
+            in which dates are dates.
         """
         if not isinstance(level, float | np.floating) or not 0.0 < level < 1.0:
             raise UsageError(f"must lie between 0 and 1, and is {level!r}.", where="level", fix="Give for example 0.9.")

@@ -58,62 +58,64 @@ def _predicts(estimator: "VAE") -> bool:
 @checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False, kw_only=True)
 class VAE(BaseVAE):
-    """A variational autoencoder: codes, samples and log p(x).
+    """A variational autoencoder with codes, samples and log p(x).
 
-    Maximises the evidence lower bound, E[log p(x | z)] - beta KL(q(z | x) || p(z)) with z from q(z | x), in nats,
-    summed over the features of a row and averaged over rows. Kingma & Welling (2014), equation 3.
+    Training maximises the evidence lower bound, E[log p(x | z)] - beta KL(q(z | x) || p(z)) with z from q(z | x), in
+    nats. It is summed over the features of a row and averaged over rows (Kingma & Welling 2014, equation 3).
 
-    NaN in `X` are missing values: training and log p(x) are of the observed ones, and `impute` fills them in. A frame
-    may have columns of text, names, dates and truth values: each then has a type and exact probabilities
-    (docs/tables.md).
+    NaN in `X` is a missing value. Training and log p(x) use the observed values, and `impute` estimates the missing
+    ones. A frame can have columns of text, categories, dates and Booleans. Each column then has a kind and exact
+    probabilities (docs/column-kinds.md).
 
     Args:
-        latent_dim: Number of latent dimensions, from 1. None: the recipe's; the default recipe takes a quarter of the
-            columns, from 2 to 32.
-        hidden: Widths of the encoder's hidden layers, mirrored in the decoder: one whole number or several, each
-            from 1. None: the recipe's, or from the size of the data.
-        likelihood: Family of p(x | z). "auto": the recipe's; the default recipe takes Normal for real numbers and
-            Bernoulli where every value is 0 or 1. Others are "normal", "bernoulli" (values in [0, 1]),
-            "continuous-bernoulli" (values in [0, 1]), "categorical" (whole numbers) and all that
-            `latens info parts` lists. Or one of your own: a head, its class, or a function of the shape of a row
-            that gives a head (docs/extending.md).
-        recipe: Name of a composition that `latens info recipes` lists, for example "default" or "beta-vae"; or a
+        latent_dim: Number of latent dimensions, at least 1. None: chosen by the recipe. The default recipe uses a
+            quarter of the columns, from 2 to 32.
+        hidden: Widths of the encoder's hidden layers, mirrored in the decoder: one whole number or several. None:
+            chosen by the recipe, or from the size of the data.
+        likelihood: Family of p(x | z). "auto": chosen by the recipe; the default recipe chooses Normal for real numbers
+            and Bernoulli for zeros and ones. Other names are "normal", "bernoulli" (values in [0, 1]),
+            "continuous-bernoulli" (values in [0, 1]), "categorical" (whole numbers) and those of `latens info parts`.
+            You can also pass a head, its class, or a function of the shape of a row that returns a head
+            (docs/extending.md).
+        recipe: Name of a recipe that `latens info recipes` lists, for example "default" or "beta-vae"; or a
             configuration.
-        objective: What is minimised: a name of `latens info parts`, or an objective such as
-            `latens.objectives.IWAE(num_samples=50)`. None: the recipe's.
-        epochs: At most so many passes over the training rows, above 0. None: the recipe's, unless `steps` is given.
-        steps: At most so many steps of the optimiser, from 1. None: the recipe's, unless `epochs` is given.
-        batch_size: Rows a step, from 1. None: the recipe's.
-        learning_rate: Step size of the optimiser, above 0. None: the recipe's.
-        settings: Further options by name, for example `{"optimizer.schedule": "cosine"}`; none that an argument sets.
-            None: no others. `latens info parts` lists those of the configuration. Beside these are: `optimizer`, an
-            optax transformation, which then says everything; `model`, a function `(schema, key) -> model`;
-            `callbacks`, functions of an event of the training, of which a text that one returns ends it;
-            `validation_fraction`, the share of the rows that chooses the best epoch (0.1; None or 0: all rows train);
-            `num_samples`, draws of each row in `score_samples` (1,000 for a table with columns of several kinds, else
-            100); `warm_start`, whether a further `fit` starts from the weights of the last one; `columns`, what
-            columns of a frame are ({"size": "ordinal"}); and `pieces`, what rows of text are cut into ("words").
-        encoder: A network of your own from one row to the numbers that the posterior needs (an error says how many), or
-            a function `(schema, key) -> network`, or the name of a registered one. None: the recipe's.
-        decoder: The same from latents to the numbers that the likelihood needs. None: the recipe's.
-        random_state: Seed (0 to 2**32 - 1) of initialisation, noise, order of rows and later samples; or a generator
-            that gives one; None: numpy's global generator gives one.
-        prior: The prior p(z): a name of `latens info parts`, a distribution or an `AbstractModelPrior` (whose
-            arrays are trained, unless they are `Frozen`), or a class or function of the shape of a latent that gives
-            one. None: the recipe's, which is the one that belongs to the posterior.
-        posterior: The posterior q(z | x): a name of `latens info parts`, a head, its class, or a function of the
-            shape of a latent that gives a head. None: the recipe's.
-        beta: Weight of the KL in the objective, from 0; or how it changes, as "linear:10", "cosine:10", "sigmoid:10" or
-            "cyclical:4", with a number of epochs. None: the recipe's, 1 by default (the evidence lower bound).
+        objective: The objective: a name of `latens info parts`, or an object such as
+            `latens.objectives.IWAE(num_samples=50)`. None: chosen by the recipe.
+        epochs: Maximum number of passes over the training rows, above 0. None: chosen by the recipe, unless `steps` is
+            given.
+        steps: Maximum number of optimiser steps, at least 1. None: chosen by the recipe, unless `epochs` is given.
+        batch_size: Rows of a batch, at least 1. None: chosen by the recipe.
+        learning_rate: Step size of the optimiser, above 0. None: chosen by the recipe.
+        settings: Further options by name, for example `{"optimizer.schedule": "cosine"}`. `latens info parts` lists the
+            options of the configuration. Options that have an argument are not allowed. Other options are: `optimizer`,
+            an optax transformation; `model`, a function `(schema, key) -> model`; `callbacks`, functions of a training
+            event, which stop the training if they return a string; `validation_fraction`, the share of rows for
+            validation (0.1; None or 0: none); `num_samples`, the draws of each row in `score_samples` (1,000 for a
+            table with several kinds of columns, else 100); `warm_start`, whether `fit` starts from the weights of the
+            last one; `columns`, the kinds of columns of a frame ({"size": "ordinal"}); and `pieces`, the tokens of text
+            ("words"). None: no others.
+        encoder: A network from one row to the outputs that the posterior needs, a function `(schema, key) -> network`,
+            or the name of a registered network. An error states the number of outputs. None: chosen by the recipe.
+        decoder: A network from latents to the outputs that the likelihood needs, in the same forms. None: chosen by the
+            recipe.
+        random_state: Seed (0 to 2**32 - 1) of the initial weights, the noise, the order of rows and later samples, or a
+            generator. None: NumPy's global generator.
+        prior: The prior p(z): a name of `latens info parts`, a distribution, an `AbstractModelPrior`, or a class or
+            function of the shape of a latent that returns one. Its arrays are trained unless they are `Frozen`. None:
+            chosen by the recipe.
+        posterior: The posterior q(z | x): a name of `latens info parts`, a head, its class, or a function of the shape
+            of a latent that returns a head. None: chosen by the recipe.
+        beta: Weight of the KL in the objective, at least 0, or a schedule with a number of epochs: "linear:10",
+            "cosine:10", "sigmoid:10" or "cyclical:4". None: chosen by the recipe, usually 1 (the evidence lower bound).
 
     Attributes:
         model_: The `TrainedModel`: the model with its schema, configuration and facts about its training.
-        history_: Dict of lists, one entry an epoch, as `pandas.DataFrame` takes it. Training numbers are means over an
-            epoch, in nats.
-        reasons_: What was decided from the data, and why: a list of sentences.
-        latent_dim_: Number of columns that `transform` gives.
-        n_features_in_: Number of columns that `fit` saw.
-        feature_names_in_: Names of these columns, where `X` had names.
+        history_: Dictionary of lists with one entry per epoch, which `pandas.DataFrame` accepts. Training metrics are
+            means over an epoch, in nats.
+        reasons_: The options that were chosen from the data, with the reasons, as a list of sentences.
+        latent_dim_: Number of columns that `transform` returns.
+        n_features_in_: Number of columns in `fit`.
+        feature_names_in_: Names of these columns, if `X` has names.
 
     Examples:
         >>> X = np.random.default_rng(0).normal(size=(200, 4))
@@ -138,37 +140,36 @@ class VAE(BaseVAE):
     # --- log p(x) and its parts ---
 
     def score_samples(self, X: Any, y: Any = None, *, unknown: str = "error") -> np.ndarray:
-        r"""Estimate log p(x) of every row by importance sampling, from below.
+        r"""Estimate log p(x) of every row by importance sampling.
 
-        The estimate is $\log\frac1K\sum_k p(x|z_k)\,p(z_k)/q(z_k|x)$ with K = `num_samples` samples of q(z | x). In
-        expectation it is a lower bound of log p(x), tight as K grows. It is the number that the command calls
-        `log_marginal`, and log p(x) is
+        The estimate is $\log\frac1K\sum_k p(x|z_k)\,p(z_k)/q(z_k|x)$ with K = `num_samples` samples of q(z | x). Its
+        expectation is a lower bound of log p(x), and approaches log p(x) as K grows. The command prints it as
+        `log_marginal`. Its meaning depends on the data and the likelihood:
 
-        - of real numbers under "normal": the log density in the units of `X`;
-        - of zeros and ones (given, or binarised by `settings`) under "bernoulli", of whole numbers under "categorical":
-          the log-probability of the row;
-        - of whole numbers 0 to L - 1 (`uint8`, pictures) under "normal" or "continuous-bernoulli": the log density of
-          (x + u) / L at one uniform u a row. Its mean over u, minus D log L for D features, is a lower bound of the
-          log-probability of the row (Theis, van den Oord & Bethge 2016). L is `model_.schema.levels`;
-        - of grey values in [0, 1], or whole numbers, under "bernoulli": no log p(x), but a bound of a cross-entropy,
-          which may be compared with another Bernoulli's only (the command: `cross_entropy_bound`).
+        - real numbers and "normal": the log density in the units of `X`;
+        - zeros and ones and "bernoulli", or whole numbers and "categorical": the log probability of the row;
+        - whole numbers 0 to L - 1 (`uint8`, pictures) and "normal" or "continuous-bernoulli": the log density of (x +
+          u) / L for one uniform u per row. Its mean over u, minus D log L for D features, is a lower bound of the log
+          probability of the row (Theis, van den Oord & Bethge 2016). L is `model_.schema.levels`;
+        - grey values in [0, 1] or whole numbers, and "bernoulli": not log p(x), but a bound of a cross-entropy, which
+          you can compare only with another Bernoulli (`cross_entropy_bound` in the output of the command).
 
-        Of a conditional model it is log p(x | y). The samples of a row come from its own bytes: neither order nor
-        subsets of the rows change its number.
+        For a conditional model, the estimate is log p(x | y). The samples depend only on the contents of a row, so the
+        order and the number of rows do not change the result.
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them; NaN is a missing value, and log
-                p(x) is then of the observed ones.
-            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
-            unknown: Names in columns of a frame that `fit` did not see: "error" names the rows; "missing" takes the
-                cells as missing; "skip" leaves the rows out of the result, with a warning that names them.
+            X: Rows, shape (n, columns), or (n, ...) for pictures, in the form that `fit` received. NaN is a missing
+                value; the estimate is then log p of the observed values.
+            y: Labels, shape (n,), or one for all rows, if the recipe is conditional. Otherwise ignored.
+            unknown: How to treat categories that are new in a frame. "error" raises an error that names the rows,
+                "missing" treats the cells as missing, and "skip" omits the rows with a warning.
 
         Returns:
-            One estimate a row in nats, float32 of shape (n,).
+            One estimate per row in nats, float32 of shape (n,).
 
         Raises:
             UsageError: The model is conditional, and `y` is missing or names an unknown class.
-            DivergedError: Rows lie so far from the training rows that their log p(x) is no number.
+            DivergedError: The log p(x) of a row is not finite, because the row is too far from the training rows.
 
         Source: Burda, Grosse & Salakhutdinov (2016), equation 8.
         """
@@ -176,15 +177,15 @@ class VAE(BaseVAE):
         return self.model_.log_marginal(batch, num_samples=self._draws(), seed=self.seed_)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Compute the mean of `score_samples`; higher is better, so a grid search maximises log p(x).
+        """Compute the mean of `score_samples`. Higher is better, so a grid search maximises log p(x).
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
-            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
-            sample_weight: How often each row counts in the mean, from 0, shape (n,). None: once.
+            X: Rows, shape (n, columns), or (n, ...) for pictures, in the form that `fit` received.
+            y: Labels, shape (n,), or one for all rows, if the recipe is conditional. Otherwise ignored.
+            sample_weight: Weights of the rows in the mean, at least 0, shape (n,). None: all weights are 1.
 
         Returns:
-            A number in nats a row.
+            The mean in nats per row.
         """
         return weighted_mean(self.score_samples(X, y), sample_weight)
 
@@ -195,23 +196,23 @@ class VAE(BaseVAE):
         return check_count(usual if count is None else count, "num_samples")
 
     def elbo(self, X: Any, y: Any = None, *, num_samples: int | None = None, unknown: str = "error") -> Parts:
-        r"""Estimate the ELBO of every row, and its two parts.
+        r"""Estimate the ELBO of every row and its two terms.
 
-        $\mathrm{ELBO} = E_q\log p(x|z) - \mathrm{KL}(q(z|x)\|p(z))$, from the same draws of q(z | x): the parts add up
-        exactly. What `log p(x)` is, `score_samples` says.
+        $\mathrm{ELBO} = E_q\log p(x|z) - \mathrm{KL}(q(z|x)\|p(z))$. Both terms are computed from the same draws of q(z
+        | x). `score_samples` describes the units of log p(x).
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
-            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
-            num_samples: Draws of z for each row, from 1. None: those of the estimator.
+            X: Rows, shape (n, columns), or (n, ...) for pictures, in the form that `fit` received.
+            y: Labels, shape (n,), or one for all rows, if the recipe is conditional. Otherwise ignored.
+            num_samples: Draws of z for each row, at least 1. None: as in `score_samples`.
             unknown: As for `score_samples`.
 
         Returns:
-            `elbo`, `log_likelihood` and `kl`, each of shape (n,), in nats: elbo = log_likelihood - kl.
+            `elbo`, `log_likelihood` and `kl`, each of shape (n,), in nats, with elbo = log_likelihood - kl.
 
         Raises:
             UsageError: The model is conditional, and `y` is missing or names an unknown class.
-            DivergedError: Rows lie so far from the training rows that their ELBO is not a number.
+            DivergedError: The ELBO of a row is not finite, because the row is too far from the training rows.
 
         Source: Kingma & Welling (2014), equation 3.
         """
@@ -237,26 +238,27 @@ class VAE(BaseVAE):
         guidance: float | None = None,
         random_state: Any = None,
     ) -> Any:
-        """Sample rows from the model: z from the prior, then x from p(x | z).
+        """Sample rows from the model: z from the prior, and x from p(x | z).
 
         Args:
-            n_samples: Number of rows, from 1.
-            label: Class of all rows, or one for each, which a conditional model needs; ignored elsewhere.
-            given: A value for each condition; of a frame with columns of several kinds also what rows must have: for a
-                column a value, or a pair of the least and the largest. Not with `temperature`.
-            temperature: Of z, from 0: below 1 nearer to the centre of the prior, and less varied.
-            guidance: Of a prior by flow matching that reads labels; above 1 samples are clearer of their class.
-            random_state: Seed or generator; None takes the estimator's `random_state`.
+            n_samples: Number of rows, at least 1.
+            label: Class of all rows, or one for each row. Required by a conditional model, otherwise ignored.
+            given: A value for each condition of the model. For a frame with several kinds of columns, also a value or a
+                pair (smallest, largest) for a column, which the sampled rows have. Not allowed with `temperature`.
+            temperature: Scale of the noise of z, at least 0. Below 1, samples are closer to the centre of the prior.
+            guidance: Guidance of a flow matching prior that reads labels. Above 1, samples are more typical of their
+                class.
+            random_state: Seed or generator. None: the `random_state` of the estimator.
 
         Returns:
-            Rows, float32, in the units and the shape of the rows that `fit` saw; of a frame with columns of several
-            kinds a frame with its dtypes.
+            Rows, float32, in the units and shape of the rows in `fit`. If `fit` received a frame with several kinds of
+            columns, a frame with its dtypes.
 
         Raises:
-            ConfigError: The prior has no temperature, and another than 1 is asked for; or `given` is for rows without
-                conditions and without columns of kinds.
-            DataError: A condition is none of the frame's, or no row can fulfil it.
-            UsageError: The number of rows is below 1, the class is missing or unknown, or the temperature below 0.
+            ConfigError: `temperature` is not 1, and the prior does not support it; or `given` is passed to a model
+                without conditions and kinds of columns.
+            DataError: `given` names an unknown column, or no row can have the values.
+            UsageError: The number of rows is below 1, the class is missing or unknown, or the temperature is negative.
         """
         n_samples = check_count(n_samples, "n_samples")
         check_is_fitted(self)
@@ -276,14 +278,14 @@ class VAE(BaseVAE):
         return x if schema.types is None else as_fitted(x, schema, getattr(self, "_template", None))
 
     def warm_up(self, n_rows: int | None = None, *, label: Any = None) -> "VAE":
-        """Compile what requests need, so that no request waits for the compiler.
+        """Compile the programs for encoding, decoding and scoring, so that no request waits for the compiler.
 
-        A request is padded to 16, 128 or 500 rows, or is computed in several parts of 500. One program is made for each
-        of these sizes: samples of the model are encoded, decoded and scored once.
+        A request is padded to 16, 128 or 500 rows, or computed in chunks of 500 rows. This method compiles one program
+        for each size.
 
         Args:
-            n_rows: The most rows of a request, from 1: larger sizes are left out. None: any number.
-            label: The class of the samples, where the model is conditional; None: the classes in turn.
+            n_rows: Maximum number of rows of a request, at least 1. Larger sizes are not compiled. None: any number.
+            label: The class of the sampled rows, if the model is conditional. None: all classes in turn.
 
         Returns:
             The estimator itself.
@@ -318,20 +320,20 @@ class VAE(BaseVAE):
         """Sample rows from the prior predictive, or their means.
 
         Args:
-            n: Number of rows, from 1.
-            mean: Whether to return the means of p(x | z), at the same samples of z, instead of samples of x.
-            label: Class of all rows, or one for each, which a conditional model needs; ignored elsewhere.
-            temperature: Of z, from 0: below 1 nearer to the centre of the prior, and less varied.
+            n: Number of rows, at least 1.
+            mean: Whether to return the means of p(x | z) at the samples of z, instead of samples of x.
+            label: Class of all rows, or one for each row. Required by a conditional model, otherwise ignored.
+            temperature: Scale of the noise of z, at least 0. Below 1, samples are closer to the centre of the prior.
             guidance: As for `sample`.
-            random_state: Seed or generator; None takes the estimator's `random_state`.
+            random_state: Seed or generator. None: the `random_state` of the estimator.
 
         Returns:
-            Rows, float32, in the units and the shape of the rows that `fit` saw; of a frame with columns of several
-            kinds a frame with its dtypes.
+            Rows, float32, in the units and shape of the rows in `fit`. If `fit` received a frame with several kinds of
+            columns, a frame with its dtypes.
 
         Raises:
-            ConfigError: The prior has no temperature, and another than 1 is asked for.
-            UsageError: The number of rows is below 1, the class is missing or unknown, or the temperature below 0.
+            ConfigError: `temperature` is not 1, and the prior does not support it.
+            UsageError: The number of rows is below 1, the class is missing or unknown, or the temperature is negative.
         """
         check_is_fitted(self)
         n = check_count(n, "n", cells=int(np.prod(self.model_.schema.shape)))
@@ -341,17 +343,18 @@ class VAE(BaseVAE):
         return self._in_units(new_rows(trained.model, n, mean=mean, **how)[0], draws=not mean)
 
     def posterior_predictive(self, X: Any, mean: bool = False, *, y: Any = None, random_state: Any = None) -> Any:
-        """Sample one row from the posterior predictive of every row, or compute its reconstruction.
+        """Sample from the posterior predictive of every row, or compute its reconstruction.
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
-            mean: False: a sample of p(x | z) at a sample of q(z | x). True: the mean of p(x | z) at the posterior mean.
-            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
-            random_state: Seed or generator; None takes the estimator's `random_state`.
+            X: Rows, shape (n, columns), or (n, ...) for pictures, in the form that `fit` received.
+            mean: If False, return a sample of p(x | z) at a sample of q(z | x). If True, return the mean of p(x | z) at
+                the posterior mean.
+            y: Labels, shape (n,), or one for all rows, if the recipe is conditional. Otherwise ignored.
+            random_state: Seed or generator. None: the `random_state` of the estimator.
 
         Returns:
-            Rows, float32, in the units and the shape of `X`; of a frame with columns of several kinds a frame with its
-            dtypes.
+            Rows, float32, in the units and shape of `X`. If `X` is a frame with several kinds of columns, a frame with
+            its dtypes.
         """
         batch = self._batch(X, y)
         values = evaluation.reconstruct(self.model_.rows(batch, key=self._sampling_key(random_state)), mean=mean)
@@ -361,20 +364,21 @@ class VAE(BaseVAE):
 
     @checked_later
     def interpolate(self, a: Any, b: Any, steps: int = 8, *, path: str = "spherical", y: Any = None) -> Any:
-        """Decode what lies between two rows.
+        """Decode a path between two rows.
 
         Args:
-            a: The first row, shape (1, columns) or (1, ...), as `fit` saw rows; or its codes, shape (latent_dim_,).
-            b: The last row, alike.
-            steps: Rows of the path, both ends among them, from 2.
-            path: "spherical" keeps the length of codes as it changes evenly; "linear" is the straight line.
-            y: The label of the path, where the recipe is conditional; ignored elsewhere.
+            a: The first row, shape (1, columns) or (1, ...), in the form that `fit` received, or its code, shape
+                (latent_dim_,).
+            b: The last row, in the same form.
+            steps: Rows of the path, including both ends, at least 2.
+            path: "spherical" changes the length and the angle of codes evenly. "linear" is a straight line.
+            y: The label of the path, if the recipe is conditional. Otherwise ignored.
 
         Returns:
-            The means of p(x | z) along the path, `steps` rows as `inverse_transform` gives them.
+            The means of p(x | z) along the path, `steps` rows in the form of `inverse_transform`.
 
         Raises:
-            UsageError: The path is not known, or has fewer than 2 steps.
+            UsageError: The path is unknown or has fewer than 2 steps.
             DataError: A row does not fit the model.
         """
         check_is_fitted(self)
@@ -402,23 +406,22 @@ class VAE(BaseVAE):
         random_state: Any = None,
         unknown: str = "error",
     ) -> Any:
-        r"""Fill in missing values by their posterior mean, or sample completions.
+        r"""Impute missing values by their posterior mean, or sample completions.
 
-        The mean is $E[x_{mis} \mid x_{obs}]$, estimated by importance resampling. Observed values stay as they came.
+        The mean is $E[x_{mis} \mid x_{obs}]$, estimated by importance resampling. Observed values do not change.
 
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures; NaN is a missing value.
-            n_draws: Number M of random completions of every row; 0 gives the mean instead.
-            num_samples: Importance samples of z for each row, from 1.
-            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
-            random_state: Seed or generator; None takes the estimator's `random_state`.
-            unknown: Names in columns of a frame that `fit` did not see: "error" names the rows; "missing" fills them in
-                too; "skip" leaves the rows out of the result, with a warning that names them.
+            n_draws: Number M of random completions of every row. 0: the mean.
+            num_samples: Importance samples of z for each row, at least 1.
+            y: Labels, shape (n,), or one for all rows, if the recipe is conditional. Otherwise ignored.
+            random_state: Seed or generator. None: the `random_state` of the estimator.
+            unknown: How to treat categories that are new in a frame. "error" raises an error that names the rows,
+                "missing" imputes the cells, and "skip" omits the rows with a warning.
 
         Returns:
-            The completed rows, of the shape and type of `X`; with `n_draws` M of shape (M, *X.shape). Of a frame a
-            frame with its index and columns, or with `n_draws` a list of M; a missing name becomes the likeliest one.
-            Of sequences what `X` was, with the gaps of its steps filled in.
+            The completed rows, in the shape and type of `X`. With `n_draws`, M completions of shape (M, *X.shape), or a
+            list of M frames. In a frame, a missing category becomes the most probable one.
 
         Source: Mattei & Frellsen (2019), arXiv 1812.02633.
         """
@@ -479,22 +482,22 @@ class VAE(BaseVAE):
         options: dict[str, Any] | None = None,
         steps: int | None = None,
     ) -> Estimate | None:
-        """Replace the prior by one fitted to the posteriors of `X`, the rows that `fit` saw.
+        """Fit a new prior to the posteriors of the training rows.
 
-        The encoder and the decoder stay; `model_` becomes the model with the new prior.
+        The encoder and the decoder do not change. `model_` becomes the model with the new prior.
 
         Args:
-            X: The rows that `fit` saw, so that the same ones validate.
-            kind: Kind of the new prior, as for `latens.workflow.prior_refit.refit_prior`.
-            y: The labels that `fit` saw, of a conditional recipe; ignored elsewhere.
-            options: Options of this prior by name; None takes the defaults.
-            steps: Steps of the optimiser, for priors that are trained; None for 2000, of flow matching 8000.
+            X: The rows of `fit`, so that the validation rows are the same.
+            kind: Kind of the new prior, as in `latens.workflow.prior_refit.refit_prior`.
+            y: The labels of `fit`, if the recipe is conditional. Otherwise ignored.
+            options: Options of this prior by name. None: the defaults.
+            steps: Optimiser steps of a prior that is trained. None: 2000, or 8000 for flow matching.
 
         Returns:
-            The change of log p(x) on the rows that validate, in nats; None where there is no p(x).
+            The change of log p(x) on the validation rows, in nats, or None if the model has no p(x).
 
         Raises:
-            ConfigError: The kind or an option is not known, or does not suit the model.
+            ConfigError: The kind or an option is unknown, or does not suit the model.
         """
         data, y = self._read(X, y)
         config = self.model_.config
@@ -509,10 +512,10 @@ class VAE(BaseVAE):
 
     @available_if(_predicts)
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Compute the probability of every class, q(y | x), of a recipe that predicts labels.
+        """Compute the probability q(y | x) of every class, if the recipe predicts labels.
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            X: Rows, shape (n, columns), or (n, ...) for pictures, in the form that `fit` received.
 
         Returns:
             Probabilities, shape (n, C), in the order of `classes_`.
@@ -523,10 +526,10 @@ class VAE(BaseVAE):
 
     @available_if(_predicts)
     def predict(self, X: Any) -> np.ndarray:
-        """Predict the most probable class of every row, of a recipe that predicts labels.
+        """Predict the most probable class of every row, if the recipe predicts labels.
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            X: Rows, shape (n, columns), or (n, ...) for pictures, in the form that `fit` received.
 
         Returns:
             Classes, shape (n,), from `classes_`.
@@ -535,7 +538,7 @@ class VAE(BaseVAE):
 
     @property
     def classes_(self) -> np.ndarray:
-        """The classes that the recipe reads or predicts, in order.
+        """The classes that the recipe reads or predicts, in sorted order.
 
         Raises:
             AttributeError: The recipe has no classes.
