@@ -2,7 +2,6 @@
 
 import json
 import re
-import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +11,10 @@ import pytest
 from cli_fixtures import FIT, SMALL, Result
 
 from latens import evaluation
+from latens.config import override
 from latens.data import load
-from latens.recipes import RECIPES
+from latens.recipes import RECIPES, get_recipe
+from latens.workflow.experiment import prepare
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
@@ -122,6 +123,20 @@ def test_sample(latens: Callable[..., Result], run_folder: Path, tmp_path: Path)
         assert imread(tmp_path / "grid.png").shape[1] >= 3 * 112
 
 
+def test_pictures_have_means_and_noise_where_it_is_asked_for(latens: Callable[..., Result], tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    data = load(np.random.default_rng(0).integers(0, 256, (20, 16, 16), np.uint8))
+    small = {"network.kind": "dense", "network.hidden": [4], "posterior.latent_dim": 2, "training.steps": 1}
+    experiment = prepare(override(get_recipe("default").config, small), data)
+    model, shown = experiment.trained(experiment.new_model()).save(tmp_path / "model.safetensors"), {}
+    for name, flags in {"still": (), "mean": ("--mean",), "noise": ("--noise",)}.items():
+        assert latens("sample", model, "-n", 2, *flags, "--out", tmp_path / f"{name}.png").code == 0
+        shown[name] = imread(tmp_path / f"{name}.png")
+    assert np.array_equal(shown["still"], shown["mean"])
+    assert not np.array_equal(shown["noise"], shown["mean"])
+
+
 def test_sample_without_a_name(
     latens: Callable[..., Result], run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,75 +216,9 @@ def test_classifier(latens: Callable[..., Result], tmp_path: Path) -> None:
 # --- warnings ---
 
 
-def test_collapse_is_named(latens: Callable[..., Result], tmp_path: Path) -> None:
-    # Long enough for a weight of 1000 on the KL to win over every unit.
-    result = latens(
-        "fit",
-        "digits",
-        *SMALL,
-        "--epochs",
-        60,
-        "--set",
-        "objective.beta=1000",
-        "--out",
-        tmp_path / "run",
-        "--json",
-        "--verbose",
-    )
-    [warning] = [w for w in result.json["warnings"] if w["name"] == "posterior-collapse"]
-    active = sum(unit["active"] for unit in result.json["units"])
-    assert warning["message"].startswith(f"only {active} of 3 latent units")
-    assert active <= 1
-    assert ("2 units whose mean does not move with x" in result.err) == (active == 1)
-    assert len(result.err.split("warning (posterior-collapse)")[1].splitlines()) < 8  # no line for a unit that is off
-
-
 def test_numbers_that_are_not_held_out(latens: Callable[..., Result], tmp_path: Path) -> None:
     value = latens("fit", "digits", "--recipe", "tiao", "--epochs", 1, "--out", tmp_path / "run", "--json").json
     assert {w["name"] for w in value["warnings"]} >= {"not-held-out", "cross-entropy"}
     assert value["held_out"] is False
     assert "log_marginal" not in value["metrics"]
     assert "not log p(x)" in value["metrics"]["cross_entropy_bound"]["protocol"]
-
-
-def test_tensorboard(latens: Callable[..., Result], tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    flags = ("--log", "tensorboard", "--plots-every", 22, "--log-every", 10)
-    result = latens("fit", "digits", "--steps", 33, *SMALL, "--out", folder, *flags)
-    assert result.code == 0
-    assert sorted(path.name for path in (folder / "samples").iterdir()) == [
-        f"{kind}-{step:010d}.png" for kind in ("reconstructions", "samples") for step in (0, 22)
-    ]
-    event_pb2, graph_pb2 = (
-        __import__(f"tensorboardX.proto.{name}", fromlist=["*"]) for name in ("event_pb2", "graph_pb2")
-    )
-    [file] = (folder / "tensorboard").iterdir()
-    raw, events = file.read_bytes(), []
-    while raw:  # length, its checksum, the event, its checksum
-        (length,) = struct.unpack("<Q", raw[:8])
-        events.append(event_pb2.Event.FromString(raw[12 : 12 + length]))
-        raw = raw[16 + length :]
-    values = {(e.step, v.tag): v for e in events for v in e.summary.value}
-    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    last = [record for record in records if record["event"] == "epoch"][-1]
-    assert values[33, "validation/elbo"].simple_value == pytest.approx(last["validation_elbo"], rel=1e-6)
-    assert values[33, "train/objective"].simple_value == pytest.approx(last["train_objective"], rel=1e-6)
-    # A line before the first step, and one every ten steps: the mean since the last one.
-    lines = re.findall(r"^step (\d+)/33  epoch \S+  objective (\S+)$", result.err, re.MULTILINE)
-    assert [int(step) for step, _ in lines] == [0, 10, 20, 30]
-    chunks = [record for record in records if record["event"] == "chunk"]
-    ends = [0, *(record["step"] for record in chunks)]
-    means = [records[0]["objective"]]
-    for last in (10, 20, 30):
-        parts = [(r["objective"], b - a) for r, a, b in zip(chunks, ends, ends[1:]) if last - 10 < b <= last]
-        assert sum(count for _, count in parts) == 10
-        means.append(sum(mean * count for mean, count in parts) / 10)
-    assert [value for _, value in lines] == [f"{mean:.3f}" for mean in means]
-    assert values[0, "chunk/objective"].simple_value == pytest.approx(means[0], rel=1e-6)
-    [graph] = [graph_pb2.GraphDef.FromString(e.graph_def) for e in events if e.graph_def]
-    inputs = {node.name: list(node.input) for node in graph.node}
-    assert inputs["encoder/layer_1"] == ["x"]
-    assert inputs["sample"] == ["mean", "log-scale", "noise"]
-    assert inputs["KL"] == ["mean", "log-scale", "prior"]
-    assert inputs["likelihood"] == ["decoder/layer_2", "x"]
-    assert inputs["ELBO"] == ["KL", "likelihood"]

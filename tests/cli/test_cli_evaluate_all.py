@@ -90,27 +90,6 @@ def test_the_numbers_are_those_of_their_functions(everything, run_folder):  # no
     assert abs(gap) < 5 * wide + 3.0  # three epochs: nothing is learned by heart yet
 
 
-def test_the_table_has_a_line_for_each_number(everything, run_folder):  # noqa: F811
-    head, _, rest = everything.result.out.partition("all metrics\n")
-    assert head.startswith("Learned from 1,404 rows in ")
-    assert f"\n{run_folder} on digits\n  log p(x)" in head
-    metrics = everything.json["metrics"]
-    titles, *lines = rest.splitlines()
-    assert titles.split() == ["over", "rows", "over", "draws"]
-    unknown = [line for line in lines if line.split()[0] == "unknown:"]
-    assert unknown == [line for line in lines[-2:] if "bound, by an unknown amount" in line]
-    lines = lines[: len(lines) - len(unknown)]
-    assert sorted(line.split()[0] for line in lines) == sorted(metrics)
-    line = next(line for line in lines if line.split()[0] == "log_marginal").split()
-    assert line[2] == "±"
-    assert float(line[1]) == pytest.approx(metrics["log_marginal"]["value"], abs=0.06)
-    error = metrics["log_marginal"]["draws_error"]
-    assert line[4:-3] == (["unknown"] if error is None else ["±", f"{error:.2f}"])
-    assert line[-3:] == ["nats", "198", "rows"]
-    assert ": the factors are not known" in everything.result.err
-    assert f"{run_folder / 'report.json'}: these metrics" in everything.result.err
-
-
 def test_dry_runs_and_other_data_write_nothing(latens, run_folder, tmp_path):  # noqa: F811
     run = shutil.copytree(run_folder, tmp_path / "run", ignore=shutil.ignore_patterns("report.json"))
     assert latens("evaluate", run, "--all", "--dry-run").code == 0

@@ -14,7 +14,6 @@ from latens import load
 from latens.cli.main import main
 from latens.io import atomic
 from latens.kinds.tables.typed import as_frame
-from latens.runs.folder import RunFolder
 
 pytestmark = pytest.mark.more
 
@@ -54,34 +53,6 @@ def test_the_columns_are_listed(places, capsys):
     assert "city     category  String" in capsys.readouterr().out
 
 
-def test_the_model_beats_independent_columns_by_what_they_share(places):
-    """City and country tell each other, and income tells both: log 3 nats for each, and one of them in full."""
-    found = RunFolder.open(places / "run", lock=False).info["metrics"]["gain_over_independent"]
-    assert 2.0 * np.log(3) * 0.75 < found["value"] < 2.0 * np.log(3) + 0.3
-
-
-def test_samples_are_rows_of_the_same_table(places, capsys):
-    out = places / "new.csv"
-    assert main(["sample", str(places / "run"), "-n", "2000", "--out", str(out)]) == 0
-    capsys.readouterr()
-    with out.open() as file:
-        header, *rows = list(csv.reader(file))
-    assert header == ["city", "country", "income", "joined"]
-    city, country, income, joined = map(np.array, zip(*rows))
-    assert set(city) == {"Lyon", "Oslo", "Porto"}
-    same = np.mean([c[0].replace("L", "F").replace("O", "N") == k for c, k in zip(city, country)])
-    assert same > 0.9  # a third of independent columns
-    number = income.astype(float)
-    assert all(len(text.split(".")[1]) == 1 for text in income)
-    for name, centre in (("Lyon", 0), ("Oslo", 100), ("Porto", 200)):
-        assert abs(np.median(number[city == name]) - centre) < 10
-    days = joined.astype("datetime64[D]")
-    assert days.min() >= np.datetime64("2020-01-01")
-    assert days.max() <= np.datetime64("2020-10-27")
-    assert main(["sample", str(places / "run"), "--mean"]) == 2
-    assert "--mean" in capsys.readouterr().err
-
-
 def test_gaps_are_filled_from_the_rest_of_the_row(places, capsys):
     out = places / "full.csv"
     assert main(["impute", str(places / "run"), str(places / "holes.csv"), "--out", str(out)]) == 0
@@ -93,35 +64,6 @@ def test_gaps_are_filled_from_the_rest_of_the_row(places, capsys):
     assert all(np.datetime64("2020-03-01") < np.datetime64(row[4]) < np.datetime64("2020-08-15") for row in rows)
     assert main(["impute", str(places / "run"), str(places / "holes.csv"), "--out", str(places / "full.npz")]) == 2
     assert "categories and dates" in capsys.readouterr().err
-
-
-def test_a_row_is_measured_alike_in_any_order_of_columns(places, capsys):
-    with (places / "t.csv").open() as file:
-        rows = list(csv.reader(file))
-    with (places / "turned.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([[row[i] for i in (0, 3, 1, 4, 2)] for row in rows])
-    values = []
-    for name in ("t.csv", "turned.csv"):
-        words = ["evaluate", str(places / "run"), str(places / name), "--num-samples", "20", "--json"]
-        assert main(words) == 0
-        values.append(json.loads(capsys.readouterr().out)["metrics"]["log_marginal"]["value"])
-    assert values[0] == pytest.approx(values[1], rel=1e-6)
-
-
-def test_the_pictures_and_the_report_are_made(places, capsys):
-    assert main(["report", str(places / "run"), "--only", "figures", "--name", "marginals"]) == 0
-    assert (places / "run" / "figures" / "marginals.png").stat().st_size > 5000
-    with (places / "run" / "figures" / "marginals.csv").open() as file:
-        assert {"city", "income"} <= {row["column"] for row in csv.DictReader(file)}
-
-
-def test_an_unknown_name_is_refused_and_the_nearest_is_said(places, capsys):
-    lines = ["who,city,country,income,joined", "x,Lion,F,3.0,2020-02-02", "y,Oslo,N,3.0,2020-02-02"]
-    (places / "other.csv").write_text("\n".join(lines))
-    assert main(["evaluate", str(places / "run"), str(places / "other.csv")]) == 3
-    error = capsys.readouterr().err
-    assert "column 'city' holds 'Lion'" in error
-    assert "Lyon" in error
 
 
 def test_samples_under_conditions(places, capsys):

@@ -18,6 +18,8 @@ from latens.distributions.chain import Chain
 from latens.errors import ConfigError, UsageError
 from latens.evaluation import sample_prior
 
+pytest_plugins = ("cli_fixtures",)
+
 KEY = jax.random.key(0)
 NORMAL = DiagonalNormal(jnp.array([1.0, -2.0]), jnp.array([0.3, -0.7]))
 

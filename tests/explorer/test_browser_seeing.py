@@ -108,20 +108,6 @@ def test_what_is_selected_is_said_and_shift_adds_and_alt_removes(
     assert browser.errors() == []
 
 
-def test_the_word_beside_the_last_step_of_a_chart_is_whole(browser: Browser, page: PageServer) -> None:
-    browser.open(page.url)
-    browser.run("latens.app.model.manifest.facts.best_step = 50; latens.app.set({ tab: 'training' })")
-    settled(browser)
-    ends = browser.run(
-        """const texts = [...document.querySelectorAll("svg.chart text")].filter((one) => one.textContent === "best");
-           const end = ({ x, width }) => x + width;
-           return texts.map((one) => [end(one.getBBox()), one.ownerSVGElement.viewBox.baseVal.width]);"""
-    )
-    assert ends
-    assert all(end <= width for end, width in ends)
-    assert browser.errors() == []
-
-
 def test_forty_classes_have_forty_colours_and_saved_scatters_a_legend(
     browser: Browser, digits: Site, tmp_path: Path
 ) -> None:

@@ -11,18 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import polars as pl
 import pytest
-from browser_fixtures import Browser
 from explorer_fixtures import needs_node, node, untrained
-from page_fixtures import settled
 
 from latens import evaluation
 from latens.data import Dataset, Preparation, load
 from latens.data.schema import Column, Schema
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.evaluation.conditional_samples import shares_given
-from latens.explorer import payload, static_files
+from latens.explorer import payload
 from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder
-from latens.explorer.page_files import single_file
 from latens.explorer.whatif import answers
 from latens.io.named_arrays import tree_to_arrays
 from latens.io.safetensors import pack
@@ -37,8 +34,6 @@ from latens.models.priors import FixedPrior, MixturePrior
 from latens.networks import ConvDecoder, Dense, LinearPath
 from latens.trees import Frozen
 from latens.workflow.trained import TrainedModel
-
-pytest_plugins = ("browser_fixtures",)
 
 rng = np.random.default_rng(0)
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -359,33 +354,3 @@ def test_a_large_convolution_is_left_to_pictures_made_beforehand(monkeypatch: py
     monkeypatch.setattr("latens.explorer.decoder.MOST_WEIGHTS", 100)
     manifest = json.loads(payload(trained, data, most_rows=20)["data/manifest.json"])
     assert (manifest["decoder"]["kind"], "more weights" in manifest["decoder"]["why"]) == ("precomputed", True)
-
-
-def test_a_page_in_one_file_is_asked_without_a_server(browser: Browser, tmp_path: Path) -> None:
-    """A mixed table: the point is decoded, columns are fixed, and no name of the data becomes an element."""
-    trained = table_model()
-    data = rows_with_gaps(trained)
-    files = static_files() | payload(trained, data)
-    (tmp_path / "page.html").write_bytes(single_file(files))
-    browser.open((tmp_path / "page.html").as_uri(), seconds=60)
-    browser.run("latens.app.set({ tab: 'whatif', given: [] })")
-    browser.until(f"document.querySelectorAll('.given .may svg').length === {C}", seconds=60)
-    browser.run("latens.app.set({ given: [{ column: 0, value: 1 }, { column: 3, value: 2 }] })")
-    browser.until(f"document.querySelectorAll('.given .may svg').length === {C - 2}", seconds=60)
-    settled(browser)
-    heights = """return [...document.querySelectorAll(`[data-column="${args[0]}"] svg rect`)]
-      .filter((r, k) => k % 3 === 1).map((r) => Number(r.getAttribute("height")));"""
-    own = answers(trained)
-    assert own is not None
-    for one in json.loads(own(b'{"given": [[0, 1], [3, 2]]}'))["columns"]:
-        bars, p = np.array(browser.run(heights, one["column"])), np.array(one["shares"])
-        np.testing.assert_allclose(bars / bars.sum(), p, atol=0.05)
-    z = [0.5, -1.0, 0.25]
-    found = browser.run("return Array.from(await latens.app.decode(Float32Array.from(args[0])))", z)
-    values = evaluation.decode(trained.model, np.array([z], np.float32))[0]
-    scale = np.array([1.0 if one.kind == "category" else one.cells for one in TYPES])
-    np.testing.assert_allclose(found / scale, values / scale, atol=1e-3)
-    assert HOSTILE in browser.run("return document.querySelector('[data-column=\"0\"] select').innerText")
-    assert browser.run("return document.querySelector('.given img')") is None
-    assert browser.errors() == []
-    assert browser.requests() == [(tmp_path / "page.html").as_uri()]

@@ -1,9 +1,7 @@
 """Sparse matrices: the same rows, schema, training and numbers as of the array, which is never made."""
 
 import gzip
-import json
 import re
-import tracemalloc
 
 import jax
 import numpy as np
@@ -13,7 +11,6 @@ import scipy.io
 import scipy.sparse
 
 import latens
-from latens.cli.main import main
 from latens.config import override
 from latens.data import Preparation, check, load
 from latens.data import dataset as dataset_module
@@ -260,50 +257,3 @@ def test_training_and_evaluation_have_the_same_bits(likelihood, keep):
     assert "gain_over_independent" in found[0][1]
     np.testing.assert_equal(found[0][1], found[1][1])
     np.testing.assert_array_equal(found[0][2], found[1][2])
-
-
-def test_the_command_reads_them_everywhere(tmp_path, keep, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    x = counts()
-    scipy.sparse.save_npz("counts.npz", scipy.sparse.csr_matrix(x))
-    np.save("dense.npy", x)
-    settings = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
-    values = []
-    for data in ("counts.npz", "dense.npy"):
-        run = data.split(".")[0]
-        assert main(["fit", data, "--out", run, *settings]) == 0
-        assert main(["encode", run, data, "--out", f"{run}-codes.npz"]) == 0
-        assert main(["detect", run, data, "--out", f"{run}-found.csv", "--alpha", "0.2"]) == 0
-        capsys.readouterr()
-        assert main(["evaluate", run, data, "--num-samples", "20", "--json"]) == 0
-        found = json.loads(capsys.readouterr().out)["metrics"]
-        values.append({name: one["value"] for name, one in found.items()})
-    assert "log_marginal" in values[0]
-    assert values[0] == values[1]
-    with np.load("counts-codes.npz") as codes, np.load("dense-codes.npz") as expected:
-        for name in expected:
-            np.testing.assert_array_equal(codes[name], expected[name])
-    assert main(["impute", "counts", "counts.npz", "--out", "full.npz"]) == 3
-    assert "is a sparse matrix, which has no missing cells" in capsys.readouterr().err
-    assert (tmp_path / "counts-found.csv").read_text() == (tmp_path / "dense-found.csv").read_text()
-
-
-def test_reading_takes_twice_the_matrix_at_most(tmp_path):
-    """4,000 cells by 13,000 genes, a twentieth of them above 0: 21 MB in single precision, and 208 MB as an array."""
-    each = [np.arange(i % 20, 13_000, 20) for i in range(4000)]
-    indptr = np.concatenate([[0], np.cumsum([len(one) for one in each])])
-    data = 1 + np.random.default_rng(0).poisson(2.0, indptr[-1]).astype(np.int32)
-    matrix = scipy.sparse.csr_matrix((data, np.concatenate(each).astype(np.int32), indptr), shape=(4000, 13_000))
-    scipy.sparse.save_npz(tmp_path / "a.npz", matrix, compressed=False)
-    stored = matrix.data.nbytes + matrix.indices.nbytes
-    del matrix, data, each
-    tracemalloc.start()
-    try:
-        found = load(tmp_path / "a.npz")
-        found.fingerprint  # noqa: B018
-        kept, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert isinstance(found.x, SparseRows)
-    assert kept < 1.2 * stored
-    assert peak < 2.0 * stored

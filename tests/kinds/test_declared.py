@@ -2,9 +2,7 @@
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
-from msgspec import structs
 
 from latens.data import load
 from latens.errors import DataError, UsageError
@@ -116,49 +114,3 @@ def test_a_model_knows_the_kinds_of_its_own():
     with pytest.raises(UsageError, match="given twice"):
         load(table(), schema=data.schema, columns={"city": "category"})
     assert declared_columns({}) == {}
-
-
-def test_dtypes_of_frames_decide_first(tmp_path):
-    rng, n = np.random.default_rng(0), 300
-    frame = pd.DataFrame(
-        {
-            "unordered": pd.Categorical(rng.integers(1, 4, n)),  # numbers that are names
-            "truth": rng.random(n) < 0.5,
-            "maybe": pd.array(np.where(rng.random(n) < 0.2, None, rng.random(n) < 0.5), dtype="boolean"),
-            "whole": pd.array(np.where(rng.random(n) < 0.2, None, rng.integers(0, 9, n)), dtype="Int64"),
-            "text": pd.array(rng.choice(["a", "b"], n), dtype="string"),
-            "time": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 10**6, n), "s"),
-            "day": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 99, n), "D"),
-        }
-    )
-    data = load(frame)
-    told = [(one.kind, one.dtype, one.step) for one in data.schema.types]
-    assert told == [
-        ("category", "Categorical", 1.0),
-        ("category", "Boolean", 1.0),
-        ("category", "Boolean", 1.0),
-        ("number", "Int64", 1.0),
-        ("category", "String", 1.0),
-        ("date", "Datetime[us]", 1.0),
-        ("date", "Datetime[us]", 86_400.0),  # all at midnight
-    ]
-    back = as_frame(data.x, data.schema)
-    assert back["unordered"].to_list() == frame["unordered"].astype(str).tolist()
-    assert back["truth"].dtype == pl.Boolean
-    assert np.array_equal(back["truth"], frame["truth"])
-    seen = frame["maybe"].notna().to_numpy()
-    assert np.array_equal(seen, data.mask[:, 2])
-    assert np.array_equal(back["maybe"].filter(seen), frame["maybe"][seen].astype(bool))
-    assert np.array_equal(data.mask[:, 3], frame["whole"].notna())
-    frame.to_parquet(tmp_path / "t.parquet")
-    # Parquet keeps no dictionary of numbers.
-    file = load(tmp_path / "t.parquet", columns={"unordered": "category"})
-    assert file.schema.types[0] == structs.replace(data.schema.types[0], dtype="Int64")
-    assert file.schema.types[1:] == data.schema.types[1:]
-    np.testing.assert_array_equal(file.x, data.x)
-    # Truth values may come as numbers, and numbers as truth values.
-    same = load(frame.assign(truth=frame["truth"].astype(int)), schema=data.schema)
-    np.testing.assert_array_equal(same.x, data.x)
-    numbers = load(frame.assign(truth=frame["truth"].astype(int)))
-    assert numbers.schema.types[1].kind == "number"
-    np.testing.assert_array_equal(load(frame, schema=numbers.schema).x, numbers.x)

@@ -10,14 +10,13 @@ import pytest
 from scipy import stats
 
 from latens.config import override
-from latens.data import TRAIN, check, load
+from latens.data import TRAIN, load
 from latens.data.schema import Schema
 from latens.distributions import Segments
 from latens.errors import DataError
 from latens.evaluation import Rows
 from latens.evaluation.conditional_samples import sample_given
 from latens.evaluation.missing_cells import impute
-from latens.explorer.whatif import whatif_columns
 from latens.kinds.tables.columns import MOST_OWN, FrameColumn, category_type, check_types
 from latens.kinds.tables.typed import as_frame
 from latens.kinds.tables.where import conditions_of
@@ -26,7 +25,6 @@ from latens.recipes import get_recipe
 from latens.workflow.cell_scores import blame, named_cells, p_values, point
 from latens.workflow.experiment import prepare, train
 from latens.workflow.outliers import strange_rows
-from latens.workflow.trained import TrainedModel
 
 N = 8000
 
@@ -165,30 +163,6 @@ def test_a_name_never_seen_counts_as_one_that_came_once(trained):
     assert strange_rows(found).tolist() == [True, False]
 
 
-def test_neither_the_order_of_rows_nor_the_spelling_of_names_changes_a_probability(frame, data, trained):
-    config = override(get_recipe("table-mixture").config, {"posterior.choices": 2})
-    other = frame.assign(shop=["z" + name[::-1] for name in frame["shop"]])
-    renamed, _ = train(prepare(config, load(other)))
-    test = data.subset("train")[:200]
-    was = trained.log_marginal(load(frame.iloc[test], schema=trained.schema), num_samples=2)
-    again = renamed.log_marginal(load(other.iloc[test], schema=renamed.schema), num_samples=2)
-    np.testing.assert_allclose(again, was, atol=1e-4)
-
-
-def test_a_model_file_holds_the_names(trained, tmp_path):
-    trained.save(tmp_path / "m.safetensors")
-    again = TrainedModel.load(tmp_path / "m.safetensors")
-    assert again.schema == trained.schema
-
-
-def test_check_and_declarations_say_it(data):
-    one = data.schema.types[0]
-    told = check(data)["columns"][0]["values"]
-    rare = sum(width for width in one.widths if width > 1)
-    assert told.startswith(f"{one.cells} categories; ")
-    assert told.endswith(f"; {rare} rare ones share a probability")
-
-
 def test_text_that_mostly_comes_seldom_is_left_out_unless_it_is_declared():
     rng = np.random.default_rng(0)
     words = [f"w{i}" if i % 2 else f"v{rng.integers(30)}" for i in range(5000)]
@@ -209,10 +183,3 @@ def test_segments_of_names_in_files_are_checked():
     for change in bad:
         made = type(good)(**{name: getattr(good, name) for name in good.__struct_fields__} | change)
         assert check_types((made,)) != ""
-
-
-def test_the_explorer_has_a_probability_for_each_name(trained):
-    told = whatif_columns(trained)[0]
-    one = trained.schema.types[0]
-    assert told["levels"] == list(one.values)
-    np.testing.assert_allclose(told["training"], np.exp(one.log_shares(np.arange(one.cells))), rtol=1e-9)

@@ -1,7 +1,5 @@
 """Tables with columns of several kinds: what is read, how it is stored, and that it comes back as it was."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +7,6 @@ import pytest
 from latens.data import Schema, load
 from latens.errors import DataError, ModelFileError
 from latens.kinds.tables.columns import ColumnType, FrameColumn, decimals_of, number_type, recorded_step, segments
-from latens.kinds.tables.typed import as_frame
 
 N = 400
 
@@ -32,32 +29,6 @@ def table(seed: int = 0, n: int = N) -> pd.DataFrame:
 def read(tmp_path, frame, **options):
     frame.to_csv(tmp_path / "t.csv", index=False)
     return load(tmp_path / "t.csv", **options)
-
-
-def test_a_table_comes_back_as_it_was(tmp_path):
-    frame = table()
-    data = read(tmp_path, frame)
-    assert data.schema.kind == "mixed"
-    assert [(one.kind, one.dtype) for one in data.schema.types] == [
-        ("category", "String"),
-        ("number", "Float64"),
-        ("number", "Int64"),
-        ("category", "String"),
-        ("date", "Date"),
-        ("number", "Float64"),
-    ]
-    again = as_frame(data.x, data.schema)
-    train = data.split == 0  # other rows may lie beyond the numbers of these
-    for name in frame:
-        seen = train & (frame[name].to_numpy() != "")
-        was, now = frame[name].to_numpy()[seen], again[name].to_numpy()[seen]
-        if name == "seen":
-            np.testing.assert_array_equal(now, was.astype(float))
-        else:
-            assert now.astype(str).tolist() == was.astype(str).tolist()
-    np.testing.assert_array_equal(data.mask[:, 5], frame["seen"] != "")
-    assert data.mask[:, :5].all()
-    assert Schema.from_json(json.loads(json.dumps(data.schema.to_json()))) == data.schema
 
 
 def test_a_frame_and_a_file_are_the_same_table(tmp_path):
@@ -254,19 +225,6 @@ def test_a_number_of_1e300_in_new_rows_is_far_outside(tmp_path) -> None:
     (tmp_path / "far.csv").write_text("a,b\n1e300,x\n-1e300,y\n1,x\n")
     found = load(tmp_path / "far.csv", schema=load(tmp_path / "d.csv").schema)
     assert found.outside[:, 0].tolist() == [np.finfo(np.float32).max, -np.finfo(np.float32).max, 0.0]
-
-
-@pytest.mark.parametrize(("far", "named"), [(0, False), (1, True), (3, True), (4, False)])
-def test_a_few_cells_beyond_the_training_rows_are_named(far: int, named: bool) -> None:
-    frame = pd.DataFrame({"age": np.arange(400) % 60 + 20.0, "city": np.tile(["a", "b"], 200)})
-    known = load(frame, typed=True)
-    other = frame.head(50).copy()
-    other.loc[: far - 1, "age"] = [300.0 + k for k in range(far)]
-    said = [note for note in load(other, schema=known.schema).notes if "beyond" in note]
-    cells = ", ".join(f"age {300 + k}" for k in range(far))
-    lie = "1 cell lies" if far == 1 else f"{far} cells lie"
-    words = f"{lie} beyond the numbers of the training rows{f' ({cells})' if named else ''}"
-    assert said == ([f"{words}, and counted as the outermost of these."] if far else [])
 
 
 def test_what_impute_writes_beside_a_column_is_left_out():

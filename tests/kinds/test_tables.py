@@ -10,14 +10,12 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from latens import VAE
 from latens.data import load
 from latens.data.raw import ColumnRoles
 from latens.errors import DataError, UsageError
 from latens.kinds.tables.cells import plain_numbers
 from latens.kinds.tables.columns import MOST_CELLS, FrameColumn, number_type
 from latens.kinds.tables.dtypes import dtype_of, name_of, numbers_of, series_of
-from latens.kinds.tables.frame import as_table, like
 from latens.kinds.tables.table_files import WRITTEN, Written, frame_bytes, read_table
 from latens.kinds.tables.typed import as_frame
 
@@ -228,32 +226,6 @@ def test_dates_of_digits_can_be_declared() -> None:
         assert as_frame(data.x, data.schema, data.outside)["day"].to_list() == frame["day"].to_list()
     with pytest.raises(DataError, match=r"holds 'a' .*it is to hold dates"):
         load(frame, columns={"k": "date"})
-
-
-def test_pandas_frames_come_back_with_dtypes_and_names() -> None:
-    frame = pd.DataFrame(
-        {
-            2: RNG.normal(size=N).round(1),
-            1: np.array([True, False, None] * (N // 3), dtype=object),
-            5: np.array([datetime.date(2020, 1, 1), datetime.date(2020, 1, 2)] * (N // 2), dtype=object),
-            0: pd.array([1, 2, None] * (N // 3), dtype="Int64"),
-            7: pd.Categorical(["S", "L"] * (N // 2), categories=["S", "M", "L"], ordered=True),
-        }
-    )
-    made = VAE(recipe="table-mixture", random_state=0, settings={"posterior.choices": 4}).fit(frame).sample(20)
-    assert list(made.columns) == list(frame.columns)
-    assert made.dtypes.tolist() == frame.dtypes.tolist()
-    assert {type(value) for value in made[1]} <= {bool}
-    assert {type(value) for value in made[5]} <= {datetime.date}
-
-
-def test_frames_of_other_libraries_come_in_by_arrow() -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    frame = pl.DataFrame({"a": [1, 2], "k": ["x", "y"]})
-    found = as_table(pyarrow.table({"a": [1, 2], "k": ["x", "y"]}), "X")
-    assert found is not None
-    assert found.equals(frame)
-    assert like(frame, pd.DataFrame({"a": [1], "k": ["z"]}))["k"].tolist() == ["x", "y"]
 
 
 @pytest.mark.parametrize(

@@ -110,19 +110,6 @@ def test_the_size_that_is_chosen_is_said(tmp_path: Path) -> None:
     assert load(tmp_path).schema.shape == (64, 64, 3)
 
 
-@pytest.mark.parametrize("name", [f"{kind}/{i}" for kind in ("grey", "alpha", "ink", "deep") for i in range(3)])
-def test_every_file_alone_is_a_folder(name: str, tmp_path: Path) -> None:
-    shown = corpus(tmp_path / "all")
-    file = next((tmp_path / "all").glob(f"{name}.*"))
-    (tmp_path / "one").mkdir()
-    file.rename(tmp_path / "one" / file.name)
-    data = load(tmp_path / "one")
-    grey = name.startswith(("grey", "deep"))
-    looks = shown[file.relative_to(tmp_path / "all").as_posix()]
-    assert np.abs(data.x[0].astype(int) - np.asarray(looks.convert("L") if grey else looks)).max() <= 1
-    assert check(data)["rows"] == 1
-
-
 def test_pictures_of_one_size_are_as_they_were(tmp_path: Path) -> None:
     rows = np.arange(24 * 3 * 4, dtype=np.uint8).reshape(24, 3, 4)
     for i, row in enumerate(rows):

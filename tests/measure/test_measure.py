@@ -1,6 +1,5 @@
 """What `measure` says of a model, against the same numbers made another way."""
 
-import dataclasses
 import math
 
 import jax
@@ -10,7 +9,6 @@ import scipy.stats
 
 from latens.config import override
 from latens.data import Dataset, load, prepare_batch
-from latens.errors import DataError
 from latens.evaluation import Rows, elbo_parts, independent_baseline, log_marginal
 from latens.evidence.batched import prepared_rows
 from latens.evidence.factors import gaussian_baseline
@@ -146,31 +144,6 @@ def test_autoencoder_has_no_evidence() -> None:
     p = np.asarray(jax.vmap(lambda row: trained.model.likelihood(trained.model.posterior(row).mean()).mean())(x))
     by_hand = np.sum(x * np.log(p) + (1 - x) * np.log1p(-p), axis=(1, 2)).mean()
     assert found["log_likelihood"].value == pytest.approx(by_hand, abs=1e-3)
-
-
-def test_rows_that_say_nothing_are_refused_before_training() -> None:
-    rows, config = np.random.default_rng(0).normal(size=(200, 3)), get_recipe("default").config
-    with pytest.raises(DataError, match=r"the weights of all 1.. train rows are 0") as caught:
-        prepare(config, load(rows, weight=np.zeros(200)))
-    assert "--weight" in caught.value.fix
-    data = load(rows)
-    for split in ("validation", "test"):
-        weight = np.ones(200)
-        weight[data.subset(split)] = 0.0
-        with pytest.raises(DataError, match=f"{split} rows are 0"):
-            prepare(config, load(rows, weight=weight))
-    with pytest.raises(DataError, match=r"every cell of the 1.. training rows is missing") as caught:
-        prepare(config, load(np.full((200, 3), np.nan), missing="nan"))
-    assert "--missing nan" in caught.value.fix
-    hidden = rows.copy()
-    hidden[data.subset("train")] = np.nan
-    with pytest.raises(DataError, match="training rows is missing"):
-        prepare(config, load(hidden, missing="nan"))
-    # Measured rows without a weight have no mean.
-    trained, data = trained_on(data)
-    none = dataclasses.replace(data, weight=np.zeros(200, np.float32))
-    with pytest.raises(DataError, match="rows that are measured are 0"):
-        measure(trained, none, data.subset("test"), num_samples=2)
 
 
 def test_a_column_or_a_row_without_cells_is_no_cell_less() -> None:

@@ -27,6 +27,8 @@ from latens.workflow.paired import per_row
 from latens.workflow.sample_sets import SampleSets, compared
 from latens.workflow.trained import TrainedModel
 
+pytest_plugins = ("cli_fixtures",)
+
 KEY = jax.random.key(0)
 
 

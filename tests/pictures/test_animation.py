@@ -3,11 +3,9 @@
 import io
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
-from cli_fixtures import SMALL
 from picture_fixtures import BITS, data_of, trained_bits
 from PIL import Image
 from scipy.stats import kstest, ortho_group
@@ -18,7 +16,6 @@ from latens.figures.images import framed, linear_grid, manifold, percentile_grid
 from latens.figures.latent import latent_scatter
 from latens.figures.moving import TRAIL, moving_image, moving_manifold, moving_scatter, trail
 from latens.figures.paths import align, in_log_time, linear_path, medoid, path_between, random_walk, spherical_path
-from latens.figures.style import rendered
 from latens.pictures.animate import manifold_over_training
 from latens.pictures.source import Source
 
@@ -236,42 +233,6 @@ def test_a_moving_image_and_a_moving_grid_show_their_pixels():
     assert columns < before.shape[1] / 2
 
 
-def test_every_pixel_of_a_decoded_grid_is_a_whole_number_of_pixels(tmp_path):
-    images = np.random.default_rng(0).random((100, 100, 3, 3))
-    ax = manifold(images, percentile_grid(100), title="a title")
-    shown = Image.open(io.BytesIO(rendered(ax, "png"))).convert("L")
-    box = ax.get_window_extent()
-    assert [box.width, box.height] == pytest.approx([1800, 1800])  # 300 pixels, each as 6 by 6
-    left, top = round(box.x0), shown.height - round(box.y1)
-    found = np.asarray(shown)[top : top + 1800, left : left + 1800]
-    whole = images.transpose(0, 2, 1, 3).reshape(300, 300)
-    wanted = (255 * whole).repeat(6, axis=0).repeat(6, axis=1)
-    np.testing.assert_allclose(found[:-1, 1:], wanted[:-1, 1:], atol=1.01)  # where no tick of an axis begins
-
-
-@pytest.mark.parametrize(
-    ("cells", "side", "most", "across"),
-    [(100, 30, 8192, 3000), (30, 30, 8192, 1800), (21, 10, 8192, 1680), (9, 9, 60, 60)],
-)
-def test_a_decoded_grid_is_shown_at_full_resolution(monkeypatch, cells, side, most, across):
-    monkeypatch.setattr(sys.modules["latens.figures.images"], "_LARGEST", most)
-    ax = manifold(np.zeros((cells, cells, side, side), np.float32), linear_grid(cells))
-    assert ax.get_window_extent().width == pytest.approx(across, abs=1e-6)
-
-
-def test_a_moving_grid_of_thirty_cells_has_every_pixel_of_its_digits():
-    images = np.random.default_rng(0).random((2, 30, 30, 28, 28))
-    grid, changed = percentile_grid(30), framed(images[1])
-    before, after = moving_manifold([framed(images[0]), changed], grid, ["a", "a"])
-    rows, columns = (np.flatnonzero((before != after).any(-1).any(axis)) for axis in (1, 0))
-    assert 895 <= np.ptp(rows) + 1 <= 900  # 30 digits of 28 pixels and their frames
-    assert 895 <= np.ptp(columns) + 1 <= 900
-    top, left = rows[0] - 1, columns[0] - 1  # the frame of the first digit
-    whole = np.clip(changed, 0, 1).transpose(0, 2, 1, 3).reshape(900, 900)
-    inside = after[top : top + 900, left : left + 900, 0][:-1, 1:]  # where no tick of an axis begins
-    np.testing.assert_allclose(inside, 255 * whole[:-1, 1:], atol=1.01)
-
-
 def test_a_morph_stops_at_rows_of_its_class():
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     ring = np.stack([np.cos(angle), 1.2 * np.sin(angle)], 1)
@@ -342,41 +303,3 @@ def test_every_kind_is_animated(snapshots_run, latens, tmp_path, words, frames):
 def test_a_run_has_a_place_for_its_animations(snapshots_run, latens):
     told = latens("report", snapshots_run, "--only", "animation", "--name", "latent", "--dry-run", "--json")
     assert told.json["out"] == str(snapshots_run / "figures" / "latent.gif"), told.err
-
-
-def test_mistakes_name_their_remedy(snapshots_run, run_without, latens, tmp_path):
-    out = tmp_path / "x.gif"
-    mistakes = {
-        (snapshots_run, "morph", "--between", "3,nine", "--out", out): "no class and no row 'nine'",
-        (snapshots_run, "walk", "--between", "3,8", "--out", out): "animation --name morph",
-        (snapshots_run, "latent", "--manifold-cells", "9", "--out", out): "animation --name manifold",
-        (snapshots_run, "manifold", "--percentiles", "0.1,0.9", "--out", out): "--manifold-range percentile",
-        (run_without, "latent", "--out", out): "--snapshots",
-        (run_without, "manifold", "--out", tmp_path / "x.png"): ".gif, .mp4",
-    }
-    for (run, name, *flags), words in mistakes.items():
-        result = latens("report", run, "--only", "animation", "--name", name, *flags)
-        assert result.code in (2, 6)
-        assert words in result.err
-    assert not out.exists()
-
-
-@pytest.fixture(scope="module")
-def run_without(tmp_path_factory):
-    from latens.cli.main import main
-
-    folder = tmp_path_factory.mktemp("animate") / "without"
-    assert main(["fit", "digits", "--steps", "5", *SMALL, "--out", str(folder), "--quiet"]) == 0
-    return folder
-
-
-@pytest.mark.parametrize(("side", "colours"), [(64, 256), (900, 32)])
-def test_large_frames_have_few_colours(tmp_path, side, colours):
-    """256 shades of grey: all of them in a small frame, 32 in a large one, each within half a step of its shade."""
-    shades = np.resize(np.arange(256, dtype=np.uint8), (side, side))
-    frame = np.repeat(shades[..., None], 3, axis=2)
-    path = write_animation(tmp_path / "grey.gif", [frame, frame[::-1].copy()], fps=2)
-    with Image.open(path) as image:
-        shown = np.asarray(image.convert("RGB"), np.int64)
-    assert len(np.unique(shown)) == colours
-    assert np.abs(shown - frame).max() <= 256 // colours

@@ -1,7 +1,5 @@
 """Deep hierarchies of pictures from a configuration: sizes, likelihoods, and what is refused with its remedy."""
 
-import itertools
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,14 +7,14 @@ import numpy as np
 import pytest
 
 from latens.config import override
-from latens.data import load, prepare_batch
+from latens.data import load
 from latens.errors import ConfigError
 from latens.networks.dense import Linear
 from latens.networks.pyramid import Grow, Shrink, sizes_of
 from latens.recipes import get_recipe
 from latens.recipes.building.model import build
 from latens.recipes.parts.options import refuse_others
-from latens.workflow.experiment import prepare, train
+from latens.workflow.experiment import prepare
 
 
 def resolved(rows: np.ndarray, **settings: object):
@@ -141,39 +139,3 @@ def test_pixels_given_their_neighbours_are_refused_where_they_have_no_meaning():
         prepare(override(recipe, {"training.steps": 1, "likelihood": "autoregressive-bernoulli"}), load(pictures(8, 8)))
     assert error.value.where == "likelihood.family"
     assert "data.binarize=stochastic" in str(error.value)
-
-
-def test_all_pictures_have_probability_one_under_a_trained_pixel_vae():
-    """By quadrature over one latent, of pictures of 2 x 3 pixels of which the second row repeats the first."""
-    rows = np.random.default_rng(0).integers(0, 2, (200, 1, 3))
-    config = override(get_recipe("pixel-vae").config, {"training.steps": 60, "posterior.latent_dim": 1})
-    model = train(prepare(config, load(np.concatenate([rows, rows], axis=1).astype(np.uint8))))[0].model
-    every = jnp.asarray(list(itertools.product((0.0, 1.0), repeat=6))).reshape(64, 2, 3)
-    z, weight = np.polynomial.hermite_e.hermegauss(61)
-    of_code = jax.vmap(lambda one: jax.vmap(model.likelihood(one[None]).log_prob)(every))(jnp.asarray(z, jnp.float32))
-    mass = (weight / weight.sum()) @ np.exp(np.asarray(of_code, np.float64))
-    assert abs(mass.sum() - 1.0) < 1e-4
-    repeats = [np.array_equal(x[0], x[1]) for x in np.asarray(every)]
-    assert mass[repeats].sum() > 0.5  # 1 / 8 without dependence
-
-
-def test_training_pictures_may_be_moved_and_partly_hidden():
-    """The program of training changes and that of validation does not; rows that are no pictures are refused."""
-    rows, found = pictures(8, 8, levels=17), {}
-    for name, settings in {"": {}, "moved": {"data.shift": 1, "data.flip": True}, "hidden": {"data.hide": 0.5}}.items():
-        config = override(get_recipe("default").config, {"training.steps": 4, "network.hidden": [4], **settings})
-        experiment = prepare(config, load(rows))
-        trained, _ = train(experiment)
-        batch = trained.batch(load(rows), np.arange(5))
-        found[name] = [
-            np.asarray(jax.tree.leaves(trained.model)[0]).tobytes(),
-            np.asarray(prepare_batch(trained.preparation, batch, key=jax.random.key(0)).x).tobytes(),
-        ]
-    assert len({first for first, _ in found.values()}) == 3
-    assert len({second for _, second in found.values()}) == 1
-    with pytest.raises(ConfigError) as error:
-        prepare(
-            override(get_recipe("default").config, {"training.steps": 1, "data.shift": 1}),
-            load(np.random.default_rng(0).normal(size=(60, 5))),
-        )
-    assert error.value.where == "data.shift"

@@ -1,7 +1,6 @@
 """The recipe of a mixture of typed columns: log p(x), conditionals and conditions are sums over its classes."""
 
 import itertools
-import json
 from dataclasses import replace
 
 import jax
@@ -10,7 +9,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from latens.cli.main import main
 from latens.config import override
 from latens.data import TRAIN, load
 from latens.errors import ConfigError
@@ -192,30 +190,3 @@ def test_options_of_gradients_are_refused(data, settings, where):
 def test_data_without_typed_columns_are_refused():
     with pytest.raises(ConfigError, match="needs typed columns, and these data are real"):
         prepare(get_recipe("table-mixture").config, load(np.random.default_rng(0).normal(size=(50, 3))))
-
-
-def test_the_command_fits_samples_imputes_and_detects(tmp_path, capsys):
-    frame, _ = drawn(1500, 4)
-    frame.to_csv(tmp_path / "t.csv", index=False)
-    run = str(tmp_path / "run")
-    words = ["fit", str(tmp_path / "t.csv"), "--recipe", "table-mixture", "--num-samples", "2", "--out", run]
-    assert main([*words, "--set", "posterior.choices=3", "--epochs", "40", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    metrics = told["metrics"]
-    assert told["warnings"] == []
-    assert "active_units" not in metrics
-    assert metrics["gain_over_independent"]["value"] > 0.3
-    out = tmp_path / "new.csv"
-    assert main(["sample", run, "-n", "50", "--where", "city=Oslo", "--where", "size=2..7", "--out", str(out)]) == 0
-    made = pd.read_csv(out)
-    assert set(made["city"]) == {"Oslo"}
-    assert made["size"].between(2, 7).all()
-    holes = frame.head(30).astype(object)
-    holes.loc[::2, "city"] = None
-    holes.to_csv(tmp_path / "holes.csv", index=False)
-    assert main(["impute", run, str(tmp_path / "holes.csv"), "--out", str(tmp_path / "full.csv")]) == 0
-    full = pd.read_csv(tmp_path / "full.csv")
-    assert full["city"].isin(["Lyon", "Oslo", "Porto"]).all()
-    assert main(["detect", run, str(tmp_path / "t.csv"), "--out", str(tmp_path / "found.csv")]) == 0
-    assert main(["report", run]) == 0
-    assert main(["resume", run, "--json"]) == 0

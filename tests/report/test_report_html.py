@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from cli_fixtures import SMALL
 from msgspec import structs
-from PIL import Image
 
 from latens import TrainedModel
 from latens.data import Preparation, load
@@ -21,10 +20,10 @@ from latens.errors import RunFolderError
 from latens.evaluation import Estimate
 from latens.figures.style import new_axes
 from latens.pictures.draw import NEEDS, PICTURES, Picture
-from latens.report.facts import Shot, Told, read_evaluation, read_of
+from latens.report.facts import Shot, Told, read_evaluation
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.page import over_draws, report_page
-from latens.report.warnings import not_measured, warnings_of
+from latens.report.warnings import warnings_of
 from latens.text import number, with_digits
 from latens.verbs.kernel import At
 from latens.workflow import groups
@@ -112,63 +111,6 @@ def test_digits_fit_the_error(value, error, shown):
 
 
 # --- warnings ---
-
-
-def test_each_warning_once_with_its_advice():
-    run = [{"name": "posterior-collapse", "message": "only 1 of 8 units is used; try fewer units"}]
-    full = [{"name": "overfitting", "message": "40 nats are lost; use more rows"}, run[0]]
-    found = warnings_of(run, full)
-    assert [w.name for w in found] == ["overfitting", "posterior-collapse"]
-    assert found[0] == ("overfitting", "Overfitting", "40 nats are lost.", "Use more rows.")
-    assert not_measured({"precision": {}}) == [
-        "whether the encoder's posterior is as wide as it should be",
-        "how much the encoder loses against the best posterior",
-        "how much better training rows do than held-out rows",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("worth", "draws", "said"),
-    [(1.0, 30, True), (9.4, 100, True), (10.0, 30, False), (1.5, 5, False), (None, 30, False)],
-)
-def test_no_warning_never_stands_beside_an_estimate_of_few_draws(worth, draws, said):
-    metrics = {"effective_sample_size": {"value": worth, "num_samples": draws}}
-    found = warnings_of([], [], metrics=metrics)
-    assert [one.name for one in found] == ["few-draws"] * said
-    if said:
-        assert found[0].found.startswith(f"The effective sample size of {draws} draws is {worth:.2g}:")
-        assert f"--num-samples {10 * draws}" in found[0].advice
-    rule = [{"name": "untrusted-evidence", "message": "it lacks 9 nats; use more draws"}]
-    assert [one.name for one in warnings_of(rule, [], metrics=metrics)] == ["untrusted-evidence"]  # said once
-    told = Told(
-        "one", {"plain": ["Learned."]}, TrainedModel(None, load("digits").schema, Preparation()), [], {}, False, found
-    )
-    assert ("No warning." in report_page(told)) == (not said)
-
-
-def test_a_report_of_photographs_begins_with_what_was_read(tmp_path):
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 256, (40, 5, 5, 3)).astype(np.uint8).repeat(8, axis=1).repeat(8, axis=2)
-    grey = np.repeat(np.round(x[:2] @ [0.299, 0.587, 0.114])[..., None], 3, axis=3).astype(np.uint8)
-    for k, one in enumerate([*x, x[7], *grey]):
-        Image.fromarray(one).save(tmp_path / f"p{k:02}.png")
-    (tmp_path / "broken.jpg").write_bytes(b"none")
-    data = load(tmp_path)
-    read = read_of(data)
-    assert read[0].startswith("43 pictures of 40 x 40 pixels: ")
-    assert "1 of 44 pictures cannot be read: broken.jpg: is not a picture. They were left out." in read
-    info = {"plain": ["Learned from 34 rows."], "split": "test"}
-    told = Told("one", info, TrainedModel(None, data.schema, Preparation()), [], {}, False, [], read=read)
-    page = Page(report_page(told))
-    headings = re.findall("<h2[^>]*>([^<]*)</h2>", page.raw)
-    assert headings[:4] == [
-        "Summary",
-        "The pictures that were read",
-        "What the model learned",
-        "Warnings",
-    ]
-    assert all(name.startswith("Details: ") for name in headings[4:])
-    assert read_of(load("digits")) == read_of(None) == ()  # of small pictures and of no data nothing is said
 
 
 # --- alternative texts ---
@@ -400,14 +342,6 @@ def test_a_run_whose_data_are_gone_is_told_all_the_same(runs, latens, few_pictur
     page = Page((runs / "alone.html").read_text())
     assert "Pictures of data are left out" in page.text
     assert any("Its table has 4 rows; epoch" in (image["alt"] or "") for image in page.all("img"))
-
-
-def test_mistakes_name_their_remedy(runs, latens, tmp_path):
-    assert "fit" in latens("report", runs / "rows.csv").err
-    assert ".html" in latens("report", runs / "one", "--out", tmp_path / "a.pdf").err
-    result = latens("report", runs / "one", "--dry-run", "--out", tmp_path / "a.html", "--json")
-    assert result.json["dry_run"] is True
-    assert list(Path(tmp_path).iterdir()) == []
 
 
 def test_a_number_and_a_picture_are_a_row_and_its_function_each(run_folder, latens, monkeypatch, tmp_path):

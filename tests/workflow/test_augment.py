@@ -179,22 +179,6 @@ def test_the_command_writes_a_table_that_reads_back(latens: Callable[..., Result
         assert not np.isin(found["around"], read("digits").names[held_out]).any()
 
 
-def test_the_commands_write_nothing_where_they_refuse(latens: Callable[..., Result], tmp_path: Path) -> None:
-    model, out = "pretrained:digits-2d", tmp_path / "no.npz"
-    augmenting = ("sample", model, "--like", "digits", "--out", out, "--json", "-n")
-    for words, code, sides in (
-        ((*augmenting, 4, "--label", "none"), 3, ("none of 1797 rows has a label", "4 new rows")),
-        ((*augmenting, 4, "--draw", "class"), 4, ("no p(x | class)",)),
-        ((*augmenting, 0), 2, ("0 is not within",)),
-        ((*augmenting, 4, "--dry-run"), 0, ()),
-        (("translate", model, "digits", "--from", "3", "--to", "8", "--out", out, "--json"), 4, ("reads no labels",)),
-    ):
-        done = latens(*words)
-        assert done.code == code, done
-        assert all(side in done.json["error"]["message"] for side in sides)
-        assert not out.exists()
-
-
 def test_the_command_translates_rows_of_one_class(latens: Callable[..., Result], tmp_path: Path) -> None:
     """The picture's rows are those of the library, and a wrong class is answered with the nearest."""
     table, run = tmp_path / "t.csv", tmp_path / "run"

@@ -13,11 +13,10 @@ import latens
 from latens import evaluation
 from latens.data import Dataset
 from latens.data.batches import as_batch
-from latens.errors import ConfigError, DataError, LatensError, ModelFileError, UsageError
+from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.estimators import VAE, GenerativeClassifier, VAEDetector
 from latens.estimators.base import seed_of, with_nan
 from latens.evaluation import Rows
-from latens.io.atomic import as_path
 from latens.io.process import counted
 from latens.workflow import augment, prepare, translate
 from latens.workflow.inputs import positions_of
@@ -97,15 +96,6 @@ def test_positions_that_are_none(reader: TrainedModel, data: Dataset, positions:
     assert positions_of(None, 2).tolist() == [0, 1]
 
 
-def test_counts_of_new_rows_and_names_of_classes(reader: TrainedModel, data: Dataset) -> None:
-    told(UsageError, "must be a whole number of 1 or more", "per_class", lambda: augment(reader, data, 0))
-    told(LatensError, "rows take", "per_class", lambda: augment(reader, data, 10**13))
-    told(UsageError, "3 is neither true nor false", "mean", lambda: augment(reader, data, 1, mean=3))  # type: ignore[arg-type]
-    for name in (3, None, ["0"]):
-        told(UsageError, f"no class {name!r}", "label", lambda name=name: reader.code_of(name))  # type: ignore[arg-type]
-        told(UsageError, f"no class {name!r}", "from", lambda name=name: translate(reader, data, name, "1"))  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("label", ["a", [0.5, 0.5], [None, 1], [0, 9], [0, -1], [0, 1, 0]])
 def test_labels_that_are_none(reader: TrainedModel, label: Any) -> None:
     for call in (
@@ -129,38 +119,6 @@ def test_priors_that_are_none(reader: TrainedModel, data: Dataset) -> None:
              lambda steps=steps: refit_prior(plain, data, "flow", steps=steps))  # fmt: skip
     for seed in ("a", None, 2**70, 1.5):
         told(UsageError, "is not a seed", "seed", lambda seed=seed: refit_prior(plain, data, "normal", seed=seed))
-
-
-@pytest.mark.parametrize("path", [3, None, 3.5, ["a"], b"x", True])
-def test_paths_that_are_none(reader: TrainedModel, path: Any) -> None:
-    from latens.explorer.page_files import write_file
-    from latens.figures import save
-    from latens.figures.animation import check_ending
-    from latens.pictures.image_scale import write_image
-    from latens.runs.folder import RunFolder
-    from latens.verbs.kernel import At, Made
-
-    calls: dict[str, list[Any]] = {
-        "path": [
-            lambda: as_path(path),
-            lambda: latens.load(path),
-            lambda: VAE.load(path),
-            lambda: TrainedModel.load(path),
-            lambda: reader.save(path),
-            lambda: inspect.unwrap(write_file)(path, b""),
-            lambda: inspect.unwrap(check_ending)(path),
-            lambda: inspect.unwrap(write_image)(path, np.zeros((1, 2, 2))),
-            lambda: inspect.unwrap(RunFolder.open.__func__)(RunFolder, path),
-            lambda: inspect.unwrap(Made.write)(Made(), path),
-        ],
-        "path_stem": [lambda: save(None, path)],  # type: ignore[arg-type]
-        "out": [lambda: inspect.unwrap(At.__init__)(object.__new__(At), reader, out=path)],
-    }
-    for where, some in calls.items():
-        for call in some:
-            told(UsageError, f"{path!r} is not a path", where, call)
-    if not isinstance(path, bytes):
-        told(ModelFileError, "not bytes", "the bytes", lambda: TrainedModel.from_bytes(path))
 
 
 @pytest.mark.parametrize(
@@ -296,32 +254,3 @@ def test_budgets_that_are_none(budget: dict[str, Any]) -> None:
     vars(made).update(budget)  # as a program without checks of types makes it
     told(ConfigError, f"{value!r} is not above 0", name, made.__post_init__)
     assert latens.training.Budget(epochs=0.5, steps=3, minutes=1).steps == 3
-
-
-def test_figures_of_ragged_rows_and_of_no_columns() -> None:
-    from latens.figures import best_row, image_grid, linear_grid, percentile_grid, training_curves_table
-
-    with pytest.raises(DataError, match="its rows are of unequal length"):
-        inspect.unwrap(image_grid)([[[1, 2], [3]]])  # type: ignore[arg-type]
-    for given in (None, 3, "a", []):
-        for call in (best_row, training_curves_table):
-            with pytest.raises((UsageError, TypeError)) as error:
-                call(given)  # type: ignore[arg-type]
-            assert type(error.value).__name__ in ("UsageError", "TypeCheckError")
-    for grid in (linear_grid, percentile_grid):
-        with pytest.raises(DataError, match="n must be 1 or more, not 0"):
-            grid(0)
-
-
-def test_options_of_the_explorer(reader: TrainedModel) -> None:
-    from latens.explorer.server import PageServer
-
-    for option, given in (("most_rows", 0), ("most_rows", "a"), ("height", -5), ("height", None), ("seed", "a")):
-        told(UsageError, "", option, lambda o=option, g=given: latens.explore(reader, X, **{o: g}))
-    told(DataError, "an array of shape (0, 4)", "X", lambda: latens.explore(reader, X[:0]))
-    serve = inspect.unwrap(PageServer.__init__)
-    for port in ("a", None, 70000):
-        told(LatensError, "cannot be listened on", "--port",
-             lambda port=port: serve(object.__new__(PageServer), {}, port=port))  # fmt: skip
-    register: Any = inspect.unwrap(latens.register_part)
-    told(ConfigError, "there is no part ['prior']", "part", lambda: register(["prior"], "x", 3))

@@ -89,27 +89,3 @@ def test_searched_cloned_pickled_and_reloaded_in_another_process(digits, tmp_pat
     np.testing.assert_array_equal(probabilities, best.predict_proba(x))
     np.testing.assert_array_equal(there, codes.to_numpy())
     assert columns == list(codes.columns)
-
-
-def test_a_frame_goes_through_with_its_names_and_index():
-    x = pandas.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=["a", "b", "c"], index=range(7, 67))
-    vae = VAE(2, hidden=(4,), steps=3, batch_size=16, random_state=0).set_output(transform="pandas")
-    codes = vae.fit_transform(x)
-    assert (list(codes.columns), list(codes.index)) == (["vae0", "vae1"], list(range(7, 67)))
-    again = clone(vae).fit(x).transform(x)
-    np.testing.assert_array_equal(codes.to_numpy(), again.to_numpy())
-    np.testing.assert_array_equal(vae.set_output(transform="default").transform(x), codes.to_numpy())
-    with pytest.raises(ValueError, match="feature names should match"):
-        vae.transform(x.rename(columns={"a": "height"}))
-
-
-def test_history_is_a_frame_with_one_row_an_epoch():
-    x = np.random.default_rng(0).normal(size=(80, 3))
-    vae = VAE(2, hidden=(4,), epochs=4, batch_size=32, random_state=0).fit(x)
-    frame = pandas.DataFrame(vae.history_)
-    assert frame["epoch"].tolist() == [1.0, 2.0, 3.0, 4.0]
-    assert frame["step"].tolist() == [step * frame["step"][0] for step in (1, 2, 3, 4)]
-    assert all(kind.kind in "if" for kind in frame.dtypes)
-    # The evidence lower bound is what its two parts make it, in every epoch.
-    parts = frame["validation_log_likelihood"] - frame["validation_kl"]
-    np.testing.assert_allclose(frame["validation_elbo"], parts, rtol=1e-5)

@@ -10,7 +10,7 @@ import pytest
 from scipy import special, stats
 
 import latens
-from latens.config import from_json, override, to_json
+from latens.config import override
 from latens.data import Dataset, Schema
 from latens.data.schema import Column
 from latens.errors import ConfigError
@@ -19,8 +19,6 @@ from latens.recipes import get_recipe
 from latens.workflow.experiment import Experiment, prepare
 from latens.workflow.prior_refit import refit_text, refitted_at_end
 from latens.workflow.trained import TrainedModel
-
-pytest_plugins = ("cli_fixtures",)
 
 W, SIGMA = np.array([[1.0], [-0.5], [0.8]]), 0.3
 NOISE = 1.0 / (1.0 + float((W**2).sum()) / SIGMA**2)
@@ -185,12 +183,6 @@ def test_a_fit_that_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"at the end with posterior.kind=von-mises-fisher") as error:
         asked(posterior="von-mises-fisher", **{"prior.refit": "true"})
     assert error.value.where == "prior.refit"
-
-
-def test_a_configuration_of_an_old_file_asks_for_no_fit() -> None:
-    old = to_json(prepare(override(get_recipe("default").config, SETTINGS), rows(planted=False)).config)
-    assert old["prior"].pop("refit") is True
-    assert prepare(from_json(old), rows(planted=False)).config.prior.refit is False
 
 
 SHORT = {**SETTINGS, "training.steps": 120, "training.batch_size": 128, "optimizer.learning_rate": 1e-5}

@@ -1,7 +1,5 @@
 """`refit --prior flow-matching`: log p(x) of a linear model, files, labels, and the same prior beside the networks."""
 
-import dataclasses
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -14,13 +12,11 @@ from test_refit import MEAN, SIGMA, W, exact_moments, linear, made
 
 from latens import VAE
 from latens.config import override
-from latens.data import Dataset, Preparation, Schema
+from latens.data import Dataset, Schema
 from latens.data.schema import Column
-from latens.distributions import Deterministic
 from latens.errors import ConfigError
 from latens.evaluation import importance_sampling
-from latens.latents.fit_prior import fit_flow
-from latens.models import ContinuousFlow, FlowMatching, LatentModel
+from latens.models import ContinuousFlow
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 from latens.workflow.prior_refit import refit_prior
@@ -72,58 +68,6 @@ def test_a_refitted_model_is_the_same_bits_again(refitted):
     z = np.random.default_rng(0).standard_normal((9, 2))
     one, two = (densities(model.model.prior(), z) for model in (found, loaded))
     np.testing.assert_array_equal(one, two)
-
-
-def test_codes_of_a_curve_beat_every_normal():
-    """A ring, whose aggregated posterior has the entropy log(2 pi r) + 0.5 log(2 pi e s^2) to a hundredth of a nat."""
-    rng, n, radius, width = np.random.default_rng(0), 3000, 2.0, 0.2
-    angle, away = rng.uniform(0.0, 2 * np.pi, n), radius + width * rng.standard_normal(n)
-    x = np.stack([away * np.cos(angle), away * np.sin(angle)], 1).astype(np.float32)
-    prior = fitted(x[:2000], None, steps=1500)
-    found = densities(prior(None), x[2000:])
-    entropy = np.log(2 * np.pi * radius) + 0.5 * np.log(2 * np.pi * np.e * width**2)
-    normal = stats.multivariate_normal(np.zeros(2), np.cov(x.T)).logpdf(x[2000:])
-    assert -entropy - 0.15 < found.mean() < -entropy + 4 * found.std() / np.sqrt(1000)
-    assert found.mean() - normal.mean() > 0.8
-
-
-def point(x, *, cond=None, mask=None, key=None):
-    return Deterministic(jnp.asarray(x, jnp.float32)[:2])
-
-
-def fitted(x: np.ndarray, label: np.ndarray | None, *, steps: int, **options: float) -> FlowMatching:
-    """The prior of codes that are the rows themselves."""
-    ids, classes = np.arange(len(x)), None if label is None else ("a", "b")
-    schema = Schema((2,), "real", classes=classes)
-    split = (ids % 10 == 0).astype(np.uint8)
-    data = Dataset(x, schema, ids.astype(np.uint32), ids, split, "made", label)
-    prior = FlowMatching.create((2,), (2,), width=32, classes=2 * (label is not None), key=jax.random.key(0), **options)
-    model = LatentModel(prior, point, point)
-    seen = Preparation(classes=2 if classes else 0)
-    return fit_flow(prior, model, data, preparation=seen, steps=steps)
-
-
-def test_guided_samples_move_to_their_class():
-    rng, n = np.random.default_rng(0), 2000
-    label = rng.integers(0, 2, n).astype(np.int32)
-    x = rng.standard_normal((n, 2)).astype(np.float32)
-    x[:, 0] += np.where(label, 1.0, -1.0)
-    prior = fitted(x, label, steps=600)
-    means = []
-    for guidance in (0.0, 1.0, 3.0):
-        guided = dataclasses.replace(prior, guidance=guidance)
-        keys = jax.random.split(jax.random.key(0), 2000)
-        both = [
-            np.asarray(jax.jit(jax.vmap(lambda k, p=p: p.sample(key=k)))(keys), np.float64)
-            for p in (guided(None, cond={"label": one}) for one in np.eye(2, dtype=np.float32))
-        ]
-        means.append([one.mean(0) for one in both])
-    none, told, guided = np.array(means)
-    assert np.abs(none).max() < 0.3  # one prior of all rows
-    close(told, [[-1.0, 0.0], [1.0, 0.0]], atol=0.15)
-    assert guided[0, 0] < told[0, 0] - 0.3
-    assert guided[1, 0] > told[1, 0] + 0.3
-    assert np.abs(guided[:, 1]).max() < 0.3
 
 
 def labelled(n: int = 120) -> Dataset:
