@@ -33,32 +33,30 @@ BLOCK = 65536
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set: rows with their labels, ids, weights, conditions, mask and splits.
+    """A data set: rows with labels, ids, weights, conditions, a mask and splits.
 
     Args:
-        x: The rows, shape (n, *shape), as stored (uint8 stays uint8); an array, also one mapped from a file, or
-            `SparseRows`.
-        schema: What the columns or pixels are.
-        row_id: What a row's random key is made of, uint32 of shape (n,).
-        names: The user's row ids (int64 or text), shape (n,).
-        split: 0 training, 1 validation, 2 test; uint8 of shape (n,).
+        x: The rows as stored, shape (n, *shape): an array, which can be mapped from a file, or `SparseRows`.
+        schema: The schema of the columns or pixels.
+        row_id: Numbers that determine the random key of each row, uint32 of shape (n,).
+        names: The row ids of the user (int64 or text), shape (n,).
+        split: 0 for training, 1 for validation and 2 for test rows, uint8 of shape (n,).
         name: Name of the data set.
-        label: Codes into `schema.classes`, int32 of shape (n,); -1 for none.
-        mask: True where a feature was observed, shape of `x`.
-        outside: By how many steps of its grid each number of a mixed table lies below (negative) or above those of the
-            training rows, shape of `x`; 0 within. None where no column has a grid.
-        cond: Named conditions, each with n as its leading axis.
-        weight: How often a row counts, float32 of shape (n,).
-        held_out: False where the test rows serve as validation.
-        notes: What reading left out or changed, a sentence each.
-        hidden: True where training must not see the label, shape (n,).
-        labelled_share: Share of the rows of an epoch that have a label; None for as they come.
-        label_name: What the label is called, for readers.
-        unseen: Cells of names that the schema lacks, where these were allowed: the positions of row and column, and the
-            name; such a cell counts as missing.
-        places: Of rows that are sequences where their steps stand in the long table that they came from.
-        kept: The positions of these rows among those that were read, where some were left out; None: all were kept.
-        cells: Whether they came as AnnData: rows are single cells, and columns are genes.
+        label: Codes of `schema.classes`, int32 of shape (n,); -1 is a missing label.
+        mask: True for observed cells, in the shape of `x`.
+        outside: The number of grid steps by which a number of a mixed table is below (negative) or above those of the
+            training rows, in the shape of `x`. None: no column has a grid.
+        cond: Conditions by name, each with n as its first axis.
+        weight: Weights of the rows, float32 of shape (n,).
+        held_out: False if the test rows are also the validation rows.
+        notes: Sentences that describe what reading omitted or changed.
+        hidden: True if training must not use the label, shape (n,).
+        labelled_share: Share of labelled rows in an epoch. None: as in the data.
+        label_name: The name of the label.
+        unseen: Cells with categories that the schema lacks, as row, column and category. They count as missing.
+        places: For sequences, the positions of their steps in the long table.
+        kept: The positions of these rows among all rows that were read. None: all rows.
+        cells: Whether the rows are single cells from AnnData, and the columns are genes.
     """
 
     x: Any
@@ -86,14 +84,14 @@ class Dataset:
         return len(self.x)
 
     def rows(self, ids: np.ndarray, *, sparse: bool = False) -> Batch:
-        """Gather the rows at some positions with NumPy.
+        """Gather rows with NumPy.
 
         Args:
             ids: Positions, shape (B,).
-            sparse: Whether rows of a sparse matrix stay sparse where there are many.
+            sparse: Whether many rows of a sparse matrix stay sparse.
 
         Returns:
-            A batch, every leaf a NumPy array; with `sparse` its `x` may be `SparseRows`.
+            A batch of NumPy arrays. With `sparse`, its `x` can be `SparseRows`.
         """
         many = sparse and isinstance(self.x, SparseRows) and len(ids) * self.x.shape[1] > SMALL
 
@@ -111,7 +109,7 @@ class Dataset:
 
     @cached_property
     def seen_label(self) -> np.ndarray | None:
-        """Give the labels that training may see: `label` with -1 where it is hidden.
+        """Return the labels that training may use: `label` with -1 for hidden labels.
 
         Returns:
             int32 of shape (n,), or None without labels.

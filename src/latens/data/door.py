@@ -86,33 +86,34 @@ def load(
     cond: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Dataset:
-    """Load data of any kind and check them: a name, a path, an array or a frame becomes a data set.
+    """Read a name, a path, an array or a frame as a checked data set.
 
     Args:
-        source: "digits", "shapes", "mnist", "fashion-mnist", "wine", "breast-cancer", "iris"; a path (.npy, .npz, IDX,
-            a folder with MNIST-named IDX files, .csv and the like, .parquet, .mtx, .h5, .h5ad, a folder of images); a
-            folder or glob of .npy, .parquet, .arrow, .h5 or .h5ad files, also at an address (s3://, gs://,
-            abfs://, file://); one array of an HDF5 file ("file.h5:/path"); an array of shape (n, ...), a sparse matrix,
-            a pandas or polars frame, an AnnData object, a list of strings; or one of these with its kind and options,
-            such as `latens.Table(frame, derive=[...])` or `latens.Pictures(folder, size=64)`.
-        name: Name of the data set, else taken from the source.
-        schema: The schema of a trained model, which the data must fit; None infers it.
-        unknown: What becomes of names in columns of a table that `schema` lacks: "error" refuses them by row; "missing"
-            takes the cells as missing, and the data set lists them; "skip" leaves the rows out, and a note counts them.
-            Of text "missing" takes what follows an unknown piece as missing.
-        partial: Whether a mixed table may lack columns of the schema, every cell of which is then missing.
-        cond: Arrays by name, each led by the rows, that parts of your own read as `cond`: positions, times, doses.
-        **options: How the rows are read, by the names of the options of all kinds (`latens.Table`, `latens.Pictures`,
-            `latens.Text`, `latens.Steps`, `latens.Counts`, `latens.Numbers`): `label`, `row_id`, `weight`,
-            `condition`, `missing`, `stream`, and those of one kind.
+        source: A built-in data set: "digits", "shapes", "mnist", "fashion-mnist", "wine", "breast-cancer" or "iris". A
+            path: .npy, .npz, IDX or a folder of MNIST files, .csv and similar, .parquet, .mtx, .h5, .h5ad, or a folder
+            of images. A folder or glob of .npy, .parquet, .arrow, .h5 or .h5ad files, or a URL (s3://, gs://, abfs://,
+            file://). One array of an HDF5 file ("file.h5:/path"). An array of shape (n, ...), a sparse matrix, a pandas
+            or Polars frame, an AnnData object or a list of strings. Or one of these with its kind and options, such as
+            `latens.Table(frame, derive=[...])` or `latens.Pictures(folder, size=64)`.
+        name: Name of the data set. None: the name of the source.
+        schema: The schema of a trained model, which the data must match. None: inferred from the data.
+        unknown: How to treat categories that `schema` lacks. "error" raises an error that names the rows, "missing"
+            treats the cells as missing, and "skip" omits the rows. In text, "missing" treats everything after an
+            unknown token as missing.
+        partial: Whether a mixed table may lack columns of the schema, whose cells are then missing.
+        cond: Arrays by name, with the rows as first axis, that your own parts read as `cond`, such as positions, times
+            and doses.
+        **options: Options of reading, which are those of all kinds (`latens.Table`, `latens.Pictures`, `latens.Text`,
+            `latens.Steps`, `latens.Counts`, `latens.Numbers`): `label`, `row_id`, `weight`, `condition`, `missing`,
+            `stream`, and those of one kind.
 
     Returns:
-        The data set; its `x` is a mapped array where rows stay on disk.
+        The data set. If the rows stay on disk, its `x` is a mapped array.
 
     Raises:
-        DataError: Saying where the data do not fit and how to mend it.
-        ResourceError: Beyond memory or permissions.
-        UsageError: For options that are not known, or contradict each other.
+        DataError: The data cannot be used. The message states the place and a remedy.
+        ResourceError: Memory or a permission is missing.
+        UsageError: Options are unknown or contradict each other.
     """
     own, asked = _asked(source, options, schema)
     _check(asked, schema, unknown)

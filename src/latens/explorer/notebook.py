@@ -36,28 +36,28 @@ def explore(
     height: int = 860,
     title: str = "",
 ) -> Any:
-    """Show the latent space of a model as a widget: what `latens explore` shows, in a notebook.
+    """Show the page of `latens explore` as a widget in a notebook.
 
-    The page and its data go to the browser with the cell, so that it needs no network and no server, and works the same
-    in a remote notebook. A dense decoder is computed in the browser; others are asked in the kernel.
+    The widget contains the page and its data, so it needs no network and no server. The browser computes dense
+    decoders. The kernel computes others.
 
     Args:
-        model: A fitted estimator, or a `TrainedModel` as `latens.load` gives it.
-        X: Rows as the model takes them, led by n, or a `Dataset`.
-        y: Their labels, shape (n,), which colour the points; or None.
-        coordinates: Numbers of the rows that were found elsewhere, shape (n, k), as further axes; or None.
-        projection: "t-sne" or "umap" for two further axes made of the posterior means; or None.
-        most_rows: At most so many rows, evenly spaced, are shown.
+        model: A fitted estimator or a `TrainedModel`.
+        X: Rows in the form that the model accepts, or a `Dataset`.
+        y: Labels, shape (n,), which determine the colours; or None.
+        coordinates: Your own map of the rows, shape (n, k), as further axes; or None.
+        projection: "t-sne" or "umap", for a map of the posterior means as two further axes; or None.
+        most_rows: Maximum number of rows to show. They are evenly spaced.
         seed: Seed of the samples and of the projection.
         height: Height of the widget in pixels.
-        title: Title for the reader.
+        title: Title of the page.
 
     Returns:
-        The widget; a notebook shows it.
+        The widget.
 
     Raises:
         ConfigError: anywidget is not installed, or the model has no latents.
-        DataError: The rows are not the model's.
+        DataError: The rows do not match the model.
     """
     widget = widget_class()
     seed_key(seed)

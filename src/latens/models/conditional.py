@@ -61,15 +61,15 @@ def as_seen(inputs: Any, standardise: Callable[..., Array] | None, mask: Bool[Ar
 
 
 class Conditional(eqx.Module):
-    """A distribution given one event: `head(network(inputs))`.
+    """A distribution given one event, `head(network(inputs))`.
 
     Args:
-        network: Maps an array to `head.num_outputs` numbers, and may take a keyword `key`.
-        head: Makes the distribution.
-        standardise: Applied to the input first; makes an array of inputs that are none (a latent of several kinds).
-            One with `sees_mask` is given the mask too. None: the input stays as it is.
+        network: Maps an array to `head.num_outputs` outputs. It may have an argument `key`.
+        head: Turns the outputs into the distribution.
+        standardise: A function that is applied to the input first. It turns an input that is not an array into one. If
+            it has `sees_mask`, it also receives the mask. None: no change.
         reads: The names of the conditions appended to the input.
-        usual: What the condition "given" is where none is given; None of a part that does not read it.
+        usual: Default of the condition "given". None: the part does not read it.
     """
 
     network: Callable[..., Array]

@@ -17,9 +17,9 @@ class LatentModel(AbstractLatentModel):
     $p(z)\,p(x \mid z)$ with $q(z \mid x)$.
 
     Args:
-        prior_part: A distribution, a callable of `cond`, or a prior of the model too.
-        encoder: Maps one event to the distribution of its latent, usually a `Conditional` (network and head).
-        decoder: Maps one latent to the distribution of an event, usually a `Conditional`.
+        prior_part: A distribution, a function of `cond`, or an `AbstractModelPrior`.
+        encoder: Maps one event to the posterior of its latent, usually a `Conditional`.
+        decoder: Maps one latent to the likelihood of an event, usually a `Conditional`.
     """
 
     prior_part: AbstractDistribution | AbstractModelPrior | Callable[..., AbstractDistribution]

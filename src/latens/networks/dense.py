@@ -93,19 +93,18 @@ def _dropout(x: Array, drop_probability: float, key: Key) -> Array:
 
 
 class Dense(eqx.Module):
-    """Dense layers with an activation between them; the input is flattened, integers become floats.
+    """A dense network. The input is flattened, and integers become floats.
 
-    Both probabilities are of *dropping*, and both only act in training; `equinox.nn.inference_mode` switches dropout
-    off.
+    Dropout is active only in training. `equinox.nn.inference_mode` switches it off.
 
     Args:
-        widths: The number of inputs, of each hidden layer's units, and of outputs, e.g. `[784, 500, 500, 50]`.
+        widths: The number of inputs, of units of each hidden layer, and of outputs, such as `[784, 500, 500, 50]`.
         activation: The name of the activation between layers.
         output_activation: The name of the activation after the last layer.
-        initializer: The name of the law of the initial weights; biases start at 0.
-        drop_probability: The probability of dropping a hidden activation in training, in [0, 1).
-        weight_drop_probability: The probability of dropping a single weight in training, in [0, 1).
-        key: A JAX random key for the initialisation.
+        initializer: The name of the distribution of the initial weights. Biases start at 0.
+        drop_probability: The probability of dropping a hidden unit, in [0, 1).
+        weight_drop_probability: The probability of dropping a single weight, in [0, 1).
+        key: A JAX random key for the initial weights.
 
     Attributes:
         layers: The linear layers, in order.
@@ -115,7 +114,7 @@ class Dense(eqx.Module):
         inference: Whether dropout is switched off.
 
     Raises:
-        ConfigError: There are fewer than two widths or one is not positive, a name is in no table, or a probability is
+        ConfigError: There are fewer than two widths, a width is not positive, a name is unknown, or a probability is
             out of range.
 
     Examples:

@@ -18,30 +18,29 @@ from latens.typing import Array, Float, Key, Nats, Step
 
 
 class ELBO(AbstractObjective):
-    r"""The evidence lower bound: the expected log-likelihood minus the KL divergence from posterior to prior.
+    r"""The evidence lower bound: the expected log-likelihood minus the KL divergence of posterior and prior.
 
-    $\mathcal L = E_{q(z|x)}[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \| p(z)) \le \log p(x)$, in nats for each row.
+    $\mathcal L = E_{q(z|x)}[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \| p(z)) \le \log p(x)$, in nats per row.
 
-    Minimises $-E_q[\log p(x|z)] + \beta\,\mathrm{KL} + \lambda \frac12\sum w^2$, summed over the event and averaged
-    over the batch; reports the bound itself (beta 1, no penalty) as `elbo`, with `log_likelihood` and `kl`. The paper
-    calls this estimator SGVB: its form B where the KL is in closed form, its form A where it is sampled.
+    The objective is $-E_q[\log p(x|z)] + \beta\,\mathrm{KL} + \lambda \frac12\sum w^2$, summed over the event and
+    averaged over the batch. The metric `elbo` is the bound itself (beta 1, no penalty); other metrics are
+    `log_likelihood` and `kl`. The paper calls this estimator SGVB, in form B with an exact KL and in form A with a
+    sampled one.
 
     Args:
-        kl: "auto" (in closed form where there is one, else sampled), "analytic" (an error where there is none) or
-            "sampled".
-        num_samples: K, posterior samples for each row.
-        beta: Weight of the KL; a number or a schedule of the step (as optax has them).
-        free_bits: Nats that each latent dimension may use freely, $\sum_j \max(\lambda, E_{batch}\mathrm{KL}_j)$. The
-            mean is over the rows of a batch; of a batch in shards, over those of each shard.
+        kl: "analytic" (exact, or an error), "sampled", or "auto" (exact if available, else sampled).
+        num_samples: Number of posterior samples for each row.
+        beta: Weight of the KL: a number, or a schedule of the step in the form of optax.
+        free_bits: Nats of KL of each latent dimension without penalty, $\sum_j \max(\lambda, E_{batch}\mathrm{KL}_j)$.
+            The mean is over the rows of a batch, or of a shard.
         l2: Weight $\lambda$ of the penalty on weight matrices.
-        capacity: C in nats, a number or a schedule of the step; turns the penalty into $\beta\,|\mathrm{KL} - C|$.
-        free_bits_group: How many neighbouring latent dimensions share their free bits (all of them: the number of
-            latent dimensions).
-        noise_scale: Factor on the noise of posterior samples in training (`epsilon_std` of the Keras examples). Other
-            than 1, what training minimises and reports is no bound; validation and evaluation use 1 and stay bounds.
+        capacity: C in nats, a number or a schedule of the step. The penalty is then $\beta\,|\mathrm{KL} - C|$.
+        free_bits_group: Number of neighbouring latent dimensions that share their free bits.
+        noise_scale: Factor on the noise of posterior samples in training (`epsilon_std` of the Keras examples). If it
+            is not 1, the training objective is not a bound. Validation and evaluation use 1.
 
     Raises:
-        ConfigError: For an option out of its range, or groups that do not divide the latent dimensions.
+        ConfigError: An option is out of range, or groups do not divide the latent dimensions.
 
     Source: Kingma & Welling (2014), equation 10; beta: Higgins et al. (2017); free bits: Kingma et al. (2016),
     appendix C.8; capacity: Burgess et al. (2018).

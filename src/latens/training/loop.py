@@ -58,28 +58,28 @@ def fit(
     """Train a model on the training rows of a data set.
 
     Args:
-        model: The model at its initialisation.
+        model: The model with its initial weights.
         data: The data set with its training and validation rows.
-        stages: The stages, one after the other; None is one stage of `objective`, `optimizer` and `epochs`.
-        objective: What is minimised, without stages; None is the evidence lower bound.
-        optimizer: Ours or an optax transformation, without stages; None is Adam with a learning rate of 0.001.
-        epochs: At most so many passes over the training rows, without stages; None is 100. Where rows validate,
-            training stops after 10 epochs without a gain.
-        preparation: What turns a stored row into what the model sees; None is the row as it is stored, where its cells
-            are real numbers, shares, zeros and ones.
-        settings: How the loop runs: batch size, seed, validation; None is `Settings()`.
-        callbacks: Functions that are told of every event.
-        resume: The stage to go on with, and its snapshot; None starts anew.
+        stages: The stages of the training. None: one stage with `objective`, `optimizer` and `epochs`.
+        objective: The objective, without `stages`. None: the evidence lower bound.
+        optimizer: An optimiser of latens or optax, without `stages`. None: Adam with a learning rate of 0.001.
+        epochs: Maximum number of passes over the training rows, without `stages`. None: 100. If there are validation
+            rows, training stops after 10 epochs without improvement.
+        preparation: The transformation of a stored row before the model. None: no change, which real numbers, shares,
+            zeros and ones allow.
+        settings: Batch size, seed and validation. None: `Settings()`.
+        callbacks: Functions that latens calls with every event.
+        resume: The stage and the snapshot to resume from. None: a new training.
 
     Returns:
         The trained model, its history and the final state.
 
     Raises:
-        ConfigError: Stages were given beside an objective, optimiser or epochs, or a preparation is needed.
-        DivergedError: When training stays non-finite after its ways back.
-        Interrupted: Where a callback asks for it.
-        UsageError: In a fork of a process that computed, or for an argument of another kind.
-        ValueError: For a stage with an optimiser and without an objective.
+        ConfigError: `stages` are passed together with an objective, optimiser or epochs, or a preparation is needed.
+        DivergedError: Training stays non-finite.
+        Interrupted: A callback returned a `Pause`.
+        UsageError: This process was forked from one that computed, or an argument has the wrong type.
+        ValueError: A stage has an optimiser but no objective.
     """
     refuse_other(data, Dataset, "data", "Give latens.read(rows).")
     refuse_other(settings, (Settings, type(None)), "settings", "Give latens.training.Settings(...), or None.")

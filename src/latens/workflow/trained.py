@@ -60,15 +60,15 @@ _FIX = "The file was changed or damaged, or another version of latens wrote it: 
 
 @dataclass(frozen=True, repr=False)
 class TrainedModel(Methods):
-    """A model, the configuration and schema it was built from, and facts about its training.
+    """A trained model with its configuration, its schema and facts about its training.
 
     Args:
-        model: The model itself, a pytree of arrays.
-        schema: The schema of the data that it was trained on.
-        preparation: What the model sees of a row.
-        config: The configuration; None for a model whose parts no recipe builds: its file holds arrays only, and is
-            loaded with `into=` an object built by the caller.
-        facts: Facts about its training, plain JSON values by name.
+        model: The model, a pytree of arrays.
+        schema: The schema of the training data.
+        preparation: The transformation of a row before the model.
+        config: The configuration. None for a model of your own objects, whose file contains only arrays: load it with
+            `into=`.
+        facts: Facts about the training by name, as JSON values.
     """
 
     model: Any
@@ -93,20 +93,20 @@ class TrainedModel(Methods):
     def batch(
         self, data: Dataset | np.ndarray, positions: np.ndarray | None = None, *, label: ArrayLike | None = None
     ) -> Batch:
-        """Rows as the model takes them.
+        """Make a batch of rows for the model.
 
         Args:
             data: A data set, or an array of rows of shape (n, *x), also flattened.
-            positions: The positions of the rows that are taken; None takes all.
-            label: The labels of an array's rows, for a model that reads them: names of classes or their codes,
-                of shape (n,), or one for all rows.
+            positions: The positions of the rows. None: all rows.
+            label: Labels of an array, if the model reads them: names or codes of classes, shape (n,), or one for all
+                rows.
 
         Returns:
-            A batch, not yet prepared.
+            A batch before the preparation.
 
         Raises:
-            DataError: The shape of the rows is not the model's, a value of an array is masked, NaN or infinite, or a
-                label that the model reads is missing.
+            DataError: The rows have another shape than the model's, contain masked, NaN or infinite values, or lack a
+                label that the model reads.
             UsageError: This process was forked from one that computed.
         """
         check_process()
@@ -122,28 +122,28 @@ class TrainedModel(Methods):
         seed: int = 0,
         key: Key | None = None,
     ) -> Rows:
-        """Rows beside this model, as the functions of `latens.evaluation` take them.
+        """Combine rows with this model for the functions of `latens.evaluation`.
 
         Args:
             data: A data set, an array of rows of shape (n, *x), also flattened, or a batch.
-            positions: The positions of the rows that are taken, shape (m,); None takes all.
+            positions: The positions of the rows, shape (m,). None: all rows.
             label: As for `batch`.
-            seed: Seed of everything that is drawn for them.
-            key: A random key in its place; or None.
+            seed: Seed of all draws.
+            key: A random key instead of the seed, or None.
 
         Returns:
             The model, the rows, the preparation and the key.
 
         Raises:
-            DataError: As `batch`.
-            UsageError: As `batch`, or the seed is none.
+            DataError: As for `batch`.
+            UsageError: As for `batch`, or the seed is not valid.
         """
         batch = data if isinstance(data, Batch) else self.batch(data, positions, label=label)
         return Rows(self.model, batch, seed_key(seed) if key is None else key, self.preparation)
 
     @property
     def is_point(self) -> bool:
-        """Whether codes are points, without a density: of a plain autoencoder."""
+        """Whether codes have no density, as those of an autoencoder."""
         if isinstance(self.config, VAEConfig):
             return self.parts.posterior.is_point
         # A model that was made by hand has no configuration to say so.
@@ -151,7 +151,7 @@ class TrainedModel(Methods):
 
     @cached_property
     def parts(self) -> Parts:
-        """The prior, posterior, likelihood and objective that the configuration names; of a variational autoencoder."""
+        """The prior, posterior, likelihood and objective of the configuration of a variational autoencoder."""
         assert self.config is not None
         return bind(self.config)
 
@@ -159,13 +159,13 @@ class TrainedModel(Methods):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes that can be asked for: of a conditional model, or one that predicts labels."""
+        """The names of the classes of a conditional model, or of one that predicts labels."""
         known = self.preparation.classes or callable(getattr(self.model, "label_logits", None))
         return self.schema.classes or () if known else ()
 
     @checked_later
     def code_of(self, name: str) -> int:
-        """The code of the class of that name.
+        """Return the code of a class.
 
         Args:
             name: The name of the class.
@@ -174,78 +174,80 @@ class TrainedModel(Methods):
             Its position in `classes`.
 
         Raises:
-            UsageError: There is no such class; the message names the nearest one.
+            UsageError: The class is unknown. The message names the nearest one.
         """
         return code_of(name, self.classes)
 
     def condition(self, codes: np.ndarray | None) -> dict[str, np.ndarray] | None:
-        """The conditions of rows of these classes.
+        """Return the conditions of rows of the given classes.
 
         Args:
-            codes: The codes of the classes, of shape (n,); None where nothing is conditioned.
+            codes: The codes of the classes, shape (n,), or None.
 
         Returns:
             One-hot vectors (n, C) under the name "label", or None.
 
         Raises:
-            UsageError: A number is not the code of a class.
+            UsageError: A code is not that of a class.
         """
         return None if codes is None else {"label": one_hot(codes, self.classes)}
 
     def in_turn(self, n: int, *, most: int | None = None) -> np.ndarray | None:
-        """The codes of n rows of a conditional model, its classes in turn.
+        """Return the class codes of n rows, which repeat the classes of a conditional model in turn.
 
         Args:
             n: The number of rows.
-            most: The number of classes that are taken, the first ones; None takes all.
+            most: Use only this number of classes, the first ones. None: all classes.
 
         Returns:
-            Codes of shape (n,); None for models that are not conditional.
+            Codes of shape (n,), or None for models that are not conditional.
         """
         classes = self.preparation.classes
         return np.arange(n) % (classes if most is None else min(classes, most)) if classes else None
 
     @property
     def one_condition(self) -> dict[str, np.ndarray] | None:
-        """The condition of one row of a conditional model, of its first class; None for others."""
+        """The condition of one row of the first class, if the model is conditional."""
         cond = self.condition(self.in_turn(1))
         return ({} if cond is None else {"label": cond["label"][0]}) | usual_inputs(self.schema) or None
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
-        """The shape of one latent, as the functions of `latens.evaluation` give and take it."""
+        """The shape of one latent, as in `latens.evaluation`."""
         refuse_classifier(self.config, "decode", "the model")
         from latens.latents.codes import latent_shape
 
         return latent_shape(self.model, cond=self.one_condition)
 
     def given(self, values: Mapping[str, Any]) -> "TrainedModel":
-        """The same model with conditions that hold wherever rows do not bring their own.
+        """Return the model with default conditions for rows without conditions.
 
         Args:
-            values: A name or a number for each condition; those left out are usual: the commonest name, the median.
+            values: A category or a number for each condition. Other conditions get the most frequent category or the
+                median.
 
         Returns:
-            A trained model whose samples, decoded rows and pictures are given these conditions.
+            A trained model that uses these conditions for samples, decoded rows and figures.
 
         Raises:
-            DataError: A name that no training row had, or a number that is none.
-            UsageError: The model reads no such condition; the message names the nearest one.
+            DataError: A category is not in the training rows, or a value is not a number.
+            UsageError: The model has no such condition. The message names the nearest one.
         """
         vector = one_vector(self.schema.conditions or (), values, "given")
         return replace(self, model=with_usual(self.model, vector))
 
     def guided(self, guidance: float) -> "TrainedModel":
-        """The same model with another guidance of its prior by flow matching.
+        """Return the model with another guidance of its flow matching prior.
 
         Args:
-            guidance: 1: samples of a class as trained; above 1: nearer to what tells the class from the others.
+            guidance: The guidance, at least 0. 1: samples as trained. Above 1: samples that are more typical of their
+                class.
 
         Returns:
-            A trained model that samples so.
+            A trained model with this guidance.
 
         Raises:
-            ConfigError: The prior is not one by flow matching that reads labels.
+            ConfigError: The prior is not a flow matching prior that reads labels.
             UsageError: The guidance is negative or not finite.
         """
         if not 0.0 <= guidance < math.inf:
@@ -263,7 +265,7 @@ class TrainedModel(Methods):
 
     @property
     def told(self) -> str:
-        """The conditions that hold wherever rows do not bring their own, in words; empty for models without any."""
+        """The default conditions as text, or an empty text."""
         parts = jax.tree.leaves(self.model, is_leaf=lambda part: isinstance(part, Conditional))
         usual = next((part.usual for part in parts if getattr(part, "usual", None) is not None), None)
         if usual is None:
@@ -275,19 +277,19 @@ class TrainedModel(Methods):
     # --- events out ---
 
     def data_units(self, values: np.ndarray, *, mean: bool) -> np.ndarray:
-        """Events or means of the model's likelihood in the units of the stored rows: preparation, undone.
+        """Convert events or means of the likelihood to the units of the stored rows.
 
-        With y what the model gives: y * divide; where whole numbers were dequantised, y = (x + u) / divide, a sample
-        is floor(y * divide) and a mean y * divide - 1/2; of counts, y = log(1 + x), it is exp(y) - 1, also for a mean
-        (so the mean of the logarithm, transformed back). Binarised pixels come back as 0 and `divide`, their
-        probabilities between. Nothing is clipped: a Normal may leave the range of the data.
+        This undoes the preparation. For values y, the result is y * divide. If whole numbers were dequantised, a sample
+        is floor(y * divide) and a mean is y * divide - 1/2. For counts with y = log(1 + x), it is exp(y) - 1. Binarised
+        pixels become 0 and `divide`, and their probabilities values between. Values are not clipped, so a Normal can
+        leave the range of the data.
 
         Args:
-            values: Events or means, of shape (n, *x).
-            mean: Whether `values` are means; else they are samples.
+            values: Events or means, shape (n, *x).
+            mean: Whether `values` are means. Otherwise they are samples.
 
         Returns:
-            The values in the units of the stored rows, of the same shape.
+            The values in the units of the stored rows, in the same shape.
         """
         scaled = np.asarray(values)
         if self.preparation.log1p:
@@ -309,22 +311,21 @@ class TrainedModel(Methods):
         noise: np.ndarray | None = None,
         seed: int = 0,
     ) -> np.ndarray:
-        """The means of q(z | x): what the model takes each row to be; or the samples that belong to given noise.
+        """Encode rows as the means of q(z | x), or as samples for the given noise.
 
         Args:
             data: A data set, an array of rows of shape (n, *x), or a batch.
-            label: The labels of an array's rows, for a model that reads them: names of classes or their codes,
-                of shape (n,), or one for all rows.
-            noise: Of shape (n, latent_dim), in the place of the posterior's own noise: for a Normal posterior the code
-                is mean + scale * noise. None gives the means, and so do zeros; relaxed discrete
-                codes take uniform noise between 0 and 1.
-            seed: The seed of what the preparation draws.
+            label: Labels of an array, if the model reads them: names or codes of classes, shape (n,), or one for all
+                rows.
+            noise: Noise of the posterior, shape (n, latent_dim). For a Normal posterior, the code is mean + scale *
+                noise. Relaxed discrete codes need uniform noise between 0 and 1. None: the means.
+            seed: The seed of the preparation, which may draw noise.
 
         Returns:
-            Shape (n, latent_dim), float32.
+            Codes of shape (n, latent_dim), float32.
 
         Raises:
-            DataError: The rows are not the model's, a label is missing, or the noise does not fit the posterior.
+            DataError: The rows do not match the model, a label is missing, or the noise does not fit the posterior.
         """
         refuse_classifier(self.config, "encode", "the model")
         rows = self.rows(data, label=label, seed=seed)
@@ -334,19 +335,18 @@ class TrainedModel(Methods):
 
     @checked_later
     def decode(self, z: np.ndarray, *, label: ArrayLike | None = None) -> np.ndarray:
-        """The means of p(x | z).
+        """Decode latents as the means of p(x | z).
 
         Args:
-            z: Latents, of shape (n, latent_dim).
-            label: Their labels, for a model that reads them: names of classes or their codes, of shape (n,), or one
-                for all rows.
+            z: Latents, shape (n, latent_dim).
+            label: Labels, if the model reads them: names or codes of classes, shape (n,), or one for all rows.
 
         Returns:
-            Shape (n, *x), float32, in the units of the stored rows.
+            Rows of shape (n, *x), float32, in the units of the stored rows.
 
         Raises:
-            DataError: The latents are not finite numbers of the model's shape.
-            UsageError: A label is neither the name nor the code of a class.
+            DataError: The latents are not finite, or have another shape than the model's.
+            UsageError: A label is not the name or code of a class.
         """
         z = latents_of(z, self.latent_shape)
         cond = conditions_of_rows(label, self.preparation.classes, self.classes, len(z))
@@ -363,26 +363,27 @@ class TrainedModel(Methods):
         given: Mapping[str, Any] | None = None,
         temperature: float = 1.0,
     ) -> np.ndarray:
-        """New rows: z from the prior, then x from p(x | z).
+        """Sample rows: z from the prior, and x from p(x | z).
 
         Args:
-            n: How many.
+            n: The number of rows.
             seed: The seed.
-            label: Their labels, for a model that reads them: names of classes or their codes, of shape (n,), or one
-                for all rows; None: the classes in turn.
-            given: A value for each condition, as for `given`; and only such rows of a mixed table, drawn from p(x | z)
-                within them: a value for a column, or a pair of the least and the largest.
-            temperature: Of z, from 0: below 1 nearer to the centre of the prior. Not with `given`.
+            label: Labels, if the model reads them: names or codes of classes, shape (n,), or one for all rows. None:
+                all classes in turn.
+            given: A value for each condition, as in the method `given`. For a table with kinds of columns, also a value
+                or a pair (smallest, largest) for a column, which the sampled rows have.
+            temperature: Scale of the noise of z, at least 0. Below 1, samples are closer to the centre of the prior.
+                Not with `given`.
 
         Returns:
-            Shape (n, *x), float32, in the units of the stored rows.
+            Rows of shape (n, *x), float32, in the units of the stored rows.
 
         Raises:
-            ConfigError: The prior has no temperature, and another than 1 is asked for.
-            DataError: A condition is none of the table's, or no row can fulfil it.
-            ResourceError: So many rows do not fit into memory.
-            UsageError: The number of rows is below 1; the temperature is negative or not finite, or is asked for beside
-                `given`; or this process was forked from one that computed.
+            ConfigError: `temperature` is not 1, and the prior does not support it.
+            DataError: `given` names an unknown column, or no row can have the values.
+            ResourceError: The rows do not fit into memory.
+            UsageError: The number of rows is below 1, the temperature is negative or not finite or passed with `given`,
+                or this process was forked from one that computed.
         """
         check_process()
         refuse_classifier(self.config, "sample from", "the model")
@@ -404,19 +405,19 @@ class TrainedModel(Methods):
     def reconstruct(
         self, data: Dataset | np.ndarray | Batch, *, label: ArrayLike | None = None, noise: np.ndarray | None = None
     ) -> np.ndarray:
-        """The means of p(x | z) at the posterior means of rows, or at the samples that belong to given noise.
+        """Reconstruct rows as the means of p(x | z) at their posterior means, or at samples for the given noise.
 
         Args:
             data: A data set, or an array of rows of shape (n, *x).
-            label: The labels of an array's rows, for a model that reads them: names of classes or their codes,
-                of shape (n,), or one for all rows.
+            label: Labels of an array, if the model reads them: names or codes of classes, shape (n,), or one for all
+                rows.
             noise: As for `encode`.
 
         Returns:
-            Shape (n, *x), float32, in the units of the stored rows.
+            Rows of shape (n, *x), float32, in the units of the stored rows.
 
         Raises:
-            DataError: The rows are not the model's, or a label is missing.
+            DataError: The rows do not match the model, or a label is missing.
         """
         refuse_classifier(self.config, "reconstruct from", "the model")
         rows = self.rows(data, label=label)
@@ -437,20 +438,20 @@ class TrainedModel(Methods):
         seed: int = 0,
         label: ArrayLike | None = None,
     ) -> np.ndarray:
-        """Estimates of log p(x) by importance sampling, from below; see `VAE.score_samples` for what x is.
+        """Estimate log p(x) of every row by importance sampling; `VAE.score_samples` describes its units.
 
         Args:
             data: A data set, or an array of rows of shape (n, *x).
-            num_samples: Draws of q(z | x) for each row, from 1.
+            num_samples: Draws of q(z | x) for each row, at least 1.
             seed: The seed.
-            label: The labels of an array's rows, for a model that reads them: names of classes or their codes,
-                of shape (n,), or one for all rows.
+            label: Labels of an array, if the model reads them: names or codes of classes, shape (n,), or one for all
+                rows.
 
         Returns:
-            Nats, of shape (n,).
+            One estimate per row in nats, shape (n,).
 
         Raises:
-            DataError: The rows are not the model's, or a label is missing.
+            DataError: The rows do not match the model, or a label is missing.
         """
         refuse_classifier(self.config, "draw", "the model")
         num_samples = check_count(num_samples, "num_samples")
@@ -462,20 +463,21 @@ class TrainedModel(Methods):
     def impute(
         self, data: Dataset | Batch, *, num_samples: int = DRAWS, num_draws: int = 0, seed: int = 0
     ) -> np.ndarray:
-        r"""Fill in missing cells by their posterior mean, $E[x_{mis} \mid x_{obs}]$, or by draws; observed ones stay.
+        r"""Impute missing cells by their posterior mean, $E[x_{mis} \mid x_{obs}]$, or by draws.
 
         Args:
-            data: A data set with missing cells, `latens.read(rows, missing="nan", schema=trained.schema)`, or a
-                batch whose `mask` says what is observed.
-            num_samples: Draws of z for each row, from 1.
-            num_draws: M, completions of each row, drawn from $p(x_{mis} \mid x_{obs})$; 0: the mean.
+            data: A data set with missing cells, such as `latens.read(rows, missing="nan", schema=trained.schema)`, or a
+                batch with a `mask` of observed cells.
+            num_samples: Draws of z for each row, at least 1.
+            num_draws: Number M of random completions of each row. 0: the mean.
             seed: The seed.
 
         Returns:
-            Shape (n, *x), or (M, n, *x), float32, in the units of the stored rows.
+            The completed rows, shape (n, *x), or (M, n, *x), float32, in the units of the stored rows. Observed cells
+            do not change.
 
         Raises:
-            DataError: The rows are not the model's, or a label is missing.
+            DataError: The rows do not match the model, or a label is missing.
         """
         from latens.workflow.imputation import imputed
 
@@ -493,7 +495,7 @@ class TrainedModel(Methods):
     # --- files ---
 
     def metadata(self) -> dict[str, Any]:
-        """What a file says beside its arrays.
+        """Return the metadata of a model file.
 
         Returns:
             A JSON object with format, configuration, schema, preparation and facts.
@@ -504,25 +506,25 @@ class TrainedModel(Methods):
 
     @checked_later
     def save(self, path: str | Path, *, half: bool = False) -> Path:
-        """Write one `.safetensors` file, atomically: arrays and JSON, no code.
+        """Write a `.safetensors` file of arrays and JSON, without code.
 
         Args:
             path: The file.
-            half: Whether numbers are stored in half precision: half the size, about three decimal digits. They are
-                float32 again when the file is loaded.
+            half: Whether to store numbers in half precision, which halves the size and has about three decimal digits.
+                They are float32 again after loading.
 
         Returns:
-            The file's path.
+            The path of the file.
 
         Raises:
-            ModelFileError: An array of the model is not finite, or has a number above 65,504 and `half` is asked for.
+            ModelFileError: An array of the model is not finite, or has a value above 65,504 and `half` is True.
             ResourceError: The file cannot be written.
         """
         write_atomic(path := as_path(path), self._packed(str(path), half=half))
         return path
 
     def to_bytes(self) -> bytes:
-        """The bytes that `save` writes, in memory.
+        """Return the bytes that `save` would write.
 
         Returns:
             The bytes of a file.
@@ -547,19 +549,19 @@ class TrainedModel(Methods):
     @classmethod
     @checked_later
     def load(cls, path: str | Path, *, into: Any = None, **parts: Any) -> "TrainedModel":
-        """Read a model file: everything is checked before it is believed, and nothing in it is executed.
+        """Load a model file. latens checks the whole file and executes nothing in it.
 
         Args:
             path: The file.
-            into: A model of the same structure, for files whose parts no recipe builds.
-            **parts: Objects in the place of parts that were not registered (`likelihood=`, `encoder=`, ...), as they
-                were given to the estimator.
+            into: A model of the same structure, if the file was saved from your own objects.
+            **parts: The objects that you passed to the estimator (`likelihood=`, `encoder=`, ...), if they are not
+                registered.
 
         Returns:
             The model.
 
         Raises:
-            ModelFileError: Something is wrong with the file; the message says which part of it.
+            ModelFileError: The file is damaged or unsafe. The message names the part.
             ResourceError: The file cannot be read.
             UsageError: This process was forked from one that computed.
         """
@@ -568,20 +570,20 @@ class TrainedModel(Methods):
     @classmethod
     @checked_later
     def from_bytes(cls, raw: bytes, *, into: Any = None, where: str = "the bytes", **parts: Any) -> "TrainedModel":
-        """Do what `load` does for the bytes of a file that are in memory.
+        """Load a model from the bytes of a file.
 
         Args:
             raw: The bytes.
-            into: A model of the same structure, for files whose parts no recipe builds.
-            **parts: Objects in the place of parts that were not registered (`likelihood=`, `encoder=`, ...), as they
-                were given to the estimator.
-            where: The name that an error gives the bytes.
+            into: A model of the same structure, if the file was saved from your own objects.
+            **parts: The objects that you passed to the estimator (`likelihood=`, `encoder=`, ...), if they are not
+                registered.
+            where: The name of the bytes in error messages.
 
         Returns:
             The model.
 
         Raises:
-            ModelFileError: Something is wrong with the bytes; the message says which part of them.
+            ModelFileError: The bytes are damaged or unsafe. The message names the part.
             UsageError: This process was forked from one that computed.
         """
         return cls._from(*unpack(raw, where=where), into, where, parts)
@@ -629,26 +631,26 @@ class TrainedModel(Methods):
         return with_parts(cls(model, schema, preparation, config, facts), parts)
 
     def with_facts(self, **facts: Any) -> "TrainedModel":
-        """The same model with further facts.
+        """Return the model with further facts.
 
         Args:
-            **facts: Plain JSON values by name, which replace those of the same name.
+            **facts: JSON values by name, which replace those of the same name.
 
         Returns:
-            A model that shares its arrays with this one.
+            A model that shares its arrays with this model.
         """
         return with_parts(replace(self, facts={**self.facts, **facts}), vars(self).get("parts"))
 
     @property
     def num_parameters(self) -> int:
-        """The number of trained scalars."""
+        """The number of trained parameters."""
         return count_parameters(self.model)
 
     def table(self) -> Sequence[tuple[str, tuple[int, ...], str]]:
-        """The arrays of the model.
+        """List the arrays of the model.
 
         Returns:
-            Name, shape and dtype of each.
+            The name, shape and dtype of each array.
         """
         return [(name, array.shape, str(array.dtype)) for name, array in tree_to_arrays(self.model).items()]
 
@@ -662,22 +664,22 @@ def _split(schema: Schema, given: Mapping[str, Any] | None) -> tuple[dict[str, A
 
 @checked_later
 def load(path: str | Path, *, into: Any = None, **parts: Any) -> TrainedModel:
-    """Load a model from a file, from a run folder, or a pretrained model of latens.
+    """Load a model from a file, a run folder or the models included in latens.
 
     Args:
         path: A `.safetensors` file, a run folder, or `pretrained:NAME`.
-        into: A model of the same structure, for files whose parts no recipe builds.
-        **parts: Objects in the place of parts that were not registered (`likelihood=`, `encoder=`, ...), as they were
-            given to the estimator.
+        into: A model of the same structure, if the file was saved from your own objects.
+        **parts: The objects that you passed to the estimator (`likelihood=`, `encoder=`, ...), if they are not
+            registered.
 
     Returns:
         The model.
 
     Raises:
-        ModelFileError: Something is wrong with the file; the message says which part of it.
+        ModelFileError: The file is damaged or unsafe. The message names the part.
         RunFolderError: The run has no model yet.
         ResourceError: The file cannot be read.
-        UsageError: No such model ships with latens, or this process was forked from one that computed.
+        UsageError: The included model does not exist, or this process was forked from one that computed.
 
     Examples:
         >>> load("pretrained:digits-2d").sample(3).shape

@@ -66,21 +66,20 @@ _ALLOWED = {
 def register_part(part: PartName, name: str, what: Any) -> None:
     """Register your own part under a name for `VAE`, configurations, model files and commands.
 
-    A file of a model says the name of the part and its options, never code: register the part under the same name
-    before you load the file, or give the command the file that registers it (`--import parts.py`). The fields of a
-    class that plain values can fill, but for `shape`, are its options (`--set likelihood.gamma=2`).
+    A model file contains the name and the options of a part, but never code. Register the part under the same name
+    before you load the file, or pass the file that registers it to the command (`--import parts.py`). The fields of a
+    class, except `shape`, are its options (`--set likelihood.gamma=2`).
 
     Args:
-        part: "likelihood", "prior", "posterior", "objective", "optimizer", "encoder", "decoder", or "model" for all of
-            a model at once, which is then a recipe of that name.
-        name: The name: letters, digits, dots, dashes; not one of latens's own.
-        what: The class, an object of it, or a function that makes one: of the shape of a row (likelihood) or of a
-            latent (prior, posterior), with a keyword `key` where it draws weights, or of `(schema, key)` for networks
-            and models.
-            A `Likelihood`, `Prior` or `Posterior` row says everything about a part of latens's own kind.
+        part: "likelihood", "prior", "posterior", "objective", "optimizer", "encoder", "decoder", or "model" for a whole
+            model, which becomes a recipe.
+        name: A name of letters, digits, dots and dashes that latens does not use.
+        what: The class, an object of it, or a function that returns one. The argument of the function is the shape of a
+            row (likelihood) or of a latent (prior, posterior), with a keyword `key` if it draws weights, or `(schema,
+            key)` for networks and models.
 
     Raises:
-        ConfigError: The part or the name is not allowed, or the object is of another kind.
+        ConfigError: The part or the name is not allowed, or the object has the wrong type.
 
     Examples:
         >>> from latens.objectives import IWAE
