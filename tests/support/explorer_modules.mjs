@@ -17,34 +17,6 @@ const ANSWERS = {
       Array.from(pageDecoder(spec, readSafetensors(bytes(file)), size)(z, n, codes)),
     );
   },
-  async given({ manifest, file, decoder, prior, outputs, questions }) {
-    const { readSafetensors } = await load("safetensors.js");
-    const { givenInPage } = await load("given.js");
-    const { half } = await load("data.js");
-    const made = outputs && Float32Array.from(new Uint16Array(bytes(outputs)), half);
-    const draws = new Float32Array(bytes(prior));
-    const arrays = new Map([...readSafetensors(bytes(file)), ...(decoder ? readSafetensors(bytes(decoder)) : [])]);
-    const answer = givenInPage(manifest.given, manifest.what_if, arrays, draws, manifest.latent.size, made);
-    const found = [];
-    for (const question of questions) {
-      const began = performance.now();
-      try {
-        found.push({ ...(await answer(question)), ms: performance.now() - began });
-      } catch (error) {
-        found.push({ refused: error.message });
-      }
-    }
-    return found;
-  },
-  async encode({ spec, file, size, rows }) {
-    const { readSafetensors } = await load("safetensors.js");
-    const { encoderOf } = await load("given.js");
-    const encode = encoderOf(spec, readSafetensors(bytes(file)), size);
-    return rows.map((row) => {
-      const { loc, logScale } = encode(Float64Array.from(row, (cell) => cell ?? NaN));
-      return [...loc, ...logScale];
-    });
-  },
   async cells({ column, values }) {
     const { cellText } = await load("event.js");
     return values.map((value) => cellText(column, value));
@@ -54,23 +26,12 @@ const ANSWERS = {
     return days.map((day) => numberText({ days: true }, day));
   },
   async places({ grid, cells }) {
-    const { numberAt, placeAt } = await load("grid.js");
-    return cells.map((cell) => [numberAt(grid, cell), placeAt(grid, numberAt(grid, cell))]);
+    const { numberAt } = await load("grid.js");
+    return cells.map((cell) => numberAt(grid, cell));
   },
   async stored({ spec, plane, lines, units, cells, z, n, exact }) {
     const { storedDecoder } = await load("decode.js");
     return Array.from(storedDecoder(spec, plane, lines, units, cells, exact)(z, n));
-  },
-  async rules({ spec, grids, rows, shares, equally, moved }) {
-    const { rulesOf } = await load("rules.js");
-    const laws = { equally: (i) => equally[i], middle: (i) => equally[i].reduce((a, b) => a + b, 0) / equally[i].length };
-    laws.moved = (i) => Boolean(moved?.[i]);
-    const rules = rulesOf(spec, grids);
-    return rows.map((row) => {
-      const cells = Float64Array.from(row, (cell) => cell ?? NaN);
-      const fixed = new Map(row.flatMap((cell, i) => (cell === null ? [] : [[i, cell]])));
-      return [...rules.given(cells, fixed, (i) => shares[i], laws)];
-    });
   },
   async texts({ event, rows }) {
     const { textOf } = await load("event.js");
@@ -138,11 +99,6 @@ const ANSWERS = {
     if (!found) return null;
     const text = await besideText(model, asked[place], place, found, level, said);
     return { ...found, note: alikeText(found, model.n), text };
-  },
-  // An answer with columns counted in new rows, given as columns of cells.
-  async pool({ rows, spec, columns, given, answer }) {
-    const { countedInNewRows } = await load("pool.js");
-    return countedInNewRows(Uint16Array.from(rows.flat()), { ...spec, shape: [rows.length, rows[0].length] }, columns, given, answer);
   },
   // The values of a column of What if that are compared.
   async compared({ column }) {

@@ -22,7 +22,6 @@ from latens.explorer.decoder import (
     why_not,
 )
 from latens.explorer.page_columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
-from latens.explorer.page_what_if import given_in_page
 from latens.explorer.precomputed import in_shades, precomputed
 from latens.explorer.projection import projected
 from latens.explorer.whatif import whatif_columns
@@ -96,7 +95,8 @@ def payload(
         manifest["decoder"] = _decoder(trained, batch, codes, manifest["units"], files, serve)
         if manifest["decoder"]["kind"] == "precomputed" and manifest["event"]["kind"] == "image":
             in_shades(files, manifest["decoder"], manifest["event"])
-        manifest |= _what_if(trained, files, prior, serve)
+        if serve and (asked := whatif_columns(trained)) is not None:
+            manifest["what_if"] = asked
     files["data/manifest.json"] = to_json(_readable(plain(manifest, nonfinite=lambda number: None)))
     return files
 
@@ -131,13 +131,6 @@ def _of_means(means: np.ndarray, codes: dict[str, np.ndarray], seed: int) -> dic
         "far": far_scale(means, units, seed),
         "start": int(np.square(scaled).sum(1).argmin()),  # the row in the midst of all
     }
-
-
-def _what_if(trained: Any, files: dict[str, bytes], prior: np.ndarray | None, serve: bool) -> dict[str, Any]:
-    """The columns that What if asks about, where a server or the page itself can answer."""
-    asked = whatif_columns(trained)
-    given = None if asked is None or serve else given_in_page(trained, files, prior)
-    return {} if asked is None or not (serve or given is not None) else {"what_if": asked, "given": given}
 
 
 def _title(schema: Schema, recipe: str | None, data: Dataset | None) -> str:

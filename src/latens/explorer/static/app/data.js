@@ -3,10 +3,9 @@
 import { readSafetensors } from "./safetensors.js";
 import { pageDecoder, storedDecoder } from "./decode.js";
 import { breathe } from "./dom.js";
-import { givenInPage } from "./given.js";
-import { askGiven, decodeOnServer } from "./server.js";
+import { decodeOnServer } from "./server.js";
 
-const TYPES = { float16: Uint16Array, float32: Float32Array, int16: Int16Array, int32: Int32Array, uint16: Uint16Array, uint32: Uint32Array, uint8: Uint8Array };
+const TYPES = { float32: Float32Array, int16: Int16Array, int32: Int32Array, uint16: Uint16Array, uint32: Uint32Array, uint8: Uint8Array };
 const MOST_CHUNKS = 12;
 const SLICE = 80; // milliseconds of decoding at once
 
@@ -63,15 +62,7 @@ export async function readArray({ file, dtype, shape, scale, shift, image }) {
   const values = new Type(buffer, 0, Math.floor(buffer.byteLength / Type.BYTES_PER_ELEMENT));
   if (shape && values.length !== shape.reduce((a, b) => a * b, 1))
     throw new Error(`${file} is cut short: export it again.`);
-  if (image) return Float32Array.from(values, (value) => shift[0] + scale[0] * value);
-  return dtype === "float16" ? Float32Array.from(values, half) : values;
-}
-
-// A number of 16 bits: a sign, five bits of exponent, ten of fraction.
-export function half(bits) {
-  const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
-  const size = exponent === 0 ? fraction * 2 ** -24 : exponent === 31 ? (fraction ? NaN : Infinity) : (1 + fraction / 1024) * 2 ** (exponent - 15);
-  return bits >> 15 ? -size : size;
+  return image ? Float32Array.from(values, (value) => shift[0] + scale[0] * value) : values;
 }
 
 // Many events, with a moment for the reader in between where each takes long.
@@ -150,22 +141,6 @@ export class Model {
       return place === undefined ? null : this.decoder.values.subarray(place * this.cells, (place + 1) * this.cells);
     }
     return this.decoder.decode(this.latent(row), 1, await this.classOf(row));
-  }
-
-  // What the free columns may be where others are fixed: by the page itself, or by the server that gave it.
-  async ask(question) {
-    const spec = this.manifest.given;
-    if (!spec) return askGiven(question);
-    const answer = await this.once("given", async () => {
-      const [own, decoder, draws, outputs] = await Promise.all([
-        fetchBytes(spec.file).then(readSafetensors),
-        spec.outputs ? [] : fetchBytes(this.manifest.decoder.file).then(readSafetensors),
-        this.array("prior"),
-        spec.outputs ? readArray(spec.outputs) : null,
-      ]);
-      return givenInPage(spec, this.manifest.what_if, new Map([...own, ...decoder]), draws, this.size, outputs);
-    });
-    return answer(question);
   }
 
   latent(row) {

@@ -11,12 +11,3 @@ export function numberAt({ low, step, wide }, cell) {
   const k = Math.max(starts.findLastIndex((start) => start <= cell), 0);
   return low + step * (before[k] + Math.round((cell - starts[k]) * strides[k]));
 }
-
-// The place of a number, a fraction between two cells.
-export function placeAt({ low, step, wide }, number) {
-  const steps = (number - low) / step;
-  if (!wide) return steps;
-  const [starts, before, strides] = wide;
-  const k = Math.max(before.findLastIndex((first) => first <= steps), 0);
-  return starts[k] + (steps - before[k]) / strides[k];
-}

@@ -3,19 +3,14 @@
 
 import { arrayOf, softplus } from "./networks.js";
 
-const NEVER = -1e4; // the log probability of what is ruled out: its exponential is 0, and differences stay finite
 const LOG_GAP = 80; // the largest logarithm of a gap between two cuts
 
-function logSum(values, from, n) {
-  let top = -Infinity;
-  for (let i = from; i < from + n; i++) if (values[i] > top) top = values[i];
-  let sum = 0;
-  for (let i = from; i < from + n; i++) sum += Math.exp(values[i] - top);
-  return top + Math.log(sum);
-}
-
 function normalised(values) {
-  const whole = logSum(values, 0, values.length);
+  let top = -Infinity;
+  for (const value of values) if (value > top) top = value;
+  let sum = 0;
+  for (const value of values) sum += Math.exp(value - top);
+  const whole = top + Math.log(sum);
   for (let i = 0; i < values.length; i++) values[i] -= whole;
 }
 
@@ -72,7 +67,6 @@ function columnsOf(spec, arrays) {
         cuts: cuts && row(cuts, outputs),
         basis: basis && Array.from({ length: outputs }, (_, k) => basis.data.subarray((m * outputs + k) * wide).subarray(0, count)),
         found: new Float64Array(count), // log shares of the row that was read
-        kept: new Float64Array(count), // the shares themselves
         read: READ[kind],
       };
       at += outputs;
@@ -82,13 +76,10 @@ function columnsOf(spec, arrays) {
 }
 
 // read(outputs, from) takes what a decoder says of one row; after it
-//   means(out, at) writes the mean of every column (without an order, its likeliest name), in stored cells;
-//   logGiven(limits) is the log probability that every column lies within its limits;
-//   shares() gives the shares of every column, which do not depend on the others.
-// limits: of each column null, or of each segment the log share of its cells that are allowed (see limitOf).
+//   means(out, at) writes the mean of every column (without an order, its likeliest name), in stored cells.
 export function tableHead(spec, arrays) {
   const { columns, outputs } = columnsOf(spec, arrays);
-  const head = { columns, outputs, read, logGiven, shares, means };
+  const head = { columns, outputs, read, means };
 
   function read(values, from = 0) {
     for (const column of columns) {
@@ -98,29 +89,17 @@ export function tableHead(spec, arrays) {
     return head;
   }
 
-  function logGiven(limits) {
-    let sum = 0;
-    limits.forEach((limit, i) => {
-      if (limit) sum += Math.max(logSum(columns[i].found.map((value, s) => value + limit[s]), 0, limit.length), NEVER);
-    });
-    return sum;
-  }
-
-  function shares() {
-    return columns.map(({ kept, found }) => (found.forEach((value, s) => (kept[s] = Math.exp(value))), kept));
-  }
-
   function means(out, at) {
-    shares().forEach((kept, i) => {
-      const { ordered: inOrder, starts, widths } = columns[i];
-      out[at + i] = inOrder ? meanOf(columns[i], kept) : starts[likeliest(kept, widths)];
+    columns.forEach(({ ordered: inOrder, starts, widths, found }, i) => {
+      const shares = found.map(Math.exp);
+      out[at + i] = inOrder ? meanOf(starts, widths, shares) : starts[likeliest(shares, widths)];
     });
   }
 
   return head;
 }
 
-export const meanOf = ({ starts, widths }, shares) =>
+const meanOf = (starts, widths, shares) =>
   shares.reduce((sum, share, s) => sum + share * (starts[s] + 0.5 * (widths[s] - 1)), 0);
 
 // Of a segment of several names each has its part.
@@ -128,12 +107,4 @@ function likeliest(shares, widths) {
   let best = 0;
   for (let s = 1; s < shares.length; s++) if (shares[s] / widths[s] > shares[best] / widths[best]) best = s;
   return best;
-}
-
-// Of each segment the log share of its cells from `low` to `high`.
-export function limitOf({ starts, widths }, low, high) {
-  return Float64Array.from(starts, (start, s) => {
-    const kept = Math.min(start + widths[s] - 1, high) - Math.max(start, low) + 1;
-    return Math.log(Math.max(kept, 0)) - Math.log(widths[s]);
-  });
 }

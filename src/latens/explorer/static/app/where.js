@@ -16,7 +16,3 @@ export function storedWords({ kind, why, plane } = {}) {
 
 export const missingWords =
   "What the model makes of this row was not computed when the page was made: there was no room for all rows. The command latens explore RUN has all of them.";
-
-// Which columns may be where others are fixed.
-export const askingWords = ({ what_if: asked, given }) =>
-  !asked ? "" : given ? "this page answers by itself" : "the server that gave this page, or the notebook, answers";

@@ -2,7 +2,7 @@
 
 import { count3, format, h } from "../dom.js";
 import { cellText, differenceText } from "../event.js";
-import { askingWords, decodingWords } from "../where.js";
+import { decodingWords } from "../where.js";
 import { panel } from "./parts.js";
 
 const KEYS = [
@@ -34,7 +34,6 @@ export function aboutPanel(app) {
     ["latent units", `${app.model.size}, of which ${app.model.units.filter((u) => u.active).length} active`],
     ["numbers in the model", count3(manifest.parameters)],
     ["decoding", decodingWords(manifest.decoder)],
-    ...(manifest.what_if ? [["What if", askingWords(manifest)]] : []),
     ["ELBO of a row", `mean over ${manifest.elbo_samples} draws`],
     ...plain.map(([name, value]) => [
       name === "rows" ? "training rows" : name.replaceAll("_", " "),

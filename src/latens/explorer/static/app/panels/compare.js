@@ -72,7 +72,7 @@ export function comparison(app, columns, place, closed, as = {}) {
 
   async function line({ value, name }) {
     const given = [...app.state.given, { column: state.by, value }];
-    const told = await app.model.ask({ given: given.map((one) => [one.column, one.value]) });
+    const told = await askGiven({ given: given.map((one) => [one.column, one.value]) });
     const one = told.columns.find((other) => other.column === place);
     const alike = await rowsAlike(app.model, columns, given);
     const said = column.levels ? one.shares[level()] : one.mean;

@@ -5,6 +5,7 @@ import { button, count3, format, freshId, h, latest, replace, s } from "../dom.j
 import { alikeText, besideText, MOST_NAMED, rowsAlike, SELDOM } from "../alike.js";
 import { namesUnder } from "../names.js";
 import { saveButtons } from "../save.js";
+import { askGiven } from "../server.js";
 import { theme } from "../theme.js";
 import { comparison } from "./compare.js";
 import { panel } from "./parts.js";
@@ -288,7 +289,7 @@ export function whatIfPanel(app) {
     fromRow.disabled = app.state.row === null || app.state.row === undefined;
     if (answer?.asked !== asked) {
       try {
-        const found = { ...(await app.model.ask(question)), asked, changed: given.length > 0, words: base ? "" : wordsOf(app.state.given) };
+        const found = { ...(await askGiven(question)), asked, changed: given.length > 0, words: base ? "" : wordsOf(app.state.given) };
         await beside(found);
         // Two questions are compared: what the last one said stands beside the answer.
         if (compared) renewed();
