@@ -17,10 +17,10 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 63_400,  # next: 60,000
+    "lines of Python in src": 63_250,  # next: 60,000
     "lines of Python in data": 4_060,
-    "lines of Python in tests": 50_100,
-    "lines of JavaScript, CSS and HTML": 6_900,
+    "lines of Python in tests": 49_900,
+    "lines of JavaScript, CSS and HTML": 6_550,
     "words of docs": 32_800,
     "pages of docs": 40,
     "words of README": 450,

@@ -13,7 +13,7 @@ import pytest
 from explorer_fixtures import needs_node, node, untrained
 
 from latens import evaluation
-from latens.data import Dataset, Preparation, load
+from latens.data import Preparation, load
 from latens.data.schema import Column, Schema
 from latens.distributions import StandardNormal
 from latens.explorer import payload
@@ -22,7 +22,6 @@ from latens.io.named_arrays import tree_to_arrays
 from latens.io.safetensors import pack
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.kinds.tables.dtypes import name_of
-from latens.kinds.tables.typed import as_frame
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.pixel_heads import PixelHead
 from latens.models.heads.table import TableHead, TableInput
@@ -54,11 +53,6 @@ def table_model() -> TrainedModel:
     up = Dense([*seen.shape, 12, latent.num_outputs], activation="tanh", key=keys[3])
     model = LatentModel(StandardNormal((D,)), Conditional(up, latent, seen), Conditional(down, head))
     return TrainedModel(model, SCHEMA, Preparation())
-
-
-def rows_with_gaps(trained: TrainedModel, n: int = 200) -> Dataset:
-    frame = as_frame(trained.sample(n, seed=1), SCHEMA)
-    return load(frame.with_columns(day=pl.when(pl.int_range(n) != 5).then("day")), schema=SCHEMA)
 
 
 def decoded(trained: TrainedModel, z: np.ndarray, folder: Path) -> np.ndarray:
