@@ -13,7 +13,20 @@ from latens.errors import UsageError, nearest
 from latens.io.terminal import put
 from latens.kinds import KINDS as READERS
 from latens.kinds import Rows, Table
-from latens.verbs.kernel import Arg, Request, arguments_of, count, draws, number, summary_of, table_rows, verbs, whole
+from latens.verbs.kernel import (
+    DATA,
+    RUN,
+    Arg,
+    Request,
+    arguments_of,
+    count,
+    draws,
+    number,
+    summary_of,
+    table_rows,
+    verbs,
+    whole,
+)
 from latens.verbs.refit import PRIORS
 
 _WORDS: dict[str, str] = {
@@ -170,7 +183,7 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
     if name in verbs():
         return _fields(verbs()[name], command)
     if name in ("check", "fit"):
-        command.add_argument("data", metavar="DATA")
+        command.add_argument("data", metavar="DATA", help=DATA)
     match name:
         case "demo":
             _training(command)
@@ -248,7 +261,7 @@ def _seed(command: Any, of: str, default: int | None = 0) -> None:
 
 
 def _exploring(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", metavar="RUN")
+    command.add_argument("run", metavar="RUN", help=RUN)
     command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
     _reading(command)
     words = "a .npy file of shape (rows, 2) with your own map of the rows"
@@ -265,7 +278,7 @@ def _exploring(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--rows", type=table_rows, default=100_000, metavar="N", help="show at most N rows (default 100000)"
     )
-    _seed(command, "of the draws")
+    _seed(command, "the seed of the draws")
     _dry_run(command)
 
 
@@ -338,12 +351,12 @@ def _model(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group.add_argument("--from", dest="start", metavar="RUN", help=words)
     _budget(group)
     group.add_argument("--batch-size", type=whole(1, 2**20), metavar="B", help="rows of a batch")
-    _seed(group, "of everything random", default=None)
+    _seed(group, "the seed of all random numbers", default=None)
     return group
 
 
 def _sweeping(command: argparse.ArgumentParser) -> None:
-    command.add_argument("data", metavar="DATA")
+    command.add_argument("data", metavar="DATA", help=DATA)
     _reading(command, trains=True)
     group = _model(command)
     words = "an option with a value, values (A,B) or a range (LOW..HIGH, LOW..HIGH:log); also `recipe`; repeatable"
@@ -387,12 +400,12 @@ def _distributed(command: argparse.ArgumentParser) -> None:
     group.add_argument("--distributed", action="store_true", help=words)
     words = "the host of process 0 and a free port on it"
     group.add_argument("--coordinator", metavar="HOST:PORT", help=words)
-    group.add_argument("--num-processes", type=whole(1, 1024), metavar="N", help="number of processes")
+    group.add_argument("--num-processes", type=whole(1, 1024), metavar="N", help="the number of processes")
     group.add_argument("--process-id", type=whole(0, 1023), metavar="I", help="the index of this process, from 0")
 
 
 def _evaluation(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("measuring")
+    group = command.add_argument_group("evaluation")
     group.add_argument("--num-samples", type=draws, metavar="K", help="draws per row for log p(x)")
 
 

@@ -23,7 +23,7 @@ SHOWN = 60
 """Characters of a row of text that its name has."""
 
 _ALPHA = "the share of false alarms allowed among flagged rows (default 0.05)"
-_HELD_OUT = "rows to compare with that did not train the model (default: the held-out rows of the run)"
+_HELD_OUT = "rows to compare with, which were not used for training (default: the held-out rows of the run)"
 _TOP = (
     "the N rows with the most surprising cells, flagged or not; with --cells 0 the most surprising rows "
     "(default: the flagged rows)"

@@ -34,7 +34,7 @@ class Evaluate(Verb):
     data: Annotated[Any, arg(_DATA, "RUN2|DATA", reads=True, many=True)] = None
     unknown: Unknown = "error"
     num_samples: Annotated[
-        int | None, arg("draws per row for log p(x)", metavar="K", kind=draws, group="measuring")
+        int | None, arg("draws per row for log p(x)", metavar="K", kind=draws, group="evaluation")
     ] = None  # fmt: skip
     all: Annotated[bool, arg("print all metrics that apply, and write RUN/report.json")] = False
     format: Annotated[str, arg("the format of the table that compares runs (default text)", choices=FORMATS)] = "text"

@@ -85,8 +85,9 @@ def arg(
 
 _GIVEN = "a condition of the model, such as batch=2 (default: the most frequent category or the median); repeatable"
 Given = Annotated[list[str] | None, arg(_GIVEN, metavar="NAME=VALUE", many=True)]
-Run = Annotated[str, arg("", "RUN", reads=True)]
-Data = Annotated[Any, arg("", "DATA", reads=True)]
+RUN, DATA = "a run folder, .safetensors file or pretrained:NAME", "a file, folder, glob or built-in data set"
+Run = Annotated[str, arg(RUN, "RUN", reads=True)]
+Data = Annotated[Any, arg(DATA, "DATA", reads=True)]
 Seed = Annotated[int, arg("the seed of the draws (default 0)", metavar="S", kind=whole(0, 2**32 - 1))]
 Unknown = Annotated[
     str,

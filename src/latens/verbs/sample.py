@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 SELDOM = 10.0
 """Rows like those that are asked for, among those of the training, below which samples are a guess."""
 _COUNT = "number of rows (default 16; with --like, for each class)"
-_TEMPERATURE = "of z, or of the tokens of text; below 1, samples are cleaner and less varied (default 1)"
+_TEMPERATURE = "scale of the noise of z, or temperature of tokens; below 1, samples are less varied (default 1)"
 _WHERE = "only rows that satisfy this condition, such as sex=Female, 'age>=65' or age=20..30; repeatable"
 _LIKE = "labelled rows: draw -n new rows of each of their classes"
 _GUIDANCE = "for a flow matching prior with labels: above 1, samples are clearer examples of their class"
 _LABEL = "the class to sample; with --like, the column of the labels"
-_DRAW = "with --like: draw around rows, or from p(x | class) (default, if the model has it)"
+_DRAW = "with --like: draw from the posteriors of the rows, or from p(x | class) (default, if the model has it)"
 _NOISE = "draw pixels in a .png; by default it shows their means"
-_COMPLETE = "how every row of text begins"
+_COMPLETE = "the beginning of every row of text"
 
 
 class Sample(Verb):

@@ -17,7 +17,7 @@ class Numbers(Rows):
     title = "numbers"
 
     counts: bool | None = option(
-        "model whole numbers as log(1 + x), or never (default: if they have a long tail)", either=True, again=(bool,)
+        "model whole numbers as log(1 + x) (default: if they have a long tail)", either=True, again=(bool,)
     )
 
     @classmethod
