@@ -38,7 +38,7 @@ class Estimate:
     Args:
         value: The mean, in `unit`.
         standard_error: Its standard error from the spread between rows, in `unit`.
-        num_samples: K, posterior samples for each row.
+        num_samples: Number of posterior samples for each row.
         n: Number of rows.
         unit: Unit of the value, "nats" unless told.
         protocol: What was done, in words.
@@ -72,7 +72,7 @@ class Estimate:
 
         Args:
             rows: One value for each row, shape (n,).
-            num_samples: K, posterior samples for each row.
+            num_samples: Number of posterior samples for each row.
             protocol: What was done, in words.
             weight: Weights of the rows, shape (n,); None for all alike.
 

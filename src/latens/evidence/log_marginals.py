@@ -323,7 +323,7 @@ class LogMarginals:
         effective_sample_size: Of the weights, shape (B,).
         pareto_k: Of the weights, shape (B,).
         degrees: Degrees of freedom that the errors have (samples, or runs, minus 1).
-        weight: How often each row counts, shape (B,).
+        weight: Weights of the rows, shape (B,).
         rise: By how much the estimate lies above that of half of the samples, shape (B,), nats.
         rises: The rises from an eighth of the samples to a quarter, to a half, to all, shape (B, 3), nats.
     """

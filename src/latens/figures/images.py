@@ -112,7 +112,7 @@ def image_grid(
         columns: Images in a row, from 1; None takes up to ten, or about a square.
         title: Title of the Axes, or None.
         theme: "light" or "dark".
-        ax: Axes to draw into; None makes a figure.
+        ax: Axes to draw into. None: a new figure.
 
     Returns:
         The Axes; its one image is the whole grid as RGBA.
@@ -183,7 +183,7 @@ def reconstructions(
         columns: Images in a row, from 1: more of them continue below.
         title: Title of the Axes, or None.
         theme: "light" or "dark".
-        ax: Axes to draw into; None makes a figure.
+        ax: Axes to draw into. None: a new figure.
 
     Returns:
         The Axes, each row with its name.
@@ -327,7 +327,7 @@ def manifold(
         title: Title of the Axes, or None.
         theme: "light" or "dark".
         dpi: Pixels in an inch at which the figure is rendered.
-        ax: Axes to draw into; None makes a figure.
+        ax: Axes to draw into. None: a new figure.
 
     Returns:
         The Axes; its one image is RGBA, row i and column j at `[i*H:(i+1)*H, j*W:(j+1)*W]`.

@@ -99,7 +99,7 @@ def latent_scatter(
         units: The two latent dimensions that are shown, counted from 0.
         title: Title of the Axes, or None.
         theme: "light" or "dark".
-        ax: Axes to draw into; None makes a figure.
+        ax: Axes to draw into. None: a new figure.
 
     Returns:
         The Axes; its collections hold the points.

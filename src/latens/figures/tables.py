@@ -139,7 +139,7 @@ def marginals_table(
         names: Names of the D columns.
         columns: Which to take, counted from 0; None takes all, of more than 24 the first 23 and the last.
         kinds: What the two are called.
-        weight: How often each row of data counts, shape (n,); None for once.
+        weight: Weights of the rows, shape (n,).
 
     Returns:
         `column`, `low`, `high`, `data_share` and `samples_share` (the two last named by `kinds`), as equally long
@@ -257,7 +257,7 @@ def marginals(
         columns: Which to draw, counted from 0, at most 24; None takes all, of more than 24 the first 23 and the last
             (the figure says so).
         kinds: What the two are called.
-        weight: How often each row of data counts, shape (n,); None for once.
+        weight: Weights of the rows, shape (n,).
         bars: Which columns are categories, counted from 0: they have two bars for each value.
         theme: "light" or "dark".
 

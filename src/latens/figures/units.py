@@ -48,7 +48,7 @@ def unit_kl_bars(
         kl_per_unit: KL to the prior of each latent dimension in nats, averaged over the data, shape (units,).
         active: Which are active (by any rule: what is drawn is what is given), shape (units,); or None.
         theme: "light" or "dark".
-        ax: Axes to draw into; None makes a figure.
+        ax: Axes to draw into. None: a new figure.
 
     Returns:
         The Axes.
@@ -122,7 +122,7 @@ def level_kl_bars(
         error: Its standard error, shape (levels,); NaN where there is none, as of one row.
         shapes: The shape of each level's latents.
         theme: "light" or "dark".
-        ax: Axes to draw into; None makes a figure.
+        ax: Axes to draw into. None: a new figure.
 
     Returns:
         The Axes.

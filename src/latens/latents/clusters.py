@@ -66,7 +66,7 @@ def cluster_probabilities(rows: Rows, *, num_samples: int = 16) -> np.ndarray:
 
     Args:
         rows: The model and the stored rows, B of them.
-        num_samples: K, posterior samples for each row.
+        num_samples: Number of posterior samples for each row.
 
     Returns:
         The probabilities, shape (B, C).
@@ -86,7 +86,7 @@ def matched(label: np.ndarray, cluster: np.ndarray, *, weight: np.ndarray | None
     Args:
         label: Whole numbers from 0 on, shape (n,).
         cluster: Whole numbers from 0 on, shape (n,).
-        weight: How often each row counts, shape (n,).
+        weight: Weights of the rows, shape (n,).
 
     Returns:
         Booleans of shape (n,).

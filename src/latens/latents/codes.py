@@ -132,7 +132,7 @@ def active_units(means: np.ndarray, threshold: float = 0.01, weight: np.ndarray 
     Args:
         means: Posterior means, shape (B, *z).
         threshold: Variance above which a dimension is active.
-        weight: How often each row counts, shape (B,).
+        weight: Weights of the rows, shape (B,).
 
     Returns:
         Booleans of shape (*z).

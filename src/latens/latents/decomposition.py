@@ -40,7 +40,7 @@ def kl_split(rows: Rows, *, num_samples: int = 1) -> dict[str, Estimate]:
 
     Args:
         rows: The model and the stored rows, B of them.
-        num_samples: K, posterior samples for each row. It costs K n^2 log densities: 10 000 rows take minutes.
+        num_samples: Number K of posterior samples for each row. It costs K n^2 log densities: 10 000 rows take minutes.
 
     Returns:
         The parts by name, in nats for each row.
@@ -83,7 +83,7 @@ def level_kl(rows: Rows, *, num_samples: int = 16) -> list[Estimate]:
 
     Args:
         rows: The model and the stored rows, B of them.
-        num_samples: K, posterior samples for each row.
+        num_samples: Number of posterior samples for each row.
 
     Returns:
         One estimate for each level, in nats for each row.

@@ -132,7 +132,7 @@ class ConvEncoder(eqx.Module):
         copies: How many events the outputs on a map hold one after another (2: means, then scales).
         activation: The name of the activation between layers.
         output_activation: The name of the activation after the last layer.
-        initializer: The name of the law of the initial weights; biases start at 0.
+        initializer: The name of the distribution of the initial weights. Biases start at 0.
         drop_probability: The probability of dropping a hidden activation in training, in [0, 1).
         weight_drop_probability: The probability of dropping a single weight in training, in [0, 1).
         key: A JAX random key for the initialisation.
@@ -266,7 +266,7 @@ class ConvDecoder(eqx.Module):
         on_map: Whether the latent lies on the smallest image, as many numbers at each of its places, place after place.
         activation: The name of the activation between layers.
         output_activation: The name of the activation after the last layer.
-        initializer: The name of the law of the initial weights; biases start at 0.
+        initializer: The name of the distribution of the initial weights. Biases start at 0.
         drop_probability: The probability of dropping a hidden activation in training, in [0, 1).
         weight_drop_probability: The probability of dropping a single weight in training, in [0, 1).
         key: A JAX random key for the initialisation.

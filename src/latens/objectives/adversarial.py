@@ -42,7 +42,7 @@ def critic_loss(
 
 
 def critic_accuracy(critic: Critic, positive: Float[Array, "B n"], negative: Float[Array, "B n"]) -> Float[Array, " B"]:
-    """Find which share of its two rows the critic tells right: one half where it cannot tell them apart."""
+    """Find which share of its two rows the critic tells right: one half if it cannot distinguish them."""
     right = [logits(critic, positive) > 0.0, logits(critic, negative) < 0.0]
     return 0.5 * (right[0].astype(positive.dtype) + right[1].astype(positive.dtype))
 
@@ -64,16 +64,17 @@ class FactorVAE(AbstractObjective):
 
     $\mathcal L - \gamma\,\mathrm{TC}(z)$ with $\mathrm{TC} = E_{q(z)}[\log D/(1-D)]$ is maximised. The critic tells
     codes from codes whose latent dimensions were shuffled over the rows; its logit is the density ratio. The encoder
-    minimises the mean logit, the critic its cross-entropy, and neither sees the other's gradient. Reports `elbo`,
-    `log_likelihood`, `kl`, `total_correlation` (the critic's estimate), `critic_loss` and `critic_accuracy`; nats.
+    minimises the mean logit, the critic its cross-entropy, and neither sees the other's gradient. The metrics are
+    `elbo`, `log_likelihood`, `kl`, `total_correlation` (the critic's estimate), `critic_loss` and `critic_accuracy`;
+    nats.
 
     Args:
         critic: A network from the flat code to one logit, trained with the model.
-        weight: $\gamma$, 0 or more.
-        kl: "auto" (in closed form where there is one, else sampled), "analytic" or "sampled".
+        weight: $\gamma$, at least 0.
+        kl: "analytic" (exact), "sampled", or "auto" (exact if available, else sampled).
 
     Raises:
-        ConfigError: For an option out of its range.
+        ConfigError: An option is out of range.
 
     Source: Kim & Mnih (2018).
     """
@@ -108,18 +109,18 @@ class FactorVAE(AbstractObjective):
 
 
 class AAE(AbstractObjective):
-    r"""Reconstruction with an adversarial term that makes the codes pass for samples of the prior.
+    r"""Reconstruction with an adversarial term that matches the codes to the prior.
 
-    Minimises $-\log p(x \mid z) + \lambda E_q[\log(1 + e^{-l(z)})]$; no bound; for encoders with or without noise. The
-    critic's logit $l$ is above 0 for the prior. Reports `log_likelihood`, `critic_loss` and `critic_accuracy` (one
-    half where the codes cannot be told from the prior).
+    The objective is $-\log p(x \mid z) + \lambda E_q[\log(1 + e^{-l(z)})]$, for encoders with or without noise. It is
+    not a bound of log p(x). The critic's logit $l$ is above 0 for the prior. The metrics are `log_likelihood`,
+    `critic_loss` and `critic_accuracy` (one half if the critic cannot distinguish codes from the prior).
 
     Args:
         critic: A network from the flat code to one logit, trained with the model.
-        weight: $\lambda$, 0 or more; nats.
+        weight: $\lambda$, at least 0; nats.
 
     Raises:
-        ConfigError: For a weight below 0.
+        ConfigError: The weight is below 0.
 
     Source: Makhzani et al. (2016), adversarial autoencoders; with a larger $\lambda$ the WAE-GAN of Tolstikhin et al.
     (2018).
@@ -150,20 +151,19 @@ class AAE(AbstractObjective):
 
 
 class GAN(AbstractObjective):
-    r"""A plain generative adversarial network: the decoder's means of draws of the prior are to pass for rows.
+    r"""A generative adversarial network, whose decoder makes samples that a critic cannot distinguish from rows.
 
-    The decoder G minimises $E_{p(z)}[\log(1 + e^{-l(G(z))})]$, the form that does not saturate; the critic minimises
-    $\frac12 E_x[\log(1 + e^{-l(x)})] + \frac12 E_{p(z)}[\log(1 + e^{l(G(z))})]$, which at its best is
-    $\log 2 - \mathrm{JSD}$ of rows and samples: half of minus the value of the game, $-\log 4 + 2\,\mathrm{JSD}$. The
-    prior stays as it is. An encoder has no part in this; a deterministic one is trained beside it on the samples, to
-    give back z: $\frac12\|z - E(G(z))\|^2$. There is no likelihood in any of it and none is reported: `generator_loss`
-    and `critic_loss` in nats, `critic_accuracy` (one half where samples pass for rows) and `code_error`.
+    The decoder G minimises $E_{p(z)}[\log(1 + e^{-l(G(z))})]$, which does not saturate. The critic minimises
+    $\frac12 E_x[\log(1 + e^{-l(x)})] + \frac12 E_{p(z)}[\log(1 + e^{l(G(z))})]$. Its minimum is $\log 2-\mathrm{JSD}$
+    of rows and samples. The prior does not change. A deterministic encoder is trained on the samples to return z, with
+    the loss $\frac12\|z - E(G(z))\|^2$. There is no likelihood. The metrics are `generator_loss` and `critic_loss` in
+    nats, `critic_accuracy` (one half if it cannot distinguish samples from rows) and `code_error`.
 
     Args:
         critic: A network from the flat row to one logit, trained with the model.
 
     Raises:
-        ConfigError: For a likelihood without a mean for each variable.
+        ConfigError: The model has a likelihood without a mean for each variable.
 
     Source: Goodfellow et al. (2014), arXiv 1406.2661; the encoder is the latent regressor of Donahue, Krahenbuhl &
     Darrell (2017), arXiv 1605.09782.

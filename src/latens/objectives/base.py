@@ -151,7 +151,7 @@ def run_objective(
     Rows of weight 0 cannot matter. In training, the model's weights are drawn once for all that the objective computes.
 
     Args:
-        objective: What is minimised.
+        objective: The objective.
         model: The model.
         batch: The prepared rows, B of them; those of weight 0 are padding.
         key: Random key of this step.

@@ -17,21 +17,21 @@ from latens.typing import AnyArray, Array, Float, Key, Nats, Step
 
 
 class GECO(AbstractObjective):
-    r"""The smallest KL whose reconstruction error stays within a limit, held by a Lagrange multiplier.
+    r"""The smallest KL for which the reconstruction error stays within a limit, with a Lagrange multiplier.
 
     $\min \mathrm{KL}$ subject to $D = -E_q[\log p(x \mid z)] \le$ `bound`. $\mathrm{KL} + \lambda(D - \text{bound})$ is
     minimised in the model and maximised in $\log\lambda$, the latter by a flipped sign, so that one step of any
-    optimiser does both. Reports `elbo`, `log_likelihood`, `kl`, `distortion` D and `multiplier` $\lambda$, in nats for
-    each row. The published moving average of the constraint is left to the optimiser's momentum.
+    optimiser does both. The metrics are `elbo`, `log_likelihood`, `kl`, `distortion` D and `multiplier` $\lambda$, in
+    nats for each row. The published moving average of the constraint is left to the optimiser's momentum.
 
     Args:
-        bound: Nats that the distortion of an event may have.
-        log_multiplier: Where $\log\lambda$ starts, shape (); trained.
-        kl: "auto" (in closed form where there is one, else sampled), "analytic" or "sampled".
-        num_samples: K, posterior samples for each row.
+        bound: Maximum distortion of an event, in nats.
+        log_multiplier: Initial value of $\log\lambda$, shape (), which is trained.
+        kl: "analytic" (exact), "sampled", or "auto" (exact if available, else sampled).
+        num_samples: Number of posterior samples for each row.
 
     Raises:
-        ConfigError: For an option out of its range.
+        ConfigError: An option is out of range.
 
     Source: Rezende & Viola (2018).
     """
@@ -69,15 +69,15 @@ class SigmaVAE(AbstractObjective):
 
     At $\sigma_*^2$, the mean squared residual of the batch, the likelihood is $-\frac n2(\log 2\pi\sigma_*^2 + 1)$: no
     scale to choose, and no slow start while a learned one catches up. The model's own scale, the one that is saved,
-    follows its likelihood with the mean held. Reports `elbo`, `log_likelihood`, `kl` at the model's own scale, and
-    `best_scale` and `best_elbo` at $\sigma_*$.
+    follows its likelihood with the mean held. The metrics are `elbo`, `log_likelihood`, `kl` at the model's own scale,
+    and `best_scale` and `best_elbo` at $\sigma_*$.
 
     Args:
-        kl: "auto" (in closed form where there is one, else sampled), "analytic" or "sampled".
+        kl: "analytic" (exact), "sampled", or "auto" (exact if available, else sampled).
 
     Raises:
-        ConfigError: For a likelihood that is no Normal with one scale for all variables (standardised columns share
-            theirs in standardised units).
+        ConfigError: The model has a likelihood that is not a Normal with one scale for all variables (standardised
+            columns share theirs in standardised units).
 
     Source: Rybkin, Daniilidis & Levine (2021).
     """

@@ -165,7 +165,7 @@ def cyclical(period: int, *, ramp: float = 0.5, low: float = 0.0, high: float = 
         A function from the number of the step to the value.
 
     Raises:
-        ConfigError: For a period or share out of range.
+        ConfigError: The period or the share is out of range.
 
     Examples:
         >>> [float(cyclical(4)(step)) for step in range(6)]

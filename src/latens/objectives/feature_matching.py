@@ -93,16 +93,16 @@ class VAEGAN(AbstractObjective):
 
     The decoder's adversarial term has the form that does not saturate. None of the three is a bound of log p(x). The
     metrics are `feature_distance` in the critic's own units, which move as it learns, `critic_loss` in nats and
-    `critic_accuracy` (one half where rows pass for data); `elbo`, `log_likelihood` and `kl` are those of the model
-    with its own likelihood, which is not what was trained.
+    `critic_accuracy` (one half if it cannot distinguish decoded rows from data); `elbo`, `log_likelihood` and `kl` are
+    those of the model with its own likelihood, which is not what was trained.
 
     Args:
         critic: A network (or `FeatureCritic`) on the flat row, trained with the model.
         weight: $\gamma$ of the features beside the adversarial term, 0 or more.
-        kl: "auto" (in closed form where there is one, else sampled), "analytic" or "sampled".
+        kl: "analytic" (exact), "sampled", or "auto" (exact if available, else sampled).
 
     Raises:
-        ConfigError: For an option out of its range, or a likelihood without a mean for each variable.
+        ConfigError: An option is out of range, or the likelihood has no mean for each variable.
 
     Source: Larsen, Sonderby, Larochelle & Winther (2016), arXiv 1512.09300.
     """

@@ -67,16 +67,16 @@ class IWAE(AbstractObjective):
     r"""The importance-weighted bound: the log of the mean of K importance weights, tighter than the ELBO for K above 1.
 
     $\mathcal L_K = E\left[\log\frac1K\sum_k w_k\right]$ with $w_k = p(x, z_k) / q(z_k \mid x)$, in nats for each row.
-    Reports `iwae` (the bound), and `elbo`, `log_likelihood`, `kl` of the same samples.
+    The metrics are `iwae` (the bound), and `elbo`, `log_likelihood`, `kl` of the same samples.
 
     Args:
-        num_samples: K, 1 or more.
+        num_samples: Number of samples K, at least 1.
         gradient: "plain"; "stl", log q's parameters stopped (sticking the landing: unbiased for K = 1, biased for the
             posterior's parameters above); or "dreg" (doubly reparameterised: unbiased, less variance; the posterior's
             parameters see squared normalised weights through z alone). The last two evaluate log q(z) for a given z.
 
     Raises:
-        ConfigError: For a number below 1 or an unknown gradient.
+        ConfigError: A number is below 1, or the gradient is unknown.
 
     Source: Burda, Grosse & Salakhutdinov (2016); "stl": Roeder, Wu & Duvenaud (2017); "dreg": Tucker et al. (2019).
     """
@@ -102,12 +102,12 @@ class MIWAE(AbstractObjective):
     not this one.) Reports `miwae`, `iwae` of all M K samples, and `elbo`, `log_likelihood`, `kl`.
 
     Args:
-        num_samples: K, 1 or more.
-        num_averages: M, 1 or more.
+        num_samples: Number of samples K, at least 1.
+        num_averages: Number of averages M, at least 1.
         gradient: "plain", "stl" or "dreg" as in `IWAE`.
 
     Raises:
-        ConfigError: For a number below 1 or an unknown gradient.
+        ConfigError: A number is below 1, or the gradient is unknown.
 
     Source: Rainforth et al. (2018), "Tighter variational bounds are not necessarily better".
     """
@@ -129,17 +129,17 @@ class MIWAE(AbstractObjective):
 
 
 class PIWAE(AbstractObjective):
-    """The model follows one bound of all M K samples, the posterior the mean of M bounds of K samples.
+    """The prior and likelihood maximise the bound of all M K samples, the posterior the mean of M bounds of K samples.
 
-    A large number of samples helps prior and likelihood and harms the posterior's gradient. Reports `iwae` (all M K
-    samples), `miwae`, and `elbo`, `log_likelihood`, `kl`, in nats for each row; the number minimised is -`iwae`.
+    A large number of samples helps prior and likelihood and harms the posterior's gradient. The metrics are `iwae` (all
+    M K samples), `miwae`, and `elbo`, `log_likelihood`, `kl`, in nats for each row; the number minimised is -`iwae`.
 
     Args:
-        num_samples: K, 1 or more.
-        num_averages: M, 1 or more.
+        num_samples: Number of samples K, at least 1.
+        num_averages: Number of averages M, at least 1.
 
     Raises:
-        ConfigError: For a number below 1.
+        ConfigError: A number is below 1.
 
     Source: Rainforth et al. (2018), "Tighter variational bounds are not necessarily better".
     """
@@ -166,15 +166,15 @@ class PIWAE(AbstractObjective):
 class CIWAE(AbstractObjective):
     r"""A weighted mean of the ELBO and the importance-weighted bound of the same samples.
 
-    $\beta\,\mathcal L_1 + (1 - \beta)\,\mathcal L_K$, in nats for each row: the ELBO at 1, IWAE at 0. Reports `ciwae`,
-    `iwae` and, from the same K samples, `elbo`, `log_likelihood` and `kl`.
+    $\beta\,\mathcal L_1 + (1 - \beta)\,\mathcal L_K$, in nats for each row: the ELBO at 1, IWAE at 0. The metrics are
+    `ciwae`, `iwae` and, from the same K samples, `elbo`, `log_likelihood` and `kl`.
 
     Args:
-        num_samples: K, 1 or more.
+        num_samples: Number of samples K, at least 1.
         beta: Share of the ELBO, from 0 to 1.
 
     Raises:
-        ConfigError: For an option out of its range.
+        ConfigError: An option is out of range.
 
     Source: Rainforth et al. (2018), "Tighter variational bounds are not necessarily better".
     """
@@ -197,19 +197,19 @@ class CIWAE(AbstractObjective):
 
 
 class Renyi(AbstractObjective):
-    r"""The variational Renyi bound, a family that holds the ELBO, the importance-weighted bound and the largest weight.
+    r"""The variational Renyi bound, which includes the ELBO and the importance-weighted bound.
 
     $\mathcal L_\alpha = \frac{1}{1-\alpha} \log \frac1K\sum_k w_k^{1-\alpha}$, in nats for each row. $\alpha = 1$ is
     the ELBO, 0 is IWAE, minus infinity takes the largest weight (VR-max); for $0 \le \alpha$ its mean is a lower bound
-    of $\log p(x)$, below 0 it can be above. Reports `renyi`, `iwae` and, of the same samples, `elbo`, `log_likelihood`
-    and `kl`.
+    of $\log p(x)$, below 0 it can be above. The metrics are `renyi`, `iwae` and, of the same samples, `elbo`,
+    `log_likelihood` and `kl`.
 
     Args:
-        alpha: Order $\alpha$, any number, also `-inf`.
-        num_samples: K, 1 or more.
+        alpha: The order $\alpha$, any number or `-inf`.
+        num_samples: Number of samples K, at least 1.
 
     Raises:
-        ConfigError: For an option out of its range.
+        ConfigError: An option is out of range.
 
     Source: Li & Turner (2016).
     """

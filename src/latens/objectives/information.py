@@ -67,11 +67,11 @@ def _factorised(q: Any, name: str) -> AbstractFactorised:
 class BetaTC(AbstractObjective):
     r"""The ELBO with its KL split into mutual information, total correlation and dimension-wise KL, each with a weight.
 
-    Minimises
+    The objective is
     $-E_q[\log p(x \mid z)] + \alpha I(x; z) + \beta\,\mathrm{TC}(z) + \gamma\sum_d \mathrm{KL}(q(z_d) \| p(z_d))$. The
-    three terms add up to the sampled KL exactly, for every estimator of $q(z)$: 1, 1, 1 is the ELBO. Reports `elbo`,
-    `log_likelihood`, `kl` and the terms `mutual_information`, `total_correlation`, `dimension_kl`, in nats for each
-    row.
+    three terms add up to the sampled KL exactly, for every estimator of $q(z)$: 1, 1, 1 is the ELBO. The metrics are
+    `elbo`, `log_likelihood`, `kl` and the terms `mutual_information`, `total_correlation`, `dimension_kl`, in nats for
+    each row.
 
     Args:
         alpha: Weight of the mutual information.
@@ -84,7 +84,7 @@ class BetaTC(AbstractObjective):
         num_rows: N, training rows; for "stratified" alone.
 
     Raises:
-        ConfigError: For options that do not fit, or a posterior that does not factorise.
+        ConfigError: The options are not valid, or a posterior that does not factorise.
 
     Source: Chen, Li, Grosse & Duvenaud (2018).
     """
@@ -149,17 +149,17 @@ class DIP(AbstractObjective):
 
     The penalty is $\lambda_o\sum_{i\ne j} C_{ij}^2 + \lambda_d\sum_i(C_{ii}-1)^2$. Variant 1 takes C of the posterior
     means, variant 2 of z itself: $C = \mathrm{Cov}[\mu(x)] + E[\Sigma(x)]$. The covariance is that of the batch,
-    divided by its number of rows. Reports `elbo`, `log_likelihood`, `kl` and the penalty's two sums `off_diagonal`,
-    `diagonal` (before their weights).
+    divided by its number of rows. The metrics are `elbo`, `log_likelihood`, `kl` and the penalty's two sums
+    `off_diagonal`, `diagonal` (before their weights).
 
     Args:
         variant: 1 or 2.
-        off_diagonal: $\lambda_o$, 0 or more.
-        diagonal: $\lambda_d$, 0 or more.
-        kl: "auto" (in closed form where there is one, else sampled), "analytic" or "sampled".
+        off_diagonal: $\lambda_o$, at least 0.
+        diagonal: $\lambda_d$, at least 0.
+        kl: "analytic" (exact), "sampled", or "auto" (exact if available, else sampled).
 
     Raises:
-        ConfigError: For options that do not fit, or a variant 2 posterior without a scale.
+        ConfigError: The options are not valid, or a variant 2 posterior without a scale.
 
     Source: Kumar, Sattigeri & Balakrishnan (2018), DIP-VAE.
     """

@@ -100,10 +100,10 @@ def _check_kernel(form: str, bandwidth: float, estimator: str) -> None:
 class InfoVAE(AbstractObjective):
     r"""The ELBO with a weight on its KL and a penalty on the distance between aggregated posterior and prior.
 
-    Minimises
+    The objective is
     $-E_q[\log p(x|z)] + (1-\alpha)\mathrm{KL}(q(z|x)\|p(z)) + (\alpha+\lambda-1)\,\mathrm{MMD}^2(q(z), p(z))$.
-    $\alpha = 0, \lambda = 1$ is the ELBO, $\alpha = 1$ the MMD-VAE. Reports `elbo`, `log_likelihood`, `kl` in nats and
-    `mmd`.
+    $\alpha = 0, \lambda = 1$ is the ELBO, $\alpha = 1$ the MMD-VAE. The metrics are `elbo`, `log_likelihood`, `kl` in
+    nats and `mmd`.
 
     Args:
         alpha: $\alpha$, at most 1.
@@ -111,10 +111,10 @@ class InfoVAE(AbstractObjective):
         kernel: "imq" (inverse multiquadric) or "rbf" (Gaussian), see `kernel`.
         bandwidth: The prior's scale, above 0.
         estimator: "unbiased" or "biased", see `mmd`.
-        kl: "auto" (in closed form where there is one, else sampled), "analytic" or "sampled".
+        kl: "analytic" (exact), "sampled", or "auto" (exact if available, else sampled).
 
     Raises:
-        ConfigError: For an option out of its range.
+        ConfigError: An option is out of range.
 
     Source: Zhao, Song & Ermon (2019).
     """
@@ -160,17 +160,17 @@ class InfoVAE(AbstractObjective):
 class WAE(AbstractObjective):
     r"""Reconstruction with a penalty on the maximum mean discrepancy between codes and prior; no bound.
 
-    Minimises $-\log p(x \mid z) + \lambda\,\mathrm{MMD}^2(q(z), p(z))$, for encoders with or without noise. Reports
-    `log_likelihood` in nats and `mmd`.
+    The objective is $-\log p(x \mid z) + \lambda\,\mathrm{MMD}^2(q(z), p(z))$, for encoders with or without noise. The
+    metrics are `log_likelihood` in nats and `mmd`.
 
     Args:
-        weight: $\lambda$, 0 or more; nats.
+        weight: $\lambda$, at least 0; nats.
         kernel: "imq" (inverse multiquadric) or "rbf" (Gaussian), see `kernel`.
         bandwidth: The prior's scale, above 0.
         estimator: "unbiased" or "biased", see `mmd`.
 
     Raises:
-        ConfigError: For an option out of its range.
+        ConfigError: An option is out of range.
 
     Source: Tolstikhin, Bousquet, Gelly & Schölkopf (2018), WAE-MMD.
     """
@@ -204,16 +204,16 @@ class WAE(AbstractObjective):
 class SlicedWasserstein(AbstractObjective):
     r"""Reconstruction with a penalty on the sliced Wasserstein distance between codes and prior; no bound.
 
-    Minimises $-\log p(x \mid z) + \lambda\,\mathrm{SW}_2^2(q(z), p(z))$ over L random directions, for encoders with or
-    without noise. Of a finite batch the distance is above that of the two distributions. Reports `log_likelihood` in
-    nats and `sliced_wasserstein`.
+    The objective is $-\log p(x \mid z) + \lambda\,\mathrm{SW}_2^2(q(z), p(z))$ over L random directions, for encoders
+    with or without noise. Of a finite batch the distance is above that of the two distributions. The metrics are
+    `log_likelihood` in nats and `sliced_wasserstein`.
 
     Args:
-        weight: $\lambda$, 0 or more; nats.
-        num_projections: L, 1 or more.
+        weight: $\lambda$, at least 0; nats.
+        num_projections: Number of directions L, at least 1.
 
     Raises:
-        ConfigError: For an option out of its range.
+        ConfigError: An option is out of range.
 
     Source: Kolouri, Pope, Martin & Rohde (2019), sliced-Wasserstein autoencoders.
     """

@@ -142,14 +142,12 @@ class StratifiedELBO(AbstractObjective):
     r"""The ELBO of a mixture posterior, in which every component is sampled instead of one.
 
     No component is chosen at random, so that the gradient is that of smooth functions alone. With the mixture
-    $\sum_c w_c q_c$ the bound is one of three:
-    "elbo": $\sum_c w_c\,E_{q_c}[\log p(x, z) - \log q(z \mid x)]$, the ELBO of the mixture itself;
-    "components": $\sum_c w_c\,(E_{q_c}[\log p(x \mid z)] - \mathrm{KL}(q_c \| p))$, below it as the KL is convex;
-    "iwae": $\sum_c w_c\,E[\log \frac1K \sum_k p(x, z_k)/q(z_k \mid x)]$ with all $z_k \sim q_c$, between the first and
-    $\log p(x)$ by Jensen's inequality.
-    Minus the bound is minimised, in nats for each row, with the KL counted `beta` times. Reports `elbo` of the mixture,
-    with its parts, and the bound itself as `bound`, all at beta 1 and equal weights. A posterior that is no mixture is
-    one of one component.
+    $\sum_c w_c q_c$ the bound is one of three: "elbo": $\sum_c w_c\,E_{q_c}[\log p(x, z) - \log q(z \mid x)]$, the ELBO
+    of the mixture itself; "components": $\sum_c w_c\,(E_{q_c}[\log p(x \mid z)] - \mathrm{KL}(q_c \| p))$, below it as
+    the KL is convex; "iwae": $\sum_c w_c\,E[\log \frac1K \sum_k p(x, z_k)/q(z_k \mid x)]$ with all $z_k \sim q_c$,
+    between the first and $\log p(x)$ by Jensen's inequality. Minus the bound is minimised, in nats for each row, with
+    the KL counted `beta` times. The metrics are `elbo` of the mixture, with its parts, and the bound itself as `bound`,
+    all at beta 1 and equal weights. A posterior that is no mixture is one of one component.
 
     Args:
         bound: "elbo", "components" or "iwae".
@@ -160,7 +158,7 @@ class StratifiedELBO(AbstractObjective):
             sorted names.
 
     Raises:
-        ConfigError: For an option out of range, or a model without an encoder for each modality.
+        ConfigError: An option is out of range, or a model without an encoder for each modality.
 
     Source: Shi, Siddharth, Paige & Torr (2019), arXiv 1911.03393, section 3; "components": Sutter, Daunhawer & Vogt
     (2021), arXiv 2105.02470.
@@ -198,9 +196,9 @@ class StratifiedELBO(AbstractObjective):
 class SubsetELBO(AbstractObjective):
     r"""The sum of the ELBOs of all modalities, of each one alone, and of random subsets: each encoder works alone.
 
-    $\mathcal L(x) + \sum_m \mathcal L(x_m) + \sum_j \mathcal L(x_{S_j})$ with $\mathcal L(x_S) = \sum_{m \in S}
-    \lambda_m E_{q(z|x_S)}[\log p(x_m \mid z)] - \beta\,\mathrm{KL}(q(z \mid x_S) \|
-    p)$, in nats for each row: minus this is minimised. Reports `elbo`, `log_likelihood` and `kl` of all that is
+    $\mathcal L(x) + \sum_m \mathcal L(x_m) + \sum_j \mathcal L(x_{S_j})$ with
+    $\mathcal L(x_S)=\sum_{m \in S} \lambda_m E_{q(z|x_S)}[\log p(x_m \mid z)]-\beta\,\mathrm{KL}(q(z \mid x_S) \| p)$,
+    in nats for each row: minus this is minimised. The metrics are `elbo`, `log_likelihood` and `kl` of all that is
     observed (beta 1, equal weights), and `unimodal_elbo`, the mean over modalities of $\mathcal L(x_m)$.
 
     Args:
@@ -210,7 +208,7 @@ class SubsetELBO(AbstractObjective):
         weights: $\lambda_m$, as in `StratifiedELBO`.
 
     Raises:
-        ConfigError: For an option out of range, or a model without an encoder for each modality.
+        ConfigError: An option is out of range, or a model without an encoder for each modality.
 
     Source: Wu & Goodman (2018), arXiv 1802.05335, equations 3 and 4.
     """

@@ -93,21 +93,20 @@ def halved(image: Float[Array, "h w c"]) -> Float[Array, "i j c"]:
 class PerceptualSimilarity(AbstractObjective):
     r"""The structural similarity of rows and reconstructions with the KL to the prior; for images, and no bound.
 
-    Minimises $-w\,\mathrm{MS\text{-}SSIM}(x, D(z)) - \lambda \log p(x \mid z) + \beta\,\mathrm{KL}$ with the
-    decoder's mean D. A similarity has no unit: w says how many nats a perfect one is worth. Reports `ms_ssim` and
-    `score` (which is maximised), and beside them `elbo`, `log_likelihood` and `kl` of the model with its own
+    The objective is $-w\,\mathrm{MS\text{-}SSIM}(x, D(z)) - \lambda \log p(x \mid z) + \beta\,\mathrm{KL}$ with the
+    decoder's mean D. A similarity has no unit: w says how many nats a perfect one is worth. The metrics are `ms_ssim`
+    and `score` (which is maximised), and beside them `elbo`, `log_likelihood` and `kl` of the model with its own
     likelihood, which is not what was trained.
 
     Args:
         weight: w, above 0; nats.
-        likelihood: $\lambda$, 0 or more.
+        likelihood: $\lambda$, at least 0.
         beta: $\beta$ of the KL, 0 or more, or a schedule of it.
         value_range: Distance from black to white in the unit of the pixels.
-        kl: "auto" (in closed form where there is one, else sampled), "analytic" or "sampled".
+        kl: "analytic" (exact), "sampled", or "auto" (exact if available, else sampled).
 
     Raises:
-        ConfigError: For an option out of its range, or rows that are no images (height, width) or (height, width,
-            channels).
+        ConfigError: An option is out of range, or rows that are no images (height, width) or (height, width, channels).
 
     Source: Snell et al. (2017), 'Learning to generate images with perceptual similarity metrics', arXiv 1511.06409.
     """

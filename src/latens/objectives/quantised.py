@@ -20,9 +20,9 @@ from latens.typing import Array, Float, Int, Key, Nats, PyTree, Step
 class Quantised(AbstractObjective):
     r"""The ELBO of a quantised latent, with the terms that keep codebook and encoder together.
 
-    Minimises $-\log p(x \mid z_q) + n S \log K + a \|\mathrm{sg}[z] - e\|^2 + b \|z - \mathrm{sg}[e]\|^2$, summed over
-    groups and stages. The first two are the negative ELBO of a point mass under a uniform prior over codes, a valid
-    bound; under a trained prior $-\log p(z_q)$ is in the place of $n S \log K$. Codes that are averages move in
+    The objective is $-\log p(x \mid z_q) + n S \log K + a \|\mathrm{sg}[z] - e\|^2 + b \|z - \mathrm{sg}[e]\|^2$,
+    summed over groups and stages. The first two are the negative ELBO of a point mass under a uniform prior over codes,
+    a valid bound; under a trained prior $-\log p(z_q)$ is in the place of $n S \log K$. Codes that are averages move in
     `after_update`.
 
     Reports `elbo`, `log_likelihood` and `kl` ($-\log p(z_q)$) in nats; `quantisation_error`

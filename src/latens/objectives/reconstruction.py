@@ -32,7 +32,7 @@ def reconstruct(
 class Reconstruction(AbstractObjective):
     r"""The reconstruction error of a plain autoencoder, without a prior: no bound, and nothing to sample from.
 
-    Minimises $-\log p(x \mid z)$ with $z$ drawn from the encoder, in nats, summed over the event.
+    The objective is $-\log p(x \mid z)$ with $z$ drawn from the encoder, in nats, summed over the event.
 
     Args:
         l2: Weight of $\frac12\sum w^2$ over weight matrices.

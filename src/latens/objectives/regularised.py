@@ -19,22 +19,22 @@ from latens.typing import AnyArray, Array, Float, Key, Nats, Step
 class RegularisedAutoencoder(AbstractObjective):
     r"""Reconstruction with penalties that keep the decoder smooth: on codes, on its gradient, on its weights; no bound.
 
-    Minimises
+    The objective is
     $-\log p(x \mid z) + \beta\frac12\|z\|^2 + \lambda\|\partial D(z)/\partial z\|_F^2 + \lambda_2\frac12\sum w^2$ with
     the decoder's mean D at the code z of x, for encoders with or without noise. RAE-GP has a gradient penalty, RAE-L2
-    small decoder weights, RAE-SN a spectrally normalised decoder and neither. Reports `log_likelihood` in nats and,
-    without their weights, `embedding` and (if it counts) `gradient_penalty`.
+    small decoder weights, RAE-SN a spectrally normalised decoder and neither. The metrics are `log_likelihood` in nats
+    and, without their weights, `embedding` and (if it counts) `gradient_penalty`.
 
     Args:
-        embedding: $\beta$, 0 or more.
-        gradient_penalty: $\lambda$, 0 or more.
-        l2: $\lambda_2$, 0 or more, on the decoder's weight matrices.
+        embedding: $\beta$, at least 0.
+        gradient_penalty: $\lambda$, at least 0.
+        l2: $\lambda_2$, at least 0, on the decoder's weight matrices.
         num_probes: How many random directions of the output estimate the gradient penalty without bias (Hutchinson's
             trick: one costs about a decoder's gradient); 0 computes it exactly, which costs as many as there are latent
             dimensions.
 
     Raises:
-        ConfigError: For an option below 0.
+        ConfigError: An option is below 0.
 
     Source: Ghosh et al. (2020), arXiv 1903.12436.
     """

@@ -19,11 +19,11 @@ class ScoreFunction(AbstractObjective):
     r"""The ELBO by score-function gradients with a baseline, for posteriors that cannot be reparameterised.
 
     $\nabla_\phi\mathcal L = E_q[(\log w - b)\,\nabla_\phi\log q(z \mid x)]$, for posteriors such as Bernoulli or
-    categorical ones. Unbiased for every baseline b that does not see its own z. Reports `elbo`, `log_likelihood`, `kl`,
-    in nats for each row.
+    categorical ones. Unbiased for every baseline b that does not see its own z. The metrics are `elbo`,
+    `log_likelihood`, `kl`, in nats for each row.
 
     Args:
-        num_samples: K, posterior samples for each row.
+        num_samples: Number of posterior samples for each row.
         baseline: "none", or "leave-one-out" (the mean of the other K - 1 signals of the row).
         kl: "sampled", or "analytic" ("auto": where there is one): its gradient then needs no score and the signal is
             log p(x|z) alone.

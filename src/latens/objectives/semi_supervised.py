@@ -29,12 +29,12 @@ class SemiSupervisedELBO(AbstractObjective):
     compared, and for rows with a label `label_log_likelihood`, the mean of $\log q(y|x)$, and `accuracy`.
 
     Args:
-        alpha: $\alpha$, 0 or more: the paper's is this number times its number of rows.
-        kl: "auto" (in closed form where there is one, else sampled), "analytic" or "sampled".
+        alpha: $\alpha$, at least 0: the paper's is this number times its number of rows.
+        kl: "analytic" (exact), "sampled", or "auto" (exact if available, else sampled).
         num_samples: K, samples of z for each row and label.
 
     Raises:
-        ConfigError: For an option out of range, or a model that predicts no label.
+        ConfigError: An option is out of range, or a model that predicts no label.
 
     Source: Kingma, Rezende, Mohamed & Welling (2014), arXiv 1406.5298, equations 6 to 9.
     """

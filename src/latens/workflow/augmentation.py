@@ -51,7 +51,7 @@ def augment(
         trained: The trained model; its classes matter only where it reads labels.
         data: Rows of which some have labels.
         per_class: How many new rows of each class, from 1.
-        positions: The positions of the rows to draw around, of shape (n,); None takes all.
+        positions: The positions of the rows to draw around, of shape (n,). None: all rows.
         draw: "rows" or "class"; None: "class" of a model that has p(x | class), else "rows".
         mean: Whether rows are means of p(x | z), so that only z is random.
         seed: The seed.

@@ -154,7 +154,7 @@ def compare(
         models: Name -> a fitted estimator, a `TrainedModel`, a run folder or a file; or a list of them, one of each
             seed, in the same order of seeds for all names.
         data: Rows that no model has seen: a `Dataset`, or what `latens.read` takes, as an array of shape (n, columns).
-        positions: The positions of the rows that are taken, shape (m,); None takes all.
+        positions: The positions of the rows that are taken, shape (m,). None: all rows.
         num_samples: Draws of z for each row, from 1.
         seed: Seed of these draws, which all models share.
 
