@@ -525,8 +525,7 @@ class Autoencoder(BaseVAE):
         likelihood: Family of p(x | z), a head, or a function that returns one. "auto": chosen by the recipe.
         recipe: Name of a recipe that `latens info recipes` lists, or a configuration.
         objective: The objective, as a name or an object. None: the reconstruction error.
-        epochs: Maximum number of passes over the training rows, above 0. None: chosen by the recipe, unless `steps` is
-            given.
+        epochs: Maximum number of passes over the training rows. None: chosen by the recipe, unless `steps` is given.
         steps: Maximum number of optimiser steps, at least 1. None: chosen by the recipe, unless `epochs` is given.
         batch_size: Rows of a batch, at least 1. None: chosen by the recipe.
         learning_rate: Step size of the optimiser, above 0. None: chosen by the recipe.

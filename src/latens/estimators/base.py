@@ -133,8 +133,7 @@ class LatensEstimator(BaseEstimator):
 
         Args:
             path: The file to read, the folder of a run, or `pretrained:NAME`.
-            **parts: The objects that you passed to the estimator (`encoder`, `likelihood`, ...), if they are not
-                registered.
+            **parts: Objects that you passed to the estimator (`encoder`, `likelihood`, ...) and did not register.
 
         Returns:
             The fitted estimator.

@@ -81,8 +81,7 @@ class VAE(BaseVAE):
             configuration.
         objective: The objective: a name of `latens info parts`, or an object such as
             `latens.objectives.IWAE(num_samples=50)`. None: chosen by the recipe.
-        epochs: Maximum number of passes over the training rows, above 0. None: chosen by the recipe, unless `steps` is
-            given.
+        epochs: Maximum number of passes over the training rows. None: chosen by the recipe, unless `steps` is given.
         steps: Maximum number of optimiser steps, at least 1. None: chosen by the recipe, unless `epochs` is given.
         batch_size: Rows of a batch, at least 1. None: chosen by the recipe.
         learning_rate: Step size of the optimiser, above 0. None: chosen by the recipe.
@@ -246,8 +245,7 @@ class VAE(BaseVAE):
             given: A value for each condition of the model. For a frame with several kinds of columns, also a value or a
                 pair (smallest, largest) for a column, which the sampled rows have. Not allowed with `temperature`.
             temperature: Scale of the noise of z, at least 0. Below 1, samples are closer to the centre of the prior.
-            guidance: Guidance of a flow matching prior that reads labels. Above 1, samples are more typical of their
-                class.
+            guidance: Guidance of a flow matching prior that reads labels. Above 1, samples are more typical.
             random_state: Seed or generator. None: the `random_state` of the estimator.
 
         Returns:

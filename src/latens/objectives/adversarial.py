@@ -65,8 +65,7 @@ class FactorVAE(AbstractObjective):
     $\mathcal L - \gamma\,\mathrm{TC}(z)$ with $\mathrm{TC} = E_{q(z)}[\log D/(1-D)]$ is maximised. The critic tells
     codes from codes whose latent dimensions were shuffled over the rows; its logit is the density ratio. The encoder
     minimises the mean logit, the critic its cross-entropy, and neither sees the other's gradient. The metrics are
-    `elbo`, `log_likelihood`, `kl`, `total_correlation` (the critic's estimate), `critic_loss` and `critic_accuracy`;
-    nats.
+    `elbo`, `log_likelihood`, `kl`, `total_correlation` (the critic's estimate), `critic_loss` and `critic_accuracy`.
 
     Args:
         critic: A network from the flat code to one logit, trained with the model.

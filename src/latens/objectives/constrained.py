@@ -76,8 +76,7 @@ class SigmaVAE(AbstractObjective):
         kl: "analytic" (exact), "sampled", or "auto" (exact if available, else sampled).
 
     Raises:
-        ConfigError: The model has a likelihood that is not a Normal with one scale for all variables (standardised
-            columns share theirs in standardised units).
+        ConfigError: The model has a likelihood that is not a Normal with one scale for all variables.
 
     Source: Rybkin, Daniilidis & Levine (2021).
     """

@@ -98,8 +98,7 @@ class TrainedModel(Methods):
         Args:
             data: A data set, or an array of rows of shape (n, *x), also flattened.
             positions: The positions of the rows. None: all rows.
-            label: Labels of an array, if the model reads them: names or codes of classes, shape (n,), or one for all
-                rows.
+            label: Labels of an array, if the model reads them: names or codes, shape (n,), or one for all rows.
 
         Returns:
             A batch before the preparation.
@@ -240,8 +239,7 @@ class TrainedModel(Methods):
         """Return the model with another guidance of its flow matching prior.
 
         Args:
-            guidance: The guidance, at least 0. 1: samples as trained. Above 1: samples that are more typical of their
-                class.
+            guidance: The guidance, at least 0. 1: samples as trained. Above 1: samples more typical of their class.
 
         Returns:
             A trained model with this guidance.
@@ -315,8 +313,7 @@ class TrainedModel(Methods):
 
         Args:
             data: A data set, an array of rows of shape (n, *x), or a batch.
-            label: Labels of an array, if the model reads them: names or codes of classes, shape (n,), or one for all
-                rows.
+            label: Labels of an array, if the model reads them: names or codes, shape (n,), or one for all rows.
             noise: Noise of the posterior, shape (n, latent_dim). For a Normal posterior, the code is mean + scale *
                 noise. Relaxed discrete codes need uniform noise between 0 and 1. None: the means.
             seed: The seed of the preparation, which may draw noise.
@@ -409,8 +406,7 @@ class TrainedModel(Methods):
 
         Args:
             data: A data set, or an array of rows of shape (n, *x).
-            label: Labels of an array, if the model reads them: names or codes of classes, shape (n,), or one for all
-                rows.
+            label: Labels of an array, if the model reads them: names or codes, shape (n,), or one for all rows.
             noise: As for `encode`.
 
         Returns:
@@ -444,8 +440,7 @@ class TrainedModel(Methods):
             data: A data set, or an array of rows of shape (n, *x).
             num_samples: Draws of q(z | x) for each row, at least 1.
             seed: The seed.
-            label: Labels of an array, if the model reads them: names or codes of classes, shape (n,), or one for all
-                rows.
+            label: Labels of an array, if the model reads them: names or codes, shape (n,), or one for all rows.
 
         Returns:
             One estimate per row in nats, shape (n,).
@@ -554,8 +549,7 @@ class TrainedModel(Methods):
         Args:
             path: The file.
             into: A model of the same structure, if the file was saved from your own objects.
-            **parts: The objects that you passed to the estimator (`likelihood=`, `encoder=`, ...), if they are not
-                registered.
+            **parts: Objects that you passed to the estimator (`likelihood=`, `encoder=`, ...) and did not register.
 
         Returns:
             The model.
@@ -575,8 +569,7 @@ class TrainedModel(Methods):
         Args:
             raw: The bytes.
             into: A model of the same structure, if the file was saved from your own objects.
-            **parts: The objects that you passed to the estimator (`likelihood=`, `encoder=`, ...), if they are not
-                registered.
+            **parts: Objects that you passed to the estimator (`likelihood=`, `encoder=`, ...) and did not register.
             where: The name of the bytes in error messages.
 
         Returns:
@@ -669,8 +662,7 @@ def load(path: str | Path, *, into: Any = None, **parts: Any) -> TrainedModel:
     Args:
         path: A `.safetensors` file, a run folder, or `pretrained:NAME`.
         into: A model of the same structure, if the file was saved from your own objects.
-        **parts: The objects that you passed to the estimator (`likelihood=`, `encoder=`, ...), if they are not
-            registered.
+        **parts: Objects that you passed to the estimator (`likelihood=`, `encoder=`, ...) and did not register.
 
     Returns:
         The model.
