@@ -53,7 +53,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
     A row with a category that no training row has is always an outlier.
 
     Args:
-        alpha: Rows with a p-value up to this are outliers, in (0, 1). It is the share of usual rows flagged.
+        alpha: Rows with a p-value up to this are outliers, in (0, 1). About this share of usual rows is flagged.
         held_out: The share of the rows of `fit` that is held out if there is one fold, in (0, 1).
         robust: Whether the rows of `fit` may contain outliers. If True, a small model is trained twice more without the
             tenth of its rows with the highest scores. The p-values are then conservative. A large group of similar rows
