@@ -18,6 +18,7 @@ def faults(axes) -> list[str]:
     """Words that leave the figure, and pairs of words that lie over each other."""
     figure, beyond = figure_of(axes), set()
     with laid_out(figure):
+        figure.draw_without_rendering()
         for ax in figure.axes:
             for axis, limits in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
                 for tick in axis.get_major_ticks() + axis.get_minor_ticks():

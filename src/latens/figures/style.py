@@ -301,8 +301,8 @@ def laid_out(figure: Figure, *, dpi: float = DPI) -> Iterator[None]:
         yield
         return
     figure.set_dpi(dpi)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    engine.execute(figure)
+    figure.set_layout_engine(None)  # "none" leaves an engine that does nothing, for which a savefig draws once more
     try:
         yield
     finally:

@@ -23,7 +23,7 @@ from latens.workflow.trained import TrainedModel
 
 _MOST_BYTES = 16 << 20
 _DPI = 150  # of a picture of pixels in the page
-LARGEST_SVG = 120_000
+LARGEST_SVG = 300_000
 """Bytes up to which a picture stays made of lines, sharp at any size; larger ones become pixels."""
 
 
