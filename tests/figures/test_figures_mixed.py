@@ -41,6 +41,15 @@ def test_hidden_cells_are_drawn_with_the_share_that_intervals_hold():
     np.testing.assert_allclose(shares, (one + other) / 2, atol=0.03)
 
 
+def test_intervals_of_whole_numbers_hold_the_share_of_their_level():
+    rng, n = np.random.default_rng(0), 4000
+    true, draws = rng.poisson(1.5, (n, 1)).astype(float), rng.poisson(1.5, (n, 199, 1)).astype(float)
+    axes, _ = filled(true, true, draws, np.ones((n, 1), bool), ["count"], words={})
+    np.testing.assert_allclose(axes[1].lines[1].get_ydata(), LEVELS, atol=0.02)
+    axes[0].figure.canvas.draw()
+    assert all(tick == round(tick) for tick in axes[0].get_xticks())
+
+
 def test_categories_have_two_bars_for_each_value():
     data = np.column_stack([np.repeat([0.0, 1.0], [30, 10]), np.linspace(0.0, 1.0, 40)])
     axes = marginals(data, data[::2], ["kind", "size"], bars=[0])

@@ -53,8 +53,9 @@ def filled(
             ax.axline((truth.mean(), truth.mean()), slope=1, color=colours.muted, linewidth=1.0)
             inside = np.mean((low <= truth) & (truth <= high))
             title = f"{inside:.0%} inside"
-            ax.xaxis.set_major_locator(MaxNLocator(4))
-            ax.yaxis.set_major_locator(MaxNLocator(4))
+            whole = bool(np.all(draws[at, :, i] == np.round(draws[at, :, i])))
+            for axis in (ax.xaxis, ax.yaxis):
+                axis.set_major_locator(MaxNLocator(4, integer=whole))
         ax.set_title(f"{readable(names[i], 16)}: {title}", loc="left", fontsize=9, color=colours.text)
         rows.append((np.full(len(truth), names[i], object), truth, value, low, high))
     if held:
@@ -81,7 +82,13 @@ def _bars(ax: Axes, truth: np.ndarray, right: np.ndarray, names: Sequence[str], 
     name_values(ax, names)
 
 
-def _held(truth: Float[np.ndarray, " n"], draws: Float[np.ndarray, "n M"]) -> Bool[np.ndarray, "n levels"]:
-    """Whether the central interval of each share of the draws holds the true value."""
-    low, high = (np.quantile(draws, 0.5 + sign * LEVELS / 2, axis=1).T for sign in (-1, 1))
-    return (low <= truth[:, None]) & (truth[:, None] <= high)
+def _held(truth: Float[np.ndarray, " n"], draws: Float[np.ndarray, "n M"]) -> Float[np.ndarray, "n levels"]:
+    """How much of each true value the central interval of each share of the draws holds, 0 to 1."""
+    # A value that many draws have spans their ranks, of which an interval may hold a part: of whole numbers the
+    # expected share is the level too (the nonrandomised transform of Czado, Gneiting & Held, 2009).
+    below, upto = np.mean(draws < truth[:, None], axis=1), np.mean(draws <= truth[:, None], axis=1)
+    spans = (upto - below)[:, None]
+    low, high = 0.5 - LEVELS / 2, 0.5 + LEVELS / 2
+    part = np.minimum(upto[:, None], high) - np.maximum(below[:, None], low)
+    single = (low <= below[:, None]) & (below[:, None] <= high)
+    return np.where(spans > 0, np.maximum(part, 0.0) / np.where(spans > 0, spans, 1.0), single)
