@@ -10,16 +10,21 @@ from scipy import linalg, stats
 from sklearn.metrics import mutual_info_score
 
 from latens.data.conditions import brought, cells_of, learned, vectors
+from latens.data.schema import Column, Schema
+from latens.errors import DataError
 from latens.evaluation import sample_quality
 from latens.evaluation.forecasting import crps, judged
 from latens.evidence.estimate import Estimate, median, shares
 from latens.evidence.log_marginals import effective_sample_size
+from latens.kinds.steps.long import _groups
 from latens.kinds.tables.columns import ColumnType
+from latens.kinds.tables.where import parse_conditions
 from latens.latents import disentanglement
 from latens.latents.clusters import matched
 from latens.latents.codes import active_units
 from latens.workflow.cell_scores import OUTER, tails
 from latens.workflow.outliers import adjusted, conformal
+from latens.workflow.paired import Rows, Run, estimate_of, ranked
 
 CASES = 200
 Random = np.random.Generator
@@ -183,6 +188,67 @@ def of_conditions(rng: Random) -> None:
     some = rng.integers(0, 12, 2)
     other = [name for name in said if np.any(cells[name][some] != said[name])]
     assert sorted(brought(kinds, made[some], said)) == sorted(other)
+
+
+def of_where(rng: Random) -> None:
+    """The cells of a column that fulfil what is typed: by the numbers of all of them, also between and beyond cells."""
+    name, which = str(rng.choice(["x", "x=0"])), str(rng.choice(["number", "date", "time"]))
+    low = {"number": float(rng.integers(-3, 3)), "date": 19_000.0, "time": 19_000.0 * 86_400}[which]
+    step = {"number": float(rng.choice([0.1, 0.5, 1.0])), "date": 1.0, "time": 86_400.0 / 4}[which]
+    dtype = {"number": "Float64", "date": "Date", "time": "Datetime[us]"}[which]
+    kind = "number" if which == "number" else "date"
+    one = ColumnType(kind, starts=(0, 4), size=9, shares=(0.5, 0.5), dtype=dtype, low=low, step=step)
+    schema = Schema((2,), "mixed", columns=(Column("x"), Column("x=0")), types=(one, one))
+    numbers = one.low + one.step * np.arange(9)
+    unit = {"number": 0.25 * step, "date": 1.0, "time": 86_400.0}[which]  # a day is asked for, whose last second counts
+    day = lambda v: str(np.datetime64(round(v / (86_400 if which == "time" else 1)), "D"))  # noqa: E731
+    word = (lambda v: f"{v:.6g}") if which == "number" else day
+    first, second = np.sort(one.low + unit * rng.integers(-4, {"number": 36, "date": 12, "time": 5}[which], 2))
+    end = unit - 1 if which == "time" else 0.0
+    least, most = numbers >= first - 1e-9, numbers <= first + end + 1e-9
+    signs = {">=": least, "<=": most, ">": ~most, "<": ~least, "..": least & (numbers <= second + end + 1e-9)}
+    sign = str(rng.choice(list(signs)))
+    kept, text = signs[sign], f"{name}={word(first)}..{word(second)}" if sign == ".." else f"{name}{sign}{word(first)}"
+    if not kept.any():
+        with pytest.raises(DataError, match="no row can have"):
+            parse_conditions([text], schema)
+        return
+    found, own = parse_conditions([text], schema), int(name == "x=0")
+    cells = np.flatnonzero(kept)
+    assert (found.low[own], found.high[own]) == (cells[0], cells[-1]), text
+    assert (found.low[1 - own], found.high[1 - own]) == (-np.inf, np.inf)
+
+
+def of_lines(rng: Random) -> None:
+    """Lines sequence by sequence, in the order in which these come first."""
+    names = rng.choice(["b", "a", "c"], rng.integers(1, 9))
+    order, ends = _groups(names)
+    first = list(dict.fromkeys(names))
+    assert order.tolist() == [i for name in first for i in range(len(names)) if names[i] == name]
+    assert ends.tolist() == np.cumsum([np.sum(names == name) for name in first]).tolist()
+
+
+def of_contests(rng: Random) -> None:
+    """Models in the order of their means over seeds; the gap to the best one by seeds, or by rows of one seed."""
+    seeds, scores = int(rng.integers(1, 4)), rng.normal(size=(3, 3, 5))
+    runs = {
+        name: {k: Run(estimate_of(rows, None), rows) for k in range(seeds)
+               for rows in [Rows("elbo", scores[m, k], 1, "", "")]}
+        for m, name in enumerate("abc")
+    }  # fmt: skip
+    means = scores[:, :seeds].mean(axis=(1, 2))
+    found = ranked(runs)
+    assert [one.name for one in found] == ["abc"[m] for m in np.argsort(-means)]
+    best = int(np.argmax(means))
+    for one in found[1:]:
+        m = "abc".index(one.name)
+        gaps = scores[m, 0] - scores[best, 0] if seeds == 1 else (scores[m] - scores[best])[:seeds].mean(axis=1)
+        wide = stats.t.ppf(0.975, len(gaps) - 1) * stats.sem(gaps)
+        assert one.difference.over == ("rows" if seeds == 1 else "seeds")
+        np.testing.assert_allclose(
+            [one.difference.value, one.difference.low, one.difference.high],
+            gaps.mean() + np.array([0.0, -wide, wide]), atol=1e-9,
+        )  # fmt: skip
 
 
 BRUTE: dict[str, Callable[[Random], None]] = {

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from asked import at
-from checks import agrees, close
+from checks import close
 from evidence_fixtures import (
     CELLS,
     COVARIANCE,
@@ -36,16 +36,6 @@ def test_the_schedule_is_the_sigmoid_of_the_paper() -> None:
     raw = 1 / (1 + np.exp(-4 * (np.arange(11) / 5 - 1)))
     close(betas, (raw - raw[0]) / (raw[-1] - raw[0]))
     assert (betas[0], betas[5], betas[10]) == (0.0, pytest.approx(0.5), 1.0)
-
-
-def test_annealed_weights_have_the_mean_p_of_x() -> None:
-    """Few temperatures and two chains a row: a poor bound, and yet E[mean weight] = p(x), for 1,000 rows."""
-    batch = Batch(jnp.tile(jnp.asarray([[1.0, 0, 1, 1, 0, 0, 1]]), (1000, 1)), jnp.arange(1000, dtype=jnp.uint32))
-    exact = log_p_of_coins(np.asarray(batch.x[:1]))[0]
-    options = {"num_samples": 2, "num_temperatures": 3, "num_leapfrog": 2, "batch_size": 1000}
-    found = at(annealed_importance_sampling, Coins(), batch, key=jax.random.key(0), **options)
-    agrees(np.exp(found.rows - exact), 1.0)
-    assert np.mean(found.rows) < exact - 5 * np.std(found.rows) / np.sqrt(1000)
 
 
 @pytest.mark.parametrize("start", ["prior", "posterior"])
@@ -126,16 +116,6 @@ def test_a_chain_of_latents_against_the_kalman_filter() -> None:
     )
     assert np.all(covers(found, exact, 0.9999))
     assert np.max(np.abs(found.rows - exact)) < 0.1
-
-
-def test_rows_and_parts_of_chains_are_each_by_themselves() -> None:
-    """Neither the rows beside it nor how many chains run at once change a row's number."""
-    batch = as_batch(np.array([[1.0, 0, 1, 1, 0, 0, 1], [0.0, 0, 0, 1, 1, 0, 1]], np.float32))
-    options = {"num_samples": 5, "num_temperatures": 4, "num_leapfrog": 2, "key": jax.random.key(0)}
-    whole = at(annealed_importance_sampling, Coins(), batch, **options)
-    second = jax.tree.map(lambda leaf: leaf[1:], batch)
-    alone = at(annealed_importance_sampling, Coins(), second, chains_at_once=2, **options)
-    close(alone.rows, whole.rows[1:], rtol=1e-4)
 
 
 class Odd(AbstractLatentModel):

@@ -174,12 +174,17 @@ def test_in_a_file_words_are_gaps_where_that_is_said(tmp_path: Path) -> None:
     assert any("--null 'NA'" in note for note in plain.notes)
 
 
-@pytest.mark.parametrize(("separator", "said"), [(",", False), (";", True), ("\t", True), ("|", True)])
-def test_the_separator_is_found_and_said(separator: str, said: bool, tmp_path: Path) -> None:
-    path = tmp_path / "t.csv"
+SEPARATED = [(",", ".csv", False), (";", ".csv", True), ("\t", ".csv", True), ("|", ".txt", True), (" ", ".txt", True),
+             ("   ", ".dat", True), ("\t", ".tsv", False), ("\t", ".txt", True), (";", ".txt", True)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("separator", "ending", "said"), SEPARATED)
+def test_the_separator_is_found_and_said(separator: str, ending: str, said: bool, tmp_path: Path) -> None:
+    path = tmp_path / f"t{ending}"
     path.write_text("\n".join(separator.join(row) for row in [("a", "b"), *[("1.5", "x"), ("2.5", "y")] * 30]))
     data = load(path)
     assert data.schema.names == ["a", "b"]
+    assert as_frame(data.x, data.schema)["a"].to_list() == [1.5, 2.5] * 30
     assert any("separated by" in note for note in data.notes) == said
 
 

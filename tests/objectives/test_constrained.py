@@ -151,6 +151,15 @@ def test_capacity_is_a_target_for_the_divergence():
     close(evaluate(scheduled, model, batch)[0], -log_likelihood + 30.0 * abs(kl - 1.0))
 
 
+def test_neighbouring_units_share_their_free_bits():
+    """Two and two, by the mean over rows that count: the last counts nothing."""
+    units = np.array([[0.1, 2.0, 0.3, 0.05], [0.5, 1.0, 0.9, 0.15], [9.0, 9.0, 9.0, 9.0]])
+    rows = Batch(jnp.zeros((3, 1)), jnp.arange(3, dtype=jnp.uint32), weight=jnp.asarray([3.0, 1.0, 0.0]))
+    neighbours = np.average(units, axis=0, weights=[3, 1, 0]).reshape(2, 2).sum(axis=1)
+    found = ELBO(free_bits=1.0, free_bits_group=2)._free_bits(jnp.asarray(units, jnp.float32), rows)
+    close(found, np.maximum(neighbours, 1.0).sum())
+
+
 def test_units_of_a_group_share_their_free_bits():
     model, batch = MODELS["binary pixels"]()
     metrics = evaluate(ELBO(), model, batch)[1]
