@@ -42,7 +42,8 @@ def roles_of(X: Any) -> tuple[Any, Named]:
     said = X.implies() | X.said()
     named = Named()._replace(**{role: one for role in ROLES if isinstance(one := said.get(role), str)})
     frame = as_rows(X.source)
-    if not is_frame(frame) or said.keys() - _OF_FRAMES or any(said.get(role) is not getattr(named, role) for role in ROLES):
+    unnamed = any(said.get(role) is not getattr(named, role) for role in ROLES)  # an array may stand for a column
+    if not is_frame(frame) or said.keys() - _OF_FRAMES or unnamed:
         return X, named
     told, columns = said.get("condition", ()), said.get("columns", {} if said.get("typed") else None)
     conditions = (told,) if isinstance(told, str) else tuple(told)
