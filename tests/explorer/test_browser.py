@@ -1,7 +1,6 @@
 """The explorer's page in a real browser: it opens, says nothing to others, and shows names from data as text."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,14 +8,12 @@ from browser_fixtures import Browser
 from explorer_fixtures import untrained
 from page_fixtures import ROWS, Site, background, pixel, plane, settled, state
 
-from latens.cli.main import main
 from latens.data import load
 from latens.explorer.server import PageServer
 
 pytest_plugins = ("browser_fixtures", "page_fixtures")
 
 HOSTILE = "<img src=x onerror=globalThis.hacked=1>"
-FIRST_LOAD = 200_000
 
 
 @pytest.fixture(scope="module")
@@ -51,36 +48,6 @@ def test_it_opens_without_a_word_on_the_console_and_asks_nobody_else(browser: Br
            let inked = 0; for (let i = 3; i < pixels.length; i += 4) inked += pixels[i] > 128; return inked;"""
     )
     assert 2 * ROWS < drawn < 100 * ROWS  # a disc of some pixels for each row
-
-
-def test_the_page_itself_is_small(browser: Browser, page: PageServer) -> None:
-    browser.command("Network.clearBrowserCache")
-    browser.open(page.url)
-    sizes: dict[str, float] = {}
-    names: dict[str, str] = {}
-    for message in browser.listen():
-        if message["method"] == "Network.requestWillBeSent":
-            names[message["params"]["requestId"]] = message["params"]["request"]["url"]
-        if message["method"] == "Network.loadingFinished":
-            sizes[names[message["params"]["requestId"]]] = message["params"]["encodedDataLength"]
-    own = {name: size for name, size in sizes.items() if "/data/" not in name}
-    assert len(own) > 10
-    assert sum(own.values()) < FIRST_LOAD
-
-
-def test_an_export_needs_no_python(browser: Browser, digits: Site, tmp_path: Path) -> None:
-    page = tmp_path / "page.html"
-    assert main(["explore", "pretrained:digits-16d", "--export", str(page), "--rows", "50", "--quiet"]) == 0
-    address = page.as_uri()
-    browser.open(address)
-    assert browser.errors() == []
-    assert all(request.startswith((address, "data:", "blob:")) for request in browser.requests())
-    assert browser.run("return document.querySelector('header').textContent").count("50 rows") == 1
-    z = np.linspace(-1, 1, 16)
-    decoded = browser.run("return Array.from(await latens.app.decode(Float32Array.from(args[0])))", z.tolist())
-    np.testing.assert_allclose(
-        decoded, digits.decoded(z)[0], atol=1e-4 * 16
-    )  # weights are rounded: within 1e-4 of the range
 
 
 def test_data_that_are_missing_or_of_another_version_are_said_to_be_so(browser: Browser, digits: Site) -> None:

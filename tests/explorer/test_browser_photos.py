@@ -75,30 +75,6 @@ def test_a_part_of_a_name_finds_its_rows(browser: Browser, photo_page: PageServe
     assert browser.run(pieces, "3 at 0.25") == ["3 at 0.25"]
 
 
-def test_a_selection_is_a_sheet_of_photographs(browser: Browser, photo_page: PageServer) -> None:
-    browser.open(photo_page.url)
-    browser.run("latens.app.set({ tab: 'selection', selection: Uint32Array.from({ length: 48 }, (_, i) => i) })")
-    browser.until("document.querySelectorAll('[aria-label=Selection] .thumb').length === 24")
-    panel = "document.querySelector('[aria-label=Selection]')"
-    assert browser.run(f"return {panel}.querySelector('h3').textContent") == "24 of these 48"
-    assert browser.run(f"return {panel}.querySelector('strong').textContent") == "48 photographs"
-    names = f"return [...{panel}.querySelectorAll('.caption')].map((one) => one.textContent)"
-    assert browser.run(names) == [str(2 * i) for i in range(24)]
-    browser.run("latens.app.set({ selection: Uint32Array.from([3, 9]) })")
-    browser.until(f"{panel}.querySelectorAll('.thumb').length === 2")
-    assert browser.run(f"return {panel}.querySelector('h3').textContent") == "These photographs"
-
-
-def test_the_page_speaks_of_photographs(browser: Browser, photo_page: PageServer) -> None:
-    browser.open(photo_page.url)
-    heading = browser.run(
-        "return [...document.querySelectorAll('header h1, header .muted')].map((one) => one.textContent)"
-    )
-    assert heading == ["photos", "60 photographs"]
-    sliders = browser.run("return [...document.querySelectorAll('.sliders .name')].map((one) => one.textContent)")
-    assert sliders[:3] == ["direction 1", "direction 2", "direction 3"]
-
-
 def test_an_outlier_does_not_squeeze_the_others(browser: Browser, photo_page: PageServer) -> None:
     browser.open(photo_page.url)
     settled(browser)

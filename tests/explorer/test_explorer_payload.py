@@ -24,7 +24,6 @@ from latens.explorer.page_files import single_file
 from latens.explorer.payload import _coloured_first
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
-from latens.workflow.metrics import METRICS
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
@@ -82,16 +81,6 @@ def test_arrays_are_those_of_the_model(digits) -> None:
     kl = [unit["kl"] for unit in manifest["units"]]
     np.testing.assert_allclose(kl, codes["kl"].mean(0, dtype=np.float64), rtol=1e-12)
     assert [unit["active"] for unit in manifest["units"]] == evaluation.active_units(codes["mean"]).tolist()
-
-
-def test_words_for_numbers_stand_in_the_manifest_alone(digits) -> None:
-    words = digits[3]["words"]
-    assert words == [["elbo", "ELBO"], ["log_likelihood", "log p(x | z)"], ["kl", "KL"]]
-    assert dict(words) == {name: METRICS[name].label for name in dict(words)}
-    app = "".join(text.decode() for name, text in static_files().items() if name.endswith(".js"))
-    assert "manifest.words" in app
-    assert "log p(x | z)" not in app
-    assert "ELBO (nats)" not in app
 
 
 def test_the_manifest_names_every_file_and_no_other(digits) -> None:

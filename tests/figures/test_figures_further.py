@@ -19,9 +19,7 @@ from latens.figures.bands import bands
 from latens.figures.column_pairs import correlation, correlations
 from latens.figures.diagram import HIGH, WIDE, PartBox, arrow_paths, model_diagram, places_of
 from latens.figures.images import image_strips
-from latens.figures.planes import two_views
 from latens.figures.style import THEMES
-from latens.figures.tables import marginals_table
 from latens.pictures.draw import FIRST, draw_pictures
 from latens.pictures.model_graph import graph_of, side_of
 from latens.pictures.source import Plane
@@ -63,19 +61,6 @@ def test_strips_show_their_images_beside_their_names(tmp_path, theme):
 # --- the latent plane ---
 
 
-def test_both_views_have_the_same_axes():
-    grid, z = linear_grid(5), random(30, 2)
-    axes = two_views(z, np.zeros((5, 5, 4, 6)), grid)
-    figure = axes[0].figure
-    figure.canvas.draw()
-    assert axes[0].get_xlim() == axes[1].get_xlim() == (-3.75, 3.75)
-    assert axes[0].get_ylim() == axes[1].get_ylim() == (-3.75, 3.75)
-    left, right = (ax.get_window_extent() for ax in axes)
-    np.testing.assert_allclose([left.width, left.height], [right.width, right.height], rtol=2e-2)
-    with pytest.raises(DataError, match="not evenly spaced"):
-        two_views(z, np.zeros((5, 5, 4, 4)), np.sign(grid) * grid**2)
-
-
 # --- curves ---
 
 
@@ -110,11 +95,6 @@ def test_correlations_are_those_of_numpy_and_of_complete_pairs():
     np.testing.assert_allclose(
         gap.images[0].get_array(), right.images[0].get_array() - left.images[0].get_array(), atol=1e-12
     )
-
-
-def test_marginals_may_be_called_otherwise():
-    table = marginals_table(random(9, 1), random(9, 1), ["a"], kinds=("aggregated posterior", "prior"))
-    assert list(table) == ["column", "low", "high", "aggregated_posterior_share", "prior_share"]
 
 
 # --- the graph ---

@@ -57,18 +57,6 @@ def test_values_are_clipped_in_the_picture_and_not_in_the_table(tmp_path):
     assert path.read_text() == "image,y0_x0,y0_x1,y1_x0,y1_x1\n0,-0.5,0.25,1.0,3.0\n"
 
 
-@pytest.mark.parametrize(("n", "columns"), [(1, 1), (10, 10), (11, 10), (100, 10), (400, 20)])
-def test_default_columns(n, columns):
-    assert pixels(image_grid(np.zeros((n, 2, 2)))).shape[1] == columns * 3 - 1
-
-
-def test_colour_table_names_channels():
-    given = images(2, colour=True)
-    table = image_grid_table(given)
-    assert len(table) == 1 + 8 * 6 * 3
-    np.testing.assert_array_equal(table["y7_x5_c2"], given[:, 7, 5, 2])
-
-
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -83,13 +71,6 @@ def test_what_is_not_images_is_refused_with_a_remedy(given, says):
     with pytest.raises(DataError, match=says) as caught:
         image_grid(given)
     assert caught.value.fix
-
-
-def test_no_columns_are_refused():
-    with pytest.raises(DataError, match="columns must be 1 or more, not 0"):
-        image_grid(images(2), columns=0)
-    with pytest.raises(DataError, match="columns must be 1 or more, not -1"):
-        reconstructions(images(2), images(2), columns=-1)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -116,13 +97,6 @@ def test_reconstruction_without_samples_and_its_table():
     assert table["image"].tolist() == [0, 0, 0, 1]
     expected = [original[0, 3, 4], reconstruction[0, 3, 4], *images(2, seed=2)[:, 3, 4]]
     assert table["y3_x4"].tolist() == expected
-
-
-def test_names_of_rows_lie_inside_the_figure():
-    for n in (1, 2, 14):
-        ax = reconstructions(images(n), images(n), images(1))
-        ax.figure.canvas.draw()
-        assert min(label.get_window_extent().x0 for label in ax.get_yticklabels()) > 0
 
 
 def test_shapes_that_do_not_match_are_refused():
@@ -173,19 +147,6 @@ def test_manifold_is_oriented_as_a_scatter():
         np.testing.assert_allclose(cell, [(x + 4) / 8] * 2 + [(y + 4) / 8] * 2, rtol=1e-6)
 
 
-def test_rendered_manifold_grows_right_and_up():
-    grid = linear_grid(3, -1.0, 1.0)
-    values = np.full((3, 3, 4, 4), 0.0)
-    values[0, 2] = 1.0  # the point (1, 1): right and up
-    ax = manifold(values, grid)
-    ax.figure.canvas.draw()
-    buffer = np.asarray(ax.figure.canvas.buffer_rgba())
-    x, y = ax.transData.transform((1.0, 1.0))
-    assert buffer[len(buffer) - round(y), round(x), 0] == 255
-    x, y = ax.transData.transform((1.0, -1.0))
-    assert buffer[len(buffer) - round(y), round(x), 0] == 0
-
-
 def test_percentile_ticks_are_the_latent_values():
     grid = percentile_grid(4, 0.1, 0.9)
     ax = manifold(decoded(grid), grid, units=(4, 9))
@@ -195,14 +156,6 @@ def test_percentile_ticks_are_the_latent_values():
     assert [label.get_text() for label in ax.get_xticklabels()] == values
     assert [label.get_text() for label in ax.get_yticklabels()] == values
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("latent unit 4", "latent unit 9")
-
-
-def test_pixels_of_a_manifold_stay_square():
-    grid = linear_grid(4)[:2]
-    ax = manifold(np.zeros((2, 4, 5, 10)), grid)
-    ax.figure.canvas.draw()
-    box = ax.get_window_extent()
-    assert box.width / box.height == pytest.approx((4 * 10) / (2 * 5), rel=1e-6)
 
 
 def test_manifold_table_pairs_points_and_pixels():

@@ -4,7 +4,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from latens.errors import DataError
 from latens.figures import marginals, marginals_table, save
 from latens.figures.tables import date_ticks, histogram
 
@@ -84,13 +83,6 @@ def test_number_of_panels(width, panels):
     assert figure.get_suptitle() == f"Data and samples{more}"
 
 
-def test_columns_can_be_chosen():
-    values = np.random.default_rng(0).normal(size=(9, 30))
-    axes = marginals(values, values, list(range(30)), columns=[29, 3])
-    assert [ax.get_title("left") for ax in axes] == ["29", "3"]
-    assert axes[0].figure.get_suptitle() == "Data and samples"
-
-
 def test_share_of_samples_outside_is_said():
     data, samples = np.linspace(0, 1, 11)[:, None], np.array([[0.55], [0.45], [0.2], [50.0]])
     (ax,) = marginals(data, samples, ["c"])
@@ -99,23 +91,6 @@ def test_share_of_samples_outside_is_said():
     assert ax.get_xlabel() == "100.0% of samples outside"
     (ax,) = marginals(np.zeros((3, 1)), np.full((2, 1), np.nan), ["c"])
     assert ax.get_xlabel() == ""
-
-
-@pytest.mark.parametrize(
-    ("data", "samples", "names", "columns"),
-    [
-        (np.zeros((0, 2)), np.zeros((1, 2)), ["a", "b"], None),
-        (np.zeros((1, 2)), np.zeros((1, 3)), ["a", "b"], None),
-        (np.zeros((1, 2)), np.zeros((1, 2)), ["a"], None),
-        (np.zeros((1, 2)), np.zeros((1, 2)), ["a", "b"], [2]),
-        (np.zeros((1, 2)), np.zeros((1, 2)), ["a", "b"], []),
-        (np.zeros((1, 2)), np.zeros((1, 2)), ["a", "b"], [0] * 25),
-    ],
-)
-def test_tables_that_do_not_fit_are_refused(data, samples, names, columns):
-    with pytest.raises(DataError) as caught:
-        marginals(data, samples, names, columns=columns)
-    assert caught.value.fix
 
 
 @pytest.mark.parametrize(("far", "left_out"), [(8.0, False), (14.0, False), (19.0, True), (400.0, True)])
@@ -149,13 +124,6 @@ def test_bins_hold_as_many_points_of_the_grid_each(points, step, each):
     np.testing.assert_allclose(found.samples[:whole], each / len(points))
     assert found.data.sum() == pytest.approx(1.0)
     assert max(found.outside, found.beyond) < 1e-12
-
-
-def test_months_get_one_bin_each():
-    months = np.arange("2023-01", "2025-01", dtype="datetime64[M]").astype("datetime64[D]").astype(float)
-    found = histogram(np.repeat(months, 2), months)
-    assert len(found.data) == 24
-    np.testing.assert_allclose(found.data, 1 / 24)
 
 
 def test_what_lies_on_no_grid_has_thirty_even_bins():

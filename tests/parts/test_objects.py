@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 import equinox as eqx
@@ -212,11 +211,6 @@ def test_a_file_tells_a_schedule_by_its_values(tmp_path):
     assert told["options"]["beta"] == {"steps": [0, 1, 2, 3, 4, 5], "values": [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]}
 
 
-def test_a_file_of_an_estimator_is_clone_and_pickle_proof():
-    vae = VAE(**FEW, likelihood=CauchyHead, objective=ELBO(beta=2.0))
-    assert same(clone(vae).fit(X), vae.fit(X))
-
-
 def test_an_objective_without_a_density_trains_a_plain_autoencoder():
     # Linear networks under squared error find the principal components (Baldi & Hornik, 1989).
     few = {"latent_dim": 2, "hidden": (), "random_state": 0, "batch_size": len(X)}
@@ -291,31 +285,6 @@ def TrainedModelOf(vae):
 
 def call(*words):
     return subprocess.run([sys.executable, "-m", "latens.cli.main", *map(str, words)], capture_output=True, text=True)
-
-
-@pytest.mark.more
-@pytest.mark.parametrize(
-    ("file", "chosen", "number"),
-    [
-        pytest.param(
-            "energy_distance",
-            ("--recipe", "autoencoder", "--set", "objective=energy-distance", "--set", "objective.power=1.5"),
-            "log p(x | z)",
-            marks=pytest.mark.long,
-        ),
-        pytest.param("three_levels", ("--recipe", "three-levels"), "log p(x)", marks=pytest.mark.long),
-        ("transformer", ("--set", "encoder=transformer", "--set", "posterior.latent_dim=4"), "log p(x)"),
-    ],
-)
-def test_extensions_by_the_command(tmp_path, file, chosen, number):
-    parts, data, run = Path(__file__).parent / "extensions" / f"{file}.py", tmp_path / "t.csv", tmp_path / "run"
-    np.savetxt(data, X, delimiter=",", header="a,b,c,d", comments="")
-    fitted = call("fit", data, "--import", parts, *chosen, "--steps", 2, "--num-samples", 5, "--out", run, "--verbose")
-    assert fitted.returncode == 0, fitted.stderr
-    measured = call("evaluate", run, "--import", parts, "--num-samples", 5)
-    assert measured.returncode == 0, measured.stderr
-    (line,) = [line for line in measured.stdout.splitlines() if line.lstrip().startswith(f"{number}  ")]
-    assert line in fitted.stdout + fitted.stderr
 
 
 def test_the_command_imports_parts(tmp_path):

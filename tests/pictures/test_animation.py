@@ -106,16 +106,6 @@ def test_a_planted_turn_is_undone_exactly(dim):
     np.testing.assert_allclose(found, turn.T, atol=1e-12)
 
 
-def test_turning_moves_and_stretches_nothing():
-    z, w = points(60, 2), 3.0 * points(60, 2, seed=2) + 1.0
-    turned, _ = align(z, w)
-    np.testing.assert_allclose(turned @ turned.T, z @ z.T, atol=1e-12)
-    angles = np.linspace(0, 2 * np.pi, 721)
-    others = [z @ [[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]] for a in angles]
-    best = min(np.sum((other @ np.diag([1.0, s]) - w) ** 2) for other in others for s in (1.0, -1.0))
-    assert np.sum((turned - w) ** 2) <= best + 1e-9
-
-
 def test_time_runs_evenly_in_its_logarithm():
     steps = [0, 1, 3, 7]  # log2(1 + step) = 0, 1, 2, 3
     index, share = in_log_time(steps, 7)
@@ -138,29 +128,6 @@ def test_a_gif_holds_the_frames_it_was_given(tmp_path):
             image.seek(number)
             assert image.info["duration"] == (300 if number == 0 else 100)
             assert (np.asarray(image.convert("RGB")) == colour).all()
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_points_keep_the_colour_of_their_class_in_a_gif(tmp_path, theme):
-    z, label = np.random.default_rng(5).normal(size=(400, 2)), np.arange(400) % 10
-    moments = np.stack([0.5 * z, z])
-    frames = list(moving_scatter(moments, ["step 0", "step 1"], label=label, theme=theme))
-    greys = np.random.default_rng(6).normal(128, 40, (120, frames[0].shape[1], 1)).clip(0, 255)
-    frames = [np.concatenate([frame, (greys + np.arange(0, 6, 2)).clip(0, 255).astype(np.uint8)]) for frame in frames]
-    with Image.open(write_animation(tmp_path / "a.gif", frames)) as image:
-        for i, drawn in enumerate(frames):
-            image.seek(i)
-            found = np.asarray(image.convert("RGB")).astype(int)
-            gap = np.abs(found - drawn)
-            assert gap.max() <= 48
-            assert gap.mean() < 3
-            # Where a point is drawn without its edge and without others on it, it has one colour for each class.
-            colours, count = np.unique(drawn[: -len(greys)].reshape(-1, 3), axis=0, return_counts=True)
-            plain = colours[(count > 60) & (np.ptp(colours, axis=1) > 60)]
-            for colour in plain:
-                there = (drawn == colour).all(-1)
-                assert np.abs(found[there] - colour).max() <= 10
-    assert len(plain) >= 8
 
 
 def test_of_many_colours_the_frequent_ones_are_exact(tmp_path):
@@ -298,8 +265,3 @@ def test_every_kind_is_animated(snapshots_run, latens, tmp_path, words, frames):
     with Image.open(io.BytesIO(out.read_bytes())) as image:
         assert image.info["loop"] == 0
         assert image.n_frames <= frames  # equal neighbours become one
-
-
-def test_a_run_has_a_place_for_its_animations(snapshots_run, latens):
-    told = latens("report", snapshots_run, "--only", "animation", "--name", "latent", "--dry-run", "--json")
-    assert told.json["out"] == str(snapshots_run / "figures" / "latent.gif"), told.err

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from matplotlib.image import imread
 from picture_fixtures import BITS, HISTORY, LEVELS, data_of, model_of, trained_bits
 from test_images import tiles
 
@@ -15,7 +14,7 @@ from latens import evaluation, figures
 from latens.callbacks.plots import PlotsCallback
 from latens.config import override
 from latens.data import Column, Preparation, Schema, load
-from latens.data.rows import evenly_spaced, every_nth
+from latens.data.rows import evenly_spaced
 from latens.errors import UsageError
 from latens.figures import training_curves_table
 from latens.figures.style import figure_of
@@ -26,8 +25,7 @@ from latens.models import (
     NormalHead,
 )
 from latens.objectives import ELBO
-from latens.pictures import source as source_module
-from latens.pictures.draw import FIRST, draw_pictures, write_pictures
+from latens.pictures.draw import FIRST, write_pictures
 from latens.pictures.latent_pictures import draw_latent, draw_traversals
 from latens.pictures.reconstructions import draw_reconstructions
 from latens.pictures.source import Source
@@ -35,7 +33,6 @@ from latens.pictures.training_pictures import draw_training, history_arrays, kep
 from latens.recipes import get_recipe
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
 from latens.workflow.experiment import prepare, train
-from latens.workflow.measurement import measured
 from latens.workflow.trained import TrainedModel
 
 
@@ -178,38 +175,12 @@ def test_many_units_are_shown_on_their_principal_axes():
         np.testing.assert_allclose(table[f"principal_{i + 1}"], (mean - mean.mean(0)) @ vector, atol=1e-6)
 
 
-def test_the_kl_of_a_unit_is_one_number_in_every_picture(monkeypatch):
-    trained = trained_bits(units=3)
-    trained = replace(trained, facts={"best_step": 7, "steps": 9})
-    data = data_of(BITS, n=200)
-    monkeypatch.setattr(source_module, "FEW_ROWS", 4)  # pictures that draw every row have fewer of them
-    names = ("units", "traversals", "aggregated-posterior")
-    drawn = {name: (axes, table) for name, axes, table in draw_pictures(trained, data, [], only=names)}
-    assert set(drawn) == set(names)
-    rows = trained.batch(data, data.subset("test"))
-    kl = evaluation.encode(trained.rows(rows))["kl"].mean(0)
-    units = drawn["units"][1]
-    np.testing.assert_allclose(units["kl"][np.argsort(units["unit"])], kl, rtol=1e-6)
-    assert f"{kl.sum():.2f} nats in all" in drawn["units"][0].get_title(loc="left")
-    order = np.argsort(-kl)
-    assert list(dict.fromkeys(drawn["traversals"][1]["strip"])) == [f"unit {u}: {kl[u]:.2f} nats" for u in order]
-    assert [ax.get_title(loc="left") for ax in drawn["aggregated-posterior"][0]] == [
-        f"unit {u}, {kl[u]:.2f} nats" for u in order
-    ]
-
-
 def test_the_step_that_is_kept_is_the_best_or_the_last():
     trained = replace(trained_bits(), facts={"best_step": 7, "steps": 9})
     assert kept_step(trained) == 7
     assert kept_step(replace(trained, config=get_recipe("tiao").config)) == 9  # which keeps the last weights
     assert kept_step(replace(trained, facts={"best_step": 0, "steps": 9})) == 9
     assert kept_step(trained_bits()) is None
-
-
-def test_pictures_are_of_the_rows_that_a_run_is_measured_on():
-    for count in (7, 10_000, 10_001, 25_000):
-        kept = every_nth(np.arange(count), 10_000)
-        assert kept.tolist() == list(range(0, count, -(-count // 10_000)))
 
 
 # --- training curves ---
@@ -271,14 +242,6 @@ def test_pictures_during_training_come_at_the_start_and_at_multiples_and_show_th
         PlotsCallback(tmp_path, data, 0, 7, preparation=Preparation())
 
 
-def test_of_tables_the_marginals_are_drawn_during_training(tmp_path):
-    schema = Schema((3,), "real", columns=(Column("a"), Column("b"), Column("c")))
-    callback = PlotsCallback(tmp_path, data_of(schema), 5, 0, preparation=Preparation())
-    [path] = callback.write(TrainedModel(model_of(NormalHead((3,))), schema, Preparation()), 20)
-    assert path.name == "samples-0000000020.png"
-    assert imread(path).shape[1] == 1755  # three panels of 2.6 inches at 225 dots
-
-
 def test_a_code_of_an_autoencoder_goes_over_its_own_range():
     chosen = {"training.steps": 5, "network.hidden": (8,), "posterior.latent_dim": 2}
     data = load("digits")
@@ -295,11 +258,3 @@ def test_a_code_of_an_autoencoder_goes_over_its_own_range():
     count = int(np.sum(np.asarray(table["strip"]) == table["strip"][0]))
     assert np.allclose(shown[[0, count - 1]], first, atol=1e-6)
     assert "percentile" in axes.get_title(loc="left")
-
-
-def test_a_point_is_one_whoever_made_the_model():
-    trained = trained_bits(posterior=DeterministicHead((2,)))
-    data = data_of(BITS)
-    assert trained.is_point
-    # Before, a model without a configuration was taken for one with a posterior: "a point mass has no density".
-    assert list(measured(trained, data, data.subset("test"), num_samples=2).metrics) == ["log_likelihood"]

@@ -275,11 +275,6 @@ def test_every_field_of_a_picture_is_filled(name):
     assert row.caption not in {one.caption for one in others}
 
 
-def test_a_report_of_a_table_shows_what_its_columns_say():
-    of_tables = ("marginals", "filled", "information", "levels")
-    assert {PICTURES[name].place for name in of_tables} == {"pictures"}
-
-
 @pytest.fixture
 def few_pictures(monkeypatch):
     """The pictures that every report has are enough where a test is not about them."""

@@ -8,8 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tables import DISTRIBUTIONS
-from tables_joint import JOINT
 from training_fixtures import run, stage
 
 import latens
@@ -114,12 +112,6 @@ def test_double_precision_does_not_slip_in(x64):
     return None
 
 
-def test_the_sum_in_the_place_of_terms_is_refused_before_training():
-    """It trained without a word: -12.0 for -4.07."""
-    with pytest.raises(ConfigError, match="likelihood: log_prob_terms of a Summed gives"):
-        VAE(**FEW, likelihood=lambda shape: Head(shape, Summed)).fit(X)
-
-
 def test_events_of_other_shapes_are_refused():
     with pytest.raises(ConfigError, match=r"samples of the likelihood have the shape \(3,\), and rows have \(4,\)"):
         latens.fit(eqx.tree_at(lambda m: m.decoder.head, hand_made(), Head((4,), Short)), data(), epochs=1)
@@ -155,11 +147,6 @@ def test_values_of_rows_that_hang_on_others_are_not_cut():
 
     with pytest.raises(ConfigError, match="Centred gives a row another value where another row changes"):
         run(stages=[stage(Budget(steps=1), Centred())], batch_size=32, shards=2)
-
-
-@pytest.mark.parametrize("name", [*DISTRIBUTIONS, *JOINT])
-def test_no_false_alarm_of_latens_own(name):
-    check_distribution({**DISTRIBUTIONS, **JOINT}[name].make(), "likelihood")
 
 
 class Gamma(AbstractFactorised):

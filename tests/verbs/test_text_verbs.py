@@ -116,16 +116,6 @@ def test_beginnings_are_kept_and_have_the_probability_that_samples_say(trained):
     assert json.dumps(made.value)
 
 
-def test_odd_rows_are_named_by_their_text(trained):
-    rows = ["abc", "ccccccc", "ba"]
-    made = trained.detect(rows, held_out=read(WORDS, schema=trained.schema), top=2, num_samples=4)
-    assert made.arrays["text"].tolist() == rows
-    assert made.value["top"][0]["text"] == "ccccccc"
-    assert "  row 1, 'ccccccc'" not in made.text  # a row stands once
-    assert made.plain[2] == "Most unusual:"
-    assert made.plain[3].startswith("  row 1, 'ccccccc': surprise ")
-
-
 def test_what_cannot_be_drawn_is_refused_in_words(trained):
     with pytest.raises(DataError, match=r"character 2 is 'x', which the vocabulary of 3 pieces lacks"):
         begun(trained, complete="ax")
