@@ -18,8 +18,8 @@ from typing import Any
 
 import latens
 from latens import distributions, models, objectives
-from latens.distributions import bijections, hyperbolic
-from latens.models import hamiltonian, quantised
+from latens.distributions import bijections
+from latens.models import quantised
 from latens.models.heads import posteriors as posterior_heads
 from latens.objectives import perceptual
 
@@ -35,7 +35,6 @@ VARIANTS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     ),
     "WAE (MMD)": ("wae-mmd", "wae_mmd", (objectives.WAE,)),
     "adversarial autoencoder": ("aae", "adversarial_ae", (objectives.AAE,)),
-    "VAE-GAN": ("vae-gan", "vae_gan", (objectives.VAEGAN, objectives.FeatureCritic)),
     "MS-SSIM": (
         "ms-ssim-vae",
         "msssim_vae",
@@ -46,16 +45,6 @@ VARIANTS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
         "hyperspherical-vae",
         "svae",
         (distributions.VonMisesFisher, distributions.UniformSphere, posterior_heads.VonMisesFisherHead),
-    ),
-    "Poincare ball": (
-        "poincare-vae",
-        "pvae",
-        (hyperbolic.WrappedNormal, hyperbolic.from_tangent, hyperbolic.to_tangent, hyperbolic.moebius_add),
-    ),
-    "Hamiltonian": (
-        "hamiltonian-vae",
-        "hvae",
-        (hamiltonian.Hamiltonian, hamiltonian.HamiltonianPosterior),
     ),
     "vector quantisation": (
         "vq-vae",

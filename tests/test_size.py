@@ -17,9 +17,9 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 63_250,  # next: 60,000
+    "lines of Python in src": 61_850,  # next: 60,000
     "lines of Python in data": 4_060,
-    "lines of Python in tests": 49_750,
+    "lines of Python in tests": 49_050,
     "lines of JavaScript, CSS and HTML": 6_550,
     "words of docs": 32_800,
     "pages of docs": 40,

@@ -23,7 +23,6 @@ from latens.recipes import RECIPES
 from latens.recipes.building.closed_forms import located_rows
 from latens.recipes.building.plan import starting
 from latens.workflow import experiment
-from latens.workflow.prior_refit import refit_prior
 from latens.workflow.trained import TrainedModel
 
 WINE: Any = load_wine()
@@ -173,20 +172,6 @@ def test_a_run_resumes_bit_for_bit_and_loads(tmp_path):
     assert isinstance(model.decoder.network, LinearPath)
     first, *_ = begun(data, **{"network.linear": True, "network.hidden": (4,), "posterior.latent_dim": 3})
     close(model.decoder.network.weight.value, first.decoder.network.weight.value)  # the map is not trained
-
-
-def test_a_second_vae_on_the_codes_of_a_linear_path():
-    """The level above is dense; the level below keeps its map, in the file too."""
-    data = load(WINE.data)
-    small = {"network.linear": True, "network.hidden": (4,), "posterior.latent_dim": 3}
-    experiment_ = experiment.prepare(override(RECIPES["default"].config, small), data)
-    trained = experiment_.trained(experiment_.new_model())
-    found = refit_prior(trained, experiment_.data, "vae", steps=2, num_samples=2).trained
-    again: Any = TrainedModel.from_bytes(found.to_bytes()).model
-    assert again.decoder.part.network.weight.value.shape == (3, 13)
-    assert isinstance(again.encoder.parts[0].network, LinearPath)
-    row = np.asarray(data.x[:3], np.float32)
-    close(TrainedModel.from_bytes(found.to_bytes()).decode(found.encode(row)), found.decode(found.encode(row)))
 
 
 def test_what_networks_add_has_a_unit():

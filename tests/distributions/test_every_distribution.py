@@ -27,7 +27,7 @@ from latens.io.named_arrays import arrays_to_tree, tree_to_arrays
 
 ALL = {**DISTRIBUTIONS, **JOINT}
 DRAWS = 2000
-WITHOUT_MEAN = {"RelaxedOneHot", "WrappedNormal"}
+WITHOUT_MEAN = {"RelaxedOneHot"}
 """Families without a mean in closed form."""
 SIMPLE = ("StandardNormal", "UniformSphere", "Product", "Affine of a ContinuousBernoulli")
 """Without parameters, with columns that have no sum, or with a support that moves."""

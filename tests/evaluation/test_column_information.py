@@ -1,4 +1,4 @@
-"""Mutual information of columns: a Gaussian's in closed form, and that of a table that is enumerated."""
+"""Mutual information of columns: a Gaussian's in closed form."""
 
 import equinox as eqx
 import jax
@@ -6,11 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from latens.distributions import Bernoulli, Categorical, DiagonalNormal, FullNormal, StandardNormal
+from latens.distributions import DiagonalNormal, FullNormal, StandardNormal
 from latens.errors import ConfigError
 from latens.evaluation.column_information import column_information
 from latens.figures.mutual_information import information
-from latens.models import ExactChoices, LatentModel
+from latens.models import LatentModel
 
 
 class Line(eqx.Module):
@@ -20,15 +20,6 @@ class Line(eqx.Module):
 
     def __call__(self, z, *, cond=None, key=None):
         return DiagonalNormal(self.weight @ z, jnp.full(len(self.weight), jnp.log(0.6)))
-
-
-class Kinds(eqx.Module):
-    """Independent yes and no given one of K kinds."""
-
-    logits: jax.Array
-
-    def __call__(self, z, *, cond=None, key=None):
-        return Bernoulli(self.logits[z[0]])
 
 
 class Whole(eqx.Module):
@@ -48,21 +39,6 @@ def test_numbers_have_the_information_of_their_correlation() -> None:
         assert abs(found.nats[a, b] - exact) < 4 * found.errors[a, b]
         assert found.nats[a, b] == found.nats[b, a]
     assert np.isnan(np.diag(found.nats)).all()
-
-
-def test_kinds_have_the_information_of_their_table() -> None:
-    share = np.array([0.2, 0.5, 0.3])
-    logits = np.array([[2.0, -1.0, 0.5], [-2.0, 1.5, 0.5], [0.3, -2.0, 0.5]])
-    prior = Categorical(jnp.log(jnp.asarray(share, jnp.float32))[None])
-    model = LatentModel(prior, ExactChoices(), Kinds(jnp.asarray(logits, jnp.float32)))
-    yes = 1.0 / (1.0 + np.exp(-logits))
-    found = column_information(model, 3, num_rows=4096, key=jax.random.key(1))
-    for a, b in ((0, 1), (0, 2), (1, 2)):
-        each = [np.stack([1.0 - yes[:, k], yes[:, k]], axis=1) for k in (a, b)]
-        joint = np.einsum("k,ki,kj->ij", share, *each)
-        exact = np.sum(joint * np.log(joint / np.outer(joint.sum(1), joint.sum(0))))
-        assert found.errors[a, b] < 0.01
-        assert abs(found.nats[a, b] - exact) < 4 * found.errors[a, b] + 1e-6
 
 
 def test_columns_that_depend_on_one_another_given_z_are_refused() -> None:

@@ -62,8 +62,6 @@ def test_metrics_of_codes_are_as_recorded():
     found = {
         "matrix": information_matrix(CODES, FACTORS, bins=5),
         "mig": evaluation.mig(CODES, FACTORS, bins=5, seed=0),
-        "sap": evaluation.sap(CODES, FACTORS, seed=0),
-        "factor vae": evaluation.factor_vae_score(CODES, FACTORS, votes=60, rows=16, seed=0),
         "active": evaluation.active_units(CODES, weight=weight),
         "matched": evaluation.matched(LABEL, FACTORS[:, 1], weight=weight),
     }
@@ -76,7 +74,6 @@ MANY = batch_of(np.random.default_rng(1).normal(size=(18, 3)))
 FEW = {"num_temperatures": 6, "num_leapfrog": 2, "num_samples": 4}
 EVIDENCE = {
     "annealed": lambda m: at(evaluation.annealed_importance_sampling, m, BATCH, chains_at_once=3, key=KEY, **FEW),
-    "sandwich": lambda m: evaluation.sandwich(m, 3, **FEW, num_moves=2, key=KEY, chains_at_once=3),
     "refined": lambda m: evaluation.refine(Rows(m, BATCH, key=KEY), steps=4, num_samples=3, num_evaluation_samples=16),
     "gaps": lambda m: evaluation.inference_gaps(Rows(m, BATCH, key=KEY), num_samples=20, steps=4, draws_per_step=3),
     "gaps of full Normals": lambda m: evaluation.inference_gaps(

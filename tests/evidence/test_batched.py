@@ -136,14 +136,12 @@ class Part(eqx.Module):
 def test_a_table_says_to_how_many_numbers_it_is_decoded():
     kind = np.random.default_rng(0).choice(["a", "b", "c"], 100)
     data = latens.read(pd.DataFrame({"kind": kind, "size": np.arange(100) / 7.0}), label="none")
-    sizes = []
-    for head in (TableHead(data.schema.types), TableHead(data.schema.types, free=True)):
-        parts = head(jnp.zeros(head.num_outputs)).parts
-        assert head.decoded == sum(part.logits.size + part.starts.size + part.widths.size for part in parts.values())
-        model = Part(decoder=Part(head=head))
-        count = lambda m, batch, key, samples_per_chunk: sizes.append(len(batch.row_id)) or batch.x  # noqa: E731
-        map_draws(Partial(count), Rows(model, rows(2000), samples_per_chunk=60, **GIVEN))
-    assert sizes == [2**20 // (60 * head.decoded) // 16 * 16] * 2 != [500] * 2
+    sizes, head = [], TableHead(data.schema.types)
+    parts = head(jnp.zeros(head.num_outputs)).parts
+    assert head.decoded == sum(part.logits.size + part.starts.size + part.widths.size for part in parts.values())
+    count = lambda m, batch, key, samples_per_chunk: sizes.append(len(batch.row_id)) or batch.x  # noqa: E731
+    map_draws(Partial(count), Rows(Part(decoder=Part(head=head)), rows(2000), samples_per_chunk=60, **GIVEN))
+    assert sizes == [2**20 // (60 * head.decoded) // 16 * 16] != [500]
 
 
 def test_a_second_call_traces_nothing() -> None:

@@ -46,7 +46,7 @@ def data(frame):
 
 @pytest.fixture(scope="module")
 def trained(data):
-    config = override(get_recipe("table-mixture").config, {"posterior.choices": 2})
+    config = override(get_recipe("default").config, {"training.steps": 60})
     return train(prepare(config, data))[0]
 
 

@@ -63,13 +63,6 @@ def by_hand(name: str, o: np.ndarray, event: Any) -> float:
         case "VonMisesFisherHead":
             axis = o[:3] / np.linalg.norm(o[:3])
             return stats.vonmises_fisher.logpdf(event / np.linalg.norm(event), axis, 1 + softplus(o[3]))
-        case "WrappedNormalHead":
-            middle = complex(*(np.tanh(np.linalg.norm(o[:2]) / 2) * o[:2] / np.linalg.norm(o[:2])))
-            z = complex(*event)
-            w = (z - middle) / (1 - middle.conjugate() * z)
-            r = 2 * np.arctanh(abs(w))
-            v = r * np.array([w.real, w.imag]) / abs(w)
-            return stats.norm.logpdf(v, 0, np.exp(o[2:])).sum() + np.log(r / np.sinh(r))
         case "ConcreteHead":
             return sum(concrete(x, log, 0.6) for x, log in zip(event, o.reshape(2, 3)))
         case _:
@@ -107,7 +100,7 @@ def test_a_network_that_gives_only_zeros_has_a_direction(float64: None) -> None:
     close(slope, [0.0, 0.0, 0.0, 0.5 * along], rtol=1e-6, atol=1e-9)
 
 
-NATURAL = ("normal", "full-normal", "student-t", "iaf", "poincare", "joint")
+NATURAL = ("normal", "full-normal", "student-t", "iaf", "joint")
 
 
 @pytest.mark.parametrize("kind", NATURAL)
@@ -169,7 +162,6 @@ def test_a_choice_is_one_hot_to_the_decoder() -> None:
         ("bernoulli", {"prior": "uniform-choices"}, "prior.kind", "--set prior=fair-coins"),
         ("bernoulli", {"objective": "elbo"}, "objective", "no gradient"),
         ("bernoulli", {"objective": "elbo", "posterior.levels": "2"}, "objective", "Bernoulli"),
-        ("poincare", {"objective.kl": "analytic"}, "objective.kl", "objective.kl=sampled"),
         ("planar", {"objective": "iwae", "objective.gradient": "dreg"}, "posterior.kind", "no inverse"),
         ("deterministic", {"prior": "vamp"}, "prior.kind", "density"),
         ("iaf", {"posterior.levels": "2"}, "posterior.levels", "bernoulli"),

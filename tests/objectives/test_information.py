@@ -1,7 +1,5 @@
 """Total correlation and covariance penalties: against numpy, closed forms and enumeration."""
 
-import itertools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +15,6 @@ from latens.distributions import Bernoulli
 from latens.errors import ConfigError
 from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead
 from latens.objectives import DIP, ELBO, BetaTC
-from latens.objectives.information import mixture_log_weights
 
 
 def ids(count, first=10):
@@ -32,20 +29,19 @@ def average(metrics, name):
 
 
 def test_the_three_terms_add_up_to_the_divergence():
-    """For both estimators, to rounding; and 1, 1, 1 is the ELBO."""
+    """To rounding; and 1, 1, 1 is the ELBO."""
     model, batch = MODELS["binary pixels"]()
     plain = evaluate(ELBO(kl="sampled"), model, batch)
-    for options in ({}, {"estimator": "stratified", "num_rows": 50}):
-        loss, metrics = evaluate(BetaTC(1.0, 1.0, 1.0, **options), model, batch)
-        terms = [average(metrics, name) for name in ("mutual_information", "total_correlation", "dimension_kl")]
-        close(sum(terms), average(metrics, "kl"))
-        close(loss, plain[0])
-        loss, _ = evaluate(BetaTC(0.5, 6.0, 2.0, **options), model, batch)
-        close(loss, -average(metrics, "log_likelihood") + np.dot([0.5, 6.0, 2.0], terms))
+    loss, metrics = evaluate(BetaTC(1.0, 1.0, 1.0), model, batch)
+    terms = [average(metrics, name) for name in ("mutual_information", "total_correlation", "dimension_kl")]
+    close(sum(terms), average(metrics, "kl"))
+    close(loss, plain[0])
+    loss, _ = evaluate(BetaTC(0.5, 6.0, 2.0), model, batch)
+    close(loss, -average(metrics, "log_likelihood") + np.dot([0.5, 6.0, 2.0], terms))
 
 
 def test_the_terms_by_scipy(float64):
-    """A batch that is the whole data set: q(z) is the mean of its posteriors, for both estimators."""
+    """A batch that is the whole data set: q(z) is the mean of its posteriors."""
     model, batch = MODELS["binary pixels"]()
     posterior, z = jax.vmap(model.posterior)(batch.x), draw(model, batch, num_samples=1, key=jax.random.key(0)).z[0]
     scale = np.exp(np.asarray(posterior.log_scale))[None]
@@ -53,25 +49,10 @@ def test_the_terms_by_scipy(float64):
     joint = special.logsumexp(each.sum(axis=2), axis=1, b=1 / 4)
     units = special.logsumexp(each, axis=1, b=1 / 4).sum(axis=1)
     own = each.sum(axis=2).diagonal()
-    for objective in (BetaTC(), BetaTC(estimator="stratified", num_rows=4)):
-        metrics = evaluate(objective, model, batch)[1]
-        close(average(metrics, "mutual_information"), (own - joint).mean(), rtol=1e-9)
-        close(average(metrics, "total_correlation"), (joint - units).mean(), rtol=1e-9)
-        close(average(metrics, "dimension_kl"), (units - stats.norm.logpdf(z).sum(axis=1)).mean(), rtol=1e-9)
-
-
-def test_the_stratified_estimate_is_unbiased(float64):
-    """Over all batches of 3 of 5 rows that hold the row of z, q(z) is met exactly; by the weighted one it is not."""
-    densities = np.random.default_rng(0).uniform(0.1, 3.0, 5)
-    means = {"stratified": [], "weighted": []}
-    for others in itertools.combinations(range(1, 5), 2):
-        rows = jnp.asarray([0, *others], jnp.uint32)
-        for name, total in (("stratified", 5), ("weighted", None)):
-            share = np.exp(mixture_log_weights(jnp.ones(3), rows, total))[0]
-            close(share.sum(), 1.0)
-            means[name].append(share @ densities[[0, *others]])
-    close(np.mean(means["stratified"]), densities.mean(), rtol=1e-12)
-    assert abs(np.mean(means["weighted"]) / densities.mean() - 1) > 0.05
+    metrics = evaluate(BetaTC(), model, batch)[1]
+    close(average(metrics, "mutual_information"), (own - joint).mean(), rtol=1e-9)
+    close(average(metrics, "total_correlation"), (joint - units).mean(), rtol=1e-9)
+    close(average(metrics, "dimension_kl"), (units - stats.norm.logpdf(z).sum(axis=1)).mean(), rtol=1e-9)
 
 
 def test_a_posterior_of_discrete_units_has_terms_too():
@@ -117,8 +98,5 @@ def test_a_variance_that_is_not_known_is_refused():
 
 
 def test_options_out_of_range_are_refused():
-    assert refused_at(BetaTC, estimator="naive") == "objective.estimator"
-    assert refused_at(BetaTC, estimator="stratified") == "objective.num_rows"
-    assert refused_at(BetaTC, num_rows=5) == "objective.num_rows"
     assert refused_at(DIP, variant=3) == "objective.variant"
     assert refused_at(DIP, diagonal=-1.0) == "objective.diagonal"

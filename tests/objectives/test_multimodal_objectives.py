@@ -112,24 +112,4 @@ def test_a_stratified_gradient_meets_quadrature(bound):
     agrees(-gradients[:, 0], (above - below) / (2 * h))
 
 
-@pytest.mark.parametrize(
-    ("weights", "counts"), [((2.0, 0.5), [2.0, 0.5]), ("cells", [1.5, 1.0]), ("equal", [1.0, 1.0])]
-)
-def test_weights_change_what_is_minimised_and_not_what_is_reported(weights, counts):
-    model, batch, beta = exact(shift=0.4), rows(1, "a", "b"), 0.7
-    key = jax.random.key(0)
-    found = {
-        name: objective(model, batch, key=key, step=STEP)
-        for name, objective in (
-            ("weighted", StratifiedELBO(beta=beta, weights=weights)),
-            ("a alone", StratifiedELBO(beta=0.0, weights=(1.0, 0.0))),
-            ("b alone", StratifiedELBO(beta=0.0, weights=(0.0, 1.0))),
-        )
-    }
-    loss, metrics = found["weighted"]
-    parts = np.array([-found["a alone"][0], -found["b alone"][0]])
-    close(loss, -parts @ np.array(counts) + beta * metrics["kl"][0], rtol=1e-5)
-    close(metrics["elbo"][0], parts.sum() - metrics["kl"][0], rtol=1e-5)
-
-
 # A missing modality, and modalities of one array

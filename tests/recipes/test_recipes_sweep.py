@@ -20,7 +20,7 @@ from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
 
-TRAINED = [name for name, recipe in RECIPES.items() if isinstance(recipe.config, VAEConfig) and name != "table-mixture"]
+TRAINED = [name for name, recipe in RECIPES.items() if isinstance(recipe.config, VAEConfig)]
 """Those of arrays; the recipe of mixed tables has tests of its own."""
 ALIKE = (
     *("autoencoder", "capacity", "ciwae", "dip-vae-ii", "exemplar-prior", "fast-forward-2d", "iwae-5", "kl-warmup"),

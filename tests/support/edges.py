@@ -33,7 +33,6 @@ from latens.distributions import (
     UniformSphere,
     VariableMixture,
     VonMisesFisher,
-    WrappedNormal,
     ZeroInflated,
 )
 
@@ -198,15 +197,6 @@ def _around_the_circle(x: np.ndarray, p: np.ndarray) -> np.ndarray:
     return p[:, 0] - np.log(2 * np.pi) - log1mexp(2 * kappa) - kappa * gap
 
 
-def _wrapped(x: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Around the centre of the ball."""
-    length = np.sqrt(np.sum(x**2, axis=1))
-    r = 2 * np.arctanh(length)
-    log_shrinkage = np.log(2 * r) - r - np.log1p(-np.exp(-2 * r))
-    squared = np.sum((r[:, None] * x / length[:, None] * np.exp(-p)) ** 2, axis=1)
-    return -0.5 * squared - 2 * HALF_LOG_2PI - p.sum(axis=1) + log_shrinkage
-
-
 def _plain(f: Callable[..., np.ndarray]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     return lambda x, p: f(x[:, 0], *p.T)
 
@@ -347,12 +337,6 @@ EDGES: dict[str, Edge] = {
         ((-30.0, -7.0, 0.0, 3.0, 6.5, 9.0, 20.0),),
         ((0.6, 0.0), (0.0,), (0.8, 1.0, -1.0)),
         _around_the_circle,
-    ),
-    "WrappedNormal": Edge(
-        lambda p: WrappedNormal(jnp.zeros(2), p),
-        ((-7.0, 0.0, 5.0), (-1.0, 20.0)),
-        ((0.1, 0.99, -1e-4), (-0.1, 1e-3)),
-        _wrapped,
     ),
     "Joined": Edge(
         lambda p: Joined({"a": Poisson(p[:1]), "b": Laplace(p[1:2], p[2:])}, Blocks(("b", "a"), ((0,), (1,)))),

@@ -15,7 +15,6 @@ from latens.models import (
     PoissonHead,
     StudentTHead,
     VonMisesFisherHead,
-    WrappedNormalHead,
     ZeroInflatedHead,
 )
 from latens.trees import Frozen
@@ -40,5 +39,4 @@ POSTERIOR_HEADS: dict[str, Callable[[], AbstractHead]] = {
     "ConcreteHead": lambda: ConcreteHead((2, 3), 0.6),
     "FullNormalHead": lambda: FullNormalHead(NormalHead((3,), "softplus")),
     "VonMisesFisherHead": lambda: VonMisesFisherHead((3,)),
-    "WrappedNormalHead": lambda: WrappedNormalHead(NormalHead((2,))),
 }

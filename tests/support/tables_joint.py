@@ -19,7 +19,6 @@ from latens.distributions import (
     RelaxedOneHot,
     UniformSphere,
     VonMisesFisher,
-    WrappedNormal,
 )
 
 
@@ -89,27 +88,6 @@ def concrete(x: np.ndarray, tau: float = 0.6) -> np.ndarray:
     return np.log(2) + 2 * np.log(tau) + total - 3 * special.logsumexp(CHOICE[0] - tau * np.log(x), axis=-1)
 
 
-MIDDLE, SPREAD = np.array([0.3, -0.2]), np.array([0.5, 0.8])
-
-
-def ball() -> tuple[np.ndarray, np.ndarray]:
-    """The Poincare disc in polar coordinates, with its own area sinh r dr da."""
-    nodes, weights = np.polynomial.legendre.leggauss(160)
-    radius, angle = np.meshgrid(5.5 * (nodes + 1), np.arange(160) * 2 * np.pi / 160)
-    events = np.tanh(radius / 2)[..., None] * np.stack([np.cos(angle), np.sin(angle)], -1)
-    area = 5.5 * weights * np.sinh(radius) * 2 * np.pi / 160
-    return events.reshape(-1, 2), area.reshape(-1)
-
-
-def wrapped_normal(x: np.ndarray) -> np.ndarray:
-    """On the disc the way back to the centre is a Moebius map of complex numbers."""
-    z, middle = x[..., 0] + 1j * x[..., 1], complex(*MIDDLE)
-    w = (z - middle) / (1 - middle.conjugate() * z)
-    r = 2 * np.arctanh(np.abs(w))
-    v = r * np.exp(1j * np.angle(w))
-    return stats.norm.logpdf(v.real, 0, SPREAD[0]) + stats.norm.logpdf(v.imag, 0, SPREAD[1]) + np.log(r / np.sinh(r))
-
-
 JOINT: dict[str, JointRow] = {
     "FullNormal": JointRow(
         lambda: FullNormal(*real(LOC[:2], FACTOR)), stats.multivariate_normal(LOC[:2], TRIL @ TRIL.T).logpdf, plane
@@ -127,7 +105,6 @@ JOINT: dict[str, JointRow] = {
     "VonMisesFisher": JointRow(
         lambda: VonMisesFisher(*real(AXIS), *logs(KAPPA)), stats.vonmises_fisher(POLE, KAPPA).logpdf, sphere
     ),
-    "WrappedNormal": JointRow(lambda: WrappedNormal(*real(MIDDLE), *logs(SPREAD)), wrapped_normal, ball),
     "Product": JointRow(
         lambda: Product(
             {"size": DiagonalNormal(*real(LOC[:1]), *logs(SCALE[:1])), "kind": Categorical(*real(CHOICE[:1]))}

@@ -21,10 +21,10 @@ from latens.distributions import Deterministic
 from latens.distributions.bijections import Autoregressive, Inverse, Scaled, Stack
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
-from latens.evaluation import Rows, sample_prior
-from latens.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
-from latens.latents.fit_prior import _folded, _scaling, fit_flow
-from latens.models import Conditional, LatentModel, NormalHead
+from latens.evaluation import Rows
+from latens.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of
+from latens.latents.fit_prior import fit_flow
+from latens.models import LatentModel
 from latens.networks import Dense
 from latens.recipes import get_recipe
 from latens.verbs.refit import _OPTIONS
@@ -178,42 +178,6 @@ def test_a_flow_reaches_the_entropy_of_what_it_is_fitted_to() -> None:
     assert -5 * error < gap.mean() < 0.05
     z, density = fitted.sample_and_log_prob(key=jax.random.key(1))
     assert float(fitted.log_prob(z)) == pytest.approx(float(density), abs=1e-4)
-
-
-def test_scales_of_codes_move_exactly_into_the_second_stage() -> None:
-    one, two = (Conditional(Dense([2, 8, 4], key=jax.random.key(k)), NormalHead((2,), "log-scale")) for k in range(2))
-    covariance = ROOT @ ROOT.T
-    shift, scale = _scaling(normal_moments(MEAN, covariance))
-    up, down = _folded(one, two, shift, scale)
-    z, u = jnp.array([0.9, -1.3]), jnp.array([0.2, 0.7])
-    for found, expected in ((up(z), one((z - shift) / scale)),):
-        close(found.loc, expected.loc, atol=1e-5)
-        close(found.log_scale, expected.log_scale, atol=1e-5)
-    close(down(u).loc, shift + scale * two(u).loc, atol=1e-5)
-    close(down(u).log_scale, two(u).log_scale + jnp.log(scale), atol=1e-5)
-
-
-def normal_moments(mean: np.ndarray, covariance: np.ndarray):
-    from latens.latents.aggregate import Moments
-
-    close(normal_of(Moments(mean, covariance)).covariance(), covariance, rtol=1e-5, atol=1e-5)
-    return Moments(mean, covariance)
-
-
-def test_a_second_vae_is_a_level_whose_draws_have_the_moments_of_the_codes() -> None:
-    data = made()
-    trained = linear(data)
-    found = refit_prior(trained, data, "vae", steps=400, num_samples=50)
-    assert found.trained.config.posterior.levels == (2,)
-    again = TrainedModel.from_bytes(found.trained.to_bytes())
-    z = sample_prior(again.model, 4000, key=jax.random.key(0))[:, :2]
-    mean, covariance = exact_moments(data.x[data.subset("train")])
-    assert np.abs(z.mean(0) - mean).max() < 0.15 * np.sqrt(covariance.max())
-    assert np.abs(np.cov(z.T) - covariance).max() < 0.25 * covariance.max()
-    for name in ("loc", "log_scale"):  # the first VAE is still what it was
-        row = jnp.asarray(data.x[0])
-        kept = [getattr(m.likelihood(m.posterior(row).mean()).base, name) for m in (trained.model, again.model)]
-        close(kept[0], kept[1])
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,6 @@ def asked(name: str = "default", **settings: object) -> bool | None:
         ("default", {"prior": "mixture", "prior.refit": "true"}, True),
         ("default", {"posterior.levels": [2]}, False),
         ("default", {"posterior": "von-mises-fisher"}, False),
-        ("default", {"posterior": "hamiltonian"}, False),
         ("iwae", {}, False),
         ("iwae", {"prior.refit": "true"}, True),
         ("vamp-prior", {}, False),

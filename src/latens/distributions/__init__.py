@@ -28,7 +28,6 @@ from .divergence import has_closed_form as has_closed_form
 from .divergence import kl as kl
 from .divergence import kl_method as kl_method
 from .divergence import kl_terms as kl_terms
-from .hyperbolic import WrappedNormal as WrappedNormal
 from .location_scale import Laplace as Laplace
 from .location_scale import StudentT as StudentT
 from .mixtures import DiscretisedLogistic as DiscretisedLogistic

@@ -20,8 +20,6 @@ from latens.evidence.log_marginals import pareto_k as pareto_k
 from latens.evidence.particles import particle_filter as particle_filter
 from latens.evidence.refine import Refined as Refined
 from latens.evidence.refine import refine as refine
-from latens.evidence.sandwich import Sandwich as Sandwich
-from latens.evidence.sandwich import sandwich as sandwich
 from latens.latents.calibration import Calibration as Calibration
 from latens.latents.calibration import simulation_based_calibration as simulation_based_calibration
 from latens.latents.clusters import cluster_probabilities as cluster_probabilities
@@ -37,9 +35,7 @@ from latens.latents.decomposition import kl_split as kl_split
 from latens.latents.decomposition import level_kl as level_kl
 from latens.latents.disentanglement import dci as dci
 from latens.latents.disentanglement import disentanglement_scores as disentanglement_scores
-from latens.latents.disentanglement import factor_vae_score as factor_vae_score
 from latens.latents.disentanglement import mig as mig
-from latens.latents.disentanglement import sap as sap
 
 from .classes import ClassSamples as ClassSamples
 from .classes import accuracy as accuracy

@@ -15,7 +15,6 @@ from latens.errors import ConfigError
 from latens.evaluation.missing_cells import averaged
 from latens.evidence.batched import Rows, in_cache, map_rows
 from latens.io.compilation import check_generator
-from latens.models import every_latent
 from latens.typing import Array, Cond, Float, Key
 
 
@@ -54,20 +53,17 @@ def _one(
 ) -> tuple[Float[Array, " pairs"], Float[Array, " pairs"]]:
     """The information of each pair in one repeat, and what taking off the bias changed."""
     row_key, event_key, draw_key = jax.random.split(key, 3)
-    prior, every = model.prior(cond=None), every_latent(model)
+    prior = model.prior(cond=None)
     drawn = lambda key, n: jax.vmap(lambda k: prior.sample(key=k))(jax.random.split(key, n))  # noqa: E731
     rows = jax.vmap(lambda z, k: model.likelihood(z, cond=None).sample(key=k))(
         drawn(row_key, num_rows), jax.random.split(event_key, num_rows)
     )
-    z = drawn(draw_key, num_samples) if every is None else every
-    weight = jnp.full(num_samples, -jnp.log(num_samples)) if every is None else jax.vmap(prior.log_prob)(z)
+    z = drawn(draw_key, num_samples)
     terms = jax.vmap(lambda x: jax.vmap(lambda one: _terms(model, one, x)[:columns])(z))(rows)
 
     def log_mean(terms: Float[Array, "n K"]) -> Float[Array, "2 n"]:
         """The log density of each row, and how much of it the halves of the draws correct."""
-        whole = jax.nn.logsumexp(terms + weight, axis=1)
-        if every is not None:
-            return jnp.stack([whole, jnp.zeros_like(whole)])
+        whole = jax.nn.logsumexp(terms, axis=1) - jnp.log(num_samples)
         parts = jax.nn.logsumexp(terms.reshape(len(terms), 2, -1), axis=2) - jnp.log(num_samples // 2)
         return jnp.stack([whole, whole - parts.mean(axis=1)])
 
@@ -103,12 +99,9 @@ def nats_by_column(rows: Rows, *, num_samples: int = 200) -> ByColumn:
     r"""Split log p(x) of each row into the parts of its columns and of its latents."""
     # $\log p(x) = \sum_j E_{p(z|x)} \log p(x_j \mid z) - \text{KL}(p(z \mid x)\,\|\,p(z))$, an identity for a
     # likelihood with independent columns; the averages over $p(z \mid x)$ are those of `impute`, by weighted draws.
-    every = every_latent(rows.model)
-    num_samples = num_samples if every is None else len(every)
     sizes = {"num_samples": num_samples, "samples_per_chunk": min(rows.samples_per_chunk, num_samples)}
     found, total = map_rows(Partial(_cell_terms, **sizes), in_cache(rows, sizes["samples_per_chunk"]))
     columns = found.reshape(len(found), -1).astype(np.float64)
-    total = total if every is None else total + np.log(num_samples)  # a sum over latents, no mean of draws
     return ByColumn(columns, total.astype(np.float64) - columns.sum(axis=1))
 
 

@@ -14,7 +14,6 @@ from latens.io.compilation import check_generator
 from latens.io.process import check_process
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.where import Conditions
-from latens.models import every_latent
 from latens.typing import Array, Float, Key, PyTree, Shaped
 
 CHUNK, MOST_CHUNKS = 2**14, 16
@@ -40,19 +39,15 @@ def sample_given(model: Any, conditions: Conditions, n: int, *, key: Key, chunk:
     r"""Draw rows from $p(x \mid x \in C)$ of a mixed table, or rows of tokens that begin as two bounds agree."""
     # Of K draws z of the mixture $\frac12 q(z \mid x_{obs}) + \frac12 p(z)$, with weights $w \propto p(z)\,P(C \mid z)$
     # over its density, n are chosen by weight (systematic resampling); each gives a row of p(x | z) within the
-    # conditions. The encoder sees the columns whose value is given; a range counts by weight alone. Of a model whose
-    # latents can be counted all of them are weighed, and the rows are as good as n independent ones.
+    # conditions. The encoder sees the columns whose value is given; a range counts by weight alone.
     # Source: Owen & Zhou (2000) for the defensive mixture; Douc, Cappe & Moulines (2005) for the resampling.
     check_process()
     check_generator(key)
     low, high = (jnp.asarray(bound, jnp.float32) for bound in conditions)
     kept, weights, draws, effective = [], [], 0, 0.0
     draw_key, choice_key, event_key = jax.random.split(key, 3)
-    total, every = np.zeros(0), every_latent(model)
-    if every is not None:
-        kept, draws, effective = [np.asarray(every)], len(every), float(n)
-        total = np.asarray(_log_joint(model, every, low, high), np.float64)
-    while every is None and draws < chunk * MOST_CHUNKS and effective < n:
+    total = np.zeros(0)
+    while draws < chunk * MOST_CHUNKS and effective < n:
         z, log_weight = _weighed(model, low, high, jax.random.fold_in(draw_key, draws), chunk)
         kept.append(jax.tree.map(np.asarray, z))
         weights.append(np.asarray(log_weight, np.float64))
@@ -62,7 +57,7 @@ def sample_given(model: Any, conditions: Conditions, n: int, *, key: Key, chunk:
         effective = float(share.sum() ** 2 / (share**2).sum())
     largest = total.max()
     share = np.exp(total - largest)
-    log_probability = float(largest + np.log(share.mean() if every is None else share.sum()))
+    log_probability = float(largest + np.log(share.mean()))
     offset = float(jax.random.uniform(choice_key))
     edges = np.cumsum(share / share.sum())
     chosen = np.minimum(np.searchsorted(edges, (np.arange(n) + offset) / n, side="right"), draws - 1)
@@ -156,13 +151,6 @@ def _weighed(
     log_density = jnp.logaddexp(log_prior, log_posterior) - jnp.log(2.0)
     log_given = jax.vmap(lambda z: model.likelihood(z, cond=None).within(low, high)[1])(z)
     return z, log_given + log_prior - log_density
-
-
-@eqx.filter_jit
-def _log_joint(model: Any, every: PyTree[Array], low: Float[Array, " c"], high: Float[Array, " c"]) -> Array:
-    """The log probability of each latent together with the conditions."""
-    log_given = jax.vmap(lambda z: model.likelihood(z, cond=None).within(low, high)[1])(every)
-    return jax.vmap(model.prior(cond=None).log_prob)(every) + log_given
 
 
 @eqx.filter_jit

@@ -18,7 +18,6 @@ from latens.evidence.batched import Rows, even, in_cache, map_rows
 from latens.io.keys import IMPUTED_EVENTS
 from latens.io.process import counted
 from latens.kinds.tables.columns import ColumnType
-from latens.models import every_latent
 from latens.typing import Array, Cond, Float, Key, PyTree
 
 DRAWS = 128
@@ -160,17 +159,12 @@ def given_observed(
     samples_per_chunk: int,
 ) -> tuple["WeighedDraws", Key]:
     r"""Average a function of z over $p(z \mid x_{obs})$, and choose some z by their weights."""
-    # Of a model whose latents can be counted, each is one draw: average and choice are exact, and count as
-    # `num_samples` draws.
     # returns: the average with the chosen z, and a key for what is drawn from these.
     posterior_key, choice_key = jax.random.split(key)
-    every = every_latent(model)
-    beside = None if every is not None else linear_posteriors(model, batch)
+    beside = linear_posteriors(model, batch)
     values = lambda z: jax.vmap(jax.vmap(of), (0, None, None, None))(z, batch.cond, batch.x, _observed(batch))  # noqa: E731
-    draws = num_samples if every is None else len(every)
-    state = averaged(values, model, batch, draws, num_draws, samples_per_chunk, posterior_key, choice_key, beside)
-    exact = lambda s: eqx.tree_at(lambda s: s.squares, s, 2.0 * s.total - jnp.log(float(num_samples)))  # noqa: E731
-    return (state if every is None else exact(state)), choice_key
+    given = (num_samples, num_draws, samples_per_chunk, posterior_key, choice_key, beside)
+    return averaged(values, model, batch, *given), choice_key
 
 
 def averaged(
@@ -202,18 +196,12 @@ def weighed(
 ) -> tuple[PyTree[Array], Float[Array, "K B"]]:
     r"""Draws of z given what is observed of each row, with their log weights."""
     # Every second draw is one of the prior: $\log w = \log p(x_{obs} \mid z) + \log p(z) - \log(\frac12 q(z \mid
-    # x_{obs}) + \frac12 p(z))$; all are of $q$ where its density is known along its own draws only. Of a model whose
-    # latents can be counted, draw k is latent k, once for each latent, with $\log w = \log p(x_{obs}, z)$.
+    # x_{obs}) + \frac12 p(z))$; all are of $q$ where its density is known along its own draws only.
     # Source: Owen & Zhou (2000), "Safe and effective importance sampling".
     # first: the number of the first draw, so that K can be drawn in parts. beside: one more proposal for each row, of
     # which six of eight draws then are, one of q and one of the prior.
-    every = every_latent(model)
 
     def one_row(x: Any, row_id: Any, cond: Cond, mask: Any, linear: Any) -> tuple[PyTree[Array], Array]:
-        if every is not None:
-            which = every[(first + jnp.arange(count)) % len(every)]
-            log_prior, log_likelihood = jax.vmap(lambda z: model.log_joint(z, x, cond=cond, mask=mask))(which)
-            return which, log_prior + log_likelihood
         row_key = jax.random.fold_in(key, row_id)
         posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
         parts = 2 if linear is None else 8
@@ -249,7 +237,7 @@ def _log_observed(model: Any, batch: Batch, key: Key, num_samples: int, samples_
     size = even(num_samples, samples_per_chunk)
     sizes = {"num_samples": num_samples, "num_draws": 0, "samples_per_chunk": size}
     state, _ = given_observed(partial(_nothing, model), model, batch, key, **sizes)
-    return state.total - (0.0 if every_latent(model) is not None else jnp.log(float(num_samples)))
+    return state.total - jnp.log(float(num_samples))
 
 
 class WeighedDraws(eqx.Module):
@@ -343,9 +331,6 @@ def left_out(rows: Rows, types: Sequence[ColumnType], *, num_samples: int = 100)
 def _left_out(
     model: Any, batch: Batch, key: Key, places: dict[str, tuple[int, ...]], num_samples: int, at_once: int
 ) -> dict[str, Array]:
-    every = every_latent(model)
-    draws = num_samples if every is None else len(every)
-
     def of(z: Any, cond: Cond, x: Any, mask: Array) -> tuple[dict[str, Array], Array]:
         joined = model.likelihood(z, cond=cond).each_given(x, mask)
         shares = {name: jnp.exp(part.log_shares()) for name, part in joined.parts.items()}
@@ -367,6 +352,6 @@ def _left_out(
     draw = lambda: jax.tree.map(lambda leaf: leaf[0], weighed(model, batch, 1, first=0, key=key)[0])  # noqa: E731
     like, _ = jax.eval_shape(lambda: jax.vmap(of)(draw(), batch.cond, batch.x, _observed(batch)))
     state = jnp.full(batch.x.shape, -jnp.inf), {name: jnp.zeros(leaf.shape) for name, leaf in like.items()}
-    full, rest = divmod(draws, at_once)
+    full, rest = divmod(num_samples, at_once)
     state = jax.lax.fori_loop(0, full, lambda i, s: add(s, i * at_once, at_once), state)
     return (add(state, full * at_once, rest) if rest else state)[1]

@@ -1,4 +1,4 @@
-"""log p(x) by annealed importance sampling: from a start to the posterior in many small steps."""
+"""log p(x) by annealed importance sampling: from the prior to the posterior in many small steps."""
 
 import math
 from dataclasses import replace
@@ -15,7 +15,6 @@ from latens.evidence.log_marginals import LogMarginals, WeightSummary, summarise
 from latens.evidence.moves import (
     Path,
     Place,
-    Start,
     check_numbers,
     hamiltonian_move,
     path_of,
@@ -40,16 +39,15 @@ def annealed_importance_sampling(
     num_samples: int = 16,
     num_temperatures: int = 500,
     num_leapfrog: int = 10,
-    start: Start = "prior",
     chains_at_once: int = 64,
 ) -> LogMarginals:
-    r"""Estimate log p(x) of each row by annealed importance sampling: from a start to the posterior in small steps.
+    r"""Estimate log p(x) of each row by annealed importance sampling: from the prior to the posterior in small steps.
 
-    $\log\frac1K\sum_k w_k$, where chain k went from the start to the posterior by T temperatures:
-    $\log w = \sum_{t=1}^T (\beta_t - \beta_{t-1}) \log\frac{p(x, z_{t-1})}{s(z_{t-1})}$, with $z_0$ from the start s
-    and $z_t$ from $z_{t-1}$ by a Hamiltonian move that leaves $s^{1-\beta_t}\,p(x, \cdot)^{\beta_t}$ as it is. The
-    mean weight has expectation p(x) exactly (steps are sized by chains that are not weighted), so its logarithm is a
-    *lower bound* of log p(x) in expectation; more temperatures make it tight where importance sampling stays loose.
+    $\log\frac1K\sum_k w_k$, where chain k went from the prior to the posterior by T temperatures:
+    $\log w = \sum_{t=1}^T (\beta_t - \beta_{t-1}) \log p(x \mid z_{t-1})$, with $z_0$ from the prior and $z_t$ from
+    $z_{t-1}$ by a Hamiltonian move that leaves $p(\cdot)\,p(x \mid \cdot)^{\beta_t}$ as it is. The mean weight has
+    expectation p(x) exactly (steps are sized by chains that are not weighted), so its logarithm is a *lower bound* of
+    log p(x) in expectation; more temperatures make it tight where importance sampling stays loose.
     Costs about $(K + 8)\,T\,(L + 1)$ gradients of the decoder for each row.
 
     Args:
@@ -57,25 +55,24 @@ def annealed_importance_sampling(
         num_samples: K, chains for each row.
         num_temperatures: T.
         num_leapfrog: L, gradients of one move.
-        start: "prior", or the encoder's "posterior", which is nearer, and worse where it misses a part of the true one.
         chains_at_once: Chains of a row that run at once, which bounds memory.
 
     Returns:
         log p(x) in nats with its errors.
 
     Raises:
-        ConfigError: For latents that are not free vectors, and for a start that is a point.
+        ConfigError: For latents that are not free vectors.
 
     Source: Neal (2001), "Annealed importance sampling"; for decoders Wu, Burda, Salakhutdinov & Grosse (2017), arXiv
     1611.04273, whose schedule this is.
     """
     check_numbers(num_temperatures=num_temperatures, num_leapfrog=num_leapfrog, num_samples=num_samples - 1)
     options = {"num_temperatures": num_temperatures, "num_leapfrog": num_leapfrog, "chains_at_once": chains_at_once}
-    function = Partial(_annealed, num_samples=num_samples, start=start, **options)
+    function = Partial(_annealed, num_samples=num_samples, **options)
     size = rows.batch_size or min(len(rows.batch.row_id), 16)
     found, acceptance = map_rows(function, replace(rows, batch_size=size))
     protocol = (
-        f"annealed importance sampling from the {start}, {num_samples} chains a row, {num_temperatures} temperatures, "
+        f"annealed importance sampling from the prior, {num_samples} chains a row, {num_temperatures} temperatures, "
         f"{num_leapfrog} leapfrog steps a move, {acceptance.mean():.2f} of the moves accepted; a lower bound in "
         "expectation"
     )
@@ -87,7 +84,6 @@ def _annealed(
     batch: Batch,
     key: Key,
     num_samples: int,
-    start: Start,
     num_temperatures: int,
     num_leapfrog: int,
     chains_at_once: int,
@@ -95,7 +91,7 @@ def _annealed(
     betas = sigmoid_schedule(num_temperatures)
 
     def one_row(x: Any, row_id: Any, cond: Cond, mask: Any) -> Annealed:
-        path = path_of(model, x, cond, mask, start)
+        path = path_of(model, x, cond, mask)
         pilot_key, chain_key = jax.random.split(jax.random.fold_in(key, row_id))
         steps = pilot(path, betas, num_leapfrog, key=pilot_key)
 
@@ -121,36 +117,18 @@ def run_chains(chain: Any, num_samples: int, chains_at_once: int, *, key: Key) -
 
 
 def forward_chain(path: Path, betas: Array, steps: Array, num_leapfrog: int, *, key: Key) -> tuple[Nats, Array]:
-    """Run one chain from the start to the posterior."""
+    """Run one chain from the prior to the posterior."""
     # returns: the log weight of the chain in nats, and the mean acceptance of its moves, both
     start_key, move_key = jax.random.split(key)
 
     def step(carry: tuple[Place, Nats], given: tuple) -> tuple[tuple[Place, Nats], Array]:
         place, log_weight = carry
         before, beta, size, number = given
-        log_weight = log_weight + (beta - before) * place.log_ratio
+        log_weight = log_weight + (beta - before) * place.log_likelihood
         own = jax.random.fold_in(move_key, number)
         place, acceptance = hamiltonian_move(path, place, beta, size, num_leapfrog, key=own)
         return (place, log_weight), acceptance
 
     given = (betas[:-1], betas[1:], steps, jnp.arange(steps.shape[0]))
     (_, log_weight), acceptance = jax.lax.scan(step, (path.at(path.sample(start_key)), jnp.zeros(())), given)
-    return log_weight, jnp.mean(acceptance)
-
-
-def backward_chain(
-    path: Path, end: Place, betas: Array, steps: Array, num_leapfrog: int, *, key: Key
-) -> tuple[Nats, Array]:
-    """Run one chain from the posterior back to the start: the moves of `forward_chain` in reverse order."""
-    # returns: the log weight in nats, as `forward_chain` counts it, and the mean acceptance of the moves, both
-
-    def step(carry: tuple[Place, Nats], given: tuple) -> tuple[tuple[Place, Nats], Array]:
-        place, log_weight = carry
-        before, beta, size, number = given
-        own = jax.random.fold_in(key, number)
-        place, acceptance = hamiltonian_move(path, place, beta, size, num_leapfrog, key=own)
-        return (place, log_weight + (beta - before) * place.log_ratio), acceptance
-
-    given = (betas[:-1], betas[1:], steps, jnp.arange(steps.shape[0]))
-    (_, log_weight), acceptance = jax.lax.scan(step, (end, jnp.zeros(())), given, reverse=True)
     return log_weight, jnp.mean(acceptance)

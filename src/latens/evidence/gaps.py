@@ -117,12 +117,13 @@ def _gaps(
     draws_per_step: int,
 ) -> dict[str, Array]:
     def one_row(x: Any, row_id: Any, cond: Cond, mask: Any) -> tuple[Array, Array, Array]:
-        path = path_of(model, x, cond, mask, "prior")
+        path = path_of(model, x, cond, mask)
         posterior = model.posterior(x, cond=cond, mask=mask)
         start_key, step_key, draw_key = jax.random.split(jax.random.fold_in(key, row_id), 3)
 
         def log_joint(z: Any) -> Array:
-            return path.at(path.flat(z)).log_joint
+            place = path.at(path.flat(z))
+            return place.log_prior + place.log_likelihood
 
         start = starting_point(posterior, family, path.size, path.flat, key=start_key)
         options = {"steps": steps, "learning_rate": learning_rate, "num_samples": draws_per_step}

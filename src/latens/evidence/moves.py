@@ -1,8 +1,8 @@
-"""The geometric path from a start that can be sampled to the posterior, and Hamiltonian moves along it."""
+"""The geometric path from the prior to the posterior, and Hamiltonian moves along it."""
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,43 +11,34 @@ from jax.flatten_util import ravel_pytree
 from latens.distributions import (
     AbstractDistribution,
     Bernoulli,
-    Deterministic,
     Product,
     RelaxedOneHot,
     UniformSphere,
     VonMisesFisher,
-    WrappedNormal,
 )
 from latens.errors import ConfigError
 from latens.typing import Array, Cond, Float, Key, Nats
-
-Start = Literal["prior", "posterior"]
 
 ACCEPTANCE = 0.65
 """The share of moves that step sizes aim for: the best one in high dimensions (Neal 2011)."""
 
 _PILOT_CHAINS = 8
 _WARM_UP = 20
-_ELSEWHERE = (RelaxedOneHot, UniformSphere, VonMisesFisher, WrappedNormal)
+_ELSEWHERE = (RelaxedOneHot, UniformSphere, VonMisesFisher)
 
 
 class Place(NamedTuple):
     """A point in latent space with its log densities."""
 
     z: Float[Array, " n"]  # flat latent, shape (n,)
-    log_start: Nats  # log density of the start at z, in nats
-    log_joint: Nats  # log joint density log p(x, z) of the model, in nats
-
-    @property
-    def log_ratio(self) -> Float[Array, "..."]:
-        """What a weight grows by for a whole step of temperature; one number a particle where there are several."""
-        return self.log_joint - self.log_start
+    log_prior: Nats  # log p(z) in nats
+    log_likelihood: Nats  # log p(x | z) in nats: what a weight grows by for a whole step of temperature
 
 
 class Path(NamedTuple):
-    r"""The geometric path of one row from a start that can be sampled to the posterior."""
+    r"""The geometric path of one row from the prior to the posterior."""
 
-    # $f_\beta(z) = s(z)^{1-\beta}\,p(x, z)^\beta$ from the start s (the prior, or q) to the posterior.
+    # $f_\beta(z) = p(z)\,p(x \mid z)^\beta$.
 
     sample: Callable[[Key], Array]
     at: Callable[[Array], Place]  # `at(z)` is the `Place` of a flat z
@@ -55,26 +46,21 @@ class Path(NamedTuple):
     size: int  # how many numbers a flat z has
 
 
-def path_of(model: Any, x: Any, cond: Cond, mask: Any, start: Start) -> Path:
+def path_of(model: Any, x: Any, cond: Cond, mask: Any) -> Path:
     """Build the path of one row."""
     # mask: true where a feature of the row is observed, or None.
     prior = model.prior(cond=cond)
     shapes = jax.eval_shape(lambda: prior.sample(key=jax.random.key(0)))
     _check_latents(prior, shapes)
-    first = prior if start == "prior" else model.posterior(x, cond=cond, mask=mask)
-    if isinstance(first, Deterministic):
-        raise ConfigError("a point has no density to start from.", where="start", fix='Use start="prior".')
     empty, event = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes))
 
     def at(z: Array) -> Place:
-        log_prior, log_likelihood = model.log_joint(event(z), x, cond=cond, mask=mask)
-        log_start = log_prior if start == "prior" else first.log_prob(event(z))
-        return Place(z, log_start, log_prior + log_likelihood)
+        return Place(z, *model.log_joint(event(z), x, cond=cond, mask=mask))
 
     def flat(z: Any) -> Array:
         return ravel_pytree(z)[0]
 
-    return Path(lambda key: flat(first.sample(key=key)), at, flat, empty.size)
+    return Path(lambda key: flat(prior.sample(key=key)), at, flat, empty.size)
 
 
 def _check_latents(prior: AbstractDistribution, shapes: Any) -> None:
@@ -110,7 +96,7 @@ def hamiltonian_move(
 
     def energy(z: Array) -> tuple[Nats, Place]:
         found = path.at(z)
-        return (1.0 - beta) * found.log_start + beta * found.log_joint, found
+        return found.log_prior + beta * found.log_likelihood, found
 
     slope = jax.value_and_grad(energy, has_aux=True)
     momentum = jax.random.normal(momentum_key, place.z.shape, place.z.dtype)

@@ -1,10 +1,10 @@
-"""Disentanglement: MIG, SAP, DCI and the FactorVAE score.
+"""Disentanglement: MIG and DCI.
 
 All take `codes` (n, d), usually posterior means, and `factors` (n, f), whole numbers that say what each row shows.
 Factors with one value are left out of every score (they have no entropy), which a score would otherwise divide by.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -133,72 +133,6 @@ def _some(codes: np.ndarray, factors: np.ndarray, rows: np.ndarray, bins: int) -
     return information_matrix(codes[rows], factors[rows], bins=bins)
 
 
-def sap(codes: np.ndarray, factors: np.ndarray, *, categorical: Sequence[int] = (), seed: int) -> Estimate:
-    r"""Separated attribute predictability: the gap of the two best single latent dimensions.
-
-    Separated attribute predictability: $\frac1f\sum_k S_{(1)k} - S_{(2)k}$, the gap of the two best single dimensions.
-
-    $S_{ik}$ is how well dimension i alone predicts factor k: the squared correlation for ordered factors, for
-    `categorical` ones the balanced accuracy of thresholds, moved so that guessing is 0. It sees only what a straight
-    line sees: an angle that goes round, or a code that bends, scores low though one dimension knows it.
-
-    **Protocol:** squared correlations on all rows; for categorical factors a tree of one dimension with as many leaves
-    as values, every value counted alike, fitted to one half of the rows (drawn by `seed`) and scored on the other,
-    $(a - 1/v) / (1 - 1/v)$; constant dimensions have 0. Kumar et al. leave the accuracy unmoved: their gap is
-    $1 - 1/v$ times this one. The widespread program of Locatello et al. (2019) takes a linear classifier of one
-    dimension for every factor: such a classifier cannot single out middle values, and a perfect code stays far below 1.
-
-    Args:
-        codes: Usually posterior means, shape (n, d).
-        factors: Whole numbers, shape (n, f).
-        categorical: Columns of `factors` (before any is left out) whose values have no order.
-        seed: Seed of the halves and of the rows left out for the error.
-
-    Returns:
-        The score with its error, from 0 to 1.
-
-    Source: Kumar, Sattigeri & Balakrishnan (2018), arXiv 1711.00848, section 3.
-    """
-    given = np.asarray(factors)
-    given = given[:, None] if given.ndim == 1 else given
-    varied = [k for k in range(given.shape[1]) if len(np.unique(given[:, k])) > 1]
-    codes, factors = checked(codes, given)
-    unordered = [varied.index(k) for k in categorical if k in varied]
-
-    def gap(rows: np.ndarray) -> float:
-        table = np.vstack([_predictability(codes[rows], factors[rows], unordered, seed), np.zeros(factors.shape[1])])
-        first, second = np.sort(table, axis=0)[[-1, -2]]
-        return float(np.mean(first - second))
-
-    words = "gap of squared correlations" + (", of balanced accuracies for categorical factors" if unordered else "")
-    return scored(gap, len(codes), seed=seed, protocol=words)
-
-
-def _predictability(codes: np.ndarray, factors: np.ndarray, unordered: list[int], seed: int) -> np.ndarray:
-    live = live_units(codes)
-    scale = np.where(live, codes.std(axis=0), 1.0)
-    standard = np.where(live, (codes - codes.mean(axis=0)) / scale, 0.0)
-    numbers = factors - factors.mean(axis=0)
-    table = (standard.T @ (numbers / np.maximum(numbers.std(axis=0), 1e-300)) / len(codes)) ** 2
-    for k in unordered:
-        for i in np.flatnonzero(live):
-            table[i, k] = _threshold_accuracy(codes[:, i], factors[:, k], seed)
-        table[~live, k] = 0.0
-    return table
-
-
-def _threshold_accuracy(code: np.ndarray, factor: np.ndarray, seed: int) -> float:
-    from sklearn.tree import DecisionTreeClassifier
-
-    order = np.random.default_rng(seed).permutation(len(code))
-    fit, test = order[: len(order) // 2], order[len(order) // 2 :]
-    values = len(np.unique(factor))
-    tree = DecisionTreeClassifier(max_leaf_nodes=max(2, values), class_weight="balanced", random_state=seed)
-    hits = tree.fit(code[fit, None], factor[fit]).predict(code[test, None]) == factor[test]
-    accuracy = float(np.mean([hits[factor[test] == value].mean() for value in np.unique(factor[test])]))
-    return max(0.0, (accuracy - 1.0 / values) / (1.0 - 1.0 / values))
-
-
 def dci_of(importance: Shaped[np.ndarray, "d f"]) -> tuple[float, float]:
     r"""Compute disentanglement and completeness of a matrix of importances.
 
@@ -283,88 +217,19 @@ def dci(codes: np.ndarray, factors: np.ndarray, *, trees: int = 20, folds: int =
     return {**found, "dci_informativeness": replace(accuracy, unit="accuracy", seed=seed)}
 
 
-def _groups(factors: np.ndarray) -> list[list[np.ndarray]]:
-    """For every factor the rows of each value that at least two rows have."""
-    found = [[np.flatnonzero(column == v) for v in np.unique(column)] for column in factors.T]
-    found = [[rows for rows in groups if len(rows) > 1] for groups in found]
-    if not all(found):
-        message = "of some factor no two rows share a value, so it cannot be held fixed."
-        raise UsageError(message, where="factors", fix="Bin it, or give more rows.")
-    return found
-
-
-def _same_value(groups: list[np.ndarray], count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` rows with one value of a factor; values are as likely as they are frequent."""
-    sizes = np.array([len(rows) for rows in groups], np.float64)
-    rows = groups[rng.choice(len(groups), p=sizes / sizes.sum())]
-    return rng.choice(rows, count, replace=len(rows) < count)
-
-
-@counted(votes=1, rows=1)
-def factor_vae_score(
-    codes: np.ndarray, factors: np.ndarray, *, votes: int = 800, rows: int = 64, threshold: float = 0.05, seed: int
-) -> Estimate:
-    """How often the dimension that varies least, while a factor is held fixed, tells which factor it was.
-
-    1 where each factor has a dimension that stands still with it alone. It sees only the stillest dimension: what other
-    dimensions carry of the factor, and whether a dimension carries several, it cannot see. Chance is about 1 / f.
-
-    **Protocol:** each vote holds a factor drawn at random at a value (drawn by frequency), takes `rows` rows that have
-    it (with replacement where there are fewer), and names the dimension with the least variance, in units of its
-    variance over all rows; dimensions whose standard deviation over all rows is below `threshold` of the largest are
-    pruned. From `votes` votes each dimension is given the factor it was named most often for; the score is the accuracy
-    on as many new votes, its error that of these votes for the same rows. Without pruning the score rewards dead
-    dimensions' rounding.
-
-    Args:
-        codes: Usually posterior means, shape (n, d).
-        factors: Whole numbers, shape (n, f).
-        votes: Votes to fit on, and as many to score.
-        rows: Rows of a vote.
-        threshold: Share of the largest standard deviation below which a latent dimension is pruned.
-        seed: Seed of the votes.
-
-    Returns:
-        The accuracy with its error, from 0 to 1.
-
-    Source: Kim & Mnih (2018), arXiv 1802.05983, section 4; rows stand for its simulator.
-    """
-    codes, factors = checked(codes, factors)
-    groups, rng, count = _groups(factors), np.random.default_rng(seed), factors.shape[1]
-    spread = codes.std(axis=0, ddof=1)
-    kept = live_units(codes) & (spread >= threshold * spread.max())
-    words = f"{votes} votes of {rows} rows to fit and {votes} to score; {int(kept.sum())} of {len(kept)} units used"
-    if not kept.any():
-        return Estimate(1.0 / count, 0.0, 1, votes, "accuracy", f"{words}: chance", seed)
-    standard = codes[:, kept] / spread[kept]
-    factor = rng.integers(count, size=2 * votes)
-    chosen = [standard[_same_value(groups[k], rows, rng)] for k in factor]
-    unit = np.array([np.argmin(part.var(axis=0, ddof=1)) for part in chosen])
-    table = np.zeros((count, standard.shape[1]), np.int64)
-    np.add.at(table, (factor[:votes], unit[:votes]), 1)
-    hits = table.argmax(axis=0)[unit[votes:]] == factor[votes:]
-    return replace(Estimate.of(hits, num_samples=1, protocol=words), unit="accuracy", seed=seed)
-
-
 @counted(bins=1)
 def disentanglement_scores(
-    codes: np.ndarray, factors: np.ndarray, *, categorical: Sequence[int] = (), bins: int = BINS, seed: int
+    codes: np.ndarray, factors: np.ndarray, *, bins: int = BINS, seed: int
 ) -> dict[str, Estimate]:
     """Compute every score of disentanglement under its name in reports.
 
     Args:
         codes: Usually posterior means, shape (n, d).
         factors: Whole numbers, shape (n, f).
-        categorical: Columns of `factors` whose values have no order.
         bins: Bins of equal width for each latent dimension.
         seed: Seed of all scores.
 
     Returns:
-        `mig`, `sap`, `dci_disentanglement`, `dci_completeness`, `dci_informativeness` and `factor_vae_score`.
+        `mig`, `dci_disentanglement`, `dci_completeness` and `dci_informativeness`.
     """
-    return {
-        "mig": mig(codes, factors, bins=bins, seed=seed),
-        "sap": sap(codes, factors, categorical=categorical, seed=seed),
-        **dci(codes, factors, seed=seed),
-        "factor_vae_score": factor_vae_score(codes, factors, seed=seed),
-    }
+    return {"mig": mig(codes, factors, bins=bins, seed=seed), **dci(codes, factors, seed=seed)}

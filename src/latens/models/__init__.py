@@ -24,7 +24,6 @@ from latens.models.heads.posteriors import ConcreteHead as ConcreteHead
 from latens.models.heads.posteriors import FlowHead as FlowHead
 from latens.models.heads.posteriors import FullNormalHead as FullNormalHead
 from latens.models.heads.posteriors import VonMisesFisherHead as VonMisesFisherHead
-from latens.models.heads.posteriors import WrappedNormalHead as WrappedNormalHead
 from latens.models.heads.posteriors import flow_head as flow_head
 
 from .autoregressive_codes import TransformerCodePrior as TransformerCodePrior
@@ -39,20 +38,15 @@ from .conditional import Standardise as Standardise
 from .conditional import constant_at_first as constant_at_first
 from .conditional import widths_between as widths_between
 from .exact_steps import PrecisionNormal as PrecisionNormal
-from .finite import ExactChoices as ExactChoices
-from .finite import every_latent as every_latent
 from .flat import LatentModel as LatentModel
 from .flow_matching import ContinuousFlow as ContinuousFlow
 from .flow_matching import FlowMatching as FlowMatching
-from .hamiltonian import Hamiltonian as Hamiltonian
-from .hamiltonian import HamiltonianPosterior as HamiltonianPosterior
 from .hierarchy import Downwards as Downwards
 from .hierarchy import FromLowest as FromLowest
 from .hierarchy import Upwards as Upwards
 from .latent_arrays import Direction as Direction
 from .latent_arrays import Shares as Shares
 from .latent_arrays import SideBySide as SideBySide
-from .latent_arrays import Tangent as Tangent
 from .latent_arrays import as_code as as_code
 from .latent_arrays import mean_code as mean_code
 from .multimodal import ByModality as ByModality

@@ -6,8 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from latens.distributions import AbstractDistribution, Categorical, Product, RelaxedOneHot, WrappedNormal
-from latens.distributions.hyperbolic import to_tangent
+from latens.distributions import AbstractDistribution, Categorical, Product, RelaxedOneHot
 from latens.typing import Array, Float
 
 
@@ -39,14 +38,6 @@ class Direction(eqx.Module):
     def __call__(self, z: Float[Array, " n"]) -> Float[Array, " n"]:
         """Divide a vector by its length."""
         return z / jnp.sqrt(jnp.sum(z**2) + 1e-12)
-
-
-class Tangent(eqx.Module):
-    """The tangent coordinates of a point of the Poincare ball, as long as it is far from the centre."""
-
-    def __call__(self, z: Float[Array, " n"]) -> Float[Array, " n"]:
-        """Map a point of the ball to the tangent space at the centre."""
-        return to_tangent(z)
 
 
 class Shares(eqx.Module):
@@ -81,15 +72,13 @@ def mean_code(distribution: AbstractDistribution) -> Array:
         distribution: A distribution of latents.
 
     Returns:
-        Of categorical variables their probabilities (of relaxed ones those of the variable they stand for), on the
-        Poincare ball the centre, of a hierarchy and of a flow where it goes without noise; else the mean.
+        Of categorical variables their probabilities (of relaxed ones those of the variable they stand for), of a
+        hierarchy and of a flow where it goes without noise; else the mean.
     """
     if isinstance(distribution, Categorical):
         return distribution.probabilities()
     if isinstance(distribution, RelaxedOneHot):
         return jax.nn.softmax(distribution.logits)
-    if isinstance(distribution, WrappedNormal):
-        return distribution.centre()
     if isinstance(distribution, Product):
         return _flat([mean_code(part) for _, part in sorted(distribution.parts.items())])
     with_mean: Any = distribution

@@ -16,8 +16,6 @@ from .draws import Draws as Draws
 from .draws import draw as draw
 from .elbo import ELBO as ELBO
 from .elbo import cyclical as cyclical
-from .feature_matching import VAEGAN as VAEGAN
-from .feature_matching import FeatureCritic as FeatureCritic
 from .importance import CIWAE as CIWAE
 from .importance import IWAE as IWAE
 from .importance import MIWAE as MIWAE

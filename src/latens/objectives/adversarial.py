@@ -16,9 +16,18 @@ from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Loss, Metrics, by_row, mean, value_with_gradient, weighted
 from latens.objectives.draws import path_to
-from latens.objectives.feature_matching import decoded, flat_rows
 from latens.objectives.reconstruction import reconstruct
-from latens.objectives.roles import KL, evidence, flat_codes, prior_samples, require_kl, require_weight, stopped
+from latens.objectives.roles import (
+    KL,
+    decoded,
+    evidence,
+    flat_codes,
+    flat_rows,
+    prior_samples,
+    require_kl,
+    require_weight,
+    stopped,
+)
 from latens.typing import AnyArray, Array, Float, Key, Nats, Step
 
 Critic = Callable[..., Array]

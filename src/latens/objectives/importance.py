@@ -104,10 +104,9 @@ class MIWAE(AbstractObjective):
     Args:
         num_samples: Number of samples K, at least 1.
         num_averages: Number of averages M, at least 1.
-        gradient: "plain", "stl" or "dreg" as in `IWAE`.
 
     Raises:
-        ConfigError: A number is below 1, or the gradient is unknown.
+        ConfigError: A number is below 1.
 
     Source: Rainforth et al. (2018), "Tighter variational bounds are not necessarily better".
     """
@@ -117,13 +116,12 @@ class MIWAE(AbstractObjective):
 
     num_samples: int = eqx.field(static=True, default=8)
     num_averages: int = eqx.field(static=True, default=8)
-    gradient: GradientForm = eqx.field(static=True, default="plain")
 
     def __check_init__(self) -> None:
-        _check(self.num_samples, self.num_averages, self.gradient)
+        _check(self.num_samples, self.num_averages, "plain")
 
     def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
-        bound, surrogate, draws = _bounds(model, batch, key, self.num_samples, self.num_averages, self.gradient)
+        bound, surrogate, draws = _bounds(model, batch, key, self.num_samples, self.num_averages, "plain")
         loss, metrics = _result("miwae", bound, surrogate, draws, batch)
         return loss, {**metrics, "iwae": weighted(importance_bound(draws.log_weight), batch)}
 

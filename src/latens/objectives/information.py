@@ -12,35 +12,10 @@ from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Loss, mean, weighted
 from latens.objectives.roles import KL, evidence, flat_codes, require, require_kl, require_weights
-from latens.typing import AnyArray, Array, Bool, Float, Key, Step, UInt32
+from latens.typing import Array, Float, Key, Step
 
 NOTHING = -1e30
 """The logarithm of a weight of 0, finite so that its gradient is 0 and not NaN."""
-
-
-def mixture_log_weights(
-    weight: Float[AnyArray, " B"], row_id: UInt32[AnyArray, " B"], num_rows: int | None = None
-) -> Float[Array, "B B"]:
-    r"""The log weights with which the rows of a batch make up an estimate of the aggregated posterior."""
-    # $\log v_{ij}$ with which row j counts in $q(z_i) \approx \sum_j v_{ij}\,q(z_i \mid x_j)$; each row sums to 1.
-    # Without `num_rows` $v_{ij} = 1/M$ for M rows in the batch; with N rows in the data set $v_{ii} = 1/N$ and the
-    # other rows of the batch share the rest evenly.
-    # num_rows: n, rows in the data set; None for the mean over the batch.
-    own = row_id[:, None] == row_id[None, :]
-    counts = jnp.broadcast_to(jnp.asarray(weight)[None], own.shape)
-
-    def share(chosen: Bool[Array, "B B"]) -> Float[Array, "B B"]:
-        kept = jnp.where(chosen, counts, 0.0)
-        return kept / _positive(jnp.sum(kept, axis=1, keepdims=True))
-
-    if num_rows is None:
-        value = share(jnp.ones_like(own))
-    else:
-        others = share(~own)
-        alone = jnp.sum(others, axis=1, keepdims=True) == 0.0
-        first = jnp.where(alone, 1.0, 1.0 / num_rows)
-        value = first * share(own) + (1.0 - first) * others
-    return jnp.where(value > 0.0, jnp.log(jnp.where(value > 0.0, value, 1.0)), NOTHING)
 
 
 def _positive(total: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -69,19 +44,15 @@ class BetaTC(AbstractObjective):
 
     The objective is
     $-E_q[\log p(x \mid z)] + \alpha I(x; z) + \beta\,\mathrm{TC}(z) + \gamma\sum_d \mathrm{KL}(q(z_d) \| p(z_d))$. The
-    three terms add up to the sampled KL exactly, for every estimator of $q(z)$: 1, 1, 1 is the ELBO. The metrics are
-    `elbo`, `log_likelihood`, `kl` and the terms `mutual_information`, `total_correlation`, `dimension_kl`, in nats for
-    each row.
+    three terms add up to the sampled KL exactly: 1, 1, 1 is the ELBO. $q(z)$ is the mean over the batch: the published
+    constant $-\log N$ has no gradient and would falsify the reported terms, and the mutual information of M rows is at
+    most $\log M$. The metrics are `elbo`, `log_likelihood`, `kl` and the terms `mutual_information`,
+    `total_correlation`, `dimension_kl`, in nats for each row.
 
     Args:
         alpha: Weight of the mutual information.
         beta: Weight of the total correlation.
         gamma: Weight of the dimension-wise KL.
-        estimator: Of q(z) from a batch of M rows. "weighted" is the mean over the batch (the published constant
-            $-\log N$ has no gradient and would falsify the reported terms; without it they are those of the batch, with
-            mutual information at most $\log M$). "stratified" weighs the own row by 1/N and shares the rest evenly,
-            which is unbiased for q(z) of the whole data set.
-        num_rows: N, training rows; for "stratified" alone.
 
     Raises:
         ConfigError: The options are not valid, or a posterior that does not factorise.
@@ -94,27 +65,9 @@ class BetaTC(AbstractObjective):
     alpha: float = eqx.field(static=True, default=1.0)
     beta: float = eqx.field(static=True, default=6.0)
     gamma: float = eqx.field(static=True, default=1.0)
-    estimator: Literal["weighted", "stratified"] = eqx.field(static=True, default="weighted")
-    num_rows: int | None = eqx.field(static=True, default=None)
 
     def __check_init__(self) -> None:
         require_weights(self, "alpha", "beta", "gamma")
-        forms = ("weighted", "stratified")
-        require(
-            self.estimator in forms,
-            f"there is no estimator {self.estimator!r}.",
-            "estimator",
-            f"Use {' or '.join(forms)}.",
-        )
-        require(
-            (self.estimator == "stratified") == (self.num_rows is not None),
-            "the stratified estimator, and no other, has the number of training rows.",
-            "num_rows",
-            "Give num_rows, 1 or more, or use the weighted estimator.",
-        )
-        require(
-            self.num_rows is None or self.num_rows >= 1, f"num_rows must be 1 or more, not {self.num_rows}.", "num_rows"
-        )
 
     def couples_rows(self) -> str:
         """Every row is held against the posteriors of the others."""
@@ -126,9 +79,10 @@ class BetaTC(AbstractObjective):
         parts = evidence(model, batch, key=key, kl="sampled", statistics=statistics)
         own, prior = parts.draws.log_posterior[0], parts.draws.log_prior[0]
         by_unit = pairwise_log_posterior(parts.draws.statistics["q"], parts.draws.z[0])
-        share = mixture_log_weights(batch.weights, batch.row_id, self.num_rows)
+        weight = batch.weights / _positive(jnp.sum(batch.weights))
+        share = jnp.where(weight > 0.0, jnp.log(jnp.where(weight > 0.0, weight, 1.0)), NOTHING)
         joint = jax.nn.logsumexp(share + jnp.sum(by_unit, axis=2), axis=1)
-        units = jnp.sum(jax.nn.logsumexp(share[:, :, None] + by_unit, axis=1), axis=1)
+        units = jnp.sum(jax.nn.logsumexp(share[:, None] + by_unit, axis=1), axis=1)
         metrics = {
             **parts.metrics,
             "mutual_information": weighted(own - joint, batch),

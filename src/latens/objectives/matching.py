@@ -15,42 +15,29 @@ from latens.objectives.roles import KL, evidence, flat_codes, prior_samples, req
 from latens.typing import Array, Bool, Float, Key, Nats, Step
 
 KernelForm = Literal["imq", "rbf"]
-Estimator = Literal["unbiased", "biased"]
 IMQ_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-def kernel(
-    a: Float[Array, "A n"], b: Float[Array, "B n"], form: KernelForm, bandwidth: float = 1.0
-) -> Float[Array, "A B"]:
+def kernel(a: Float[Array, "A n"], b: Float[Array, "B n"], form: KernelForm) -> Float[Array, "A B"]:
     r"""Evaluate the kernel of the maximum mean discrepancy between all pairs of codes."""
-    # With $C = 2 n s^2$ and squared distance $r$: "rbf" $e^{-r/C}$; "imq" $\sum_c \frac{cC}{cC + r}$. The seven c from
-    # 0.1 to 10 are those of the WAE authors' code.
+    # With $C = 2 n$ (the scale of the prior is 1) and squared distance $r$: "rbf" $e^{-r/C}$; "imq"
+    # $\sum_c \frac{cC}{cC + r}$. The seven c from 0.1 to 10 are those of the WAE authors' code.
     squared = jnp.sum((a[:, None] - b[None, :]) ** 2, axis=2)
-    base = 2.0 * a.shape[1] * bandwidth**2
+    base = 2.0 * a.shape[1]
     if form == "rbf":
         return jnp.exp(-squared / base)
     return sum((c * base / (c * base + squared) for c in IMQ_SCALES), jnp.zeros_like(squared))
 
 
-def mmd(
-    codes: Float[Array, "B n"],
-    prior: Float[Array, "B n"],
-    batch: Batch,
-    *,
-    form: KernelForm,
-    bandwidth: float = 1.0,
-    estimator: Estimator = "unbiased",
-) -> Nats:
+def mmd(codes: Float[Array, "B n"], prior: Float[Array, "B n"], batch: Batch, *, form: KernelForm) -> Nats:
     r"""Estimate the squared maximum mean discrepancy between codes and samples of the prior."""
     # $\mathrm{MMD}^2 = E\,k(z, z') + E\,k(y, y') - 2 E\,k(z, y)$.
-    # estimator: "unbiased" leaves out the pairs of a row with itself (rows of the same id are one row), so that the
-    # value can be below 0; "biased" keeps them and is never below 0.
+    # Pairs of a row with itself are left out (rows of the same id are one row): without bias, the value can be below 0.
     pairs = batch.weights[:, None] * batch.weights[None, :]
     different = batch.row_id[:, None] != batch.row_id[None, :]
-    within = jnp.ones_like(different) if estimator == "biased" else different
-    value = lambda a, b, chosen: _average(kernel(a, b, form, bandwidth), pairs, chosen)  # noqa: E731
+    value = lambda a, b, chosen: _average(kernel(a, b, form), pairs, chosen)  # noqa: E731
     everything = jnp.ones_like(different)
-    return value(codes, codes, within) + value(prior, prior, within) - 2.0 * value(codes, prior, everything)
+    return value(codes, codes, different) + value(prior, prior, different) - 2.0 * value(codes, prior, everything)
 
 
 def _average(values: Float[Array, "B B"], pairs: Float[Array, "B B"], chosen: Bool[Array, "B B"]) -> Float[Array, ""]:
@@ -90,13 +77,6 @@ def _constant(value: Nats, batch: Batch) -> tuple[Nats, Float[Array, ""]]:
     return weighted(value * jnp.ones_like(batch.weights), batch)
 
 
-def _check_kernel(form: str, bandwidth: float, estimator: str) -> None:
-    require(form in ("imq", "rbf"), f"there is no kernel {form!r}.", "kernel", "Use imq or rbf.")
-    require(bandwidth > 0.0, f"the bandwidth must be above 0, not {bandwidth}.", "bandwidth")
-    forms = ("unbiased", "biased")
-    require(estimator in forms, f"there is no estimator {estimator!r}.", "estimator", f"Use {' or '.join(forms)}.")
-
-
 class InfoVAE(AbstractObjective):
     r"""The ELBO with a weight on its KL and a penalty on the distance between aggregated posterior and prior.
 
@@ -109,8 +89,6 @@ class InfoVAE(AbstractObjective):
         alpha: $\alpha$, at most 1.
         weight: $\lambda$, with $\alpha + \lambda$ at least 1.
         kernel: "imq" (inverse multiquadric) or "rbf" (Gaussian), see `kernel`.
-        bandwidth: The prior's scale, above 0.
-        estimator: "unbiased" or "biased", see `mmd`.
         kl: "analytic" (exact), "sampled", or "auto" (exact if available, else sampled).
 
     Raises:
@@ -125,12 +103,10 @@ class InfoVAE(AbstractObjective):
     alpha: float = eqx.field(static=True, default=0.0)
     weight: float = eqx.field(static=True, default=10.0)
     kernel: KernelForm = eqx.field(static=True, default="rbf")
-    bandwidth: float = eqx.field(static=True, default=1.0)
-    estimator: Estimator = eqx.field(static=True, default="unbiased")
     kl: KL = eqx.field(static=True, default="auto")
 
     def __check_init__(self) -> None:
-        _check_kernel(self.kernel, self.bandwidth, self.estimator)
+        require(self.kernel in ("imq", "rbf"), f"there is no kernel {self.kernel!r}.", "kernel", "Use imq or rbf.")
         require_kl(self.kl)
         require(
             self.alpha <= 1.0,
@@ -151,7 +127,7 @@ class InfoVAE(AbstractObjective):
         parts = evidence(model, batch, key=key, kl=self.kl)
         codes = flat_codes(jax.tree.map(lambda leaf: leaf[0], parts.draws.z))
         prior = flat_codes(prior_samples(model, batch, key=key))
-        distance = mmd(codes, prior, batch, form=self.kernel, bandwidth=self.bandwidth, estimator=self.estimator)
+        distance = mmd(codes, prior, batch, form=self.kernel)
         metrics = {**parts.metrics, "mmd": _constant(distance, batch)}
         divergence = (1.0 - self.alpha) * mean(metrics["kl"])
         return -mean(metrics["log_likelihood"]) + divergence + (self.alpha + self.weight - 1.0) * distance, metrics
@@ -166,8 +142,6 @@ class WAE(AbstractObjective):
     Args:
         weight: $\lambda$, at least 0; nats.
         kernel: "imq" (inverse multiquadric) or "rbf" (Gaussian), see `kernel`.
-        bandwidth: The prior's scale, above 0.
-        estimator: "unbiased" or "biased", see `mmd`.
 
     Raises:
         ConfigError: An option is out of range.
@@ -181,11 +155,9 @@ class WAE(AbstractObjective):
 
     weight: float = eqx.field(static=True, default=10.0)
     kernel: KernelForm = eqx.field(static=True, default="imq")
-    bandwidth: float = eqx.field(static=True, default=1.0)
-    estimator: Estimator = eqx.field(static=True, default="unbiased")
 
     def __check_init__(self) -> None:
-        _check_kernel(self.kernel, self.bandwidth, self.estimator)
+        require(self.kernel in ("imq", "rbf"), f"there is no kernel {self.kernel!r}.", "kernel", "Use imq or rbf.")
         require_weight(self.weight)
 
     def couples_rows(self) -> str:
@@ -195,8 +167,7 @@ class WAE(AbstractObjective):
     def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         z, log_likelihood = reconstruct(model, batch, key=key)
         prior = flat_codes(prior_samples(model, batch, key=key))
-        form = {"form": self.kernel, "bandwidth": self.bandwidth, "estimator": self.estimator}
-        distance = mmd(flat_codes(z), prior, batch, **form)
+        distance = mmd(flat_codes(z), prior, batch, form=self.kernel)
         metrics = {"log_likelihood": weighted(log_likelihood, batch), "mmd": _constant(distance, batch)}
         return -mean(metrics["log_likelihood"]) + self.weight * distance, metrics
 

@@ -17,10 +17,6 @@ from latens.objectives.draws import path_to
 from latens.objectives.roles import require, require_weights
 from latens.typing import AnyArray, Array, Bool, Float, Key, Step
 
-Weights = Literal["equal", "cells"] | tuple[float, ...]
-"""What each modality's log-likelihood counts in training: once; once for the largest, and more for the others as they
-have fewer cells; or these numbers, in the order of the sorted names."""
-
 
 class _ByComponent(NamedTuple):
     """K draws of each of C components of q(z | x) by row; nats."""
@@ -102,36 +98,13 @@ def _draws(
 
 
 def _metrics(draws: _ByComponent, batch: Batch) -> Metrics:
-    """`elbo`, `log_likelihood` and `kl`, of all that is observed and without any weights."""
+    """`elbo`, `log_likelihood` and `kl`, of all that is observed."""
     log_likelihood, kl = jnp.sum(draws.likelihoods(), axis=1), draws.kl()
     return {
         "elbo": weighted(log_likelihood - kl, batch),
         "log_likelihood": weighted(log_likelihood, batch),
         "kl": weighted(kl, batch),
     }
-
-
-def _each_counts(weights: Weights, model: AbstractLatentModel, batch: Batch) -> Float[Array, " M"]:
-    experts = _experts(model)
-    row = jax.tree.map(lambda leaf: leaf[0], batch.x)
-    if weights == "equal":
-        return jnp.ones(len(experts.names))
-    if weights == "cells":
-        if experts.blocks is not None:
-            sizes = experts.blocks.sizes(row.shape)
-        else:
-            sizes = {name: row[name].size if name in row else 1 for name in experts.names}
-        most = max(sizes.values())
-        return jnp.asarray([most / sizes[name] for name in experts.names])
-    what = f"{len(weights)} weights for the modalities {', '.join(experts.names)}."
-    require(len(weights) == len(experts.names), what, "weights", "Give one for each, in this order.")
-    return jnp.asarray(weights)
-
-
-def _check(num_samples: int, weights: Any) -> None:
-    require(num_samples >= 1, f"num_samples must be 1 or more, not {num_samples}.", "num_samples")
-    fits = weights in ("equal", "cells") or (isinstance(weights, tuple) and all(w >= 0 for w in weights))
-    require(fits, f"there are no weights {weights!r}.", "weights", "Use equal or cells.")
 
 
 def _at(beta: float | Callable[[Array], Array], step: Step) -> Any:
@@ -147,15 +120,12 @@ class StratifiedELBO(AbstractObjective):
     the KL is convex; "iwae": $\sum_c w_c\,E[\log \frac1K \sum_k p(x, z_k)/q(z_k \mid x)]$ with all $z_k \sim q_c$,
     between the first and $\log p(x)$ by Jensen's inequality. Minus the bound is minimised, in nats for each row, with
     the KL counted `beta` times. The metrics are `elbo` of the mixture, with its parts, and the bound itself as `bound`,
-    all at beta 1 and equal weights. A posterior that is no mixture is one of one component.
+    all at beta 1. A posterior that is no mixture is one of one component.
 
     Args:
         bound: "elbo", "components" or "iwae".
         num_samples: K, samples of each component for each row.
         beta: Weight of the KL; a number or a schedule of the step.
-        weights: How much each modality's log-likelihood counts in training: "equal"; "cells" (once for the largest
-            modality, and more for the others as they have fewer features or pixels); or numbers in the order of the
-            sorted names.
 
     Raises:
         ConfigError: An option is out of range, or a model without an encoder for each modality.
@@ -170,42 +140,39 @@ class StratifiedELBO(AbstractObjective):
     bound: Literal["elbo", "components", "iwae"] = eqx.field(static=True, default="elbo")
     num_samples: int = eqx.field(static=True, default=1)
     beta: float | Callable[[Array], Array] = eqx.field(static=True, default=1.0)
-    weights: Weights = eqx.field(static=True, default="equal")
 
     def __check_init__(self) -> None:
-        _check(self.num_samples, self.weights)
+        require(self.num_samples >= 1, f"num_samples must be 1 or more, not {self.num_samples}.", "num_samples")
         require_weights(self, "beta")
         require(self.bound in ("elbo", "components", "iwae"), f"there is no bound {self.bound!r}.", "bound")
 
     def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
-        counts = _each_counts(self.weights, model, batch)
         draws = _draws(model, batch, num_samples=self.num_samples, key=key)
         metrics = _metrics(draws, batch)
-        metrics["bound"] = weighted(self._bound(draws, jnp.ones_like(counts), 1.0), batch)
-        return -mean(weighted(self._bound(draws, counts, _at(self.beta, step)), batch)), metrics
+        metrics["bound"] = weighted(self._bound(draws, 1.0), batch)
+        return -mean(weighted(self._bound(draws, _at(self.beta, step)), batch)), metrics
 
-    def _bound(self, draws: _ByComponent, counts: Float[Array, " M"], beta: Any) -> Float[Array, " B"]:
+    def _bound(self, draws: _ByComponent, beta: Any) -> Float[Array, " B"]:
         if self.bound == "iwae":
-            log_weight = draws.log_likelihood @ counts - beta * draws.log_ratio
+            log_weight = jnp.sum(draws.log_likelihood, axis=3) - beta * draws.log_ratio
             each = jax.nn.logsumexp(log_weight, axis=2) - jnp.log(float(self.num_samples))
             return draws.average(each)
         divergence = draws.average(draws.component_kl) if self.bound == "components" else draws.kl()
-        return draws.likelihoods() @ counts - beta * divergence
+        return jnp.sum(draws.likelihoods(), axis=1) - beta * divergence
 
 
 class SubsetELBO(AbstractObjective):
     r"""The sum of the ELBOs of all modalities, of each one alone, and of random subsets: each encoder works alone.
 
     $\mathcal L(x) + \sum_m \mathcal L(x_m) + \sum_j \mathcal L(x_{S_j})$ with
-    $\mathcal L(x_S)=\sum_{m \in S} \lambda_m E_{q(z|x_S)}[\log p(x_m \mid z)]-\beta\,\mathrm{KL}(q(z \mid x_S) \| p)$,
+    $\mathcal L(x_S)=\sum_{m \in S} E_{q(z|x_S)}[\log p(x_m \mid z)]-\beta\,\mathrm{KL}(q(z \mid x_S) \| p)$,
     in nats for each row: minus this is minimised. The metrics are `elbo`, `log_likelihood` and `kl` of all that is
-    observed (beta 1, equal weights), and `unimodal_elbo`, the mean over modalities of $\mathcal L(x_m)$.
+    observed (beta 1), and `unimodal_elbo`, the mean over modalities of $\mathcal L(x_m)$.
 
     Args:
         random_subsets: How many $S_j$ are drawn for each row and step, of 2 to M - 1 modalities (none where M is 2).
         num_samples: K, samples for each row and subset.
         beta: Weight of the KL; a number or a schedule of the step.
-        weights: $\lambda_m$, as in `StratifiedELBO`.
 
     Raises:
         ConfigError: An option is out of range, or a model without an encoder for each modality.
@@ -219,10 +186,9 @@ class SubsetELBO(AbstractObjective):
     random_subsets: int = eqx.field(static=True, default=1)
     num_samples: int = eqx.field(static=True, default=1)
     beta: float | Callable[[Array], Array] = eqx.field(static=True, default=1.0)
-    weights: Weights = eqx.field(static=True, default="equal")
 
     def __check_init__(self) -> None:
-        _check(self.num_samples, self.weights)
+        require(self.num_samples >= 1, f"num_samples must be 1 or more, not {self.num_samples}.", "num_samples")
         require_weights(self, "beta")
         require(
             self.random_subsets >= 0,
@@ -232,13 +198,12 @@ class SubsetELBO(AbstractObjective):
         )
 
     def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
-        count = len(_experts(model).names)
-        counts, beta = _each_counts(self.weights, model, batch), _at(self.beta, step)
+        count, beta = len(_experts(model).names), _at(self.beta, step)
 
         def bounds(chosen: Bool[Array, "B M"]) -> tuple[Array, Array, Metrics]:
             draws = _draws(model, batch, num_samples=self.num_samples, key=key, chosen=chosen)
-            likelihoods, kl = draws.likelihoods(), draws.kl()
-            return likelihoods @ counts - beta * kl, jnp.sum(likelihoods, axis=1) - kl, _metrics(draws, batch)
+            log_likelihood, kl = jnp.sum(draws.likelihoods(), axis=1), draws.kl()
+            return log_likelihood - beta * kl, log_likelihood - kl, _metrics(draws, batch)
 
         minimised, plain, by_term = jax.vmap(bounds)(self._terms(batch, count, key))
         metrics = {name: (sums[0], weight[0]) for name, (sums, weight) in by_term.items()}

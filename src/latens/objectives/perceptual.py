@@ -13,8 +13,7 @@ from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Loss, by_row, mean, weighted
-from latens.objectives.feature_matching import decoded
-from latens.objectives.roles import KL, evidence, require, require_kl, require_weights
+from latens.objectives.roles import KL, decoded, evidence, require, require_kl, require_weights
 from latens.typing import Array, Float, Key, Shaped, Step
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)

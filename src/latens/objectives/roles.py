@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.data.batches import Batch
-from latens.distributions import AbstractDistribution, has_closed_form, kl_terms
+from latens.distributions import AbstractDistribution, AbstractFactorised, has_closed_form, kl_terms
 from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractLatentModel
@@ -121,6 +121,30 @@ def flat_codes(z: PyTree) -> Float[Array, "B n"]:
     as_numbers = [v if eqx.is_inexact_array(v) else jnp.asarray(v, jnp.float32) for v in jax.tree.leaves(z)]
     leaves = [leaf.reshape(leaf.shape[0], -1) for leaf in as_numbers]
     return leaves[0] if len(leaves) == 1 else jnp.concatenate(leaves, axis=1)
+
+
+def decoded(model: AbstractLatentModel, z: PyTree, batch: Batch) -> Float[Array, "B n"]:
+    """Compute the decoder's mean of each row, flat, with zeros where x is missing."""
+
+    def one_row(z: Any, cond: Any) -> AnyArray:
+        likelihood = model.likelihood(z, cond=cond)
+        if not isinstance(likelihood, AbstractFactorised):
+            raise ConfigError(
+                f"a {type(likelihood).__name__} likelihood has no mean by variable to compare.",
+                where="likelihood.family",
+                fix="Use --set likelihood.family=normal.",
+            )
+        return likelihood.mean()
+
+    rows = jax.vmap(one_row)(z, batch.cond)
+    return flat_rows(rows, batch.mask, rows.dtype)
+
+
+def flat_rows(x: PyTree, mask: PyTree | None, dtype: Any) -> Float[Array, "B n"]:
+    """Lay rows out as a critic sees them, with zeros where they are missing."""
+    # mask: true where a row is observed, as a row is; None for everywhere.
+    x = x if mask is None else jax.tree.map(lambda leaf, m: jnp.where(m, leaf, jnp.zeros_like(leaf)), x, mask)
+    return flat_codes(x).astype(dtype)
 
 
 def require(holds: bool, message: str, where: str, fix: str = "") -> None:

@@ -10,7 +10,6 @@ from latens.config import ClassifierConfig, VAEConfig
 from latens.data import SPLITS, Schema
 from latens.evidence.estimate import UNKNOWN
 from latens.io.named_arrays import tree_to_arrays
-from latens.models import every_latent
 from latens.pictures.draw import PICTURES
 from latens.recipes import RECIPES
 from latens.recipes.parts.options import OBJECTIVES
@@ -340,12 +339,11 @@ def model_facts(trained: TrainedModel) -> list[tuple[str, str]]:
         hidden = "no hidden layer" if not config.network.hidden else " ".join(map(str, config.network.hidden))
         facts.append(("Latents", f"{posterior.kind} posterior, {units}{levels}; prior: {config.prior.kind}"))
         facts.append(("Likelihood", likelihood(trained)))
-        if every_latent(trained.model) is None:
-            size = "" if optimizer.learning_rate is None else f"learning rate {optimizer.learning_rate:g}, "
-            rate = f"{optimizer.name}, {size}{optimizer.schedule}"
-            facts.append(("Networks", f"{config.network.kind}, widths {hidden}, {config.network.activation}"))
-            facts.append(("Optimiser", rate))
-            facts.append(("Batch", f"{config.training.batch_size or 'all'} rows a step"))
+        size = "" if optimizer.learning_rate is None else f"learning rate {optimizer.learning_rate:g}, "
+        rate = f"{optimizer.name}, {size}{optimizer.schedule}"
+        facts.append(("Networks", f"{config.network.kind}, widths {hidden}, {config.network.activation}"))
+        facts.append(("Optimiser", rate))
+        facts.append(("Batch", f"{config.training.batch_size or 'all'} rows a step"))
     elif isinstance(config, ClassifierConfig):
         facts.append(("Densities", f"one {config.density.kind} for each class, fitted in closed form or by inference"))
     facts.append(("Trained numbers", f"{trained.num_parameters:,}"))
@@ -372,11 +370,6 @@ def objective(trained: TrainedModel) -> list[str]:
         return [
             "Nothing was minimised step by step: for every class a density of its rows was fitted, and a row belongs "
             "to the class under which p(x | class) p(class) is largest."
-        ]
-    if every_latent(trained.model) is not None:
-        return [
-            "Maximised: log p(x) of the training rows, summed over all classes, by the EM algorithm, under a Dirichlet "
-            "prior of the shares of each class."
         ]
     name, options = config.objective.name, dict(config.objective.options)
     size, units = math.prod(trained.schema.shape), config.posterior.latent_dim

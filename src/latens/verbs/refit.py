@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from latens.workflow.prior_refit import Refitted
 
 PRIORS = (
-    "normal", "mixture", "full-mixture", "flow", "flow-matching", "transformer", "vae", "aggregate",
+    "normal", "mixture", "full-mixture", "flow", "flow-matching", "transformer", "aggregate",
 )  # fmt: skip
 _WIDTH = "hidden units of the networks of a flow, flow matching or a transformer"
 _GUIDANCE = "for flow matching with labels: above 1, samples are clearer examples of their class (default 1)"
 _STEPS = "training steps of the prior (default 2000; flow matching 8000)"
 _TOGETHER = "codes that a transformer draws at once, a divisor of the number of codes (default 1)"
-_OPTIONS = ("components", "layers", "width", "guidance", "together", "latent_dim")
+_OPTIONS = ("components", "layers", "width", "guidance", "together")
 
 
 class Refit(Verb):
@@ -35,7 +35,6 @@ class Refit(Verb):
         int | None, arg("layers of a flow, or blocks of a transformer", metavar="N", kind=whole(1, 1000))
     ] = None  # fmt: skip
     together: Annotated[int | None, arg(_TOGETHER, metavar="N", kind=units)] = None
-    latent_dim: Annotated[int | None, arg("latents of the second VAE (prior vae)", metavar="N", kind=units)] = None
     width: Annotated[int | None, arg(_WIDTH, metavar="N", kind=units)] = None
     guidance: Annotated[float | None, arg(_GUIDANCE, metavar="W", kind=number(0.0, 100.0))] = None
     steps: Annotated[int | None, arg(_STEPS, metavar="N", kind=count)] = None

@@ -21,7 +21,7 @@ from latens.errors import LatensError
 from latens.evaluation import Estimate, diagnose
 from latens.evidence.batched import Rows
 from latens.evidence.gaps import inference_gaps
-from latens.kinds.pictures.shapes import FACTORS, known_factors
+from latens.kinds.pictures.shapes import known_factors
 from latens.latents.decomposition import kl_split
 from latens.latents.disentanglement import disentanglement_scores
 from latens.models import StateSpaceModel
@@ -153,13 +153,13 @@ def _codes(work: Work) -> np.ndarray:
     return codes.reshape(len(codes), -1)
 
 
-@makes("accuracy", "dci_informativeness factor_vae_score", "latents, posterior, known factors, equal rows")
-@makes("score", "mig sap dci_disentanglement dci_completeness", "latents, posterior, known factors, equal rows")
+@makes("accuracy", "dci_informativeness", "latents, posterior, known factors, equal rows")
+@makes("score", "mig dci_disentanglement dci_completeness", "latents, posterior, known factors, equal rows")
 def _factors(work: Work) -> dict[str, Estimate]:
     factors = known_factors(work.data)
     assert factors is not None
     chosen = factors[some(work.positions, 2000, work.seed)]
-    return disentanglement_scores(_codes(work), chosen, categorical=(FACTORS.index("form"),), seed=work.seed)
+    return disentanglement_scores(_codes(work), chosen, seed=work.seed)
 
 
 @makes("units of z", "picture_reach class_reach", "latents, posterior, pictures",

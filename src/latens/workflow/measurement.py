@@ -48,7 +48,7 @@ from latens.kinds.counts.sparse import SparseRows
 from latens.latents.clusters import has_clusters, predicts_labels
 from latens.latents.codes import level_shapes
 from latens.latents.decomposition import level_kl_rows
-from latens.models import CodeHead, StateSpaceModel, every_latent
+from latens.models import CodeHead, StateSpaceModel
 from latens.recipes.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key
 from latens.workflow.inputs import has_likelihood, is_grey
@@ -131,8 +131,7 @@ def measured(
         table = unit_table(trained, batch, weight)
     else:
         table = unit_table(trained, batch, weight, work.evidence().codes)
-        if every_latent(trained.model) is None:  # a class that few rows are of is no unit that nothing uses
-            work.units(table)
+        work.units(table)
         work.by_level()
         work.classes()
         if work.family and data.fingerprint == trained.facts.get("fingerprint"):

@@ -40,11 +40,10 @@ class Methods:
     def refit(
         self,
         data: Any = None,
-        prior: Literal['normal', 'mixture', 'full-mixture', 'flow', 'flow-matching', 'transformer', 'vae', 'aggregate'] = 'mixture',
+        prior: Literal['normal', 'mixture', 'full-mixture', 'flow', 'flow-matching', 'transformer', 'aggregate'] = 'mixture',
         components: int | None = None,
         layers: int | None = None,
         together: int | None = None,
-        latent_dim: int | None = None,
         width: int | None = None,
         guidance: float | None = None,
         steps: int | None = None,

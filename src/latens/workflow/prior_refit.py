@@ -20,8 +20,8 @@ from latens.evidence.batched import map_draws
 from latens.io import keys
 from latens.io.process import check_process, counted
 from latens.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
-from latens.latents.fit_prior import fit_codes, fit_flow, fit_second_stage
-from latens.models import Downwards, FullMixturePrior, LatentModel, MixturePrior, Upwards
+from latens.latents.fit_prior import fit_codes, fit_flow
+from latens.models import Downwards, FullMixturePrior, LatentModel, MixturePrior
 from latens.objectives.draws import draw
 from latens.recipes import recipe_of
 from latens.recipes.building.recipe import build_new
@@ -130,7 +130,7 @@ class Kind:
 
     what: str  # the prior in a few words
     prior: str  # the `prior.kind` that comes of it
-    fit: Callable[[_Work], Any] | None  # makes that prior from the work; None where a second VAE is trained
+    fit: Callable[[_Work], Any]  # makes that prior from the work
     options: tuple[str, ...] = ()  # the names of the options that may be given
     fixed: tuple[tuple[str, Any], ...] = ()  # names and values of options that are fixed
     steps: int = 2000  # of training, where nobody says how many
@@ -156,7 +156,6 @@ KINDS: dict[str, Kind] = {
         _codes,
         ("layers", "width", "together"),
     ),
-    "vae": Kind("a second VAE on the codes of the first: one level more", "", None, ("latent_dim",)),
     "aggregate": Kind(
         "the posteriors of training rows themselves", "vamp", _aggregate, ("components",), (("learned", False),)
     ),
@@ -182,8 +181,8 @@ def refit_prior(
     # of the highest level is replaced. Where the model reads a label the new prior reads it too: one of each class.
     # Source: Tomczak & Welling (2018), arXiv 1705.07120; for autoencoders Ghosh et al. (2020), arXiv 1903.12436.
     # options: the options of the new prior: `components`, `layers` and `width` of a flow or of a network over codes,
-    # `guidance` of flow matching, `together` of a transformer, `latent_dim` of a second VAE (by default as many latent
-    # dimensions as the codes have). steps: of training; None for 2000, of flow matching 8000.
+    # `guidance` of flow matching, `together` of a transformer. steps: of training; None for 2000, of flow matching
+    # 8000.
     check_process()
     refuse_inputs(trained, data, TrainedModel)
     config = trained.config
@@ -191,20 +190,16 @@ def refit_prior(
     if not isinstance(config, VAEConfig) or not isinstance(trained.model, LatentModel):
         what = "only the prior of a latent-variable model that a recipe builds can be fitted again."
         raise ConfigError(what, where="model", fix="In Python: latens.latents.aggregate fits to any model.")
-    new = _configured(trained, config, KINDS[kind], options or {})
+    new = _configured(config, KINDS[kind], options or {})
     key = jax.random.fold_in(seed_key(seed), keys.INITIAL_PRIOR)
     skeleton = build_new(recipe_of(new), trained.schema, new, key=key)
     row = KINDS[kind]
     work = _Work(trained, data, skeleton, new, row.steps if steps is None else steps, seed)
-    own = config.posterior.levels and not isinstance(trained.model.prior_part, Downwards)
-    if own or (row.fit is None and not isinstance(skeleton.encoder, Upwards)):
+    if config.posterior.levels and not isinstance(trained.model.prior_part, Downwards):
         what = f"the levels of a {config.posterior.kind} posterior are not fitted again."
         fix = "Refit a model of one level, or of levels one above the other."
         raise ConfigError(what, where="posterior.kind", fix=fix)
-    if row.fit is None:
-        model = fit_second_stage(skeleton, trained.model, data, **work.common)
-    else:
-        model = _with_top(trained.model, row.fit(work))
+    model = _with_top(trained.model, row.fit(work))
     refitted = replace(trained, model=model, config=new, facts={**trained.facts, "refitted": kind})
     return Refitted(refitted, _gain(trained, refitted, data, num_samples, seed))
 
@@ -229,23 +224,15 @@ def refuse_refit(config: Any, kind: str) -> None:
         raise ConfigError(what, where="prior", fix=f"Use one of {fits}.")
 
 
-def _configured(trained: TrainedModel, config: VAEConfig, kind: Kind, options: dict[str, Any]) -> VAEConfig:
+def _configured(config: VAEConfig, kind: Kind, options: dict[str, Any]) -> VAEConfig:
     """The configuration of the model with its new prior."""
     for name in options:
         if name not in kind.options:
             known = nearest(name, kind.options) if kind.options else f"Remove prior.{name}."
             raise ConfigError(f"{kind.what}: there is no option {name!r}.", where=f"prior.{name}", fix=known)
-    if kind.fit is not None:
-        label = structs.replace(config.label, prior="class") if config.label.kind == "condition" else config.label
-        prior = PriorConfig(kind=kind.prior, options={**options, **dict(kind.fixed)})
-        return structs.replace(config, prior=prior, label=label)
-    posterior = config.posterior
-    top = posterior.levels[-1] if posterior.levels else posterior.latent_dim
-    levels = (*posterior.levels, options.get("latent_dim") or top or 1)
-    # A point has no scale; the levels above it do.
-    scale = "log-scale" if trained.is_point and not posterior.levels else posterior.scale
-    posterior = structs.replace(posterior, levels=levels, scale=scale)
-    return structs.replace(config, posterior=posterior, prior=PriorConfig(kind="standard-normal"))
+    label = structs.replace(config.label, prior="class") if config.label.kind == "condition" else config.label
+    prior = PriorConfig(kind=kind.prior, options={**options, **dict(kind.fixed)})
+    return structs.replace(config, prior=prior, label=label)
 
 
 def _top(model: LatentModel) -> Any:

@@ -1,4 +1,4 @@
-"""Heads of posteriors: correlated Normals, directions, the Poincare ball, relaxed choices, flows after a Normal."""
+"""Heads of posteriors: correlated Normals, directions, relaxed choices, flows after a Normal."""
 
 import math
 from typing import Literal
@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latens.distributions import FullNormal, RelaxedOneHot, VonMisesFisher, WrappedNormal
+from latens.distributions import FullNormal, RelaxedOneHot, VonMisesFisher
 from latens.distributions.bijections import AbstractBijection, Autoregressive, Planar, Stack
 from latens.distributions.chain import Transformed
-from latens.distributions.hyperbolic import from_tangent
 from latens.models.heads.base import AbstractHead, NormalHead
 from latens.typing import Array, Float, Key
 
@@ -54,19 +53,6 @@ class FullNormalHead(AbstractAroundNormalHead):
         rows, columns = np.tril_indices(n, -1)
         below = jnp.zeros((n, n), outputs.dtype).at[rows, columns].set(outputs[split:])
         return FullNormal(diagonal.loc, below + jnp.diag(diagonal.log_scale_array()))
-
-
-class WrappedNormalHead(AbstractAroundNormalHead):
-    """A Normal wrapped onto the Poincare ball.
-
-    Args:
-        normal: The head of its centre's tangent coordinates, and of its scales.
-    """
-
-    def __call__(self, outputs: Float[Array, " n_out"]) -> WrappedNormal:
-        """The distribution that belongs to these outputs."""
-        normal = self.normal(outputs)
-        return WrappedNormal(from_tangent(normal.loc), normal.log_scale_array())
 
 
 class VonMisesFisherHead(AbstractHead):

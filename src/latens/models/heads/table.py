@@ -188,18 +188,16 @@ def atoms_of(one: ColumnType) -> list[int]:
 class TableHead(AbstractTableHead):
     """A probability for every column of a mixed table; columns are independent given the latent."""
 
-    # `free`: Whether every segment of every column has a logit of its own.
-
     shape: tuple[int, ...] = eqx.field(static=True)
     heads: dict[str, SegmentsHead | OrderedSegmentsHead | OrdinalHead]
     blocks: Blocks
 
-    def __init__(self, types: Sequence[ColumnType], free: bool = False) -> None:
+    def __init__(self, types: Sequence[ColumnType]) -> None:
         self.shape = (len(types),)
         groups = _bins(types)
         self.blocks = Blocks(tuple(name for name, _ in groups), tuple(places for _, places in groups))
         kinds = {"free": SegmentsHead, "ordered": OrderedSegmentsHead, "ordinal": OrdinalHead}
-        made = {name: SegmentsHead if free else kinds[name.split("-")[0]] for name, _ in groups}
+        made = {name: kinds[name.split("-")[0]] for name, _ in groups}
         self.heads = {name: made[name]([types[place] for place in places]) for name, places in groups}
 
     @property

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from msgspec.structs import replace
 
 from latens.config import NetworkConfig, VAEConfig
 from latens.data import Schema
@@ -75,7 +74,7 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
         return _hierarchy(schema, parts, encoder, decoder, key=prior_key)
     of = head if isinstance(head, CodeHead) else latent
     prior = prior_part(schema, parts, of, classes=classes, key=prior_key)
-    return LatentModel(prior, row.around(encoder, row.read, posterior_key), decoder)
+    return LatentModel(prior, encoder, decoder)
 
 
 def _networks(
@@ -203,15 +202,12 @@ def _hierarchy(schema: Schema, parts: Parts, encoder: Conditional, decoder: Cond
     top = prior_part(schema, parts, (posterior.levels[-1],), key=key)
     assert not isinstance(top, ClassPrior)  # no classes were given
     given = network_options(network)
-    # Above a point (an autoencoder with a second VAE on its codes) stand Normals.
-    normal = replace(parts.config, posterior=replace(posterior, kind="normal"))
-    above_it = bind(normal).posterior if row.is_point else row
     sizes = [(size,) for size in (posterior.latent_dim or 1, *posterior.levels)]
     up, down = [encoder], []
     for level, (below, above) in enumerate(itertools.pairwise(sizes)):
         for arrows, start, end, number in ((up, below, above, 2 * level), (down, above, below, 2 * level + 1)):
             part_key = jax.random.fold_in(key, number)
-            head = above_it.made(end, key=part_key)
+            head = row.made(end, key=part_key)
             widths = widths_between(start, network.level_hidden, head.num_outputs)
             part = Conditional(Dense(widths, key=part_key, **given), head)
             # Random weights put narrow Normals where no posterior is: hundreds of nats, and log-scales that overflow.

@@ -279,7 +279,7 @@ def unrefittable(parts: Parts) -> str:
     config, posterior = parts.config, parts.posterior
     if config.label.kind != "none":
         return f"where label.kind={config.label.kind}"
-    if posterior.support != "vector" or posterior.is_point or not posterior.own_density or config.posterior.levels:
+    if posterior.support != "vector" or posterior.is_point or config.posterior.levels:
         return f"with posterior.kind={config.posterior.kind}" + " with levels" * bool(config.posterior.levels)
     return ""
 
@@ -411,11 +411,11 @@ def make_objective(config: VAEConfig | Parts, size: Size, cells: int) -> Abstrac
             where="objective.name",
             fix="Use --set posterior=deterministic, or another objective.",
         )
-    if posterior.is_point and (config.posterior.levels or config.prior.kind == "vamp"):
+    if posterior.is_point and config.prior.kind == "vamp":
         raise ConfigError(
-            "levels or rows as the prior of a plain autoencoder are fitted after its training.",
+            "rows as the prior of a plain autoencoder are fitted after its training.",
             where="posterior.kind",
-            fix="Leave them out, then use `latens refit RUN --prior vae` or `aggregate`.",
+            fix="Leave it out, then use `latens refit RUN --prior aggregate`.",
         )
     of_codes = posterior.support == "codes"
     if of_codes != kind.of_codes:
@@ -427,8 +427,6 @@ def make_objective(config: VAEConfig | Parts, size: Size, cells: int) -> Abstrac
     options: dict[str, Any] = dict(chosen.options)
     given: dict[str, Any] = {}
     fields: dict[str, Any] = {field.name: field for field in dataclasses.fields(kind)}
-    if "num_rows" in fields and options.get("estimator") == "stratified":
-        options.setdefault("num_rows", size.rows)
     if ("critic" in fields and fields["critic"].default is dataclasses.MISSING) or options.get("baseline") == "learned":
         key = jax.random.fold_in(jax.random.key(config.training.seed), keys.INITIAL_CRITIC)
         sizes = {"codes": posterior.size + sum(config.posterior.levels), "row": cells}

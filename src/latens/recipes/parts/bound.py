@@ -183,7 +183,7 @@ def prior_part(
         )
     # Rows that stay as they are make a prior of a plain autoencoder after its training: draws of their codes.
     points = posterior.is_point and config.prior.options.get("learned") is not False
-    points = points or posterior.support == "codes" or not posterior.own_density
+    points = points or posterior.support == "codes"
     if row.support == "any" and (points or config.posterior.levels):
         raise ConfigError(
             f"a {config.prior.kind} prior needs a posterior with a density, of one level.",

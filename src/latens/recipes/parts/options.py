@@ -39,7 +39,6 @@ OBJECTIVES: dict[str, type[AbstractObjective] | AbstractObjective] = {
     "sliced-wasserstein": objectives.SlicedWasserstein,
     "stratified-elbo": objectives.StratifiedELBO,
     "subset-elbo": objectives.SubsetELBO,
-    "vae-gan": objectives.VAEGAN,
     "wae": objectives.WAE,
 }
 """What `objective.name` may be: a class, whose fields are its options, or an object of the user's, which has none."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
-from msgspec import Meta, structs
+from msgspec import Meta
 
 from latens import models as m
 from latens.config import Part, PosteriorConfig, Width
@@ -18,7 +18,7 @@ from latens.recipes.parts.options import Row
 from latens.recipes.parts.state_space_parts import StepOptions, state_space_model, step_schema
 from latens.typing import Key
 
-Support = Literal["vector", "sphere", "ball", "coins", "choices", "relaxed", "codes"]
+Support = Literal["vector", "sphere", "coins", "choices", "relaxed", "codes"]
 """Where the latents lie; a prior and a posterior must agree."""
 
 Shape: TypeAlias = tuple[int, ...]
@@ -44,9 +44,6 @@ class Posterior(Row):
     sees: Callable[[Any], Callable[[Any], Any] | None] = lambda options: None
     scaled: bool = False
     stacks: bool = False  # whether levels of a hierarchy can be of this kind
-    # makes the posterior from the encoder, the options and a key, where it is not the encoder itself
-    around: Callable[[Any, Any, Key], Any] = lambda encoder, options, key: encoder
-    own_density: bool = True  # whether its density is known everywhere, not along its own samples only
     # builds the whole model from schema, configuration, head of the likelihood, what is done to a row first, options of
     # the networks and key, where encoder and decoder are one; else None
     whole: Callable[..., Any] | None = None
@@ -113,14 +110,6 @@ class RelaxedOptions(Part, frozen=True):
     temperature: Temperature = 2.0 / 3.0  # the temperature of the relaxation; near 0 the latents are near one-hot
 
 
-class LeapfrogOptions(Part, frozen=True):
-    """The leapfrog steps on the model's own density."""
-
-    steps: Annotated[int, Meta(ge=1, le=100)] = 3  # the number of steps
-    step_size: Annotated[float, Meta(gt=0.0, lt=0.5)] = 0.05  # what the trained size of a step starts at
-    temperature: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.5  # what the trained temperature starts at
-
-
 class VectorOptions(Part, frozen=True):
     """Groups of latent dimensions at the nearest of some learned vectors."""
 
@@ -174,10 +163,6 @@ def _each(n: int, options: Any) -> Shape:
     return (n, options.choices)
 
 
-def _flat(encoder: m.Conditional, options: LeapfrogOptions, key: Key) -> m.Hamiltonian:
-    return m.Hamiltonian.create(encoder, **structs.asdict(options))
-
-
 def _vectors(shape: tuple[int, ...], config: Any, options: VectorOptions, key: Key) -> m.CodeHead:
     given: dict[str, Any] = {"decay": options.decay, "reset_below": options.reset_below} if options.averaged else {}
     quantiser = m.VectorQuantiser.create(
@@ -218,18 +203,9 @@ POSTERIORS: dict[str, Posterior] = {
         "a point: a plain autoencoder",
         lambda s, c, o, key: m.DeterministicHead(s),
         "standard-normal",
-        stacks=True,
         is_point=True,
     ),
     "von-mises-fisher": Posterior("a direction, von Mises-Fisher", _on_sphere(m.VonMisesFisherHead), **_SPHERE),
-    "poincare": Posterior(
-        "a Normal wrapped onto the Poincare ball; the decoder sees tangent coordinates",
-        lambda s, c, o, key: m.WrappedNormalHead(normal=_normal(s, c)),  # pyright: ignore[reportCallIssue]
-        "wrapped-normal",
-        "ball",
-        sees=lambda options: m.Tangent(),
-        scaled=True,
-    ),
     "bernoulli": Posterior(
         "coins, without reparameterisation", lambda s, c, o, key: m.BernoulliHead(s), "fair-coins", "coins", stacks=True
     ),
@@ -273,15 +249,6 @@ POSTERIORS: dict[str, Posterior] = {
         lambda s, c, o, key: m.CodeHead(s, m.ScalarQuantiser(o.grid)),
         options=ScalarOptions,
         **_CODES | {"group": lambda options: len(options.grid)},
-    ),
-    "hamiltonian": Posterior(
-        "leapfrog steps on the model's own density after a Normal",
-        lambda s, c, o, key: _normal(s, c),
-        "standard-normal",
-        options=LeapfrogOptions,
-        scaled=True,
-        around=_flat,
-        own_density=False,
     ),
     "top-down": Posterior(
         "levels of pictures at every size, from the top down, in networks that prior and likelihood share; "

@@ -35,12 +35,6 @@ class VampOptions(Part, frozen=True):
     learned: bool = True  # whether they are trained; else they stay the rows at which they start
 
 
-class ScaleOptions(Part, frozen=True):
-    """A Normal around the centre of a ball."""
-
-    scale: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.0
-
-
 class TemperatureOptions(Part, frozen=True):
     """A relaxed discrete prior."""
 
@@ -139,12 +133,6 @@ PRIORS: dict[str, Prior] = {
     ),
     "uniform-sphere": Prior(
         "uniform directions", lambda latent, x, *, key: d.UniformSphere(latent[0]), support="sphere"
-    ),
-    "wrapped-normal": Prior(
-        "a Normal around the centre of the Poincare ball",
-        _fixed(lambda s, scale: d.WrappedNormal(jnp.zeros(s), jnp.full(s, math.log(scale)))),
-        "ball",
-        options=ScaleOptions,
     ),
     "fair-coins": Prior("coins of probability 1/2", _fixed(lambda s: d.Bernoulli(jnp.zeros(s))), support="coins"),
     "coins": Prior(
