@@ -80,16 +80,7 @@ EVIDENCE = {
         Rows(m, BATCH, key=KEY), family="full", num_samples=20, steps=4, draws_per_step=3,
     ),
     "by column": lambda m: nats_by_column(Rows(m, BATCH, key=KEY, samples_per_chunk=7), num_samples=30),
-    "importance": lambda m: [
-        evaluation.importance_sampling(Rows(m, BATCH, key=KEY), num_samples=30),
-        evaluation.importance_sampling(Rows(m, BATCH, key=KEY, samples_per_chunk=10), num_samples=33),
-    ],
     "bounds": lambda m: [evaluation.elbo_parts(Rows(m, BATCH, key=KEY), num_samples=5)],
-    "imputed": lambda m: evaluation.impute(
-        Rows(m, batch_of(np.stack([X, -X]), mask=jnp.asarray([[True, False, True], [False, True, True]])), key=KEY,
-             samples_per_chunk=8),
-        num_samples=21, num_draws=2,
-    ),
     "split": lambda m: [evaluation.kl_split(Rows(m, BATCH, key=KEY), num_samples=3)],
     "moments": lambda m: aggregated_moments(Rows(m, BATCH, key=KEY), num_draws=3),
     "calibration": lambda m: evaluation.simulation_based_calibration(m, num_rows=100, num_draws=19, key=KEY),

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -91,7 +91,8 @@ def run_verb(verb: type[Request], context: Context) -> int:
     early = Path(at.asked) if folder else None
     if early is None and verb.takes_out and verb.place is Request.place:
         early = request.place(at)
-    at = reading_as_typed(open_model(args.run) if issubclass(verb, Verb) else at, context)
+    own = {name for name, *_ in arguments_of(verb)}
+    at = reading_as_typed(open_model(args.run) if issubclass(verb, Verb) else at, context, own)
     refuse(verb, at)
     at.write_to(early or (request.place(at) if verb.takes_out else None))
     work: Work = request(at) if over is None else _over_workers(request, at, over)
@@ -128,16 +129,17 @@ def tell(context: Context, value: dict[str, Any], made: Made) -> int:
     return made.status
 
 
-def reading_as_typed(at: At, context: Context) -> At:
-    """Have a model read rows as the flags of a command say, and warn on stderr."""
+def reading_as_typed(at: At, context: Context, own: Collection[str] = ()) -> At:
+    """Have a model read rows as the flags of a command say, and warn on stderr; `own` flags say something else."""
     from latens.verbs._sources import reading_options
 
     at.flags = given = vars(context.args)
     at.data, at.unknown = given.get("data"), given.get("unknown", "error")
     at.typed, at.warn, at.say = context.argv, context.warn, context.say
-    at.given = reading_options(given) if "data" in given or "like" in given else {}
-    if given.get("like", ...) is None:  # then it is the class that is drawn
-        at.given.pop("label", None)
+    if given.get("like") is not None:  # then --label is the column of these rows
+        own = ()
+    reads = {flag: value for flag, value in given.items() if flag not in own}
+    at.given = reading_options(reads) if "data" in given or "like" in given else {}
     at.asked = given.get("out") or ""
     if given.get("given"):
         at.tell(given["given"])
