@@ -47,7 +47,7 @@ def test_a_sheet_shows_them_in_order(latens: Callable[..., Result]) -> None:
     np.save("table.npy", np.zeros((4, 3), np.float32))
     assert latens("fit", "table.npy", "--steps", 1, "--out", "run", "--num-samples", 1).code == 0
     refused = latens("detect", "run", "table.npy", "--out", "odd.png")
-    assert "are no pictures" in refused.err
+    assert "are not pictures" in refused.err
 
 
 def test_names_stand_below_pictures() -> None:

@@ -40,7 +40,7 @@ def test_missing_cells_of_every_kind_are_those_of_nan(plain: VAE, kind: str) -> 
     np.testing.assert_array_equal(vae.reconstruct(given), plain.reconstruct(NAN))
     filled = vae.impute(given)
     np.testing.assert_array_equal(filled, plain.impute(NAN))
-    np.testing.assert_array_equal(filled[~MISSING], VALUES[~MISSING])
+    np.testing.assert_array_equal(np.asarray(filled)[~MISSING], VALUES[~MISSING])
     assert not np.ma.isMaskedArray(filled)
     if kind != "masked, hard":
         np.testing.assert_array_equal(vae.impute(given, n_draws=2), plain.impute(NAN, n_draws=2))

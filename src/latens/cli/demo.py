@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from latens.cli.context import Context
-from latens.cli.fit import fit, fit_into
+from latens.cli.fit import fit_into, new_experiment, settings_of
 from latens.cli.summary import after
+from latens.cli.training import would_fit
 from latens.runs.folder import RunFolder
 from latens.verbs.kernel import free_name
 
@@ -15,10 +16,9 @@ def demo(context: Context) -> int:
     """Train on the digits, measure, compare with independent pixels, and draw the pictures."""
     args = context.args
     args.data, args.label, args.id, args.missing = "digits", None, None, None
-    if args.dry_run:
-        args.out = args.out or free_name("runs/demo", "")
-        return fit(context)
     folder = Path(args.out or free_name("runs/demo", ""))
+    if args.dry_run:
+        return would_fit(context, folder, new_experiment(context, settings_of(args)))
     context.say("This demo trains a model on 1,797 handwritten digits of 8 x 8 pixels, in about a minute.")
     experiment = fit_into(context, folder)
     from latens.pictures.draw import FIRST, write_pictures
