@@ -137,9 +137,11 @@ def test_tables_that_do_not_fit_are_refused_by_column(tmp_path):
 
 
 def test_what_is_not_modelled_is_said(tmp_path):
-    frame = table().assign(who=[f"c{i}" for i in range(N)], empty="")
+    frame = table().assign(who=[f"c{i}" for i in range(N)], empty="", price=[f"{i},50" for i in range(N)])
     data = read(tmp_path, frame)
-    assert data.schema.ignored == ("who", "empty")
+    assert data.schema.ignored == ("who", "empty", "price")
+    note = "Column 'price' is not modelled: its cells have a decimal comma, with which --decimal-comma reads numbers."
+    assert note in data.notes
     assert len(data.schema.columns) == 6
     assert any(
         note.startswith("Column 'who' is not modelled: every row has another text, like an id") for note in data.notes

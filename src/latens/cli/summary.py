@@ -11,6 +11,8 @@ if TYPE_CHECKING:  # jax is imported only after run.json is on disk
 
 MOST_WARNINGS = 3
 """Warnings that are printed; the others stand in the log."""
+MOST_NAMED = 3
+"""Columns without a part in the model that are named."""
 
 
 def line(title: str, text: str) -> str:
@@ -26,7 +28,9 @@ def before(experiment: "Experiment") -> list[str]:
     row = " x ".join(map(str, schema.shape))
     row = f"{len(schema.names)} columns" if schema.types is not None else f"{row} tokens" if schema.tokens else row
     some = "1 note" if len(data.notes) == 1 else f"{len(data.notes)} notes"
-    notes = f"; {some} in log.txt" if data.notes else ""
+    ignored = schema.ignored or ()
+    left = f"; not modelled: {', '.join(ignored[:MOST_NAMED])}{' ...' * (len(ignored) > MOST_NAMED)}" * bool(ignored)
+    notes = left + (f"; {some} in log.txt" if data.notes else "")
     return [
         line("data", visible(f"{data.name}: {len(data):,} rows of {row} ({counts}){notes}")),
         line("model", _model(experiment)),

@@ -1,5 +1,6 @@
 """Tables with columns of several kinds: their schema, rows as it stores them, and the frame that these stand for."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ MOST_SAID = 3
 """Cells beyond the training rows that are named, at the most."""
 MOST_NAMED = 5
 """Rows that an error or a note names."""
+_COMMA = re.compile(r"[-+]?\d+,\d+")
 
 
 def table_schema(
@@ -109,6 +111,8 @@ def leave_out(values: np.ndarray, found: FrameColumn, said: Declared | None = No
         return "no training row has a value"
     named = said is not None and said.named
     if found.named and distinct > 20 and distinct >= LIKE_ID * rows and not named:
+        if all(map(_COMMA.fullmatch, found.values)):
+            return "its cells have a decimal comma, with which --decimal-comma reads numbers"
         return f"{'every' if distinct == rows else 'nearly every'} row has another text, like an id"
     if len(found.values) <= MOST_CATEGORIES:
         return None
