@@ -9,10 +9,8 @@ from checks import agrees
 import latens
 from latens.config import override
 from latens.data import load
-from latens.errors import DataError
 from latens.evaluation import elbo_parts
 from latens.explorer.payload import payload
-from latens.figures import level_kl_bars, level_kl_table
 from latens.latents.codes import level_shapes
 from latens.latents.decomposition import level_kl_rows
 from latens.pictures.draw import draw_pictures
@@ -43,10 +41,6 @@ def test_levels_add_up_to_the_kl():
     page = json.loads(payload(model, data)["data/manifest.json"])["levels"]
     assert [level["shape"] for level in page] == [[4], [16]]
     assert all(abs(level["kl"] - one.value) < 1.0 for level, one in zip(page, levels, strict=True))
-    drawn = {name: table for name, _, table in draw_pictures(model, data, only=["levels"])}
-    assert drawn["levels"]["level"].tolist() == [2, 1]
-    for value, one in zip(drawn["levels"]["kl"][::-1], levels, strict=True):
-        assert abs(value - one.value) < 3 * one.standard_error
 
 
 def test_a_model_of_one_level_has_none():
@@ -54,7 +48,6 @@ def test_a_model_of_one_level_has_none():
     assert level_shapes(model.model) == ()
     found = measure(model, data, data.subset("test"), num_samples=5)
     assert not [name for name in found if name.startswith("kl_level")]
-    assert draw_pictures(model, data, only=["levels"]) == []
     assert json.loads(payload(model, data)["data/manifest.json"])["levels"] == []
 
 
@@ -71,21 +64,8 @@ def test_an_untrained_deep_hierarchy_is_its_prior():
     assert all(abs(one.value) < 1e-5 for one in levels.values())
 
 
-def test_bars_stand_in_the_order_of_drawing():
-    table = level_kl_table([0.5, 2.0, 1.0], [0.1, 0.2, 0.3], [(8, 8, 2), (4, 4, 2), (3,)])
-    assert table["level"].tolist() == [3, 2, 1]
-    assert table["shape"].tolist() == ["3", "4 x 4 x 2", "8 x 8 x 2"]
-    assert table["kl"].tolist() == [1.0, 2.0, 0.5]
-    axes = level_kl_bars([0.5, 2.0, 1.0], [0.1, 0.2, 0.3], [(8, 8, 2), (4, 4, 2), (3,)])
-    assert [bar.get_width() for bar in axes.patches] == [1.0, 2.0, 0.5]
-    assert axes.get_title(loc="left") == "KL of 3 levels, 3.50 nats in all"
-    for wrong in (([1.0], [0.1, 0.2], [(1,)]), ([], [], []), ([np.nan], [0.1], [(1,)])):
-        with pytest.raises(DataError):
-            level_kl_bars(*wrong)
-
-
 def test_one_row_is_drawn_without_errors():
     model, data = trained()
     row = load(np.asarray(data.x)[data.subset("test")][:1], schema=model.schema)
     drawn = {name for name, _, _ in draw_pictures(model, row)}
-    assert {"levels", "samples"} <= drawn
+    assert "samples" in drawn

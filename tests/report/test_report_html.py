@@ -20,10 +20,9 @@ from latens.errors import RunFolderError
 from latens.evaluation import Estimate
 from latens.figures.style import new_axes
 from latens.pictures.draw import NEEDS, PICTURES, Picture
-from latens.report.facts import Shot, Told, read_evaluation
+from latens.report.facts import Shot, Told, read_evaluation, warnings_of
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.page import over_draws, report_page
-from latens.report.warnings import warnings_of
 from latens.text import number, with_digits
 from latens.verbs.kernel import At
 from latens.workflow import groups
@@ -110,9 +109,6 @@ def test_digits_fit_the_error(value, error, shown):
     assert with_digits(value, error) == shown
 
 
-# --- warnings ---
-
-
 # --- alternative texts ---
 
 
@@ -193,7 +189,7 @@ def test_strange_words_of_a_run_are_text_on_the_page():
     metric = Estimate(1.0, 0.1, 3, 4, protocol=STRANGE[0]).to_json() | {"unit": STRANGE[1]}
     data = {"name": STRANGE[0], "fingerprint": STRANGE[3], "rows": {STRANGE[1]: 3}}
     info = {"split": STRANGE[2], "data": data, "command": ["latens", *STRANGE], "versions": {STRANGE[0]: STRANGE[1]}}
-    warnings = warnings_of([{"name": STRANGE[0], "message": STRANGE[1]}], [])
+    warnings = warnings_of([{"name": STRANGE[0], "message": STRANGE[1]}])
     shot = Shot("samples", STRANGE[0], f"{STRANGE[0]}: {STRANGE[1]}", (b"x", "png"), (b"x", "png"), (1, 1))
     told = Told(STRANGE[0], info, TrainedModel(None, schema, Preparation()), [], {STRANGE[1]: metric}, True, warnings,
                 [shot], STRANGE[3], {STRANGE[5]: STRANGE[4]})  # fmt: skip
@@ -318,7 +314,7 @@ def test_the_report_says_what_was_measured_and_loads_nothing(runs, latens):
     assert "latens fit" in page.text
     assert info["data"]["fingerprint"] in page.text
     assert f"jax {info['versions']['jax']}" in page.text
-    assert "negative evidence lower bound" in page.text
+    assert "Objective elbo" in page.text
     # The full evaluation, where there is one, and its warnings.
     assert "recall 0.43 0.05 — share 40 500 0.2 excess <b>share</b>" in page.text
     found = {"run": "one", "name": "overfitting", "message": "43 nats are lost."}

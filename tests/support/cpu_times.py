@@ -29,7 +29,7 @@ KEPT = (
     "tests/test_defaults.py::*",
     "tests/latents/test_decomposition.py::test_a_*",
     "tests/latents/test_decomposition.py::test_t*",
-    "tests/evaluation/test_diagnosis.py::test_planted_*",
+    "tests/evaluation/test_warnings.py::test_planted_*",
     "tests/cli/test_cli.py::test_evaluate_is_the_library",
     "tests/cli/test_cli_resume.py::test_kill_then_resume?9--9-44?",
     "tests/io/test_signals.py::test_a_command_that_is_stuck_ends?program*",

@@ -12,7 +12,6 @@ import latens as lt
 from latens.cli.main import main
 from latens.errors import DataError
 from latens.pictures.source import Source
-from latens.verbs._anndata import add_column
 from latens.verbs._result import next_of
 from latens.workflow.sample_sets import SampleSets
 
@@ -147,34 +146,11 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     assert "donor" in err
 
 
-def test_codes_go_into_a_copy_of_the_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = folder / "out.h5ad"
-    said(capsys, "encode", folder / "run", folder / "cells.h5ad", "--out", out)
-    trained = lt.load(folder / "run")
-    data = lt.read(str(folder / "cells.h5ad"), layer="counts", schema=trained.schema)
-    with h5py.File(out) as new, h5py.File(folder / "cells.h5ad") as old:
-        np.testing.assert_allclose(new["obsm/X_latens"][:], trained.encode(data), atol=1e-6)
-        assert new["obsm/X_latens"].attrs["encoding-type"] == "array"
-        assert new["uns/note"][()] == b"kept"
-        about = {name: one[()].decode() for name, one in new["uns/latens/X_latens"].items()}
-        assert new["uns/latens/X_latens"].attrs["encoding-type"] == "dict"
-        assert about == {
-            "model": "run", "recipe": "cells", "batch_key": "donor", "how": "posterior means of latents",
-            "latens": lt.__version__,
-        }  # fmt: skip
-        for name in ("X/data", "X/indices", "layers/counts", "obs/type/codes", "var/_index"):
-            assert (new[name][:] == old[name][:]).all()
-    _, err = said(capsys, "encode", folder / "run", "digits", "--out", out, code=2)
-    assert "needs DATA as a .h5ad file" in err
-
-
-def test_predicted_types_go_into_obs_and_have_their_names_in_tables(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_predicted_types_have_their_names_in_tables(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["fit", folder / "cells.h5ad", "--layer", "counts", "--condition", "donor", "--label", "type"]
     small = ["--recipe", "m2", "--set", "likelihood=depth-negative-binomial", "--set", "network.hidden=4"]
     said(capsys, *argv, *small, "--steps", "4", "--num-samples", "2", "--quiet", "--out", folder / "m2")
-    for ending in ("npz", "csv", "h5ad"):
+    for ending in ("npz", "csv"):
         said(capsys, "encode", folder / "m2", folder / "cells.h5ad", "--out", folder / f"predicted.{ending}")
     with np.load(folder / "predicted.npz") as made:
         share, best = made["class_probability"], made["predicted"]
@@ -184,29 +160,9 @@ def test_predicted_types_go_into_obs_and_have_their_names_in_tables(
     table = np.genfromtxt(folder / "predicted.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
     assert not [name for name in table.dtype.names or () if name.startswith("class_probability")]
     np.testing.assert_allclose(table["probability_t0"], share[:, 0], rtol=1e-5)
-    with h5py.File(folder / "predicted.h5ad") as file:
-        words = file["obs/latens_predicted"]
-        assert words.attrs["encoding-type"] == "categorical"
-        names = [one.decode() for one in words["categories"][:]]  # type: ignore[index]
-        assert [names[code] for code in words["codes"][:]] == best.tolist()  # type: ignore[index]
-        np.testing.assert_allclose(file["obs/latens_probability"][:], share.max(axis=1), rtol=1e-6)  # type: ignore[index]
     others = ("--label", "donor", "--name", "latent", "--out", folder / "m2-maps")
     _, err = said(capsys, "report", folder / "m2", folder / "cells.h5ad", "--only", "figures", *others, code=2)
     assert "this column has none of the names that the model reads" in err
-    found = lt.read(str(folder / "predicted.h5ad"), layer="counts", label="latens_predicted")
-    assert found.schema.classes is not None
-    assert [found.schema.classes[code] for code in found.label] == best.tolist()  # type: ignore[union-attr]
-
-
-def test_a_column_that_is_added_stands_in_the_order_of_obs(tmp_path: Path) -> None:
-    """A reader of AnnData takes the columns of `column-order` alone."""
-    with h5py.File(tmp_path / "a.h5ad", "w") as file:
-        obs = file.create_group("obs")
-        obs.attrs.create("column-order", ["donor"], dtype=h5py.string_dtype())
-        for cells in (np.array(["b", "a"]), np.array([0.5, 1.0])):
-            add_column(file, "new", cells)
-            assert list(obs.attrs["column-order"]) == ["donor", "new"]
-        assert obs["new"][:].tolist() == [0.5, 1.0]  # type: ignore[index]
 
 
 def test_genes_are_found_by_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,9 +39,9 @@ from latens.latents.disentanglement import mig as mig
 
 from .classes import ClassSamples as ClassSamples
 from .classes import accuracy as accuracy
-from .diagnosis import Finding as Finding
-from .diagnosis import diagnose as diagnose
 from .forecasting import QUANTILES as QUANTILES
 from .forecasting import forecast as forecast
 from .missing_cells import Imputed as Imputed
 from .missing_cells import impute as impute
+from .warnings import Finding as Finding
+from .warnings import diagnose as diagnose

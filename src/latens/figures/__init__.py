@@ -22,7 +22,5 @@ from .tables import marginals as marginals
 from .tables import marginals_table as marginals_table
 from .tables import name_values as name_values
 from .tables import show_tail as show_tail
-from .units import level_kl_bars as level_kl_bars
-from .units import level_kl_table as level_kl_table
 from .units import unit_kl_bars as unit_kl_bars
 from .units import unit_kl_table as unit_kl_table

@@ -1,6 +1,4 @@
-"""How much each latent dimension carries, and each level of a hierarchy."""
-
-from collections.abc import Sequence
+"""How much each latent dimension carries."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -81,65 +79,4 @@ def unit_kl_bars(
     margin = 0.02 * count if count > 3 else 1.5
     ax.set_xlim(-0.5 - margin, count - 0.5 + margin)
     ax.axhline(0.0, color=colours.muted, linewidth=0.8)
-    return ax
-
-
-def level_kl_table(kl: ArrayLike, error: ArrayLike, shapes: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
-    """Compute the numbers of `level_kl_bars`, in the order of drawing.
-
-    Args:
-        kl: KL of each level in nats, lowest first, shape (levels,), finite.
-        error: Its standard error, shape (levels,); NaN where there is none, as of one row.
-        shapes: The shape of each level's latents.
-
-    Returns:
-        `level` (1 is the lowest, which is drawn last), `shape`, `kl` and `standard_error` in nats.
-
-    Raises:
-        DataError: The numbers are empty, not finite, or differ in length.
-    """
-    values, errors = numbers(kl, "kl", ndim=1), numbers(error, "error", ndim=1, finite=False)
-    if not len(values) == len(errors) == len(shapes):
-        what = f"{len(values)} levels with {len(errors)} errors and {len(shapes)} shapes."
-        raise DataError(what, where="kl", fix="Give one of each for every level.")
-    names = np.array([" x ".join(map(str, shape)) for shape in shapes])
-    columns = {"level": np.arange(1, len(values) + 1), "shape": names, "kl": values, "standard_error": errors}
-    return {name: column[::-1] for name, column in columns.items()}
-
-
-def level_kl_bars(
-    kl: ArrayLike,
-    error: ArrayLike,
-    shapes: Sequence[Sequence[int]],
-    *,
-    theme: ThemeName = "light",
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw the KL of each level of a hierarchy as bars with standard errors, in the order of drawing.
-
-    Args:
-        kl: KL of each level in nats, lowest first, shape (levels,), finite.
-        error: Its standard error, shape (levels,); NaN where there is none, as of one row.
-        shapes: The shape of each level's latents.
-        theme: "light" or "dark".
-        ax: Axes to draw into. None: a new figure.
-
-    Returns:
-        The Axes.
-
-    Raises:
-        DataError: The numbers are empty, not finite, or differ in length.
-    """
-    table, colours = level_kl_table(kl, error, shapes), theme_named(theme)
-    count = len(table["kl"])
-    if ax is None:
-        ax = one_axes((5.2, float(np.clip(1.4 + 0.3 * count, 2.4, 12.0))), theme)
-    title = f"KL of {count} levels, {table['kl'].sum(dtype=float):.2f} nats in all"
-    dress(ax, theme=theme, title=title, x="KL (nats)", y="level: its latents\n(in the order of drawing)")
-    place = np.arange(count)
-    error_bars = {"xerr": np.nan_to_num(table["standard_error"]), "ecolor": colours.muted}
-    ax.barh(place, table["kl"], height=0.7, color=colours.first, **error_bars)
-    ax.set_yticks(place, [f"{level}: {shape}" for level, shape in zip(table["level"], table["shape"], strict=True)])
-    ax.set_ylim(count - 0.4, -0.6)
-    ax.axvline(0.0, color=colours.muted, linewidth=0.8)
     return ax

@@ -14,7 +14,6 @@ from latens.figures.reach import reach_curves
 from latens.figures.style import readable
 from latens.figures.tables import marginals, marginals_table
 from latens.latents.aggregate import aggregated_draws
-from latens.latents.codes import level_shapes
 from latens.pictures.source import FEW_POINTS, Made, Plane, Posteriors, Source
 from latens.workflow.code_reach import MOST, reach_of
 
@@ -81,19 +80,6 @@ def draw_units(source: Source) -> Made | None:
         return None
     shown = code.kl, evaluation.active_units(code.mean)
     return figures.unit_kl_bars(*shown, theme=source.theme), figures.unit_kl_table(*shown)
-
-
-def draw_levels(source: Source) -> Made | None:
-    """Draw the KL of every level of a hierarchy."""
-    trained = source.trained
-    shapes = level_shapes(trained.model, cond=trained.one_condition)
-    if len(shapes) < 2:
-        return None
-    found = evaluation.level_kl(source.rows(source.few.batch))
-    if len(found) < len(shapes):
-        return None
-    shown = [level.value for level in found], [level.standard_error for level in found], shapes
-    return figures.level_kl_bars(*shown, theme=source.theme), figures.level_kl_table(*shown)
 
 
 def draw_two_views(source: Source) -> Made | None:

@@ -1,6 +1,6 @@
 """All that a report tells of one run, gathered before a word is written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,6 @@ from latens.io.json import parse_json_strict, typed
 from latens.pictures.draw import PICTURES, draw_of
 from latens.pictures.source import Source
 from latens.report.html import Html, data_uri, tag
-from latens.report.warnings import Warning_, warnings_of
 from latens.runs.folder import RunFolder
 from latens.workflow.trained import TrainedModel
 
@@ -79,6 +78,15 @@ def inches(axes: Any) -> tuple[float, float]:
     return float(width), float(height)
 
 
+class Warned(NamedTuple):
+    """A warning of `evaluation.warnings`, in parts."""
+
+    name: str  # its name for programs
+    title: str
+    found: str
+    advice: str
+
+
 class _Metric(Struct, frozen=True):
     value: Any
 
@@ -99,7 +107,7 @@ class Told:
     # there are any, else of the end of training
     metrics: Mapping[str, Mapping[str, Any]]
     full: bool  # whether the metrics are those of report.json
-    warnings: list[Warning_]
+    warnings: list[Warned]
     shots: list[Shot] = field(default_factory=list)
     lacking: str = ""  # why there are no pictures of data; "" where there are
     left_out: Mapping[str, str] = field(default_factory=dict)  # why some metrics are not there, by name
@@ -119,7 +127,7 @@ def tell(
     evaluated, ended = read_evaluation(run.path / "report.json"), run.info.get("metrics")
     metrics = {**(ended if isinstance(ended, dict) else {}), **evaluated.get("metrics", {})}
     metrics = {name: value for name, value in metrics.items() if isinstance(value, dict)}
-    warnings = warnings_of(_entries(run.info.get("warnings")), _entries(evaluated.get("warnings")), metrics)
+    warnings = warnings_of([*_entries(evaluated.get("warnings")), *_entries(run.info.get("warnings"))])
     shown, left_out = [name for name, one in PICTURES.items() if one.place], evaluated.get("left_out")
     source = Source(trained, data, seed, history=history)
     pictures = shots(source, shown)
@@ -127,6 +135,20 @@ def tell(
     return Told(
         *told, left_out if isinstance(left_out, dict) else {}, read_of(data)
     )  # fmt: skip
+
+
+def warnings_of(entries: Sequence[Mapping[str, str]]) -> list[Warned]:
+    """The warnings of a run; each name comes once, the first one of it."""
+    found: dict[str, Warned] = {}
+    for entry in entries:
+        name, (said, _, advice) = str(entry.get("name", "")), str(entry.get("message", "")).partition("; ")
+        found.setdefault(name, Warned(name, name.replace("-", " ").capitalize(), _sentence(said), _sentence(advice)))
+    return list(found.values())
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return "" if not text else text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def read_of(data: Dataset | None) -> tuple[str, ...]:

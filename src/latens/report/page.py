@@ -12,10 +12,8 @@ from latens.evidence.estimate import UNKNOWN
 from latens.io.named_arrays import tree_to_arrays
 from latens.pictures.draw import PICTURES
 from latens.recipes import RECIPES
-from latens.recipes.parts.options import OBJECTIVES
-from latens.report.facts import Shot, Told, figure
+from latens.report.facts import Shot, Told, Warned, figure
 from latens.report.html import Html, joined, table, tag
-from latens.report.warnings import Warning_, not_measured
 from latens.text import number, visible, with_digits
 from latens.trees import partition_trainable
 from latens.workflow.measurement import density_of, what_density
@@ -24,7 +22,7 @@ from latens.workflow.trained import TrainedModel
 
 ASIDE = "Details: "
 """How the heading of a section begins that a reader without a course can do without."""
-TECHNICAL = {"evidence", "training", "what", "objective", "model", "again"}
+TECHNICAL = {"evidence", "training", "what", "model", "again"}
 """Such sections of pictures and tables."""
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What a browser may load for a report: nothing but what is in it."""
@@ -55,7 +53,6 @@ def report_page(told: Told) -> str:
         ),
         ("training", "Training", _pictures(told, "training") or tag("p", "There are no steps to draw.")),
         ("what", "Data and settings", _what(told)),
-        ("objective", "Objective", joined(tag("p", text) for text in objective(told.trained))),
         ("model", "Model", _model(told)),
         ("again", "Reproduce", again(told)),
     ]
@@ -213,8 +210,7 @@ def evidence(told: Told) -> Html:
     held = " They were not held out." if told.info.get("held_out") is False else ""
     seeds = sorted({str(m["seed"]) for m in told.metrics.values() if m.get("seed") is not None})
     said = f"Measured on {split} rows{', seed ' + ', '.join(seeds) if seeds else ''}.{held}" if split else ""
-    left = not_measured(told.metrics)
-    asked = f"Not measured here: {'; '.join(left)}. `latens evaluate RUN --all` does." if left and not told.full else ""
+    asked = "" if told.full else "`latens evaluate RUN --all` measures more, such as overfitting and the encoder's gap."
     without = "; ".join(f"{metric_name(name, told.trained)}: {reason}" for name, reason in told.left_out.items())
     note = "The standard error is that of the mean over rows: 95 % of such intervals of ± 2 contain the true mean."
     if any(over_draws(metric) for metric in told.metrics.values()):
@@ -231,7 +227,7 @@ def _warnings(told: Told) -> Html:
     return joined(map(_warning, told.warnings)) if told.warnings else tag("p", "No warnings.")
 
 
-def _warning(one: Warning_) -> Html:
+def _warning(one: Warned) -> Html:
     """What was found, and what helps."""
     found = tag("p", one.found) if one.found else None
     advice = tag("p", tag("strong", "What helps: "), one.advice) if one.advice else None
@@ -343,6 +339,9 @@ def model_facts(trained: TrainedModel) -> list[tuple[str, str]]:
         rate = f"{optimizer.name}, {size}{optimizer.schedule}"
         facts.append(("Networks", f"{config.network.kind}, widths {hidden}, {config.network.activation}"))
         facts.append(("Optimiser", rate))
+        options = {**config.objective.options, "beta_schedule": config.objective.beta_schedule}
+        said = ", ".join(f"{key} = {value}" for key, value in options.items() if value != "constant")
+        facts.append(("Objective", visible(f"{config.objective.name}{f' ({said})' if said else ''}")))
         facts.append(("Batch", f"{config.training.batch_size or 'all'} rows a step"))
     elif isinstance(config, ClassifierConfig):
         facts.append(("Densities", f"one {config.density.kind} for each class, fitted in closed form or by inference"))
@@ -361,50 +360,6 @@ def likelihood(trained: TrainedModel) -> str:
         return ""
     note = what_density(trained, trained.schema.kind).rstrip("; ")
     return config.likelihood.family + (f" ({note})" if note else "")
-
-
-def objective(trained: TrainedModel) -> list[str]:
-    """Say what was minimised."""
-    config = trained.config
-    if not isinstance(config, VAEConfig):
-        return [
-            "Nothing was minimised step by step: for every class a density of its rows was fitted, and a row belongs "
-            "to the class under which p(x | class) p(class) is largest."
-        ]
-    name, options = config.objective.name, dict(config.objective.options)
-    size, units = math.prod(trained.schema.shape), config.posterior.latent_dim
-    if name == "elbo":
-        given = options.get("beta", 1.0)
-        beta = float(given) if isinstance(given, int | float) else 1.0
-        weight, end = ("", ".") if beta == 1.0 else (f"{beta:g} · ", f" with its KL weighted by beta = {beta:g}.")
-        said = [
-            f"Minimised: − E_q[log p(x | z)] + {weight}KL(q(z | x) ‖ p(z)), the negative evidence lower bound "
-            f"(ELBO){end}",
-            "The first term asks how well a row is described from its latent code, the second how much that code says "
-            "beyond the prior.",
-        ]
-    else:
-        kind, told = OBJECTIVES.get(name), trained.facts.get("objective")
-        told = told if isinstance(told, dict) and kind is None else {}
-        first = " ".join((kind.__doc__ or "").split("\n\n")[0].split()) if kind is not None else ""
-        first = first or visible(str(told.get("what", "An objective that is not known here"))[:200]) + "."
-        said = [f"Minimised: {visible(str(told.get('class', name))[:80])}. {first}".strip()]
-    over = f"{size} {'columns' if trained.schema.columns else 'cells'}" + (
-        f" and {units} latent units" if units else ""
-    )
-    said.append(
-        f"Unit: nats, natural logarithms of probabilities (1 nat = 1.443 bits), summed over the {over} of a row and "
-        "averaged over the rows of a batch. No constant is dropped."
-    )
-    if epochs := config.objective.beta_warmup_epochs:
-        said.append(f"The weight of the KL rose from 0 to its value over {epochs:g} epochs.")
-    if config.objective.beta_schedule != "constant":
-        said.append(f"The weight of the KL changed in training: {visible(config.objective.beta_schedule)} (epochs).")
-    if others := sorted((key, value) for key, value in options.items() if key != "beta"):
-        said.append("Options: " + ", ".join(f"{key} = {value}" for key, value in others) + ".")
-    if note := what_density(trained, trained.schema.kind).rstrip("; "):
-        said.append(f"Of what the numbers speak: {note}.")
-    return said
 
 
 def command_of(info: Mapping[str, Any]) -> str:

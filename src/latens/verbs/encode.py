@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from latens.verbs._anndata import CODES, annotated_bytes, refuse_annotated
 from latens.verbs._lazy import evaluation, np
 from latens.verbs.kernel import At, Data, Given, Made, Seed, Unknown, Verb, Work, arg, draws
 
@@ -16,8 +15,7 @@ PROBABILITIES, PREDICTED = "class_probability", "predicted"
 class Encode(Verb):
     """Map rows to latents, with terms of the ELBO."""
 
-    endings: ClassVar = (".npz", ".csv", ".parquet", ".h5ad")
-    takes_out: ClassVar = ("FILE", "the output file: npz, csv, parquet; h5ad of cells")
+    endings: ClassVar = (".npz", ".csv", ".parquet")
     by_row: ClassVar = True
     data: Data
     unknown: Unknown = "error"
@@ -26,12 +24,7 @@ class Encode(Verb):
     num_samples: Annotated[int, arg("draws of each row (default 16)", metavar="K", kind=draws)] = 16
 
     def __call__(self, at: At) -> Work:
-        into = at.out.suffix.lower() == ".h5ad"
-        if into:
-            refuse_annotated(at)
         data = at.load()
-        if into:
-            refuse_annotated(at, data)
         yield f"encode {len(data)} rows of {data.name}"
         arrays = self.part(at, data, np.arange(len(data)))
         table = {name: array for name, array in arrays.items() if name != PROBABILITIES}
@@ -40,12 +33,6 @@ class Encode(Verb):
             f"{n} {tuple(a.shape[1:])}" if a.ndim > 1 else n for n, a in arrays.items() if n[:12] != "probability_"
         )
         rows = len(arrays["row_id"])
-        if into:
-            mean = arrays["mean"].reshape(rows, -1)
-            columns = {f"latens_{name}": arrays[name] for name in (PREDICTED, "probability") if name in arrays}
-            raw = annotated_bytes(at, {f"obsm/{CODES}": mean}, "posterior means of latents", columns)
-            text = f"obsm[{CODES!r}] {mean.shape[1:]}, {''.join(f'obs[{name!r}], ' for name in columns)}{rows} rows"
-            return Made(raw=raw, value={"rows": rows, "obsm": CODES, "obs": list(columns)}, text=text)
         return Made(
             arrays=arrays, table=table, value={"rows": rows, "arrays": shapes}, text=f"{listed}, {rows} rows"
         )  # fmt: skip

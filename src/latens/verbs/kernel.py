@@ -134,8 +134,6 @@ class Made(Struct, kw_only=True):
     schema: "Schema | None" = None  # of the rows
     places: Any = None  # of rows that are sequences where their steps came from
     files: Callable[[], dict[str, bytes]] | None = None  # what goes into a folder, by name
-    raw: bytes | None = None  # the file itself
-    also: Path | None = None  # where the table goes beside that file
     trained: "TrainedModel | None" = None  # a model that was made
     status: int = 0  # the exit code of the command
 
@@ -163,9 +161,6 @@ class Made(Struct, kw_only=True):
                 with resource_errors(folder):
                     folder.mkdir(parents=True, exist_ok=True)
             write_together(made.items())
-        elif self.raw is not None:
-            tables: Any = [(self.also, self.arrays)] if self.also is not None else []
-            write_together([(path, self.raw), *((one, table_bytes(one, arrays)) for one, arrays in tables)])
         elif path.suffix.lower() == ".txt":
             write_atomic(path, text_lines(path, self.arrays["text"].tolist()))
         elif path.suffix.lower() == ".npz":

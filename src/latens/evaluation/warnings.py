@@ -1,4 +1,4 @@
-"""What numbers say is wrong with a model, by name: what it means, and what to do."""
+"""The warnings about a model, by name: the rule, what it means, and what to do."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
