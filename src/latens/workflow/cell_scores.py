@@ -15,8 +15,6 @@ from latens.workflow.trained import TrainedModel
 
 OUTER = 0.05
 """Share of the training rows on either side that says how far beyond them numbers may lie."""
-BETWEEN = 0.25
-"""Part of the density of the shortest half that the mean of a date has at the most where it lies between two humps."""
 
 
 class Blame(NamedTuple):
@@ -43,36 +41,12 @@ def points(shares: Sequence[np.ndarray], types: Sequence[ColumnType]) -> Shaped[
 
 
 def point(shares: Shaped[np.ndarray, "n segments"], one: ColumnType) -> Shaped[np.ndarray, " n"]:
-    """One value for a cell: the likeliest category, or the mean of a number or a date."""
+    """One value for a cell: the likeliest category, the mean of a number, or the median of a date, which is a date."""
     if one.kind == "category":
         return np.asarray(one.firsts, np.float64)[(shares / np.asarray(one.widths)).argmax(axis=1)]
-    middles = np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1)
-    mean = shares @ middles
-    if one.kind != "date":
-        return mean
-    # A date between two years, say, would be in neither: there the mean has next to no probability.
-    first, last = shortest_half(shares, one)
-    segments, rows = np.arange(len(middles)), np.arange(len(mean))
-    half = np.where((segments >= first[:, None]) & (segments <= last[:, None]), shares, 0.0)
-    widths = np.asarray(one.widths)
-    own = np.clip(np.searchsorted(one.firsts, mean, side="right") - 1, 0, len(middles) - 1)
-    long = np.asarray(one.firsts)[last] + widths[last] - np.asarray(one.firsts)[first]
-    seldom = shares[rows, own] / widths[own] < BETWEEN * half.sum(axis=1) / long
-    return np.where(seldom, half @ middles / half.sum(axis=1), mean)
-
-
-def shortest_half(shares: Shaped[np.ndarray, "n segments"], one: ColumnType) -> tuple[np.ndarray, np.ndarray]:
-    """The first and last segment of the shortest stretch that holds half the probability."""
-    firsts, ends = np.asarray(one.firsts), np.asarray(one.firsts) + np.asarray(one.widths)
-    above = np.cumsum(shares, axis=1) / shares.sum(axis=1, keepdims=True)
-    rows, count = np.arange(len(shares))[:, None], shares.shape[1]
-    half = above - shares / shares.sum(axis=1, keepdims=True) + 0.5 - 1e-9
-    # All rows in one search: each has a stretch of length 2 of its own.
-    last = np.searchsorted((above + 2 * rows).ravel(), (half + 2 * rows).ravel()).reshape(half.shape) - rows * count
-    last = np.minimum(last, count)
-    length = np.append(ends, np.inf)[last] - firsts
-    first = length.argmin(axis=1)
-    return first, last[rows[:, 0], first]
+    if one.kind == "date":
+        return quantile(shares, one, 0.5)
+    return shares @ (np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1))
 
 
 def interval(shares: Shaped[np.ndarray, "n segments"], one: ColumnType, level: float) -> tuple[np.ndarray, np.ndarray]:

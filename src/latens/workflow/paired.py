@@ -52,19 +52,11 @@ class Interval:
     over: str = "seeds"  # what it is an interval over: "seeds" or "rows"
     estimate: Estimate | None = None  # of an interval over rows the number with its standard error
 
-    @property
-    def standard_errors(self) -> float:
-        """The number in its standard errors; NaN where these are 0 or unknown."""
-        error = 0.0 if self.estimate is None else self.estimate.standard_error
-        return self.value / error if error > 0 else _NAN
-
     def to_json(self) -> dict[str, Any]:
         """The interval as plain values."""
         value, low, high = (None if math.isnan(each) else each for each in (self.value, self.low, self.high))
         known = {"value": value, "low": low, "high": high, "level": LEVEL, "over": self.over}
-        if self.estimate is None:
-            return known
-        return {**self.estimate.to_json(), **known, "standard_errors": self.standard_errors}
+        return known if self.estimate is None else {**self.estimate.to_json(), **known}
 
 
 @dataclass(frozen=True)
@@ -119,20 +111,19 @@ class Contest:
         return table_as(self.cells(), format)
 
     def cells(self) -> list[tuple[str, ...]]:
-        """The cells of that table, titles first."""
+        """The cells of that table, titles first, without columns that have no entry."""
         options = list(dict.fromkeys(name for each in self.models for name in each.options))
-        drawn = any(each.estimate.draws_error is not None for each in self.models)
-        titles = ["model", *(name.rpartition(".")[2] for name in options), "mean", "95 % interval", "error over rows"]
-        rows = [(*titles, *(["over draws"] if drawn else []), "minus the best", "95 % interval")]
+        titles = ("model", *(name.rpartition(".")[2] for name in options), "mean", "95 % interval", "error over rows")
+        titles, rows = (*titles, "over draws", "minus the best", "95 % interval"), []
         places = _places(self.models)
         for each in self.models:
             values = [f"{value:.6g}" if isinstance(value, float) else str(value) for value in each.options.values()]
             error = each.estimate.standard_error
-            errors = [f"± {error:.{places}f}" if error > 0 else ""]
-            errors += [over_draws(each.estimate, places)] if drawn else []
+            errors = (f"± {error:.{places}f}" if error > 0 else "", over_draws(each.estimate, places))
             mean = (f"{each.mean.value:.{places}f}", _ends(each.mean, places))
             rows.append((each.name, *values, *mean, *errors, *_behind(each.difference, places)))
-        return rows
+        kept = [i for i in range(len(titles)) if any(row[i] for row in rows)]
+        return [tuple(row[i] for i in kept) for row in (titles, *rows)]
 
 
 @checked_later
