@@ -45,8 +45,8 @@ def test_the_day_is_that_of_the_run_or_of_the_source(monkeypatch: pytest.MonkeyP
     assert found["latens"] == latens.__version__
     assert found["command"] == "latens fit 'c d.csv' --label kind --typed --recipe default"
     info["data"] = {"spec": "x/cells.h5ad", "label": "kind", "layer": "raw", "condition": ["donor", "age"],
-                    "pair": "/home/someone/y", "header": False}  # fmt: skip
-    flags = "--label kind --layer raw --pair y --condition donor --condition age --no-header"
+                    "header": False}  # fmt: skip
+    flags = "--label kind --layer raw --condition donor --condition age --no-header"
     words = made(info, config)["command"].split()
     assert sorted(words[3:-2]) == sorted(flags.split())
     assert " ".join(words[3:-2]).count("--condition donor --condition age") == 1

@@ -90,8 +90,6 @@ def test_buckets_are_few_where_more_do_not_pay() -> None:
         (["ab"], {"typed": True}, "holds rows of text, which have no columns of numbers. Leave out --typed."),
         (["ab"], {"counts": True}, "holds rows of text, which have no columns of numbers. Leave out --counts."),
         (["ab"], {"columns": {"a": "category"}}, "which have no columns of numbers. Leave out --column."),
-        (["ab"], {"pair": ["ba"]}, "holds rows of text, which are taken by themselves alone."),
-        (np.zeros((1, 8, 8)), {"pair": ["ba"]}, "holds rows of text, which are taken by themselves alone."),
         ([[1.0, 2.0]], {"pieces": "words"}, "holds no rows of text to be cut into pieces."),
         (["abd"], {"schema": load(["ab", "bc"]).schema}, "row 0: character 3 is 'd', which the vocabulary of 3 pieces"),
         (["abcab"], {"schema": load(["abc"]).schema}, "row 0: has 5 characters; the model knows sequences of up to 3."),

@@ -60,7 +60,7 @@ from latens.errors import DataError, UsageError, nearest
 from latens.kinds import KINDS, OPTIONS, Guessed, Rows
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.pictures import MOST_SIDE
-from latens.kinds.pictures.picture_files import find_pictures, idx_folder, side_by_side
+from latens.kinds.pictures.picture_files import find_pictures, idx_folder
 from latens.kinds.steps.long import Asked, lines_of, refuse_beside
 from latens.kinds.steps.sequences import Places
 from latens.kinds.steps.world import EPISODE, TIME, World, recorded
@@ -239,7 +239,7 @@ class Coming:
         if schema is not None and (schema.types is not None or schema.ignored):
             self.declared = known_columns(schema)
         wanted = None if asked.size is None else (asked.size, asked.size)
-        of_model = schema is not None and asked.pair is None and asked.size is None and not schema.standardised
+        of_model = schema is not None and asked.size is None and not schema.standardised
         if of_model and schema is not None and len(schema.shape) in (2, 3):
             wanted = (*schema.shape, 1)[:3]
         self.roles = ColumnRoles(
@@ -274,7 +274,7 @@ class Coming:
         if cut.some or self.lines is not None or (schema is not None and schema.sequences is not None):
             self.long = cut
             typed = (asked.typed or bool(asked.derive)) and asked.columns is None
-            taken = {"row_id": asked.row_id, "pair": asked.pair, "typed": typed, "counts": asked.counts}
+            taken = {"row_id": asked.row_id, "typed": typed, "counts": asked.counts}
             refuse_beside(taken | {"stream": asked.stream, "pieces": asked.pieces}, str(asked.source)[:1000])
             if self.lines is None:
                 self.raw, self.where, self.title = _read(asked.source, self.roles, self.name)
@@ -284,7 +284,7 @@ class Coming:
     def read(self) -> None:
         """Read the rows: at once, or by parts into memory or into one file."""
         asked, spec = self.asked, str(self.asked.source)
-        source = None if asked.pair is not None and not asked.stream else _files(asked, self.roles)
+        source = _files(asked, self.roles)
         if asked.size is not None and not (1 <= asked.size <= MOST_SIDE and _of_pictures(asked.source)):
             what = f"{asked.size} is not a size of rows of {spec[:1000]!r}."
             fix = f"Give 1 to {MOST_SIDE} pixels, of a folder of pictures; leave it out for other data."
@@ -295,11 +295,6 @@ class Coming:
             self.raw, self.where, self.title = _read(asked.source, self.roles, self.name)
         else:
             self.raw, self.where, self.title = found, spec, title_of(spec)
-        if asked.pair is not None:
-            other, beside, _ = _read(asked.pair, ColumnRoles(pictures=self.roles.pictures), None)
-            check_numeric(self.raw.x, self.where)
-            check_numeric(other.x, beside)
-            self.raw = side_by_side(self.raw, other, self.where, "the pair" if beside == self.where else beside)
         if self.roles.pieces is not None:
             one_column(self.raw, asked.pieces, self.where)
         if self.raw.strings is None:
@@ -311,7 +306,7 @@ class Coming:
         large = asked.stream is None and self.roles.pieces is None and source is not None and source.size > LARGEST
         if source is None or not (asked.stream or large):
             return source, False
-        said = {"pair": asked.pair, "derive": self.derived, "condition": asked.condition, "pieces": asked.pieces}
+        said = {"derive": self.derived, "condition": asked.condition, "pieces": asked.pieces}
         said |= {} if source.tables else {"columns": asked.columns, "typed": self.typed}
         said |= {} if schema is None else {"derive": schema.derived, "condition": schema.conditions}
         refused = [role for role, value in said.items() if value]

@@ -23,7 +23,6 @@ class Option(NamedTuple):
     most: int = 0  # above 0 a whole number from 1 to it
     again: tuple[type, ...] = ()  # of which types it is taken, from a model file, for other data of its form
     once: bool = False  # whether it is of one file or one training, and a model file does not keep it
-    file: bool = False  # whether it names a file
     training: bool = False  # whether only commands that train or check have the flag
 
 

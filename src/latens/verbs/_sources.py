@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 def source_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Note DATA and the flags that say how to read it, with the folder in which the command was typed."""
-    given = _given(arguments)
-    if "pair" in given and Path(given["pair"]).exists():  # the folder beside it is that of DATA
-        given["pair"] = str(Path(given["pair"]).resolve())
-    return {"spec": arguments["data"], "folder": str(Path.cwd()), **given}
+    return {"spec": arguments["data"], "folder": str(Path.cwd()), **_given(arguments)}
 
 
 def reading_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,10 +50,8 @@ def read_with(source: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def flags_of(source: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags that `source_of` stored, of files their names without folders."""
-    named = lambda flag, value: Path(value).name if OPTIONS[FLAGS[flag]].file else value  # noqa: E731
-    found = {flag: value for flag, value in _given(source).items() if not isinstance(value, dict)}
-    return {flag: named(flag, value) for flag, value in found.items()}
+    """The flags that `source_of` stored."""
+    return {flag: value for flag, value in _given(source).items() if not isinstance(value, dict)}
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:

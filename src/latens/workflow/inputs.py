@@ -19,7 +19,6 @@ from latens.io import keys
 from latens.io.atomic import as_path, resource_errors
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.tables.frame import is_frame
-from latens.models import Experts
 from latens.recipes.parts.options import OBJECTIVES
 from latens.runs.folder import RunFolder
 from latens.typing import Key, checked_later
@@ -207,11 +206,3 @@ def is_grey(trained: Any, kind: str) -> bool:
     """Whether rows of this kind are grey cells under a Bernoulli, whose numbers are a cross-entropy."""
     family = trained.config.likelihood.family if isinstance(trained.config, VAEConfig) else ""
     return family == "bernoulli" and kind in ("levels", "unit") and trained.preparation.binarize == "none"
-
-
-def knows_pairs(trained: Any) -> bool:
-    """Whether a model's rows are two pictures side by side, each a modality of its own."""
-    # returns: true for models of two equal parts by columns, such as those of the recipe `paired`.
-    encoder = getattr(trained.model, "encoder", None)
-    blocks = encoder.blocks if isinstance(encoder, Experts) else None
-    return blocks is not None and blocks.axis == 1 and len(blocks.names) == 2 and trained.schema.shape[1] % 2 == 0

@@ -74,10 +74,9 @@ class Methods:
     def translate(
         self,
         data: Any,
-        start: str | None = None,
-        end: str | None = None,
+        start: str,
+        end: str,
         mean: bool = False,
-        num_samples: int | None = None,
         seed: int = 0,
     ) -> Made:
         """Decode rows of one class as another: `latens translate`."""

@@ -1,4 +1,4 @@
-"""Pictures: folders of them, IDX files, drawn shapes and pairs."""
+"""Pictures: folders of them, IDX files and drawn shapes."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,12 +25,6 @@ class Pictures(Rows):
         "N",
         most=MOST_SIDE,
         once=True,
-    )
-    pair: object = option(
-        "pictures to pair with the pictures of DATA, by name or position",
-        "DATA2",
-        once=True,
-        file=True,
     )
 
     @classmethod

@@ -110,7 +110,6 @@ def stacked_lines(x: np.ndarray, where: str) -> tuple[Raw, np.ndarray]:
 
 _BESIDE = {
     "row_id": ("--id", "The sequence is the id of a row"),
-    "pair": ("--pair", "Pictures have pairs"),
     "typed": ("--typed", "The steps of sequences are numbers"),
     "counts": ("--counts", "The steps of sequences are numbers"),
     "stream": ("--stream", "Long tables are read into memory"),
