@@ -1,15 +1,11 @@
-"""How good are translations? Classes by a classifier's word, pairs beside the mean and the nearest neighbour.
+"""How good are translations of one class into another, by a classifier's word?
 
-    python benchmarks/translation.py [--seeds 0,1,2,3,4] [--json] [--colour cifar10_small_decoded.npz]
+    python benchmarks/translation.py [--seeds 0,1,2,3,4] [--json]
     python benchmarks/translation.py --table FILE [FILE ...]
 
-Digits, 600 test rows, divided anew for each seed. *Classes*: a `conditional-vae`; every test row is decoded as each
-other digit (means), and a support vector machine fitted to the training rows says what it sees. *Pairs*: the recipe
-`paired`, from pictures without their right half, from blurred ones and from edges alone; the root of the mean squared
-error of E[target | source] over test rows, beside that of the mean target and of the target with the nearest source.
-`--colour` measures the pairs grey and colours instead, on pictures of a .npz file (`x_train`, `x_test`) made half as
-wide and high, 600 of them for the test. `--table` reads the lines of `--json` runs: means over seeds with Student's
-95 % intervals.
+Digits, 600 test rows, divided anew for each seed: a `conditional-vae`; every test row is decoded as each other digit
+(means), and a support vector machine fitted to the training rows says what it sees. `--table` reads the lines of
+`--json` runs: means over seeds with Student's 95 % intervals.
 """
 
 import argparse
@@ -21,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 from sklearn.svm import SVC
 
 from latens.config import override
@@ -33,23 +28,6 @@ from latens.workflow.trained import TrainedModel
 from seeds import interval
 
 STEPS, TEST_ROWS = 1500, 600
-
-
-def sources(x: np.ndarray) -> dict[str, np.ndarray]:
-    """Digits without what makes them whole, by the name of the task."""
-    half = x.copy()
-    half[:, :, 4:] = 0
-    blurred = np.round(ndimage.gaussian_filter(x.astype(np.float64), (0, 1, 1))).astype(np.uint8)
-    slopes = np.hypot(*(ndimage.sobel(x.astype(np.float64), axis) for axis in (1, 2)))
-    return {"half to whole": half, "blurred to sharp": blurred, "edges to picture": 16 * (slopes > 24).astype(np.uint8)}
-
-
-def colours(path: Path) -> np.ndarray:
-    """Pictures of a file, each pixel the mean of four."""
-    with np.load(path) as arrays:
-        x = np.concatenate([arrays["x_train"], arrays["x_test"]]).astype(np.float64)
-    n, height, width, channels = x.shape
-    return np.round(x.reshape(n, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))).astype(np.uint8)
 
 
 def divided(data: Dataset, seed: int) -> Dataset:
@@ -83,27 +61,8 @@ def measure(seed: int) -> list[dict[str, Any]]:
         rows.append({"task": "classes", "name": name, "value": float(np.mean(np.concatenate(seen))), "seed": seed})
     rows.append({"task": "classes", "name": "the rows themselves", "seed": seed,
                  "value": float(judge.score(flat(data.x[test]), data.label[test]))})  # fmt: skip
-    rows += [row for task, source in sources(data.x).items() for row in of_task(task, source, data.x, seed)]
     print(f"seed {seed}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
     return rows
-
-
-def of_task(task: str, source: np.ndarray, target: np.ndarray, seed: int) -> list[dict[str, Any]]:
-    """The root of the mean squared error of a target from its source, by the model and by two guesses."""
-    pairs = divided(load(source, pair=target), seed)
-    model, width = model_of(pairs, "paired", seed), source.shape[2]
-    known, test = (pairs.x[pairs.subset(split)].astype(np.float64) for split in ("train", "test"))
-    square = lambda x: np.square(x.reshape(len(x), -1)).sum(axis=1)  # noqa: E731
-    near = [int(np.argmin(square(known[:, :, :width] - one[:, :width]))) for one in test]
-    guesses = {
-        "paired": complete(model, pairs.x[pairs.subset("test")][:, :, :width], seed=seed),
-        "mean target": known[:, :, width:].mean(axis=0),
-        "nearest source's target": known[near][:, :, width:],
-    }
-    return [
-        {"task": task, "name": name, "value": float(np.sqrt(np.mean((test[:, :, width:] - guess) ** 2))), "seed": seed}
-        for name, guess in guesses.items()
-    ]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -121,17 +80,12 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=lambda text: [int(word) for word in text.split(",")], default=[0, 1, 2, 3, 4])
-    parser.add_argument("--colour", type=Path, metavar="FILE", help="pairs of grey and colours of this file instead")
     parser.add_argument("--json", action="store_true", help="a line for each number")
     parser.add_argument("--table", nargs="+", type=Path, metavar="FILE", help="the table of lines that --json printed")
     arguments = parser.parse_args()
     enable_compilation_cache()
     if arguments.table:
         rows = [json.loads(line) for path in arguments.table for line in path.read_text().splitlines()]
-    elif arguments.colour:
-        x = colours(arguments.colour)
-        grey = np.round(x.mean(axis=3)).astype(np.uint8)
-        rows = [row for seed in arguments.seeds for row in of_task("grey to colour", grey, x, seed)]
     else:
         rows = [row for seed in arguments.seeds for row in measure(seed)]
     print("\n".join(json.dumps(row) for row in rows) if arguments.json else table(rows))
