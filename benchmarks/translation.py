@@ -25,6 +25,7 @@ from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
+from latens.workflow.translation import translate
 from seeds import interval
 
 STEPS, TEST_ROWS = 1500, 600

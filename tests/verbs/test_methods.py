@@ -43,7 +43,7 @@ def test_a_model_is_as_good_as_itself() -> None:
     trained, data = of_its_own(*golden("table"))
     made = trained.evaluate([trained, data], num_samples=4)
     first, second = made.value["models"]
-    assert (first["run"], second["run"]) == ("the model", "model 2")
+    assert (first["name"], second["name"]) == ("the model", "model 2")
     assert (first["minus_best"], second["minus_best"]["value"]) == (None, 0.0)
     assert "the model is not significantly better than model 2" in made.plain[0]
     with pytest.raises(DataError, match="trained on other data"):
