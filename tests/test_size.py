@@ -17,11 +17,11 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 61_850,  # next: 60,000
-    "lines of Python in data": 4_060,
-    "lines of Python in tests": 49_050,
+    "lines of Python in src": 61_250,  # next: 60,000
+    "lines of Python in data": 4_050,
+    "lines of Python in tests": 48_550,
     "lines of JavaScript, CSS and HTML": 6_550,
-    "words of docs": 32_650,
+    "words of docs": 32_350,
     "pages of docs": 40,
     "words of README": 450,
     "commands": 18,
