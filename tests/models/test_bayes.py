@@ -14,11 +14,10 @@ from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from latens import evaluation
 from latens.config import override
 from latens.data import Dataset, load
-from latens.errors import ConfigError, DataError, ModelFileError, UsageError
+from latens.errors import ConfigError, DataError, UsageError
 from latens.estimators import GenerativeClassifier
 from latens.evaluation import Rows
 from latens.evaluation.classes import class_log_joint, sample_classes
-from latens.io.named_arrays import pack, tree_to_arrays
 from latens.models import BayesClassifier
 from latens.recipes import get_recipe
 from latens.recipes.classifiers import mixture_rows
@@ -159,35 +158,6 @@ def test_a_weight_of_two_is_the_row_twice():
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-def test_a_file_brings_back_every_number(tmp_path):
-    trained, data = _fitted("mlq-mixture", **{"density.components": 2})
-    path = trained.save(tmp_path / "model.safetensors")
-    again = TrainedModel.load(path)
-    batch = trained.batch(data, data.subset("test"))
-    for one, other in zip(jax.tree.leaves(trained.model), jax.tree.leaves(again.model)):
-        np.testing.assert_array_equal(one, other)
-    np.testing.assert_array_equal(
-        class_log_joint(Rows(again.model, batch, preparation=again.preparation)),
-        class_log_joint(Rows(trained.model, batch, preparation=trained.preparation)),
-    )
-    assert (again.config, again.schema) == (trained.config, trained.schema)
-    # The estimator opens what the command wrote.
-    estimator = GenerativeClassifier.load(path)
-    rows = data.x[data.subset("test")]
-    assert list(estimator.classes_) == [str(digit) for digit in range(10)]
-    names = np.array([str(label) for label in data.label[data.subset("test")]])
-    accuracy = evaluation.accuracy(Rows(trained.model, batch, preparation=trained.preparation)).value
-    assert estimator.score(rows, names) == pytest.approx(accuracy)
-    pictures, labels = estimator.sample(6, label="7", random_state=0)
-    assert set(labels) == {"7"}
-    np.testing.assert_allclose(pictures[0], 16.0 * sample_classes(again.model, 6, key=_key(), label=7).x[0], rtol=1e-6)
-
-
-def _key() -> jax.Array:
-    """The key of an estimator whose random_state is 0."""
-    return jax.random.fold_in(jax.random.key(0), 0xC1A5)
-
-
 def test_the_estimator_of_mixtures_is_saved(tmp_path):
     data = load("digits")
     x, y = data.x.reshape(len(data), -1), data.label
@@ -253,13 +223,3 @@ def test_refusals_name_the_remedy():
     large = load(np.zeros((12, 100, 100, 3), np.uint8), label=np.arange(12) % 2)
     with pytest.raises(ConfigError, match="GiB"):
         prepare(config, large).new_model()
-
-
-def test_a_file_cannot_ask_for_more_memory_than_the_limit(tmp_path):
-    trained, _ = _fitted("mlq-gaussian")
-    lying = trained.metadata()
-    lying["schema"]["shape"] = [4096, 4096]
-    path = tmp_path / "lie.safetensors"
-    path.write_bytes(pack(tree_to_arrays(trained.model), lying))
-    with pytest.raises(ModelFileError, match="GiB"):
-        TrainedModel.load(path)

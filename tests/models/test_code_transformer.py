@@ -13,15 +13,13 @@ import numpy as np
 import pytest
 from checks import close
 from cli_fixtures import Result
-from quantised_fixtures import BOOKS, EVERY, HEAD, KEY, PLACES, X, model_of, uneven, uneven_prior, vectors
+from quantised_fixtures import EVERY, HEAD, KEY, PLACES, model_of, uneven, uneven_prior, vectors
 from scipy import special, stats
-from tables import batch_of
 
 from latens.config import override
 from latens.data import Dataset, Schema, load
 from latens.data.schema import Column
 from latens.errors import ConfigError
-from latens.evaluation import Rows, log_marginal
 from latens.models import (
     CodeHead,
     ScalarQuantiser,
@@ -82,10 +80,9 @@ def test_codes_of_a_step_depend_on_those_of_the_steps_before_alone():
         assert np.all(np.abs(found - logits)[order[2 * step + 2 :]].max(axis=1) > 1e-3)
 
 
-@pytest.mark.parametrize("together", [1, 2, 4])
-def test_of_each_class_the_probabilities_sum_to_one_and_draws_have_them(together):
+def test_of_each_class_the_probabilities_sum_to_one_and_draws_have_them():
     head = CodeHead((8,), HEAD.quantiser)
-    prior, model = uneven_prior(head, together=together, classes=2), model_of(HEAD.quantiser, 8)
+    prior, model = uneven_prior(head, together=2, classes=2), model_of(HEAD.quantiser, 8)
     every = np.array(list(itertools.product(range(3), repeat=4)))
     events = jax.vmap(lambda codes: head.quantiser.decode(codes[:, None]).reshape(-1))(jnp.asarray(every))
     found = []
@@ -128,27 +125,6 @@ def test_it_starts_uniform():
     np.testing.assert_array_equal(jax.grad(uneven().log_prob)(event), 0.0)
 
 
-def test_the_bound_is_the_one_by_enumeration():
-    """log p(x | c(x)) + log p(c(x)) by hand, and below log p(x): the sum over all 25 pairs of codes."""
-    model = model_of(vectors(BOOKS[:1]), 6)
-    prior = uneven_prior(model.encoder.head)
-    model = eqx.tree_at(lambda m: m.prior_part, model, prior)
-    pairs = list(itertools.product(range(5), repeat=2))
-    decode = lambda pair: vectors(BOOKS[:1]).decode(jnp.asarray(pair)[:, None]).reshape(-1)  # noqa: E731
-    log_prior = {}
-    for pair in pairs:
-        rows = special.log_softmax(np.asarray(prior.network(jnp.asarray(pair)), np.float64), axis=1)
-        log_prior[pair] = rows[0, pair[0]] + rows[1, pair[1]]
-    bound, exact = [], []
-    for x in jnp.asarray(X, jnp.float32):
-        joint = {pair: float(model.likelihood(decode(pair)).log_prob(x)) + log_prior[pair] for pair in pairs}
-        bound.append(joint[tuple(np.asarray(model.posterior(x).assignment.codes)[:, 0].tolist())])
-        exact.append(special.logsumexp(list(joint.values())))
-    found = log_marginal(Rows(model, batch_of(X), key=KEY), num_samples=1)
-    close(found, bound, atol=1e-4)
-    assert np.all(found < np.asarray(exact))
-
-
 def chain(turn: float, n: int = 4000) -> tuple[Dataset, np.ndarray]:
     """Signs that turn with this probability, and log p of the test rows under it."""
     rng = np.random.default_rng(0)
@@ -171,9 +147,7 @@ def test_widths_that_do_not_fit_are_refused():
         TransformerCodePrior.create(CodeHead((6,), vectors()), (6,), key=KEY)
 
 
-@pytest.mark.parametrize(
-    "temperature", [0.0, 0.5, pytest.param(1.0, marks=pytest.mark.more), pytest.param(2.0, marks=pytest.mark.more)]
-)
+@pytest.mark.parametrize("temperature", [0.0, 0.5])
 def test_codes_at_a_temperature_are_drawn_from_powers_of_each_step(temperature):
     """All 27 sequences: the product over places of p(k | before)^(1/t), each normalised; at 0 the most probable one."""
     p, draws = uneven(), 20_000

@@ -4,23 +4,18 @@ import dataclasses
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import close
 from msgspec.structs import replace
-from tables import batch_of, linear
 
 from latens.config import override
 from latens.data import Dataset, Preparation, Schema, prepare_batch
 from latens.data.batches import Batch
-from latens.distributions import kl_terms
 from latens.errors import ConfigError, DataError, UsageError
 from latens.estimators import VAE
-from latens.evaluation import Rows, decode, log_marginal, sample_prior
-from latens.models import ClassPrior, Conditional, LatentModel, NormalHead, SharedScaleNormalHead
+from latens.evaluation import decode, sample_prior
 from latens.recipes import get_recipe
-from latens.trees import Frozen
 from latens.workflow.experiment import prepare, train
 from latens.workflow.measurement import measure
 from latens.workflow.trained import TrainedModel
@@ -37,34 +32,6 @@ def rows(n: int = 550) -> Dataset:
     ids = np.arange(n)
     schema = Schema((1,), "real", classes=("a", "b", "c"), scale=3.0)
     return Dataset(x, schema, ids.astype(np.uint32), ids, split, "rows", label)
-
-
-def gaussian(prior: bool) -> LatentModel:
-    """x = z + 2 y - 1 + noise; with a prior of each class N(y - 1/2, e), else N(0, 1)."""
-    encoder = Conditional(
-        linear(np.array([[0.5, 0.0], [0.3, 0.0], [-0.3, 0.0]]), np.zeros(2)), NormalHead((1,)), reads=("label",)
-    )
-    head = SharedScaleNormalHead((1,), Frozen(jnp.zeros(())))
-    decoder = Conditional(linear(np.array([[1.0], [-1.0], [1.0]]), np.zeros(1)), head, reads=("label",))
-    if not prior:
-        return LatentModel(ClassPrior.create(2, (1,)), encoder, decoder)
-    return LatentModel(ClassPrior(jnp.asarray([[-0.5], [0.5]]), jnp.full((2, 1), 0.5)), encoder, decoder)
-
-
-@pytest.mark.parametrize("prior", [False, True])
-def test_log_p_of_x_given_the_label(prior: bool) -> None:
-    x, label = np.array([[0.3], [0.3], [-2.0]], np.float32), np.array([0, 1, 1], np.int32)
-    loc = 2.0 * label - 1.0 + (label - 0.5 if prior else 0.0)
-    variance = 1.0 + (np.e if prior else 1.0)
-    exact = -0.5 * np.log(2 * np.pi * variance) - (x[:, 0] - loc) ** 2 / (2 * variance)
-    prepared = prepare_batch(Preparation(classes=2), batch_of(x, label=jnp.asarray(label)), key=None)
-    assert prepared.cond["label"].tolist() == [[1, 0], [0, 1], [0, 1]]
-    found = log_marginal(Rows(gaussian(prior), prepared), num_samples=4000)
-    close(found, exact, atol=0.05)
-    model, cond = gaussian(prior), {"label": jnp.asarray([0.0, 1.0])}
-    terms = kl_terms(model.posterior(jnp.asarray([0.3]), cond=cond), model.prior(cond=cond))
-    q, (p, s) = 0.5 * 0.3 - 0.3, (0.5, np.e) if prior else (0.0, 1.0)
-    close(terms, [0.5 * (np.log(s) + (1.0 + (q - p) ** 2) / s - 1.0)], rtol=1e-5)
 
 
 def test_a_missing_label_is_no_class() -> None:

@@ -184,25 +184,6 @@ def test_one_way_down_gives_what_the_parts_give(float64, recipe):
     assert z[0].shape[:2] == (3, 4)
 
 
-def test_the_gradient_of_one_way_is_that_of_three(float64):
-    made, x = model(), jnp.asarray(np.random.default_rng(2).normal(size=SHAPE))
-    arrays, rest = eqx.partition(made, eqx.is_inexact_array)
-    batch, key = Batch(x[None], jnp.zeros(1, jnp.uint32)), jax.random.key(5)
-
-    def together(arrays):
-        return -draw(eqx.combine(arrays, rest), batch, num_samples=1, key=key).log_weight[0, 0]
-
-    def apart(arrays):
-        m = eqx.combine(arrays, rest)
-        q = m.posterior(x)
-        z = q.sample(key=jax.random.fold_in(jax.random.fold_in(key, 0), 0))
-        return q.log_prob(z) - m.prior().log_prob(z) - m.likelihood(z).log_prob(x)
-
-    values = [jax.value_and_grad(f)(arrays) for f in (together, apart)]
-    close(values[0][0], values[1][0])
-    close(ravel_pytree(values[0][1])[0], ravel_pytree(values[1][1])[0], atol=1e-9)
-
-
 def test_every_level_starts_at_a_standard_normal_and_q_at_p(float64):
     rows = np.random.default_rng(0).normal(size=(40, 6, 6))
     made = prepare(override(get_recipe("very-deep-vae").config, SMALL), load(rows))

@@ -2,18 +2,15 @@
 
 import math
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bound_checks import STEP, draw, evaluate, loss_of
+from bound_checks import draw, evaluate, loss_of
 from checks import close
-from jax.flatten_util import ravel_pytree
 from tables import MODELS, OBJECTIVES
-from test_every_objective import model_for
 
-from latens.data.batches import Batch, as_batch
+from latens.data.batches import as_batch
 from latens.distributions import kl_terms
 from latens.errors import ConfigError
 from latens.models import (
@@ -23,38 +20,6 @@ from latens.models import (
 )
 from latens.objectives import ELBO
 from latens.objectives.base import run_objective
-from latens.trees import partition_trainable
-
-
-@pytest.mark.more
-@pytest.mark.parametrize("name", OBJECTIVES)
-def test_an_objective_says_that_it_sees_a_batch_as_a_whole(name):
-    """The gradients of two halves, by their weight, are that of the batch; or the objective says why they are not."""
-    model, objective = model_for(name)[0], OBJECTIVES[name]()
-    x = jnp.concatenate([MODELS["binary pixels"]()[1].x] * 2)
-    weight, label = np.array([1, 2, 1, 1, 3, 1, 0, 1], np.float32), np.array([0, -1, -1, -1, 1, 0, 1, -1], np.int32)
-    batch = Batch(x, jnp.arange(8, dtype=jnp.uint32), weight=jnp.asarray(weight), label=jnp.asarray(label))
-    trainable, rest = partition_trainable((model, objective))
-
-    @jax.jit
-    def slope(batch):
-        def loss(t):
-            model, objective = eqx.combine(t, rest)
-            return run_objective(objective, model, batch, key=jax.random.key(0), step=STEP, training=True)[0]
-
-        value, gradient = jax.value_and_grad(loss)(trainable)
-        return ravel_pytree((value, gradient))[0]
-
-    cut = [jax.tree.map(lambda leaf, half=half: leaf[half], batch) for half in (slice(0, 4), slice(4, 8))]
-    shares = weight.reshape(2, 4).sum(1) / weight.sum()
-    whole, halves = np.asarray(slope(batch)), sum(s * np.asarray(slope(half)) for s, half in zip(shares, cut))
-    gap = np.abs(whole - halves).max() / np.abs(whole).max()
-    if isinstance(objective, ELBO) and (objective.couples_rows() or objective.free_bits):
-        return  # a bound, on one side of which both halves may be
-    if name == "Quantised":
-        return  # its metrics count codes over the batch
-    # Rounding is below 1e-5.
-    assert (gap > 1e-4) if objective.couples_rows() else (gap < 1e-5)
 
 
 def test_free_bits_are_of_the_rows_of_a_shard():

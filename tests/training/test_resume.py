@@ -16,8 +16,7 @@ def stop_at(step):
     return callback
 
 
-@pytest.mark.parametrize("schedule", ["constant", "schedule-free"])
-@pytest.mark.parametrize("step", [4, 6, 16])
+@pytest.mark.parametrize(("step", "schedule"), [(4, "constant"), (6, "schedule-free"), (16, "schedule-free")])
 def test_a_stopped_run_goes_on_bit_for_bit(step, schedule):
     stages = [stage(Budget(epochs=3), schedule=schedule)]
     records = []
@@ -49,7 +48,7 @@ def shifted(model, data):
     return eqx.tree_at(lambda m: m.decoder.network.layers[-1].bias, model, bias + jnp.float32(data.x.mean()))
 
 
-@pytest.mark.parametrize("step", [4, 12, 16, 18])
+@pytest.mark.parametrize("step", [4, 12, 18])
 def test_a_run_of_several_stages_goes_on_in_any_of_them(step):
     """Twelve steps, a closed-form stage, then nine more: stopped in either, the bits are those of the whole."""
     closed = Stage(None, None, start=shifted)

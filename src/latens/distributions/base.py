@@ -220,9 +220,11 @@ class AbstractFactorised(AbstractDistribution[Array]):
             Shape (*x), in nats.
         """
         # Before and after: a NaN in a missing cell must reach neither the value nor a gradient. An observed cell lies
-        # in the support, which 0 does not of every family.
+        # in the support, which 0 does not of every family; where none is observed, a half does.
         shown = jnp.broadcast_to(mask, jnp.shape(event))
-        terms = self.log_prob_terms(jnp.where(shown, event, jnp.ravel(event)[jnp.argmax(shown)]))
+        half = jnp.asarray(0.5, jnp.result_type(event))
+        inside = jnp.where(jnp.any(shown), jnp.ravel(event)[jnp.argmax(shown)], half)
+        terms = self.log_prob_terms(jnp.where(shown, event, inside))
         return jnp.where(mask, terms, 0.0)
 
 
