@@ -146,6 +146,20 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     assert "donor" in err
 
 
+def test_codes_go_into_a_copy_of_the_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = folder / "out.h5ad"
+    said(capsys, "encode", folder / "run", folder / "cells.h5ad", "--out", out)
+    trained = lt.load(folder / "run")
+    data = lt.read(str(folder / "cells.h5ad"), layer="counts", schema=trained.schema)
+    with h5py.File(out) as new, h5py.File(folder / "cells.h5ad") as old:
+        np.testing.assert_allclose(new["obsm/X_latens"][:], trained.encode(data), atol=1e-6)
+        assert new["obsm/X_latens"].attrs["encoding-type"] == "array"
+        for name in ("X/data", "X/indices", "layers/counts", "obs/type/codes", "var/_index"):
+            assert (new[name][:] == old[name][:]).all()
+    _, err = said(capsys, "encode", folder / "run", "digits", "--out", out, code=2)
+    assert "a .h5ad output is a copy of DATA" in err
+
+
 def test_predicted_types_have_their_names_in_tables(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["fit", folder / "cells.h5ad", "--layer", "counts", "--condition", "donor", "--label", "type"]
     small = ["--recipe", "m2", "--set", "likelihood=depth-negative-binomial", "--set", "network.hidden=4"]

@@ -1,7 +1,9 @@
 """`latens encode`: rows to latents."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from latens.errors import UsageError
 from latens.verbs._lazy import evaluation, np
 from latens.verbs.kernel import At, Data, Given, Made, Seed, Unknown, Verb, Work, arg, draws
 
@@ -15,7 +17,8 @@ PROBABILITIES, PREDICTED = "class_probability", "predicted"
 class Encode(Verb):
     """Map rows to latents, with terms of the ELBO."""
 
-    endings: ClassVar = (".npz", ".csv", ".parquet")
+    endings: ClassVar = (".npz", ".csv", ".parquet", ".h5ad")
+    takes_out: ClassVar = ("FILE", "the output file: npz, csv, parquet; h5ad of cells")
     by_row: ClassVar = True
     data: Data
     unknown: Unknown = "error"
@@ -24,7 +27,11 @@ class Encode(Verb):
     num_samples: Annotated[int, arg("draws of each row (default 16)", metavar="K", kind=draws)] = 16
 
     def __call__(self, at: At) -> Work:
-        data = at.load()
+        into = at.out.suffix.lower() == ".h5ad"
+        data = at.load() if not into or Path(str(at.data)).suffix.lower() == ".h5ad" else None
+        if data is None or (into and data.kept is not None):
+            what = "a .h5ad output is a copy of DATA, a .h5ad file all of whose rows are encoded."
+            raise UsageError(what, where=f"--out {at.out}", fix="Use --unknown missing, or write .npz.")
         yield f"encode {len(data)} rows of {data.name}"
         arrays = self.part(at, data, np.arange(len(data)))
         table = {name: array for name, array in arrays.items() if name != PROBABILITIES}
@@ -33,6 +40,11 @@ class Encode(Verb):
             f"{n} {tuple(a.shape[1:])}" if a.ndim > 1 else n for n, a in arrays.items() if n[:12] != "probability_"
         )
         rows = len(arrays["row_id"])
+        if into:
+            from latens.kinds.counts.anndata import with_codes
+
+            raw = with_codes(Path(at.data), arrays["mean"].reshape(rows, -1))
+            return Made(raw=raw, value={"rows": rows}, text=f"obsm['X_latens'], {rows} rows")
         return Made(
             arrays=arrays, table=table, value={"rows": rows, "arrays": shapes}, text=f"{listed}, {rows} rows"
         )  # fmt: skip

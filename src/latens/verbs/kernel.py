@@ -134,6 +134,7 @@ class Made(Struct, kw_only=True):
     schema: "Schema | None" = None  # of the rows
     places: Any = None  # of rows that are sequences where their steps came from
     files: Callable[[], dict[str, bytes]] | None = None  # what goes into a folder, by name
+    raw: bytes | None = None  # the file itself
     trained: "TrainedModel | None" = None  # a model that was made
     status: int = 0  # the exit code of the command
 
@@ -161,6 +162,8 @@ class Made(Struct, kw_only=True):
                 with resource_errors(folder):
                     folder.mkdir(parents=True, exist_ok=True)
             write_together(made.items())
+        elif self.raw is not None:
+            write_atomic(path, self.raw)
         elif path.suffix.lower() == ".txt":
             write_atomic(path, text_lines(path, self.arrays["text"].tolist()))
         elif path.suffix.lower() == ".npz":

@@ -4,11 +4,14 @@ The file is read with h5py alone, by the documented format (https://anndata.read
 X dense or as CSR or CSC, `obs` and `var` as columns with an index.
 """
 
+import io
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
 from latens.data.raw import ColumnRoles, LackingColumn, Raw, damaged, readable
 from latens.data.rows import unmasked
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from latens.kinds.numbers.hdf5 import Store
 
 
+CODES = "obsm/X_latens"
+"""Where posterior means stand in a copy of a file."""
 _REWRITE = "Write it again with anndata 0.8 or newer: anndata.read_h5ad(path).write_h5ad(new)."
 
 
@@ -252,3 +257,18 @@ def _are_counts(x: "np.ndarray | SparseRows") -> bool:
     if not values.size or values.dtype.kind not in "iuf" or values.min() < 0 or values.max() < 2:
         return False
     return values.dtype.kind in "iu" or bool(np.all(values == np.floor(values)))
+
+
+def with_codes(path: Path, codes: Float[np.ndarray, "n units"]) -> bytes:
+    """The bytes of a copy of an AnnData file with `obsm["X_latens"]`, as AnnData writes an array."""
+    import h5py
+
+    stream = io.BytesIO(path.read_bytes())
+    with h5py.File(stream, "r+") as file:
+        if "obsm" not in file:
+            file.create_group("obsm").attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
+        if CODES in file:
+            del file[CODES]
+        made = file.create_dataset(CODES, data=codes.astype(np.float32), compression="gzip")
+        made.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    return stream.getvalue()
