@@ -11,14 +11,14 @@ from scipy import special
 
 from latens.data.batches import as_batch
 from latens.data.schema import Column, Schema
-from latens.distributions import Categorical, StandardNormal
+from latens.distributions import StandardNormal
 from latens.errors import DataError, UsageError
 from latens.evaluation import Rows
 from latens.evaluation.conditional_samples import _weighed, sample_given, shares_given
 from latens.evaluation.missing_cells import impute
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.kinds.tables.where import conditions_of, parse_conditions
-from latens.models import Conditional, ExactChoices, LatentModel, NormalHead
+from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableHead, TableInput
 
 rng = np.random.default_rng(0)
@@ -153,20 +153,6 @@ def test_shares_are_weighed_means_over_all_draws(model, table, given):
         exact = weight @ np.stack([like[:, segment == s].sum(axis=1) for s in range(one.count)], axis=1) / weight.sum()
         np.testing.assert_allclose(found.columns[j], exact, rtol=2e-3, atol=1e-5)
     assert inside.any()
-
-
-def test_latents_that_can_be_counted_are_all_weighed(model, table):
-    share, places = np.array([0.2, 0.5, 0.3]), jnp.array([-1.0, 0.1, 1.5])
-    decoder = lambda z, cond=None, key=None: model.likelihood(places[z])  # noqa: E731
-    counted = LatentModel(Categorical(jnp.log(jnp.asarray(share))[None]), ExactChoices(), decoder)
-    rows, conditions = table[0], conditions_of({"city": "b", "age": (5, None)}, SCHEMA)
-    inside = np.all((rows >= conditions.low) & (rows <= conditions.high), axis=1)
-    found = sample_given(counted, conditions, 1000, key=jax.random.key(0))
-    joint = share * given_z(model, rows, np.asarray(places)[:, None])[:, inside].sum(axis=1)
-    assert (found.draws, found.effective) == (3, 1000.0)
-    assert found.log_probability == pytest.approx(np.log(joint.sum()), abs=1e-4)
-    counts = np.bincount(np.ravel(found.z), minlength=3)
-    assert np.all(np.abs(counts - 1000 * joint / joint.sum()) < 1 + 1e-3)
 
 
 def test_conditionals_are_the_enumerated_ones(model, table):
