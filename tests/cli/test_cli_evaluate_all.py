@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import shutil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,33 +87,6 @@ def test_the_numbers_are_those_of_their_functions(everything, run_folder):  # no
     assert {name: metrics[name] for name in expected} == pytest.approx({n: e.value for n, e in expected.items()})
     gap, wide = metrics["generalisation_gap"], everything.json["metrics"]["generalisation_gap"]["standard_error"]
     assert abs(gap) < 5 * wide + 3.0  # three epochs: nothing is learned by heart yet
-
-
-def test_dry_runs_and_other_data_write_nothing(latens, run_folder, tmp_path):  # noqa: F811
-    run = shutil.copytree(run_folder, tmp_path / "run", ignore=shutil.ignore_patterns("report.json"))
-    assert latens("evaluate", run, "--all", "--dry-run").code == 0
-    assert not (run / "report.json").exists()
-    assert latens("fit", "digits", "--recipe", "mlq-gaussian", "--out", tmp_path / "c", "--quiet").code == 0
-    digits = load("digits")
-    np.savez(tmp_path / "rows.npz", x=digits.x[:40], label=digits.label[:40])
-    result = latens("evaluate", tmp_path / "c", tmp_path / "rows.npz", "--label", "label", "--all", "--json")
-    assert result.code == 0
-    assert set(result.json["metrics"]) == {"accuracy"}
-    assert set(result.json["metrics"]["accuracy"]) == FIELDS
-    assert result.json["left_out"]["precision"] == "the model was trained on other data"
-    assert result.json["left_out"]["approximation_gap"] == "a Bayes classifier has no latents"
-    assert result.json["units"] == []
-    assert not (tmp_path / "c" / "report.json").exists()
-    trained = TrainedModel.load(tmp_path / "c" / "model.safetensors")
-    found = measure_all(trained, digits, digits.subset("test"), only=("precision", "mutual_information"))
-    assert {"accuracy", "precision", "frechet_distance"} <= set(found.metrics)
-
-
-def test_a_new_run_replaces_the_report(latens, run_folder, tmp_path):  # noqa: F811
-    run = shutil.copytree(run_folder, tmp_path / "run")
-    (run / "report.json").write_text("{}")
-    assert latens("fit", "digits", *SMALL, "--epochs", 1, "--out", run, "--force", "--quiet").code == 0
-    assert not (run / "report.json").exists()
 
 
 def untrained(data: Dataset, recipe: str = "default", **settings: object) -> tuple[TrainedModel, Dataset]:

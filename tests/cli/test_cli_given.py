@@ -68,19 +68,3 @@ def test_conditions_as_they_are_typed(latens: Callable[..., Result], folder: Pat
     assert manifest["title"].startswith("conditional-vae given batch=b, age=")
     assert [one["name"] for one in manifest["columns"] if one["role"] == "condition"] == ["batch", "age"]
     assert latens("evaluate", "run", "--num-samples", 5).code == 0  # the run finds its own rows
-
-
-def test_holes_are_filled_given_the_conditions_of_their_row(latens: Callable[..., Result], folder: Path) -> None:
-    kind = np.array(["left", "right", "left"] * 100)
-    text = ["batch,side,g", *(f"{b},{'up' if b == 'b' else k},{a}" for b, k, a in zip(BATCH, kind, AGE))]
-    Path("mixed.csv").write_text("\n".join(text) + "\n")
-    flags = ("--condition", "batch", "--set", "label=condition", "--epochs", 80, *SMALL, "--num-samples", 5)
-    fitted = latens("fit", "mixed.csv", *flags, "--out", "run")
-    assert fitted.code == 0, fitted.err
-    Path("holes.csv").write_text("batch,side,g\n" + "b,,40\n" * 50 + "a,,40\n" * 50)
-    assert latens("impute", "run", "holes.csv", "--out", "whole.csv").code == 0
-    sides = [line.split(",")[1] for line in Path("whole.csv").read_text().splitlines()[1:]]
-    assert sides[:50].count("up") > 40
-    assert sides[50:].count("up") < 10
-    assert latens("sample", "run", "-n", 20, "--given", "batch=b", "--out", "s.csv").code == 0
-    assert Path("s.csv").read_text().splitlines()[0] == "side,g,batch"

@@ -38,34 +38,6 @@ def places(tmp_path_factory):
     return folder
 
 
-def test_the_columns_are_listed(places, capsys):
-    assert main(["check", str(places / "t.csv"), "--id", "who", "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert [(c["name"], c["kind"], c["dtype"]) for c in report["columns"]] == [
-        ("city", "category", "String"),
-        ("country", "category", "String"),
-        ("income", "number", "Float64"),
-        ("joined", "date", "Date"),
-    ]
-    assert report["likelihood"] == "table"
-    assert sum(c["missing"] for c in report["columns"]) == report["nan_cells"] > 30
-    assert main(["check", str(places / "t.csv"), "--id", "who"]) == 0
-    assert "city     category  String" in capsys.readouterr().out
-
-
-def test_gaps_are_filled_from_the_rest_of_the_row(places, capsys):
-    out = places / "full.csv"
-    assert main(["impute", str(places / "run"), str(places / "holes.csv"), "--out", str(out)]) == 0
-    with out.open() as file:
-        header, *rows = list(csv.reader(file))
-    assert header == ["who", "city", "country", "income", "joined"]
-    assert [row[:3] for row in rows] == [["h0", "Lyon", "F"], ["h1", "Oslo", "N"], ["h2", "Porto", "P"]]
-    assert np.all(np.abs(np.array([float(row[3]) for row in rows]) - [0, 100, 200]) < 15)
-    assert all(np.datetime64("2020-03-01") < np.datetime64(row[4]) < np.datetime64("2020-08-15") for row in rows)
-    assert main(["impute", str(places / "run"), str(places / "holes.csv"), "--out", str(places / "full.npz")]) == 2
-    assert "categories and dates" in capsys.readouterr().err
-
-
 def test_samples_under_conditions(places, capsys):
     """Oslo's income is 100 ± 10 and its country N; the model has a third of its rows there."""
     out = places / "oslo.csv"
@@ -87,14 +59,6 @@ def test_samples_under_conditions(places, capsys):
     assert abs(np.median(income.astype(float)) - 100) < 10
     assert main([*words, "--where", "city=Olso", "--json"]) == 3
     assert "Oslo" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(("income", "warned"), [("<=20", False), (">=190", True)])
-def test_rows_that_hardly_are_come_with_a_warning(places, tmp_path, capsys, income, warned):
-    """Incomes of Lyon are 0 +- 10."""
-    words = ["--where", "city=Lyon", "--where", f"income{income}", "--out", str(tmp_path / "w.csv")]
-    assert main(["sample", str(places / "run"), "-n", "9", *words]) == 0
-    assert ("the samples are uncertain" in capsys.readouterr().err) is warned
 
 
 def test_imputed_tables_are_all_written_or_none(places, tmp_path, monkeypatch, capsys):

@@ -50,12 +50,6 @@ def test_fit_prints_at_most_ten_lines(kind: str, latens: Callable[..., Result], 
     assert again[1:] == lines[2:]  # what is said of a run that is done stands in its folder
 
 
-def test_all_that_was_left_out_is_said_where_it_is_asked_for(latens: Callable[..., Result], tmp_path: Path) -> None:
-    done = latens("fit", "digits", "--steps", 5, *SMALL, "--num-samples", 20, "--verbose", "--out", tmp_path / "run")
-    for words in ("likelihood: categorical, because", "ELBO", "active units", "weight decay"):
-        assert words in done.err
-
-
 @pytest.mark.parametrize(
     ("size", "error", "words"),
     [

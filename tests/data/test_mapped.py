@@ -270,11 +270,6 @@ def test_what_cannot_stay_on_disk_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "cut.parquet", stream=True)
 
 
-def test_files_at_an_address_are_those_of_the_folder(tmp_path: Path) -> None:
-    path = written(numbers(300), tmp_path / "rows.parquet")
-    assert load(f"file://{path}", stream=True, label="kind").fingerprint == load(path, label="kind").fingerprint
-
-
 def test_few_rows_are_the_same_ones_in_their_order() -> None:
     rows = np.arange(0, 90_000, 3)
     chosen = few(rows, 1000)

@@ -9,7 +9,7 @@ import pytest
 from latens.cli.main import main
 from latens.data import load
 from latens.errors import DataError, UsageError
-from latens.estimators import VAE, VAEImputer
+from latens.estimators import VAE
 
 FRAME = pd.DataFrame({"city": np.resize(["Lyon", "Oslo", "Porto"], 60), "kind": np.resize(["a", "b"], 60)})
 NEW = pd.DataFrame({"city": ["Oslo", "Nice", "Lyon", "Rome"], "kind": ["a", "b", "q", "z"], "id": [7, 5, 9, 4]})
@@ -59,24 +59,6 @@ def test_missing_and_skip_are_what_they_say(vae: VAE) -> None:
     with pytest.raises(DataError, match="every row holds a name that no training row had"):
         load(NEW[1:], schema=schema, row_id="id", unknown="skip")
     assert load(FRAME, schema=schema, unknown="skip").kept is None
-
-
-def test_estimators_take_them_alike(vae: VAE) -> None:
-    new, empty = NEW[OWN], AS_MISSING[OWN]
-    for of in (vae.transform, vae.score_samples):
-        np.testing.assert_array_equal(of(new, unknown="missing"), of(empty))
-        with pytest.warns(UserWarning, match=r"3 of 4 rows hold names .* left out: 1, 2, 3\."):
-            assert len(of(new, unknown="skip")) == 1
-    np.testing.assert_array_equal(vae.encode(new, unknown="missing")[1], vae.encode(empty)[1])
-    filled = vae.impute(new, num_samples=4, unknown="missing")
-    assert set(filled["city"]) <= set(FRAME["city"])
-    pd.testing.assert_frame_equal(filled, vae.impute(empty, num_samples=4))
-    imputer = VAEImputer(settings={"training.steps": 2, "network.hidden": [4]}, num_samples=4, random_state=0).fit(
-        FRAME
-    )
-    pd.testing.assert_frame_equal(imputer.transform(new, unknown="missing"), imputer.transform(empty))
-    with pytest.warns(UserWarning, match="left out"):
-        assert imputer.transform(new, unknown="skip")["city"].tolist() == ["Oslo"]
 
 
 def test_commands_count_and_name_what_they_leave_out(

@@ -5,19 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import close
-from scipy.special import expit
 
 from latens.distributions import DiagonalNormal, Ordinal, Segments
 from latens.distributions.bijections import Inverse, Scaled, Stack
 from latens.distributions.chain import Chain
 
 LOC, CUTS = np.array([0.7, -1.2]), np.array([-0.5, np.log(0.8), np.log(1.5)])
-EDGES = np.array([-0.5, 0.3, 1.8])  # the first cut, then 0.8 and 1.5 above the one before
-
-
-def grades() -> np.ndarray:
-    below = np.concatenate([np.zeros((2, 1)), expit(EDGES - LOC[:, None]), np.ones((2, 1))], axis=1)
-    return np.diff(below, axis=1)
 
 
 SEGMENTS = Segments(jnp.log(jnp.array([[0.5, 0.3, 0.2]])), jnp.array([[0, 1, 4]]), jnp.array([[1, 3, 2]]))

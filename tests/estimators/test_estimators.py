@@ -110,33 +110,6 @@ def test_score_samples_and_codes_belong_to_the_row():
             found(x[:4] * np.float32(1e25))
 
 
-UNITS = {
-    # likelihood: (rows to fit, every row there can be (or a grid of cell size dx), dx or 1 / L^D)
-    "bernoulli": (np.eye(3)[np.arange(60) % 3], np.array(list(np.ndindex(2, 2, 2)), float), 1.0),
-    "categorical": (((np.arange(120) ** 2) % 5).reshape(60, 2), np.array(list(np.ndindex(5, 5))), 1.0),
-    "continuous-bernoulli": (
-        ((np.arange(120) ** 2) % 5).reshape(60, 2).astype(np.uint8),
-        np.array(list(np.ndindex(5, 5)), np.uint8),
-        1 / 5**2,
-    ),
-    "normal": (np.random.default_rng(0).normal(50.0, 20.0, (60, 1)), np.arange(-150.0, 250.0, 2.0)[:, None], 2.0),
-}
-
-
-@pytest.mark.parametrize("likelihood", UNITS)
-def test_probabilities_of_all_rows_sum_to_one(likelihood):
-    # exp(score_samples) is an unbiased p(x): over seeds, its sum (times dx; over L^D where dequantised) has mean 1.
-    x, every, unit = UNITS[likelihood]
-    settings = {"likelihood.scale": "fixed"} if likelihood == "normal" else {}
-    vae = VAE(1, likelihood=likelihood, random_state=0, settings=settings | {"num_samples": 50}, **TINY).fit(x)
-    totals = []
-    for vae.seed_ in range(200):
-        totals.append(float(np.exp(vae.score_samples(every), dtype=np.float64).sum()) * unit)
-    error = np.std(totals, ddof=1) / np.sqrt(len(totals))
-    assert error < 0.03
-    assert np.mean(totals) == pytest.approx(1.0, abs=5 * error)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("likelihood", ["normal", "bernoulli"])
 def test_estimator_and_command_give_the_same_number(likelihood):
@@ -226,21 +199,6 @@ def test_files_bring_back_the_estimator(tmp_path: Path):
         GenerativeClassifier.load(vae.save(tmp_path / "v.safetensors"))
     with pytest.raises(ModelFileError, match="VAE"):
         Autoencoder.load(tmp_path / "v.safetensors")
-
-
-def test_autoencoder_reaches_the_projection_error():
-    # A linear autoencoder with one fixed scale finds the space of the first principal components.
-    generator = np.random.default_rng(1)
-    x = generator.normal(size=(600, 2)) @ generator.normal(size=(2, 5)) + 0.3 * generator.normal(size=(600, 5))
-    x = (x - x.mean(0)) / x.std(0)
-    eigenvalues = np.sort(np.linalg.eigvalsh(np.cov(x.T, bias=True)))
-    settings = {"likelihood.scale": "fixed", **ADAM}
-    coder = Autoencoder(2, hidden=(), epochs=300, learning_rate=0.02, random_state=0,
-                        settings=settings | {"validation_fraction": None}).fit(x)  # fmt: skip
-    error = np.mean(np.sum((coder.reconstruct(x) - x) ** 2, axis=1))
-    assert error == pytest.approx(eigenvalues[:3].sum(), rel=0.01)
-    assert coder.score(x) == pytest.approx(-0.5 * (error + 5 * np.log(2 * np.pi)), rel=1e-4)
-    assert not hasattr(coder, "score_samples")
 
 
 def test_names_at_the_top_are_lazy():

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from latens import VAE
-from latens.data import load
 from latens.errors import ConfigError, DataError
 
 SIZES = ["S", "M", "L"]
@@ -35,17 +34,6 @@ def frame(n, seed):
 @pytest.fixture(scope="module")
 def vae():
     return VAE(**TINY).fit(frame(300, 0))
-
-
-def test_dtypes_decide_as_they_do_for_the_command(vae):
-    schema, told = vae.model_.schema, load(frame(300, 0)).schema
-    kinds = ["category", "category", "ordinal", "category", "category", "number", "number", "date"]
-    assert [one.kind for one in schema.types] == kinds
-    assert [(one.kind, one.values, one.written) for one in schema.types] == [
-        (one.kind, one.values, one.written) for one in told.types
-    ]
-    assert (schema.ignored, vae.n_features_in_) == (("key",), 9)
-    assert list(vae.feature_names_in_) == list(frame(2, 0).columns)
 
 
 def test_samples_have_what_is_given(vae):

@@ -9,7 +9,7 @@ from sklearn.covariance import EmpiricalCovariance
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.naive_bayes import GaussianNB
 
-from latens import VAE, GenerativeClassifier, VAEImputer
+from latens import VAE, GenerativeClassifier
 
 CLASSES = np.array(["a", "b", "c"])
 
@@ -69,27 +69,3 @@ def test_columns_that_single_precision_cuts_are_said(make):
 
 
 # --- intervals ---
-
-
-def _correlated(n: int, seed: int) -> np.ndarray:
-    """Three columns of one Normal with correlations of 0.8, to two decimals."""
-    covariance = 0.2 * np.eye(3) + 0.8
-    return np.random.default_rng(seed).multivariate_normal(np.zeros(3), covariance, n).round(2)
-
-
-def test_intervals_of_an_imputer_cover_what_was_missing(optimised):
-    train, full = _correlated(2000, 0), _correlated(1000, 1)
-    rng = np.random.default_rng(2)
-    hide = lambda x: np.where(rng.random(x.shape) < 0.2, np.nan, x)  # noqa: E731
-    imputer = VAEImputer(settings={"training.steps": 2000}, num_samples=200, random_state=0).fit(hide(train))
-    holes = hide(full)
-    gone = np.isnan(holes)
-    low, high = imputer.intervals(holes, 0.9)
-    covered = np.mean((full[gone] >= low[gone]) & (full[gone] <= high[gone]))
-    error = np.sqrt(0.09 / gone.sum())
-    assert abs(covered - 0.9) < 4 * error, covered
-    # Given both others a cell is a Normal with this deviation, which the width tells.
-    alone = gone & (gone.sum(axis=1, keepdims=True) == 1)
-    deviation = np.sqrt(1.0 - np.array([0.8, 0.8]) @ np.linalg.solve([[1.0, 0.8], [0.8, 1.0]], [0.8, 0.8]))
-    width = np.median((high - low)[alone]) / (2 * stats.norm.ppf(0.95))
-    assert width == pytest.approx(deviation, rel=0.15), width

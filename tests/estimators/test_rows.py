@@ -23,47 +23,6 @@ def test_scikit_learn_check(estimator, check):
     check(estimator)
 
 
-def frame(n, seed):
-    """Columns of every kind, of which the first three say the same."""
-    rng = np.random.default_rng(seed)
-    kind = rng.choice(["a", "b", "c"], n)
-    size = np.round(10.0 * (kind == "b") + 20.0 * (kind == "c") + rng.normal(size=n), 1)
-    columns = {
-        "kind": pd.Categorical(kind, categories=["a", "b", "c"]),
-        "size": size,
-        "first": kind == "a",
-        "n": pd.array(rng.integers(0, 5, n), dtype="Int64"),
-        "when": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 300, n), "D"),
-        "key": [f"k{seed}{i}" for i in range(n)],
-    }
-    return pd.DataFrame(columns, index=np.arange(n) + 1000)
-
-
-def with_holes(full, seed, share=0.15):
-    rng, holes = np.random.default_rng(seed), full.copy()
-    for name in ("kind", "size", "n", "when"):
-        holes.loc[rng.random(len(full)) < share, name] = None
-    return holes
-
-
-@pytest.fixture(scope="module")
-def imputer():
-    return VAEImputer(settings={"training.steps": 3000}, random_state=0).fit(with_holes(frame(800, 0), 1))
-
-
-def test_what_cannot_be_imputed_is_said(imputer):
-    strange = frame(3, 5)
-    strange["kind"] = ["a", "d", "b"]
-    with pytest.raises(DataError, match="'d'"):
-        imputer.transform(strange)
-    with pytest.raises(ValueError, match="feature"):
-        imputer.transform(frame(3, 5).drop(columns="n"))
-    empty = frame(60, 6)
-    empty["size"] = np.nan  # no training row has a value: it stays empty
-    found = VAEImputer(settings=TINY, random_state=0).fit_transform(empty)
-    assert found["size"].isna().all()
-
-
 def test_options_of_the_detector_are_checked():
     X = np.random.default_rng(0).normal(size=(100, 2))
     for options in ({"alpha": 0.0}, {"alpha": 1.5}, {"held_out": 1.0}, {"alpha": "much"}):

@@ -9,13 +9,10 @@ import numpy as np
 import pytest
 from scipy import special
 
-from latens.data.batches import as_batch
 from latens.data.schema import Column, Schema
 from latens.distributions import StandardNormal
 from latens.errors import DataError, UsageError
-from latens.evaluation import Rows
 from latens.evaluation.conditional_samples import _weighed, sample_given, shares_given
-from latens.evaluation.missing_cells import impute
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.kinds.tables.where import conditions_of, parse_conditions
 from latens.models import Conditional, LatentModel, NormalHead
@@ -57,32 +54,6 @@ def table(model):
     log_p = jax.vmap(lambda z: jax.vmap(model.likelihood(z).log_prob)(jnp.asarray(rows)))(jnp.asarray(nodes[:, None]))
     log_w = np.log(weights) - 0.5 * np.log(2 * np.pi)
     return rows, np.exp(special.logsumexp(np.asarray(log_p, np.float64) + log_w[:, None], axis=0))
-
-
-@pytest.mark.parametrize(
-    "given",
-    [{"city": "b"}, {"city": "a", "age": 3, "city=b": "yes"}],
-    ids=str,
-)
-def test_samples_have_the_enumerated_probabilities(model, table, given):
-    rows, p = table
-    assert p.sum() == pytest.approx(1.0, abs=1e-4)
-    conditions = conditions_of(given, SCHEMA)
-    inside = np.all((rows >= conditions.low) & (rows <= conditions.high), axis=1)
-    found = sample_given(model, conditions, 20_000, key=jax.random.key(0))
-    assert np.all((found.x >= conditions.low) & (found.x <= conditions.high))
-    assert found.effective > 1000
-    error = 5.0 / np.sqrt(found.effective)
-    assert found.log_probability == pytest.approx(np.log(p[inside].sum()), abs=error)
-    expected = np.where(inside, p, 0.0) / p[inside].sum()
-    for columns in ([0], [1], [2], [0, 1], [0, 2], [1, 2]):
-        sizes = [(3, AGE.size, 2)[c] for c in columns]
-        cell = np.ravel_multi_index(rows[:, columns].astype(int).T, sizes)
-        drawn = np.ravel_multi_index(found.x[:, columns].astype(int).T, sizes)
-        want = np.bincount(cell, expected, np.prod(sizes))
-        have = np.bincount(drawn, minlength=np.prod(sizes)) / 20_000
-        # Draws of z are shared by rows: the error is that of the effective number, at the worst.
-        assert np.all(np.abs(have - want) < 5 * np.sqrt(want / found.effective) + 5e-4), columns
 
 
 def given_z(model, rows, z):

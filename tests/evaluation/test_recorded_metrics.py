@@ -70,7 +70,6 @@ def test_metrics_of_codes_are_as_recorded():
 
 
 BATCH = batch_of(np.stack([X, -X, MU]))
-MANY = batch_of(np.random.default_rng(1).normal(size=(18, 3)))
 FEW = {"num_temperatures": 6, "num_leapfrog": 2, "num_samples": 4}
 EVIDENCE = {
     "annealed": lambda m: at(evaluation.annealed_importance_sampling, m, BATCH, chains_at_once=3, key=KEY, **FEW),

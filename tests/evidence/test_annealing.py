@@ -10,10 +10,8 @@ from evidence_fixtures import (
     CELLS,
     COVARIANCE,
     MU,
-    Coins,
     Linear10,
     covers,
-    log_p_of_coins,
     log_p_of_linear,
     rows_of_linear,
 )
@@ -56,18 +54,6 @@ def test_annealing_finds_log_p_of_a_linear_gaussian_model() -> None:
     assert "of the moves accepted" in found.protocol
     acceptance = float(found.protocol.split("a move, ")[1].split(" ")[0])
     assert abs(acceptance - 0.65) < 0.1
-
-
-def test_binary_rows() -> None:
-    """Coins against quadrature."""
-    rng = np.random.default_rng(0)
-    coins = (rng.random((6, 7)) < 0.5).astype(np.float32)
-    found = annealed_importance_sampling(
-        Rows(Coins(), as_batch(coins), key=jax.random.key(2)), num_samples=200, num_temperatures=20, num_leapfrog=3
-    )
-    exact = log_p_of_coins(coins)
-    assert np.all(covers(found, exact, 0.9999))
-    assert np.max(np.abs(found.rows - exact)) < 0.1
 
 
 A, Q, R, STEPS = 0.9, 0.5, 0.4, 4

@@ -131,28 +131,6 @@ def test_a_link_brings_back_what_was_seen(browser: Browser, page: PageServer, di
     assert len(state(browser, "z")) == 16
 
 
-def test_a_link_brings_back_the_rows_of_a_label(browser: Browser, page: PageServer, digits: Site) -> None:
-    browser.open(page.url)
-    browser.run("document.querySelectorAll('.legend button.level')[3].click();")
-    browser.until("/picks=%2Bc\\d+\\.3/.test(location.hash)")
-    link = browser.run("return location.href")
-    wanted = np.flatnonzero(digits.data.label == 3)
-    browser.driver.get("about:blank")
-    browser.open(link)
-    browser.until("latens.app.state.selection?.length")
-    assert browser.run("return Array.from(latens.app.state.selection)") == wanted.tolist()
-    browser.until("document.querySelector('.side').textContent.includes('= 3')")
-    # Another address clears it, and Escape takes it out of the address.
-    browser.run("location.hash = 'tab=selection'")
-    browser.until("latens.app.state.selection === null")
-    browser.run("location.hash = args[0]", link.partition("#")[2])
-    browser.until("latens.app.state.selection?.length")
-    browser.run("document.querySelector('.stage').focus()")
-    browser.key("Escape")
-    browser.until("latens.app.state.selection === null && !location.hash.includes('picks')")
-    assert browser.errors() == []
-
-
 def test_everything_can_be_done_with_keys(browser: Browser, page: PageServer) -> None:
     browser.open(page.url)
     for _ in range(30):

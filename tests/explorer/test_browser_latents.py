@@ -1,14 +1,10 @@
 """What a user does with the explorer's page in a real browser, with latens' own numbers beside it."""
 
-import csv
-import io
 import json
-from pathlib import Path
 
 import numpy as np
 from browser_fixtures import Browser
-from matplotlib.path import Path as Outline
-from page_fixtures import ROWS, Site, arrived, pixel, plane, settled, shown, state
+from page_fixtures import ROWS, Site, pixel, plane, settled, shown, state
 
 from latens.explorer import payload, static_files
 from latens.explorer.server import PageServer
@@ -54,39 +50,6 @@ def test_given_coordinates_are_the_first_plane(browser: Browser, digits: Site) -
         assert browser.errors() == []
 
 
-def test_a_lasso_selects_what_is_inside_and_gives_ids(
-    browser: Browser, page: PageServer, digits: Site, tmp_path: Path
-) -> None:
-    browser.open(page.url)
-    browser.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
-    first, second = plane(browser)
-    corners = [(-1.5, -1.0), (0.8, -1.2), (1.2, 0.4), (0.1, 0.1), (-0.6, 1.3)]
-    browser.run("document.querySelector('[data-mode=lasso]').click()")
-    settled(browser)
-    browser.drag([pixel(browser, *corner) for corner in [*corners, corners[0]]])
-    browser.until("latens.app.state.selection")
-    drawn = browser.run("return latens.app.state.picks[0].polygon")
-    assert len(drawn) >= 5
-    inside = np.flatnonzero(Outline(drawn).contains_points(digits.means[:, [first, second]].astype(np.float64)))
-    assert 10 < len(inside) < ROWS - 10
-    assert sorted(browser.run("return Array.from(latens.app.state.selection)")) == inside.tolist()
-    browser.until("document.body.innerText.includes(args[0])", f"{len(inside)} rows of {ROWS}")
-    label = digits.data.label[inside]  # type: ignore[index]
-    most = np.bincount(label).max()
-    cells = browser.run("return Array.from(document.querySelectorAll('.values td'), (cell) => cell.textContent)")
-    assert cells[:2] == [str(most), f"{float(f'{100 * most / len(inside):.3g}'):g} %"]
-    browser.run(
-        "Array.from(document.querySelectorAll('button')).find((b) => /latents as CSV/.test(b.textContent)).click()"
-    )
-    file = arrived(tmp_path, "selection.csv")
-    rows = list(csv.reader(io.StringIO(file.read_text())))
-    assert rows[0] == ["row_id", *(f"mean{i}" for i in range(16))]
-    assert sorted(int(row[0]) for row in rows[1:]) == sorted(digits.data.names[inside].tolist())
-    places = [int(np.flatnonzero(digits.data.names == int(row[0]))[0]) for row in rows[1:]]
-    np.testing.assert_allclose(np.array(rows[1:], float)[:, 1:], digits.means[places], rtol=1e-5, atol=1e-6)
-    assert browser.errors() == []
-
-
 def test_dragging_decodes_what_latens_decodes(browser: Browser, page: PageServer, digits: Site) -> None:
     browser.open(page.url)
     first, second = plane(browser)
@@ -125,18 +88,6 @@ def test_far_from_the_data_is_said(browser: Browser, page: PageServer, digits: S
     z = np.where(np.arange(16) % 2, 9.0, -9.0)
     times = np.linalg.norm((digits.means - z) * weights(digits), axis=1).min() / far["far"]
     assert f"{float(f'{times:.2g}'):g} times" in browser.run("return document.querySelector('.meter').innerText")
-
-
-def test_a_decode_takes_less_than_five_milliseconds(browser: Browser, page: PageServer) -> None:
-    browser.open(page.url)
-    script = """const { model: { decoder }, state } = latens.app, times = [];
-      for (let i = 0; i < 60; i++) {
-        const began = performance.now();
-        await decoder.decode(state.z, 1, 0);
-        times.push(performance.now() - began);
-      }
-      return times.sort((a, b) => a - b)[30];"""
-    assert browser.run(script) < 5
 
 
 def test_the_server_decodes_where_the_page_cannot(browser: Browser, digits: Site) -> None:

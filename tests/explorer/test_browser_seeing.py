@@ -6,19 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser_fixtures import Browser
-from page_fixtures import ROWS, Site, arrived, pixel, plane, settled, shown, state
+from page_fixtures import ROWS, Site, pixel, plane, settled, shown, state
 
 from latens.cli.main import main
 from latens.data import load
 from latens.explorer.server import PageServer
 
 pytest_plugins = ("browser_fixtures", "page_fixtures")
-
-
-def changed(site: Site, **entries: object) -> dict[str, bytes]:
-    """The page with other entries in its manifest."""
-    manifest = json.loads(site.files["data/manifest.json"]) | entries
-    return site.files | {"data/manifest.json": json.dumps(manifest).encode()}
 
 
 def selection(browser: Browser) -> list[int]:
@@ -35,29 +29,6 @@ def click_level(browser: Browser, level: int, *, shift: bool = False, alt: bool 
         alt,
     )
     settled(browser)
-
-
-def test_a_slow_load_says_how_far_it_is(browser: Browser, page: PageServer, digits: Site) -> None:
-    size = len(digits.files["data/decoder.safetensors"])
-    assert size > 300_000
-    slow = {"offline": False, "latency": 0, "uploadThroughput": -1}
-    browser.open(page.url)  # the cookie is there then
-    browser.driver.get("about:blank")
-    browser.command("Network.clearBrowserCache")
-    browser.command("Network.emulateNetworkConditions", downloadThroughput=size / 4, **slow)
-    try:
-        browser.driver.get(f"http://127.0.0.1:{page.port}/")
-        browser.until("/^Loading: [0-9.]+ of [0-9.]+ MB$/.test(document.getElementById('loaded')?.textContent)")
-        told = browser.run("return document.getElementById('loaded').textContent")
-        assert float(told.split()[-2]) == pytest.approx(size / 1e6, abs=0.06)
-        first, second = "document.getElementById('progress')?.value", "return document.body.innerText"
-        assert "local file" not in browser.run(second)
-        before = browser.run(f"return {first}")
-        browser.until(f"({first} ?? Infinity) > args[0]", before)
-    finally:
-        browser.command("Network.emulateNetworkConditions", downloadThroughput=-1, **slow)
-    browser.until("document.querySelector('.stage[data-ready]')")
-    assert browser.run("return document.getElementById('start')") is None
 
 
 def test_what_is_selected_is_said_and_shift_adds_and_alt_removes(
@@ -106,45 +77,6 @@ def test_what_is_selected_is_said_and_shift_adds_and_alt_removes(
     browser.run("[...document.querySelectorAll('header button')].find((b) => /Copy link/.test(b.textContent)).click()")
     browser.until("document.querySelector('.linknote')?.textContent.includes('--export page.html')")
     assert browser.errors() == []
-
-
-def test_forty_classes_have_forty_colours_and_saved_scatters_a_legend(
-    browser: Browser, digits: Site, tmp_path: Path
-) -> None:
-    columns = json.loads(digits.files["data/manifest.json"])["columns"]
-    levels = [f"class {i}" for i in range(40)]
-    columns[0] |= {"levels": levels, "name": "species"}
-    files = changed(digits, columns=columns)
-    files[columns[0]["file"]] = (np.arange(ROWS, dtype="<i4") % 40).tobytes()
-    browser.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
-    with PageServer(files) as page:
-        browser.open(page.url)
-        for theme in ("light", "dark"):
-            browser.run("latens.app.set({ theme: args[0] })", theme)
-            settled(browser)
-            found = browser.run(
-                """return [...document.querySelectorAll(".legend .level")].map((one) =>
-                     [one.textContent, getComputedStyle(one.querySelector(".dot")).backgroundColor]);"""
-            )
-            assert [name for name, _ in found] == levels
-            colours = np.array([[int(v) for v in colour[4:-1].split(",")] for _, colour in found])
-            apart = np.linalg.norm(colours[:, None] - colours[None], axis=2) + 1000 * np.eye(40)
-            assert apart.min() > 30  # of 255: no two look alike
-        browser.run("[...document.querySelectorAll('.tools .save button')].slice(0, 2).forEach((one) => one.click())")
-        svg = arrived(tmp_path, "latent-space.svg").read_text()
-        assert all(f">{word}</text>" in svg for word in ("species", *levels))
-        png = arrived(tmp_path, "latent-space.png").read_bytes()
-        width = browser.run("return latens.scatter.canvas.width")
-        assert int.from_bytes(png[16:20], "big") > width + 100
-        assert "drag to decode" not in svg
-        # Zooming ends, both ways, and the points stay in sight.
-        for key, least, most in (("+", 0.9e-4, 1.1e-4), ("-", 9.9, 10.1)):
-            browser.run("for (let i = 0; i < 200; i++) latens.scatter.zoom(args[0])", 0.5 if key == "+" else 2)
-            share = browser.run(
-                "const s = latens.scatter, all = s.whole(); return (s.view[1] - s.view[0]) / (all[1] - all[0]);"
-            )
-            assert least < share < most
-        assert browser.errors() == []
 
 
 def test_fingers_pinch_swipe_and_decode(browser: Browser, page: PageServer, digits: Site) -> None:

@@ -15,7 +15,6 @@ from latens.evidence.batched import Rows, prepared_rows
 from latens.io import keys
 
 REGISTER = {name: value for name, value in vars(keys).items() if name.isupper()}
-PERMUTED = np.array([2, 0, 3, 1])
 
 
 @cache
@@ -89,12 +88,3 @@ def test_settings_under_which_noise_would_be_other_noise_are_refused(name: str) 
         ):
             with pytest.raises(ConfigError, match=message):
                 refused()
-
-
-@pytest.mark.parametrize("kind", ["threefry2x32", "rbg", "unsafe_rbg"])
-def test_why_a_generator_is_refused(kind: str) -> None:
-    """The noise of rows by their ids, permuted: Threefry's is that of the row, the others' that of the place."""
-    key = jax.random.key(0, impl=kind)
-    noise = jax.jit(jax.vmap(lambda row_id: jax.random.normal(jax.random.fold_in(key, row_id))))
-    same = np.array_equal(noise(PERMUTED), np.asarray(noise(np.arange(4)))[PERMUTED])
-    assert same is (kind == "threefry2x32")

@@ -129,16 +129,3 @@ def test_what_was_marked_is_read_as_it_was(tmp_path: Path) -> None:
     assert raw.label is not None
     assert raw.names is not None
     assert (raw.names.tolist(), raw.label.tolist(), raw.columns) == (ids.tolist(), labels.tolist(), ("-a",))
-
-
-def test_encode_marks_ids_and_labels(
-    latens: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    rows = np.random.default_rng(0).normal(size=(40, 3))
-    lines = [f"=ID({i}),{'@hot' if i % 2 else '-cold'},{a},{b},{c}" for i, (a, b, c) in enumerate(rows)]
-    Path("d.csv").write_text("\n".join(["id,label,a,b,c", *lines]) + "\n")
-    assert latens("fit", "d.csv", "--id", "id", "--label", "label", "--steps", "2", "--out", "run").code == 0
-    assert latens("encode", "run", "d.csv", "--out", "z.csv").code == 0
-    found = list(csv.reader(io.StringIO(Path("z.csv").read_text())))
-    assert [row[:2] for row in found[:3]] == [["row_id", "label"], ["'=ID(0)", "'-cold"], ["'=ID(1)", "'@hot"]]

@@ -179,11 +179,6 @@ def test_everything_that_does_not_fit_is_in_one_error(tmp_path: Path) -> None:
     assert fix == ADVICE
 
 
-def test_a_folder_of_bad_pictures_only(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"nothing")
-    assert refusal(tmp_path)[0] == "1 of 1 pictures cannot be read: a.png: is not a picture."
-
-
 def test_only_the_six_formats_are_opened(tmp_path: Path) -> None:
     Image.fromarray(RGB).save(tmp_path / "a.ppm")
     (tmp_path / "a.ppm").rename(tmp_path / "a.png")
@@ -206,12 +201,6 @@ def test_folders_within_folders(tmp_path: Path) -> None:
         "Give the folder 'train' alone: the folders right in it are the labels.",
     )
     assert load(tmp_path / "train").schema.classes == ("cat",)
-
-
-def test_a_folder_without_pictures(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("x")
-    message, _ = refusal(tmp_path)
-    assert message == "this folder has no pictures and no train-images-idx3-ubyte(.gz); it holds notes.txt."
 
 
 def test_damaged_pictures_load_or_are_listed(tmp_path: Path) -> None:

@@ -247,14 +247,6 @@ def test_what_is_refused_is_named(frame, how, says):
     assert raised.value.fix
 
 
-def test_the_remedy_of_times_off_the_step_is_the_line_that_is_named():
-    times = pd.to_datetime(["2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 02:00", "2024-01-01 02:50"])
-    with pytest.raises(DataError, match=r"2024-01-01 02:50:00.*--step '1h'"):
-        read(_times(*times), time="t")
-    data = read(_times(*times), time="t", step="1h")
-    assert data.places.line.tolist() == [[0, 1, 2, 3]]
-
-
 def test_rows_of_a_model_must_fit_it():
     data = read(LONG, sequence="who", time="t")
     with pytest.raises(DataError, match="has 9 steps; the model knows sequences of up to 4"):

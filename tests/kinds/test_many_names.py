@@ -14,9 +14,7 @@ from latens.data import TRAIN, load
 from latens.data.schema import Schema
 from latens.distributions import Segments
 from latens.errors import DataError
-from latens.evaluation import Rows
 from latens.evaluation.conditional_samples import sample_given
-from latens.evaluation.missing_cells import impute
 from latens.kinds.tables.columns import MOST_OWN, FrameColumn, category_type, check_types
 from latens.kinds.tables.typed import as_frame
 from latens.kinds.tables.where import conditions_of
@@ -131,21 +129,6 @@ def test_probabilities_sum_to_one_over_names_and_samples_have_them(trained, data
     last = counts[one.firsts[-1] :]
     assert stats.chisquare(last).pvalue > 1e-4
     assert (last > 0).mean() > 0.5
-
-
-def test_conditions_and_conditionals_know_a_rare_name(trained):
-    one = trained.schema.types[0]
-    place = next(i for i, name in enumerate(one.values) if name[0] == "b" and i > one.firsts[-3])
-    found = sample_given(
-        trained.model, conditions_of({"shop": one.values[place]}, trained.schema), 4000, key=jax.random.key(0)
-    )
-    assert set(as_frame(found.x, trained.schema)["shop"]) == {one.values[place]}
-    rows = np.array([[place, 0], [place, 1]], np.float32)
-    p = np.exp(trained.log_marginal(rows, num_samples=2))
-    assert found.log_probability == pytest.approx(np.log(p.sum()), abs=1e-4)
-    batch = trained.batch(load(pd.DataFrame({"shop": [one.values[place]], "kind": [None]}), schema=trained.schema))
-    shares = impute(Rows(trained.model, batch), types=trained.schema.types, num_samples=2).shares
-    np.testing.assert_allclose(shares[1][0], p / p.sum(), atol=1e-4)
 
 
 def test_a_name_never_seen_counts_as_one_that_came_once(trained):

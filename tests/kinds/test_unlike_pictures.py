@@ -97,19 +97,6 @@ def test_unlike_files_become_rows_of_one_shape_and_four_lines_say_how(tmp_path: 
     assert set(data.notes) <= set(check(data)["warnings"])
 
 
-def test_the_size_that_is_chosen_is_said(tmp_path: Path) -> None:
-    corpus(tmp_path)
-    data = load(tmp_path)
-    assert data.schema.shape == (18, 18, 3)  # the median of the shorter sides
-    assert data.notes[0] == (
-        "51 pictures were scaled so that the shorter side has 18 pixels, and their centre was kept; --size N takes "
-        "another side."
-    )
-    for i in range(60):
-        saved(tmp_path / "large" / f"{i}.png", Image.new("L", (70 + i, 90)))
-    assert load(tmp_path).schema.shape == (64, 64, 3)
-
-
 def test_pictures_of_one_size_are_as_they_were(tmp_path: Path) -> None:
     rows = np.arange(24 * 3 * 4, dtype=np.uint8).reshape(24, 3, 4)
     for i, row in enumerate(rows):
@@ -184,16 +171,6 @@ def test_a_size_has_bounds(tmp_path: Path, size: int) -> None:
         load(tmp_path, size=size)
     with pytest.raises(UsageError, match=r"6 is not a size of rows of 'digits'"):
         load("digits", size=6)
-
-
-def test_heic_names_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    saved(tmp_path / "a.png", Image.fromarray(pixels(5, 4)))
-    (tmp_path / "b.HEIC").write_bytes(b"x")
-    monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
-    with pytest.raises(DataError) as caught:
-        load(tmp_path)
-    assert caught.value.message == "reading 'b.HEIC' needs pillow_heif, which is not installed."
-    assert caught.value.fix == "pip install 'latens[heic]' reads the 1 HEIC files; or save them as .jpg."
 
 
 def test_heic_is_read_with_its_extra(tmp_path: Path) -> None:

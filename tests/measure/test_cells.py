@@ -98,14 +98,6 @@ def rows(n, seed):
     return np.round(rng.normal(size=(n, 2)) @ LOADING + 0.4 * rng.normal(size=(n, COLUMNS)), 2)
 
 
-@pytest.fixture(scope="module")
-def trained():
-    data = latens.read(rows(6000, 0), typed=True)
-    assert {one.kind for one in data.schema.types} == {"number"}
-    settings = {"training.steps": 4000}
-    return latens.workflow.train(latens.workflow.prepare(override(get_recipe("default").config, settings), data))[0]
-
-
 @pytest.mark.more
 def test_the_commands_name_cells_and_write_intervals(tmp_path, capsys):
     rng = np.random.default_rng(0)

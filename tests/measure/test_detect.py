@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 import latens
 from latens.config import override
@@ -11,60 +10,6 @@ from latens.errors import DataError
 from latens.recipes import get_recipe
 from latens.workflow.cell_scores import blame, named_cells
 from latens.workflow.outliers import detect
-
-COLUMNS = 6
-
-
-def rows(n, seed):
-    """Six columns that hang on two numbers, with noise of a third of their spread."""
-    rng = np.random.default_rng(seed)
-    loading = np.random.default_rng(99).normal(size=(2, COLUMNS))
-    return (rng.normal(size=(n, 2)) @ loading + 0.4 * rng.normal(size=(n, COLUMNS))).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def trained():
-    data = latens.read(rows(3000, 0))
-    settings = {"training.steps": 1500, "posterior.latent_dim": 2, "network.hidden": [64]}
-    return latens.workflow.train(latens.workflow.prepare(override(get_recipe("default").config, settings), data))[0]
-
-
-@pytest.fixture(scope="module")
-def held_out(trained):
-    return latens.read(rows(1000, 1), schema=trained.schema)
-
-
-def found_in(trained, held_out, x, **options):
-    new = latens.read(x, schema=trained.schema, missing="nan" if np.isnan(x).any() else None)
-    return detect(trained, held_out, np.arange(len(held_out)), new, num_samples=30, **options)
-
-
-@pytest.mark.parametrize("gaps", [0.0, 0.3])
-def test_p_values_of_usual_rows_are_uniform(trained, held_out, gaps):
-    x = rows(2000, 2)
-    hidden = np.random.default_rng(0).random((20, COLUMNS)) < gaps  # twenty patterns of gaps
-    x[hidden[np.arange(2000) % 20]] = np.nan
-    x = x[~np.isnan(x).all(axis=1)]
-    found = found_in(trained, held_out, x)
-    for a in (0.01, 0.05, 0.1):
-        # Both the rows and the held-out ones that they are compared with are a sample.
-        band = stats.norm.ppf(0.995) * np.sqrt(a * (1 - a) * (1 / len(x) + 1 / found.calibration))
-        assert abs(np.mean(found.p_value <= a) - a) < band + 1 / found.calibration
-
-
-def test_the_same_rows_have_the_same_p_values(trained, held_out):
-    x = rows(50, 6)
-    x[:5] += 5.0
-    one = found_in(trained, held_out, x)
-    np.testing.assert_array_equal(one.p_value, found_in(trained, held_out, x).p_value)
-    assert one.p_value[:5].max() < 0.01
-
-
-def test_too_few_held_out_rows_are_refused(trained, held_out):
-    new = latens.read(rows(10, 7), schema=trained.schema)
-    with pytest.raises(DataError, match="at least 100"):
-        detect(trained, held_out, np.arange(50), new, alpha=0.01)
-
 
 # --- names that no training row had ---
 

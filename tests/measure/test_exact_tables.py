@@ -16,24 +16,6 @@ from latens.workflow import measurement as columns
 from latens.workflow.trained import TrainedModel
 
 RANDOM = np.random.default_rng(0)
-NAMES = np.array([True, False])
-
-
-class Trees:
-    """Trees that say the column that they are shown: a name's scores, or a number."""
-
-    def __init__(self, regression):
-        self.regression = regression
-
-    def fit(self, x, y):
-        self.classes_ = np.unique(y)
-        return self
-
-    def predict(self, x):
-        return x[:, 0]
-
-    def predict_proba(self, x):
-        return np.stack([x[:, 0] == code for code in self.classes_], axis=1).astype(float)
 
 
 def test_the_reach_of_a_model_is_that_of_its_decoder(monkeypatch):

@@ -1,7 +1,5 @@
 """Bayes classifiers: densities, accuracy, samples and files, against scipy and scikit-learn."""
 
-import dataclasses
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -14,10 +12,10 @@ from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from latens import evaluation
 from latens.config import override
 from latens.data import Dataset, load
-from latens.errors import ConfigError, DataError, UsageError
+from latens.errors import ConfigError, DataError
 from latens.estimators import GenerativeClassifier
 from latens.evaluation import Rows
-from latens.evaluation.classes import class_log_joint, sample_classes
+from latens.evaluation.classes import class_log_joint
 from latens.models import BayesClassifier
 from latens.recipes import get_recipe
 from latens.recipes.classifiers import mixture_rows
@@ -66,32 +64,6 @@ def test_densities_agree_with_scipy(getkey):
     np.testing.assert_allclose(eqx.filter_jit(model.log_joint)(events[3]), model.log_joint(events[3]), rtol=1e-6)
 
 
-def test_samples_have_the_moments_of_their_class(getkey):
-    model = _model(getkey)
-    n = 4000
-    drawn = sample_classes(model, n, key=getkey(), label=1)
-    assert set(drawn.label) == {1}
-    weight = np.exp(np.asarray(model.log_weight[1], np.float64))
-    share = (drawn.component == 0).mean()
-    assert abs(share - weight[0]) < 5 * np.sqrt(weight[0] * weight[1] / n)
-    np.testing.assert_array_equal(drawn.component_mean[5], model.component_mean(1, int(drawn.component[5])))
-    for component in range(2):
-        rows = drawn.x[drawn.component == component].reshape(-1, 4)
-        factor = np.asarray(model.cholesky[1, component], np.float64)
-        covariance = factor @ factor.T
-        error = np.sqrt(np.diag(covariance) / len(rows))
-        assert np.all(np.abs(rows.mean(0) - np.asarray(model.mean[1, component])) < 5 * error)
-        # Var of a sample covariance of Normals: (s_ii s_jj + s_ij^2) / n.
-        spread = np.sqrt((np.outer(np.diag(covariance), np.diag(covariance)) + covariance**2) / len(rows))
-        assert np.all(np.abs(np.cov(rows.T) - covariance) < 5 * spread)
-    prior = np.exp(np.asarray(model.log_prior, np.float64))
-    labels = sample_classes(model, n, key=getkey()).label
-    error = np.sqrt(prior * (1 - prior) / n)
-    assert np.all(np.abs(np.bincount(labels, minlength=3) / n - prior) < 5 * error)
-    with pytest.raises(UsageError, match="no class 3"):
-        sample_classes(model, 1, key=getkey(), label=3)
-
-
 def _fitted(name: str, **settings) -> tuple[TrainedModel, Dataset]:
     data = load("digits")
     trained, _ = train(prepare(override(get_recipe(name).config, settings), data))
@@ -102,26 +74,6 @@ def _split(data: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
     x = data.x.reshape(len(data), -1) / 16.0
     train_rows, test = data.subset("train"), data.subset("test")
     return x[train_rows], data.label[train_rows], x[test], data.label[test]
-
-
-def test_gaussian_recipe_is_the_same_computation_as_scipy():
-    trained, data = _fitted("mlq-gaussian")
-    x, y, x_test, y_test = _split(data)
-    expected = np.stack(
-        [
-            multivariate_normal(x[y == c].mean(0), np.cov(x[y == c].T, bias=True) + 1e-3 * np.eye(64)).logpdf(x_test)
-            + np.log(np.mean(y == c))
-            for c in range(10)
-        ],
-        axis=1,
-    )
-    batch = trained.batch(data, data.subset("test"))
-    found = class_log_joint(Rows(trained.model, batch, preparation=trained.preparation))
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-3)
-    accuracy = evaluation.accuracy(Rows(trained.model, batch, preparation=trained.preparation))
-    assert accuracy.value == pytest.approx((expected.argmax(1) == y_test).mean(), abs=1e-9)
-    assert accuracy.n == len(y_test)
-    assert accuracy.value > 0.95
 
 
 @pytest.mark.parametrize("inference", ["variational", "em"])

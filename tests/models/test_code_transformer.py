@@ -3,8 +3,6 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable
-from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -12,32 +10,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import close
-from cli_fixtures import Result
 from quantised_fixtures import EVERY, HEAD, KEY, PLACES, model_of, uneven, uneven_prior, vectors
 from scipy import special, stats
 
 from latens.config import override
-from latens.data import Dataset, Schema, load
-from latens.data.schema import Column
+from latens.data import load
 from latens.errors import ConfigError
 from latens.models import (
     CodeHead,
     ScalarQuantiser,
     TransformerCodePrior,
-    TransformerCodes,
     VectorQuantiser,
 )
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
 from latens.workflow.prior_refit import refit_prior
-from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
-
-
-def probabilities(p: TransformerCodes) -> np.ndarray:
-    events = [HEAD.quantiser.decode(jnp.asarray(codes)[:, None]).reshape(-1) for codes in EVERY]
-    return np.exp(np.asarray(jax.jit(jax.vmap(lambda e: p.log_prob(e)))(jnp.stack(events)), np.float64))
 
 
 def test_a_code_depends_on_all_before_it_and_on_no_later_one():
@@ -178,34 +167,6 @@ def test_codes_of_every_quantiser_are_found_again(quantiser) -> None:
     for codes in ([0, 1, 2], [3, 3, quantiser.num_codes - 1]):
         event = quantiser.decode(jnp.array(codes)[:, None]).reshape(-1)
         np.testing.assert_array_equal(p.codes(event), codes)
-
-
-def test_codes_in_stages_are_refused():
-    head = CodeHead((6,), vectors())
-    with pytest.raises(ConfigError, match="stages"):
-        TransformerCodePrior.create(head, (6,), key=jax.random.key(0))
-
-
-@pytest.mark.slow
-def test_the_command_fits_it_to_codes_of_digits(latens: Callable[..., Result], tmp_path: Path) -> None:
-    run = tmp_path / "vq"
-    chosen = ["--set", "network=conv", "--set", "network.hidden=16", "--set", "posterior.codes=8"]
-    fitted = latens("fit", "digits", "--recipe", "vq-vae", *chosen, "--epochs", "20", "--out", run, "--json")
-    assert fitted.code == 0, fitted.err
-    refitted = latens("refit", run, "digits", "--prior", "transformer", "--steps", "300", "--width", "32", "--json")
-    assert refitted.code == 0, refitted.err
-    found = refitted.json
-    assert found["gain"]["value"] > 5 * found["gain"]["standard_error"]
-    assert found["gain"]["protocol"].startswith("the bound on log p(x) with the refitted prior")
-    old, new = (latens("evaluate", folder, "--json").json["metrics"]["log_marginal"] for folder in (run, found["out"]))
-    assert new["protocol"].startswith("a lower bound")
-    assert new["value"] - old["value"] == pytest.approx(found["gain"]["value"], abs=1e-3)
-    # What is drawn are codes: every group of a latent is one of the eight vectors.
-    kept = latens("sample", found["out"], "-n", "4", "--out", tmp_path / "x.npz", "--json")
-    assert kept.code == 0
-    (book,) = TrainedModel.load(run / "model.safetensors").model.encoder.head.quantiser.books
-    groups = np.load(tmp_path / "x.npz")["z"].reshape(-1, 1, book.shape[1])
-    assert np.abs(groups - np.asarray(book)).max(axis=-1).min(axis=-1).max() < 1e-5
 
 
 @pytest.mark.parametrize(

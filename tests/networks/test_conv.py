@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import agrees, close
-from network_fixtures import check_batching, check_gradient, filled, parameters
+from network_fixtures import check_batching, filled, parameters
 from scipy import signal
 
 from latens.errors import ConfigError
@@ -128,20 +128,6 @@ def test_weights_of_each_row_are_its_own(float64):
         close(jax.grad(slope)(weights)[1], jax.grad(lambda w: jnp.sum(jnp.sin(one(x[1], w))))(weights[1]), rtol=1e-10)  # noqa: B023
 
 
-def test_no_rows_give_no_rows():
-    x, weight, y = (jnp.asarray(a) for a in numbers(3, (0, 6, 5, 8), (9, 3, 3, 8), (0, 3, 3, 9)))
-    assert jax.vmap(lambda row: convolve(row, weight))(x).shape == (0, 3, 3, 9)
-    assert jax.vmap(lambda row: convolve_same(row, weight))(x).shape == (0, 6, 5, 9)
-    assert jax.vmap(lambda row: convolve_transposed(row, weight, 6, 5))(y).shape == (0, 6, 5, 8)
-    close(jax.grad(lambda w: jnp.sum(jax.vmap(lambda row: convolve(row, w))(x)))(weight), jnp.zeros_like(weight))
-
-
-def test_patches_hold_row_column_channel():
-    image = np.arange(1.0, 5 * 4 * 2 + 1).reshape(5, 4, 2)
-    patches = np.asarray(canonical.unfolded(jnp.asarray(image)[None], 3, 2)).reshape(3, 2, 3, 3, 2)
-    close(patches[1, 0], np.pad(image, ((1, 1), (1, 1), (0, 0)))[2:5, 0:3], rtol=0, atol=0)
-
-
 def test_only_quick_convolutions_reach_the_compiler_on_a_cpu():
     """Those of another layout, with dilation or turned around take some 50 times as long inside a loop."""
     if jax.default_backend() != "cpu":
@@ -196,13 +182,6 @@ def test_networks_meet_scipy_and_loops(k, strict):
 
     expected = np.stack([by_hand(image.astype(float)) for image in images])
     check_batching(lambda x: decoder(encoder(x)), images, expected)
-
-
-def test_gradient_meets_finite_differences(float64):
-    encoder = filled(ConvEncoder, (5, 4), (2, 3), 2, activation="tanh", dtype=np.float64)
-    decoder = filled(ConvDecoder, 2, (2,), (5, 4), 40, blocks=2, kernel_size=3, activation="tanh", dtype=np.float64)
-    x, v = (jnp.asarray(a) for a in numbers(4, (5, 4), (40,)))
-    check_gradient((encoder, decoder), lambda nets: jnp.vdot(v, jnp.sin(nets[1](nets[0](x)))))
 
 
 def test_outputs_come_as_heads_read_them():

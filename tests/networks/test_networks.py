@@ -11,8 +11,7 @@ from tables import conjugate_pair, linear
 from latens.distributions import DiagonalNormal
 from latens.errors import ConfigError
 from latens.models import AffineHead, Conditional, NormalHead, widths_between
-from latens.networks import ACTIVATIONS, INITIALIZERS, Dense, Linear
-from latens.networks import dense as dense_module
+from latens.networks import ACTIVATIONS, INITIALIZERS, Dense
 from latens.networks.initial import host_draws
 from latens.trees import count_parameters, partition_trainable, realise
 
@@ -139,11 +138,6 @@ def test_weight_dropout_reaches_the_gradient(getkey):
     close(gradient.layers[0].weight, np.where(kept, 2.0, 0.0))
 
 
-def test_without_weight_dropout_nothing_is_drawn(getkey):
-    layer = Linear(jnp.ones((2, 2)), jnp.zeros(2))
-    assert layer.realise(key=getkey()) is layer
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -215,14 +209,6 @@ def test_activations_are_their_formulas() -> None:
     assert set(formulas) == set(ACTIVATIONS)
     for name, expected in formulas.items():
         close(ACTIVATIONS[name](jnp.asarray(x)), expected)
-
-
-def test_dropout_keeps_the_mean() -> None:
-    """Of values 2, a share of 0.3 becomes 0 and the rest 2 / 0.7, so that the mean stays 2."""
-    dropped = np.asarray(dense_module._dropout(jnp.full(20_000, 2.0), 0.3, jax.random.key(0)))
-    agrees(dropped == 0.0, 0.3)
-    agrees(dropped, 2.0)
-    close(np.unique(dropped), [0.0, 2.0 / 0.7])
 
 
 def test_frozen_arrays_are_not_counted() -> None:

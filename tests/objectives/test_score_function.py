@@ -5,14 +5,10 @@ import numpy as np
 import pytest
 from bound_checks import evaluate
 from checks import close
-from enumeration import coins, expected_bound, gradient_of, gradients, one_event, only, refused_at
+from enumeration import coins, gradient_of, gradients, one_event, only, refused_at
 
 from latens.errors import ConfigError
 from latens.objectives import ELBO, IWAE, Reconstruction, ScoreFunction, draw
-
-
-def elbo(model):
-    return expected_bound(model, 1, lambda log_weight: log_weight[0])
 
 
 def test_the_leave_one_out_gradient_by_its_covariance_form():

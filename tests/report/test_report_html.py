@@ -235,19 +235,8 @@ def runs(tmp_path_factory):
     header = ",".join('"' + name.replace('"', '""') + '"' for name in names)
     np.savetxt(folder / "rows.csv", x, delimiter=",", header=header, comments="")
     for name, width in (("one", 32), ("two", 16)):
-        words = [
-            "fit",
-            str(folder / "rows.csv"),
-            "--epochs",
-            "4",
-            *SMALL[2:],
-            "--set",
-            f"network.hidden={width}",
-            "--out",
-            str(folder / name),
-            "--quiet",
-        ]
-        assert main(words) == 0
+        words = ["fit", str(folder / "rows.csv"), "--epochs", "4", *SMALL[2:], "--set", f"network.hidden={width}"]
+        assert main([*words, "--out", str(folder / name), "--quiet"]) == 0
     metric = {"value": 0.4321, "standard_error": 0.05, "num_samples": 500, "n": 40, "unit": "share"}
     metrics = {"recall": {**metric, "seed": 7, "seconds": 0.25, "protocol": "excess <b>share</b>"}}
     warnings = [{"name": "overfitting", "message": "43 nats are lost; use more rows"}]

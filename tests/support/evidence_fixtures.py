@@ -1,13 +1,12 @@
 """Models whose log p(x) has a closed form, for the estimators of it."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
 from latens.data.batches import Batch
-from latens.distributions import Bernoulli, DiagonalNormal, FullNormal, Mixture, StandardNormal
+from latens.distributions import Bernoulli, DiagonalNormal, StandardNormal
 from latens.evaluation import LogMarginals
 from latens.models import AbstractLatentModel
 
@@ -48,11 +47,6 @@ def log_p_of_linear(x: object) -> np.ndarray:
     return np.atleast_1d(stats.multivariate_normal(MU, COVARIANCE).logpdf(np.asarray(x, np.float64)))
 
 
-def best_diagonal_gap() -> float:
-    """KL from the best diagonal Normal to the exact posterior: (sum of log precisions - log det of precision) / 2."""
-    return 0.5 * float(np.sum(np.log(np.diag(PRECISION))) - np.linalg.slogdet(PRECISION)[1])
-
-
 class Coins(AbstractLatentModel):
     """One Normal latent, seven coins with logits a z + b; q is the prior whatever x is."""
 
@@ -72,30 +66,6 @@ def log_p_of_coins(x: np.ndarray) -> np.ndarray:
     logits = np.linspace(-2.0, 3.0, 7) * z[:, None] + np.linspace(1.0, -1.0, 7)
     log_joint = stats.norm.logpdf(z) + np.sum(x[:, None, :] * logits - np.logaddexp(0.0, logits), axis=2)
     return np.logaddexp.reduce(log_joint, axis=1) + np.log(z[1] - z[0])
-
-
-class TwoHumps(AbstractLatentModel):
-    """A mixture of two Normals as the prior, x | z ~ N(z, 0.5^2 I) in two dimensions: p(x) is a mixture too."""
-
-    def prior(self, *, cond=None, key=None):
-        locs = jnp.asarray([[2.0, 0.0], [-2.0, 1.0]])
-        return Mixture(jnp.log(jnp.asarray([0.3, 0.7])), jax.vmap(DiagonalNormal)(locs, jnp.full((2, 2), -0.5)))
-
-    def likelihood(self, z, *, cond=None, key=None):
-        return DiagonalNormal(z, jnp.full(2, jnp.log(0.5)))
-
-    def posterior(self, x, *, cond=None, mask=None, key=None):
-        return FullNormal(x, jnp.zeros((2, 2)))
-
-
-def log_p_of_humps(x: np.ndarray) -> np.ndarray:
-    """The sum over the two components."""
-    variance = (np.exp(-1.0) + 0.25) * np.eye(2)
-    parts = [
-        np.log(share) + stats.multivariate_normal(loc, variance).logpdf(x)
-        for share, loc in ((0.3, [2.0, 0.0]), (0.7, [-2.0, 1.0]))
-    ]
-    return np.atleast_1d(np.logaddexp(*parts))
 
 
 def covers(found: LogMarginals, exact: np.ndarray, level: float = 0.99) -> np.ndarray:

@@ -18,16 +18,8 @@ from latens.io.safetensors import pack, unpack
 FORMATS = ("model", "npz", "npy", "idx", "csv")
 SUFFIX = {"model": ".safetensors", "npz": ".npz", "npy": ".npy", "idx": "-ubyte", "csv": ".csv"}
 
-_NUMBERS = (
-    0,
-    1,
-    2,
-    3,
-    5,
-    2**27,
-    *(2**n for n in (7, 8, 16, 31, 32, 40, 62, 63)),
-    *(2**n - 1 for n in (7, 8, 16, 31, 32, 64)),
-)
+_NUMBERS = (0, 1, 2, 3, 5, 2**27, *(2**n for n in (7, 8, 16, 31, 32, 40, 62, 63)),
+            *(2**n - 1 for n in (7, 8, 16, 31, 32, 64)))  # fmt: skip
 _VALUES: list[Any] = [
     "\U0001f600" * 300,
     [1] * 65,
@@ -38,33 +30,9 @@ _VALUES: list[Any] = [
 """),
 ]
 _WORDS = (
-    b"nan",
-    b"inf",
-    b"-inf",
-    b"1e400",
-    b"1_0",
-    b"0x10",
-    b"\xff",
-    b"\x00",
-    b"\xef\xbb\xbf",
-    b'"',
-    b"'",
-    b",",
-    b";",
-    b"\t",
-    b"|",
-    b"\r",
-    b"\r\n",
-    b"\n\n",
-    b"#",
-    b"?",
-    b" ",
-    b"1e308",
-    b"-0",
-    b"1,2,3\n",
-    "٣".encode(),
-    b"=cmd()",
-)
+    *b"nan inf -inf 1e400 1_0 0x10 , ; | # ? 1e308 -0 =cmd()".split(),
+    b"\xff", b"\x00", b"\xef\xbb\xbf", b'"', b"'", b"\t", b"\r", b"\r\n", b"\n\n", b" ", b"1,2,3\n", "\u0663".encode(),
+)  # fmt: skip
 
 
 def seeds(kind: str) -> list[bytes]:
@@ -85,13 +53,7 @@ def seeds(kind: str) -> list[bytes]:
         raw.append(struct.pack(">HBB2I", 0, 0x0E, 2, 30, 3) + real.astype(">f8").tobytes())
         return raw + [gzip.compress(data, mtime=0) for data in raw]
     lines = "\n".join(",".join(f"{v:.4f}" for v in row) for row in real)
-    raw = [
-        f"a,b,c\n{lines}\n",
-        lines.replace(",", ";"),
-        lines.replace(",", "\t"),
-        lines.replace(",", "  "),
-        f"\ufeff{lines}",
-    ]
+    raw = [f"a,b,c\n{lines}\n", *(lines.replace(",", other) for other in (";", "\t", "  ")), f"\ufeff{lines}"]
     quoted = 'age,"a ""b"", c",y\n' + "\n".join(f'{i},"{i / 7:.3f}",{i % 2}' for i in range(30))
     encoded = [text.encode() for text in (*raw, quoted)]
     return [*encoded, gzip.compress(encoded[0], mtime=0)]
@@ -168,18 +130,8 @@ def _digits(data: bytes, rng: random.Random, pool: list[bytes]) -> bytes:
     return data[:start] + str(rng.choice(_NUMBERS)).encode() + data[end:]
 
 
-_BLIND: tuple[Callable[[bytes, random.Random, list[bytes]], bytes], ...] = (
-    _flip,
-    _flip,
-    _set,
-    _cut,
-    _remove,
-    _insert,
-    _repeat,
-    _splice,
-    _number,
-    _digits,
-)
+_BLIND: tuple[Callable[[bytes, random.Random, list[bytes]], bytes], ...] = (_flip, _flip, _set, _cut, _remove, _insert)
+_BLIND = (*_BLIND, _repeat, _splice, _number, _digits)
 
 
 def _place(data: bytes, rng: random.Random) -> int:
@@ -193,14 +145,8 @@ def _model(data: bytes, rng: random.Random) -> bytes:
     if rng.random() < 0.25:
         name = rng.choice(sorted(arrays))
         array = arrays.pop(name)
-        changed: list[Any] = [
-            array.astype(np.float64),
-            array.reshape(-1),
-            array[..., :-1],
-            array * np.nan,
-            array + np.inf,
-            array.astype(np.int8),
-        ]
+        changed: list[Any] = [array.astype(np.float64), array.reshape(-1), array[..., :-1], array * np.nan]
+        changed += [array + np.inf, array.astype(np.int8)]
         arrays[rng.choice((name, name, name, name + ".x", "x", name.upper()))] = rng.choice(changed)
     for _ in range(rng.choice((0, 1, 1, 1, 2, 3))):
         _change_json(metadata, rng)

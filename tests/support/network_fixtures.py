@@ -8,7 +8,7 @@ import jax
 import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
-from checks import close, finite_difference
+from checks import close
 
 
 def filled(make: Callable[..., Any], *arguments: Any, seed: int = 0, dtype: Any = np.float32, **options: Any) -> Any:
@@ -24,15 +24,6 @@ def parameters(make: Callable[..., Any], *arguments: Any, **options: Any) -> lis
     """The shapes of a network's arrays, without making it."""
     skeleton = eqx.filter_eval_shape(lambda: make(*arguments, **options, key=jax.random.key(0)))
     return [leaf.shape for leaf in jax.tree.leaves(skeleton) if isinstance(leaf, jax.ShapeDtypeStruct)]
-
-
-def check_gradient(networks: Any, value: Callable[[Any], jax.Array]) -> None:
-    """The gradient of `value(networks)` by every parameter is its finite difference; in double precision."""
-    arrays, static = eqx.partition(networks, eqx.is_inexact_array)
-    theta, unravel = jax.flatten_util.ravel_pytree(arrays)
-    assert theta.dtype == jnp.float64
-    of_theta = jax.jit(lambda theta: value(eqx.combine(unravel(theta), static)))
-    close(jax.jit(jax.grad(of_theta))(theta), finite_difference(of_theta, theta), rtol=1e-6, atol=1e-7)
 
 
 def check_batching(network: Callable[[jax.Array], jax.Array], rows: np.ndarray, expected: np.ndarray) -> None:

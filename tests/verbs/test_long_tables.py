@@ -89,17 +89,8 @@ def test_commands_take_long_tables(tmp_path, monkeypatch, capsys):
     frame = pd.DataFrame({"at": hours, "u": x, "v": (2 * x).round(3)})
     frame.loc[[7, 20], "v"] = np.nan
     frame.drop(index=[30]).to_csv("t.csv", index=False)
-    small = [
-        "--set",
-        "network.hidden=[4]",
-        "--set",
-        "posterior.latent_dim=1",
-        "--set",
-        "start=none",
-        "--num-samples",
-        "2",
-    ]
-    small += ["--steps", "2", "--verbose"]
+    small = ["--set", "network.hidden=[4]", "--set", "posterior.latent_dim=1", "--set", "start=none"]
+    small += ["--num-samples", "2", "--steps", "2", "--verbose"]
     assert main(["fit", "t.csv", "--time", "at", "--window", "6", *small, "--out", "run"]) == 0
     said = capsys.readouterr().err
     assert "one series with 60 steps of 1 hour in 'at'" in said

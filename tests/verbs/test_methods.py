@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import latens
-from latens.errors import ConfigError, DataError, UsageError
+from latens.errors import DataError, UsageError
 from latens.workflow.groups import held_out_rows
 from latens.workflow.measurement import measure
 from latens.workflow.trained import TrainedModel
@@ -77,13 +77,6 @@ def test_a_walk_is_an_array_or_a_file(tmp_path: Path) -> None:
         trained.report(only="animation", name="latent")
     with pytest.raises(UsageError, match=r"'walk.png' ends in '.png'"):
         trained.report(only="animation", name="walk", out="walk.png")
-
-
-def test_a_classifier_says_nothing_of_odd_rows() -> None:
-    trained = TrainedModel.load(GOLDEN / "format-2-classifier.safetensors")
-    rows = np.zeros((2, *trained.schema.shape), np.float32)
-    with pytest.raises(ConfigError, match=r"only a model with log p\(x\) can compute the surprise of a row"):
-        trained.detect(rows)
 
 
 def test_a_model_is_measured_on_rows_in_memory() -> None:

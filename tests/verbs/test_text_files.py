@@ -48,19 +48,9 @@ def test_arrays_hold_codes_and_text(tmp_path: Path) -> None:
     assert set(found) == {"row_id", "x", "z", "text"}
 
 
-def test_rows_that_are_no_text_are_as_they_were() -> None:
-    kept = Made(arrays={"x": np.eye(3)}, schema=load(np.eye(3)).schema)
-    assert (list(kept.arrays), kept.table) == (["x"], None)
-
-
 def test_a_model_takes_strings_for_rows() -> None:
     from latens.data import Preparation
     from latens.workflow.inputs import batch_of
 
     batch = batch_of(TEXTS[:2], None, None, DATA.schema, Preparation())
     assert np.array_equal(batch.x, DATA.x[:2])
-
-
-def test_other_pieces_than_the_models_are_refused() -> None:
-    with pytest.raises(ValueError, match="'words' are other pieces than those of the model"):
-        load(TEXTS, schema=DATA.schema, pieces="words")

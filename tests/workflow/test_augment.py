@@ -202,7 +202,7 @@ def test_the_command_translates_rows_of_one_class(latens: Callable[..., Result],
         tmp_path / "same.npz",
         "--json",
     )
-    assert latens(*back).json["rows"] == 30
+    assert latens(*back, "--json").json["rows"] == 30
     assert latens("reconstruct", run, table, "--seed", 5, "--out", tmp_path / "all.npz").code == 0
     with np.load(tmp_path / "same.npz") as same, np.load(tmp_path / "all.npz") as every:
         close(same["x"], every["x"][::2])

@@ -14,11 +14,11 @@ from latens import evaluation
 from latens.data import Dataset
 from latens.data.batches import as_batch
 from latens.errors import ConfigError, DataError, LatensError, UsageError
-from latens.estimators import VAE, GenerativeClassifier, VAEDetector
-from latens.estimators.base import seed_of, with_nan
+from latens.estimators import VAE, GenerativeClassifier
+from latens.estimators.base import with_nan
 from latens.evaluation import Rows
 from latens.io.process import counted
-from latens.workflow import augment, prepare, translate
+from latens.workflow import augment, translate
 from latens.workflow.inputs import positions_of
 from latens.workflow.prior_refit import refit_prior
 from latens.workflow.trained import TrainedModel
@@ -136,14 +136,6 @@ def test_arguments_of_an_estimator_of_the_wrong_type(options: dict[str, Any], wh
     assert error.value.fix
 
 
-def test_arguments_of_the_others_of_the_wrong_type() -> None:
-    for name in ("n_components", "max_iterations", "reg_covar"):
-        told(ConfigError, "'2' is text, not a number", name, lambda n=name: GenerativeClassifier(**{n: "2"}).fit(X, Y))
-    for name in ("typed", "robust"):
-        told(ConfigError, "neither true nor false", name, lambda name=name: VAEDetector(**{name: "a"}).fit(X))
-    told(UsageError, "True is not a seed", "random_state", lambda: seed_of(True))
-
-
 COUNTED = {
     f"{name}-{option}": (function, option)
     for name in dir(evaluation)
@@ -203,29 +195,6 @@ def test_small_numbers_of_a_typed_table_stay_apart() -> None:
     assert small.size >= 60
     (noisy, _) = latens.read(np.arange(60.0)[:, None] * [0.1, 1.0] + 1e-16, typed=True).schema.types or ()
     assert noisy.step == 0.1
-
-
-@pytest.mark.parametrize("given", [None, 3, "default", {}, VAE, "recipe"])
-def test_what_is_no_recipe_configuration_or_experiment(given: Any, data: Dataset) -> None:
-    given = latens.recipes.get_recipe("default") if given == "recipe" else given
-    kind = type(given).__name__
-    if not isinstance(given, latens.recipes.Recipe):
-        told(UsageError, f"a {kind} is not a Recipe", "recipe", lambda: latens.recipes.register(given))
-    told(UsageError, f"a {kind} is not a VAEConfig or", "config", lambda: prepare(given, data))
-    told(UsageError, f"a {kind} is not a Dataset", "data",
-         lambda: prepare(latens.recipes.get_recipe("default").config, given))  # fmt: skip
-    told(UsageError, f"a {kind} is not a Experiment", "experiment", lambda: latens.workflow.train(given))
-    told(UsageError, f"a {kind} is not a Dataset", "data", lambda: latens.fit(None, given))
-    told(UsageError, f"a {kind} is not a Module", "model", lambda: latens.fit(given, data))
-    override = inspect.unwrap(latens.config.override)
-    told(UsageError, f"a {kind} is not a VAEConfig or", "config", lambda: override(given, {}))
-    for function in (latens.evaluation.log_marginal, latens.evaluation.elbo_parts):
-        with pytest.raises((UsageError, TypeError)) as error:  # tests check types, and say it first
-            function(given)
-        assert type(error.value).__name__ in ("UsageError", "TypeCheckError")
-    made = object.__new__(Rows)
-    vars(made).update(key=None, batch=given)  # as a program without checks of types makes it
-    told(UsageError, f"a {kind} is not a Batch", "batch", made.__post_init__)
 
 
 @pytest.mark.parametrize("name", [None, 3, [], {}, np.zeros(2), ["adam"], "adamm"])

@@ -13,12 +13,11 @@ from latens import VAE, Autoencoder
 from latens.cli.main import main
 from latens.config import override
 from latens.data import load
-from latens.errors import ConfigError, DataError
+from latens.errors import DataError
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 
 X = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)
-DATA = load(X)
 SMALL = ("--set", "network.hidden=8", "--set", "posterior.latent_dim=2", "--num-samples", "2", "--quiet")
 
 
@@ -160,15 +159,6 @@ def test_which_weights_are_kept():
     none = prepare(override(config, {"data.validation": "none"}), data).data
     assert len(none.subset("validation")) == 0
     assert len(none.subset("train")) == len(data.subset("train")) + len(data.subset("validation"))
-
-
-def test_another_shape_is_refused_with_both_sides():
-    config = override(
-        get_recipe("default").config, {"training.steps": 2, "network.hidden": (8,), "posterior.latent_dim": 2}
-    )
-    trained, _ = train(prepare(config, DATA))
-    with pytest.raises(ConfigError, match=r"of shape .*, and the new one has .* of shape"):
-        prepare(override(config, {"posterior.latent_dim": 3}), DATA, start=trained)
 
 
 def test_a_model_is_loaded_by_the_name_of_its_run(tmp_path, rows):

@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from checks import agrees, close
 from cli_fixtures import Result
-from scipy import special, stats
+from scipy import stats
 
 from latens.cli.arguments import parser
 from latens.config import override
@@ -21,8 +20,7 @@ from latens.distributions import Deterministic
 from latens.distributions.bijections import Autoregressive, Inverse, Scaled, Stack
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
-from latens.evaluation import Rows
-from latens.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of
+from latens.latents.aggregate import mixture_of
 from latens.latents.fit_prior import fit_flow
 from latens.models import LatentModel
 from latens.networks import Dense
@@ -74,31 +72,6 @@ def exact_moments(x: np.ndarray, weight: np.ndarray | None = None) -> tuple[np.n
     return np.average(means, axis=0, weights=weight), np.cov(means.T, ddof=0, aweights=weight) + np.diag(SCALE**2)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_the_fitted_normal_has_the_moments_of_the_aggregated_posterior(weighted: bool) -> None:
-    weight = np.random.default_rng(1).integers(1, 4, 300).astype(np.float32) if weighted else None
-    data = made(weight=weight)
-    trained, train = linear(data), data.subset("train")
-    found = aggregated_moments(Rows(trained.model, trained.batch(data, train)))
-    mean, covariance = exact_moments(data.x[train], None if weight is None else weight[train])
-    close(found.mean, mean, atol=1e-5)
-    close(found.covariance, covariance, rtol=1e-5, atol=1e-5)
-    fitted = refit_prior(trained, data, "normal", num_samples=5).trained.model.prior()
-    close(fitted.mean(), mean, atol=1e-5)
-    close(fitted.covariance(), covariance, rtol=2e-5, atol=1e-5)
-
-
-def test_draws_are_of_the_aggregated_posterior() -> None:
-    data = made()
-    trained, train = linear(data), data.subset("train")
-    draws = aggregated_draws(Rows(trained.model, trained.batch(data, train)), num_draws=50)
-    mean, covariance = exact_moments(data.x[train])
-    by_row = draws.reshape(len(train), 50, 2) - (data.x[train].astype(np.float64) @ A.T)[:, None]
-    agrees(by_row.reshape(-1, 2), 0.0)
-    agrees(by_row.reshape(-1, 2) ** 2, SCALE**2)
-    assert np.abs(draws.mean(0) - mean).max() < 5 * np.sqrt(covariance.max() / len(draws))
-
-
 def test_the_change_in_log_p_is_the_one_of_the_formula() -> None:
     data = made()
     trained, test = linear(data), data.subset("test")
@@ -116,20 +89,6 @@ def test_the_change_in_log_p_is_the_one_of_the_formula() -> None:
     paired = np.std(new - old, ddof=1) / np.sqrt(len(test))
     assert gains[0] is not None
     assert gains[0].standard_error == pytest.approx(paired, rel=0.05)
-
-
-def test_the_aggregate_is_the_mixture_of_posteriors_of_training_rows() -> None:
-    data = made()
-    trained = linear(data)
-    refitted = refit_prior(trained, data, "aggregate", options={"components": 40}, num_samples=5).trained
-    rows = data.x[data.order(0, 0)[:40]].astype(np.float64)
-    z = np.array([0.3, -0.2])
-    parts = stats.norm.logpdf(z, rows @ A.T, SCALE).sum(1)
-    found = refitted.model.prior().log_prob(jnp.asarray(z, jnp.float32))
-    assert float(found) == pytest.approx(special.logsumexp(parts) - np.log(40), abs=1e-4)
-    again = TrainedModel.from_bytes(refitted.to_bytes())
-    assert np.array_equal(again.model.prior_part.inputs, refitted.model.prior_part.inputs)
-    assert (again.config.prior.kind, again.config.prior.options["learned"]) == ("vamp", False)
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -228,21 +187,6 @@ def test_the_command_offers_the_kinds_there_are(capsys: pytest.CaptureFixture[st
     assert {tuple(words.split(",")) for words in choices} == {tuple(KINDS)}
     options = {name for kind in KINDS.values() for name in kind.options}
     assert options == set(_OPTIONS)
-
-
-@pytest.mark.slow
-def test_an_autoencoder_can_be_sampled_with_a_prior(latens: Callable[..., Result], tmp_path: Path) -> None:
-    run, out = tmp_path / "ae", tmp_path / "ae.safetensors"
-    assert latens("fit", "digits", "--recipe", "autoencoder", "--epochs", 2, "--set", "network.hidden=16",
-                  "--set", "posterior.latent_dim=2", "--out", run).code == 0  # fmt: skip
-    assert latens("sample", run, "-n", 3, "--out", tmp_path / "no.npz").code == 4
-    done = latens("refit", run, "--prior", "full-mixture", "--components", 5, "--out", out, "--json")
-    assert (done.code, done.json["gain"]) == (0, None), done.err
-    assert latens("sample", out, "-n", 500, "--out", tmp_path / "yes.npz").code == 0
-    z = np.load(tmp_path / "yes.npz")["z"]
-    model = TrainedModel.load(out).model
-    mixture = model.prior()
-    agrees(z, np.asarray(mixture.mean(), np.float64))
 
 
 def test_codes_that_read_a_label_get_a_prior_of_each_class():

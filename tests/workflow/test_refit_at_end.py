@@ -89,17 +89,6 @@ def test_two_clusters_of_codes_are_found_and_gain_what_the_formula_says() -> Non
     assert refit_text(again).startswith("prior: a mixture fitted to the codes, which changes log p(x) by +0.")
 
 
-def test_codes_of_a_standard_normal_leave_the_prior_as_it_is() -> None:
-    data = rows(planted=False)
-    old = linear(data)
-    new = refitted_at_end(old, data, seen=10**6)
-    assert new.model is old.model
-    assert new.config == old.config
-    assert new.facts["refit"]["kept"] is False
-    assert abs(new.facts["refit"]["gain"]["value"]) < 0.05
-    assert refit_text(new).startswith("prior: as trained; a mixture fitted to the codes changes log p(x) by ")
-
-
 def test_only_validation_rows_decide_and_test_rows_are_not_looked_at() -> None:
     data = rows(planted=True)
     other = data.x.copy()
@@ -190,19 +179,6 @@ SHORT = {**SETTINGS, "training.steps": 120, "training.batch_size": 128, "optimiz
 def experiment(data: Dataset, **settings: object) -> Experiment:
     """Some steps from the exact model, which hardly move it."""
     return prepare(override(get_recipe("default").config, {**SHORT, **settings}), data, start=linear(data))
-
-
-def test_python_fits_the_prior_and_refit_false_is_what_was() -> None:
-    data = rows(planted=True)
-    new, _ = latens.workflow.train(experiment(data, **{"prior.refit": "true"}))
-    old, _ = latens.workflow.train(experiment(data, **{"prior.refit": "false"}))
-    assert "refit" not in old.facts
-    assert old.config.prior.kind == "standard-normal"
-    assert new.facts["refit"]["kept"] is True
-    assert new.config.prior.refit is True
-    for name in ("encoder", "decoder"):
-        parts = (jax.tree.leaves(eqx.filter(getattr(m.model, name), eqx.is_array)) for m in (new, old))
-        assert all(np.array_equal(a, b) for a, b in zip(*parts, strict=True))
 
 
 def test_training_goes_on_from_a_model_with_its_fitted_prior() -> None:

@@ -14,19 +14,13 @@ from paths import GOLDEN
 
 from golden.make import LINES
 from latens import read
-from latens.config import override
 from latens.data import Dataset
-from latens.errors import ConfigError, DataError, ModelFileError
+from latens.errors import ModelFileError
 from latens.explorer.page_columns import event_of, ids_of
 from latens.io.json import to_json
 from latens.pictures import text_pictures as texts
 from latens.pictures.draw import draw_pictures
 from latens.pictures.source import Source
-from latens.recipes import get_recipe
-from latens.report.page import cells
-from latens.verbs.impute import Impute
-from latens.verbs.kernel import At
-from latens.workflow import prepare
 from latens.workflow.groups import measure_all
 from latens.workflow.trained import TrainedModel
 
@@ -132,16 +126,6 @@ def test_the_page_is_given_texts_and_their_vocabulary(trained: TrainedModel, dat
     assert json.loads(files["data/ids.json"]) == ["CCO", "CCN", "CCO (row 8)"]
 
 
-def test_long_texts_and_own_ids_stand_beside_one_another() -> None:
-    rows = read(["ab" * 60, "c"])
-    files: dict[str, bytes] = {}
-    ids_of(rows, np.array([0, 1]), files)
-    assert json.loads(files["data/ids.json"]) == [f"{'ab' * 40}… (row 0)", "c"]
-    named = dataclasses.replace(rows, names=np.array(["p", "q"]))
-    ids_of(named, np.array([0, 1]), files)
-    assert json.loads(files["data/ids.json"]) == [f"p: {'ab' * 40}… (row p)", "q: c"]
-
-
 def edited(change: dict) -> bytes:
     """The golden file with other tokens in its schema, and its hashes made anew."""
     raw = (GOLDEN / "format-2-tokens.safetensors").read_bytes()
@@ -171,21 +155,3 @@ def test_a_vocabulary_of_as_many_pieces_is_data() -> None:
     first, _, *others = same.schema.tokens.values  # the first is a ring number, which the network counts
     raw = edited({"values": [first, codes, *others]})
     assert codes in TrainedModel.from_bytes(raw).schema.decode(np.array([[2, 0]]))
-
-
-def test_what_text_is_not_for_is_refused_with_its_remedy(trained: TrainedModel, data: Dataset) -> None:
-    with pytest.raises(DataError, match=r"holds rows of text, which have no density of numbers\. Use --recipe text\."):
-        prepare(get_recipe("mlq-gaussian").config, data)
-    with pytest.raises(ConfigError, match=r"these are tokens\. Use --set likelihood\.family=tokens\."):
-        prepare(override(get_recipe("text").config, {"likelihood": "table"}), data)
-    for given in (data, np.asarray(data.x)):
-        with pytest.raises(ConfigError, match=r"no gaps to fill in\. `latens sample RUN --complete BEGINNING`"):
-            trained.impute(given)
-    with pytest.raises(ConfigError, match="no gaps to fill in"):
-        next(Impute(run="", data=data)(At(trained)))
-    with pytest.raises(DataError, match=r"character|piece.*'X'.* It has: .*Br.* C"):
-        trained.schema.encode(["CX"], where="--complete")
-
-
-def test_a_report_says_what_a_row_of_text_is(trained: TrainedModel) -> None:
-    assert cells(trained.schema) == f"text of up to 11 atoms, of a vocabulary of {len(trained.schema.tokens.values)}"
