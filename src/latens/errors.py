@@ -97,4 +97,4 @@ def nearest(name: object, valid: Iterable[str]) -> str:
     """A sentence that names the nearest valid word, or all of them: "Did you mean 'beta'?"."""
     choices = sorted(valid)
     close = difflib.get_close_matches(name, choices, n=1) if isinstance(name, str) else []
-    return f"Did you mean {close[0]!r}?" if close else f"Valid: {', '.join(choices)}."
+    return f"Did you mean {close[0]!r}?" if close else f"Valid: {', '.join(choices) or 'none'}."

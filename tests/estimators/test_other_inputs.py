@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import latens
+from latens.distributions import StandardNormal, kl
 from latens.errors import DataError, LatensError, ResourceError, UsageError
 from latens.estimators import VAE, GenerativeClassifier
 from latens.estimators.base import with_nan
@@ -96,7 +97,8 @@ def test_counts_that_are_none(vae: VAE, count: Any) -> None:
 def test_more_rows_than_memory_are_refused_before_anything_is_made(
     vae: VAE, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for call in (vae.sample, vae.model_.sample):
+    row = np.zeros((1, 4))
+    for call in (vae.sample, vae.model_.sample, lambda n: vae.interpolate(row, row, n)):
         with pytest.raises(ResourceError, match=r"rows take .* GB"):
             call(count)
     monkeypatch.setattr("latens.io.process.free_memory", lambda: 4 * 10 * (6 + 2))
@@ -121,6 +123,7 @@ def test_conditions_that_are_none() -> None:
 def test_arrays_beside_the_rows(vae: VAE) -> None:
     trained, rows = vae.model_, np.zeros((2, 4))
     frame = pd.DataFrame(rows[:, ::-1], columns=list("dcba"))
+    own = frame[list("abcd")]
     for call, words in (
         (lambda: vae.inverse_transform(MASKED), "Z: cell [0, 0] is masked"),
         (lambda: vae.inverse_transform(DATES), "Z: holds dates"),
@@ -137,6 +140,17 @@ def test_arrays_beside_the_rows(vae: VAE) -> None:
         (lambda: trained.encode(CELLS), "data: an AnnData object is not an array of rows"),
         (lambda: trained.encode(rows[:0]), "data: has shape (0, 4): no rows"),
         (lambda: trained.sample(2, label=np.array([0, 1])), "label: array([0, 1]) holds no codes of the 0 classes"),
+        (lambda: trained.log_marginal(rows, label="x"), "label: this model is not conditioned on labels"),
+        (lambda: trained.given(5), "given: a int is not a Mapping"),
+        (lambda: trained.guided("x"), "guidance: 'x' is not a number of 0 or more"),
+        (lambda: trained.refit(rows), "the model was trained on other data"),
+        (lambda: vae.interpolate(own, own), "2 rows are no end of a path"),
+        (lambda: vae.score(own, sample_weight=[1j, 1]), "weights must be numbers"),
+        (lambda: VAE(1, encoder="x").fit(rows), "there is no network 'x'. Valid: none."),
+        (lambda: latens.read(frame, derive="a = b +"), "'b +' is not an expression"),
+        (lambda: latens.read({}), "data: has no columns"),
+        (lambda: latens.read({"a": 1}), "data: column 'a' is not a list of cells"),
+        (lambda: kl(StandardNormal((2,)), StandardNormal((3,))), "shapes (2,) and (3,) have no divergence"),
         (lambda: trained.sample(2, seed="a"), "seed: 'a' is not a seed"),
         (lambda: trained.sample(2, seed=2**80), "is not a seed"),
     ):
@@ -144,6 +158,14 @@ def test_arrays_beside_the_rows(vae: VAE) -> None:
             call()
         assert words in str(error.value)
     np.testing.assert_array_equal(trained.decode([[0.0, 0.5]]), trained.decode(np.array([[0.0, 0.5]])))
+
+
+@pytest.mark.parametrize(("name", "value"), [("header", "yes"), ("size", 8.5), ("derive", 5), ("condition", 5)])
+def test_options_of_other_types(name: str, value: Any) -> None:
+    asked = latens.kinds.Guessed(np.zeros((2, 2)))
+    setattr(asked, name, value)  # tests check the types of arguments themselves
+    with pytest.raises(UsageError, match=f"^{name}: .* does not fit. It takes .* None"):
+        latens.data.door._check(asked, None, "error")
 
 
 def test_labels_that_are_masked_are_missing_or_refused(vae: VAE) -> None:

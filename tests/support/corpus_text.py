@@ -4,7 +4,7 @@ import gzip
 import pickle
 from pathlib import Path
 
-from corpus_data import LONG, TABLE, ZEROS, Case, check, flipped, text
+from corpus_data import LONG, TABLE, ZEROS, Case, archive, check, flipped, text
 
 SPACED = "my data ä 数据 🙂/a b's “c”.csv"
 ROWS = TABLE.splitlines()
@@ -36,7 +36,12 @@ CASES: dict[str, Case] = {
     "text among numbers": check(
         text(TABLE + "1,red,3\n"), "d.csv", "'b' is a category, but 98% of its cells are numbers", code=0
     ),
+    "whole numbers of 128 bits": check(text(TABLE.replace("7,", "7" * 30 + ",")), "d.csv", '"rows": 40', code=0),
+    "JSON with a BOM": check(text(b'\xef\xbb\xbf[{"a": 1.5}, {"a": 2}]', "d.json"), "d.json", '"rows": 2', code=0),
     # --- text that is not ---
+    "a separator of two": check(
+        text(TABLE), "d.csv", "not one character", code=2, error="usage", also=("--separator", ";;")
+    ),
     "ragged, short": check(text(TABLE + "1,2\n"), "d.csv", "row 40, column 'c'", "a missing value"),
     "ragged, long": check(text(TABLE + "1,2,3,4\n"), "d.csv", "line 42", "4 values"),
     "a name twice": check(text(TABLE.replace("a,b,c", "a,b,a")), "d.csv", "'a'"),
@@ -76,6 +81,13 @@ CASES: dict[str, Case] = {
     "a pickle as csv": check(text(pickle.dumps({"x": 1})), "d.csv", "line 2", "zero byte"),
     "a torch file": check(text(b"PK\x03\x04", "d.pt"), "d.pt", "pickle can run code"),
     "a spreadsheet": check(text(b"PK\x03\x04", "d.xlsx"), "d.xlsx", "cannot be read", "Zip"),
+    "a far cell": check(
+        text(archive(("s.xml", b'<row r="9"><c s="1" r="XFD1048576">')), "d.xlsx"),
+        "d.xlsx",
+        "has 1,048,576 rows of 16,384 columns",
+        code=7,
+        error="resource",
+    ),
     "a parquet file of three bytes": check(text(b"PAR", "d.parquet"), "d.parquet", "at least 12 bytes"),
     "a parquet file cut": check(text(b"PAR1" + bytes(60) + b"PAR1", "d.parquet"), "d.parquet", "d.parquet"),
     "a picture": check(text(b"\x89PNG\r\n\x1a\n", "d.png"), "d.png", "np.savez"),

@@ -15,6 +15,7 @@ from latens.cli.context import Context
 from latens.io.compilation import cache_folder, enable_compilation_cache
 from latens.io.process import free_memory, total_memory
 from latens.io.terminal import table
+from latens.runs.folder import version_of
 
 FIRST = ("latens", "jax", "jaxlib", "equinox", "optax", "numpy")
 """What a report of a bug names first; the other packages that latens requires follow."""
@@ -45,13 +46,6 @@ def _finding(name: str, found: str, *, ok: bool = True, fix: str = "") -> dict[s
     return {"name": name, "ok": ok, "found": found, "fix": fix}
 
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def required() -> dict[str, tuple[str, ...]]:
     """What latens requires, by extra in its own order; "" is of every installation."""
     found: dict[str, tuple[str, ...]] = {"": FIRST}
@@ -66,16 +60,13 @@ def required() -> dict[str, tuple[str, ...]]:
 
 def version_line() -> str:
     """What `latens --version` prints: what a report of a bug needs, without importing JAX."""
-    versions = ", ".join(f"{package} {_version(package) or 'missing'}" for package in FIRST[1:])
-    return f"latens {__version__} ({_platform()}; {versions})"
-
-
-def _platform() -> str:
-    return f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    versions = ", ".join(f"{package} {version_of(package) or 'missing'}" for package in FIRST[1:])
+    system = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    return f"latens {__version__} ({system}; {versions})"
 
 
 def _versions() -> dict[str, Any]:
-    versions = {package: _version(package) for package in required()[""]}
+    versions = {package: version_of(package) for package in required()[""]}
     missing = [package for package, version in versions.items() if version is None]
     text = ", ".join(f"{package} {version or 'missing'}" for package, version in versions.items())
     fix = f"pip install {' '.join(missing)}" if missing else ""
@@ -84,7 +75,7 @@ def _versions() -> dict[str, Any]:
 
 
 def _optional() -> dict[str, Any]:
-    extras = {extra: {p: _version(p) for p in packages} for extra, packages in required().items() if extra}
+    extras = {extra: {p: version_of(p) for p in packages} for extra, packages in required().items() if extra}
     there = {p: f"{p} {v}" for each in extras.values() for p, v in each.items() if v}
     lacking = [extra for extra, each in extras.items() if not all(each.values())]
     without = f"not installed: {', '.join(f'latens[{extra}]' for extra in lacking)}" if lacking else ""

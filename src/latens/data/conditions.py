@@ -9,7 +9,7 @@ from jaxtyping import Float, Shaped
 
 from latens.data.named import MOST_NAMES, Condition
 from latens.data.raw import Raw
-from latens.data.rows import encode_labels
+from latens.data.rows import encode_labels, is_number
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
 from latens.kinds.numbers.npy import read_npy
@@ -77,10 +77,11 @@ def _as_cells(values: Any, asked: str, where: str) -> np.ndarray:
         raise DataError(what, where=where, fix="Give one name or number for each row.")
     if array.dtype.kind in "iuf" and not asked.endswith(_AS_NAMES):
         return array.astype(np.float64)
-    return np.array(["" if value is None or value != value else _text(value) for value in array.tolist()], np.str_)
+    return np.array(["" if value is None or value != value else text_of(value) for value in array.tolist()], np.str_)
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A label or a name as text, the same for 2 and 2.0."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
@@ -195,16 +196,8 @@ def _numbers(one: Condition, words: np.ndarray, where: str) -> np.ndarray:
         return words.astype(np.float64)
     except ValueError:
         what = f"the condition {one.name!r} is a number, {one.low:g} to {one.high:g} in training rows."
-        bad = next(word for word in words.tolist() if not _is_number(word))
+        bad = next(word for word in words.tolist() if not is_number(word))
         raise DataError(f"{what} {bad!r:.100} is none.", where=where, fix="Write a plain number.") from None
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def one_vector(conditions: Sequence[Condition], given: Mapping[str, Any], where: str) -> Float[np.ndarray, " width"]:
@@ -275,13 +268,10 @@ def beyond(conditions: Sequence[Condition], said: Mapping[str, Any]) -> list[str
 
 def told(conditions: Sequence[Condition], cells: Cells) -> str:
     """The sentence that says what the conditions are."""
-    maybe = [one.name for one in conditions if not one.values and _coded(cells[one.name])]
+    coded = lambda x: bool((x == np.round(x)).all()) and len(np.unique(x)) <= _CODES  # noqa: E731
+    maybe = [one.name for one in conditions if not one.values and coded(cells[one.name])]
     also = f"; if {maybe[0]} holds codes: --condition {maybe[0]}{_AS_NAMES}" if maybe else ""
     return f"conditions: {', '.join(one.told for one in conditions)}{also}"
-
-
-def _coded(numbers: np.ndarray) -> bool:
-    return bool((numbers == np.round(numbers)).all()) and len(np.unique(numbers)) <= _CODES
 
 
 def usual_inputs(schema: Any) -> dict[str, np.ndarray]:

@@ -1,10 +1,13 @@
 """One door for data of every kind: a name, a path, an array or a frame becomes a checked `Dataset`."""
 
 import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from inspect import formatannotation
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_origin
 
 import numpy as np
 from jaxtyping import Bool, Shaped
@@ -73,6 +76,7 @@ from latens.typing import checked_later
 
 OF_MODELS = ("columns", "derive", "condition", "pieces", "typed", "counts", "size")
 """What is said of a kind for training, and a trained model knows itself."""
+_WIDER: dict[Any, Any] = {int: Integral, float: Real}
 
 
 @checked_later
@@ -145,6 +149,14 @@ def _asked(source: Any, options: dict[str, Any], schema: Schema | None) -> tuple
 
 def _check(asked: Guessed, schema: Schema | None, unknown: str) -> None:
     """Refuse options that are none, or that contradict each other or a model."""
+    for one in fields(Guessed):
+        plain = tuple(_WIDER.get(kind, get_origin(kind) or kind) for kind in get_args(one.type) or (one.type,))
+        if Any not in plain and not isinstance(value := getattr(asked, one.name), plain):
+            words = re.sub(r"[a-z.]+\.(?=[A-Z])", "", formatannotation(one.type))
+            raise UsageError(f"{value!r:.100} does not fit.", where=one.name, fix=f"It takes {words}.")
+    if asked.separator and (len(asked.separator.encode()) > 1 or asked.separator in '"\r\n'):
+        what = f"{asked.separator!r:.100} is not one character."
+        raise UsageError(what, where="--separator", fix="Give one, such as ';', or tab.")
     if unknown not in ("error", "missing", "skip"):
         raise UsageError(f"{unknown!r} is not known.", where="unknown", fix="Valid: error, missing, skip.")
     if asked.missing not in (None, "nan"):
@@ -249,7 +261,7 @@ class Coming:
             declared=(self.declared or {}) if self.typed or self.declared is not None else None,
             pictures=wanted,
             pieces=schema.tokens.pieces if schema is not None and schema.tokens else asked.pieces,
-            null=(asked.null,) if isinstance(asked.null, str) else tuple(asked.null or ()),
+            null=(asked.null,) if isinstance(asked.null, str) else tuple(map(str, asked.null or ())),
             decimal_comma=asked.decimal_comma,
             separator=asked.separator,
             encoding=asked.encoding,

@@ -179,7 +179,10 @@ def kept(source: "Files") -> Raw:
     except OSError as error:
         fix = "Free some space, or let XDG_CACHE_HOME name a folder elsewhere."
         raise ResourceError(f"cannot be written ({error.strerror}).", where=str(folder), fix=fix) from None
-    given: dict[str, Any] = {name: _array(beside[name]) if name in beside else None for name in _BESIDE}
+    arrays = {
+        n: np.array(one.to_list(), object) if one.dtype == pl.String else one.to_numpy() for n, one in beside.items()
+    }
+    given: dict[str, Any] = {name: arrays.get(name) for name in _BESIDE}
     return Raw(x, **given, **msgspec.structs.asdict(about))
 
 
@@ -190,10 +193,6 @@ def _folder() -> Path:
     except OSError:
         return Path(tempfile.gettempdir())
     return folder
-
-
-def _array(column: pl.Series) -> np.ndarray:
-    return np.array(column.to_list(), object) if column.dtype == pl.String else column.to_numpy()
 
 
 def _write(source: "Files", folder: Path) -> None:

@@ -195,17 +195,13 @@ def join_parts(parts: dict[str, Raw], where: str) -> Raw:
         if part.label is not None and np.shape(part.label)[:1] != part.x.shape[:1]:
             shown = f"the {name} part has {len(part.x)} rows and labels of shape {np.shape(part.label)}."
             raise damaged(where, shown, "Give one label for each row.")
-    labels = [_labels(part) for _, part in present]
+    # NaN ("no label") where only other parts have some
+    labels = [np.full(len(part.x), np.nan) if part.label is None else part.label for _, part in present]
     return Raw(
         x=np.concatenate([part.x for _, part in present]),
         label=np.concatenate(labels) if any(part.label is not None for _, part in present) else None,
         brought=np.concatenate([np.full(len(part.x), code, np.uint8) for code, part in present]),
     )
-
-
-def _labels(part: Raw) -> np.ndarray:
-    """The labels of a part; NaN ("no label") where only other parts have some."""
-    return np.full(len(part.x), np.nan) if part.label is None else np.asarray(part.label)
 
 
 @contextlib.contextmanager

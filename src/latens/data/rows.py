@@ -210,7 +210,8 @@ def row_weights(values: Any, n: int, where: str) -> Shaped[np.ndarray, " n"] | N
     try:
         with np.errstate(over="ignore"):  # what overflows is refused below
             weights = np.asarray(values, np.float32)
-        if np.asarray(values).dtype.kind in "OU" and "_" in "".join(map(str, np.ravel(values))):  # 1_0 is no 10
+        # 1_0 is no 10, and 1j no 1
+        if np.asarray(values).dtype.kind in "cOU" and set("_j") & set("".join(map(str, np.ravel(values)))):
             raise ValueError
     except (ValueError, TypeError):
         raise DataError("weights must be numbers.", where=where, fix="Give every row a weight of 0 or more.") from None
@@ -313,12 +314,13 @@ def refuse_other_cells(values: Any, where: str) -> None:
     others = datetime.date | datetime.timedelta | np.datetime64 | np.timedelta64
     for place in np.ndindex(array.shape):
         cell = array[place]
-        if cell is None or isinstance(cell, others) or (isinstance(cell, str) and not _is_number(cell)):
+        if cell is None or isinstance(cell, others) or (isinstance(cell, str) and not is_number(cell)):
             what = f"cell {list(place)} is {cell!r:.100}, not a number."
             raise DataError(what, where=where, fix="Write np.nan for a missing cell." if cell is None else frame)
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Say whether a word is a number."""
     try:
         float(text)
     except ValueError:

@@ -26,7 +26,7 @@ def _of_one_event(log_prob: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(log_prob)
     def checked(self: "AbstractDistribution", event: Any) -> Any:
-        known = isinstance(event, np.ndarray | jax.Array | float | int) and not isinstance(event, Tracer)
+        known = isinstance(event, np.ndarray | jax.Array | float | int | str) and not isinstance(event, Tracer)
         if known and not self.takes(np.shape(event)):
             what = f"an array of shape {np.shape(event)} is not one event of shape {self.shape}."
             raise UsageError(what, where="event", fix="Use jax.vmap for a batch of events.")

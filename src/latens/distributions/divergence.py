@@ -19,7 +19,7 @@ from latens.distributions.special import excess
 from latens.distributions.spherical import UniformSphere, VonMisesFisher
 from latens.distributions.structured import FullNormal, Product
 from latens.distributions.triangular import solve_columns
-from latens.errors import ConfigError
+from latens.errors import ConfigError, UsageError
 from latens.io.process import counted
 from latens.typing import Array, Float, Key, Nats
 
@@ -253,6 +253,9 @@ def estimate_kl(
         >>> estimate_kl(Poisson(jnp.zeros(1)), Poisson(jnp.zeros(1))).method
         'closed form'
     """
+    if q.shape != p.shape:
+        what = f"events of shapes {q.shape} and {p.shape} have no divergence."
+        raise UsageError(what, where="kl", fix="Give two distributions over the same events.")
     method = kl_method(q, p)
     if method != "Monte Carlo" or key is None:
         value = jnp.sum(kl_terms(q, p))

@@ -107,7 +107,7 @@ class VAEForecaster(BaseEstimator):
 
         check_is_fitted(self)
         former, columns = self.y_, self._names
-        self._seen(pandas.concat([former, y]), X)
+        self._seen(pandas.concat([former, y]) if isinstance(y, pandas.Series | pandas.DataFrame) else y, X)
         if self._names != columns:
             self.y_, self._names = former, columns
             raise DataError("the further steps have other columns.", where="y", fix=f"Give {columns}.")
@@ -243,7 +243,7 @@ class VAEForecaster(BaseEstimator):
 
 def _shares(given: Any, where: str) -> list[float]:
     """Probabilities, one or several."""
-    made = [float(one) for one in np.atleast_1d(np.asarray(given, np.float64))]
-    if not made or not all(0.0 < one < 1.0 for one in made):
+    made = np.atleast_1d(np.asarray(given)).tolist()
+    if not made or not all(isinstance(one, float) and 0.0 < one < 1.0 for one in made):
         raise UsageError(f"{given!r:.100} is not between 0 and 1.", where=where, fix="Give for example 0.9.")
     return made

@@ -8,6 +8,7 @@ from jaxtyping import Shaped
 
 from latens.config import VAEConfig
 from latens.data import Dataset, encode_labels
+from latens.data.conditions import text_of
 from latens.data.infer import with_classes
 from latens.data.rows import refuse_masked, unmasked
 from latens.errors import UsageError
@@ -55,13 +56,9 @@ def codes_of(trained: TrainedModel, y: Any, n: int) -> Shaped[np.ndarray, " n"] 
     values = np.broadcast_to(np.asarray(y), (n,)) if np.ndim(y) == 0 else np.asarray(y)
     if values.shape != (n,):
         raise UsageError(f"labels of shape {values.shape} for {n} rows.", where="y", fix="Give one for each row.")
-    return np.array([trained.code_of(_name(value)) for value in values.tolist()], np.int32)
+    return np.array([trained.code_of(text_of(value)) for value in values.tolist()], np.int32)
 
 
 def label_units(config: VAEConfig, trained: TrainedModel) -> int:
     """Count the numbers that a latent has beside its code."""
     return len(trained.classes) if config.label.kind == "predict" else 0
-
-
-def _name(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -381,7 +381,7 @@ class VAE(BaseVAE):
         """
         check_is_fitted(self)
         between = _path(path)
-        if check_count(steps, "steps") < 2:
+        if check_count(steps, "steps", cells=int(np.prod(self.model_.schema.shape))) < 2:
             raise UsageError("a path has two ends, and 1 step was asked for.", where="steps", fix="Ask for 2 or more.")
         return self.inverse_transform(between(self._code(a, y), self._code(b, y), steps), y)
 
@@ -389,7 +389,10 @@ class VAE(BaseVAE):
         """The code of one row, or the codes that were given in its place."""
         if np.ndim(row) == 1 and np.shape(row) == (self.latent_dim_,) and np.asarray(row).dtype.kind in "iuf":
             return np.asarray(row, np.float32)
-        return self.transform(row, y)[0]
+        codes = self.transform(row, y)
+        if len(codes) != 1:
+            raise UsageError(f"{len(codes)} rows are no end of a path.", where="interpolate", fix="Give one row.")
+        return codes[0]
 
     # --- missing cells, and the prior, after training ---
 

@@ -138,7 +138,7 @@ def fit_factors(
     of_rows = np.einsum("ngi,ngj->gij", away, away, dtype=np.float64, optimize=True) / len(x)
     blocks = weight.reshape(cells // group, group, count)
     noise = of_rows - blocks @ np.swapaxes(blocks, 1, 2)
-    typical = float(np.mean(np.diagonal(noise, axis1=1, axis2=2)))
+    typical = max(float(np.mean(np.diagonal(noise, axis1=1, axis2=2))), 1e-10)  # 0 where no cell varies
     noise = noise + np.eye(group) * np.maximum(0.0, LEAST * typical - np.linalg.eigvalsh(noise)[:, :1, None])
     return turned(Factors(made.mean, weight, noise))
 

@@ -1,7 +1,6 @@
 """Rows of text as pictures: columns of lines, and tokens coloured by their bits."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
@@ -87,7 +86,8 @@ def token_bits(
         across = 0
         for piece, value in zip(row, bits[number]):
             share = min(value / most, 1.0)
-            ax.add_patch(_box(across, number + 0.08, len(piece), 0.84, colour(share)))
+            place = (across, number + 0.08)
+            ax.add_patch(Rectangle(place, len(piece), 0.84, facecolor=colour(share), edgecolor="none"))
             ink = PALE if share < 0.55 else DEEP
             middle = across + len(piece) / 2
             ax.text(middle, number + 0.5, readable(piece) if piece.strip() else piece, ha="center", va="center",
@@ -111,10 +111,6 @@ def _first(row: Sequence[str]) -> list[str]:
             break
         kept.append(piece)
     return kept
-
-
-def _box(x: float, y: float, width: float, height: float, colour: Any) -> Rectangle:
-    return Rectangle((x, y), width, height, facecolor=colour, edgecolor="none")
 
 
 def bits_by_position(

@@ -1,6 +1,7 @@
 """What a kind of rows is: where they come from, and what may be said of how they are read; imports nothing heavy."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -70,7 +71,7 @@ class Rows:
     label: Any = option("the column, .npz key or .npy file with the labels; 'none' ignores labels", again=(str,))
     row_id: Any = option("the column or .npz key with the row ids", flag="id", again=(str,))
     weight: Any = option("the column or .npz key with the weights of the rows", again=(str,))
-    condition: Any = option(
+    condition: str | Sequence[str] | Mapping[str, Any] | None = option(
         "a column of categories or numbers that the model is conditioned on; repeatable",
         many=True,
         once=True,

@@ -124,7 +124,7 @@ class ELBO(AbstractObjective):
         return loss, metrics
 
     def _kl_by_unit(self, q: Any, p: Any, z: Any, x: Any) -> Float[Array, "*z"] | None:
-        if _by_level(q) and self.kl != "sampled" and self.noise_scale == 1.0:
+        if isinstance(q, TopDownNormals | StepNormals) and self.kl != "sampled" and self.noise_scale == 1.0:
             return None  # `draw` gives it
         if by_formula(self.kl, q, p):
             return kl_terms(q, p)
@@ -144,10 +144,6 @@ class ELBO(AbstractObjective):
         )
         groups = jnp.sum(average.reshape(-1, self.free_bits_group), axis=1)
         return jnp.sum(jnp.maximum(groups, self.free_bits))
-
-
-def _by_level(q: Any) -> bool:
-    return isinstance(q, TopDownNormals | StepNormals)
 
 
 def cyclical(period: int, *, ramp: float = 0.5, low: float = 0.0, high: float = 1.0) -> Callable[[Array], Array]:

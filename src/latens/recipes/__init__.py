@@ -54,7 +54,8 @@ def _of_model(what: Any) -> Recipe | None:
     def resolved(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
         parts = bind(config)
         config = parts.config
-        latents = eqx.filter_eval_shape(lambda key: build(data.schema, config, key=key).prior().sample(key=key), _key())
+        sampled = lambda key: build(data.schema, config, key=key).prior().sample(key=key)  # noqa: E731
+        latents = eqx.filter_eval_shape(sampled, jax.random.key(0))
         size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(latents))
         posterior = structs.replace(config.posterior, latent_dim=size)
         network = structs.replace(config.network, hidden=())
@@ -63,10 +64,6 @@ def _of_model(what: Any) -> Recipe | None:
     summary = " ".join((getattr(what, "__doc__", None) or "a model of your own").split("\n\n")[0].split()).rstrip(".")
     words = {"summary": summary, "source": "your own", "use_when": "you wrote it"}
     return replace(RECIPE, **words, resolve=resolved, build=build)
-
-
-def _key() -> Key:
-    return jax.random.key(0)
 
 
 def _add_model(name: str, what: Any) -> Recipe | None:

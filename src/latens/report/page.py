@@ -45,7 +45,7 @@ def report_page(told: Told) -> str:
         ("short", "Summary", _short(told)),
         *([("read", "The pictures that were read", _read(told))] if told.read else []),
         ("pictures", "What the model learned", _other_pictures(told)),
-        ("warnings", "Warnings", _warnings(told)),
+        ("warnings", "Warnings", joined(map(_warning, told.warnings)) or tag("p", "No warnings.")),
         (
             "evidence",
             "Evaluation",
@@ -221,10 +221,6 @@ def evidence(told: Told) -> Html:
     notes = (note, asked, f"Left out: {without}." if without else "")
     quiet = (tag("p", words, class_="small quiet") for words in notes if words)
     return joined([tag("p", said) if said else None, made, *quiet])
-
-
-def _warnings(told: Told) -> Html:
-    return joined(map(_warning, told.warnings)) if told.warnings else tag("p", "No warnings.")
 
 
 def _warning(one: Warned) -> Html:

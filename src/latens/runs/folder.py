@@ -312,10 +312,11 @@ def _describe(command: Sequence[str] | str, data: dict[str, Any], seed: int) -> 
 def versions() -> dict[str, str | None]:
     """The versions that decide the bits of a run."""
     # returns: those of Python and of the packages, by name; None where one is not installed as a package.
-    return {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES}
+    return {"python": platform.python_version()} | {name: version_of(name) for name in _PACKAGES}
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The version of an installed package."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

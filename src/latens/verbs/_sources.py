@@ -101,6 +101,7 @@ def read(
     # unknown: what becomes of names that no training row had, as for `latens.data.load`; None: what --unknown says.
     # partial: whether whole columns may be missing.
     from latens.data import KNOWN, Dataset
+    from latens.data.files import is_address
     from latens.workflow.experiment import as_split, as_trained
 
     if isinstance(data, Dataset):
@@ -110,6 +111,9 @@ def read(
     known = remembered(source or trained.facts.get("read_with"))
     if spec is None and source:
         spec, known = original_source(source), reading_options(source)
+        if is_address(spec):  # a stranger may have written it, and would see who asks
+            what = "an address in a run folder is not followed."
+            raise UsageError(what, where=at.name, fix=f"Add it as DATA: {spec}")
     elif spec is None and trained.facts.get("data") in KNOWN:
         spec = trained.facts["data"]
     elif spec is None:

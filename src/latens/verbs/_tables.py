@@ -35,14 +35,8 @@ def column_table(
     made = pl.DataFrame([numbers_of(name, *pair) for name, *pair in zip(names, flat.T, gaps.T)])
     if found is None or len(found) != len(flat) or not set(names) <= set(found.columns):
         return pl.DataFrame({n: a for n, a in beside(data, options).items() if n not in names}).hstack(made)
-    return with_cells(
-        found.with_columns(found[name].cast(made[name].dtype) for name in _wider(found, made)), made, gaps
-    )
-
-
-def _wider(found: pl.DataFrame, made: pl.DataFrame) -> list[str]:
-    """The columns of whole numbers that were filled with fractions."""
-    return [name for name in made.columns if found[name].dtype.is_integer() and made[name].dtype.is_float()]
+    filled = [name for name in made.columns if found[name].dtype.is_integer() and made[name].dtype.is_float()]
+    return with_cells(found.with_columns(found[name].cast(made[name].dtype) for name in filled), made, gaps)
 
 
 def table_as_written(

@@ -58,7 +58,7 @@ class Refit(Verb):
         data, out = at.load(), at.out
         if not at.knows(data):
             fix = "Use the training data: a prior is fitted to the posteriors of training rows."
-            what, where = "the model was trained on other data.", self.data or at.name
+            what, where = "the model was trained on other data.", self.data if isinstance(self.data, str) else at.name
             raise DataError(what, where=str(where), fix=fix)
         rows = len(data.subset("train"))
         what = f"fit a {self.prior} prior to the posteriors of {rows} rows"

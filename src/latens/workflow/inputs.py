@@ -82,9 +82,8 @@ def batch_of(data: Any, positions: Any, label: Any, schema: Schema, preparation:
         if schema.tokens is not None and (strings := strings_of(data)) is not None:
             data = schema.encode(strings)
         rows = rows_of(data, positions, schema.shape)
-        if label is not None and preparation.classes:
-            label = class_codes(label, schema.classes or (), len(rows))
-        batch = as_batch(rows, label=label)
+        codes = None if label is None else class_codes(label, schema.classes or (), len(rows))
+        batch = as_batch(rows, label=codes)
     found = tuple(batch.x.shape[1:])
     if found != schema.shape:
         what = f"rows of shape {found}, but the model was trained on {schema.shape}."

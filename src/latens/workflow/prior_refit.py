@@ -120,10 +120,6 @@ def _codes(work: _Work) -> Any:
     return fit_codes(_top(work.model), work.trained.model, work.data, **work.common)
 
 
-def _aggregate(work: _Work) -> Any:
-    return _top(work.model).started(work.data, work.trained.preparation)
-
-
 @dataclass(frozen=True)
 class Kind:
     """One row of the table of priors that can be fitted after training."""
@@ -157,7 +153,11 @@ KINDS: dict[str, Kind] = {
         ("layers", "width", "together"),
     ),
     "aggregate": Kind(
-        "the posteriors of training rows themselves", "vamp", _aggregate, ("components",), (("learned", False),)
+        "the posteriors of training rows themselves",
+        "vamp",
+        lambda work: _top(work.model).started(work.data, work.trained.preparation),
+        ("components",),
+        (("learned", False),),
     ),
 }
 """What `refit_prior` can fit."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch
 from latens.data.conditions import cells_of, one_vector, usual_inputs
-from latens.errors import ConfigError, LatensError, ModelFileError, UsageError
+from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, refuse_other
 from latens.evaluation.conditional_samples import sample_given
 from latens.evaluation.missing_cells import DRAWS
 from latens.evidence.batched import Rows
@@ -232,6 +233,7 @@ class TrainedModel(Methods):
             DataError: A category is not in the training rows, or a value is not a number.
             UsageError: The model has no such condition. The message names the nearest one.
         """
+        refuse_other(values, Mapping, "given", "Give a name or a number for each condition: {'dose': 2.0}.")
         vector = one_vector(self.schema.conditions or (), values, "given")
         return replace(self, model=with_usual(self.model, vector))
 
@@ -248,8 +250,10 @@ class TrainedModel(Methods):
             ConfigError: The prior is not a flow matching prior that reads labels.
             UsageError: The guidance is negative or not finite.
         """
-        if not 0.0 <= guidance < math.inf:
-            raise UsageError(f"{guidance:g} is not a number of 0 or more.", where="guidance", fix="Give for example 2.")
+        if not isinstance(guidance, Real) or not 0.0 <= guidance < math.inf:
+            raise UsageError(
+                f"{guidance!r:.100} is not a number of 0 or more.", where="guidance", fix="Give for example 2."
+            )
         prior = getattr(self.model, "prior_part", None)
         if not isinstance(prior, FlowMatching) or not prior.classes:
             what = "guidance is of a prior by flow matching that reads labels."

@@ -74,12 +74,9 @@ def read_h5ad(store: "Store", roles: ColumnRoles) -> Raw:
         return _column(store, obs, f"obs/{name}")
 
     names, genes = _index(store, obs, "obs"), _index(store, var, "var")
-    made = _cells(matrix, names, genes, _columns(store, obs), column, layers, roles, where)
+    columns = [name for name in obs if name not in ("__categories", store.attribute(obs, "_index"))]
+    made = _cells(matrix, names, genes, columns, column, layers, roles, where)
     return made if store.stays else _counted(made, layers, roles)
-
-
-def _columns(store: "Store", obs: Any) -> list[str]:
-    return [name for name in obs if name not in ("__categories", store.attribute(obs, "_index"))]
 
 
 def layer_names(store: "Store") -> list[str]:
@@ -238,7 +235,7 @@ def _matrix(store: "Store", key: str) -> Any:
     parts = tuple(store[f"{key}/{name}"] for name in ("data", "indices", "indptr"))
     with readable(where):
         maker = scipy.sparse.csr_array if form == "csr" else scipy.sparse.csc_array
-        return rows_of_file(maker(parts, shape=tuple(store.attribute(item, "shape").tolist())), where)
+        return rows_of_file(maker(parts, shape=tuple(map(int, store.attribute(item, "shape")))), where)
 
 
 def store_cells(rows: "Coming") -> "Stored":

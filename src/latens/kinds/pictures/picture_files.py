@@ -147,7 +147,8 @@ def picture_parts(folder: Path, roles: ColumnRoles) -> Iterator[Raw]:
     found = find_pictures(folder)
     no_roles(roles, str(folder), "Its labels are the names of its sub-folders.", "a folder has")
     seen = survey(folder, found.pictures, roles.pictures)
-    names, shape, problems = list(seen.heads), _shape(seen.size, seen.kind), seen.problems
+    shape = (*seen.size[::-1], 3) if seen.kind == "RGB" else seen.size[::-1]
+    names, problems = list(seen.heads), seen.problems
     each, part, done = _at_once(shape, len(names), str(folder)), None, np.zeros(3, np.int64)
     read: list[str] = []
     for at in range(0, len(names), each):
@@ -164,7 +165,8 @@ def picture_parts(folder: Path, roles: ColumnRoles) -> Iterator[Raw]:
             read += rows
             labels = np.array([name.rpartition("/")[0] for name in rows])
             part = Raw(np.stack([*rows.values()]), labels if any("/" in n for n in names) else None, np.array([*rows]))
-    _bound(folder, problems, seen.total)
+    if len(problems) > MOST_BROKEN * seen.total:
+        raise DataError(_listed(problems, seen.total), where=str(folder), fix=ADVICE)
     if part is not None:
         part.notes = (*_done(seen, read, done), *_left_out(found.others))  # known by now
         yield part
@@ -322,16 +324,6 @@ def reason(error: BaseException) -> str:
 def _reason_of(path: Path, error: BaseException) -> str:
     """`reason`, or that the file is empty."""
     return "is empty" if path.is_file() and not path.stat().st_size else reason(error)
-
-
-def _shape(size: tuple[int, int], kind: str) -> tuple[int, ...]:
-    return (size[1], size[0], 3) if kind == "RGB" else (size[1], size[0])
-
-
-def _bound(folder: Path, problems: dict[str, str], total: int) -> None:
-    """Refuse a folder of which more files are broken than may be left out."""
-    if len(problems) > MOST_BROKEN * total:
-        raise DataError(_listed(problems, total), where=str(folder), fix=ADVICE)
 
 
 def _listed(problems: dict[str, str], total: int) -> str:

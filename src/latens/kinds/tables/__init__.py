@@ -1,6 +1,6 @@
 """Tables: a frame of Polars is read, typed and written."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +87,7 @@ class Table(Rows):
         once=True,
         training=True,
     )
-    derive: Any = option(
+    derive: str | Sequence[str] | Mapping[str, str] | None = option(
         'compute a column from others instead of modelling it, such as "total = count * price"; repeatable',
         "COLUMN=EXPRESSION",
         many=True,

@@ -14,6 +14,9 @@ from latens.kinds.tables.declared import LEFT_OUT, Declared
 from latens.kinds.tables.dtypes import as_dates, check_dates, check_plain, dtype_of, name_of, names_of, numbers_of
 from latens.kinds.tables.frame import check_names
 
+_WIDE = (pl.Int128, pl.UInt128)
+"""Whole numbers that NumPy has no type for."""
+
 
 def rows_of(frame: pl.DataFrame, roles: ColumnRoles, where: str, names: np.ndarray | None = None) -> Raw:
     """Take label, id and weight out of a frame; the other columns are rows, of numbers alone or of several kinds."""
@@ -45,7 +48,8 @@ def rows_of(frame: pl.DataFrame, roles: ColumnRoles, where: str, names: np.ndarr
 
 def plain_numbers(frame: pl.DataFrame) -> np.ndarray:
     """Columns of numbers and truth values as an array of the type that holds them all, NaN where a cell is missing."""
-    columns = [one.to_numpy() if one.dtype.is_float() or not one.null_count() else numbers_of(one) for one in frame]
+    exact = lambda one: one.dtype.is_float() or not (one.null_count() or one.dtype in _WIDE)  # noqa: E731
+    columns = [one.to_numpy() if exact(one) else numbers_of(one) for one in frame]
     columns = [one.astype(np.float64) if one.dtype == object else one for one in columns]
     x = np.empty((frame.height, frame.width), np.result_type(*columns))
     for i, column in enumerate(columns):
@@ -55,7 +59,7 @@ def plain_numbers(frame: pl.DataFrame) -> np.ndarray:
 
 def plain_cells(column: pl.Series) -> np.ndarray:
     """Labels, ids or weights as an array: numbers, or objects of text with "" for what is missing."""
-    if column.dtype.is_numeric() and not column.dtype.is_decimal():
+    if column.dtype.is_numeric() and not column.dtype.is_decimal() and column.dtype not in _WIDE:
         return numbers_of(column) if column.null_count() else column.to_numpy()
     if column.dtype == pl.Boolean and not column.null_count():
         return column.to_numpy()

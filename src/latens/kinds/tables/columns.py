@@ -323,7 +323,8 @@ def segments(places: np.ndarray, counts: np.ndarray, size: int) -> tuple[list[in
     total = counts.sum()
     repeats = len(places) <= ALL_HEAVY and total >= OFTEN * len(places)
     heavy = counts >= max(HEAVY * total, OFTEN)
-    if repeats and not _single(counts[~heavy]):
+    rare = counts[~heavy]  # of one row each: what some owe, where most owe nothing
+    if repeats and not (len(rare) >= FEWEST_SINGLE and rare.sum() < 2 * len(rare)):
         heavy[:] = True
     per_piece = total / PIECES
     starts: list[int] = []
@@ -344,11 +345,6 @@ def segments(places: np.ndarray, counts: np.ndarray, size: int) -> tuple[list[in
     starts = _far_apart(starts, places, heavy)
     which = np.searchsorted(starts, places, side="right") - 1
     return starts, np.bincount(which, counts, len(starts)).astype(np.float64)
-
-
-def _single(counts: np.ndarray) -> bool:
-    """Whether numbers beside the frequent ones are of one row each: what some owe, where most owe nothing."""
-    return len(counts) >= FEWEST_SINGLE and bool(counts.sum() < 2 * len(counts))
 
 
 def _far_apart(starts: list[int], places: np.ndarray, heavy: np.ndarray) -> list[int]:

@@ -41,7 +41,8 @@ class Derived(Struct, frozen=True, forbid_unknown_fields=True):
 def definitions(given: Any) -> dict[str, str]:
     """The expressions by the names of their columns, of a mapping or of texts such as "total = count * price"."""
     said = dict[str, str]()
-    pairs = given.items() if isinstance(given, Mapping) else [str(one).partition("=")[::2] for one in given or ()]
+    texts = [given] if isinstance(given, str) else given or ()
+    pairs = given.items() if isinstance(given, Mapping) else [str(one).partition("=")[::2] for one in texts]
     for name, text in ((str(name).strip(" `"), str(text).strip()) for name, text in pairs):
         if not name or name in said:
             raise DataError(f"{name!r} is defined twice.", where="derive", fix='Write "total = count * price" once.')

@@ -2,7 +2,7 @@
 
 import datetime
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,9 +38,8 @@ def as_rows(value: Any, where: str = "X") -> Any:
             return _of_records(value)
         return pl.DataFrame(value, strict=False)  # anything with the stream of Arrow
     except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
-        raise DataError(
-            f"is not a table: {_first_line(error)}.", where=where, fix="Give columns of one length."
-        ) from None
+        what = f"is not a table: {str(error).strip().splitlines()[0][:200].rstrip('.')}."
+        raise DataError(what, where=where, fix="Give columns of one length.") from None
 
 
 def _of_records(records: Sequence[Mapping[Any, Any]]) -> pl.DataFrame:
@@ -50,6 +49,8 @@ def _of_records(records: Sequence[Mapping[Any, Any]]) -> pl.DataFrame:
 
 
 def _of_columns(columns: Mapping[Any, Any], where: str) -> pl.DataFrame:
+    if odd := next((repr(name) for name, one in columns.items() if not isinstance(one, Iterable)), None):
+        raise DataError(f"column {odd} is not a list of cells.", where=where, fix="Give a cell for each row.")
     cells = {str(name): list(column) for name, column in columns.items()}
     if len(set(map(len, cells.values()))) > 1:
         raise DataError("has columns of unequal length.", where=where, fix="Give every column a cell for each row.")
@@ -153,6 +154,8 @@ def zone_name(zone: Any, where: str) -> str:
 
 def check_names(names: Sequence[str], where: str, fix: str = "Give every column a name of its own.") -> None:
     """Refuse a table in which two columns have one name."""
+    if not len(names):
+        raise DataError("has no columns.", where=where, fix="Give at least one column.")
     if len(set(names)) != len(names):
         seen: set[str] = set()
         twice = next(name for name in names if name in seen or seen.add(name))
@@ -222,7 +225,3 @@ def with_cells(frame: pl.DataFrame, made: pl.DataFrame, gone: Shaped[np.ndarray,
                 new = new.cast(own.dtype, strict=False)
             frame = frame.with_columns(new.zip_with(pl.Series(hidden), own.cast(new.dtype)).alias(name))
     return frame
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0][:200].rstrip(".")

@@ -3,9 +3,9 @@
 import codecs
 import contextlib
 import csv
-import gzip
 import io
 import re
+import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from polars import selectors
 
-from latens.data.raw import MAX_BYTES, ColumnRoles, OtherCells, Raw, damaged, file_errors
+from latens.data.raw import MAX_BYTES, ColumnRoles, OtherCells, Raw, damaged, file_errors, unpacked
 from latens.errors import DataError, LatensError, ResourceError, UsageError
 from latens.kinds.tables.cells import coded_as, rows_of
 from latens.kinds.tables.columns import WHOLE
@@ -39,6 +39,8 @@ _ADVICE = re.compile(r"(\\n|\s)*(Hint:|You might want|Consider setting|The curre
 _UNWRAPPED = re.compile(r"called `Result::unwrap\(\)` .*?ErrString\(\"")
 MOST_COLUMNS = 2**20
 """Columns of a table of text: Polars takes a kilobyte and more for each."""
+_PLACE = re.compile(rb"""<(?:\w+:)?(?:c|row)\s[^<>]*?\br\s*=\s*["']([A-Za-z]*)(\d{1,20})""")
+_OF_SHEETS = ("fastexcel", "_fastexcel", "builtins")
 _DAY_FIRST = re.compile(r"(?<!\d)\d\d?[/.-]\d\d?[/.-]\d{4}(?!\d)")
 
 
@@ -93,10 +95,10 @@ def polars_errors(where: str) -> Iterator[None]:
         except ModuleNotFoundError as error:
             fix = "pip install 'latens[spreadsheets]', or save it as .csv."
             raise DataError(f"reading it needs {error.name or 'another package'}.", where=where, fix=fix) from None
-        except (pl.exceptions.PolarsError, ValueError, OSError, EOFError, pl.exceptions.PanicException) as error:
-            raise damaged(where, f"cannot be read: {_said(error)}.") from None
-        except Exception as error:  # of the reader of spreadsheets
-            if not type(error).__module__.startswith(("fastexcel", "_fastexcel", "builtins")):
+        except BaseException as error:
+            kinds = (pl.exceptions.PolarsError, ValueError, OSError, EOFError)
+            plain = isinstance(error, Exception) and type(error).__module__.startswith(_OF_SHEETS)
+            if not (plain or isinstance(error, kinds) or type(error).__name__ == "PanicException"):
                 raise
             raise damaged(where, f"cannot be read: {_said(error)}.") from None
 
@@ -158,10 +160,12 @@ class Text:
             raise DataError("holds a zero byte, and is not text.", where=f"{where}, line {line}", fix=fix)
         separator, blanks = (roles.separator, False) if roles.separator else _sniffed(lines, path)
         if roles.separator is None and separator != ("\t" if ending_of(path.name) in (".tsv", ".tab") else ","):
-            notes.append(f"The cells are separated by {_named(separator)} (--separator says otherwise).")
+            said = {"\t": "tabs", " ": "blanks"}.get(separator, repr(separator))
+            notes.append(f"The cells are separated by {said} (--separator says otherwise).")
         ends = "\r" if "\r" in head and "\n" not in head else "\n"
         if separator == " ":
-            lines, source, separator, ends = *_tabbed(lines, _bytes(source, where)), "\t", "\n"
+            lines, separator, ends = ["\t".join(line.split()) for line in lines], "\t", "\n"
+            source = b"\n".join(b"\t".join(line.split()) for line in _bytes(source, where).splitlines())
         elif blanks:
             own = separator.encode()
             between = rb'"[^"]*"|[ \t]*' + re.escape(own) + rb"[ \t]*"
@@ -268,8 +272,8 @@ def _source(path: Path, encoding: str | None, notes: list[str]) -> tuple[Path | 
         start = file.read(_HEAD)
     source: Path | bytes = path
     if start[:2] == b"\x1f\x8b":
-        source = _unpacked(path)
-        start = source[:_HEAD] if isinstance(source, bytes) else start
+        source = _bytes(path, where)
+        start = source[:_HEAD]
     if path.name.lower().endswith(".zst"):
         found = pl.read_csv(
             path, has_header=False, separator="\x01", quote_char=None, infer_schema=False, n_rows=_LINES
@@ -290,22 +294,14 @@ def _source(path: Path, encoding: str | None, notes: list[str]) -> tuple[Path | 
 
 
 def _bytes(source: Path | bytes, where: str) -> bytes:
+    """The bytes of a file, unpacked where it is gzipped, not more than one file may hold."""
     if isinstance(source, bytes):
         return source
-    if source.stat().st_size > MAX_BYTES:
+    large = source.stat().st_size > MAX_BYTES
+    with unpacked(source) as (file, _):
+        found = b"" if large else file.read(MAX_BYTES + 1)
+    if large or len(found) > MAX_BYTES:
         raise ResourceError(f"holds more than {MAX_BYTES} bytes.", where=where, fix="Write it as UTF-8, or as Parquet.")
-    return source.read_bytes()
-
-
-def _unpacked(path: Path) -> Path | bytes:
-    """The bytes of a file that is gzipped, not more than one file may hold; else the file."""
-    with path.open("rb") as file:
-        if file.read(2) != b"\x1f\x8b":
-            return path
-    with gzip.open(path) as file:
-        found = file.read(MAX_BYTES + 1)
-    if len(found) > MAX_BYTES:
-        raise ResourceError(f"holds more than {MAX_BYTES} bytes.", where=str(path), fix="Write it as Parquet.")
     return found
 
 
@@ -341,16 +337,6 @@ def _sniffed(lines: list[str], path: Path) -> tuple[str, bool]:
     return own, own != " " and own != "\t" and spaced
 
 
-def _tabbed(lines: list[str], data: bytes) -> tuple[list[str], bytes]:
-    """Lines whose cells blanks separate, with tabs in their place."""
-    made = ["\t".join(line.split()) for line in lines]
-    return made, b"\n".join(b"\t".join(line.split()) for line in data.splitlines())
-
-
-def _named(separator: str) -> str:
-    return {"\t": "tabs", " ": "blanks"}.get(separator, repr(separator))
-
-
 def scan_arrow(path: Path) -> pl.LazyFrame:
     """A file of Arrow whose rows stay on disk; a stream of it, as Hugging Face writes, is read whole."""
     with path.open("rb") as file:
@@ -362,13 +348,38 @@ def _read_sheet(path: Path, roles: ColumnRoles) -> pl.DataFrame:
     """Read a sheet of a spreadsheet: the first, or that of a name or a number from 1."""
     chosen: dict[str, Any] = {"sheet_id": 1}
     if roles.sheet is not None:
-        chosen = {"sheet_id": int(roles.sheet)} if str(roles.sheet).isdecimal() else {"sheet_name": roles.sheet}
+        number = int(roles.sheet) if roles.sheet.isdecimal() else 0  # all sheets for Polars
+        chosen = {"sheet_id": number} if number else {"sheet_name": roles.sheet}
     read = pl.read_ods if path.suffix.lower() == ".ods" else pl.read_excel
     header = True if roles.header is None else roles.header
-    frame = read(path, has_header=header, infer_schema_length=None, **chosen)
+    _refuse_far(path)
+    try:
+        frame = read(path, has_header=header, infer_schema_length=None, **chosen)
+    except ValueError as error:
+        if "no matching sheet" not in str(error):
+            raise
+        fix = "Give the name of a sheet, or its number from 1."
+        raise UsageError(f"{path.name} has no sheet {roles.sheet!r}.", where="--sheet", fix=fix) from None
     if not header:
         frame.columns = [f"x{i}" for i in range(frame.width)]
     return _with_dates(frame)
+
+
+def _refuse_far(path: Path) -> None:
+    """Refuse a workbook with a far cell: its reader takes memory for all cells before it, or ends the process."""
+    with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            rest, rows, letters = b"", 1, {b"A"}
+            with archive.open(name) as file:
+                while part := file.read(2**20):
+                    found = _PLACE.findall(rest + part)
+                    rows = max([rows, *(int(row) for _, row in found)])
+                    letters |= {column.upper() for column, _ in found}
+                    rest = part[part.rfind(b"<") :]
+            width = max(sum((one - 64) * 26**i for i, one in enumerate(column[::-1])) for column in letters)
+            if rows * width > MAX_BYTES // 32:
+                fix = "Remove the cells that lie far from the others."
+                raise ResourceError(f"has {rows:,} rows of {width:,} columns.", where=str(path), fix=fix)
 
 
 def _with_dates(frame: pl.DataFrame) -> pl.DataFrame:
@@ -466,10 +477,10 @@ def scanned(path: str | Path, roles: ColumnRoles) -> tuple[pl.LazyFrame, list[st
         scan = pl.scan_parquet(path, glob=away)
     elif ending in ARROW:
         scan = pl.scan_ipc(path) if away else scan_arrow(Path(path))
-    elif ending in LINES:
-        scan = _with_dates(pl.read_ndjson(_unpacked(Path(path)), infer_schema_length=None)).lazy()
-    elif ending == ".json":
-        scan = _with_dates(pl.read_json(path, infer_schema_length=None)).lazy()
+    elif ending in (*LINES, ".json"):
+        source = _bytes(Path(path), str(path)).removeprefix(codecs.BOM_UTF8)
+        read = pl.read_json if ending == ".json" else pl.read_ndjson
+        scan = _with_dates(read(source, infer_schema_length=None)).lazy()
     else:
         scan = _read_sheet(Path(path), roles).lazy()
     return with_null(scan, roles.null), notes

@@ -53,7 +53,8 @@ def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -
     else:
         parts = _of_components(whole, inputs, size)
     noise = np.maximum(parts["noise"], 1e-4)
-    changed, bias = head.started_around((low + wide * parts["bias"]).reshape(head.shape), _blocks(noise * wide**2))
+    blocks = (noise * wide**2)[:, None, None]
+    changed, bias = head.started_around((low + wide * parts["bias"]).reshape(head.shape), blocks)
     width = value_of(decoder.bias).size
     first = lambda rows: jnp.zeros((len(rows), width)).at[:, :d].set(jnp.asarray(rows, jnp.float32))  # noqa: E731
     given = {
@@ -73,10 +74,6 @@ def started_steps(model: StateSpaceModel, data: Dataset, prepare: Preparation) -
     model = filled_in(model, given, parts["moved"], noise)
     own = parts["write"].T ** 2 / noise[:, None]
     return _reading(model, _gain(parts["drift"], parts["moved"], parts["write"], noise), own)
-
-
-def _blocks(variance: Float[np.ndarray, " d"]) -> Float[np.ndarray, "d 1 1"]:
-    return variance[:, None, None]
 
 
 def _reading(model: StateSpaceModel, gain: np.ndarray, precision: np.ndarray) -> StateSpaceModel:
