@@ -114,17 +114,6 @@ def test_it_starts_uniform():
     np.testing.assert_array_equal(jax.grad(uneven().log_prob)(event), 0.0)
 
 
-def chain(turn: float, n: int = 4000) -> tuple[Dataset, np.ndarray]:
-    """Signs that turn with this probability, and log p of the test rows under it."""
-    rng = np.random.default_rng(0)
-    signs = rng.choice([-1.0, 1.0], (n, 1)) * np.cumprod(1 - 2.0 * (rng.random((n, 6)) < turn), axis=1)
-    split = np.where(np.arange(n) < 3000, 0, np.where(np.arange(n) < 3500, 1, 2)).astype(np.uint8)
-    schema, ids = Schema((6,), "real", columns=tuple(Column(f"x{i}") for i in range(6))), np.arange(n)
-    data = Dataset(signs.astype(np.float32), schema, ids.astype(np.uint32), ids, split, "chain")
-    turns = np.sum(signs[3500:, 1:] != signs[3500:, :-1], axis=1)
-    return data, -math.log(2) + turns * math.log(turn) + (5 - turns) * math.log(1 - turn)
-
-
 def test_widths_that_do_not_fit_are_refused():
     with pytest.raises(ConfigError, match="groups of 2") as found:
         TransformerCodePrior.create(HEAD, (6,), together=2, key=KEY)

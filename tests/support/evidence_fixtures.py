@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from latens.data.batches import Batch
-from latens.distributions import Bernoulli, DiagonalNormal, StandardNormal
+from latens.distributions import DiagonalNormal, StandardNormal
 from latens.evaluation import LogMarginals
 from latens.models import AbstractLatentModel
 
@@ -45,27 +45,6 @@ def rows_of_linear(n: int, seed: int = 0) -> Batch:
 
 def log_p_of_linear(x: object) -> np.ndarray:
     return np.atleast_1d(stats.multivariate_normal(MU, COVARIANCE).logpdf(np.asarray(x, np.float64)))
-
-
-class Coins(AbstractLatentModel):
-    """One Normal latent, seven coins with logits a z + b; q is the prior whatever x is."""
-
-    def prior(self, *, cond=None, key=None):
-        return StandardNormal((1,))
-
-    def likelihood(self, z, *, cond=None, key=None):
-        return Bernoulli(jnp.linspace(-2.0, 3.0, 7) * z[0] + jnp.linspace(1.0, -1.0, 7))
-
-    def posterior(self, x, *, cond=None, mask=None, key=None):
-        return DiagonalNormal(jnp.zeros(1), jnp.zeros(1))
-
-
-def log_p_of_coins(x: np.ndarray) -> np.ndarray:
-    """By quadrature on a fine grid."""
-    z = np.linspace(-12.0, 12.0, 20_001)
-    logits = np.linspace(-2.0, 3.0, 7) * z[:, None] + np.linspace(1.0, -1.0, 7)
-    log_joint = stats.norm.logpdf(z) + np.sum(x[:, None, :] * logits - np.logaddexp(0.0, logits), axis=2)
-    return np.logaddexp.reduce(log_joint, axis=1) + np.log(z[1] - z[0])
 
 
 def covers(found: LogMarginals, exact: np.ndarray, level: float = 0.99) -> np.ndarray:
