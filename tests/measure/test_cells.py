@@ -105,7 +105,7 @@ def test_the_commands_name_cells_and_write_intervals(tmp_path, capsys):
     size = np.round(10.0 * kind + rng.normal(0, 1, 900), 1)
     lines = [f"{'abc'[k]},{s}" for k, s in zip(kind, size)]
     (tmp_path / "t.csv").write_text("kind,size\n" + "\n".join(lines))
-    (tmp_path / "new.csv").write_text("kind,size\na,20.0\n" + lines[0])
+    (tmp_path / "new.csv").write_text("kind,size\na,15.0\n" + lines[0])
     (tmp_path / "holes.csv").write_text("kind,size\na,\n,20.0\nb,10.5\n,\n")
     run, out = str(tmp_path / "run"), str(tmp_path / "out.csv")
     assert main(["fit", str(tmp_path / "t.csv"), "--steps", "4000", "--out", run, "--quiet"]) == 0
