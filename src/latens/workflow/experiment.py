@@ -483,7 +483,7 @@ def describe(experiment: Experiment) -> dict[str, Any]:
 
 
 def going_on(config: Config, start: TrainedModel | None) -> Config:
-    """The configuration with prior and likelihood of the model that training starts from, where it leaves them open."""
+    """The configuration with the parts of the model that training starts from, where it leaves them open."""
     known = None if start is None else start.config
     if not isinstance(known, VAEConfig) or not isinstance(config, VAEConfig):
         return config
@@ -492,6 +492,11 @@ def going_on(config: Config, start: TrainedModel | None) -> Config:
         config = structs.replace(
             config, likelihood=structs.replace(own, family=known.likelihood.family, options=options)
         )
+    if config.network.linear is None:  # fewer rows may be too few for a closed form, or have another one
+        config = structs.replace(config, network=structs.replace(config.network, linear=bool(known.network.linear)))
+        if known.network.linear and config.posterior.latent_dim is None:
+            posterior = structs.replace(config.posterior, latent_dim=known.posterior.latent_dim)
+            config = structs.replace(config, posterior=posterior)
     if config.prior.kind == "auto":
         refit = known.prior.refit if config.prior.refit is None else config.prior.refit
         config = structs.replace(config, prior=structs.replace(known.prior, refit=refit))
