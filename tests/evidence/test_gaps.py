@@ -94,9 +94,9 @@ class Correlated(AbstractLatentModel):
         return 0.5 * float(np.sum(np.log(np.diag(precision))) - np.linalg.slogdet(precision)[1])
 
 
-@pytest.mark.parametrize("ratio", [3.0, 20.0, 200.0, 2000.0])
+@pytest.mark.parametrize("ratio", [3.0, 2000.0])
 def test_correlated_posteriors_have_the_whole_gap(ratio: float) -> None:
-    """Gaps of 0.41, 1.19, 2.31 and 3.45 nats. From draws of the diagonal q alone 0.38, 0.72, 0.81, 0.82 came out."""
+    """Gaps of 0.41 and 3.45 nats. From draws of the diagonal q alone 0.38 and 0.82 came out."""
     model = Correlated(ratio)
     batch = Batch(np.full((24, 1), 1.0, np.float32), np.arange(24, dtype=np.uint32))
     found = gap_rows(Rows(model, batch), num_samples=500)
