@@ -203,16 +203,6 @@ def test_demo(latens: Callable[..., Result], tmp_path: Path, monkeypatch: pytest
     assert latens("demo", "--steps", 11, *SMALL, "--dry-run", "--json").json["run"] == "runs/demo-2"
 
 
-def test_classifier(latens: Callable[..., Result], tmp_path: Path) -> None:
-    folder = tmp_path / "gaussian"
-    value = latens("fit", "digits", "--recipe", "mlq-gaussian", "--out", folder, "--json").json
-    again = latens("evaluate", folder, "--json").json
-    assert value["metrics"]["accuracy"]["value"] == again["metrics"]["accuracy"]["value"] > 0.9
-    assert latens("sample", folder, "-n", 3, "--out", tmp_path / "x.npz").code == 0
-    refused = latens("encode", folder, "digits", "--out", tmp_path / "z.npz", "--json")
-    assert (refused.code, refused.json["error"]["code"]) == (4, "config")
-
-
 # --- warnings ---
 
 
