@@ -143,11 +143,11 @@ def test_an_ordinal_has_cuts_that_begin_at_the_shares_and_cells_that_sum_to_one(
     types = (CITY, SIZE, SOLE, GRADE)
     head = TableHead(types)
     assert head.blocks.names == ("free-4", "ordinal-4")
-    assert head.num_outputs == 1 + 3 + 2 * 3
+    assert head.num_outputs == 2 * 3 + 2 * 3  # the sole name is padded to the three beside it
     found = np.exp(np.asarray(head(jnp.zeros(head.num_outputs)).parts["ordinal-4"].log_shares()))
     np.testing.assert_allclose(found, [SIZE.shares, GRADE.shares], atol=1e-6)
     made = np.array([[0.7, -0.3, 0.4], [-9.0, 1.5, -2.0]])
-    part = head(jnp.concatenate([jnp.zeros(4), jnp.asarray(made, jnp.float32).ravel()])).parts["ordinal-4"]
+    part = head(jnp.concatenate([jnp.zeros(6), jnp.asarray(made, jnp.float32).ravel()])).parts["ordinal-4"]
     for i, one in enumerate((SIZE, GRADE)):
         odds = special.logit(np.cumsum(one.shares)[:-1])
         cuts = odds[0] + np.concatenate([[0.0], np.cumsum(np.diff(odds) * np.exp(made[i, 1:]))])

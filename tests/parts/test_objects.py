@@ -159,11 +159,12 @@ def test_parts_of_ones_own_are_asked_for_by_name(tmp_path, monkeypatch):
             with pytest.raises(ModelFileError, match=rf"not known here|no recipe.*register_part\('{part}'"):
                 VAE.load(path)
         given = {part: vae.settings[part] if part == "model" else getattr(vae, part)}
-        assert same(VAE.load(path, **given), vae)
+        asked = {"settings": given} if part == "model" else given
+        assert same(VAE.load(path, **asked), vae)
         assert np.array_equal(latens.load(path, **given).encode(X), vae.transform(X))
         other = {"prior": StandardNormal} if part != "prior" else {"likelihood": CauchyHead}
         with pytest.raises(ModelFileError, match="Load it without"):
-            VAE.load(path, **given, **other)
+            VAE.load(path, **asked, **other)
 
 
 def forget(monkeypatch, part):
