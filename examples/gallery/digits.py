@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> list[Path]:
     with tempfile.TemporaryDirectory() as folder:
         run = str(Path(folder) / "digits-2d")
         type_("fit", "digits", "--out", run, "--set", "posterior.latent_dim=2", "--epochs", args.epochs, "--snapshots")
-        type_("report", run, "--only", "figures")
+        type_("report", run, "--only", "figures", "--name", ",".join(PICTURES))
         for kind, words in MOVING.items():
             frames = args.frames or words[words.index("--frames") + 1]
             others = [word for i, word in enumerate(words) if "--frames" not in words[max(i - 1, 0) : i + 1]]

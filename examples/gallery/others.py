@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> list[Path]:
             run = Path(folder) / name
             budget = ("--epochs", args.epochs) if name == "wine" else ()
             type_(*words, *budget, "--out", str(run))
-            type_("report", str(run), "--only", "figures")
+            type_("report", str(run), "--only", "figures", "--name", ",".join(pictures))
             written += [shrink(run / "figures" / f"{p}.png", args.out / f"{name}-{p}.png") for p in pictures]
     return written
 

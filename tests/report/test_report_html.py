@@ -180,7 +180,9 @@ def nothing_runs(page: Page) -> None:
     assert "\x1b" not in page.raw
     for picture in re.findall('data:image/svg\\+xml;base64,([^"]+)', page.raw):
         drawn = [element for element in ElementTree.fromstring(base64.b64decode(picture)).iter() if str(element.tag)]
-        assert not [e.tag for e in drawn if str(e.tag).rpartition("}")[2] in ("script", "foreignObject", "image", "a")]
+        assert not [e.tag for e in drawn if str(e.tag).rpartition("}")[2] in ("script", "foreignObject", "a")]
+        held = [e.get("{http://www.w3.org/1999/xlink}href", "") for e in drawn if str(e.tag).endswith("}image")]
+        assert all(href.startswith("data:image/png;base64,") for href in held)
         assert not [key for element in drawn for key in element.attrib if key.startswith("on")]
 
 
@@ -306,7 +308,7 @@ def test_the_report_says_what_was_measured_and_loads_nothing(runs, latens):
     assert "Objective elbo" in page.text
     # The full evaluation, where there is one, and its warnings.
     assert "recall 0.43 0.05 — share 40 500 0.2 excess <b>share</b>" in page.text
-    found = {"run": "one", "name": "overfitting", "message": "43 nats are lost."}
+    found = {"run": str(runs / "one"), "name": "overfitting", "message": "43 nats are lost."}
     assert found in result.json["warnings"]
     assert "Overfitting 43 nats are lost. What helps: Use more rows." in page.text
 
