@@ -170,7 +170,7 @@ class WeightSums(NamedTuple):
             log_sum_squares=squares,
             tail=jax.lax.top_k(largest, self.tail.shape[1])[0],
             log_blocks=jnp.logaddexp(self.log_blocks, blocks),
-            counts=self.counts + np.diff(ends),
+            counts=self.counts + np.diff(ends).astype(self.counts.dtype),
         )
 
     def summary(self, halves: tuple[int, int]) -> "WeightSummary":
