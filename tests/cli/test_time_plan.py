@@ -40,7 +40,6 @@ def test_without_minutes_nothing_changes():
     plan = TimePlan(None, 0.0, Clock())
     assert plan(event(1e9)) is None
     assert plan.effort(140, 1000, 270.0) == (140, 1000, "")
-    assert plan.rows(1000, 16, 270.0) == 1000
 
 
 @pytest.mark.parametrize(
@@ -62,14 +61,6 @@ def test_what_is_measured_fits_into_what_is_left(left, usual, found):
     said = "" if found == (140, usual) else "by"
     assert said in words
     assert bool(words) == ((rows, draws) != (140, usual))
-
-
-def test_training_rows_are_fewer_where_time_is_short():
-    clock = Clock()
-    clock.now = 340.0 - 22.0  # 10 s beside compiling: 10 x 6 x 270 / (2 x 16)
-    assert TimePlan(4, 100.0, clock).rows(1000, 16, 270.0) == 506
-    clock.now = 340.0
-    assert TimePlan(4, 100.0, clock).rows(1000, 16, 270.0) == 40
 
 
 def test_a_command_that_takes_longer_says_so_and_what_helps():

@@ -12,7 +12,6 @@ from tables import MU, X, batch_of, linear_gaussian
 
 from latens import evaluation
 from latens.evaluation import Rows
-from latens.evaluation.column_information import nats_by_column
 from latens.evidence.estimate import jackknife, subsample
 from latens.evidence.particles import resampled
 from latens.latents.aggregate import aggregated_moments
@@ -78,7 +77,6 @@ EVIDENCE = {
     "gaps of full Normals": lambda m: evaluation.inference_gaps(
         Rows(m, BATCH, key=KEY), family="full", num_samples=20, steps=4, draws_per_step=3,
     ),
-    "by column": lambda m: nats_by_column(Rows(m, BATCH, key=KEY, samples_per_chunk=7), num_samples=30),
     "bounds": lambda m: [evaluation.elbo_parts(Rows(m, BATCH, key=KEY), num_samples=5)],
     "split": lambda m: [evaluation.kl_split(Rows(m, BATCH, key=KEY), num_samples=3)],
     "moments": lambda m: aggregated_moments(Rows(m, BATCH, key=KEY), num_draws=3),

@@ -1,7 +1,6 @@
 """How two tables are compared and how far codes move, by hand."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,10 +8,8 @@ from checks import close
 from paths import GOLDEN
 
 from latens.data import load
-from latens.evaluation import Estimate
 from latens.workflow import cell_scores as cells
 from latens.workflow import code_reach as reach
-from latens.workflow import measurement as columns
 from latens.workflow.trained import TrainedModel
 
 RANDOM = np.random.default_rng(0)
@@ -38,29 +35,6 @@ def test_the_reach_of_a_model_is_that_of_its_decoder(monkeypatch):
     labelled = dataclasses.replace(data, label=np.arange(9, dtype=np.int32) % 3)
     reach.reach_of(trained, labelled, np.arange(8), 4)
     assert given["labels"].tolist() == (order % 3).tolist()
-
-
-@pytest.mark.parametrize("gaps", [False, True])
-def test_nats_of_columns_beside_those_of_independent_ones(monkeypatch, gaps):
-    trained = TrainedModel.load(GOLDEN / "format-2-mixed.safetensors")
-    types = trained.schema.types
-    x = np.zeros((4, len(types)), np.float32)
-    mask = np.arange(4 * len(types)).reshape(4, -1) % 3 > 0 if gaps else None
-    weight = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
-    nats = RANDOM.normal(size=(4, len(types)))
-    found = SimpleNamespace(columns=nats[1:], latents=-np.ones(3))
-    asked = []
-    monkeypatch.setattr(columns, "nats_by_column", lambda rows, **options: asked.append(rows) or found)
-    data = dataclasses.replace(load(x[:, :1]), x=x, mask=mask, weight=weight, schema=trained.schema)
-    told = columns.column_nats(trained, data, np.arange(1, 4))
-    assert [(rows.model is trained.model, rows.batch.x.shape) for rows in asked] == [(True, (3, len(types)))]
-    assert len(told) == len(types) + 1
-    for i, (row, one) in enumerate(zip(told, types)):
-        alone = one.log_shares(x[1:, i]) * (1.0 if mask is None else mask[1:, i])
-        assert row["independent"] == pytest.approx(np.average(alone, weights=weight[1:]))
-        expected = Estimate.of(nats[1:, i], num_samples=1, protocol="", weight=weight[1:])
-        assert (row["nats"], row["standard_error"]) == pytest.approx((expected.value, expected.standard_error))
-    assert told[-1]["nats"] == -1.0
 
 
 def test_places_without_a_cell_are_those_of_none(monkeypatch):

@@ -29,7 +29,6 @@ import latens.models
 from latens.data.batches import Batch
 from latens.distributions import Bernoulli, StandardNormal
 from latens.evaluation import Rows
-from latens.evaluation.column_information import nats_by_column
 from latens.evidence.importance import importance_sampling
 from latens.models import (
     AbstractLatentModel,
@@ -336,15 +335,3 @@ def test_the_evidence_that_is_reported_has_the_error_that_it_says(log_p: dict[st
         found = importance_sampling(Rows(as_made(name), rows_of(EVERY[name]), key=jax.random.key(1)), num_samples=2000)
         low, high = found.interval(0.9999)
         assert np.all((low - 1e-4 <= log_p[name]) & (log_p[name] <= high + 1e-4)), name
-
-
-def test_what_columns_and_latents_add_to_log_p_is_their_mean_over_the_exact_posterior() -> None:
-    for name in ("two coins", "four coins"):
-        model, batch, codes = as_made(name), rows_of(EVERY[name]), jnp.asarray(EVERY[name].codes()[0], jnp.float32)
-        joint = np.array([[float(sum(model.log_joint(z, x))) for z in codes] for x in batch.x])
-        terms = np.array([[np.asarray(model.likelihood(z).log_prob_terms(x)) for z in codes] for x in batch.x])
-        exact = np.einsum("nk,nkj->nj", special.softmax(joint, axis=1), terms)
-        found = nats_by_column(Rows(model, batch, key=jax.random.key(1)), num_samples=4000)
-        np.testing.assert_allclose(found.columns, exact, atol=0.08, err_msg=name)
-        latents = special.logsumexp(joint, axis=1) - exact.sum(axis=1)
-        np.testing.assert_allclose(found.latents, latents, atol=0.15, err_msg=name)

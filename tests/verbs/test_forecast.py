@@ -11,7 +11,6 @@ from latens.config import override
 from latens.data import load
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evidence.series_baseline import season_of, series_baselines
-from latens.figures.forecasts import forecasts
 from latens.recipes import get_recipe
 
 PERIOD, NOISE = 8, 0.1
@@ -61,24 +60,10 @@ def test_what_cannot_be_forecast_is_refused(trained: Any) -> None:
     x = waves(3)
     with pytest.raises(DataError, match="nothing comes before"):
         trained.forecast(x, steps=40, backtest=True)
-    with pytest.raises(UsageError, match="next to FILE"):
-        trained.forecast(x, steps=2, figure=True)
     with pytest.raises(UsageError, match="steps"):
         trained.forecast(x, steps=0)
     with pytest.raises(ConfigError, match="rows of steps"):
         get_recipe("deep-kalman").resolve(get_recipe("deep-kalman").config, load(np.zeros((30, 4), np.float32)))
-
-
-def test_a_picture_has_the_quantiles_of_the_draws() -> None:
-    draws = np.arange(101.0)[:, None, None] + np.zeros((101, 2, 3))
-    axes, table = forecasts(np.zeros((2, 5)), draws, names=["one", "two"], after=np.full((2, 3), 50.0))
-    assert len(axes) == 2
-    assert len(table["step"]) == 2 * 8
-    ahead = np.asarray(table["step"]) > 0
-    for name, exact in {"q05": 5.0, "q25": 25.0, "median": 50.0, "q75": 75.0, "q95": 95.0}.items():
-        np.testing.assert_allclose(np.asarray(table[name])[ahead], exact)
-    with pytest.raises(DataError, match="1 to 6"):
-        forecasts(np.zeros((7, 5)), np.zeros((4, 7, 3)), names=["x"] * 7)
 
 
 def test_a_season_is_found_and_what_needs_no_model_is_a_density() -> None:

@@ -1,4 +1,4 @@
-"""What `latens info machine` looks at: versions, devices, memory, disk, folders, a compiled step, the allocator."""
+"""What `latens info machine` looks at: versions, devices, memory, disk, a compiled step, the allocator."""
 
 import importlib.metadata
 import os
@@ -15,7 +15,6 @@ from latens.cli.context import Context
 from latens.io.compilation import cache_folder, enable_compilation_cache
 from latens.io.process import free_memory, total_memory
 from latens.io.terminal import table
-from latens.runs.folder import version_of
 
 FIRST = ("latens", "jax", "jaxlib", "equinox", "optax", "numpy")
 """What a report of a bug names first; the other packages that latens requires follow."""
@@ -37,7 +36,7 @@ def examine() -> list[dict[str, Any]]:
     """Look at this machine."""
     # returns: one entry for each thing looked at: `name`, `ok`, `found`, and `fix` where something can be done.
     cache = enable_compilation_cache()
-    found = [_versions(), _optional(), _devices(), _threads(), _memory(), _disk(), _cache(cache)]
+    found = [_versions(), _devices(), _memory(), _disk(), _cache(cache)]
     found += [_compiled_step(), *_allocator()]
     return found
 
@@ -46,40 +45,36 @@ def _finding(name: str, found: str, *, ok: bool = True, fix: str = "") -> dict[s
     return {"name": name, "ok": ok, "found": found, "fix": fix}
 
 
-def required() -> dict[str, tuple[str, ...]]:
-    """What latens requires, by extra in its own order; "" is of every installation."""
-    found: dict[str, tuple[str, ...]] = {"": FIRST}
-    for line in importlib.metadata.requires("latens") or []:
-        name, _, marker = line.partition(";")
-        package, extra = re.split(r"[^\w.-]", name.strip())[0], re.search(r"extra == ['\"]([\w-]+)['\"]", marker)
-        key = extra[1] if extra else ""
-        if key not in ("dev", "docs", "gpu") and package not in found.get(key, ()):
-            found[key] = (*found.get(key, ()), package)
-    return found
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def required() -> list[str]:
+    """The packages that latens requires, those first that a report of a bug names first."""
+    lines = [line for line in importlib.metadata.requires("latens") or [] if ";" not in line]
+    return list(dict.fromkeys([*FIRST, *(re.split(r"[^\w.-]", line.strip())[0] for line in lines)]))
 
 
 def version_line() -> str:
     """What `latens --version` prints: what a report of a bug needs, without importing JAX."""
-    versions = ", ".join(f"{package} {version_of(package) or 'missing'}" for package in FIRST[1:])
-    system = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
-    return f"latens {__version__} ({system}; {versions})"
+    versions = ", ".join(f"{package} {_version(package) or 'missing'}" for package in FIRST[1:])
+    return f"latens {__version__} ({_platform()}; {versions})"
+
+
+def _platform() -> str:
+    return f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
 
 
 def _versions() -> dict[str, Any]:
-    versions = {package: version_of(package) for package in required()[""]}
+    versions = {package: _version(package) for package in required()}
     missing = [package for package, version in versions.items() if version is None]
     text = ", ".join(f"{package} {version or 'missing'}" for package, version in versions.items())
     fix = f"pip install {' '.join(missing)}" if missing else ""
     return _finding("versions", f"{platform.platform()}, Python {platform.python_version()}; {text}",
                     ok=not missing, fix=fix)  # fmt: skip
-
-
-def _optional() -> dict[str, Any]:
-    extras = {extra: {p: version_of(p) for p in packages} for extra, packages in required().items() if extra}
-    there = {p: f"{p} {v}" for each in extras.values() for p, v in each.items() if v}
-    lacking = [extra for extra, each in extras.items() if not all(each.values())]
-    without = f"not installed: {', '.join(f'latens[{extra}]' for extra in lacking)}" if lacking else ""
-    return _finding("optional", "; ".join(filter(None, [", ".join(there.values()), without])))
 
 
 def _devices() -> dict[str, Any]:
@@ -88,11 +83,6 @@ def _devices() -> dict[str, Any]:
     devices = jax.devices()
     kinds = ", ".join(f"{d} ({d.device_kind})" if d.device_kind != d.platform else str(d) for d in devices)
     return _finding("devices", f"{jax.default_backend()}: {kinds}")
-
-
-def _threads() -> dict[str, Any]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return _finding("threads", f"{cores} of {os.cpu_count()} cores may be used")
 
 
 def _memory() -> dict[str, Any]:

@@ -70,10 +70,3 @@ class TimePlan:
             return rows, usual, ""
         said = f"measured on {few:,} of {rows:,} rows" if few < rows else f"measured on {rows:,} rows"
         return few, draws, f"{said} by {draws} draws each, because of --minutes; `latens evaluate` uses more"
-
-    def rows(self, usual: int, draws: int, pace: float) -> int:
-        """Rows that are compared with held-out ones, by so many draws each, in the time that is left."""
-        if self.seconds is None or pace <= 0.0:
-            return usual
-        left = self.seconds - (self.clock() - self.began) - COMPILING
-        return max(FEWEST_ROWS, min(usual, int(max(left, 0.0) * DECODINGS * pace / (WORK * draws))))

@@ -6,16 +6,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 from jaxtyping import Shaped
 
-from latens.data.batches import Batch
 from latens.distributions.base import AbstractFactorised
 from latens.errors import ConfigError
-from latens.evaluation.missing_cells import averaged
-from latens.evidence.batched import Rows, in_cache, map_rows
 from latens.io.compilation import check_generator
-from latens.typing import Array, Cond, Float, Key
+from latens.typing import Array, Float, Key
 
 
 class Information(NamedTuple):
@@ -84,33 +80,3 @@ def _terms(model: Any, z: Any, x: Shaped[Array, "..."]) -> Float[Array, " column
         what = f"a {type(likelihood).__name__} does not factorise over the columns of a row."
         raise ConfigError(what, where="likelihood", fix="Use a likelihood of independent columns.")
     return likelihood.log_prob_terms(x).reshape(-1)
-
-
-class ByColumn(NamedTuple):
-    r"""log p(x) of rows, by column."""
-
-    # $E_{p(z|x)} \log p(x_j \mid z)$ of each cell, 0 where it is missing, of shape (B, columns), nats
-    columns: np.ndarray
-    # $-\text{KL}(p(z \mid x)\,\|\,p(z))$, with which the columns sum to log p(x), of shape (B,), nats
-    latents: np.ndarray
-
-
-def nats_by_column(rows: Rows, *, num_samples: int = 200) -> ByColumn:
-    r"""Split log p(x) of each row into the parts of its columns and of its latents."""
-    # $\log p(x) = \sum_j E_{p(z|x)} \log p(x_j \mid z) - \text{KL}(p(z \mid x)\,\|\,p(z))$, an identity for a
-    # likelihood with independent columns; the averages over $p(z \mid x)$ are those of `impute`, by weighted draws.
-    sizes = {"num_samples": num_samples, "samples_per_chunk": min(rows.samples_per_chunk, num_samples)}
-    found, total = map_rows(Partial(_cell_terms, **sizes), in_cache(rows, sizes["samples_per_chunk"]))
-    columns = found.reshape(len(found), -1).astype(np.float64)
-    return ByColumn(columns, total.astype(np.float64) - columns.sum(axis=1))
-
-
-def _cell_terms(model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int) -> tuple[Array, Array]:
-    mask = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
-
-    def one(z: Any, x: Any, mask: Array, cond: Cond) -> Array:
-        return model.likelihood(z, cond=cond).terms_observed(x, mask)
-
-    values = lambda z: jax.vmap(jax.vmap(one), (0, None, None, None))(z, batch.x, mask, batch.cond)  # noqa: E731
-    state = averaged(values, model, batch, num_samples, 0, samples_per_chunk, key, key)
-    return state.mean, state.total - jnp.log(float(num_samples))

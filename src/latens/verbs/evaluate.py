@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from latens.errors import ResourceError
 from latens.io.atomic import write_atomic
 from latens.io.json import plain, to_json
-from latens.io.terminal import FORMATS, table
-from latens.text import visible
+from latens.io.terminal import FORMATS
 from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Seed, Unknown, Verb, Work, Would, arg, draws
 
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from latens.workflow.metrics import Summary
 
 _DATA = "more runs or model files to compare on the same rows; or the rows to use (default: the held-out rows)"
-
-MOST_COLUMNS = 40
-"""Columns that are printed; --json has all."""
 
 
 class Evaluate(Verb):
@@ -43,7 +39,6 @@ class Evaluate(Verb):
     def __call__(self, at: At) -> Work:
         from latens.verbs._compare import compared, parted
         from latens.workflow.groups import held_out_rows, summary_of
-        from latens.workflow.measurement import column_nats, has_columns
 
         others, at.data = parted(self.data)
         if others:
@@ -59,9 +54,6 @@ class Evaluate(Verb):
         found = summary_of(at.trained, data, split, positions, everything=self.all, **given)
         value = self._value(at, source, found)
         lines, text = self._plain(at, data, positions, found), f"{at.name} on {data.name}\n{found.text()}"
-        if has_columns(at.trained):
-            value["columns"] = column_nats(at.trained, data, positions, seed=self.seed)
-            text += f"\n{_by_column(value['columns'])}"
         if self.all:
             value |= {"left_out": found.left_out, "seconds": time.perf_counter() - began}
             text += f"\nall metrics\n{found.table_text()}"
@@ -103,17 +95,6 @@ class Evaluate(Verb):
             "warnings": found.warnings_json(),
             "units": list(found.units),
         }
-
-
-def _by_column(columns: list[dict[str, Any]]) -> str:
-    """What each column adds to log p(x), a line each: most nats first, the latents last."""
-    *own, latents = columns
-    rows = [("nats by column", "", "alone")]
-    for one in [*sorted(own, key=lambda one: one["nats"])[:MOST_COLUMNS], latents]:
-        alone = "" if one is latents else f"{one['independent']:.2f}"
-        rows.append((visible(one["name"]), f"{one['nats']:.2f} ± {one['standard_error']:.2f}", alone))
-    more = f"\n  and {len(own) - MOST_COLUMNS} more columns" if len(own) > MOST_COLUMNS else ""
-    return table(rows, indent="  ") + more
 
 
 def _report_file(at: At, data: "Dataset") -> Path | None:

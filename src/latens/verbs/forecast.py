@@ -3,15 +3,12 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from latens.errors import DataError, UsageError
+from latens.errors import DataError
 from latens.verbs._lazy import evaluation, np
-from latens.verbs.kernel import At, Made, Seed, Theme, Verb, Work, Would, arg, parts, whole
+from latens.verbs.kernel import At, Made, Seed, Verb, Work, Would, arg, parts, whole
 
 if TYPE_CHECKING:
     from latens.data import Dataset
-
-SHOWN = 4
-"""How many times the forecast's steps a picture shows of what came before, at the most."""
 
 _BACKTEST = "hide the last H steps of each row, forecast them, and compare"
 _PARTICLES = "start from N states of a particle filter (default: from the posterior)"
@@ -27,14 +24,10 @@ class Forecast(Verb):
     draws: Annotated[int, arg("draws for each sequence (default 200)", metavar="M", kind=whole(2, 10**5))] = 200
     backtest: Annotated[bool, arg(_BACKTEST)] = False
     particles: Annotated[int | None, arg(_PARTICLES, metavar="N", kind=parts)] = None
-    figure: Annotated[bool, arg("also write a figure with bands next to FILE, as .png and .svg")] = False
-    theme: Theme = "light"
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:
         trained, steps = at.trained, self.steps
-        if self.figure and not at.writes:
-            raise UsageError("the figure is written next to FILE.", where="--figure", fix="Add --out FILE.")
         at.given = {"missing": "nan", **at.given}
         data = at.load()
         ends, positions, cut = self._ends(at, data)
@@ -66,22 +59,13 @@ class Forecast(Verb):
         value: dict[str, Any] = {"rows": len(positions), "steps": steps, "draws": self.draws}
         arrays = {"draws": made, "row_id": data.names[positions]}
         warnings: list[str] = []
-        truth = shown = None
         if cut:
             truth = x[row, within].reshape(len(x), steps, -1)
             shown = seen[row, within].reshape(truth.shape)
             if shown.any():
                 told, lines, warnings = self._judged(flat, truth, shown, x, known, ends, scale, names)
-                value, text, arrays = (
-                    value | told,
-                    f"{text}\n{lines}",
-                    arrays | {"truth": np.where(shown, truth, np.nan)},
-                )
-        if self.figure:
-            files = self._drawn(at, data, positions, ends, x, known, flat, None if truth is None else (truth, shown))
-            value["figure"] = [str(path) for path in files]
-            text += f"\n{files[0]}: the bands"
-        arrays = {name: np.nan_to_num(array) if name == "truth" else array for name, array in arrays.items()}
+                value, text = value | told, f"{text}\n{lines}"
+                arrays["truth"] = np.nan_to_num(np.where(shown, truth, np.nan))
         return Made(arrays=arrays, table=table, value=value, text=text, warnings=tuple(warnings))
 
     def _ends(self, at: At, data: "Dataset") -> "tuple[np.ndarray, np.ndarray, bool]":
@@ -135,38 +119,6 @@ class Forecast(Verb):
         worse = found.crps > other.crps
         warned = [f"{what} forecasts better (CRPS {other.crps:.4g} against {found.crps:.4g})"] if worse else []
         return value, lines, warned
-
-    def _drawn(
-        self, at: At, data: "Dataset", positions: "np.ndarray", ends: "np.ndarray", x: "np.ndarray",
-        known: "np.ndarray", draws: "np.ndarray", came: Any,
-    ) -> list[Any]:  # fmt: skip
-        """Save the picture of some rows and columns."""
-        from latens.figures.forecasts import MOST_PANELS, forecasts
-        from latens.figures.style import save
-
-        flat = np.where(known, x, np.nan).reshape(*x.shape[:2], -1)
-        names, _ = _columns(data)
-        columns = min(len(names), MOST_PANELS if len(positions) == 1 else 2)
-        rows = np.unique(np.linspace(0, len(positions) - 1, min(len(positions), MOST_PANELS // columns)).astype(int))
-        pairs = [(r, c) for r in rows for c in range(columns)]
-        length = int(min(ends[rows].min(), max(2, SHOWN * self.steps)))
-        before = np.stack([flat[r, ends[r] - length : ends[r], c] for r, c in pairs])
-        after = None
-        if came is not None:
-            after = np.stack([np.where(came[1][r, :, c], came[0][r, :, c], np.nan) for r, c in pairs])
-        called = [f"{names[c]}, {data.names[positions[r]]}" if len(positions) > 1 else names[c] for r, c in pairs]
-        times, time = None, "step"
-        if data.places is not None and data.schema.sequences is not None:
-            step, places = data.schema.sequences.step, data.places[positions]
-            k = np.arange(-length, self.steps)
-            found = [step.times(float(places.start[r]), ends[r] + k) for r, _ in pairs]
-            if all(one.dtype.kind in "Mif" for one in found):
-                times, time = found, data.schema.sequences.time or "step"
-        axes, _ = forecasts(
-            before, np.stack([draws[r, :, :, c] for r, c in pairs], axis=1), names=called, times=times, after=after,
-            time=time, theme=self.theme,  # pyright: ignore[reportArgumentType]
-        )  # fmt: skip
-        return list(save(axes, at.out.with_suffix("")))
 
 
 def _columns(data: "Dataset") -> "tuple[list[str], np.ndarray]":

@@ -32,7 +32,6 @@ from latens.evaluation import (
     matched,
 )
 from latens.evaluation.classes import class_log_joint
-from latens.evaluation.column_information import nats_by_column
 from latens.evidence.baseline import bigram_baseline, tokens_counted
 from latens.evidence.batched import map_rows, prepared_rows
 from latens.evidence.count_baseline import depth_baseline
@@ -68,10 +67,7 @@ MOST_CELLS = 2**14
 MOST_DOUBLINGS, MOST_DECODED = 3, 10_000_000
 """Draws a row are doubled so often at most, and to so many draws of all rows together."""
 
-COLUMN_DRAWS = 200
-"""Draws of z a row, for log p(x) by column."""
-
-LATENTS, GAUSSIAN = "latents", "gain_over_gaussian"
+GAUSSIAN = "gain_over_gaussian"
 
 
 def measure(
@@ -527,38 +523,9 @@ def _at_code(model: Any, batch: Batch, key: Key) -> Array:
     return jax.vmap(one_row)(batch.x, batch.cond, batch.mask)
 
 
-def has_columns(trained: TrainedModel) -> bool:
-    """Whether log p(x) of a model can be told by column."""
-    return trained.schema.types is not None and has_likelihood(trained) and not trained.is_point
-
-
 def _taken(x: Any, rows: np.ndarray) -> Any:
     """Some rows, sparse where they are."""
     return x.take(rows, axis=0) if isinstance(x, SparseRows) else take(x, rows)
-
-
-def column_nats(
-    trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_samples: int = COLUMN_DRAWS, seed: int = 0
-) -> list[dict[str, Any]]:
-    r"""Split log p(x) into its columns and the latents, as means over rows that count as their weights say."""
-    found = nats_by_column(trained.rows(data, positions, seed=seed), num_samples=num_samples)
-    weight = None if data.weight is None else data.weight[positions]
-    x, mask = data.x[positions], None if data.mask is None else data.mask[positions]
-    made = []
-    types, names = trained.schema.column_types, trained.schema.names
-    for i, (name, one) in enumerate(zip(names, types)):
-        alone = one.log_shares(x[:, i]) if mask is None else np.where(mask[:, i], one.log_shares(x[:, i]), 0.0)
-        made.append((name, found.columns[:, i], alone))
-    made.append((LATENTS, found.latents, np.zeros(len(positions))))
-    return [
-        {
-            "name": name,
-            "nats": (own := Estimate.of(nats, num_samples=num_samples, protocol="", weight=weight)).value,
-            "standard_error": own.standard_error,
-            "independent": Estimate.of(alone, num_samples=1, protocol="", weight=weight).value,
-        }
-        for name, nats, alone in made
-    ]
 
 
 def genes_alone(data: Dataset, batch: Batch) -> Float[np.ndarray, "n genes"]:

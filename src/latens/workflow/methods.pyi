@@ -32,8 +32,6 @@ class Methods:
         draws: int = 200,
         backtest: bool = False,
         particles: int | None = None,
-        figure: bool = False,
-        theme: Literal['light', 'dark'] = 'light',
         seed: int = 0,
     ) -> Made:
         """Forecast the next steps of sequences: `latens forecast`."""
