@@ -266,8 +266,6 @@ def _exploring(command: argparse.ArgumentParser) -> None:
     _reading(command)
     words = "a .npy file of shape (rows, 2) with your own map of the rows"
     command.add_argument("--coordinates", metavar="FILE", help=words)
-    words = "a map of the posterior means: t-sne, or umap (needs umap-learn)"
-    command.add_argument("--projection", choices=("t-sne", "umap"), help=words)
     words = "a condition for everything that the page decodes, such as batch=2; repeatable"
     command.add_argument("--given", metavar="NAME=VALUE", action="append", help=words)
     words = "write the page to one file that opens without a server"

@@ -50,14 +50,12 @@ def page_files(opened: At, context: Context, *, serve: bool) -> dict[str, bytes]
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"] if run else []
     words = ["latens", "explore", args.run, *([args.data] if args.data else [])]
     words += ["--coordinates", args.coordinates] if args.coordinates else []
-    words += ["--projection", args.projection] if args.projection else []
     doing("placing the rows")
     found = payload(
         opened.trained,
         data,
         history=history,
         coordinates=array_file(Path(args.coordinates)) if args.coordinates else None,
-        projection=args.projection,
         most_rows=args.rows,
         seed=args.seed,
         command=shlex.join(words),

@@ -30,7 +30,6 @@ def explore(
     y: Any = None,
     *,
     coordinates: Any = None,
-    projection: str | None = None,
     most_rows: int = 20_000,
     seed: int = 0,
     height: int = 860,
@@ -46,9 +45,8 @@ def explore(
         X: Rows in the form that the model accepts, or a `Dataset`.
         y: Labels, shape (n,), which determine the colours; or None.
         coordinates: Your own map of the rows, shape (n, k), as further axes; or None.
-        projection: "t-sne" or "umap", for a map of the posterior means as two further axes; or None.
         most_rows: Maximum number of rows to show. They are evenly spaced.
-        seed: Seed of the samples and of the projection.
+        seed: Seed of the samples.
         height: Height of the widget in pixels.
         title: Title of the page.
 
@@ -62,7 +60,7 @@ def explore(
     widget = widget_class()
     seed_key(seed)
     trained, data = rows_of(model, X, y)
-    options: dict[str, Any] = {"coordinates": coordinates, "projection": projection, "most_rows": most_rows}
+    options: dict[str, Any] = {"coordinates": coordinates, "most_rows": most_rows}
     found = payload(trained, data, **options, seed=seed, title=title, serve=True)
     return widget(trained, static_files() | found, height)
 

@@ -23,7 +23,6 @@ from latens.explorer.decoder import (
 )
 from latens.explorer.page_columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.precomputed import in_shades, precomputed
-from latens.explorer.projection import projected
 from latens.explorer.whatif import whatif_columns
 from latens.io.json import plain, to_json
 from latens.io.named_arrays import tree_to_arrays
@@ -51,7 +50,6 @@ def payload(
     *,
     history: Sequence[dict[str, Any]] = (),  # the "epoch" records of metrics.jsonl
     coordinates: Any = None,  # numbers of all rows, shape (n, k), which become axes and the first view
-    projection: str | None = None,  # "t-sne" or "umap"
     most_rows: int = 100_000,
     seed: int = 0,
     title: str = "",
@@ -83,8 +81,6 @@ def payload(
         manifest |= _of_means(means, codes, seed)
         cells = manifest["event"]["kind"] == "table"
         axes = {} if given is None else {f"coordinate {i + 1}": values for i, values in enumerate(given[positions].T)}
-        if projection is not None:
-            axes |= projected(means, projection, seed)
         manifest["columns"] = manifest_columns(data, positions, files, cells=cells, coordinates=axes)
         manifest["colour"] = _coloured_first(manifest["columns"])
         manifest["arrays"]["rows"] = rows_of(data, positions, files)
