@@ -151,17 +151,6 @@ def test_folds_follow_the_number_of_rows(trained_on, monkeypatch):
         VAEDetector(folds=0).fit(rows(30))
 
 
-def test_rows_that_trained_are_noticed(trained_on):
-    detector = VAEDetector(random_state=0, **HELD_OUT).fit(rows(100))
-    trained = np.isin(np.arange(100), trained_on[0][0])
-    X = np.stack([np.arange(100), np.arange(100) % 7], axis=1).astype(np.float32)
-    with pytest.warns(UserWarning, match="80 of 80 rows are training rows"):
-        detector.p_values(X[trained])
-    with pytest.warns(UserWarning, match="11 of 21 rows are training rows"):
-        detector.p_values(np.concatenate([X[trained][:11], X[~trained][:10]]))
-    detector.p_values(np.concatenate([X[trained][:10], X[~trained][:10]]))  # as many others: nothing is said
-
-
 @pytest.fixture
 def imputes(monkeypatch):
     """Every gap is the least value, with a half of the probability on the least and on the largest one."""

@@ -25,7 +25,7 @@ def test_scikit_learn_check(estimator, check):
 
 def test_options_of_the_detector_are_checked():
     X = np.random.default_rng(0).normal(size=(100, 2))
-    for options in ({"alpha": 0.0}, {"alpha": 1.5}, {"held_out": 1.0}, {"alpha": "much"}):
+    for options in ({"alpha": 0.0}, {"alpha": 1.5}, {"alpha": "much"}):
         with pytest.raises(ConfigError, match="between 0 and 1"):
             VAEDetector(settings=TINY, **options).fit(X)
     with pytest.warns(UserWarning, match="198 rows or more"):

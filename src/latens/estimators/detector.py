@@ -37,6 +37,8 @@ TRIMMED, TIMES = 0.1, 2
 """Share of the training rows that robust training leaves out, and how often it looks for them."""
 FOLDS, CROSS_FITTED = 5, 2000
 """Folds of the training rows unless told, and the rows up to which there are as many; of more a share is held out."""
+HELD_OUT = 0.2
+"""The share of the rows that is held out where there is one fold."""
 BATCH = 128
 """Rows of every batch, however few are scored: one program, so that a row's number is the same beside any others."""
 
@@ -54,7 +56,6 @@ class VAEDetector(OutlierMixin, RowsEstimator):
 
     Args:
         alpha: Rows with a p-value up to this are outliers, in (0, 1). About this share of usual rows is flagged.
-        held_out: The share of the rows of `fit` that is held out if there is one fold, in (0, 1).
         robust: Whether the rows of `fit` may contain outliers. If True, a small model is trained twice more without the
             tenth of its rows with the highest scores. The p-values are then conservative. A large group of similar rows
             does not count as outliers.
@@ -88,7 +89,6 @@ class VAEDetector(OutlierMixin, RowsEstimator):
     """
 
     alpha: float = 0.05
-    held_out: float = 0.2
     robust: bool = False
     typed: bool = False
     columns: Any = None
@@ -110,17 +110,15 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             The estimator itself, fitted.
 
         Raises:
-            ConfigError: `alpha` or `held_out` is not between 0 and 1 (a ValueError with a remedy).
+            ConfigError: `alpha` is not between 0 and 1 (a ValueError with a remedy).
             DataError: No column can be modelled, or a column mixes kinds (a ValueError with a remedy).
 
         Warns:
             UserWarning: There are too few scored rows for a p-value as small as alpha.
         """
-        for name in ("alpha", "held_out"):
-            value = getattr(self, name)
-            if not isinstance(value, float | np.floating) or not 0.0 < value < 1.0:
-                what = f"must lie between 0 and 1, and is {value!r}."
-                raise ConfigError(what, where=name, fix="Give for example 0.1.")
+        if not isinstance(self.alpha, float | np.floating) or not 0.0 < self.alpha < 1.0:
+            what = f"must lie between 0 and 1, and is {self.alpha!r}."
+            raise ConfigError(what, where="alpha", fix="Give for example 0.1.")
         for name in ("typed", "robust"):
             truth(getattr(self, name), name)
         if self.folds is not None:
@@ -131,24 +129,20 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         validated(self, X, reset=True, **({"skip_check_array": True} if is_frame(X) else numbers))
         self.seed_ = seed_of(self.random_state)
         folds = (FOLDS if n <= CROSS_FITTED else 1) if self.folds is None else self.folds
-        count = min(max(int(np.ceil(self.held_out * n)), int(np.ceil(1.0 / self.alpha)) - 1), n // 2)
+        count = min(max(int(np.ceil(HELD_OUT * n)), int(np.ceil(1.0 / self.alpha)) - 1), n // 2)
         order = np.random.default_rng(self.seed_).permutation(n)
         parts = np.array_split(order, min(folds, n)) if folds > 1 else [order[:count]]
         self.others_ = sum(len(part) for part in parts)
-        self.vaes_, self._apart, self._copies = [], [], 0.0
+        self.vaes_, self._apart = [], []
         others = []
         for k, part in enumerate(parts):
             kept = _safe_indexing(X, np.setdiff1d(order, part))
-            data = self._fold(kept)
+            self._fold(kept)
             self._apart.append(np.zeros(0, "<u8"))
-            if folds == 1:
-                self._known = _row_ids(data)
             if len(part):
                 held = self._rows(_safe_indexing(X, np.sort(part)), k)
                 self._apart[k] = np.unique(_row_ids(held))
                 others.append(self._odd(held, k))
-                if folds == 1:
-                    self._copies = float(np.mean(np.isin(_row_ids(held), self._known)))
         self.calibration_ = np.sort(np.concatenate(others)) if others else np.zeros(0)
         most = int(self.alpha * (self.others_ + 1) + 1e-9)  # so many may be as odd as an outlier, it included
         self.offset_ = float(-self.calibration_[-most]) if most else -np.inf
@@ -159,8 +153,8 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             warnings.warn(f"{words}: {fix}", UserWarning, stacklevel=3)
         return self
 
-    def _fold(self, kept: Any) -> Dataset:
-        """Train on the rows outside a fold, and give those that the model was trained on in the end."""
+    def _fold(self, kept: Any) -> None:
+        """Train on the rows outside a fold."""
         usual = {**USUAL, **(ROBUST if self.robust else {})}
         # Of one size, the models of all folds share their compiled programs.
         recipe = self.vaes_[0].model_.config if self.vaes_ else None
@@ -172,7 +166,6 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             self.vaes_[-1] = self._new(self.seed_, usual, typed=self.typed, recipe=recipe).fit(
                 _safe_indexing(kept, usual_rows)
             )
-        return self._rows(kept, -1)
 
     @property
     def models_(self) -> list[TrainedModel]:
@@ -261,16 +254,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
 
         Returns:
             Shape (n,), from 1 / (m + 1) to 1.
-
-        Warns:
-            UserWarning: With one fold, most of these rows trained the model. They look less unusual than they are.
         """
-        if len(self._apart) == 1:
-            data = self._rows(X)
-            again = int(np.isin(_row_ids(data), self._known).sum())
-            if again > len(data) * (1.0 + self._copies) / 2.0:  # of rows that did not, the share `_copies` is like some
-                words = f"{again} of {len(data)} rows are training rows, which look less unusual than they are"
-                warnings.warn(f"{words}: give rows that fit did not see", UserWarning, stacklevel=2)
         return conformal(self.calibration_, -self.score_samples(X))
 
     @checked_later
