@@ -1,55 +1,18 @@
 """A page in one file: its decoder, its rows, and pictures that were made beforehand."""
 
 import gzip
-import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 from browser_fixtures import Browser
-from explorer_fixtures import needs_node, untrained
 from page_fixtures import Site
 
-from latens.data import load
 from latens.explorer import payload, static_files
 from latens.explorer.page_files import apart, single_file
 
 pytest_plugins = ("browser_fixtures", "page_fixtures")
 
 rng = np.random.default_rng(5)
-
-
-@needs_node
-def test_pictures_made_beforehand_are_off_by_half_a_shade(
-    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of a decoder too large for the page: within the range of the data, which is all that is drawn; and it says so."""
-    monkeypatch.setattr("latens.explorer.decoder.MOST_WEIGHTS", 100)
-    trained, data = untrained("default", load("digits"), network__kind="conv")
-    with monkeypatch.context() as patch:
-        patch.setitem(payload.__globals__, "in_shades", lambda *_: None)
-        exact = payload(trained, data, most_rows=60)
-    small = payload(trained, data, most_rows=60)
-    before, after = (json.loads(files["data/manifest.json"])["decoder"] for files in (exact, small))
-    for name in ("plane", "lines", "reconstructions"):
-        values = np.clip(np.frombuffer(exact[before[name]["file"]], "<f4"), 0.0, 16.0)
-        whole = np.frombuffer(small[after[name]["file"]], np.uint8).astype(float)
-        assert (after[name]["scale"], after[name]["shift"], after[name]["image"]) == ([16 / 255], [0.0], [8, 8, 1])
-        assert np.abs(16 / 255 * whole - values).max() <= 0.501 * 16 / 255
-        assert np.ptp(whole) > 20
-        assert len(small[after[name]["file"]]) == len(exact[before[name]["file"]]) / 4
-    (tmp_path / "page.html").write_bytes(single_file(static_files() | small))
-    browser.open((tmp_path / "page.html").as_uri(), seconds=60)
-    seen = browser.run("return Array.from(await latens.app.model.reconstruction(7))")
-    row = np.frombuffer(exact["data/reconstructed.bin"], "<u4").tolist().index(7)
-    kept = np.frombuffer(exact[before["reconstructions"]["file"]], "<f4").reshape(-1, 64)[row]
-    np.testing.assert_allclose(seen, np.clip(kept, 0.0, 16.0), atol=0.501 * 16 / 255)
-    browser.run("latens.app.set({ tab: 'point' }); await new Promise((done) => setTimeout(done, 200));")
-    words = browser.run("return [...document.querySelectorAll('.note')].map((one) => one.textContent).join(' ')")
-    assert "more weights than a page should carry" in words
-    assert "computed when the page was made" in words
-    assert "`" not in words
-    assert browser.errors() == []
 
 
 def test_a_page_in_one_file_decodes_as_near_as_it_says(browser: Browser, digits: Site, tmp_path: Path) -> None:

@@ -242,16 +242,6 @@ def test_the_page_reads_codes_as_the_texts_that_they_are(pieces: str) -> None:
 
 
 @needs_node
-def test_codes_made_beforehand_are_given_as_they_are() -> None:
-    spec = {"base": [0.0], "plane": None, "lines": {"units": [0], "steps": 3}}
-    given = {"spec": spec, "plane": None, "lines": [7, 1, 5, 3, 2, 9], "units": [{"low": 0, "high": 2, "spread": 1}]}
-    z = [0.4, 0.6, 1.6, 9.0]
-    assert node("stored", **given, cells=2, z=z, n=4, exact=True) == [7, 1, 5, 3, 2, 9, 2, 9]
-    between = node("stored", **given, cells=2, z=z[:1], n=1, exact=False)
-    assert between == pytest.approx([0.6 * 7 + 0.4 * 5, 0.6 * 1 + 0.4 * 3], rel=1e-6)
-
-
-@needs_node
 def test_csv_holds_what_a_spreadsheet_does_not_run() -> None:
     text = node("csv", rows=[["a,b", "=1+1", "-3.5", 'q"q', "@x"], [1.5, -2, None, "+1e3", "-"]])
     assert text == '"a,b",\'=1+1,-3.5,"q""q",\'@x\n1.5,-2,,+1e3,\'-\n'

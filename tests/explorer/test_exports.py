@@ -16,6 +16,7 @@ from latens import evaluation
 from latens.data import Preparation, load
 from latens.data.schema import Column, Schema
 from latens.distributions import StandardNormal
+from latens.errors import ConfigError
 from latens.explorer import payload
 from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder
 from latens.io.named_arrays import tree_to_arrays
@@ -143,9 +144,11 @@ def test_pixels_of_mixtures_have_the_means_that_latens_shows(channels: int, comp
     assert np.ptp(values) > 20.0
 
 
-def test_a_large_convolution_is_left_to_pictures_made_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_convolution_is_left_to_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     trained, data = untrained("default", load("digits"), network__kind="conv")
     assert page_decoder(trained.model) is not None
     monkeypatch.setattr("latens.explorer.decoder.MOST_WEIGHTS", 100)
-    manifest = json.loads(payload(trained, data, most_rows=20)["data/manifest.json"])
-    assert (manifest["decoder"]["kind"], "more weights" in manifest["decoder"]["why"]) == ("precomputed", True)
+    with pytest.raises(ConfigError, match="this decoder has more weights than a page should carry"):
+        payload(trained, data, most_rows=20)
+    manifest = json.loads(payload(trained, data, most_rows=20, serve=True)["data/manifest.json"])
+    assert manifest["decoder"]["kind"] == "server"

@@ -29,10 +29,6 @@ const ANSWERS = {
     const { numberAt } = await load("grid.js");
     return cells.map((cell) => numberAt(grid, cell));
   },
-  async stored({ spec, plane, lines, units, cells, z, n, exact }) {
-    const { storedDecoder } = await load("decode.js");
-    return Array.from(storedDecoder(spec, plane, lines, units, cells, exact)(z, n));
-  },
   async texts({ event, rows }) {
     const { textOf } = await load("event.js");
     return rows.map((row) => textOf(event, row));

@@ -124,13 +124,13 @@ def in_data_units(preparation: Preparation) -> dict[str, Any]:
 
 
 def why_not(model: Any) -> str:
-    """Say, for the reader of the page, what about a decoder a browser does not compute."""
+    """Say what a decoder is that a browser does not compute."""
     network, _ = _apart(getattr(getattr(model, "decoder", None), "network", None))
     if type(network) is ConvDecoder and _conv(network, "") is None:
-        return "This decoder has more weights than a page should carry, so that this page does not compute it."
+        return "this decoder has more weights than a page should carry"
     if network is not None and type(network) not in (Dense, ConvDecoder):
-        return f"This decoder is a {type(network).__name__} network, which a page does not compute by itself."
-    return "A page does not compute decoders of this kind by itself."
+        return f"this decoder is a {type(network).__name__} network"
+    return "this decoder is of another kind"
 
 
 def decoder_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -22,7 +22,6 @@ from latens.explorer.decoder import (
     why_not,
 )
 from latens.explorer.page_columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
-from latens.explorer.precomputed import in_shades, precomputed
 from latens.explorer.whatif import whatif_columns
 from latens.io.json import plain, to_json
 from latens.io.named_arrays import tree_to_arrays
@@ -88,9 +87,7 @@ def payload(
         prior = _prior(trained, key)
         if prior is not None:
             put.array("prior", prior.reshape(len(prior), -1).astype(np.float32), "draws of the prior")
-        manifest["decoder"] = _decoder(trained, batch, codes, manifest["units"], files, serve)
-        if manifest["decoder"]["kind"] == "precomputed" and manifest["event"]["kind"] == "image":
-            in_shades(files, manifest["decoder"], manifest["event"])
+        manifest["decoder"] = _decoder(trained, batch, codes, files, serve)
         if serve and (asked := whatif_columns(trained)) is not None:
             manifest["what_if"] = asked
     files["data/manifest.json"] = to_json(_readable(plain(manifest, nonfinite=lambda number: None)))
@@ -240,7 +237,6 @@ def _decoder(
     trained: Any,
     batch: Batch,
     codes: dict[str, np.ndarray],
-    units: list[dict[str, Any]],
     files: dict[str, bytes],
     serve: bool,
 ) -> dict[str, Any]:
@@ -254,7 +250,7 @@ def _decoder(
         arrays = decoder_arrays(tree_to_arrays(model))
         files["data/decoder.safetensors"] = pack(arrays, {"kind": "decoder"})
         return spec | in_data_units(preparation) | {"file": "data/decoder.safetensors"}
-    why = why_not(trained.model)
-    if serve:
-        return {"kind": "server", "why": why, "classes": preparation.classes}
-    return precomputed(trained, batch, codes, units, files) | {"why": why, "classes": preparation.classes}
+    if not serve:
+        fix = "Leave --export out: then a local server decodes."
+        raise ConfigError(f"{why_not(trained.model)}, which a page does not compute.", where="--export", fix=fix)
+    return {"kind": "server", "classes": preparation.classes}

@@ -50,8 +50,7 @@ export class App {
     this.errors = () => {};
     const [first, second] = [model.order[0] ?? 0, model.order[1] ?? model.order[0] ?? 0];
     // Above two units, the two directions in which the rows differ most; of pictures made beforehand, two units.
-    const turned = model.size > 2 && model.manifest.decoder.kind !== "precomputed";
-    const plane = turned ? ["p0", "p1"] : [`u${Math.min(first, second)}`, `u${Math.max(first, second)}`];
+    const plane = model.size > 2 ? ["p0", "p1"] : [`u${Math.min(first, second)}`, `u${Math.max(first, second)}`];
     const { columns } = model.manifest;
     this.unused = model.size > 0 && !model.units.some((unit) => unit.active);
     const { colour = null } = model.manifest; // a page of before has none

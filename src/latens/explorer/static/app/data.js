@@ -1,7 +1,7 @@
 // The files of data/ as the page uses them: what is small at once, rows and columns when they are asked for.
 
 import { readSafetensors } from "./safetensors.js";
-import { pageDecoder, storedDecoder } from "./decode.js";
+import { pageDecoder } from "./decode.js";
 import { breathe } from "./dom.js";
 import { decodeOnServer } from "./server.js";
 
@@ -55,14 +55,14 @@ export async function readManifest() {
   return manifest;
 }
 
-export async function readArray({ file, dtype, shape, scale, shift, image }) {
+export async function readArray({ file, dtype, shape }) {
   const Type = TYPES[dtype];
   if (!Type) throw new Error(`${file} holds ${dtype}, which this page does not read.`);
   const buffer = await fetchBytes(file);
   const values = new Type(buffer, 0, Math.floor(buffer.byteLength / Type.BYTES_PER_ELEMENT));
   if (shape && values.length !== shape.reduce((a, b) => a * b, 1))
     throw new Error(`${file} is cut short: export it again.`);
-  return image ? Float32Array.from(values, (value) => shift[0] + scale[0] * value) : values;
+  return values;
 }
 
 // Many events, with a moment for the reader in between where each takes long.
@@ -121,25 +121,11 @@ export class Model {
       const run = pageDecoder(spec, readSafetensors(await fetchBytes(spec.file)), this.size);
       return { kind: "page", decode: (z, n = 1, codes = 0) => oneByOne(run, z, n, codes) };
     }
-    if (spec.kind === "server")
-      return { kind: "server", decode: (z, n = 1, codes = 0) => decodeOnServer(z, n, codes, spec.classes) };
-    const [plane, lines, rows, values] = await Promise.all([
-      spec.plane ? readArray({ dtype: "float32", ...spec.plane }) : null,
-      readArray({ dtype: "float32", ...spec.lines }),
-      readArray({ file: spec.reconstructions.rows, dtype: "uint32" }),
-      readArray({ dtype: "float32", ...spec.reconstructions }),
-    ]);
-    const run = storedDecoder(spec, plane, lines, this.units, this.cells, this.event.kind === "text");
-    const places = new Map(Array.from(rows, (row, place) => [row, place]));
-    return { kind: "stored", decode: async (z, n) => run(z, n), places, values };
+    return { kind: "server", decode: (z, n = 1, codes = 0) => decodeOnServer(z, n, codes, spec.classes) };
   }
 
-  // The mean of p(x | z) at a row's posterior mean; null where it was not made beforehand.
+  // The mean of p(x | z) at a row's posterior mean.
   async reconstruction(row) {
-    if (this.decoder.kind === "stored") {
-      const place = this.decoder.places.get(row);
-      return place === undefined ? null : this.decoder.values.subarray(place * this.cells, (place + 1) * this.cells);
-    }
     return this.decoder.decode(this.latent(row), 1, await this.classOf(row));
   }
 

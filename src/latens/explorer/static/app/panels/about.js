@@ -2,7 +2,6 @@
 
 import { count3, format, h } from "../dom.js";
 import { cellText, differenceText } from "../event.js";
-import { decodingWords } from "../where.js";
 import { panel } from "./parts.js";
 
 const KEYS = [
@@ -33,7 +32,7 @@ export function aboutPanel(app) {
     ["one row", `${event.kind} of shape ${event.shape.join(" × ")}, ${event.cells}`],
     ["latent units", `${app.model.size}, of which ${app.model.units.filter((u) => u.active).length} active`],
     ["numbers in the model", count3(manifest.parameters)],
-    ["decoding", decodingWords(manifest.decoder)],
+    ["decoding", `by ${manifest.decoder.kind === "page" ? "this page itself" : "the server that gave this page"}`],
     ["ELBO of a row", `mean over ${manifest.elbo_samples} draws`],
     ...plain.map(([name, value]) => [
       name === "rows" ? "training rows" : name.replaceAll("_", " "),

@@ -1,7 +1,6 @@
 // The decoded point: where it goes, and a slider for each unit.
 
 import { button, fixed, h, replace, select } from "../dom.js";
-import { storedWords } from "../where.js";
 import { isPhoto } from "../thumbs.js";
 import { compare, panel } from "./parts.js";
 
@@ -12,7 +11,6 @@ export function pointPanel(app) {
   const table = h("div", {});
   const sliders = h("div", { class: "sliders" });
   const actions = h("div", { class: "actions" });
-  const why = h("p", { class: "note" }, storedWords(model.manifest.decoder));
   let inputs = [];
   // What changes a photograph most comes first, and the number of a unit says nothing of it.
   const photos = isPhoto(model.event);
@@ -92,7 +90,6 @@ export function pointPanel(app) {
 
   const element = panel(
     "The decoded point",
-    why,
     actions,
     table,
     h("h3", {}, `${photos ? "Directions in which the model changes a photograph" : "Latent units"}, most ${model.units.some((unit) => unit.kl !== null) ? "KL" : "spread"} first`),

@@ -2,7 +2,6 @@
 
 import { button, format, h, latest, replace } from "../dom.js";
 import { saveButtons } from "../save.js";
-import { missingWords } from "../where.js";
 import {
   compare,
   compareRows,
@@ -86,17 +85,12 @@ export function rowsPanel(app) {
       shown = null;
     } else {
       const [real, back, known] = await Promise.all([model.row(row), model.reconstruction(row), app.factsOf(row)]);
-      shown = [{ title: "original", values: Float32Array.from(real) }];
-      if (back)
-        shown.push(
-          { title: "reconstruction", values: back },
-          ...(model.event.kind === "text" ? [] : [{ title: "error", values: difference(back, real), error: true }]),
-        );
-      replace(
-        pictures,
-        compare(app, shown),
-        back ? null : h("p", { class: "muted" }, missingWords),
-      );
+      shown = [
+        { title: "original", values: Float32Array.from(real) },
+        { title: "reconstruction", values: back },
+        ...(model.event.kind === "text" ? [] : [{ title: "error", values: difference(back, real), error: true }]),
+      ];
+      replace(pictures, compare(app, shown));
       replace(
         facts,
         known.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
@@ -126,7 +120,6 @@ export function rowsPanel(app) {
     const items = [];
     for (const { row, value } of await worstRows()) {
       const [real, back] = await Promise.all([model.row(row), model.reconstruction(row)]);
-      if (!back) continue;
       const onclick = () => app.choose(row);
       items.push(
         {
