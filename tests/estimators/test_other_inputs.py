@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import latens
+from latens.data.conditions import text_of
 from latens.distributions import StandardNormal, kl
 from latens.errors import DataError, LatensError, ResourceError, UsageError
 from latens.estimators import VAE, GenerativeClassifier
@@ -172,6 +173,7 @@ def test_labels_that_are_masked_are_missing_or_refused(vae: VAE) -> None:
     y = np.ma.array([0, 1] * 20, mask=np.arange(40) == 3)
     with pytest.raises(DataError, match=r"y: cell \[3\] is masked"):
         GenerativeClassifier().fit(np.ones((40, 2)), y)
+    assert [text_of(one) for one in (b"a", 2.0, 2)] == ["a", "2", "2"]  # as `fit` reads them
 
 
 def test_masked_rows_are_missing_and_said() -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from latens.data import load
 from latens.data.raw import ColumnRoles
-from latens.errors import DataError, UsageError
+from latens.errors import DataError, ResourceError, UsageError
+from latens.kinds.tables import table_files
 from latens.kinds.tables.cells import plain_numbers
 from latens.kinds.tables.columns import MOST_CELLS, FrameColumn, number_type
 from latens.kinds.tables.dtypes import dtype_of, name_of, numbers_of, series_of
@@ -260,6 +261,16 @@ def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe() -> None:
     assert written == ["'=a,b", "'=1+1,@y", '-5,""', "x,z"]
 
 
+@pytest.mark.parametrize("name", ["t.parquet", "t.arrow"])
+def test_more_cells_than_fit_are_refused_before_they_are_read(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).write_bytes(frame_bytes(pl.DataFrame({"a": [1.0] * 11}), tmp_path / name))
+    monkeypatch.setattr(table_files, "MAX_BYTES", 80)
+    with pytest.raises(ResourceError, match="has 11 cells"):
+        read_table(tmp_path / name, ColumnRoles())
+
+
 @pytest.mark.parametrize(
     ("kinds", "expected"),
     [
@@ -267,6 +278,7 @@ def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe() -> None:
         ([pl.Float32, pl.Float64], np.float64),
         ([pl.UInt8, pl.Int16], np.int16),
         ([pl.Boolean], bool),
+        ([pl.Int128, pl.UInt8], np.float64),
         ([pl.Decimal(10, 1), pl.Float32], np.float64),
     ],
 )

@@ -82,6 +82,7 @@ def _as_cells(values: Any, asked: str, where: str) -> np.ndarray:
 
 def text_of(value: Any) -> str:
     """A label or a name as text, the same for 2 and 2.0."""
+    value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 

@@ -78,6 +78,10 @@ def read_table(path: str | Path, roles: ColumnRoles, *, empty: bool = False) -> 
         raise UsageError(f"{Path(path).name} has no sheets.", where="--sheet", fix="Leave it out.")
     with polars_errors(where):
         scan, notes = read_text(path, roles) if ending in TEXT and isinstance(path, Path) else scanned(path, roles)
+        if ending in (".parquet", ".pq", *ARROW):  # equal rows take no bytes there
+            cells = scan.select(pl.len()).collect().item() * len(scan.collect_schema())
+            if cells > MAX_BYTES // 8:
+                raise ResourceError(f"has {cells:,} cells.", where=where, fix="Use fewer rows or columns.")
         frame = scan.collect()
     if not frame.width or not (frame.height or empty):
         raise DataError("has no rows." if frame.width else "has no columns.", where=where, fix="Give at least one row.")
@@ -421,19 +425,15 @@ def frame_bytes(frame: pl.DataFrame, path: Path, written: Written = Written(), k
     elif ending in LINES:
         _texts(frame).write_ndjson(stream)
     elif ending == ".xlsx":
-        _write_sheet(frame, stream)
+        try:
+            frame.write_excel(stream)
+        except ModuleNotFoundError:
+            fix = "pip install xlsxwriter, or use .csv."
+            raise UsageError("writing spreadsheets needs xlsxwriter.", where="--out", fix=fix) from None
     else:
         fix = f"Use one of {', '.join(WRITTEN)}."
         raise UsageError(f"tables are not written as {ending!r}.", where="--out", fix=fix)
     return stream.getvalue()
-
-
-def _write_sheet(frame: pl.DataFrame, stream: io.BytesIO) -> None:
-    try:
-        frame.write_excel(stream)
-    except ModuleNotFoundError:
-        fix = "pip install xlsxwriter, or use .csv."
-        raise UsageError("writing spreadsheets needs xlsxwriter.", where="--out", fix=fix) from None
 
 
 def _texts(frame: pl.DataFrame) -> pl.DataFrame:
