@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from inspect import formatannotation
 from numbers import Integral, Real
@@ -76,7 +76,7 @@ from latens.typing import checked_later
 
 OF_MODELS = ("columns", "derive", "condition", "pieces", "typed", "counts", "size")
 """What is said of a kind for training, and a trained model knows itself."""
-_WIDER: dict[Any, Any] = {int: Integral, float: Real}
+_WIDER: dict[Any, Any] = {int: Integral, float: Real, Sequence: Iterable}
 
 
 @checked_later
@@ -150,7 +150,7 @@ def _asked(source: Any, options: dict[str, Any], schema: Schema | None) -> tuple
 def _check(asked: Guessed, schema: Schema | None, unknown: str) -> None:
     """Refuse options that are none, or that contradict each other or a model."""
     for one in fields(Guessed):
-        plain = tuple(_WIDER.get(kind, get_origin(kind) or kind) for kind in get_args(one.type) or (one.type,))
+        plain = tuple(_WIDER.get(own := get_origin(kind) or kind, own) for kind in get_args(one.type) or (one.type,))
         if Any not in plain and not isinstance(value := getattr(asked, one.name), plain):
             words = re.sub(r"[a-z.]+\.(?=[A-Z])", "", formatannotation(one.type))
             raise UsageError(f"{value!r:.100} does not fit.", where=one.name, fix=f"It takes {words}.")

@@ -117,7 +117,8 @@ def read(
     elif spec is None and trained.facts.get("data") in KNOWN:
         spec = trained.facts["data"]
     elif spec is None:
-        raise UsageError("DATA is missing.", where=at.name, fix="A model file contains no rows: add DATA.")
+        what = "DATA is missing, or for detect the held-out rows."
+        raise UsageError(what, where=at.name, fix="A model file contains no rows: add DATA, or --held-out DATA2.")
     elif isinstance(spec, str) and getattr(spec, "of", spec) == source.get("spec") and not partial:
         known = reading_options(source)
     for flag in ("columns", "derive"):  # the schema has them
