@@ -202,3 +202,41 @@ def test_rows_outside_of_the_support_are_named(head: type[AbstractHead], cell: f
     positive[7, 1] = cell
     with pytest.raises(ConfigError, match=words):
         VAE(likelihood=head, **FEW).fit(positive)
+
+
+class WholeHead(AbstractHead):
+    sees: ClassVar = "whole"
+    kinds: ClassVar = ("real",)
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __call__(self, outputs):
+        return Normal(outputs.reshape(self.shape))
+
+
+class Echo(eqx.Module):
+    """An encoder whose means are its first two inputs, or their roots."""
+
+    roots: bool = eqx.field(static=True)
+
+    def __call__(self, x):
+        return jnp.concatenate([jnp.sqrt(x[:2]) if self.roots else x[:2], jnp.zeros(2)])
+
+
+def test_an_encoder_sees_real_columns_standardised_whatever_the_likelihood_sees() -> None:
+    x = np.random.default_rng(0).normal([0.0, 10.0, -20.0], [1.0, 2.0, 5.0], (130, 3)).astype(np.float32)
+    found = VAE(likelihood=WholeHead, encoder=lambda shape, key: Echo(False), **FEW).fit(x).transform(x)
+    slope, shift = np.polyfit(found[:, 1], x[:, 1], 1)
+    np.testing.assert_allclose(found[:, 1] * slope + shift, x[:, 1], atol=1e-4)
+    assert abs(slope - 2.0) < 0.4
+    assert abs(shift - 10.0) < 1.0
+
+
+def test_parts_that_cannot_work_name_themselves() -> None:
+    x = np.random.default_rng(0).normal(size=(130, 3)).astype(np.float32)
+    with pytest.raises(ConfigError, match="WholeHead has `sees` or `kinds` of its own, which a function hides"):
+        VAE(likelihood=lambda shape: WholeHead(shape), **FEW).fit(x)
+    with pytest.raises(
+        ConfigError, match=r"posterior: draws of the posterior are not finite at \d+ of the first 1\d\d"
+    ):
+        VAE(likelihood=WholeHead, encoder=lambda shape, key: Echo(True), **FEW).fit(x)

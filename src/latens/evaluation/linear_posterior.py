@@ -26,8 +26,8 @@ KEPT = 4
 AXES = 16
 """Directions of a latent along which the decoder's slope is found at once."""
 
-SHARED = 1024
-"""Cells of a row above which all rows share the slope at zero: a slope of its own takes a decoding for each latent."""
+SHARED = 2**19
+"""Numbers of a slope above which all rows share the one at the prior's mean: each takes a decoding for each latent."""
 
 
 class Linear(NamedTuple):
@@ -81,7 +81,7 @@ def linear_posteriors(model: Any, batch: Batch) -> Mixture | None:
     if size is None:
         return None
     shared = None
-    if batch.cond is None and cells_of(batch) > SHARED:
+    if batch.cond is None and cells_of(batch) * size > SHARED:
         prior = _normals(model, None, size)
         middle = jax.nn.softmax(prior.logits) @ prior.components.loc  # pyright: ignore[reportAttributeAccessIssue]
         shared = around(lambda z: model.likelihood(z, cond=None), middle).slope

@@ -18,7 +18,7 @@ from latens.errors import ConfigError
 from latens.models import AbstractHead, AbstractLatentModel, AbstractModelEncoder, AbstractModelPrior
 from latens.objectives import AbstractObjective
 from latens.objectives.base import coupling
-from latens.typing import Array, Float, Key, PyTree
+from latens.typing import Array, Bool, Float, Key, PyTree
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +55,11 @@ def _finite(model: Any, data: Dataset, preparation: Preparation, key: Key) -> No
     """Refuse a likelihood that training rows lie outside of."""
     positions = data.subset("train")[:_FINITE]
     batch = prepare_batch(preparation, data.rows(positions), key=key)
-    found = np.asarray(_log_likelihoods(model, batch, key))
+    found, drawn = map(np.asarray, _log_likelihoods(model, batch, key))
+    if len(bad := np.flatnonzero(~drawn)):
+        what = f"draws of the posterior are not finite at {len(bad)} of the first {len(found)} training rows"
+        fix = "Check the encoder. It receives standardised cells, and 0 where a cell is missing."
+        _refuse("posterior", f"{what}, first at row {data.names[positions[bad[0]]]}.", fix)
     if len(bad := np.flatnonzero(~np.isfinite(found))):
         what = f"log_prob of the likelihood is {found[bad[0]]} at {len(bad)} of the first {len(found)} training rows"
         fix = "Check the support. Real columns come standardised; sees = 'whole' in the class keeps their units."
@@ -63,9 +67,13 @@ def _finite(model: Any, data: Dataset, preparation: Preparation, key: Key) -> No
 
 
 @eqx.filter_jit
-def _log_likelihoods(model: Any, batch: Batch, key: Key) -> Float[Array, " B"]:
-    def of_row(row: Batch) -> Float[Array, ""]:
-        return log_prob(_distributions(model, row, key)["likelihood"], row.x, row.mask)
+def _log_likelihoods(model: Any, batch: Batch, key: Key) -> tuple[Float[Array, " B"], Bool[Array, " B"]]:
+    """log p(x given z) of a draw of each row, and whether the draw is finite."""
+
+    def of_row(row: Batch) -> tuple[Float[Array, ""], Bool[Array, ""]]:
+        parts = _distributions(model, row, key)
+        drawn = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(parts["posterior"].sample(key=key))]
+        return log_prob(parts["likelihood"], row.x, row.mask), jnp.all(jnp.stack(drawn))
 
     return jax.vmap(of_row)(batch)
 

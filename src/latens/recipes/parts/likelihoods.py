@@ -82,7 +82,7 @@ class Likelihood(Row):
             shares = none if getattr(self.read, "sees", "logs") == "residuals" else None
             return m.DepthInput(none, jnp.zeros(()), jnp.ones(()), shares)
         if schema.standardised:
-            return m.Standardise(*self._scaling(schema), log1p=self.sees == "whole")
+            return m.Standardise(*self._scaling(schema), log1p=self.sees == "whole" and schema.kind == "counts")
         if self.sees in ("whole", "index"):
             return m.Standardise(jnp.zeros(schema.shape), jnp.full(schema.shape, max(_levels(schema) - 1.0, 1.0)))
         return None

@@ -280,7 +280,11 @@ def _likelihood(name: str, what: Any) -> Likelihood | None:
         raise ConfigError(f"{own.__name__} is a likelihood of counts without `sees`.", where="likelihood", fix=fix)
 
     def of_schema(schema: Schema, config: LikelihoodConfig, given: Part) -> AbstractHead:
-        return make(schema.shape, structs.asdict(given), jax.random.key(0))
+        made = make(schema.shape, structs.asdict(given), jax.random.key(0))
+        if (made.sees, made.kinds) != (head.sees, head.kinds):
+            what = f"{type(made).__name__} has `sees` or `kinds` of its own, which a function hides."
+            raise ConfigError(what, where="likelihood", fix="Give the class, functools.partial of it, or an object.")
+        return made
 
     known = what if _is(what, AbstractHead) else None
     return Likelihood(of_schema, head.kinds, head.sees, _first_line(what), known, options=options)
