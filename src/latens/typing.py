@@ -29,6 +29,9 @@ Key: TypeAlias = PRNGKeyArray
 Cond: TypeAlias = dict[str, Any] | None
 """Named arrays that a row is conditioned on, or None."""
 
+Mask: TypeAlias = PyTree | None
+"""True where a row is observed, as a row is; None: everywhere."""
+
 Step: TypeAlias = Int[Array, ""]
 """The number of the training step, of shape ()."""
 
@@ -43,6 +46,6 @@ def checked_later(function: Function) -> Function:
 
 
 __all__ = [
-    "AnyArray", "Array", "Bool", "Cond", "Float", "Int", "Key", "Nats", "PyTree", "Shaped", "Step", "UInt32",
+    "AnyArray", "Array", "Bool", "Cond", "Float", "Int", "Key", "Mask", "Nats", "PyTree", "Shaped", "Step", "UInt32",
     "checked_later",
 ]  # fmt: skip

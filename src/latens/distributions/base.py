@@ -16,7 +16,7 @@ from jax.core import Tracer
 
 from latens.errors import UsageError
 from latens.trees import said
-from latens.typing import Array, Bool, Float, Key, Nats, Shaped
+from latens.typing import Array, Bool, Float, Key, Mask, Nats, PyTree, Shaped
 
 Event = TypeVar("Event")
 
@@ -25,7 +25,7 @@ def _of_one_event(log_prob: Callable[..., Any]) -> Callable[..., Any]:
     """Refuse a batch, which a density of one event would sum over or broadcast in silence."""
 
     @wraps(log_prob)
-    def checked(self: "AbstractDistribution", event: Any) -> Any:
+    def checked(self: "AbstractDistribution", event: PyTree) -> Any:
         known = isinstance(event, np.ndarray | jax.Array | float | int | str) and not isinstance(event, Tracer)
         if known and not self.takes(np.shape(event)):
             what = f"an array of shape {np.shape(event)} is not one event of shape {self.shape}."
@@ -107,7 +107,7 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
         event = self.sample(key=key)
         return event, self.log_prob(event)
 
-    def without_path(self, event: Any) -> "AbstractDistribution | None":
+    def without_path(self, event: PyTree) -> "AbstractDistribution | None":
         """The part whose samples are not a smooth function of all its parameters; None where there is none.
 
         Args:
@@ -136,7 +136,7 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
         """
         raise TypeError(f"a {type(self).__name__} has no samples at a temperature")
 
-    def log_prob_observed(self, event: Event, mask: Any) -> Nats:
+    def log_prob_observed(self, event: Event, mask: PyTree) -> Nats:
         """The log density of the observed part of one event.
 
         Subclasses override it where parts of an event have a density.
@@ -153,7 +153,7 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
         """
         raise TypeError(f"a mask needs a distribution that factorises over its variables, not {type(self)}")
 
-    def conditioned(self, event: Event, mask: Any) -> "AbstractDistribution[Event]":
+    def conditioned(self, event: Event, mask: PyTree) -> "AbstractDistribution[Event]":
         """The distribution given the observed part of an event; only what it says of the rest is of use.
 
         The default is the distribution itself, which is right where variables are independent.
@@ -289,7 +289,7 @@ def as_reparameterised(distribution: AbstractDistribution) -> AbstractReparamete
     return distribution
 
 
-def log_prob(distribution: AbstractDistribution, event: Any, mask: Any = None) -> Nats:
+def log_prob(distribution: AbstractDistribution, event: PyTree, mask: Mask = None) -> Nats:
     r"""The log density of the observed part of an event.
 
     $\sum_i m_i \log p(x_i)$. Missing entries are replaced by a value inside the support *before* the density and

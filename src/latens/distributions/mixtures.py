@@ -9,7 +9,7 @@ import numpy as np
 
 from latens.distributions.base import AbstractDistribution, AbstractFactorised
 from latens.distributions.special import log_sigmoid_difference, log_sum_of_parts
-from latens.typing import Array, Float, Int, Key, Nats, Shaped
+from latens.typing import Array, Float, Int, Key, Nats, PyTree, Shaped
 
 
 class Mixture(AbstractDistribution[Any]):
@@ -54,7 +54,7 @@ class Mixture(AbstractDistribution[Any]):
         which, inside = jax.random.split(key)
         return self.component(jax.random.categorical(which, self.logits)).sample_at(temperature, key=inside)
 
-    def log_responsibilities(self, event: Any) -> Float[Array, " k"]:
+    def log_responsibilities(self, event: PyTree) -> Float[Array, " k"]:
         r"""How likely it is that an event came from each component.
 
         $\log p(k \mid x)$.
@@ -67,11 +67,11 @@ class Mixture(AbstractDistribution[Any]):
         """
         return jax.nn.log_softmax(self._log_joint(event))
 
-    def log_prob(self, event: Any) -> Nats:
+    def log_prob(self, event: PyTree) -> Nats:
         """The log density of one event, in nats, over all components."""
         return log_sum_of_parts(self._log_joint(event))
 
-    def _log_joint(self, event: Any) -> Float[Array, " k"]:
+    def _log_joint(self, event: PyTree) -> Float[Array, " k"]:
         return jax.nn.log_softmax(self.logits) + jax.vmap(lambda part: part.log_prob(event))(self.components)
 
     def mean(self) -> Any:

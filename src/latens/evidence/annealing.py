@@ -22,7 +22,7 @@ from latens.evidence.moves import (
     sigmoid_schedule,
 )
 from latens.io.process import counted
-from latens.typing import Array, Cond, Float, Key, Nats
+from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree
 
 
 class Annealed(NamedTuple):
@@ -90,7 +90,7 @@ def _annealed(
 ) -> tuple[WeightSummary, Array]:
     betas = sigmoid_schedule(num_temperatures)
 
-    def one_row(x: Any, row_id: Any, cond: Cond, mask: Any) -> Annealed:
+    def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> Annealed:
         path = path_of(model, x, cond, mask)
         pilot_key, chain_key = jax.random.split(jax.random.fold_in(key, row_id))
         steps = pilot(path, betas, num_leapfrog, key=pilot_key)

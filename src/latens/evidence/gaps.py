@@ -19,7 +19,7 @@ from latens.evidence.moves import check_numbers, path_of
 from latens.evidence.refine import LogJoint, ascend, log_weights
 from latens.io.keys import CURVATURE
 from latens.io.process import counted
-from latens.typing import Array, Cond, Float, Key
+from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, PyTree
 
 Family = Literal["own", "diagonal", "full"]
 
@@ -116,12 +116,12 @@ def _gaps(
     learning_rate: float,
     draws_per_step: int,
 ) -> dict[str, Array]:
-    def one_row(x: Any, row_id: Any, cond: Cond, mask: Any) -> tuple[Array, Array, Array]:
+    def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> tuple[Array, Array, Array]:
         path = path_of(model, x, cond, mask)
         posterior = model.posterior(x, cond=cond, mask=mask)
         start_key, step_key, draw_key = jax.random.split(jax.random.fold_in(key, row_id), 3)
 
-        def log_joint(z: Any) -> Array:
+        def log_joint(z: PyTree) -> Array:
             place = path.at(path.flat(z))
             return place.log_prior + place.log_likelihood
 
@@ -166,7 +166,7 @@ class _Both(NamedTuple):
     one: Any
     other: Any
 
-    def log_prob(self, z: Any) -> Array:
+    def log_prob(self, z: PyTree) -> Array:
         return jnp.logaddexp(self.one.log_prob(z), self.other.log_prob(z)) - math.log(2.0)
 
 

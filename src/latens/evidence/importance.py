@@ -15,7 +15,7 @@ from latens.evidence.log_marginals import LogMarginals, WeightSummary, WeightSum
 from latens.io.process import counted
 from latens.models import mean_code
 from latens.objectives.draws import draw
-from latens.typing import Array, Cond, Float, Key
+from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, PyTree
 
 _KEPT = 2048
 """Log weights of a row that are kept before they are summed and sorted: 8 kB a row, whatever K is."""
@@ -96,7 +96,7 @@ def _row_numbers(
 def encode_prepared(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
     """Encode rows that are prepared already, as `encode` does."""
 
-    def one_row(x: Any, cond: Cond, mask: Any) -> dict[str, Array]:
+    def one_row(x: PyTree, cond: Cond, mask: Mask) -> dict[str, Array]:
         posterior = model.posterior(x, cond=cond, mask=mask)
         codes = {"mean": mean_code(posterior)}
         if isinstance(posterior, DiagonalNormal):
@@ -112,7 +112,7 @@ def encode_prepared(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
 def _blind(model: Any, batch: Batch, key: Key) -> Array:
     """The mean of log p(x | z) over draws of the prior, for each row."""
 
-    def one_row(x: Any, row_id: Any, cond: Cond, mask: Any) -> Array:
+    def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> Array:
         prior, keys = model.prior(cond=cond), jax.random.split(jax.random.fold_in(key, row_id), BLIND_DRAWS)
         joint = jax.vmap(lambda key: model.log_joint(prior.sample(key=key), x, cond=cond, mask=mask))
         return jnp.mean(joint(keys)[1])

@@ -17,7 +17,7 @@ from latens.distributions import (
     VonMisesFisher,
 )
 from latens.errors import ConfigError
-from latens.typing import Array, Cond, Float, Key, Nats
+from latens.typing import Array, Cond, Float, Key, Mask, Nats, PyTree
 
 ACCEPTANCE = 0.65
 """The share of moves that step sizes aim for: the best one in high dimensions (Neal 2011)."""
@@ -46,7 +46,7 @@ class Path(NamedTuple):
     size: int  # how many numbers a flat z has
 
 
-def path_of(model: Any, x: Any, cond: Cond, mask: Any) -> Path:
+def path_of(model: Any, x: PyTree, cond: Cond, mask: Mask) -> Path:
     """Build the path of one row."""
     # mask: true where a feature of the row is observed, or None.
     prior = model.prior(cond=cond)
@@ -57,7 +57,7 @@ def path_of(model: Any, x: Any, cond: Cond, mask: Any) -> Path:
     def at(z: Array) -> Place:
         return Place(z, *model.log_joint(event(z), x, cond=cond, mask=mask))
 
-    def flat(z: Any) -> Array:
+    def flat(z: PyTree) -> Array:
         return ravel_pytree(z)[0]
 
     return Path(lambda key: flat(prior.sample(key=key)), at, flat, empty.size)

@@ -24,7 +24,7 @@ from latens.evidence.log_marginals import (
 from latens.io.process import counted
 from latens.models import StateSpaceModel, StepNormals, StepState
 from latens.models.state_space import posterior_of
-from latens.typing import Array, Cond, Float, Key, Nats, PyTree
+from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree
 
 Proposal = Literal["posterior", "transition"]
 THRESHOLD = 0.5
@@ -83,7 +83,7 @@ def run_particles(
 
 
 def filtered(
-    model: StateSpaceModel, x: Any, mask: Any, cond: Cond, *, count: int, proposal: Proposal = "posterior",
+    model: StateSpaceModel, x: PyTree, mask: Mask, cond: Cond, *, count: int, proposal: Proposal = "posterior",
     held: Any = None, key: Key,
 ) -> Filtered:  # fmt: skip
     """One run of a particle filter over one row; its particles are states after the steps that are held."""
@@ -155,7 +155,7 @@ def particle_filter(
 
 
 def _particles(model: Any, batch: Batch, key: Key, num_runs: int, particles: int, proposal: Proposal) -> WeightSummary:
-    def one_row(x: Any, row_id: Any, cond: Cond, mask: Any) -> tuple[Array, Array]:
+    def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> tuple[Array, Array]:
         keys = jax.random.split(jax.random.fold_in(key, row_id), num_runs)
         run = lambda key: filtered(model, x, mask, cond, count=particles, proposal=proposal, key=key)  # noqa: E731
         found = jax.vmap(run)(keys)

@@ -21,7 +21,7 @@ from latens.distributions import (
 from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_rows
 from latens.io.process import counted
-from latens.typing import Array, Cond, Float, Key, Nats
+from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree
 
 
 class Refined(NamedTuple):
@@ -84,12 +84,12 @@ def _refine(
     num_samples: int,
     num_evaluation_samples: int,
 ) -> tuple[AbstractDistribution, Array, Array]:
-    def one_row(x: Any, row_id: Any, cond: Cond, mask: Any) -> tuple:
+    def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> tuple:
         own = jax.random.fold_in(key, row_id)
         posterior = model.posterior(x, cond=cond, mask=mask)
         _check(posterior)
 
-        def log_joint(z: Any) -> Nats:
+        def log_joint(z: PyTree) -> Nats:
             return sum(model.log_joint(z, x, cond=cond, mask=mask), start=jnp.zeros(()))
 
         options = {"steps": steps, "learning_rate": learning_rate, "num_samples": num_samples}

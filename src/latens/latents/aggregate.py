@@ -14,7 +14,7 @@ from latens.evidence.batched import Rows, map_rows
 from latens.io.process import counted
 from latens.models import FullMixturePrior, MixturePrior
 from latens.trees import held
-from latens.typing import Array, Cond, Float, Key
+from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, PyTree
 
 _RIDGE = 1e-6
 """Of the mean variance, added to every variance: a unit that never moves has no density."""
@@ -27,7 +27,7 @@ class Moments(NamedTuple):
     covariance: np.ndarray
 
 
-def top_level(z: Any) -> Array:
+def top_level(z: PyTree) -> Array:
     """Pick what a prior is fitted to: the latent, of a hierarchy its highest level."""
     return z[-1] if isinstance(z, tuple) else z
 
@@ -40,7 +40,7 @@ def aggregated_draws(rows: Rows, *, num_draws: int = 1) -> np.ndarray:
 
 
 def _draws(model: Any, batch: Batch, key: Key, num_draws: int) -> Float[Array, "B M *z"]:
-    def one_row(x: Any, row_id: Any, cond: Cond, mask: Any) -> Array:
+    def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> Array:
         posterior = model.posterior(x, cond=cond, mask=mask)
         keys = jax.random.split(jax.random.fold_in(key, row_id), num_draws)
         return jax.vmap(lambda k: top_level(posterior.sample(key=k)))(keys)
@@ -71,7 +71,7 @@ def aggregated_moments(rows: Rows, *, num_draws: int = 20) -> Moments:
 def _moments(model: Any, batch: Batch, key: Key) -> tuple[Array, Array] | None:
     """(mean, covariance) of each row's posterior, None where they have no formula."""
 
-    def one_row(x: Any, cond: Cond, mask: Any) -> tuple[Array, Array] | None:
+    def one_row(x: PyTree, cond: Cond, mask: Mask) -> tuple[Array, Array] | None:
         posterior = model.posterior(x, cond=cond, mask=mask)
         if isinstance(posterior, DiagonalNormal):
             return posterior.loc.reshape(-1), jnp.diag(jnp.exp(2.0 * posterior.log_scale_array()).reshape(-1))

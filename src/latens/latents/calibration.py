@@ -10,7 +10,7 @@ import numpy as np
 from latens.errors import UsageError
 from latens.evidence.estimate import Estimate
 from latens.io.process import counted
-from latens.typing import Array, Cond, Int, Key
+from latens.typing import Array, Cond, Int, Key, PyTree
 
 NUM_DRAWS = 99
 """L draws of the encoder's posterior a row: ranks 0 to 99, of which 90 lie in the middle nine tenths."""
@@ -111,7 +111,7 @@ def _ranks(model: Any, keys: Array, cond: Cond, num_draws: int) -> Int[Array, "n
     return jax.vmap(one)(keys, cond)
 
 
-def _vector(z: Any) -> Array:
+def _vector(z: PyTree) -> Array:
     return jnp.concatenate([leaf.reshape(-1).astype(jnp.float32) for leaf in jax.tree.leaves(z)])
 
 

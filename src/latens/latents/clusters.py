@@ -13,7 +13,7 @@ from latens.evidence.batched import Rows, map_rows
 from latens.evidence.estimate import shares
 from latens.io.process import counted
 from latens.models import MixturePrior
-from latens.typing import AnyArray, Array, Cond, Key
+from latens.typing import AnyArray, Array, Cond, Key, Mask, PyTree
 
 
 def predicts_labels(model: Any) -> bool:
@@ -46,7 +46,7 @@ def has_clusters(model: Any) -> bool:
 
 
 def _cluster_probabilities(model: Any, batch: Batch, key: Key, num_samples: int) -> Array:
-    def one_row(x: Any, row_id: AnyArray, cond: Cond, mask: Any) -> Array:
+    def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> Array:
         posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
         row_key = jax.random.fold_in(key, row_id)
 

@@ -31,7 +31,7 @@ from latens.io.process import check_process, counted
 from latens.io.waiting import reached
 from latens.models import as_code, mean_code
 from latens.models.heads.token_head import TokenHead
-from latens.typing import AnyArray, Array, Cond, Key, checked_later
+from latens.typing import AnyArray, Array, Cond, Key, Mask, PyTree, checked_later
 
 
 def from_code(model: Any, z: Array, cond: Cond = None) -> Any:
@@ -64,7 +64,7 @@ def _with_noise(model: Any, batch: Batch, key: Key) -> Array:
     cond = dict(batch.cond or {})
     noise = cond.pop(NOISE)
 
-    def one_row(x: Any, cond: Cond, mask: Any, noise: Array) -> Array:
+    def one_row(x: PyTree, cond: Cond, mask: Mask, noise: Array) -> Array:
         posterior = model.posterior(x, cond=cond or None, mask=mask)
         like = jax.eval_shape(lambda: _noise_like(posterior))
         leaves, structure = jax.tree.flatten(like)
@@ -155,7 +155,7 @@ def mean_of(likelihood: Any, mean: Mean) -> Array:
 
 @eqx.filter_jit
 def _decode(model: Any, z: AnyArray, cond: Cond, key: Key, mean: Mean, temperature: Any = None) -> Array:
-    def one(z: Any, cond: Cond, key: Key) -> Array:
+    def one(z: PyTree, cond: Cond, key: Key) -> Array:
         likelihood = model.likelihood(from_code(model, z, cond), cond=cond)
         if temperature is not None:
             return likelihood.sample_at(temperature, key=key)
@@ -335,7 +335,7 @@ def _prior_code(model: Any, key: Key, cond: Cond, temperature: float = 1.0) -> A
 def _reconstruct(
     model: Any, batch: Batch, key: Key, mean: Mean, of_mean: bool, into: dict[str, Array] | None = None
 ) -> Array:
-    def one_row(x: Any, row_id: AnyArray, cond: Cond, mask: Any) -> Array:
+    def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> Array:
         posterior = model.posterior(x, cond=cond, mask=mask)
         latent_key, event_key = jax.random.split(jax.random.fold_in(key, row_id))
         z = from_code(model, mean_code(posterior), cond) if of_mean else posterior.sample(key=latent_key)

@@ -17,7 +17,7 @@ from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_rows, padded_batches, prepared_with, weights_of
 from latens.evidence.estimate import Estimate
 from latens.io.process import counted
-from latens.typing import Array, Cond, Float, Key
+from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, PyTree
 
 _NUMBERS = 2**23
 """Log densities held at once (32 MB): draws times rows times units."""
@@ -101,13 +101,13 @@ def level_kl_rows(rows: Rows, *, num_samples: int = 16) -> np.ndarray:
     return map_rows(function, rows)
 
 
-def _density_terms(distribution: Any, z: Any) -> list[Float[Array, ""]]:
+def _density_terms(distribution: Any, z: PyTree) -> list[Float[Array, ""]]:
     """log density of every level, in the order of the event."""
     return distribution.log_prob_by_level(z) if isinstance(distribution, AbstractLevels) else [distribution.log_prob(z)]
 
 
 def _levels(model: Any, batch: Batch, key: Key, num_samples: int) -> Float[Array, "B L"]:
-    def one_row(x: Any, row_id: Any, cond: Cond, mask: Any) -> Array:
+    def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> Array:
         posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
         _refuse_points(posterior)
         own = jax.random.fold_in(key, row_id)
@@ -130,7 +130,7 @@ def _refuse_points(posterior: Any) -> None:
         raise ConfigError(what, where="posterior.kind", fix="Use a posterior that is a distribution.")
 
 
-def _unit_terms(distribution: Any, z: Any) -> Float[Array, " d"] | None:
+def _unit_terms(distribution: Any, z: PyTree) -> Float[Array, " d"] | None:
     """log density of every unit under its own marginal, None where that is not known."""
     if isinstance(distribution, AbstractFactorised):
         return distribution.log_prob_terms(z).reshape(-1)
@@ -143,7 +143,7 @@ def _unit_terms(distribution: Any, z: Any) -> Float[Array, " d"] | None:
 def _drawn(model: Any, batch: Batch, key: Key, num_samples: int) -> dict[str, Any]:
     """Draws of each row's posterior with their own log densities, led by (B, K)."""
 
-    def one_row(x: Any, row_id: Any, cond: Cond, mask: Any) -> dict[str, Any]:
+    def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> dict[str, Any]:
         posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
         _refuse_points(posterior)
         own = jax.random.fold_in(key, row_id)
@@ -159,11 +159,11 @@ def _drawn(model: Any, batch: Batch, key: Key, num_samples: int) -> dict[str, An
 
 
 @eqx.filter_jit
-def _against(model: Any, rows: Batch, log_share: Array, z: Any, preparation: Preparation, key: Key) -> tuple:
+def _against(model: Any, rows: Batch, log_share: Array, z: PyTree, preparation: Preparation, key: Key) -> tuple:
     """log sum_j w_j q(z | x_j) of each draw over these rows, and likewise of each unit (None without marginals)."""
     batch, _ = prepared_with(rows, preparation, key)
 
-    def one_row(x: Any, cond: Cond, mask: Any) -> tuple:
+    def one_row(x: PyTree, cond: Cond, mask: Mask) -> tuple:
         posterior = model.posterior(x, cond=cond, mask=mask)
         units = jax.vmap(lambda one: _unit_terms(posterior, one))(z)
         if isinstance(posterior, AbstractFactorised) and units is not None:

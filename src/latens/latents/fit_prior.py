@@ -24,7 +24,7 @@ from latens.objectives import AbstractObjective, by_row
 from latens.objectives.base import Metrics, mean, weighted
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
 from latens.trees import Frozen
-from latens.typing import Array, Float, Int, Key, Nats
+from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 DRAWS, PASSES = 16, 4
 """Samples of q(z | x) of each row that a prior is trained on, and how often rows are prepared for them."""
@@ -50,7 +50,7 @@ class AggregatedFit(AbstractObjective):
         """Compute the negative mean log p(z) of a batch, in nats."""
         code_key, draw_key = jax.random.split(key)
 
-        def code(draws: Float[Array, "M n"], row_id: Any) -> Float[Array, " n"]:
+        def code(draws: Float[Array, "M n"], row_id: AnyArray) -> Float[Array, " n"]:
             chosen = jax.random.randint(jax.random.fold_in(code_key, row_id), (), 0, len(draws))
             return draws[chosen]
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 
 from latens.distributions import AbstractDistribution, log_prob
-from latens.typing import Array, Cond, Float, Key, Nats
+from latens.typing import Array, Cond, Float, Key, Mask, Nats, PyTree
 
 
 class Joint(NamedTuple):
@@ -21,7 +21,7 @@ class Joint(NamedTuple):
             nats; None where the model gives none.
     """
 
-    z: Any
+    z: PyTree
     log_likelihood: Nats
     log_prior: Nats
     log_posterior: Nats
@@ -51,7 +51,9 @@ class AbstractLatentModel(eqx.Module):
         """
 
     @abstractmethod
-    def posterior(self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None) -> AbstractDistribution:
+    def posterior(
+        self, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
+    ) -> AbstractDistribution:
         r"""The approximate posterior of the latent of one row.
 
         $q(z \mid x)$.
@@ -67,7 +69,7 @@ class AbstractLatentModel(eqx.Module):
         """
 
     @abstractmethod
-    def likelihood(self, z: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
+    def likelihood(self, z: PyTree, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         r"""The distribution of a row given its latent.
 
         $p(x \mid z)$.
@@ -82,7 +84,7 @@ class AbstractLatentModel(eqx.Module):
         """
 
     def log_joint(
-        self, z: Any, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
+        self, z: PyTree, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
     ) -> tuple[Nats, Nats]:
         r"""The log prior density of a latent, and the log likelihood of a row given it.
 
@@ -106,7 +108,7 @@ class AbstractJointModel(AbstractLatentModel):
     """A model of which one walk gives a draw of the posterior with all its log densities."""
 
     @abstractmethod
-    def draw_joint(self, posterior: Any, x: Any, *, cond: Cond = None, mask: Any = None, key: Key) -> Joint:
+    def draw_joint(self, posterior: Any, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key) -> Joint:
         """A draw of the posterior with all its log densities.
 
         Args:
@@ -126,6 +128,6 @@ class AbstractModelEncoder(eqx.Module):
 
     @abstractmethod
     def __call__(
-        self, model: AbstractLatentModel, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
+        self, model: AbstractLatentModel, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
     ) -> AbstractDistribution:
         r"""The approximate posterior of the latent of one row."""

@@ -12,7 +12,7 @@ from latens.distributions.triangular import cholesky, solve_columns, solve_lower
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
 from latens.models.state_space import StepDecoder, StepNormals, posterior_of, value_of
 from latens.models.step_messages import messages_back
-from latens.typing import Array, Cond, Float, Key, Nats
+from latens.typing import Array, Cond, Float, Key, Mask, Nats, PyTree
 
 
 class PrecisionNormal(AbstractReparameterised[Array]):
@@ -71,7 +71,7 @@ class ExactSmoother(AbstractModelEncoder):
     r"""The exact $q(z_t \mid z_{t-1}, x)$ of a model that is linear and Gaussian; it has no arrays of its own."""
 
     def __call__(
-        self, model: AbstractLatentModel, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
+        self, model: AbstractLatentModel, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
     ) -> StepNormals:
         """The posterior of all steps of one row."""
         return posterior_of(self, model, x, cond=cond, mask=mask)

@@ -1,14 +1,13 @@
 """The plain latent-variable model: one prior, one encoder, one decoder."""
 
 from collections.abc import Callable
-from typing import Any
 
 from latens.distributions import AbstractDistribution, log_prob
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
 from latens.models.missingness import seen_whole
 from latens.models.priors import AbstractModelPrior
 from latens.trees import traced_once
-from latens.typing import Cond, Key, Nats
+from latens.typing import Cond, Key, Mask, Nats, PyTree
 
 
 class LatentModel(AbstractLatentModel):
@@ -34,7 +33,9 @@ class LatentModel(AbstractLatentModel):
             return self.prior_part(self, cond=cond, key=key)
         return self.prior_part(cond=cond, key=key)
 
-    def posterior(self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None) -> AbstractDistribution:
+    def posterior(
+        self, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
+    ) -> AbstractDistribution:
         """The encoder's distribution for one row."""
         if isinstance(self.encoder, AbstractModelEncoder):
             return self.encoder(self, x, cond=cond, mask=mask, key=key)
@@ -42,13 +43,13 @@ class LatentModel(AbstractLatentModel):
             return self.encoder(whole, cond=cond, key=key)
         return self.encoder(x, cond=cond, mask=mask, key=key)
 
-    def likelihood(self, z: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
+    def likelihood(self, z: PyTree, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         """The decoder's distribution for one latent."""
         return self.decoder(z, cond=cond, key=key)
 
     @traced_once
     def log_joint(
-        self, z: Any, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
+        self, z: PyTree, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
     ) -> tuple[Nats, Nats]:
         """The log prior and the log likelihood, in nats."""
         return self.prior(cond=cond).log_prob(z), log_prob(self.likelihood(z, cond=cond, key=key), x, mask)

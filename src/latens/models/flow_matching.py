@@ -14,7 +14,7 @@ from latens.models.priors import AbstractModelPrior
 from latens.models.semi_supervised import LABEL
 from latens.networks import Dense
 from latens.trees import Frozen
-from latens.typing import Array, Cond, Float, Key, Nats
+from latens.typing import Array, Cond, Float, Key, Nats, PyTree
 
 FREQUENCIES = 4
 """Cosines of the time, and as many sines, that a velocity network reads."""
@@ -203,7 +203,7 @@ class FlowMatching(AbstractModelPrior):
     def create(
         cls,
         latent: tuple[int, ...],
-        x: Any,
+        x: PyTree,
         *,
         width: int = 256,
         guidance: float = 1.0,

@@ -1,7 +1,6 @@
 """Several levels of latents: q goes up from x, p comes down to it."""
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -10,7 +9,7 @@ from latens.distributions import AbstractDistribution
 from latens.distributions.chain import Chain
 from latens.models.conditional import Conditional
 from latens.models.priors import AbstractModelPrior
-from latens.typing import AnyArray, Array, Cond, Key
+from latens.typing import AnyArray, Array, Cond, Key, Mask, PyTree
 
 
 class Upwards(eqx.Module):
@@ -24,7 +23,7 @@ class Upwards(eqx.Module):
 
     parts: tuple[Conditional, ...]
 
-    def __call__(self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None) -> Chain:
+    def __call__(self, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None) -> Chain:
         """The distribution of all levels for one row."""
         # key: a JAX random key for dropout; None: no dropout.
         first = self.parts[0](x, cond=cond, mask=mask, key=key)

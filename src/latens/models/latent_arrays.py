@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.distributions import AbstractDistribution, Categorical, Product, RelaxedOneHot
-from latens.typing import Array, Float
+from latens.typing import Array, Float, PyTree
 
 
 class SideBySide(eqx.Module):
@@ -21,7 +21,7 @@ class SideBySide(eqx.Module):
 
     choices: int = eqx.field(static=True, default=0)
 
-    def __call__(self, z: Any) -> Float[Array, " n"]:
+    def __call__(self, z: PyTree) -> Float[Array, " n"]:
         """Make one vector of a latent."""
         leaves = [
             leaf if eqx.is_inexact_array(leaf) else jax.nn.one_hot(leaf, self.choices) for leaf in jax.tree.leaves(z)
@@ -48,7 +48,7 @@ class Shares(eqx.Module):
         return jax.nn.softmax(z)
 
 
-def as_code(distribution: AbstractDistribution, event: Any) -> Array:
+def as_code(distribution: AbstractDistribution, event: PyTree) -> Array:
     """An event as one array of numbers.
 
     Args:

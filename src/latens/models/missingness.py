@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from latens.networks import LinearPath
-from latens.typing import Array, Float
+from latens.typing import Array, Float, PyTree
 
 ROUNDS = 20
 """Rounds of conjugate gradients at the most: what an encoder is told need not be exact."""
 
 
-def seen_whole(decoder: Any, x: Any, mask: Any) -> Float[Array, "..."] | None:
+def seen_whole(decoder: Any, x: PyTree, mask: PyTree) -> Float[Array, "..."] | None:
     """Fill in the missing cells of a row by their mean given the others; None where the decoder has no such map."""
     # Of a linear encoder of whole rows this gives the exact posterior mean of a linear decoder, whatever is missing.
     path, located = getattr(decoder, "network", None), getattr(getattr(decoder, "head", None), "located", None)

@@ -11,7 +11,7 @@ import numpy as np
 
 from latens.distributions import AbstractDistribution, Blocks, DiagonalNormal, Joined, Mixture, Product
 from latens.errors import ConfigError
-from latens.typing import Array, Bool, Cond, Float, Key
+from latens.typing import Array, Bool, Cond, Float, Key, Mask, PyTree
 
 Rule = Literal["product", "mixture", "mixture-of-products"]
 
@@ -65,7 +65,7 @@ class Experts(eqx.Module):
         """The modalities, sorted: the order of every axis M."""
         return tuple(sorted(self.encoders))
 
-    def parts(self, x: Any, mask: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def parts(self, x: PyTree, mask: Mask) -> tuple[dict[str, Any], dict[str, Any]]:
         """Divide an event and its mask by modality.
 
         Args:
@@ -79,7 +79,7 @@ class Experts(eqx.Module):
             return x, {} if mask is None else mask
         return self.blocks.split(x), {} if mask is None else self.blocks.split(mask)
 
-    def restricted(self, x: Any, mask: Any, chosen: Bool[Array, " M"]) -> Any:
+    def restricted(self, x: PyTree, mask: Mask, chosen: Bool[Array, " M"]) -> Any:
         """The mask under which only the chosen modalities are observed, of what a mask shows.
 
         Args:
@@ -97,7 +97,7 @@ class Experts(eqx.Module):
         return self.blocks.join({name: jnp.broadcast_to(shown[name], parts[name].shape) for name in shown})
 
     def unimodal(
-        self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
+        self, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
     ) -> tuple[DiagonalNormal, Bool[Array, " M"]]:
         r"""The posterior of each modality by itself, and which modalities are observed.
 
@@ -139,7 +139,7 @@ class Experts(eqx.Module):
         return DiagonalNormal(loc, log_scale), observed
 
     def __call__(
-        self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
+        self, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
     ) -> DiagonalNormal | Mixture:
         """The posterior of one event, of whichever modalities are observed."""
         # mask: true where x is observed, as an event is; None: everywhere.
@@ -169,7 +169,7 @@ class ByModality(eqx.Module):
     decoders: dict[str, Callable[..., AbstractDistribution]]
     blocks: Blocks | None = None
 
-    def __call__(self, z: Any, *, cond: Cond = None, key: Key | None = None) -> Product | Joined:
+    def __call__(self, z: PyTree, *, cond: Cond = None, key: Key | None = None) -> Product | Joined:
         """The distribution of all modalities for one latent."""
         # key: a JAX random key for dropout; None: no dropout.
         keys = {n: None if key is None else jax.random.fold_in(key, i) for i, n in enumerate(sorted(self.decoders))}

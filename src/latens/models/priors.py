@@ -12,7 +12,7 @@ from latens.data import Dataset, Preparation, prepare_batch
 from latens.distributions import AbstractDistribution, DiagonalNormal, FullNormal, Mixture
 from latens.errors import ConfigError
 from latens.trees import Frozen
-from latens.typing import Array, Cond, Float, Key
+from latens.typing import Array, Cond, Float, Key, PyTree
 
 
 class AbstractModelPrior(eqx.Module):
@@ -109,7 +109,7 @@ class FullMixturePrior(AbstractModelPrior):
     components: int = eqx.field(static=True, default=10)
 
     @classmethod
-    def create(cls, latent: tuple[int, ...], x: Any, *, components: int = 10, key: Key) -> "FullMixturePrior":
+    def create(cls, latent: tuple[int, ...], x: PyTree, *, components: int = 10, key: Key) -> "FullMixturePrior":
         """As that of `MixturePrior`, with unit covariances."""
         _check_components(components)
         loc = jax.random.normal(key, (components, *latent))

@@ -12,7 +12,7 @@ from latens.errors import ConfigError
 from latens.models.base import AbstractLatentModel
 from latens.models.flat import LatentModel
 from latens.trees import Frozen
-from latens.typing import Array, Cond, Float, Key, Nats
+from latens.typing import Array, Cond, Float, Key, Mask, Nats, PyTree
 
 LABEL = "label"
 """The condition that holds a label, as a one-hot vector."""
@@ -124,9 +124,9 @@ class PosteriorOfLabel(eqx.Module):
     # $q(z \mid x, y)$.
 
     model: LatentModel  # the model whose encoder reads the label
-    x: Any
+    x: PyTree
     cond: Cond  # further named arrays that it is conditioned on, or None
-    mask: Any  # true where x is observed, or None
+    mask: Mask  # true where x is observed, or None
     key: Key | None  # a JAX random key for dropout, or None
 
     def __call__(self, label: Float[Array, " C"]) -> AbstractDistribution:
@@ -159,7 +159,7 @@ class SemiSupervised(AbstractLatentModel):
         return jax.nn.log_softmax(logits.value if isinstance(logits, Frozen) else logits)
 
     def label_logits(
-        self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
+        self, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
     ) -> Float[Array, " C"]:
         r"""The logits of the label's posterior, by the classifier.
 
@@ -185,12 +185,12 @@ class SemiSupervised(AbstractLatentModel):
             logits = jnp.where(jnp.asarray(cond[LABEL]) > 0, 0.0, jnp.asarray(_NEVER, logits.dtype))
         return LabelAndCode(logits, PriorOfLabel(self.conditional, cond, key))
 
-    def posterior(self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None) -> LabelAndCode:
+    def posterior(self, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None) -> LabelAndCode:
         """The posterior of label and latent for one row."""
         logits = self.label_logits(x, cond=cond, mask=mask, key=key)
         return LabelAndCode(logits, PosteriorOfLabel(self.conditional, x, cond, mask, key))
 
-    def likelihood(self, z: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
+    def likelihood(self, z: PyTree, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         """The distribution of a row, given its label and latent."""
         label, code = z
         return self.conditional.likelihood(code, cond=with_label(cond, label), key=key)

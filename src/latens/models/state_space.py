@@ -25,7 +25,7 @@ from latens.networks.dense import Dense
 from latens.networks.recurrent import GRU
 from latens.networks.scans import scanned
 from latens.trees import Frozen, value_of
-from latens.typing import Array, Bool, Cond, Float, Int, Key, Nats, Shaped
+from latens.typing import Array, Bool, Cond, Float, Int, Key, Mask, Nats, PyTree, Shaped
 
 INPUTS = "inputs"
 """The name of what is given at every step, as the actions of an environment: an array (T, a)."""
@@ -347,7 +347,7 @@ class StepEncoder(AbstractModelEncoder):
     scaled: bool = eqx.field(static=True, default=False)
 
     def __call__(
-        self, model: AbstractLatentModel, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
+        self, model: AbstractLatentModel, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
     ) -> StepNormals:
         """The posterior of all steps of one row."""
         return posterior_of(self, model, x, cond=cond, mask=mask)
@@ -385,7 +385,7 @@ class StepEncoder(AbstractModelEncoder):
         return StepNormal(jnp.where(alive, loc, prior.loc), jnp.where(alive, log_scale, prior.log_scale))
 
 
-def posterior_of(encoder: Any, model: Any, x: Any, *, cond: Cond, mask: Any) -> StepNormals:
+def posterior_of(encoder: Any, model: Any, x: PyTree, *, cond: Cond, mask: Mask) -> StepNormals:
     """The posterior of all steps, from what an encoder reads of the row."""
     decoder: StepDecoder = model.decoder
     steps = len(x)
@@ -485,7 +485,7 @@ class StateSpaceModel(LatentModel, AbstractJointModel):
         z = decoder.prior(state, memory, action).sample_at(temperature, key=key)
         return memory, z, decoder.emission(memory, z, recalled)
 
-    def after(self, x: Shaped[Array, "T *d"], *, mask: Any = None, cond: Cond = None, key: Key) -> StepState:
+    def after(self, x: Shaped[Array, "T *d"], *, mask: Mask = None, cond: Cond = None, key: Key) -> StepState:
         """The state after a row, with latents drawn from their posterior: where a forecast or a rollout starts.
 
         Args:
@@ -518,7 +518,7 @@ class StateSpaceModel(LatentModel, AbstractJointModel):
         keys = jax.vmap(lambda t: key_of_step(key, t))(jnp.arange(steps))
         return jax.lax.scan(lambda s, at: self.step(s, at[0], key=at[1]), state, (given, keys))[1]
 
-    def draw_joint(self, posterior: Any, x: Any, *, cond: Cond = None, mask: Any = None, key: Key) -> Joint:
+    def draw_joint(self, posterior: Any, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key) -> Joint:
         """A draw of the posterior with all its log densities, from one walk along the steps.
 
         Args:
@@ -541,7 +541,7 @@ class StateSpaceModel(LatentModel, AbstractJointModel):
         )
 
     def log_joint(
-        self, z: Any, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
+        self, z: PyTree, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
     ) -> tuple[Nats, Nats]:
         """The log prior and the log likelihood, in nats, from one walk along the steps."""
         decoder = _decoder(self)

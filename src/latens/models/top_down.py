@@ -17,7 +17,7 @@ from latens.models.flat import LatentModel
 from latens.models.heads.base import bounded
 from latens.models.priors import AbstractModelPrior
 from latens.networks.pyramid import Features, Grow
-from latens.typing import AnyArray, Array, Cond, Float, Key, Nats
+from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree
 
 
 class Block(eqx.Module):
@@ -250,7 +250,7 @@ class TopDownEncoder(AbstractModelEncoder):
     standardise: Callable[..., Array] | None = None
 
     def __call__(
-        self, model: AbstractLatentModel, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
+        self, model: AbstractLatentModel, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
     ) -> TopDownNormals:
         """The posterior of all levels for one row."""
         decoder: Any = getattr(model, "decoder")  # noqa: B009
@@ -266,7 +266,7 @@ class TopDownModel(LatentModel, AbstractJointModel):
     (2016), arXiv 1602.02282.
     """
 
-    def draw_joint(self, posterior: Any, x: Any, *, cond: Cond = None, mask: Any = None, key: Key) -> Joint:
+    def draw_joint(self, posterior: Any, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key) -> Joint:
         """A draw of the posterior with all its log densities, from one way down.
 
         Args:
@@ -292,7 +292,7 @@ class TopDownModel(LatentModel, AbstractJointModel):
         )
 
     def log_joint(
-        self, z: Any, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
+        self, z: PyTree, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
     ) -> tuple[Nats, Nats]:
         """The log prior and the log likelihood, in nats, from one way down."""
         decoder: Any = self.decoder

@@ -28,7 +28,7 @@ from latens.objectives.roles import (
     require_weight,
     stopped,
 )
-from latens.typing import AnyArray, Array, Float, Key, Nats, Step
+from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree, Step
 
 Critic = Callable[..., Array]
 """One vector to one logit: a network with one output, such as `Dense([n, 100, 100, 1], ...)`."""
@@ -204,7 +204,7 @@ class GAN(AbstractObjective):
     ) -> Float[Array, "B m"]:
         """The codes of samples, one for each row, by the encoder."""
 
-        def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Any:
+        def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> Any:
             encoder_key, sample_key = jax.random.split(jax.random.fold_in(key, row_id))
             posterior = model.posterior(x, cond=cond, mask=mask, key=encoder_key)
             return path_to(posterior, posterior.sample(key=sample_key))

@@ -13,7 +13,7 @@ from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Loss, by_row, mean, value_with_gradient, weighted
 from latens.objectives.draws import path_to
 from latens.objectives.roles import KL, by_formula, evidence, require, require_kl
-from latens.typing import AnyArray, Array, Float, Key, Nats, Step
+from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree, Step
 
 
 class GECO(AbstractObjective):
@@ -94,7 +94,7 @@ class SigmaVAE(AbstractObjective):
 
     def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
 
-        def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> dict[str, Nats]:
+        def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> dict[str, Nats]:
             encoder_key, sample_key, decoder_key = jax.random.split(jax.random.fold_in(key, row_id), 3)
             q = model.posterior(x, cond=cond, mask=mask, key=encoder_key)
             p = model.prior(cond=cond)

@@ -13,7 +13,7 @@ from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractJointModel, AbstractLatentModel
 from latens.trees import said
-from latens.typing import AnyArray, Array, Float, Int, Key, PyTree, Shaped
+from latens.typing import AnyArray, Array, Cond, Float, Int, Key, Mask, PyTree, Shaped
 
 Statistic = Callable[[AbstractDistribution, AbstractDistribution, Any, Any], PyTree]
 """A function of one row's (posterior, prior, z led by K, x), evaluated inside the row's vmap."""
@@ -174,7 +174,7 @@ def draw(
     key = jax.random.key(0) if key is None else key
     how = _How(noise is not None or noise_scale != 1.0, noise_scale, reparameterised, stop_posterior_gradient)
 
-    def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any, row_noise: Any) -> tuple:
+    def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask, row_noise: Any) -> tuple:
         row_key = jax.random.fold_in(key, row_id)
         network_key = jax.random.fold_in(row_key, keys.NETWORK_DROPOUT) if dropout else None
         encoder_key = None if network_key is None else jax.random.fold_in(network_key, num_samples)

@@ -14,7 +14,7 @@ from latens.models import AbstractLatentModel, StepNormals, TopDownNormals
 from latens.objectives.base import AbstractObjective, Loss, mean, sum_of_squares, weighted
 from latens.objectives.draws import Statistic, draw
 from latens.objectives.roles import KL, by_formula, require, require_kl, require_weights
-from latens.typing import Array, Float, Key, Nats, Step
+from latens.typing import Array, Float, Key, Nats, PyTree, Step
 
 
 class ELBO(AbstractObjective):
@@ -123,7 +123,7 @@ class ELBO(AbstractObjective):
             loss = loss + self.l2 * sum_of_squares(model)
         return loss, metrics
 
-    def _kl_by_unit(self, q: Any, p: Any, z: Any, x: Any) -> Float[Array, "*z"] | None:
+    def _kl_by_unit(self, q: Any, p: Any, z: PyTree, x: PyTree) -> Float[Array, "*z"] | None:
         if isinstance(q, TopDownNormals | StepNormals) and self.kl != "sampled" and self.noise_scale == 1.0:
             return None  # `draw` gives it
         if by_formula(self.kl, q, p):

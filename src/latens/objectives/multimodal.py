@@ -15,7 +15,7 @@ from latens.models import AbstractLatentModel, Experts, LatentModel, subsets_of
 from latens.objectives.base import AbstractObjective, Loss, Metrics, by_row, mean, weighted
 from latens.objectives.draws import path_to
 from latens.objectives.roles import require, require_weights
-from latens.typing import AnyArray, Array, Bool, Float, Key, Step
+from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, Mask, PyTree, Step
 
 
 class _ByComponent(NamedTuple):
@@ -64,7 +64,7 @@ def _draws(
     experts = _experts(model)
     chosen = jnp.ones((batch.row_id.shape[0], len(experts.names)), bool) if chosen is None else chosen
 
-    def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any, chosen: Bool[Array, " M"]) -> _ByComponent:
+    def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask, chosen: Bool[Array, " M"]) -> _ByComponent:
         row_key = jax.random.fold_in(key, row_id)
         network_key = jax.random.fold_in(row_key, keys.NETWORK_DROPOUT)
         mask = experts.restricted(x, mask, chosen)

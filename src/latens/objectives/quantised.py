@@ -61,7 +61,7 @@ class Quantised(AbstractObjective):
     ) -> tuple[Nats, Metrics, PyTree]:
         quantiser: list[Any] = []
 
-        def assigned(q: Any, p: Any, z: Any, x: Any) -> dict[str, Array]:
+        def assigned(q: Any, p: Any, z: PyTree, x: PyTree) -> dict[str, Array]:
             if not isinstance(q, CodePosterior):
                 what = f"the posterior is a {type(q).__name__}, which has no codes."
                 raise ConfigError(what, where="objective.name", fix="Use a quantised posterior: --set posterior=vq.")

@@ -11,7 +11,7 @@ from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Loss, by_row, mean, sum_of_squares, weighted
 from latens.objectives.draws import path_to
 from latens.objectives.roles import require_weights
-from latens.typing import AnyArray, Array, Float, Key, Nats, PyTree, Shaped, Step
+from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree, Shaped, Step
 
 
 def reconstruct(
@@ -20,7 +20,7 @@ def reconstruct(
     r"""Sample one code for each row from the encoder and evaluate the log-likelihood."""
     # returns: the codes, every leaf with B as its leading axis, and $\log p(x \mid z)$nats.
 
-    def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> tuple[Any, Nats]:
+    def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> tuple[Any, Nats]:
         encoder_key, sample_key, decoder_key = jax.random.split(jax.random.fold_in(key, row_id), 3)
         posterior = model.posterior(x, cond=cond, mask=mask, key=encoder_key)
         z = path_to(posterior, posterior.sample(key=sample_key))

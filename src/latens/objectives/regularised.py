@@ -13,7 +13,7 @@ from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Loss, by_row, mean, sum_of_squares, weighted
 from latens.objectives.reconstruction import reconstruct
 from latens.objectives.roles import flat_codes, require
-from latens.typing import AnyArray, Array, Float, Key, Nats, Step
+from latens.typing import AnyArray, Array, Cond, Float, Key, Nats, PyTree, Step
 
 
 class RegularisedAutoencoder(AbstractObjective):
@@ -69,14 +69,14 @@ class RegularisedAutoencoder(AbstractObjective):
 
 
 def decoder_slopes(
-    model: AbstractLatentModel, z: Any, batch: Batch, *, num_probes: int = 0, key: Key
+    model: AbstractLatentModel, z: PyTree, batch: Batch, *, num_probes: int = 0, key: Key
 ) -> Float[Array, " B"]:
     r"""The squared norm of the decoder's Jacobian at the code of each row."""
     # $\|\partial D(z)/\partial z\|_F^2$ with D the mean of $p(x \mid z)$. With probes $v \sim N(0, I)$ it is the mean
     # of $\|v^T \partial D/\partial z\|^2$, which has the same expectation.
     base = jax.random.fold_in(key, keys.SLOPE_PROBES)
 
-    def one_row(z: Any, row_id: AnyArray, cond: Any) -> Nats:
+    def one_row(z: PyTree, row_id: AnyArray, cond: Cond) -> Nats:
         flat, rebuild = ravel_pytree(z)
 
         def decode(flat: Array) -> Array:

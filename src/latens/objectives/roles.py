@@ -14,7 +14,7 @@ from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import Metrics, weighted
 from latens.objectives.draws import Draws, Statistic, draw
-from latens.typing import AnyArray, Array, Cond, Float, Key, Nats, PyTree
+from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree
 
 KL: TypeAlias = Literal["auto", "analytic", "sampled"]
 """How KL(q || p) is found: in closed form where there is one, else from draws; in closed form only; from draws only."""
@@ -37,14 +37,16 @@ class Roles(AbstractLatentModel):
     def prior(self, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         return self.generative.prior(cond=cond, key=key)
 
-    def posterior(self, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None) -> AbstractDistribution:
+    def posterior(
+        self, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
+    ) -> AbstractDistribution:
         return self.recognition.posterior(x, cond=cond, mask=mask, key=key)
 
-    def likelihood(self, z: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
+    def likelihood(self, z: PyTree, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         return self.generative.likelihood(z, cond=cond, key=key)
 
     def log_joint(
-        self, z: Any, x: Any, *, cond: Cond = None, mask: Any = None, key: Key | None = None
+        self, z: PyTree, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
     ) -> tuple[Nats, Nats]:
         return self.generative.log_joint(z, x, cond=cond, mask=mask, key=key)
 
@@ -109,7 +111,7 @@ def prior_samples(model: AbstractLatentModel, batch: Batch, *, key: Key) -> PyTr
     # A row of the same id gets the same event.
     base = jax.random.fold_in(key, keys.PRIOR_SAMPLES)
 
-    def one_row(row_id: AnyArray, cond: Any) -> Any:
+    def one_row(row_id: AnyArray, cond: Cond) -> Any:
         return model.prior(cond=cond).sample(key=jax.random.fold_in(base, row_id))
 
     return jax.vmap(one_row)(batch.row_id, batch.cond)
@@ -126,7 +128,7 @@ def flat_codes(z: PyTree) -> Float[Array, "B n"]:
 def decoded(model: AbstractLatentModel, z: PyTree, batch: Batch) -> Float[Array, "B n"]:
     """Compute the decoder's mean of each row, flat, with zeros where x is missing."""
 
-    def one_row(z: Any, cond: Any) -> AnyArray:
+    def one_row(z: PyTree, cond: Cond) -> AnyArray:
         likelihood = model.likelihood(z, cond=cond)
         if not isinstance(likelihood, AbstractFactorised):
             raise ConfigError(
@@ -140,7 +142,7 @@ def decoded(model: AbstractLatentModel, z: PyTree, batch: Batch) -> Float[Array,
     return flat_rows(rows, batch.mask, rows.dtype)
 
 
-def flat_rows(x: PyTree, mask: PyTree | None, dtype: Any) -> Float[Array, "B n"]:
+def flat_rows(x: PyTree, mask: Mask, dtype: Any) -> Float[Array, "B n"]:
     """Lay rows out as a critic sees them, with zeros where they are missing."""
     # mask: true where a row is observed, as a row is; None for everywhere.
     x = x if mask is None else jax.tree.map(lambda leaf, m: jnp.where(m, leaf, jnp.zeros_like(leaf)), x, mask)

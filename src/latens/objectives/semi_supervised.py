@@ -1,7 +1,7 @@
 """The objective for labels that are latent where they are missing."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -14,7 +14,7 @@ from latens.models import AbstractLatentModel, SemiSupervised
 from latens.models.semi_supervised import with_label
 from latens.objectives.base import AbstractObjective, Loss, mean, weighted
 from latens.objectives.roles import KL, evidence, require, require_kl
-from latens.typing import AnyArray, Array, Float, Key, Step
+from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, PyTree, Step
 
 
 class SemiSupervisedELBO(AbstractObjective):
@@ -89,7 +89,7 @@ class SemiSupervisedELBO(AbstractObjective):
 
 def _label_logits(model: SemiSupervised, batch: Batch, key: Key) -> Float[Array, "B C"]:
 
-    def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Array:
+    def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> Array:
         row_key = jax.random.fold_in(jax.random.fold_in(key, keys.LABEL_NETWORK_DROPOUT), row_id)
         return model.label_logits(x, cond=cond, mask=mask, key=row_key)
 
