@@ -7,7 +7,6 @@ import pytest
 from latens import VAE
 from latens.config import VAEConfig, override
 from latens.errors import ConfigError, UsageError
-from latens.objectives import cyclical
 from latens.objectives.schedules import SCHEDULES, Schedule, check_schedule
 
 X = np.random.default_rng(0).normal(size=(40, 4)) @ np.array([[1, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 1, 2], [0, 0, 0, 1]])
@@ -50,8 +49,7 @@ def test_what_cannot_be_looked_at_is_refused(vae: VAE) -> None:
 
 def test_schedules_by_name() -> None:
     steps = np.arange(20)
-    known = jax.vmap(cyclical(8))(steps)
-    assert np.allclose(jax.vmap(Schedule("cyclical", 8))(steps), known)
+    assert np.allclose(jax.vmap(Schedule("cyclical", 8))(steps), np.minimum(1.0, steps % 8 / 4.0))
     assert np.allclose([Schedule("linear", 10, 3.0)(step) for step in (0, 5, 10, 15)], [0.0, 1.5, 3.0, 3.0])
     assert np.allclose([Schedule("cosine", 10)(step) for step in (0, 5, 10, 15)], [0.0, 0.5, 1.0, 1.0])
     assert np.allclose([Schedule("sigmoid", 10)(step) for step in (0, 5, 15)], [0.00247262, 0.5, 0.99752738], atol=1e-6)

@@ -28,11 +28,10 @@ BY_UNIT = {"beta-tc": ("flow", "levels"), "dip": ("flow", "levels")}
 def outcome(objective: str, parts: str, **settings: object) -> ConfigError | None:
     """None, or why it is refused."""
     config = get_recipe("default").config
-    needed = {"objective.bound": 3.0} if objective == "geco" else {}
     normal = {"likelihood": "normal", "likelihood.scale": "shared"} if objective == "sigma-vae" else {}
     small = {"network.hidden": 4, "posterior.latent_dim": 3, "training.steps": 1}
     try:
-        chosen = {**small, "objective": objective, **needed, **normal, **POSTERIORS[parts], **settings}
+        chosen = {**small, "objective": objective, **normal, **POSTERIORS[parts], **settings}
         prepare(override(config, chosen), make_data())
     except ConfigError as error:
         return error

@@ -50,7 +50,6 @@ MORE_OBJECTIVES: dict[str, Callable[[], o.AbstractObjective]] = {
     "FactorVAE": lambda: o.FactorVAE(critic()),
     "AAE": lambda: o.AAE(critic()),
     "GAN": lambda: o.GAN(row_critic()),
-    "GECO": lambda: o.GECO(3.0),
     "SigmaVAE": o.SigmaVAE,
     "SemiSupervisedELBO": lambda: o.SemiSupervisedELBO(alpha=0.7),
     "SemiSupervisedELBO, sampled KL": lambda: o.SemiSupervisedELBO(kl="sampled", num_samples=2),

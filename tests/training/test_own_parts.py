@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from training_fixtures import run, stage
 
 import latens
 from latens import VAE
@@ -16,9 +15,7 @@ from latens.data.batches import as_batch
 from latens.distributions import AbstractFactorised, StandardNormal, log_prob
 from latens.errors import ConfigError
 from latens.models import AbstractHead
-from latens.objectives import AbstractObjective, draw
 from latens.objectives.base import without_padding
-from latens.training import Budget
 from latens.training.own_parts import check_distribution
 
 X = np.random.default_rng(0).normal(size=(120, 4)).astype(np.float32)
@@ -135,18 +132,6 @@ def data():
 def test_nothing_is_computed_for_latens_own_parts(monkeypatch):
     monkeypatch.setattr("latens.training.own_parts._distributions", lambda *given: 1 / 0)
     VAE(**FEW).fit(X)
-
-
-def test_values_of_rows_that_hang_on_others_are_not_cut():
-    class Centred(AbstractObjective):
-        monitor: ClassVar[str] = "elbo"
-
-        def __call__(self, model, batch, *, key, step):
-            elbo = draw(model, batch, num_samples=1, key=key).log_weight[0]
-            return (elbo - jnp.mean(elbo)) ** 2, {"elbo": elbo}
-
-    with pytest.raises(ConfigError, match="Centred gives a row another value where another row changes"):
-        run(stages=[stage(Budget(steps=1), Centred())], batch_size=32, shards=2)
 
 
 class Gamma(AbstractFactorised):

@@ -19,9 +19,6 @@ BINS = 20
 GROUPS = 10
 """Groups of rows that are left out in turn for a standard error."""
 
-DEAD = 1e-6
-"""A unit whose standard deviation is below this share of the largest one's is constant: float32 noise is no code."""
-
 
 def checked(codes: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Check codes and factors, number the factors from 0, and drop those that take one value only."""
@@ -42,12 +39,6 @@ def checked(codes: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndar
     if not columns:
         raise UsageError("every factor has one value only.", where="factors", fix="Give rows whose factors vary.")
     return codes, np.stack(columns, axis=1)
-
-
-def live_units(codes: Shaped[np.ndarray, "n d"]) -> Shaped[np.ndarray, " d"]:
-    """Find the latent dimensions that vary at all."""
-    spread = codes.std(axis=0)
-    return spread > DEAD * max(float(spread.max()), np.finfo(np.float64).tiny)
 
 
 def scored(score: Callable[[np.ndarray], float], n: int, *, seed: int, protocol: str, unit: str = "score") -> Estimate:

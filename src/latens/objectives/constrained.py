@@ -1,4 +1,4 @@
-"""Objectives with a target: a bound on the distortion, and the observation noise that fits best."""
+"""The ELBO at the observation noise that fits best."""
 
 from typing import Any, ClassVar
 
@@ -10,58 +10,10 @@ from latens.data.batches import Batch
 from latens.distributions import Affine, DiagonalNormal, kl, log_prob
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Loss, by_row, mean, value_with_gradient, weighted
+from latens.objectives.base import AbstractObjective, Loss, mean, value_with_gradient, weighted
 from latens.objectives.draws import path_to
-from latens.objectives.roles import KL, by_formula, evidence, require, require_kl
-from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree, Step
-
-
-class GECO(AbstractObjective):
-    r"""The smallest KL for which the reconstruction error stays within a limit, with a Lagrange multiplier.
-
-    $\min \mathrm{KL}$ subject to $D = -E_q[\log p(x \mid z)] \le$ `bound`. $\mathrm{KL} + \lambda(D - \text{bound})$ is
-    minimised in the model and maximised in $\log\lambda$, the latter by a flipped sign, so that one step of any
-    optimiser does both. The metrics are `elbo`, `log_likelihood`, `kl`, `distortion` D and `multiplier` $\lambda$, in
-    nats for each row. The published moving average of the constraint is left to the optimiser's momentum.
-
-    Args:
-        bound: Maximum distortion of an event, in nats.
-        log_multiplier: Initial value of $\log\lambda$, shape (), which is trained.
-        kl: "analytic" (exact), "sampled", or "auto" (exact if available, else sampled).
-        num_samples: Number of posterior samples for each row.
-
-    Raises:
-        ConfigError: An option is out of range.
-
-    Source: Rezende & Viola (2018).
-    """
-
-    monitor: ClassVar[str] = "elbo"
-    couples_rows = by_row
-
-    bound: float = eqx.field(static=True)
-    log_multiplier: Float[Array, ""] = eqx.field(default_factory=lambda: jnp.zeros(()))
-    kl: KL = eqx.field(static=True, default="auto")
-    num_samples: int = eqx.field(static=True, default=1)
-
-    def __check_init__(self) -> None:
-        require_kl(self.kl)
-        require(self.num_samples >= 1, f"num_samples must be 1 or more, not {self.num_samples}.", "num_samples")
-        finite = -1e30 < self.bound < 1e30
-        require(finite, f"the bound must be a number of nats, not {self.bound}.", "bound")
-
-    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
-        parts = evidence(model, batch, key=key, kl=self.kl, num_samples=self.num_samples)
-        multiplier = jnp.exp(self.log_multiplier)
-        metrics = {
-            **parts.metrics,
-            "distortion": weighted(-parts.log_likelihood, batch),
-            "multiplier": weighted(multiplier * jnp.ones_like(parts.kl), batch),
-        }
-        excess = mean(metrics["distortion"]) - self.bound
-        held, fixed = jax.lax.stop_gradient(excess), jax.lax.stop_gradient(multiplier)
-        surrogate = mean(metrics["kl"]) + fixed * excess - multiplier * held
-        return value_with_gradient(mean(metrics["kl"]) + multiplier * excess, surrogate), metrics
+from latens.objectives.roles import KL, by_formula, require_kl
+from latens.typing import AnyArray, Array, Cond, Key, Mask, Nats, PyTree, Step
 
 
 class SigmaVAE(AbstractObjective):

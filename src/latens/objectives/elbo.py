@@ -144,36 +144,3 @@ class ELBO(AbstractObjective):
         )
         groups = jnp.sum(average.reshape(-1, self.free_bits_group), axis=1)
         return jnp.sum(jnp.maximum(groups, self.free_bits))
-
-
-def cyclical(period: int, *, ramp: float = 0.5, low: float = 0.0, high: float = 1.0) -> Callable[[Array], Array]:
-    """A schedule that climbs from a low to a high value at the start of every period, and rests there.
-
-    For `ELBO(beta=cyclical(...))`.
-
-    Args:
-        period: Steps in a period.
-        ramp: Share of the period in which the value climbs, in (0, 1].
-        low: Value at the start of a period.
-        high: Value after the climb.
-
-    Returns:
-        A function from the number of the step to the value.
-
-    Raises:
-        ConfigError: The period or the share is out of range.
-
-    Examples:
-        >>> [float(cyclical(4)(step)) for step in range(6)]
-        [0.0, 0.5, 1.0, 1.0, 0.0, 0.5]
-
-    Source: Fu et al. (2019), cyclical annealing.
-    """
-    require(period >= 1, f"the period must be 1 step or more, not {period}.", "beta")
-    require(0.0 < ramp <= 1.0, f"the ramp must be a share in (0, 1], not {ramp}.", "beta")
-
-    def schedule(step: Array | int) -> Array:
-        share = jnp.minimum(1.0, jnp.mod(jnp.asarray(step), period) / (ramp * period))
-        return low + (high - low) * share
-
-    return schedule

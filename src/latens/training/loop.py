@@ -109,7 +109,7 @@ def fit(
         if stage.objective is None:
             raise ValueError("a stage with an optimizer needs an objective")
         if resume is None:
-            check_own_parts(model, stage.objective, data, preparation, shards=settings.shards)
+            check_own_parts(model, data, preparation)
         run = _StageRun(loop, model, stage, data, preparation, settings, callbacks, history)
         if resume is not None and index == resume[0]:
             run.restore(resume[1](run.state, run.best))

@@ -16,8 +16,6 @@ from latens.distributions import AbstractDistribution, AbstractFactorised, Affin
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
 from latens.models import AbstractHead, AbstractLatentModel, AbstractModelEncoder, AbstractModelPrior
-from latens.objectives import AbstractObjective
-from latens.objectives.base import coupling
 from latens.typing import Array, Bool, Float, Key, PyTree
 
 _log = logging.getLogger(__name__)
@@ -26,29 +24,23 @@ _KINDS = (AbstractDistribution, AbstractHead, AbstractModelPrior, AbstractModelE
 _ROWS, _FINITE = 4, 1000
 
 
-def check_own_parts(
-    model: Any, objective: AbstractObjective, data: Dataset, preparation: Preparation, *, shards: int = 1
-) -> None:
+def check_own_parts(model: Any, data: Dataset, preparation: Preparation) -> None:
     """Refuse what contradicts itself in parts that are not latens's own."""
     own = {part for part in ("posterior", "prior", "likelihood") if _is_own(_part_of(model, part))}
-    couples = shards > 1 and coupling(objective) is None
-    if not own and not couples:
+    if not own:
         return
     key = jax.random.key(0)
     rows = data.rows(data.subset("train")[:_ROWS])
     batch = prepare_batch(preparation, rows, key=key)
     model = eqx.nn.inference_mode(model)
-    if couples:
-        _rows_apart(objective, model, batch, key)
-    if own:
-        one = jax.tree.map(lambda leaf: leaf[0], batch)
-        parts = _distributions(model, one, key)
-        _same_events(parts, one.x)
-        for name in sorted(own):
-            for each in _checkable(parts[name]):
-                check_distribution(each, name)
-        if "likelihood" in own:
-            _finite(model, data, preparation, key)
+    one = jax.tree.map(lambda leaf: leaf[0], batch)
+    parts = _distributions(model, one, key)
+    _same_events(parts, one.x)
+    for name in sorted(own):
+        for each in _checkable(parts[name]):
+            check_distribution(each, name)
+    if "likelihood" in own:
+        _finite(model, data, preparation, key)
 
 
 def _finite(model: Any, data: Dataset, preparation: Preparation, key: Key) -> None:
@@ -175,25 +167,3 @@ def check_distribution(distribution: AbstractDistribution, part: str) -> None:
             if found.shape != event.shape:
                 what = f"{method} of a {name} gives the shape {found.shape}, and an event has {event.shape}."
                 _refuse(part, what, "Give one number for each variable, without a sum.")
-
-
-def _rows_apart(objective: AbstractObjective, model: Any, batch: Batch, key: Key) -> None:
-    """Refuse shards for values of rows of which one changes with another row."""
-    if len(batch.row_id) < 3:
-        return
-    other = jax.tree.map(lambda leaf: leaf.at[0].set(leaf[1]), jax.tree.map(jnp.asarray, batch.x))
-    found = [_values(objective, model, rows, key) for rows in (batch, dataclasses.replace(batch, x=other))]
-    if found[0] is None or found[1] is None:
-        return
-    a, b = (np.asarray(values, np.float64)[2:] for values in found)
-    if np.any(np.abs(a - b) > 1e-4 * (1.0 + np.abs(a))):
-        name = type(objective).__name__
-        what = f"{name} gives a row another value where another row changes, and shards would separate them."
-        fix = "Write `couples_rows` in the class, which gives the reason; or use --set training.shards=1."
-        raise ConfigError(what, where="training.shards", fix=fix)
-
-
-@eqx.filter_jit
-def _values(objective: AbstractObjective, model: Any, batch: Batch, key: Key) -> Array | None:
-    values = objective.with_aux(model, batch, key=key, step=jnp.zeros((), jnp.int32))[0]
-    return values if jnp.shape(values) == batch.row_id.shape else None

@@ -66,7 +66,7 @@ def check_shards(shards: int, batch_size: int, objective: AbstractObjective | No
 def _whole_batch(objective: AbstractObjective) -> str:
     if type(objective).after_update is not AbstractObjective.after_update:
         return coupling(objective) or "what it moves after a step is moved by a whole batch"
-    return coupling(objective) or ""  # what is not said is looked for where the number is computed
+    return coupling(objective) or ""
 
 
 def devices_of(shards: int) -> tuple[Any, ...]:

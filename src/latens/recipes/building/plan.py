@@ -427,7 +427,7 @@ def make_objective(config: VAEConfig | Parts, size: Size, cells: int) -> Abstrac
     options: dict[str, Any] = dict(chosen.options)
     given: dict[str, Any] = {}
     fields: dict[str, Any] = {field.name: field for field in dataclasses.fields(kind)}
-    if ("critic" in fields and fields["critic"].default is dataclasses.MISSING) or options.get("baseline") == "learned":
+    if "critic" in fields:
         key = jax.random.fold_in(jax.random.key(config.training.seed), keys.INITIAL_CRITIC)
         sizes = {"codes": posterior.size + sum(config.posterior.levels), "row": cells}
         size_in = sum(sizes[part] for part in kind.critic_sees)

@@ -23,7 +23,6 @@ OBJECTIVES: dict[str, type[AbstractObjective] | AbstractObjective] = {
     "elbo": objectives.ELBO,
     "factor-vae": objectives.FactorVAE,
     "gan": objectives.GAN,
-    "geco": objectives.GECO,
     "info-vae": objectives.InfoVAE,
     "iwae": objectives.IWAE,
     "miwae": objectives.MIWAE,
