@@ -16,15 +16,12 @@ from latens.networks.token_networks import TokenGRU
 KEY = jax.random.key(3)
 
 
-def sequence(kind, vocabulary=3, places=4):
-    return tokens(kind, vocabulary, places)
-
-
-KINDS = pytest.mark.parametrize("kind", ["gru", "transformer"])
+def sequence(vocabulary=3, places=4):
+    return tokens(vocabulary, places)
 
 
 def test_a_hole_is_refused_in_words_and_is_no_number_where_it_is_not_known():
-    p, event, mask = sequence("gru"), jnp.array([2, 1, 0, 0]), jnp.array([True, False, True, True])
+    p, event, mask = sequence(), jnp.array([2, 1, 0, 0]), jnp.array([True, False, True, True])
     said = "likelihood.family: a token behind a missing one has no closed form: only a beginning of a row can be given"
     for refused in (p.log_prob_observed, p.conditioned):
         with pytest.raises(ConfigError, match=said):
@@ -32,9 +29,8 @@ def test_a_hole_is_refused_in_words_and_is_no_number_where_it_is_not_known():
     assert math.isnan(jax.jit(lambda m: p.log_prob_observed(event, m))(mask))
 
 
-@KINDS
-def test_fewer_places_give_the_same_log_probabilities(kind):
-    p = sequence(kind, places=12)
+def test_fewer_places_give_the_same_log_probabilities():
+    p = sequence(places=12)
     rows = np.zeros((3, 12), np.int32)
     rows[1, :2], rows[2, :4] = (2, 1), (1, 2, 2, 1)
     rows = jnp.asarray(rows)
@@ -47,9 +43,8 @@ def test_fewer_places_give_the_same_log_probabilities(kind):
     assert terms[1, :3].all()
 
 
-@KINDS
-def test_temperatures_and_beginnings_of_samples(kind):
-    p, rows = sequence(kind), jnp.asarray(grid(3, (4,)))
+def test_temperatures_and_beginnings_of_samples():
+    p, rows = sequence(), jnp.asarray(grid(3, (4,)))
     half = replace(p, network=_Cooler(p.network, 0.5))
     key = jax.random.key(5)
     assert np.array_equal(p.sample_at(0.5, key=key), half.sample(key=key))

@@ -20,8 +20,7 @@ from latens.distributions import (
     TokenSequence,
 )
 from latens.models import AutoregressiveHead, BernoulliHead, PixelHead
-from latens.networks.token_networks import TokenGRU, TokenTransformer
-from latens.networks.transformer import CausalTransformer
+from latens.networks.token_networks import TokenGRU
 
 KEY = jax.random.key(3)
 
@@ -125,12 +124,8 @@ def uneven_network(network: Any, scale: float = 1.0) -> Any:
     return jax.tree.unflatten(tree, [scale * jax.random.normal(k, a.shape) for k, a in zip(keys, leaves)])
 
 
-def tokens(kind: str, vocabulary: int = 3, places: int = 4, marks: int = 0, **options: Any) -> TokenSequence:
-    if kind == "gru":
-        network = uneven_network(TokenGRU.create(vocabulary, 5, key=KEY, **({"marks": marks} if marks else {})))
-    else:
-        inner = CausalTransformer.create(places, vocabulary, layers=2, width=4, heads=2, classes=4, key=KEY)
-        network = TokenTransformer(uneven_network(inner, 0.7))
+def tokens(vocabulary: int = 3, places: int = 4, marks: int = 0, **options: Any) -> TokenSequence:
+    network = uneven_network(TokenGRU.create(vocabulary, 5, marks=marks, key=KEY))
     return TokenSequence(network, jax.random.normal(jax.random.key(0), (network.num_given,)), (places,), **options)
 
 
@@ -188,10 +183,9 @@ WHOLE: dict[str, WholeRow] = {
     "Autoregressive, blocks": picture((2, 3), rows=3, sides=4, block=2),
     "Autoregressive, neighbours": picture((3, 2), neighbour_units=3),
     "Autoregressive of levels": picture((1, 2, 2), 3, components=2),
-    "TokenSequence of a GRU": WholeRow(lambda: tokens("gru"), grid(3, (4,)), by_steps, BEGINNINGS),
-    "TokenSequence of a transformer": WholeRow(lambda: tokens("transformer"), grid(3, (4,)), by_steps, BEGINNINGS),
+    "TokenSequence of a GRU": WholeRow(tokens, grid(3, (4,)), by_steps, BEGINNINGS),
     "TokenSequence, closed": WholeRow(
-        lambda: tokens("gru", **CLOSING), grid(5, (5,)), by_steps, np.arange(5) < np.arange(6)[:, None]
+        lambda: tokens(**CLOSING), grid(5, (5,)), by_steps, np.arange(5) < np.arange(6)[:, None]
     ),
     "Mixture of coins": WholeRow(
         lambda: Mixture(jnp.asarray(SHARES), jax.vmap(Bernoulli)(jnp.asarray(COINS))), grid(2, (3,)), of_coins

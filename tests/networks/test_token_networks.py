@@ -1,6 +1,5 @@
 """The encoder of rows of tokens: what follows the end changes nothing; and dropped words."""
 
-import dataclasses
 from itertools import product
 
 import jax
@@ -8,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens.models.heads.token_head import TokenHead, TokenInput
-from latens.networks.token_networks import DroppedUnits, DroppedWords, TokenEncoder, TokenGRU
+from latens.networks.token_networks import DroppedWords, TokenEncoder
 from latens.trees import realise
 
 KEY = jax.random.key(2)
@@ -62,30 +61,6 @@ def test_a_step_leaves_out_whole_words_of_the_inputs_only():
     log_p = jax.jit(jax.vmap(drawn(given).log_prob))(rows)
     assert np.isfinite(log_p).all()  # dropped words can still be written
     np.testing.assert_allclose(np.exp(np.asarray(log_p, float)).sum(), 1.0, rtol=1e-5)
-
-
-def test_a_step_drops_units_of_a_place_by_the_law_of_one_step():
-    drawn = DroppedUnits(500, 20, 0.25).realise(key=KEY)
-    kept = np.asarray(drawn.kept)
-    assert set(kept.ravel()) == {0.0, np.float32(1 / 0.75)}
-    assert abs((kept > 0).mean() - 0.75) < 4 * np.sqrt(0.1875 / kept.size)
-    assert abs((kept[0] == kept[1]).mean() - 0.625) < 0.02  # the two are drawn apart
-    network = TokenGRU.create(4, 3, places=4, dropout=0.5, key=KEY)
-    output = dataclasses.replace(network.output, weight=jax.random.normal(KEY, (3, 4)))
-    network = dataclasses.replace(network, output=output)
-    given, kept = jax.random.normal(KEY, (network.num_given,)), 2.0 * jax.random.bernoulli(KEY, 0.5, (2, 4, 3))
-    found = dataclasses.replace(network, units=DroppedUnits(4, 3, 0.0, kept))(ROW[:3], given)
-    state = jnp.tanh(given[:3])
-    for place, previous in enumerate([None, 2, 1]):
-        inputs = network.cell.inputs(jnp.zeros(4) if previous is None else jnp.eye(4)[previous]) + given[3:12]
-        o = network.cell.state(state)
-        reset, update = jax.nn.sigmoid(inputs[:3] + o[:3]), jax.nn.sigmoid(inputs[3:6] + o[3:6])
-        state = (1 - update) * kept[0, place] * jnp.tanh(inputs[6:] + reset * o[6:]) + update * state
-        logits = (state * kept[1, place]) @ output.weight + output.bias + given[12:]
-        np.testing.assert_allclose(found[place], logits, rtol=1e-5, atol=1e-6)
-    plain = TokenGRU.create(4, 3, key=KEY)
-    assert np.array_equal(network.cell(jnp.zeros((2, 9)), state), plain.cell(jnp.zeros((2, 9)), state))
-    assert TokenHead((4,), 4, width=3).initialised(key=KEY).network.units.realise(key=KEY).kept is None
 
 
 def test_the_first_outputs_are_the_shares_of_the_tokens():

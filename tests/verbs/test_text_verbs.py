@@ -126,10 +126,6 @@ def test_what_cannot_be_drawn_is_refused_in_words(trained):
 def test_networks_without_a_fixed_length_are_needed(data):
     with pytest.raises(ConfigError, match=r"rows of tokens have no fixed length, which dense networks need"):
         prepare(override(get_recipe("text").config, {"network": "dense"}), data)
-    settings = {"likelihood.kind": "transformer", "likelihood.word_dropout": 0.1}
-    config = override(get_recipe("text").config, settings)
-    with pytest.raises(ConfigError, match=r"likelihood\.kind: these dropouts are of a recurrent network"):
-        prepare(config, data)
 
 
 def test_the_latent_search_climbs_and_reports_the_property_of_its_texts(trained):

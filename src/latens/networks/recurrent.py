@@ -40,26 +40,22 @@ class GRU(eqx.Module):
         gates: Float[Array, "t three_n"],
         start: Float[Array, " n"],
         *,
-        kept: Float[Array, "t n"] | None = None,
         unroll: int = 1,
     ) -> Float[Array, "t n"]:
         """The state after every step."""
-        # kept: a factor of what each step adds to each unit, 0 where it is dropped; None: nothing is.
         # unroll: how many steps a turn of the compiled loop takes.
 
-        def step(state: Array, at: tuple[Array, Array | None]) -> tuple[Array, Array]:
-            return (after := self.step(at[0], state, at[1])), after
+        def step(state: Array, gate: Array) -> tuple[Array, Array]:
+            return (after := self.step(gate, state)), after
 
-        return jax.lax.scan(step, start, (gates, kept), unroll=unroll)[1]
+        return jax.lax.scan(step, start, gates, unroll=unroll)[1]
 
-    def step(
-        self, gate: Float[Array, " three_n"], state: Float[Array, " n"], kept: Float[Array, " n"] | None = None
-    ) -> Float[Array, " n"]:
+    def step(self, gate: Float[Array, " three_n"], state: Float[Array, " n"]) -> Float[Array, " n"]:
         """The state after one step, of which `inputs` gave the gates."""
         of_input, of_state = jnp.split(gate, 3), jnp.split(self.state(state), 3)
         reset, update = (jax.nn.sigmoid(of_input[i] + of_state[i]) for i in (0, 1))
         new = jnp.tanh(of_input[2] + reset * of_state[2])
-        return (1.0 - update) * (new if kept is None else kept * new) + update * state
+        return (1.0 - update) * new + update * state
 
 
 class StepOutput(AbstractRandomWeights):

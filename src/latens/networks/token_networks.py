@@ -1,4 +1,4 @@
-"""Networks over rows of tokens: one that reads them, and two that give the logits of each from those before it."""
+"""Networks over rows of tokens: one that reads them, and one that gives the logits of each from those before it."""
 
 from typing import Any
 
@@ -8,7 +8,6 @@ import jax.numpy as jnp
 
 from latens.networks.dense import Dense, Linear
 from latens.networks.recurrent import GRU
-from latens.networks.transformer import CausalTransformer
 from latens.trees import AbstractRandomWeights
 from latens.typing import Array, Float, Int, Key, Shaped
 
@@ -43,36 +42,12 @@ class DroppedWords(AbstractRandomWeights):
         return chosen if self.kept is None else chosen * self.kept
 
 
-class DroppedUnits(AbstractRandomWeights):
-    """Which units of a recurrent network a step keeps at each place: of what is added, and of what is read off."""
-
-    # Source: Semeniuta, Severyn & Barth (2016), arXiv 1603.05118; the masks are of a place, and of all rows of a step.
-
-    places: int = eqx.field(static=True)
-    width: int = eqx.field(static=True)
-    drop_probability: float = eqx.field(static=True, default=0.0)
-    kept: Float[Array, "two T n"] | None = None
-
-    def realise(self, *, key: Key) -> "DroppedUnits":
-        """The units that this step keeps, each divided by the probability to be kept."""
-        if self.drop_probability == 0.0:
-            return self
-        share = 1.0 - self.drop_probability
-        kept = jax.random.bernoulli(key, share, (2, self.places, self.width)) / share
-        return DroppedUnits(self.places, self.width, 0.0, kept)
-
-    def __call__(self, places: int) -> tuple[Float[Array, "t n"] | None, Float[Array, "t n"] | float]:
-        """The factors of what each of the first places adds, and of what the logits read."""
-        return (None, 1.0) if self.kept is None else (self.kept[0, :places], self.kept[1, :places])
-
-
 class TokenGRU(eqx.Module):
     """A recurrent unit that reads the tokens so far; what is given is its first state, an input, and logits."""
 
     cell: GRU
     output: Linear
     words: DroppedWords
-    units: DroppedUnits
 
     @classmethod
     def create(
@@ -80,19 +55,15 @@ class TokenGRU(eqx.Module):
         vocabulary: int,
         width: int,
         *,
-        places: int = 0,
-        dropout: float = 0.0,
         word_dropout: float = 0.0,
-        weight_dropout: float = 0.0,
         marks: int = 0,
         key: Key,
     ) -> "TokenGRU":
         """Initialise the network; its logits are 0 at first, but for those that are given."""
         # marks: of how many marks that must close the network reads at each place whether they are open.
-        cell = GRU.create(vocabulary + marks, width, drop_probability=weight_dropout, key=key)
-        output = Linear(jnp.zeros((width, vocabulary)), jnp.zeros(vocabulary), weight_dropout)
-        words, units = DroppedWords(vocabulary, word_dropout), DroppedUnits(places, width, dropout)
-        return cls(cell, output, words, units)
+        cell = GRU.create(vocabulary + marks, width, key=key)
+        output = Linear(jnp.zeros((width, vocabulary)), jnp.zeros(vocabulary))
+        return cls(cell, output, DroppedWords(vocabulary, word_dropout))
 
     @property
     def num_given(self) -> int:
@@ -117,9 +88,8 @@ class TokenGRU(eqx.Module):
         inputs = jnp.concatenate([jnp.zeros_like(chosen[:1]), chosen])
         inputs = inputs if marks is None else jnp.concatenate([inputs, marks], axis=1)
         # The products that do not wait for a state are taken of all steps at once.
-        added, read = self.units(len(codes))
-        states = self.cell(self.cell.inputs(inputs) + gates, self.memory(given), kept=added, unroll=UNROLL)
-        return self.output(states * read) + logits
+        states = self.cell(self.cell.inputs(inputs) + gates, self.memory(given), unroll=UNROLL)
+        return self.output(states) + logits
 
     def step(
         self,
@@ -135,47 +105,6 @@ class TokenGRU(eqx.Module):
         chosen = chosen if marks is None else jnp.concatenate([chosen, marks])
         (state,) = self.cell((self.cell.inputs(chosen) + gates)[None], memory)
         return self.output(state) + logits, state
-
-
-class TokenTransformer(eqx.Module):
-    """A causal transformer over the tokens; what is given is added at every place, and to the logits."""
-
-    network: CausalTransformer
-
-    @classmethod
-    def create(cls, places: int, vocabulary: int, *, layers: int, width: int, key: Key) -> "TokenTransformer":
-        """Initialise the network; its logits are 0 at first, but for those that are given."""
-        heads = max(heads for heads in (1, 2, 4) if width % heads == 0)
-        return cls(
-            CausalTransformer.create(
-                places, vocabulary, layers=layers, width=width, heads=heads, classes=width, key=key
-            )
-        )
-
-    @property
-    def num_given(self) -> int:
-        """How many numbers are given: the width, and a logit for each token."""
-        return self.network.embedding.shape[1] + self.network.embedding.shape[0]
-
-    def _parts(self, given: Float[Array, " g"]) -> list[Array]:
-        return jnp.split(given, [self.network.embedding.shape[1]])
-
-    def memory(self, given: Float[Array, " g"]) -> Any:
-        """An empty memory."""
-        return self.network.memory()
-
-    def __call__(self, codes: Int[Array, " t"], given: Float[Array, " g"], marks: Any = None) -> Float[Array, "t V"]:
-        """The logits of every token, given those before it, all of which it sees: it needs no count of open marks."""
-        added, logits = self._parts(given)
-        return self.network(codes, added) + logits
-
-    def step(
-        self, previous: Int[Array, ""], place: Int[Array, ""], memory: Any, given: Float[Array, " g"], marks: Any = None
-    ) -> tuple[Float[Array, " V"], Any]:
-        """The logits of the next token, and the memory with its place."""
-        added, logits = self._parts(given)
-        found, memory = self.network.step(previous[None], place, memory, added)
-        return found[0] + logits, memory
 
 
 class TokenEncoder(eqx.Module):

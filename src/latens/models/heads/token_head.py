@@ -1,7 +1,7 @@
 """The likelihood of rows of tokens, by a network with weights of its own, and what an encoder sees of them."""
 
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,10 +10,8 @@ import numpy as np
 from latens.distributions import TokenSequence
 from latens.errors import ConfigError
 from latens.models.heads.base import AbstractHead, DataKind, Moment, Sees, Started
-from latens.networks.token_networks import TokenGRU, TokenTransformer
+from latens.networks.token_networks import TokenGRU
 from latens.typing import Array, Bool, Float, Key, Shaped
-
-TokenNetwork = Literal["gru", "transformer"]
 
 
 class TokenInput(eqx.Module):
@@ -32,7 +30,6 @@ class TokenInput(eqx.Module):
 class TokenHead(AbstractHead):
     """Tokens one after another, by a network that has weights of its own and is given what a decoder says of z."""
 
-    # dropout: The probability that a training step drops a unit of the network at a place.
     # never_empty: Whether a row has a token before its end.
     # closing: The codes of marks that must close; None: nothing must.
     # word_dropout: The probability that a training step does not see a token of the vocabulary as an input.
@@ -42,30 +39,22 @@ class TokenHead(AbstractHead):
 
     shape: tuple[int, ...] = eqx.field(static=True)
     vocabulary: int = eqx.field(static=True)
-    network: TokenGRU | TokenTransformer | None = None
-    kind: TokenNetwork = eqx.field(static=True, default="gru")
+    network: TokenGRU | None = None
     width: int = eqx.field(static=True, default=128)
-    layers: int = eqx.field(static=True, default=2)
-    dropout: float = eqx.field(static=True, default=0.0)
     word_dropout: float = eqx.field(static=True, default=0.0)
-    weight_dropout: float = eqx.field(static=True, default=0.0)
     never_empty: bool = eqx.field(static=True, default=False)
     closing: tuple[int, int, tuple[int, ...]] | None = eqx.field(static=True, default=None)
 
     @property
     def num_outputs(self) -> int:
         """As many as the network is given."""
-        return (4 if self.kind == "gru" else 1) * self.width + self.vocabulary
+        return 4 * self.width + self.vocabulary
 
     def initialised(self, *, key: Key) -> "TokenHead":
         """The head with the first weights of its network: at first tokens depend on no others."""
-        if self.kind == "gru":
-            marks = 0 if self.closing is None else 1 + len(self.closing[2])
-            drops = {name: getattr(self, name) for name in ("dropout", "word_dropout", "weight_dropout")}
-            network = TokenGRU.create(self.vocabulary, self.width, places=self.shape[0], **drops, marks=marks, key=key)
-            return replace(self, network=network)
-        made = TokenTransformer.create(self.shape[0], self.vocabulary, layers=self.layers, width=self.width, key=key)
-        return replace(self, network=made)
+        marks = 0 if self.closing is None else 1 + len(self.closing[2])
+        given = {"word_dropout": self.word_dropout, "marks": marks}
+        return replace(self, network=TokenGRU.create(self.vocabulary, self.width, **given, key=key))
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> TokenSequence:
         """The distribution of rows given these outputs."""

@@ -20,7 +20,7 @@ from latens.models.heads import likelihoods as heads
 from latens.models.heads.base import DataKind, Sees
 from latens.models.heads.mixed_steps import StepColumnsHead
 from latens.models.heads.table import TableHead
-from latens.models.heads.token_head import TokenHead, TokenNetwork
+from latens.models.heads.token_head import TokenHead
 from latens.recipes.parts.options import Row
 from latens.trees import Frozen, held
 from latens.typing import Key
@@ -145,17 +145,11 @@ class DepthOptions(Part, frozen=True):
 
 
 class TokenOptions(Part, frozen=True):
-    """Tokens one after another, by a recurrent network or a transformer."""
+    """Tokens one after another, by a recurrent network that reads the tokens so far."""
 
-    kind: TokenNetwork = "gru"  # the network that reads the tokens so far
-    width: Annotated[int, Meta(ge=1, le=65536)] = 128  # the number of units of its state, or of each place
-    layers: Annotated[int, Meta(ge=1, le=64)] = 2  # the number of blocks of a transformer
-    # the probability that a training step drops a unit of the network at a place; of a recurrent network
-    dropout: Probability = 0.0
-    # the probability that a training step does not see a token of the vocabulary as an input; of a recurrent network
+    width: Annotated[int, Meta(ge=1, le=65536)] = 128  # the number of units of its state
+    # the probability that a training step does not see a token of the vocabulary as an input
     word_dropout: Probability = 0.0
-    # the probability that a weight is dropped in a training step; of a recurrent network
-    weight_dropout: Probability = 0.0
 
 
 def _row(head: type[AbstractHead], make: Callable[[Schema, LikelihoodConfig], AbstractHead]) -> Likelihood:
@@ -205,9 +199,6 @@ def _table(schema: Schema) -> TableHead:
 
 def _tokens(schema: Schema, config: LikelihoodConfig, options: TokenOptions) -> TokenHead:
     assert schema.tokens is not None
-    if options.kind == "transformer" and (options.dropout or options.word_dropout or options.weight_dropout):
-        what = "these dropouts are of a recurrent network."
-        raise ConfigError(what, where="likelihood.kind", fix="Leave them out, or use --set likelihood.kind=gru.")
     rules = {"never_empty": schema.tokens.never_empty, "closing": schema.tokens.closing}
     return TokenHead(schema.shape, schema.tokens.size, **structs.asdict(options), **rules)
 
