@@ -27,7 +27,7 @@ class Moments(NamedTuple):
     covariance: np.ndarray
 
 
-def top_level(z: PyTree) -> Array:
+def top_level(z: PyTree) -> PyTree:
     """Pick what a prior is fitted to: the latent, of a hierarchy its highest level."""
     return z[-1] if isinstance(z, tuple) else z
 
