@@ -16,6 +16,7 @@ from sklearn.base import clone
 
 import latens
 from latens import VAE, Autoencoder
+from latens.cli.main import _place
 from latens.distributions import StandardNormal, StudentT
 from latens.errors import ConfigError, ModelFileError
 from latens.models import (
@@ -259,6 +260,20 @@ def test_a_likelihood_of_counts_declares_how_it_sees_them():
     silent = type("CountHead", (CauchyHead,), {"kinds": ("counts",), "__module__": __name__})
     with pytest.raises(ConfigError, match=r'likelihood of counts without `sees`.*sees = "whole"'):
         VAE(2, likelihood=silent, steps=1).fit(latens.Numbers(np.arange(30).reshape(10, 3), counts=True))
+
+    wrong = type("OtherHead", (CauchyHead,), {"sees": "raw", "__module__": __name__})
+    with pytest.raises(ConfigError, match=r"OtherHead has sees = 'raw'.*yes-no, numbers, index, whole"):
+        VAE(2, likelihood=wrong, steps=1).fit(X)
+
+
+def test_an_error_of_imported_code_is_placed_there():
+    for call, words in (
+        (lambda: 1 / 0, f"The error is in {__file__}, line"),
+        (lambda: latens.load(0), "bug in latens"),
+    ):
+        with pytest.raises(Exception) as caught:  # noqa: PT011
+            call()
+        assert words in _place(caught.value)
 
 
 def test_a_registered_part_is_known_by_name_and_option():

@@ -196,12 +196,21 @@ def _report_bug(context: Context, error: Exception) -> int:
         "code": "bug",
         "message": f"{type(error).__name__}: {str(error)[:500]}",
         "where": f"latens {getattr(context.args, 'command', None) or ''}".strip(),
-        "fix": f"This is a bug in latens, not in what you typed; the traceback is in {log}."
-        if log
-        else "This is a bug in latens, not in what you typed; --debug shows the traceback.",
+        "fix": f"{_place(error)}; {f'the traceback is in {log}' if log else '--debug shows the traceback'}.",
     }
     context.log = None
     return _report(context, error, fields, 1)
+
+
+def _place(error: Exception) -> str:
+    """Say whose code an error is of: that of a file which was imported, or latens."""
+    package, libraries = Path(__file__).parents[1], (sys.prefix, sys.base_prefix, "<")
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if Path(frame.filename).is_relative_to(package):
+            break
+        if not frame.filename.startswith(libraries):
+            return f"The error is in {frame.filename}, line {frame.lineno}"
+    return "This is a bug in latens, not in what you typed"
 
 
 def _crash_log(argv: Sequence[str], error: Exception) -> Path | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from operator import attrgetter
-from typing import Any, Literal, TypeAlias, TypeGuard, TypeVar
+from typing import Any, Literal, TypeAlias, TypeGuard, TypeVar, get_args
 
 import equinox as eqx
 import jax
@@ -22,6 +22,7 @@ from latens.data import Schema
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError, ModelFileError, nearest
 from latens.models import AbstractHead, AbstractModelPrior
+from latens.models.heads.base import Sees
 from latens.objectives import AbstractObjective
 from latens.recipes.parts.likelihoods import LIKELIHOODS, Likelihood
 from latens.recipes.parts.networks import DECODERS, ENCODERS
@@ -274,6 +275,9 @@ def _likelihood(name: str, what: Any) -> Likelihood | None:
     head: Any = inner if isinstance(inner, AbstractHead) or _is(inner, AbstractHead) else AbstractHead
 
     own = head if isinstance(head, type) else type(head)
+    if head.sees not in get_args(Sees):
+        fix = f"Use one of {', '.join(get_args(Sees))}."
+        raise ConfigError(f"{own.__name__} has sees = {head.sees!r}.", where="likelihood", fix=fix)
     said = any("sees" in vars(one) for one in own.__mro__[: own.__mro__.index(AbstractHead)])
     if "counts" in head.kinds and not said and not {"real", "unit"} & set(head.kinds):
         fix = 'Set sees = "whole" (counts as they are) or "numbers" (standardised log(1 + x)) in the class.'
