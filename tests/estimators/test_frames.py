@@ -126,3 +126,15 @@ def test_sequences_of_unlike_length_and_long_frames():
     assert named.score_samples(long).shape == (6,)
     windows = fitted(latens.Steps(long[long.who == "s1"].drop(columns="who"), time="t", window=1))
     assert windows.model_.schema.shape == (1, 2)
+
+
+def test_a_derived_column_of_nullable_numbers_is_filled() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"count": rng.integers(1, 9, 60), "price": rng.normal(10, 2, 60).round(2)})
+    frame["total"] = frame["count"] * frame["price"]
+    frame.loc[:4, "total"] = np.nan
+    frame = frame.convert_dtypes()
+    fitted = VAE(steps=2, hidden=8, latent_dim=2).fit(latens.Table(frame, derive={"total": "count * price"}))
+    filled = fitted.impute(frame)
+    assert (filled.dtypes == frame.dtypes).all()
+    np.testing.assert_allclose(filled["total"][:5].astype(float), (frame["count"] * frame["price"])[:5].astype(float))

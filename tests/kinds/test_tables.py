@@ -17,7 +17,7 @@ from latens.kinds.tables import table_files
 from latens.kinds.tables.cells import plain_numbers
 from latens.kinds.tables.columns import MOST_CELLS, FrameColumn, number_type
 from latens.kinds.tables.dtypes import dtype_of, name_of, numbers_of, series_of
-from latens.kinds.tables.table_files import WRITTEN, Written, frame_bytes, read_table
+from latens.kinds.tables.table_files import WRITTEN, Written, frame_bytes, read_table, written_of
 from latens.kinds.tables.typed import as_frame
 
 N = 300
@@ -302,3 +302,17 @@ def test_times_of_whole_seconds_are_written_without_a_fraction() -> None:
     six = datetime.datetime(2024, 1, 2, 6)
     for time, text in ((six, "2024-01-02 06:00:00"), (six.replace(microsecond=5), "2024-01-02T06:00:00.000005")):
         assert frame_bytes(pl.DataFrame({"t": [time]}), Path("t.csv")).decode() == f"t\n{text}\n"
+
+
+@pytest.mark.parametrize("declared", [None, ["day=date:%d.%m.%Y"]])
+def test_dates_and_booleans_are_written_as_they_are_read(declared: list | None, tmp_path: Path) -> None:
+    path, lines = (
+        tmp_path / "t.csv",
+        [f"{1 + i % 28:02d}.{1 + i % 12:02d}.2023;{i % 3 == 0};{i / 4}" for i in range(60)],
+    )
+    path.write_text("day;ok;v\n" + "\n".join(lines) + "\n")
+    data = load(path, columns=declared)
+    made = frame_bytes(as_frame(data.x, data.schema), tmp_path / "new.csv", written_of(path, {}))
+    assert made.decode().splitlines()[1:] == lines
+    (tmp_path / "iso.csv").write_text("day,other,ok\n2023-02-01,01.02.2023,true\n")
+    assert written_of(tmp_path / "iso.csv", {}) == Written()

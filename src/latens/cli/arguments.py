@@ -13,6 +13,7 @@ from latens.errors import UsageError, nearest
 from latens.io.terminal import put
 from latens.kinds import KINDS as READERS
 from latens.kinds import Rows, Table
+from latens.kinds.tables import LEFT_OUT
 from latens.verbs.kernel import (
     DATA,
     RUN,
@@ -291,6 +292,11 @@ def _common(command: argparse.ArgumentParser) -> None:
     group.add_argument("--import", dest="imports", action="append", default=[], metavar="FILE.py", help=words)
 
 
+def left_out(name: str) -> str:
+    """A column that is not modelled, as `--column` has it."""
+    return f"{name}={LEFT_OUT}"
+
+
 def separator(text: str) -> str:
     """A character, or the word "tab"."""
     return {"tab": "\t", "\\t": "\t"}.get(text, text)
@@ -316,7 +322,8 @@ def _reading(command: argparse.ArgumentParser, *, trains: bool = False) -> None:
                 group.add_argument(flag, action="append" if asked.many else "store", help=asked.help, **how)
         if kind is Table and trains:
             words = "ignore a column; the others have kinds, as with --column; repeatable"
-            group.add_argument("--leave-out", metavar="COLUMN", action="append", help=words)
+            told: dict[str, Any] = {"dest": "column", "type": left_out, "action": "append"}
+            group.add_argument("--leave-out", metavar="COLUMN", help=words, **told)
 
 
 def _training(command: argparse.ArgumentParser) -> None:

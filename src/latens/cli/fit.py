@@ -42,11 +42,9 @@ def fit(context: Context) -> int:
 def read_files(args: Any) -> None:
     """Read the file that says what is trained, `--config`, and what is said of columns."""
     stored_config(args)
-    left_out = getattr(args, "leave_out", None) or ()
-    if args.column or left_out:  # else NumPy is imported before the run folder is there
-        from latens.kinds.tables.declared import LEFT_OUT, declared_columns
+    if args.column:  # else NumPy is imported before the run folder is there
+        from latens.kinds.tables.declared import declared_columns
 
-        args.column = [*(args.column or ()), *(f"{name}={LEFT_OUT}" for name in left_out)]
         declared_columns(args.column, "--column")
 
 

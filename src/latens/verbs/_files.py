@@ -93,7 +93,9 @@ def kept_dialect(facts: Any) -> Written:
     # A stranger may have written that.
     if not isinstance(facts, dict) or facts.get("separator") not in (",", ";", "\t", "|"):
         return Written()
-    return Written(facts["separator"], facts.get("decimal_comma") is True and facts["separator"] != ",")
+    comma = facts.get("decimal_comma") is True and facts["separator"] != ","
+    day = facts.get("day_first")
+    return Written(facts["separator"], comma, day if day in (".", "/", "-") else "", facts.get("capital") is True)
 
 
 def formulas(schema: Schema) -> tuple[str, ...]:

@@ -163,8 +163,8 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
             names = pl.Series(list(self.values), dtype=pl.String).gather(codes)
             return named_series(names, self.dtype, self.values)
         if self.form:
-            dates = series_of(numbers, "Date" if self.days else "Datetime[us]")
-            return dates.dt.strftime(self.form).cast(dtype_of(self.dtype), strict=False)
+            dates, dtype = series_of(numbers, "Date" if self.days else "Datetime[us]"), dtype_of(self.dtype)
+            return dates.cast(dtype) if dtype.is_temporal() else dates.dt.strftime(self.form).cast(dtype, strict=False)
         return series_of(np.round(numbers, decimals_of(self.step)) if self.kind == "number" else numbers, self.dtype)
 
     def series(self, stored: Shaped[np.ndarray, " n"], beyond: np.ndarray | None = None) -> pl.Series:

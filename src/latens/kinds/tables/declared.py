@@ -6,10 +6,10 @@ from typing import Any
 from msgspec import Struct
 
 from latens.errors import DataError, nearest
+from latens.kinds.tables import LEFT_OUT as LEFT_OUT
 from latens.kinds.tables.columns import MOST_CATEGORIES
 from latens.kinds.tables.dtypes import is_zone
 
-LEFT_OUT = "leave out"
 KINDS: dict[str, tuple[str, ...]] = {
     "category": ("values",),
     "ordinal": ("values",),

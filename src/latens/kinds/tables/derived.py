@@ -196,5 +196,12 @@ def hidden_in(frame: Any, columns: Sequence[str], schema: Any, hidden: np.ndarra
     own = dict(zip(schema.names, hidden.T))
     for one in schema.derived or ():
         found = frame[one.name] if one.name in frame.columns else np.full(len(frame), np.nan)
-        own[one.name] = np.asarray(found.is_null() if isinstance(found, pl.Series) else found != found)
+        gone = (
+            found.is_null()
+            if isinstance(found, pl.Series)
+            else found.isna()
+            if hasattr(found, "isna")
+            else found != found
+        )
+        own[one.name] = np.asarray(gone)
     return np.stack([own[name] for name in columns], axis=1)

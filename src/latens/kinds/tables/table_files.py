@@ -41,7 +41,9 @@ MOST_COLUMNS = 2**20
 """Columns of a table of text: Polars takes a kilobyte and more for each."""
 _PLACE = re.compile(rb"""<(?:\w+:)?(?:c|row)\s[^<>]*?\br\s*=\s*["']([A-Za-z]*)(\d{1,20})""")
 _OF_SHEETS = ("fastexcel", "_fastexcel", "builtins")
-_DAY_FIRST = re.compile(r"(?<!\d)\d\d?[/.-]\d\d?[/.-]\d{4}(?!\d)")
+_DAY_FIRST = re.compile(r"(?<!\d)\d\d?([/.-])\d\d?\1\d{4}(?!\d)")
+_ISO = re.compile(r"(?<!\d)\d{4}-\d\d-\d\d(?!\d)")
+_CAPITAL = re.compile(r"(?<!\w)(True|False)(?!\w)")
 
 
 class Written(NamedTuple):
@@ -49,6 +51,8 @@ class Written(NamedTuple):
 
     separator: str = ","
     decimal_comma: bool = False
+    day_first: str = ""  # what stands between day, month and year; empty: dates of ISO 8601
+    capital: bool = False  # whether Booleans are True and False, not true and false
 
     def known(self) -> dict[str, Any]:
         """What a model file keeps of it."""
@@ -264,8 +268,9 @@ def written_of(spec: Any, options: Mapping[str, Any]) -> Written | None:
     comma = bool(options.get("decimal_comma"))
     with contextlib.suppress(LatensError, pl.exceptions.PolarsError, OSError):
         lines = [line for line in _source(path, options.get("encoding"), [])[1].splitlines()[:_LINES] if line.strip()]
-        found = options.get("separator") or _sniffed(lines, path)[0]
-        return Written(found if found != " " else "\t", comma)
+        found, text = options.get("separator") or _sniffed(lines, path)[0], "\n".join(lines)
+        day = None if _ISO.search(text) else _DAY_FIRST.search(text)
+        return Written(found if found != " " else "\t", comma, day[1] if day else "", bool(_CAPITAL.search(text)))
     return None
 
 
@@ -416,7 +421,14 @@ def frame_bytes(frame: pl.DataFrame, path: Path, written: Written = Written(), k
         times = frame.select(selectors.datetime(time_zone=None).dt.microsecond() != 0)
         whole = times.width == frame.select(selectors.datetime()).width and not any(one.any() for one in times)
         form = "%Y-%m-%d %H:%M:%S" if whole else None
-        how: dict[str, Any] = {"decimal_comma": written.decimal_comma, "datetime_format": form}
+        day = written.day_first
+        how: dict[str, Any] = {
+            "decimal_comma": written.decimal_comma,
+            "datetime_format": form,
+            "date_format": f"%d{day}%m{day}%Y" if day else None,
+        }
+        if written.capital:
+            frame = frame.with_columns(selectors.boolean().cast(pl.String).str.to_titlecase())
         _plain(frame, known).write_csv(stream, separator=separator, **how)
     elif ending == ".parquet":
         frame.write_parquet(stream)
