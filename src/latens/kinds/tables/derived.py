@@ -17,7 +17,10 @@ from latens.kinds.tables.columns import ColumnType, FrameColumn, decimals_of, re
 from latens.kinds.tables.dtypes import DAY, number_of
 
 HOLDS, SHOWN, LONGEST = 0.99, 5, 300  # share of rows that must hold, rows that are named, letters of an expression
-_FIX = "Allowed: columns, numbers, 'dates' and 'spans', + - * / **, comparison, min, max, round and parentheses."
+_FIX = (
+    "Allowed: columns (`in backticks` where a name has blanks), numbers, 'dates' and 'spans', + - * / **, comparison, "
+    "min, max, round and parentheses."
+)
 _SPAN, _EPOCH = np.timedelta64(1, "D"), np.datetime64(0, "us")
 _HOW: dict[str, Callable[..., np.ndarray]] = {  # all that may be computed, in the words of Python's `ast`
     "BinOp Add": np.add, "BinOp Sub": np.subtract, "BinOp Mult": np.multiply, "BinOp Div": np.divide,

@@ -108,6 +108,8 @@ def _kind_of(name: str, schema: Schema, where: str) -> ColumnType:
     names = schema.names
     if name not in names:
         hint = nearest(str(name), names) if len(names) <= 1000 else ""
+        if name in [one.name for one in schema.derived or ()]:
+            hint = "It is derived: ask for the columns that it is computed of."
         raise DataError(f"there is no column {name!r} in the model.", where=where, fix=hint)
     return schema.types[names.index(name)]
 
