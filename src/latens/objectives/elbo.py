@@ -133,7 +133,8 @@ class ELBO(AbstractObjective):
         by_unit = isinstance(q, AbstractFactorised) and isinstance(p, AbstractFactorised)
         what = f"free bits count by unit, which {type(q).__name__} and {type(p).__name__} do not both give."
         require(by_unit, what, "free_bits", "Leave it out, or use a diagonal posterior and prior.")
-        return jnp.mean(jax.vmap(lambda zk: q.log_prob_terms(zk) - p.log_prob_terms(zk))(z), axis=0)
+        terms: Any = lambda zk: q.log_prob_terms(zk) - p.log_prob_terms(zk)  # noqa: E731  # pyright: ignore
+        return jnp.mean(jax.vmap(terms)(z), axis=0)
 
     def _free_bits(self, units: Float[Array, "B n"], batch: Batch) -> Nats:
         average = jax.vmap(lambda unit: mean(weighted(unit, batch)), in_axes=1)(units)

@@ -199,12 +199,6 @@ def hidden_in(frame: Any, columns: Sequence[str], schema: Any, hidden: np.ndarra
     own = dict(zip(schema.names, hidden.T))
     for one in schema.derived or ():
         found = frame[one.name] if one.name in frame.columns else np.full(len(frame), np.nan)
-        gone = (
-            found.is_null()
-            if isinstance(found, pl.Series)
-            else found.isna()
-            if hasattr(found, "isna")
-            else found != found
-        )
-        own[one.name] = np.asarray(gone)
+        gone: Any = getattr(found, "is_null", None) or getattr(found, "isna", None)
+        own[one.name] = np.asarray(gone() if gone else np.isnan(found))
     return np.stack([own[name] for name in columns], axis=1)
