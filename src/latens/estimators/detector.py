@@ -124,9 +124,10 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         if self.folds is not None:
             check_count(self.folds, "folds")
         X = as_rows(X)
-        n = len(X) if is_frame(X) else len(X := np.asarray(with_nan(X)))
+        X = X if is_frame(X) else with_nan(X)
         numbers: dict[str, Any] = {"ensure_all_finite": "allow-nan", "dtype": np.float64, "ensure_min_samples": 2}
         validated(self, X, reset=True, **({"skip_check_array": True} if is_frame(X) else numbers))
+        n = len(X) if is_frame(X) else len(X := np.asarray(X))
         self.seed_ = seed_of(self.random_state)
         folds = (FOLDS if n <= CROSS_FITTED else 1) if self.folds is None else self.folds
         count = min(max(int(np.ceil(HELD_OUT * n)), int(np.ceil(1.0 / self.alpha)) - 1), n // 2)
