@@ -124,7 +124,7 @@ TASKS: dict[str, dict[str, str]] = {
     },
     "latens.objectives": {
         "Bounds": "elbo importance score_function",
-        "Penalties": "information matching constrained regularised quantised reconstruction",
+        "Penalties": "information matching regularised quantised reconstruction",
         "Critics and perception": "adversarial perceptual",
         "Labels and modalities": "semi_supervised multimodal",
         "Objectives of your own": "base draws",

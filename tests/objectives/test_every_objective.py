@@ -21,12 +21,12 @@ from records import meets_record
 from tables import MODELS, OBJECTIVES, batch_of, conjugate_pair, dense
 from tables_labels import NEED_LABELS, with_labels
 from tables_modalities import with_modalities
-from tables_objectives import NEED_CODES, NEED_MODALITIES, NEED_NORMAL, SURROGATES
+from tables_objectives import NEED_CODES, NEED_MODALITIES, SURROGATES
 
 import latens.objectives
 from latens.data.batches import Batch
 from latens.errors import ConfigError
-from latens.models import CodeHead, CodePrior, Conditional, LatentModel, ScalarQuantiser, SharedScaleNormalHead
+from latens.models import CodeHead, CodePrior, Conditional, LatentModel, ScalarQuantiser
 from latens.objectives import ELBO, IWAE, MIWAE, AbstractObjective, BetaTC, Renyi, ScoreFunction, draw
 from latens.objectives.base import coupling, run_objective
 from latens.objectives.importance import importance_bound
@@ -41,15 +41,12 @@ def test_every_public_objective_is_registered_and_says_whether_it_couples_rows()
 
 
 def model_for(name):
-    """The binary pixels, under a Normal with one learned scale for an objective that needs one."""
+    """The binary pixels, with labels, modalities or codes for an objective that needs them."""
     model, batch = MODELS["binary pixels"]()
     if name in NEED_LABELS:
         return with_labels(name, model), batch
     if name in NEED_MODALITIES:
         return with_modalities(name), batch
-    if name in NEED_NORMAL:
-        head = SharedScaleNormalHead((2, 3), jnp.zeros(()))
-        model = LatentModel(model.prior_part, model.encoder, Conditional(model.decoder.network, head))
     if name in NEED_CODES:
         codes = CodeHead((4,), ScalarQuantiser((5, 4)))
         decoder = Conditional(dense([4, 5, 6], jax.random.key(9)), model.decoder.head)

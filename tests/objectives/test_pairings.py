@@ -28,10 +28,9 @@ BY_UNIT = {"beta-tc": ("flow", "levels"), "dip": ("flow", "levels")}
 def outcome(objective: str, parts: str, **settings: object) -> ConfigError | None:
     """None, or why it is refused."""
     config = get_recipe("default").config
-    normal = {"likelihood": "normal", "likelihood.scale": "shared"} if objective == "sigma-vae" else {}
     small = {"network.hidden": 4, "posterior.latent_dim": 3, "training.steps": 1}
     try:
-        chosen = {**small, "objective": objective, **normal, **POSTERIORS[parts], **settings}
+        chosen = {**small, "objective": objective, **POSTERIORS[parts], **settings}
         prepare(override(config, chosen), make_data())
     except ConfigError as error:
         return error
@@ -53,9 +52,6 @@ def test_a_pairing_works_or_is_refused_with_its_reason(objective: str, parts: st
     elif objective in OF_EXPERTS:
         assert (refused is None) is (parts == "experts")
         assert refused is None or refused.where == "objective.name"
-    elif (objective, parts) == ("sigma-vae", "experts"):
-        assert refused is not None
-        assert "one scale for all" in refused.message  # here each part of a row has a decoder and a scale of its own
     elif objective == "gan":
         assert (refused is None) is (parts == "deterministic")  # there is no likelihood that a density of z could serve
     elif parts == "deterministic":

@@ -19,9 +19,9 @@ from latens.distributions import (
     DiagonalNormal,
 )
 from latens.errors import ConfigError
-from latens.models import AbstractHead, Conditional, LatentModel, NormalHead, SharedScaleNormalHead
+from latens.models import AbstractHead, Conditional, LatentModel, NormalHead
 from latens.networks import Dense
-from latens.objectives import ELBO, ScoreFunction, SigmaVAE
+from latens.objectives import ELBO, ScoreFunction
 
 KEYS = jax.random.split(jax.random.key(3), 4)
 
@@ -93,13 +93,6 @@ def test_a_posterior_that_says_nothing_can_be_used_where_no_path_is_needed():
     for objective in (ELBO(), ScoreFunction(2)):
         assert np.isfinite(evaluate(objective, model_of(Coins), BATCH)[0])
     gradients(ScoreFunction(2), model_of(Coins), BATCH, 1)
-
-
-def test_the_scale_found_of_residuals_needs_a_path_too():
-    model = model_of(Bernoulli)
-    decoder = Conditional(Dense([2, 3], key=KEYS[1]), SharedScaleNormalHead((3,), jnp.zeros(())))
-    with pytest.raises(ConfigError, match="samples of a Bernoulli posterior have no gradient"):
-        gradients(SigmaVAE(), LatentModel(model.prior_part, model.encoder, decoder), BATCH, 1)
 
 
 def without_path(distribution):

@@ -50,7 +50,6 @@ MORE_OBJECTIVES: dict[str, Callable[[], o.AbstractObjective]] = {
     "FactorVAE": lambda: o.FactorVAE(critic()),
     "AAE": lambda: o.AAE(critic()),
     "GAN": lambda: o.GAN(row_critic()),
-    "SigmaVAE": o.SigmaVAE,
     "SemiSupervisedELBO": lambda: o.SemiSupervisedELBO(alpha=0.7),
     "SemiSupervisedELBO, sampled KL": lambda: o.SemiSupervisedELBO(kl="sampled", num_samples=2),
     "Quantised": lambda: o.Quantised(0.7, 0.3),
@@ -64,7 +63,6 @@ SURROGATES = {
     "IWAE, doubly reparameterised",
     "PIWAE",
     "ScoreFunction",
-    "SigmaVAE",
     "Quantised",
     "GAN",
 }
@@ -78,6 +76,3 @@ NEED_CODES = {"Quantised"}
 
 NEED_IMAGES = {"PerceptualSimilarity"}
 """Objectives for rows that are images."""
-
-NEED_NORMAL = {"SigmaVAE"}
-"""Objectives for a Normal likelihood with one learned scale, or for one whose draws have a gradient."""

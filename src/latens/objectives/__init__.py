@@ -10,7 +10,6 @@ from .base import mean as mean
 from .base import run_objective as run_objective
 from .base import value_with_gradient as value_with_gradient
 from .base import weighted as weighted
-from .constrained import SigmaVAE as SigmaVAE
 from .draws import Draws as Draws
 from .draws import draw as draw
 from .elbo import ELBO as ELBO

@@ -34,7 +34,6 @@ OBJECTIVES: dict[str, type[AbstractObjective] | AbstractObjective] = {
     "renyi": objectives.Renyi,
     "score-function": objectives.ScoreFunction,
     "semi-supervised": objectives.SemiSupervisedELBO,
-    "sigma-vae": objectives.SigmaVAE,
     "sliced-wasserstein": objectives.SlicedWasserstein,
     "stratified-elbo": objectives.StratifiedELBO,
     "subset-elbo": objectives.SubsetELBO,
