@@ -15,7 +15,6 @@ SMALL = {"network.hidden": [4], "posterior.latent_dim": 2, "training.steps": 2, 
 SAID = {
     "elbo": "",
     "wae": "the weights of the mixture stay equal",
-    "sliced-wasserstein": "the weights of the mixture stay equal",
     "info-vae": "the weights of the mixture are trained by the KL alone",
     "aae": "the mixture stays as it was drawn",
 }

@@ -1,4 +1,4 @@
-"""Maximum mean discrepancy and sliced Wasserstein distance: against numpy and closed forms of two Normals."""
+"""Maximum mean discrepancy: against numpy and closed forms of two Normals."""
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,8 @@ from scipy import special, stats
 from tables import MODELS, autoencoder
 
 from latens.data.batches import Batch
-from latens.objectives import ELBO, WAE, InfoVAE, SlicedWasserstein
-from latens.objectives.matching import IMQ_SCALES, mmd, sliced_wasserstein
-from latens.objectives.reconstruction import reconstruct
+from latens.objectives import ELBO, WAE, InfoVAE
+from latens.objectives.matching import IMQ_SCALES, mmd
 from latens.objectives.roles import prior_samples
 
 
@@ -84,32 +83,7 @@ def test_a_wasserstein_autoencoder_needs_no_density():
     )
 
 
-def test_sliced_wasserstein_by_sorting():
-    """Sorted differences for rows of equal weight; a row of weight 2 is two rows; one of weight 0 is none."""
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(size=(6, 3)), 1.0 + 2.0 * rng.normal(size=(6, 3))
-    directions = rng.normal(size=(4, 3))
-    rows = np.array([0, 1, 1, 2, 3, 4])
-    sorted_by = lambda codes: np.sort(codes[rows] @ directions.T, axis=0)  # noqa: E731
-    expected = ((sorted_by(a) - sorted_by(b)) ** 2).mean()
-    operands = [jnp.asarray(m, jnp.float32) for m in (a, b)]
-    weighted = with_weights([1, 2, 1, 1, 1, 0])
-    close(sliced_wasserstein(*operands, weighted, jnp.asarray(directions, jnp.float32)), expected)
-
-
-def test_sliced_wasserstein_objective():
-    """The projections are unit vectors: in one dimension, any number of them is the sorted distance itself."""
-    model, batch = MODELS["conjugate pair"]()
-    loss, metrics = evaluate(SlicedWasserstein(2.0, 5), model, batch)
-    codes = np.sort(np.asarray(reconstruct(model, batch, key=jax.random.key(0))[0]), axis=0)
-    prior = np.sort(np.asarray(prior_samples(model, batch, key=jax.random.key(0))), axis=0)
-    expected = ((codes - prior) ** 2).mean()
-    close(average(metrics, "sliced_wasserstein"), expected)
-    close(loss, -average(metrics, "log_likelihood") + 2.0 * expected)
-
-
 def test_options_out_of_range_are_refused():
     assert refused_at(InfoVAE, alpha=1.5) == "objective.alpha"
     assert refused_at(InfoVAE, weight=0.5) == "objective.weight"
     assert refused_at(InfoVAE, kernel="linear") == "objective.kernel"
-    assert refused_at(SlicedWasserstein, num_projections=0) == "objective.num_projections"

@@ -37,7 +37,7 @@ def outcome(objective: str, parts: str, **settings: object) -> ConfigError | Non
     return None
 
 
-DETERMINISTIC = ("aae", "reconstruction", "regularised", "sliced-wasserstein", "wae")
+DETERMINISTIC = ("aae", "reconstruction", "regularised", "wae")
 """The objectives that need no density of z."""
 
 

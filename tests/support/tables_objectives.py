@@ -43,7 +43,6 @@ MORE_OBJECTIVES: dict[str, Callable[[], o.AbstractObjective]] = {
     "DIP, variant 2": lambda: o.DIP(2, 1.0, 2.0, kl="sampled"),
     "InfoVAE": lambda: o.InfoVAE(0.3, 5.0),
     "WAE": o.WAE,
-    "SlicedWasserstein": lambda: o.SlicedWasserstein(3.0, 7),
     "RegularisedAutoencoder": lambda: o.RegularisedAutoencoder(0.1, 0.2, 0.05),
     "RegularisedAutoencoder, exact": lambda: o.RegularisedAutoencoder(0.1, 0.2, num_probes=0),
     "PerceptualSimilarity": lambda: o.PerceptualSimilarity(20.0),

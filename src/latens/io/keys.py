@@ -61,7 +61,6 @@ LABEL_NETWORK_DROPOUT = 0xC1A5  # which activations of a network of labels are d
 PRIOR_SAMPLES = 0x9A10  # a latent event of the prior for each row
 SHUFFLED_UNITS = 0x5F1E  # the rows that shuffled latent units are taken from
 SLOPE_PROBES = 0x6A9D  # random directions that estimate a decoder's slope
-PROJECTIONS = 0x511CED  # random directions that latents are projected on
 RANDOM_SUBSETS = 0x5B5E  # random subsets of the modalities
 AFTER_UPDATE = 0xAF7E  # what an objective moves after the optimiser's update
 CURVATURE = 0xC0A7  # the draws by which the curvature around a posterior is found

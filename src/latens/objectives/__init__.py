@@ -22,7 +22,6 @@ from .information import DIP as DIP
 from .information import BetaTC as BetaTC
 from .matching import WAE as WAE
 from .matching import InfoVAE as InfoVAE
-from .matching import SlicedWasserstein as SlicedWasserstein
 from .multimodal import StratifiedELBO as StratifiedELBO
 from .multimodal import SubsetELBO as SubsetELBO
 from .perceptual import PerceptualSimilarity as PerceptualSimilarity

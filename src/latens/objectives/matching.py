@@ -1,4 +1,4 @@
-"""Codes that look like draws from the prior: maximum mean discrepancy and sliced Wasserstein distance."""
+"""Codes that look like draws from the prior: maximum mean discrepancy."""
 
 from typing import ClassVar, Literal
 
@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 
 from latens.data.batches import Batch
-from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Loss, mean, weighted
 from latens.objectives.reconstruction import reconstruct
@@ -44,32 +43,6 @@ def _average(values: Float[Array, "B B"], pairs: Float[Array, "B B"], chosen: Bo
     kept = jnp.where(chosen, pairs, 0.0)
     total = jnp.sum(kept)
     return jnp.sum(kept * values) / jnp.where(total > 0.0, total, 1.0)
-
-
-def sliced_wasserstein(
-    a: Float[Array, "B n"], b: Float[Array, "B n"], batch: Batch, directions: Float[Array, "L n"]
-) -> Float[Array, ""]:
-    r"""The sliced Wasserstein distance: the mean over directions of the distance between projected codes."""
-    # $\frac1L\sum_l W_2^2$ of the codes projected on L unit vectors, exact for rows of any weight. In one dimension
-    # $W_2^2 = \int_0^1 (F_a^{-1}(u) - F_b^{-1}(u))^2 du$, a sum over the steps of both.
-    total = jnp.sum(batch.weights)
-    share = batch.weights / jnp.where(total > 0.0, total, 1.0)
-
-    def one_direction(direction: Float[Array, " n"]) -> Float[Array, ""]:
-        def sorted_steps(codes: Float[Array, "B n"]) -> tuple[Float[Array, " B"], Float[Array, " B"]]:
-            projected = codes @ direction
-            order = jnp.argsort(projected)
-            return projected[order], jnp.cumsum(share[order])
-
-        (values_a, ends_a), (values_b, ends_b) = sorted_steps(a), sorted_steps(b)
-        ends = jnp.sort(jnp.concatenate([ends_a, ends_b]))
-        starts = jnp.concatenate([jnp.zeros_like(ends[:1]), ends[:-1]])
-        middle = 0.5 * (starts + ends)
-        last = a.shape[0] - 1
-        at = lambda values, steps: values[jnp.minimum(jnp.searchsorted(steps, middle), last)]  # noqa: E731
-        return jnp.sum((ends - starts) * (at(values_a, ends_a) - at(values_b, ends_b)) ** 2)
-
-    return jnp.mean(jax.vmap(one_direction)(directions))
 
 
 def _constant(value: Nats, batch: Batch) -> tuple[Nats, Float[Array, ""]]:
@@ -169,49 +142,4 @@ class WAE(AbstractObjective):
         prior = flat_codes(prior_samples(model, batch, key=key))
         distance = mmd(flat_codes(z), prior, batch, form=self.kernel)
         metrics = {"log_likelihood": weighted(log_likelihood, batch), "mmd": _constant(distance, batch)}
-        return -mean(metrics["log_likelihood"]) + self.weight * distance, metrics
-
-
-class SlicedWasserstein(AbstractObjective):
-    r"""Reconstruction with a penalty on the sliced Wasserstein distance between codes and prior; no bound.
-
-    The objective is $-\log p(x \mid z) + \lambda\,\mathrm{SW}_2^2(q(z), p(z))$ over L random directions, for encoders
-    with or without noise. Of a finite batch the distance is above that of the two distributions. The metrics are
-    `log_likelihood` in nats and `sliced_wasserstein`.
-
-    Args:
-        weight: $\lambda$, at least 0; nats.
-        num_projections: Number of directions L, at least 1.
-
-    Raises:
-        ConfigError: An option is out of range.
-
-    Source: Kolouri, Pope, Martin & Rohde (2019), sliced-Wasserstein autoencoders.
-    """
-
-    monitor: ClassVar[str] = "log_likelihood"
-    needs_density: ClassVar[bool] = False
-    trains_prior: ClassVar[Literal["density", "samples", "nothing"]] = "samples"
-
-    weight: float = eqx.field(static=True, default=10.0)
-    num_projections: int = eqx.field(static=True, default=50)
-
-    def __check_init__(self) -> None:
-        require_weight(self.weight)
-        number = self.num_projections
-        require(number >= 1, f"num_projections must be 1 or more, not {number}.", "num_projections")
-
-    def couples_rows(self) -> str:
-        """The distance is one of sets of rows."""
-        return "its distance is that of a whole batch"
-
-    def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
-        z, log_likelihood = reconstruct(model, batch, key=key)
-        codes, prior = flat_codes(z), flat_codes(prior_samples(model, batch, key=key))
-        raw = jax.random.normal(
-            jax.random.fold_in(key, keys.PROJECTIONS), (self.num_projections, codes.shape[1]), codes.dtype
-        )
-        directions = raw / jnp.linalg.norm(raw, axis=1, keepdims=True)
-        distance = sliced_wasserstein(codes, prior, batch, directions)
-        metrics = {"log_likelihood": weighted(log_likelihood, batch), "sliced_wasserstein": _constant(distance, batch)}
         return -mean(metrics["log_likelihood"]) + self.weight * distance, metrics

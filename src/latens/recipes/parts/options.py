@@ -34,7 +34,6 @@ OBJECTIVES: dict[str, type[AbstractObjective] | AbstractObjective] = {
     "renyi": objectives.Renyi,
     "score-function": objectives.ScoreFunction,
     "semi-supervised": objectives.SemiSupervisedELBO,
-    "sliced-wasserstein": objectives.SlicedWasserstein,
     "stratified-elbo": objectives.StratifiedELBO,
     "subset-elbo": objectives.SubsetELBO,
     "wae": objectives.WAE,
