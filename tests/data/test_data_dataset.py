@@ -58,15 +58,6 @@ def test_blocks_stay_together_and_are_shuffled() -> None:
     assert sorted(order) == train.tolist()
 
 
-def test_every_position_is_equally_likely_to_come_first() -> None:
-    data = load(np.arange(30.0).reshape(10, 3) + 0.5)
-    n = len(data.subset("train"))
-    counts = np.bincount([data.order(0, epoch)[0] for epoch in range(2000)], minlength=10)[data.subset("train")]
-    chi2 = float(((counts - 2000 / n) ** 2 / (2000 / n)).sum())
-    # Mean n - 1, standard deviation sqrt(2 (n - 1)).
-    assert chi2 < (n - 1) + 5 * np.sqrt(2 * (n - 1))
-
-
 def test_fingerprint_changes_with_each_part_and_only_then() -> None:
     data = make()
     same = make()

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
 
@@ -110,22 +109,3 @@ def test_bad_names_of_files_and_a_misspelt_option_are_named(tmp_path: Path) -> N
             estimator.save(name)
     with pytest.raises(ResourceError, match="name"):
         VAE.load(tmp_path / ("x" * 300))
-
-
-@pytest.mark.parametrize("made", [VAEImputer, VAEDetector])
-def test_counts_of_the_other_estimators_are_checked(made: Any) -> None:
-    rows = pd.DataFrame(np.where(np.eye(40, 3), np.nan, X).round(1), columns=list("abc")).convert_dtypes()  # with NA
-    estimator = made(settings={"training.steps": 1, "network.hidden": [4]}, num_samples=2, random_state=0).fit(rows)
-    call = estimator.transform if made is VAEImputer else estimator.score_samples
-    plain = call(rows)
-    assert np.isfinite(np.asarray(plain, float)).all()
-    for count in (0, -1, 1.5, "2", None, True):
-        estimator.set_params(num_samples=count)
-        for each in [call, estimator.draws] if made is VAEImputer else [call]:
-            with pytest.raises(UsageError, match="num_samples: must be a whole number of 1 or more"):
-                each(rows)
-        if made is VAEDetector:
-            with pytest.raises(UsageError, match="cells: must be a whole number of 1 or more"):
-                estimator.explain(rows, count)
-    estimator.set_params(num_samples=np.int64(2))
-    np.testing.assert_array_equal(call(rows), plain)

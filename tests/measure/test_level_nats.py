@@ -11,7 +11,6 @@ from latens.config import override
 from latens.data import load
 from latens.evaluation import elbo_parts
 from latens.explorer.payload import payload
-from latens.latents.codes import level_shapes
 from latens.latents.decomposition import level_kl_rows
 from latens.pictures.draw import draw_pictures
 from latens.recipes import get_recipe
@@ -41,14 +40,6 @@ def test_levels_add_up_to_the_kl():
     page = json.loads(payload(model, data)["data/manifest.json"])["levels"]
     assert [level["shape"] for level in page] == [[4], [16]]
     assert all(abs(level["kl"] - one.value) < 1.0 for level, one in zip(page, levels, strict=True))
-
-
-def test_a_model_of_one_level_has_none():
-    model, data = trained("default", **{"network.kind": "dense"})
-    assert level_shapes(model.model) == ()
-    found = measure(model, data, data.subset("test"), num_samples=5)
-    assert not [name for name in found if name.startswith("kl_level")]
-    assert json.loads(payload(model, data)["data/manifest.json"])["levels"] == []
 
 
 @pytest.mark.more

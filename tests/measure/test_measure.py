@@ -113,26 +113,6 @@ def test_random_binarisation_is_the_same_for_both_models() -> None:
     assert found["log_marginal"].protocol.startswith("cells binarised at random")
 
 
-def test_weights_and_other_data() -> None:
-    data = load(np.random.default_rng(0).normal(size=(300, 3)), weight=np.repeat([1.0, 2.0, 0.0], 100))
-    trained, data = trained_on(data)
-    found = measure(trained, data, data.subset("test"), num_samples=20)
-    weight = data.weight[data.subset("test")]
-    rows = rows_of(trained, data)
-    assert found["log_marginal"].value == pytest.approx(float(np.average(rows, weights=weight)), abs=1e-5)
-    assert "bits_per_dimension" not in found
-    # A weight of 2 is the row twice, also in the table of latent units.
-    test = data.subset("test")
-    units = unit_table(trained, trained.batch(data, test), weight)
-    twice = unit_table(trained, trained.batch(data, np.repeat(test, weight.astype(int))))
-    for one, two in zip(units, twice):
-        assert (one["kl"], one["variance"]) == pytest.approx((two["kl"], two["variance"]), rel=1e-5)
-    assert found["active_units"].value == sum(unit["active"] for unit in units)
-    assert sum(unit["kl"] for unit in units) == pytest.approx(found["kl"].value, abs=0.5)
-    other = load(np.random.default_rng(1).normal(size=(50, 3)), schema=trained.schema)
-    assert "gain_over_independent" not in measure(trained, other, np.arange(50), num_samples=5)
-
-
 def test_autoencoder_has_no_evidence() -> None:
     config = override(get_recipe("mlq-autoencoder").config, {"posterior.latent_dim": 4, "training.epochs": 1})
     experiment = prepare(config, load("digits"))
