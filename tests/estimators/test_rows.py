@@ -71,7 +71,7 @@ def test_columns_are_declared_for_estimators():
     frame = pd.DataFrame({"word": ["a", "b"] * 60, "x": np.where(np.arange(120) == 5, np.inf, 1.0)})
     with pytest.raises(DataError, match="row 5, column 'x': holds inf"):
         VAEImputer(settings=TINY).fit(frame)
-    with pytest.raises(DataError, match="no column 'y', of which"):
+    with pytest.raises(DataError, match="no column 'y', which"):
         VAEImputer(columns={"y": "category"}, settings=TINY).fit(X)
     with pytest.raises(DataError, match="unknown kind 'word'"):
         VAEDetector(columns={"x0": "word"}, settings=TINY).fit(X)
