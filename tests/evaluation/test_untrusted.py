@@ -56,7 +56,7 @@ def test_log_p_of_a_narrow_posterior_is_not_trusted(scale: float) -> None:
     assert names(found) == ["untrusted-evidence"]
 
 
-@pytest.mark.parametrize("scale", [0.85, 1.0, 1.4])
+@pytest.mark.parametrize("scale", [1.0, 1.4])
 def test_log_p_of_a_good_posterior_is_within_the_errors_of_its_draws(scale: float) -> None:
     found = of(Scaled(scale))
     value = found.metrics["log_marginal"]
