@@ -19,7 +19,7 @@ LONG = 60
 MOST = {
     "lines of Python in src": 60_250,  # next: 60,000
     "lines of Python in data": 4_050,
-    "lines of Python in tests": 46_300,
+    "lines of Python in tests": 46_200,
     "lines of JavaScript, CSS and HTML": 6_550,
     "words of docs": 32_350,
     "pages of docs": 40,
