@@ -188,7 +188,7 @@ def test_dates_are_conditions():
         ("town=a", DataError, "no column 'town'"),
         ("city", UsageError, "is not a condition"),
         ("city>a", DataError, "no order"),
-        ("age=3.5", DataError, "steps of 1"),
+        ("age=3.5", DataError, "steps of 1, which 3.5 is not"),
         ("age=99", DataError, "between 0 and 29"),
         ("age>=99", DataError, r"no row can have column 'age' so \('age>=99'\)"),
         ("age=x", DataError, "holds numbers, which 'x' is not"),

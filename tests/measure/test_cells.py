@@ -59,7 +59,8 @@ def test_numbers_beyond_the_training_rows_have_one_probability_in_all():
         assert half == pytest.approx(
             r[side] + 1, abs=0.1 * r[side] + 2
         )  # half of them within the reach of the outer 5 %
-    assert tails(np.zeros((2, 1)), [GRID], 99)[0].tolist() == [[0.0], [0.0]]
+    within = tails(np.zeros((2, 1)), [GRID], 99)
+    assert [one.tolist() for one in within] == [[[0.0], [0.0]], [[1.0], [1.0]]]
 
 
 def test_a_number_beyond_counts_as_missing_and_has_the_surprise_of_its_tail():

@@ -37,7 +37,7 @@ def test_a_number_that_is_counted_has_its_count_in_its_words() -> None:
 
 def test_the_page_names_numbers_that_exist() -> None:
     page = (ROOT / "docs" / "evaluate.md").read_text().partition("## Warnings")[0]
-    tables = re.findall(r"^\| ((?:`[a-z_0-9]+`(?:, )?)+)", page, re.MULTILINE)
-    numbers = [name for cell in tables for name in re.findall(r"`([a-z_0-9]+)`", cell)]
+    lists = re.findall(r"^- ((?:`[a-z_0-9]+`(?:, )?)+):", page, re.MULTILINE)
+    numbers = [name for cell in lists for name in re.findall(r"`([a-z_0-9]+)`", cell)]
     assert len(numbers) > 30
     assert [name for name in numbers if name not in METRICS and f"{name.rstrip('0123456789')}#" not in METRICS] == []

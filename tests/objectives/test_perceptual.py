@@ -16,7 +16,7 @@ from latens.distributions import StandardNormal
 from latens.errors import ConfigError
 from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead
 from latens.objectives import ELBO, PerceptualSimilarity, draw, ms_ssim
-from latens.objectives.perceptual import WEIGHTS, num_scales
+from latens.objectives.perceptual import WEIGHTS, _images, num_scales
 
 KEY = jax.random.key(0)
 similarity = jax.jit(ms_ssim, static_argnames="value_range")
@@ -68,6 +68,11 @@ def test_known_numbers(float64):
     # Channels are averaged: one equal, one flat against flat.
     two = lambda a, b: jnp.concatenate([a, b], axis=-1)  # noqa: E731
     close(similarity(two(flat(0.2), flat(0.5)), two(flat(0.6), flat(0.5))), ((luminance + 1) / 2) ** share)
+
+
+def test_what_is_missing_is_0_in_an_image():
+    x, mask = jnp.full((1, 2, 2), 5.0), jnp.asarray([[[True, False], [True, True]]])
+    close(_images(x, mask, x.dtype)[..., 0], [[[5.0, 0.0], [5.0, 5.0]]])
 
 
 def images() -> tuple[LatentModel, object]:

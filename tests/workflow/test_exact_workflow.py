@@ -209,7 +209,7 @@ def test_a_file_that_lacks_a_part_says_so(trained):
 
 def test_a_refitted_prior_keeps_what_the_posterior_is(trained):
     def configured(config, kind, options):
-        return refit._configured(dataclasses.replace(trained, config=config), config, kind, options)
+        return refit._configured(config, kind, options)
 
     stages = [kind for kind in refit.KINDS.values() if kind.fit is None]
     for kind in stages:

@@ -12,7 +12,7 @@ import pytest
 import latens
 from latens.config import override
 from latens.data import load
-from latens.data.conditions import GIVEN, cells_of, one_vector, parse_given
+from latens.data.conditions import GIVEN, brought, cells_of, one_vector, parse_given
 from latens.data.schema import Condition, Schema
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError
 from latens.explorer.decoder import folded
@@ -203,6 +203,19 @@ def test_rows_bring_their_own_conditions_to_a_model_that_is_told(cells: Path) ->
     with pytest.raises(DataError, match=r"has no batch, age, which the model reads as conditions"):
         trained.batch(X.astype(np.float32), label=np.zeros(60, np.int32))
     assert with_usual(trained.model, np.ones(4)).decoder.usual.value.tolist() == [1.0] * 4
+
+
+def test_what_rows_bring_beside_what_is_said_is_told_by_condition() -> None:
+    known = (Condition("batch", ("a", "b", "c")), Condition("age", scale=2.0), Condition("sex", ("m", "f")))
+    said = {"age": 30.0, "sex": "f"}
+    rows = np.tile(one_vector(known, said, "given"), (3, 1))
+    assert brought(known, rows, said) == []
+    for column, name in ((3, "age"), (5, "sex")):
+        moved = rows.copy()
+        moved[1, column] += 1.0
+        assert brought(known, moved, said) == [name]
+    rows[2, 0] += 1.0  # of the batch nothing was said
+    assert brought(known, rows, said) == []
 
 
 def test_a_file_keeps_conditions(cells: Path, tmp_path: Path) -> None:
