@@ -99,13 +99,6 @@ def test_reconstruction_without_samples_and_its_table():
     assert table["y3_x4"].tolist() == expected
 
 
-def test_shapes_that_do_not_match_are_refused():
-    with pytest.raises(DataError, match="one reconstruction for each image"):
-        reconstructions(images(3), images(2))
-    with pytest.raises(DataError, match="in the shape of the data"):
-        reconstructions(images(3), images(3), images(3, colour=True))
-
-
 def test_mosaic_groups_rows_by_a_wider_gap():
     whole = mosaic([np.zeros((1, 8, 8, 1))] * 4, group=2)
     assert whole.tops == (0, 9, 21, 30)
