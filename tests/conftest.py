@@ -37,7 +37,6 @@ PLAIN = os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 if PLAIN == "1" and version("jaxlib").startswith("0.10."):  # an unknown flag would end the process
     QUICK = "--xla_cpu_parallel_codegen_split_count=1 --xla_cpu_use_fusion_emitters=false"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()
-    os.environ["LATENS_XLA_CHECKED"] = os.environ["XLA_FLAGS"]  # processes that tests start need not look
 
 jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_disable_most_optimizations", PLAIN.lower() in ("1", "true"))

@@ -1,7 +1,6 @@
 """Loggers hand on the numbers of events; stderr as lines of JSON."""
 
 import copy
-import json
 import pickle
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +11,6 @@ import pytest
 
 from latens import VAE
 from latens.callbacks import MlflowLogger, TensorBoardLogger, WandbLogger, numbers
-from latens.cli.main import main
 from latens.errors import ConfigError
 from latens.training import Event, Snapshot
 
@@ -85,22 +83,6 @@ def test_loggers_can_be_copied_without_their_files(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(__import__("sys").modules, "wandb", None)
     with pytest.raises(ConfigError, match="wandb is not installed"):
         run(event("epoch", train_elbo=-1.0))
-
-
-def test_stderr_as_lines_of_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    np.save(tmp_path / "x.npy", X)
-    words = ["fit", str(tmp_path / "x.npy"), "--set", "network.hidden=4", "--steps", "6", "--log", "json"]
-    assert main([*words, "--num-samples", "2", "--out", str(tmp_path / "run")]) == 0
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert {"note", "progress", "trained"} <= {line["event"] for line in lines}
-    (trained,) = (line for line in lines if line["event"] == "trained")
-    assert trained["steps"] == 6
-    progress = [line for line in lines if line["event"] == "progress"]
-    assert progress[-1]["step"] <= 6
-    assert {"epoch", "train_elbo", "total_steps", "rows_per_second"} <= set(progress[0])
-    assert main([*words[:2], "--set", "nothing=1", "--log", "json"]) > 0
-    (line,) = capsys.readouterr().err.splitlines()
-    assert json.loads(line)["event"] == "error"
 
 
 def test_a_run_of_mlflow_has_every_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ import pytest
 
 import latens
 from latens.errors import ConfigError, UsageError
-from latens.io.terminal import table_as
 from latens.workflow.paired import Contest, Rows, Run, estimate_of, ranked
 
 X = np.random.default_rng(0).normal(size=(60, 3))
@@ -29,8 +28,7 @@ def test_differences_are_paired_by_seed() -> None:
     assert other.difference is not None
     assert (other.difference.value, other.difference.over) == (-2.0, "seeds")
     assert other.difference.low == pytest.approx(-14.7062, abs=1e-4)
-    assert found.table("markdown").splitlines()[1] == "| --- | --- | --- | --- | --- | --- |"
-    assert found.table("markdown").splitlines()[2].startswith("| b | 4 |")
+    assert found.table().splitlines()[1].startswith("b      4")
     assert found.to_json()["best"] == "b"
 
 
@@ -53,16 +51,3 @@ def test_one_seed_is_paired_by_rows() -> None:
             latens.workflow.compare(given, X)
     with pytest.raises(ConfigError, match="not a fitted model"):
         latens.workflow.compare({"a": a, "b": latens.VAE(2)}, X)
-
-
-def test_tables_for_papers() -> None:
-    rows = [("name", "mean"), ("a_b|c", "-1.5 ± 0.2"), ("50 %", "[-2, 1e-5]")]
-    assert table_as(rows, "markdown").splitlines() == [
-        "| name | mean |", "| --- | --- |", "| a_b\\|c | -1.5 ± 0.2 |", "| 50 % | [-2, 1e-5] |",
-    ]  # fmt: skip
-    assert table_as(rows, "latex").splitlines() == [
-        r"\begin{tabular}{ll}", r"\toprule", r"name & mean \\", r"\midrule", r"a\_b|c & $-$1.5 $\pm$ 0.2 \\",
-        r"50 \% & [$-$2, 1e-5] \\", r"\bottomrule", r"\end{tabular}",
-    ]  # fmt: skip
-    with pytest.raises(UsageError, match="html"):
-        table_as(rows, "html")

@@ -4,7 +4,7 @@ import math
 import time
 from typing import Any
 
-from latens.io.terminal import say, say_line
+from latens.io.terminal import say
 from latens.io.waiting import doing
 from latens.training import Event
 from latens.training.stages import falls_due
@@ -144,28 +144,3 @@ def _bad_chunk(event: Event) -> str:
     record = event.record
     terms = ", ".join(record["terms"]) or "the update"
     return f"warning: step {record['first_bad_step']} was not finite ({terms}); {record['skipped']} steps skipped"
-
-
-class JsonProgress(Progress):
-    """A line of JSON for the first numbers, each epoch, each step that was skipped, and the end."""
-
-    def __call__(self, event: Event) -> None:
-        """Write a line where there is something to say."""
-        loop, due = event.snapshot.loop, self._by_count is not None and self._by_count(event) is not None
-        if event.kind == "bad-chunk":
-            say_line("warning", text=_bad_chunk(event).removeprefix("warning: "))
-        elif event.kind == "epoch" or due:
-            speed = round(event.rows_per_second, 1)
-            say_line("progress", **event.record, total_steps=event.total_steps, rows_per_second=speed)
-        elif event.kind == "stage-end":
-            say_line("trained", steps=loop.total, seconds=round(loop.seconds, 3), because=loop.stopped_because)
-
-
-def make_progress(
-    terminal: bool, every: int | None = None, lines: bool = False, rows: int = 0, minutes: float | None = None
-) -> Progress:
-    """Make the callback that shows progress: on a terminal the line of the command, else lines, or lines of JSON."""
-    # every: steps from one line to the next; None writes lines by time. minutes: what the steps may take.
-    if lines:
-        return JsonProgress(every)
-    return TerminalProgress(every, rows, minutes) if terminal else PlainProgress(every, rows)

@@ -387,8 +387,7 @@ def _budget(group: argparse._ArgumentGroup) -> None:
 
 def _while_training(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = command.add_argument_group("during the training")
-    words = "tensorboard: also write event files; json: progress, notes and warnings as JSON lines on stderr"
-    group.add_argument("--log", choices=("tensorboard", "json"), help=words)
+    group.add_argument("--log", choices=("tensorboard",), help="also write event files of TensorBoard")
     words = "write samples and reconstructions before the first step and every N steps"
     group.add_argument("--plots-every", type=count, metavar="N", help=words)
     words = "print the objective before the first step and every N steps (default: every few seconds)"

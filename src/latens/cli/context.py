@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from latens.io.signals import Signals
-from latens.io.terminal import print_json, put, say, say_line, with_record
+from latens.io.terminal import print_json, put, say, with_record
 from latens.io.waiting import doing
 from latens.text import visible
 from latens.verbs.kernel import At, Made, Request, Verb, Work, Would, arguments_of, finished, refuse
@@ -35,11 +35,6 @@ class Context:
         return bool(getattr(self.args, "json", False))
 
     @property
-    def lines(self) -> bool:
-        """Whether stderr has a line of JSON for each thing that is said: `--log json`."""
-        return getattr(self.args, "log", None) == "json"
-
-    @property
     def quiet(self) -> bool:
         """Whether `--quiet` was given."""
         return bool(getattr(self.args, "quiet", False))
@@ -47,7 +42,7 @@ class Context:
     def say(self, text: str = "") -> None:
         """Write words to stderr; `--quiet` silences them."""
         if not self.quiet:
-            say_line("note", text=text) if self.lines else say(text)
+            say(text)
 
     def detail(self, text: str) -> None:
         """Write words to stderr that only `--verbose` asks for."""
@@ -56,7 +51,7 @@ class Context:
 
     def warn(self, text: str) -> None:
         """Write a warning to stderr that `--quiet` does not silence."""
-        say_line("warning", text=text) if self.lines else say(f"warning: {text}")
+        say(f"warning: {text}")
 
     def result(self, value: dict[str, Any], text: str = "") -> None:
         """Write what the command was asked for to stdout, once a call."""

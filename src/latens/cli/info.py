@@ -1,9 +1,11 @@
 """`latens info`: what a run folder or a model file holds, what can be named, and what this machine can do."""
 
-from importlib import import_module
+import platform
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
+from latens import __version__
 from latens.cli.context import Context
 from latens.errors import ModelFileError
 from latens.io.terminal import table
@@ -13,12 +15,30 @@ def info(context: Context) -> int:
     """What a run folder or a model file holds, or what a word asks for."""
     word = context.args.run
     if word == "machine":
-        from latens.cli.machine import machine
-
-        return machine(context)
+        return _machine(context)
     if word in ("recipes", "parts", "environments"):
         return getattr(import_module("latens.cli.recipes"), word)(context)
     return _held(context)
+
+
+def version_line() -> str:
+    """What `latens --version` prints: what a report of a bug needs, without importing JAX."""
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("jax", "jaxlib", "equinox", "optax", "numpy"))
+    machine = f"{platform.system()} {platform.machine()}"
+    return f"latens {__version__} (Python {platform.python_version()} on {machine}; {versions})"
+
+
+def _machine(context: Context) -> int:
+    """Versions, devices and the folder of compiled programs."""
+    import jax
+
+    from latens.io.compilation import cache_folder
+
+    devices = [f"{one} ({one.device_kind})" for one in jax.devices()]
+    value = {"versions": version_line(), "devices": devices, "compilation_cache": str(cache_folder())}
+    text = "\n".join([value["versions"], *devices, f"compiled programs: {cache_folder()} (may be deleted)"])  # type: ignore[list-item]
+    context.result(value, text)
+    return 0
 
 
 def _held(context: Context) -> int:

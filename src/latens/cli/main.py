@@ -21,9 +21,9 @@ from latens.cli.arguments import parse, parser
 from latens.cli.context import Context, run_verb
 from latens.errors import LatensError, ResourceError, UsageError
 from latens.io.atomic import as_resource_error
-from latens.io.compilation import compute_in_full_precision, jax_settings, refuse_what_ends_xla
+from latens.io.compilation import compute_in_full_precision, jax_settings, refuse_little_space
 from latens.io.signals import PATIENCE, Stopped
-from latens.io.terminal import json_text, print_json, put, say, say_line
+from latens.io.terminal import json_text, print_json, put, say
 from latens.io.waiting import Waiting
 from latens.text import visible
 from latens.verbs.kernel import verbs
@@ -80,20 +80,20 @@ def _run(context: Context) -> int:
     except SystemExit as leave:  # --help has printed
         return int(leave.code or 0)
     if context.args.version:
-        from latens.cli.machine import version_line
+        from latens.cli.info import version_line
 
         put(version_line())
         return 0
     if context.args.command is None:
         put(parser().format_help().rstrip())
         return 0
-    refuse_what_ends_xla()
+    refuse_little_space()
     compute_in_full_precision()
     for number, path in enumerate(context.args.imports):
         _import(path, number)
     verb = verbs().get(context.args.command)
     silent = verb is not None or context.args.command in TRAINING or bool(getattr(context.args, "export", None))
-    drawn = silent and context.terminal and not context.lines and not context.quiet
+    drawn = silent and context.terminal and not context.quiet
     with Waiting(context.args.command, getattr(context.args, "minutes", None)) if drawn else contextlib.nullcontext():
         if verb is not None:
             return run_verb(verb, context)
@@ -121,10 +121,7 @@ def _import(path: str, number: int) -> None:
 
 def _report(context: Context, error: BaseException, fields: dict[str, str], code: int) -> int:
     """The error in words on stderr and, with `--json`, as one object on stdout."""
-    if context.lines:
-        say_line("error", **fields)
-    else:
-        say(_in_words(context, error, fields, code))
+    say(_in_words(context, error, fields, code))
     if context.json:
         try:
             print_json({"error": fields})

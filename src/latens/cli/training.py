@@ -44,7 +44,7 @@ REMEMBERED = ("num_samples", "log", "start", "then")
 
 def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resume: bool) -> None:
     """Train, measure and save the model of a run."""
-    from latens.callbacks.progress import make_progress
+    from latens.callbacks.progress import PlainProgress, TerminalProgress
     from latens.training import Interrupted
     from latens.workflow.experiment import describe, train
 
@@ -62,7 +62,8 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
     if not context.quiet:
         every = getattr(experiment.config.training, "log_every", None)
         rows = len(experiment.data.subset("train"))
-        callbacks.append(make_progress(context.terminal, every, context.lines, rows, minutes))
+        shown = TerminalProgress(every, rows, minutes) if context.terminal else PlainProgress(every, rows)
+        callbacks.append(shown)
     with contextlib.ExitStack() as stack:
         callbacks += _watchers(context, run, experiment, stack)
         stack.enter_context(context.signals.deferred())

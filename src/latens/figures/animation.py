@@ -1,8 +1,6 @@
-"""Moving pictures: frames to a GIF, or to an MP4 where ffmpeg is installed."""
+"""Moving pictures: frames to a GIF."""
 
 import io
-import shutil
-import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,10 @@ from jaxtyping import Shaped
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from latens.errors import DataError, ResourceError, UsageError
+from latens.errors import DataError, UsageError
 from latens.figures.style import figure_of, spell
 from latens.io.atomic import as_path, resource_errors, write_atomic
 
-ENDINGS = (".gif", ".mp4")
 FRAME_DPI = 112
 _CANDIDATES = 20_000  # colours among which a palette is chosen
 
@@ -34,24 +31,20 @@ def frame(drawn: Any, *, dpi: float = FRAME_DPI) -> Shaped[np.ndarray, "H W 3"]:
 def check_ending(path: str | Path) -> Path:
     """Check that a moving picture can be written to a path."""
     path = as_path(path)
-    if path.suffix.lower() not in ENDINGS:
-        fix = f"Use one of: {', '.join(ENDINGS)}."
-        raise UsageError(f"an animation is a .gif or .mp4 file, not {path.name!r}.", where="--out", fix=fix)
-    if path.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
-        fix = "Install ffmpeg, or let the name end in .gif."
-        raise ResourceError("an MP4 is made by ffmpeg, which is not installed.", where=str(path), fix=fix)
+    if path.suffix.lower() != ".gif":
+        raise UsageError(f"an animation is a .gif file, not {path.name!r}.", where="--out", fix="End it in .gif.")
     return path
 
 
 def write_animation(
     path: str | Path, frames: Iterable[np.ndarray], *, fps: float = 12.0, hold: Sequence[float] = ()
 ) -> Path:
-    """Write frames as a moving picture that repeats for ever (GIF) or plays once (MP4); the file is whole or absent.
+    """Write frames as a GIF that repeats for ever; the file is whole or absent.
 
-    The same frames give the same bytes of a GIF.
+    The same frames give the same bytes.
 
     Args:
-        path: Where to write; it ends in .gif or .mp4.
+        path: Where to write; it ends in .gif.
         frames: Frames, uint8 of shape (H, W, 3), all of one shape.
         fps: Frames a second.
         hold: How many frames' time each lasts, in order; 1 for those not given.
@@ -62,7 +55,7 @@ def write_animation(
     Raises:
         DataError: There are no frames, or they differ in shape.
         UsageError: The path has another ending.
-        ResourceError: It ends in .mp4 and ffmpeg is not installed, or the disk refuses.
+        ResourceError: The disk refuses.
     """
     path = check_ending(path)
     pictures = [_checked(np.asarray(pixels)) for pixels in frames]
@@ -71,8 +64,7 @@ def write_animation(
     times = [float(hold[i]) if i < len(hold) else 1.0 for i in range(len(pictures))]
     with resource_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    data = _gif(pictures, times, fps) if path.suffix.lower() == ".gif" else _mp4(path, pictures, times, fps)
-    write_atomic(path, data)
+    write_atomic(path, _gif(pictures, times, fps))
     return path
 
 
@@ -157,17 +149,3 @@ def indexed(pictures: Sequence[np.ndarray], palette: np.ndarray) -> list[Image.I
         image.putpalette(palette.ravel().tolist())
         made.append(image)
     return made
-
-
-def _mp4(path: Path, pictures: Sequence[np.ndarray], times: Sequence[float], fps: float) -> bytes:
-    height, width = (side - side % 2 for side in pictures[0].shape[:2])  # H.264 wants even sides
-    raw = b"".join(
-        np.ascontiguousarray(p[:height, :width]).tobytes() * max(1, round(t)) for p, t in zip(pictures, times)
-    )
-    taken = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}", "-i", "-"]
-    made = ["-an", "-pix_fmt", "yuv420p", "-movflags", "frag_keyframe+empty_moov", "-f", "mp4", "-"]
-    done = subprocess.run(["ffmpeg", "-v", "error", *taken, *made], input=raw, capture_output=True, check=False)
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip()[-300:]
-        raise ResourceError(f"ffmpeg failed: {said}.", where=str(path), fix="Let the name end in .gif.")
-    return done.stdout

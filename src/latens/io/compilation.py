@@ -8,7 +8,6 @@ import contextlib
 import importlib.util
 import os
 import sys
-import tempfile
 import warnings
 from functools import cache
 from pathlib import Path
@@ -18,8 +17,6 @@ from latens.errors import ConfigError, ResourceError
 
 LEAST_SPACE = 2 * 10**9
 """Bytes of address space with which XLA can start on a machine of few cores."""
-CHECKED = "LATENS_XLA_CHECKED"
-"""The flags of XLA that were checked already, for the processes that this one starts."""
 
 _DEFAULTS: dict[str, bool | str | None] = {
     "jax_enable_x64": False,
@@ -83,8 +80,8 @@ def compute_in_full_precision() -> None:
         os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"
 
 
-def refuse_what_ends_xla() -> None:
-    """Refuse an address space that is too small for XLA, and flags that it does not know: both end the process."""
+def refuse_little_space() -> None:
+    """Refuse an address space that is too small for XLA, which would end the process."""
     if "jax" in sys.modules:
         return
     with contextlib.suppress(ImportError):  # Windows has no such limit
@@ -95,27 +92,6 @@ def refuse_what_ends_xla() -> None:
             least = f"XLA needs {LEAST_SPACE / 1e9:g} GB to start"
             what = f"the address space is limited to {space / 1e9:.1f} GB, and {least}."
             raise ResourceError(what, where="ulimit -v", fix="Raise it to 4 GB or more: `ulimit -v 4000000`.")
-    flags = os.environ.get("XLA_FLAGS", "").strip()
-    if not flags or os.environ.get(CHECKED) == flags or not hasattr(os, "fork"):
-        return
-    with tempfile.TemporaryFile() as heard:
-        child = os.fork()
-        if child == 0:
-            with contextlib.suppress(BaseException):  # an error is told by the command itself; XLA leaves no way to it
-                os.dup2(heard.fileno(), 2)
-                import jax
-
-                jax.config.update("jax_platforms", "cpu")
-                jax.devices()
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        if status:
-            heard.seek(0)
-            lines = heard.read().decode(errors="replace").splitlines()
-            line = next((line for line in lines if "XLA_FLAGS" in line), "XLA ends at them")
-            said = line.rpartition("] ")[2][:300].rstrip(".")
-            raise ResourceError(f"{said}.", where=f"XLA_FLAGS={flags[:200]}", fix="Unset it, or correct the flag.")
-    os.environ[CHECKED] = flags
 
 
 def less_work(level: int) -> dict[str, Any]:

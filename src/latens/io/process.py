@@ -44,22 +44,11 @@ def threads() -> int:
 
 def free_memory() -> int | None:
     """The memory that a process can have without swapping."""
-    return _memory("MemAvailable:")
-
-
-def total_memory() -> int | None:
-    """The memory of this machine."""
-    return _memory("MemTotal:")
-
-
-def _memory(begin: str) -> int | None:
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith(begin):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
 
 
 def check_count(n: Any, where: str, *, cells: int = 1) -> int:

@@ -1,12 +1,11 @@
 """Words to stderr and JSON to stdout, whoever listens."""
 
 import contextlib
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from latens.errors import ResourceError, UsageError
+from latens.errors import ResourceError
 from latens.io.atomic import reason_of
 from latens.io.json import plain, to_json
 from latens.io.waiting import clear
@@ -24,11 +23,6 @@ def say(text: str) -> None:
     clear()
     with contextlib.suppress(OSError, ValueError):
         print(visible(text, keep="\n\t"), file=sys.stderr, flush=True)
-
-
-def say_line(event: str, /, **fields: Any) -> None:
-    """Write one line of JSON on stderr: what programs read in the place of words."""
-    say(to_json(plain({**fields, "event": event}, nonfinite=lambda number: None)).decode("ascii"))
 
 
 def put(text: str, end: str = "\n") -> None:
@@ -61,38 +55,6 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows), default=0))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows)
     return "\n".join(f"{indent}{line}".rstrip() for line in lines)
-
-
-FORMATS = ("text", "markdown", "latex")
-"""How a table can be written."""
-
-_LATEX = {"\\": r"\textbackslash{}", "±": r"$\pm$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-_LATEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
-
-
-def table_as(rows: Sequence[Sequence[str]], format: str = "text") -> str:
-    """Write a table, of which the first row has the titles, as text, Markdown or LaTeX."""
-    if format not in FORMATS:
-        raise UsageError(f"there is no format {format!r}.", where="format", fix=f"Use one of: {', '.join(FORMATS)}.")
-    if format == "text":
-        return table(rows)
-    head, *body = [[str(cell) for cell in row] for row in rows]
-    if format == "markdown":
-        lines = [[cell.replace("|", "\\|") for cell in row] for row in (head, *body)]
-        lines.insert(1, ["---"] * len(head))
-        return "\n".join(f"| {' | '.join(row)} |" for row in lines)
-    tex = [
-        " & ".join("".join(_LATEX.get(sign, sign) for sign in _minus(cell)) for cell in row) for row in (head, *body)
-    ]
-    lines = [rf"{line} \\" for line in tex]
-    begin = rf"\begin{{tabular}}{{{'l' * len(head)}}}"
-    return "\n".join([begin, r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}"])
-
-
-def _minus(cell: str) -> list[str]:
-    """The signs of a cell; a minus before a figure is one of mathematics."""
-    parts = re.split(r"(?<![\w.])-(?=[\d.])", cell)
-    return [sign for at, part in enumerate(parts) for sign in ([*(["$-$"] if at else []), *part])]
 
 
 def with_record(lines: Iterable[str], record: str) -> str:

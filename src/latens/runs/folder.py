@@ -61,7 +61,7 @@ OWN_FOLDERS = frozenset(("checkpoints", "figures", "report", "samples", "snapsho
 
 _MOST_BYTES = 8 << 20
 _OWN_SUFFIXES = frozenset(
-    (".png", ".svg", ".csv", ".json", ".jsonl", ".npz", ".npy", ".gif", ".mp4", ".html", ".md", ".txt", ".safetensors")
+    (".png", ".svg", ".csv", ".json", ".jsonl", ".npz", ".npy", ".gif", ".html", ".md", ".txt", ".safetensors")
 )
 
 FORMAT_VERSION = 1

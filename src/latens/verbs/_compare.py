@@ -36,7 +36,7 @@ def _names_model(given: Any) -> bool:
     return str(given).startswith("pretrained:") or path.suffix == ".safetensors" or (path / "run.json").is_file()
 
 
-def compared(at: At, others: list[Any], given: Any, num_samples: int | None, seed: int, format: str) -> Work:
+def compared(at: At, others: list[Any], given: Any, num_samples: int | None, seed: int) -> Work:
     """Put the model and others against each other on the same held-out rows."""
     # given: the rows, split as for the training; None: those of the first run.
     from latens.verbs._sources import open_model
@@ -73,13 +73,10 @@ def compared(at: At, others: list[Any], given: Any, num_samples: int | None, see
     plain = (_verdict(found.models), f"Compared on {len(positions):,} {'unseen' if held_out else split} rows.")
     if any(one.run is not None and one.name == best.name for one in opened):
         plain += (f"Next: latens report {shlex.quote(best.name)}",)
-    text = "\n".join(lines) if format == "text" else found.table(format)
     about = f"seed {seed} for every run; intervals are over rows, not over seeds of training"
     seen = f"these are {split} rows: they were not held out from training or the choice of the epoch"
     note, warnings = f"{found.protocol}; {about}", () if held_out else (seen,)
-    if format != "text":  # the table alone, for a paper: what is to be known of it stands on stderr
-        plain, warnings = (), (*unknown, *warnings)
-    return Made(value=value, text=text, plain=plain, note=note, warnings=warnings)
+    return Made(value=value, text="\n".join(lines), plain=plain, note=note, warnings=warnings)
 
 
 def _data(opened: list[At], given: Any) -> "Dataset":

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from latens.errors import ResourceError
 from latens.io.atomic import write_atomic
 from latens.io.json import plain, to_json
-from latens.io.terminal import FORMATS
 from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Seed, Unknown, Verb, Work, Would, arg, draws
 
@@ -33,7 +32,6 @@ class Evaluate(Verb):
         int | None, arg("draws per row for log p(x)", metavar="K", kind=draws, group="evaluation")
     ] = None  # fmt: skip
     all: Annotated[bool, arg("print all metrics that apply, and write RUN/report.json")] = False
-    format: Annotated[str, arg("the format of the table that compares runs (default text)", choices=FORMATS)] = "text"
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:
@@ -42,7 +40,7 @@ class Evaluate(Verb):
 
         others, at.data = parted(self.data)
         if others:
-            return (yield from compared(at, others, at.data, self.num_samples, self.seed, self.format))
+            return (yield from compared(at, others, at.data, self.num_samples, self.seed))
         data = at.load()
         split, positions = held_out_rows(data) if at.knows(data) else ("all", np.arange(len(data)))
         source = self._source(data, split, len(positions))

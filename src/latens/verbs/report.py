@@ -74,7 +74,7 @@ class Report(Verb):
         if self.only == "animation":
             folder = None if at.run is None else at.run.path / "figures"
             default = free_name(str(self.name), ".gif") if folder is None else str(folder / f"{self.name}.gif")
-            return self.checked_out(at.asked or default, (".gif", ".mp4"))
+            return self.checked_out(at.asked or default, (".gif",))
         if at.run is None:
             raise UsageError("a report needs a run folder.", where=at.name, fix="Give the one that `fit` made.")
         out = Path(at.asked) if at.asked else at.run.path / "report.html"

@@ -21,7 +21,6 @@ class Methods:
         unknown: Literal['error', 'missing', 'skip'] = 'error',
         num_samples: int | None = None,
         all: bool = False,
-        format: Literal['text', 'markdown', 'latex'] = 'text',
         seed: int = 0,
     ) -> Made:
         """Measure held-out log p(x), or compare runs: `latens evaluate`."""

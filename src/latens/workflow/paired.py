@@ -16,7 +16,7 @@ from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation import Estimate
 from latens.evaluation.classes import class_log_joint
 from latens.io.process import check_count
-from latens.io.terminal import table_as
+from latens.io.terminal import table
 from latens.typing import checked_later
 from latens.workflow.inputs import has_likelihood, model_file, positions_of
 from latens.workflow.measurement import Measurement, of_one_class, what_density
@@ -106,9 +106,9 @@ class Contest:
         about = {"metric": self.metric, "unit": self.unit, "protocol": self.protocol}
         return {**about, "best": self.models[0].name, "models": [each.to_json() for each in self.models]}
 
-    def table(self, format: str = "text") -> str:
-        """The models, best first, with intervals: as text, Markdown or LaTeX (of the package booktabs)."""
-        return table_as(self.cells(), format)
+    def table(self) -> str:
+        """The models, best first, with intervals."""
+        return table(self.cells())
 
     def cells(self) -> list[tuple[str, ...]]:
         """The cells of that table, titles first, without columns that have no entry."""
@@ -150,7 +150,7 @@ def compare(
         seed: Seed of these draws, which all models share.
 
     Returns:
-        The models, best first, with `.table("text")`, `.table("markdown")` and `.table("latex")`, and `.models`.
+        The models, best first, with `.table()` and `.models`.
 
     Raises:
         ConfigError: The numbers of two models cannot be subtracted: their likelihoods are of another kind.

@@ -49,7 +49,7 @@ def load_sweep(folder: str | Path) -> Contest:
         folder: The folder that `latens sweep --out FOLDER` wrote.
 
     Returns:
-        The trials, best first; `.table("markdown")` and `.table("latex")` write them for a paper.
+        The trials, best first; `.table()` writes them.
 
     Raises:
         ConfigError: Optuna is not installed, or trials are measured by other numbers than the rest.
