@@ -21,13 +21,7 @@ def training_curves_table(history: Mapping[str, ArrayLike]) -> dict[str, np.ndar
     """Pick the columns of a history that `training_curves` draws, x axis first.
 
     Args:
-        history: Columns by name, as for `training_curves`.
-
-    Returns:
-        Equally long arrays by name.
-
-    Raises:
-        DataError: There is no x axis, no curve, or the lengths differ.
+        history: As for `training_curves`.
     """
     refuse_other(history, Mapping, "history", _COLUMNS)
     axis = next((name for name in ("epoch", "step") if name in history), None)

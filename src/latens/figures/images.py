@@ -85,13 +85,7 @@ def image_grid_table(images: ArrayLike) -> dict[str, np.ndarray]:
     """Compute the numbers of `image_grid`, not clipped.
 
     Args:
-        images: Images, shape (n, H, W[, C]).
-
-    Returns:
-        `image` (counted from 0) and one column for each pixel.
-
-    Raises:
-        DataError: The input is not images.
+        images: As for `image_grid`.
     """
     array = as_images(images, "images")
     return {"image": np.arange(len(array)), **pixel_columns(array)}
@@ -148,15 +142,9 @@ def reconstructions_table(
     """Compute the numbers of `reconstructions`, not clipped.
 
     Args:
-        original: Images, shape (n, H, W[, C]).
-        reconstruction: Their reconstructions, of the same shape.
-        samples: Samples, shape (m, H, W[, C]), or None.
-
-    Returns:
-        `kind` (data, reconstruction, sample), `image` (counted from 0), and a column for each pixel.
-
-    Raises:
-        DataError: Shapes do not fit, or something is empty.
+        original: As for `reconstructions`.
+        reconstruction: As for `reconstructions`.
+        samples: As for `reconstructions`.
     """
     named = _row_names(original, reconstruction, samples)
     kinds = np.concatenate([np.repeat(kind, len(images)) for kind, images in named.items()])
@@ -287,14 +275,8 @@ def manifold_table(images: ArrayLike, latents: ArrayLike) -> dict[str, np.ndarra
     """Compute the numbers of `manifold`, not clipped.
 
     Args:
-        images: Images, as for `manifold`.
-        latents: Points, shape (rows, columns, 2).
-
-    Returns:
-        `row`, `column`, the latent point (`latent_0`, `latent_1`), and one column for each pixel.
-
-    Raises:
-        DataError: Shapes do not fit, or the points are not such a grid.
+        images: As for `manifold`.
+        latents: As for `manifold`.
     """
     pictures, grid = _on_grid(images, latents)
     row, column = (index.ravel() for index in np.indices(grid.shape[:2]))

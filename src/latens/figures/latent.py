@@ -56,17 +56,10 @@ def latent_scatter_table(
     """Compute the numbers of `latent_scatter`.
 
     Args:
-        z: Points, shape (n, 2).
-        label: Classes of the points, shape (n,), as for `latent_scatter`; or None.
-        classes: Names of the classes, or None.
-        units: The two latent dimensions that are shown, counted from 0; they name the columns.
-
-    Returns:
-        Two columns such as `latent_0` and `latent_1`, and `label` and `class`. A point without a class
-        has label -1 and an empty class.
-
-    Raises:
-        DataError: Shapes do not fit, or numbers are not finite.
+        z: As for `latent_scatter`.
+        label: As for `latent_scatter`.
+        classes: As for `latent_scatter`.
+        units: As for `latent_scatter`.
     """
     points = _points(z)
     table = {f"latent_{unit}": points[:, column] for column, unit in enumerate(units)}

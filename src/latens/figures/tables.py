@@ -134,19 +134,12 @@ def marginals_table(
     """Compute the numbers of `marginals`, one row for each bin.
 
     Args:
-        data: Rows of data, shape (n, D), NaN where missing.
-        samples: Samples, shape (m, D), in the units of the data, NaN where missing.
-        names: Names of the D columns.
-        columns: Which to take, counted from 0; None takes all, of more than 24 the first 23 and the last.
-        kinds: What the two are called.
-        weight: Weights of the rows, shape (n,).
-
-    Returns:
-        `column`, `low`, `high`, `data_share` and `samples_share` (the two last named by `kinds`), as equally long
-        columns.
-
-    Raises:
-        DataError: Shapes do not fit, or something is empty.
+        data: As for `marginals`.
+        samples: As for `marginals`.
+        names: As for `marginals`.
+        columns: As for `marginals`.
+        kinds: As for `marginals`.
+        weight: As for `marginals`.
     """
     titles, found, _ = _histograms(data, samples, names, columns, weight)
     return {

@@ -16,14 +16,8 @@ def unit_kl_table(kl_per_unit: ArrayLike, active: ArrayLike | None = None) -> di
     """Compute the numbers of `unit_kl_bars`, largest KL first; equal ones stay in their order.
 
     Args:
-        kl_per_unit: KL of each latent dimension in nats, shape (units,), finite.
-        active: Whether each is active, shape (units,); or None.
-
-    Returns:
-        `unit` (counted from 0), `kl` in nats, and `active` if given.
-
-    Raises:
-        DataError: The numbers are empty, not finite, or differ in length.
+        kl_per_unit: As for `unit_kl_bars`.
+        active: As for `unit_kl_bars`.
     """
     kl = numbers(kl_per_unit, "kl_per_unit", ndim=1)
     order = np.argsort(-kl.astype(float), kind="stable")
