@@ -1,4 +1,4 @@
-"""Numbers and pictures of models of text: exact reconstructions, bits of tokens."""
+"""Numbers of models of text: exact reconstructions."""
 
 import dataclasses
 import hashlib
@@ -62,19 +62,6 @@ def test_reconstructions_that_are_exact_are_counted(trained: TrainedModel, data:
     assert {"kl", "exact_reconstructions", "copied_samples"} <= found.metrics.keys()
 
 
-def test_the_bits_of_tokens_sum_to_log_p_given_z(trained: TrainedModel, data: Dataset) -> None:
-    source = Source(trained, data)
-    _, table = texts.draw_token_bits(source)
-    positions = source.held_out(texts.COLOURED, "test", "validation")[0]
-    x = data.x[positions]
-    z = trained.encode(x)
-    for row, (codes, latent) in enumerate(zip(x, z)):
-        wanted = -trained.model.likelihood(jnp.asarray(latent)).log_prob(jnp.asarray(codes)) / np.log(2)
-        own = table["row"] == row
-        assert table["bits"][own].sum() == pytest.approx(float(wanted), rel=1e-4)
-        assert "".join(table["token"][own]) == data.schema.decode(x[row : row + 1])[0] + texts.END_MARK
-
-
 def test_a_file_says_whether_rows_are_never_empty(trained: TrainedModel, data: Dataset, tmp_path: Path) -> None:
     tokens = msgspec.structs.replace(trained.schema.tokens, never_empty=False)
     schema = msgspec.structs.replace(trained.schema, tokens=tokens)
@@ -86,24 +73,6 @@ def test_a_file_says_whether_rows_are_never_empty(trained: TrainedModel, data: D
     assert 0.0 < share < 1.0
     assert new.log_prob(empty) == -np.inf
     assert new.log_prob(row) - old.log_prob(row) == pytest.approx(-np.log1p(-share), abs=2e-6)
-
-
-def test_the_bits_by_place_are_means_of_those_of_tokens(trained: TrainedModel, data: Dataset) -> None:
-    source = Source(trained, data)
-    _, tokens = texts.draw_token_bits(source)
-    _, places = texts.draw_position_bits(source)
-    count = np.bincount(tokens["place"])
-    if len(data.subset("test")) <= texts.COLOURED:
-        mean = np.bincount(tokens["place"], tokens["bits"]) / count
-        np.testing.assert_allclose(places["given its latent"], mean[: len(places["place"])], rtol=1e-5)
-    assert (np.diff(places["rows"]) <= 0).all()
-    x = data.x[source.held_out(texts.SCORED, "test", "validation")[0]]
-    assert places["rows"].sum() == np.sum(x > 0) + len(x)
-    for name, shift in (("given its latent", 0), ("given the latent of another row", 1)):
-        z = np.roll(trained.encode(x), shift, axis=0)
-        total = sum(float(trained.model.likelihood(jnp.asarray(b)).log_prob(jnp.asarray(a))) for a, b in zip(x, z))
-        assert places[name] @ places["rows"] == pytest.approx(-total / np.log(2), rel=1e-4)
-    assert list(places)[2:] == list(texts.PARTS.values())
 
 
 def test_pictures_of_text_are_drawn_of_text_alone(music: tuple[TrainedModel, Dataset], data: Dataset) -> None:
