@@ -231,7 +231,7 @@ def test_a_contour_holds_its_share_of_a_gaussian(share: float) -> None:
 
 
 @needs_node
-@pytest.mark.parametrize("pieces", ["characters", "words", "atoms", "subwords"])
+@pytest.mark.parametrize("pieces", ["characters", "words", "atoms"])
 def test_the_page_reads_codes_as_the_texts_that_they_are(pieces: str) -> None:
     rows = ["C[NH3+] Br", "zoë | 日本 | x", "a b  b"] * 4
     data = load([row.replace("  ", " ") for row in rows], pieces=pieces)

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -17,14 +16,11 @@ ROUND_TRIPS = [
     ("characters", NAMES, "e"),
     ("words", ["74 69 65 50 | 74 69", "a b", "a"], "74"),
     ("atoms", SMILES, "[C@@H]"),
-    ("subwords", ["to be or not to be", "to be  a \t bee", "naïve ☃", " or not"], "be"),
-    ("selfies", ["CCO", "CC=O", "CN"], "[C]"),
 ]
 
 
 @pytest.mark.parametrize(("pieces", "texts", "piece"), ROUND_TRIPS, ids=[one[0] for one in ROUND_TRIPS])
 def test_decode_gives_the_strings_that_were_encoded(pieces: str, texts: list[str], piece: str) -> None:
-    pytest.importorskip({"subwords": "tokenizers", "selfies": "selfies"}.get(pieces, "numpy"))
     data = load(texts, pieces=pieces)
     schema = Schema.from_json(json.loads(json.dumps(data.schema.to_json())))
     assert schema == data.schema
@@ -103,25 +99,6 @@ def test_what_does_not_fit_is_refused(texts: list, options: dict, said: str) -> 
     assert said in str(refusal.value)
 
 
-@pytest.mark.parametrize(
-    ("pieces", "module", "extra"), [("subwords", "tokenizers", "text"), ("selfies", "selfies", "molecules")]
-)
-def test_a_package_that_is_not_installed_is_named_with_its_extra(
-    pieces: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(DataError) as refusal:
-        load(["CCO", "CC"], pieces=pieces)
-    said = f"--pieces: pieces '{pieces}' need the package {module}, which is not installed."
-    assert str(refusal.value) == f"{said} Install the extra: pip install 'latens[{extra}]'."
-
-
-def test_a_string_that_is_no_molecule_is_refused() -> None:
-    pytest.importorskip("selfies")
-    with pytest.raises(DataError, match="'C1CC\\(' is not a molecule that SELFIES can write"):
-        load(["CCO", "C1CC("], pieces="selfies")
-
-
 def test_an_unknown_piece_is_skipped_or_ends_what_is_seen() -> None:
     schema = load(["abc", "cab"]).schema
     made = load(["ab", "axb", "xa"], schema=schema, unknown="missing")
@@ -141,8 +118,6 @@ def test_an_unknown_piece_is_skipped_or_ends_what_is_seen() -> None:
         ({"values": ["a", ""]}, "length >= 1"),
         ({"edges": [4, 4, 8]}, "do not rise to 8"),
         ({"edges": [4]}, "do not rise to 8"),
-        ({"merges": ["a b"]}, "which subwords have and other pieces have not"),
-        ({"pieces": "subwords", "merges": ["a x"]}, "which are not pieces of the vocabulary"),
         ({"pieces": "code"}, "Invalid enum value"),
         ({"run": "me"}, "unknown field"),
     ],

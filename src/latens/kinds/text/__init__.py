@@ -24,7 +24,7 @@ class Text(Rows):
     pieces: str | None = option(
         "the tokens of a row of text (default: characters)",
         "PIECES",
-        choices=("characters", "words", "atoms", "subwords", "selfies"),
+        choices=("characters", "words", "atoms"),
     )
 
     @classmethod

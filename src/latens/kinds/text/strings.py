@@ -79,7 +79,7 @@ def code_strings(raw: Raw, schema: Schema, unknown: str, where: str) -> tuple[np
     if schema.tokens is None:
         raise DataError("holds text; the model was trained on numbers.", where=where, fix="Give rows of numbers.")
     raw.x, strange = schema.tokens.coded(raw.strings or [], schema.shape[0], where, raw.lines)
-    cut, begun = PIECES[schema.tokens.pieces].splitter(schema.tokens), {row for row, *_ in strange}
+    cut, begun = PIECES[schema.tokens.pieces].split, {row for row, *_ in strange}
     if schema.tokens.closed:
         for row, text in enumerate(raw.strings or []):
             if row not in begun and not closes(cut(text)):

@@ -1,7 +1,5 @@
 """Rows of text as rows of whole numbers: pieces of a string, their vocabulary, and the lengths that rows are cut to."""
 
-import importlib
-import json
 import math
 import re
 from collections import Counter
@@ -16,17 +14,15 @@ from msgspec import Meta, Struct
 from latens.errors import DataError
 from latens.text import visible
 
-PieceName: TypeAlias = Literal["characters", "words", "atoms", "subwords", "selfies"]
+PieceName: TypeAlias = Literal["characters", "words", "atoms"]
 """What a string is cut into; each is a row of `PIECES`."""
 
-MOST_TOKENS, MOST_PIECE, MOST_MERGES = 2**16 - 1, 1000, 2**16
-"""Pieces of a vocabulary at the most, characters of one, and pairs that subwords are merged from."""
+MOST_TOKENS, MOST_PIECE = 2**16 - 1, 1000
+"""Pieces of a vocabulary at the most, and characters of one."""
 LONGEST = 2**16
 """Tokens of a row at the most."""
 GRID = 4
 """Rows are stored at a length that is a multiple of it, and so are the edges of their buckets."""
-SUBWORDS = 1000
-"""Subwords of a vocabulary that is made from the rows, beside the 256 bytes."""
 FEW_BUCKETS, MANY_BUCKETS, MANY_ROWS, WORTH = 2, 4, 10_000, 0.9
 """Buckets of lengths for few rows and for many, where they leave at most such a share of the steps of few; each is a
 compiled branch of the training step."""
@@ -39,10 +35,6 @@ class Tokens(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     values: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=MOST_PIECE)], ...], Meta(min_length=1)]
     # the lengths of the buckets that training rows are sorted into, the stored length last; empty for one length
     edges: Annotated[tuple[Annotated[int, Meta(ge=1, le=LONGEST)], ...], Meta(max_length=64)] = ()
-    # of subwords the pairs that are merged, in their order, each of two pieces with a blank between
-    merges: Annotated[
-        tuple[Annotated[str, Meta(max_length=2 * MOST_PIECE + 1)], ...], Meta(max_length=MOST_MERGES)
-    ] = ()
     # whether no training row is without a piece, so that none has the probability of one; False in older files
     never_empty: bool = False
     # of atoms, whether the parentheses and ring numbers of every row close, so that they do in every sample; False in
@@ -75,7 +67,7 @@ class Tokens(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         # lines: the numbers of the strings in their file, for errors; None: rows are counted from 0.
         # returns: codes, 0 from the first piece on that is not known; of each row only that one is told.
         known = {piece: code for code, piece in enumerate(self.values, 1)}
-        split, codes = PIECES[self.pieces].splitter(self), np.zeros((len(texts), length), self.dtype)
+        split, codes = PIECES[self.pieces].split, np.zeros((len(texts), length), self.dtype)
         strange: list[tuple[int, int, str]] = []
         for row, text in enumerate(texts):
             pieces = split(text)
@@ -96,7 +88,7 @@ class Tokens(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     def texts(self, codes: Any) -> list[str]:
         """Read rows of codes up to their first 0 as strings."""
         rows = np.round(np.asarray(codes)).astype(np.int64)
-        join, words = PIECES[self.pieces].joiner(self), np.array(["", *self.values], object)
+        join, words = PIECES[self.pieces].join, np.array(["", *self.values], object)
         ends = np.where((rows == 0).any(1), (rows == 0).argmax(1), rows.shape[1])
         return [join(words[row[:end]].tolist()) for row, end in zip(rows, ends)]
 
@@ -104,10 +96,8 @@ class Tokens(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 class Pieces(NamedTuple):
     """A tokenizer: how a string is cut into pieces, and pieces are put together again."""
 
-    splitter: Callable[[Tokens], Callable[[str], list[str]]]  # for a vocabulary, what cuts a string
-    joiner: Callable[[Tokens], Callable[[list[str]], str]]  # for a vocabulary, what puts pieces together
-    # from strings to the vocabulary and the merges; None: every piece that occurs, sorted
-    learn: Callable[[Iterable[str]], tuple[tuple[str, ...], tuple[str, ...]]] | None = None
+    split: Callable[[str], list[str]]
+    join: Callable[[list[str]], str]
 
 
 # Of SMILES: an atom in brackets, an atom of two letters, a ring number of two digits, else one character.
@@ -127,67 +117,10 @@ def closes(pieces: Iterable[str]) -> bool:
     return not depth and not rings
 
 
-def library(module: str, extra: str, what: str, where: str = "--pieces") -> Any:
-    """Import a package that only some rows of text need."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        what = f"{what} need the package {module}, which is not installed."
-        raise DataError(what, where=where, fix=f"Install the extra: pip install 'latens[{extra}]'.") from None
-
-
-def _subwords(tokens: Tokens) -> Any:
-    """The tokenizer of a vocabulary: pairs of bytes, merged in their order."""
-    package = library("tokenizers", "text", "pieces 'subwords'")
-    places = {piece: place for place, piece in enumerate(tokens.values)}
-    merges = [tuple(pair.split(" ")) for pair in tokens.merges]
-    made = package.Tokenizer(package.models.BPE(places, merges))
-    made.pre_tokenizer = package.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = package.decoders.ByteLevel()
-    return made
-
-
-def _cut_subwords(tokens: Tokens) -> Callable[[str], list[str]]:
-    made = _subwords(tokens)
-    return lambda text: made.encode(text).tokens
-
-
-def _learn_subwords(texts: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    package = library("tokenizers", "text", "pieces 'subwords'")
-    made = package.Tokenizer(package.models.BPE())
-    made.pre_tokenizer = package.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    letters = package.pre_tokenizers.ByteLevel.alphabet()
-    trainer = package.trainers.BpeTrainer(
-        vocab_size=len(letters) + SUBWORDS, initial_alphabet=letters, show_progress=False
-    )
-    made.train_from_iterator(texts, trainer)
-    known = made.get_vocab()
-    merges = json.loads(made.to_str())["model"]["merges"]
-    return tuple(sorted(known, key=known.__getitem__)), tuple(" ".join(pair) for pair in merges)
-
-
-def _selfies_package() -> Any:
-    return library("selfies", "molecules", "pieces 'selfies'")
-
-
-def _selfies(text: str) -> list[str]:
-    """The symbols of a molecule whose every sequence is a molecule."""
-    package = _selfies_package()
-    try:
-        return list(package.split_selfies(package.encoder(text)))
-    except package.EncoderError:
-        raise DataError(f"{text[:100]!r} is not a molecule that SELFIES can write.", where="--pieces") from None
-
-
 PIECES: dict[PieceName, Pieces] = {
-    "characters": Pieces(lambda _: list, lambda _: "".join),
-    "words": Pieces(lambda _: str.split, lambda _: " ".join),
-    "atoms": Pieces(lambda _: _ATOMS.findall, lambda _: "".join),
-    "subwords": Pieces(_cut_subwords, lambda tokens: _subwords(tokens).decoder.decode, _learn_subwords),
-    "selfies": Pieces(
-        lambda _: _selfies,
-        lambda _: lambda pieces: _selfies_package().decoder("".join(pieces)),
-    ),
+    "characters": Pieces(list, "".join),
+    "words": Pieces(str.split, " ".join),
+    "atoms": Pieces(_ATOMS.findall, "".join),
 }
 """The tokenizers by name: a new one is a row."""
 
@@ -202,9 +135,7 @@ def learn_tokens(
 ) -> tuple[Tokens, int]:
     """Make the vocabulary of strings, and the length that rows are stored at."""
     # The vocabulary is of all rows; the buckets are chosen for the training rows. Strings are gone through one by one.
-    row = PIECES[pieces]
-    values, merges = row.learn(texts) if row.learn else ((), ())
-    split, seen = row.splitter(Tokens(pieces, values, merges=merges)), set[str]()
+    split, seen = PIECES[pieces].split, set[str]()
     every, own = Counter[int](), Counter[int]()  # of how many rows need so many steps
     closed = pieces == "atoms"
     for number, (text, trains) in enumerate(zip(texts, train)):
@@ -219,13 +150,13 @@ def learn_tokens(
         closed = closed and closes(cut)
         every[len(cut) + 1] += 1
         own[len(cut) + 1] += bool(trains)
-    values = values or tuple(sorted(seen))
+    values = tuple(sorted(seen))
     if len(values) > MOST_TOKENS or max(map(len, values)) > MOST_PIECE:
         what = f"holds {len(values):,} different {pieces}, or one of more than {MOST_PIECE} characters."
         raise DataError(what, where=where, fix="Use other pieces: --pieces characters.")
     length = -(-max(every) // GRID) * GRID
     edges = chosen_edges(own if own.total() else every, length)
-    return Tokens(pieces, values, edges, merges, never_empty=True, closed=closed), length
+    return Tokens(pieces, values, edges, never_empty=True, closed=closed), length
 
 
 def chosen_edges(rows: Counter[int], length: int) -> tuple[int, ...]:
@@ -291,13 +222,6 @@ def check_tokens(tokens: Tokens, shape: tuple[int, ...]) -> str:
         return f"has {len(values)} pieces, more than {MOST_TOKENS}, or one twice"
     if edges and (edges[-1] != shape[0] or any(one >= other for one, other in pairwise(edges))):
         return f"has edges {edges[:8]} that do not rise to {shape[0]}"
-    if (tokens.pieces == "subwords") != bool(tokens.merges):
-        return "has merges, which subwords have and other pieces have not"
-    known = set(values)
-    for pair in tokens.merges:
-        one, blank, other = pair.partition(" ")
-        if not blank or not {one, other, one + other} <= known:
-            return f"merges {pair[:50]!r}, which are not pieces of the vocabulary"
     return ""
 
 

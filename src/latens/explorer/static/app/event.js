@@ -49,19 +49,7 @@ export function textOf(event, values) {
     if (!(Math.round(value) > 0)) break;
     pieces.push(event.values[Math.round(value) - 1] ?? "");
   }
-  if (event.pieces === "subwords") return fromBytes(pieces.join(""));
   return pieces.join(event.pieces === "words" ? " " : "");
-}
-
-// Subwords are written in letters that stand for bytes.
-function fromBytes(letters) {
-  const bytes = new Map();
-  let next = 256;
-  for (let byte = 0; byte < 256; byte++) {
-    const plain = (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
-    bytes.set(String.fromCodePoint(plain ? byte : next++), byte);
-  }
-  return new TextDecoder().decode(Uint8Array.from(letters, (letter) => bytes.get(letter) ?? 63));
 }
 
 const [LETTER, LINE, MOST_LINES] = [7.3, 16, 14];
