@@ -1,4 +1,4 @@
-"""Loggers hand on the numbers of events; stderr as lines of JSON."""
+"""Loggers hand on the numbers of events."""
 
 import copy
 import pickle
@@ -77,7 +77,7 @@ def test_loggers_can_be_copied_without_their_files(tmp_path: Path, monkeypatch: 
     assert list((tmp_path / "logs").glob("events.*"))
     for other in (copy.deepcopy(logger), pickle.loads(pickle.dumps(logger))):
         assert other == logger
-        assert other._writer is None
+        assert other._open is None
     run = WandbLogger(project="p")
     assert copy.deepcopy(run) == pickle.loads(pickle.dumps(run)) == run
     monkeypatch.setitem(__import__("sys").modules, "wandb", None)

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,18 @@ def numbers(event: "Event") -> dict[str, float]:
     return found
 
 
+class _Copied:
+    """A copy has what was given, and opens its own file or run: scikit-learn copies parameters."""
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return replace(self)  # type: ignore[type-var]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_open": None}
+
+
 @dataclass
-class TensorBoardLogger:
+class TensorBoardLogger(_Copied):
     """A callback that writes the numbers of a training as scalars of TensorBoard.
 
     `VAE(settings={"callbacks": [TensorBoardLogger("logs")]})`. The command does it by `latens fit DATA --log
@@ -41,26 +51,20 @@ class TensorBoardLogger:
     """
 
     to: Any
-    _writer: Any = field(default=None, init=False, repr=False, compare=False)
+    _open: Any = field(default=None, init=False, repr=False, compare=False)
 
     def __call__(self, event: "Event") -> None:
         """Write the numbers of one event."""
-        if self._writer is None:
-            self._writer = _tensorboard(self.to) if isinstance(self.to, str | Path) else self.to
+        if self._open is None:
+            self._open = _tensorboard(self.to) if isinstance(self.to, str | Path) else self.to
         for name, value in numbers(event).items():
-            self._writer.add_scalar(name, value, event.snapshot.loop.total)
+            self._open.add_scalar(name, value, event.snapshot.loop.total)
         if event.kind in ("epoch", "stage-end"):
-            self._writer.flush()
-
-    def __deepcopy__(self, memo: Any) -> "TensorBoardLogger":
-        return type(self)(self.to)  # scikit-learn copies parameters; an open file is not one
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"to": self.to, "_writer": None}
+            self._open.flush()
 
 
 @dataclass
-class WandbLogger:
+class WandbLogger(_Copied):
     """A callback that sends the numbers of a training to a run of Weights & Biases.
 
     `VAE(settings={"callbacks": [WandbLogger(project="digits")]})` begins a run of its own at the first event.
@@ -86,15 +90,9 @@ class WandbLogger:
         if found := numbers(event):
             self._open.log(found, step=event.snapshot.loop.total)
 
-    def __deepcopy__(self, memo: Any) -> "WandbLogger":
-        return type(self)(self.run, self.project, self.config)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"run": self.run, "project": self.project, "config": self.config, "_open": None}
-
 
 @dataclass
-class MlflowLogger:
+class MlflowLogger(_Copied):
     """A callback that sends the numbers of a training to a run of MLflow.
 
     `VAE(settings={"callbacks": [MlflowLogger(experiment="digits")]})`. Where a run is active, its numbers go there.
@@ -124,12 +122,6 @@ class MlflowLogger:
             run = (active or mlflow.start_run()).info.run_id
         self._open = run
         mlflow.log_metrics(found, step=event.snapshot.loop.total, run_id=run)
-
-    def __deepcopy__(self, memo: Any) -> "MlflowLogger":
-        return type(self)(self.run_id, self.experiment)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"run_id": self.run_id, "experiment": self.experiment, "_open": None}
 
 
 def _tensorboard(folder: str | Path) -> Any:
