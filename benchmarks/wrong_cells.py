@@ -21,7 +21,7 @@ import latens
 from latens.io.compilation import enable_compilation_cache
 from latens.verbs.detect import SCANNED
 from latens.workflow.cell_scores import blame, given_rest, interval, p_values
-from latens.workflow.outliers import scores_of
+from latens.workflow.outliers import row_scores
 
 TOP = 60
 """Rows that are named."""
@@ -72,7 +72,7 @@ def main() -> None:
             low, high = interval(shares, one, 0.9)
             inside.append(bool(low[0] <= true <= high[0]))
     options = {"num_samples": args.num_samples, "key": jax.random.key(0)}
-    score = scores_of(trained, wrong, rows, others=len(rows), **options).odd
+    score = row_scores(trained, wrong, rows, others=len(rows), **options).odd
     first = truth[np.arange(len(rows)), p.argmin(axis=1)]
     most = np.argsort(-score, kind="stable")[:SCANNED]
     named = most[np.argsort(p.min(axis=1)[most], kind="stable")][:TOP]

@@ -129,7 +129,7 @@ def both(odd: np.ndarray) -> detecting.Scores:
 
 def test_few_held_out_rows_rank_where_they_cannot_flag(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        detecting, "scores_of", lambda trained, data, positions, **options: both(np.array(data.x[:, 0], float))
+        detecting, "row_scores", lambda trained, data, positions, **options: both(np.array(data.x[:, 0], float))
     )
     trained = latens.load(GOLDEN / "format-2-table.safetensors")
     held, new = load(np.array([[1.0], [2.0], [3.0]])), load(np.array([[2.5], [9.0]]))

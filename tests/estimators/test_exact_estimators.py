@@ -39,11 +39,11 @@ def untrained(monkeypatch, model_of):
 def trained_on(monkeypatch):
     """The rows and settings of every training; the surprise of a row is its first column."""
 
-    def scores_of(trained, data, positions, **options):
+    def row_scores(trained, data, positions, **options):
         assert positions is None
         return both(np.asarray(data.x[:, 0], np.float64))
 
-    monkeypatch.setattr(detectors, "scores_of", scores_of)
+    monkeypatch.setattr(detectors, "row_scores", row_scores)
     return untrained(monkeypatch, lambda data: None)
 
 
@@ -89,12 +89,12 @@ def test_every_row_is_compared_with_and_scored_by_the_model_that_did_not_see_it(
     """A model adds the square of its number, times 1,000, to the first column: a score says which model gave it."""
     models = []
 
-    def scores_of(trained, data, positions, **options):
+    def row_scores(trained, data, positions, **options):
         if trained not in models:
             models.append(trained)
         return both(np.asarray(data.x[:, 0], np.float64) + 1000.0 * models.index(trained) ** 2)
 
-    monkeypatch.setattr(detectors, "scores_of", scores_of)
+    monkeypatch.setattr(detectors, "row_scores", row_scores)
     untrained(monkeypatch, lambda data: set(data.x[:, 0].tolist()))
     detector = VAEDetector(random_state=0, folds=folds).fit(rows(61))
     assert len(detector.models_) == folds
@@ -122,11 +122,11 @@ def test_p_values_of_folds_are_uniform_over_refits(monkeypatch, robust):
         x = np.asarray(data.x, np.float64)
         return SimpleNamespace(at=x.mean(0), inverse=np.linalg.inv(np.cov(x.T) + 0.01))
 
-    def scores_of(trained, data, positions, **options):
+    def row_scores(trained, data, positions, **options):
         d = np.asarray(data.x, np.float64) - trained.model.at  # of the units of the rows
         return both(np.einsum("ij,jk,ik->i", d, trained.model.inverse, d))
 
-    monkeypatch.setattr(detectors, "scores_of", scores_of)
+    monkeypatch.setattr(detectors, "row_scores", row_scores)
     untrained(monkeypatch, normal)
     shares, of_fit = [], []
     for seed in range(20):

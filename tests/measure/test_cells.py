@@ -14,7 +14,7 @@ from latens.errors import ConfigError
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.recipes import get_recipe
 from latens.workflow.cell_scores import blame, interval, named_cells, p_values, point, tails, typed_columns
-from latens.workflow.outliers import scores_of
+from latens.workflow.outliers import row_scores
 
 rng = np.random.default_rng(0)
 NAMES = ColumnType("category", ("a", "b", "c", "d"), shares=(0.1, 0.2, 0.3, 0.4))
@@ -70,9 +70,9 @@ def test_a_number_beyond_counts_as_missing_and_has_the_surprise_of_its_tail():
     x = rows(4, 1)
     x[:, 3] = [x[0, 3], 50.0, 5000.0, -5000.0]
     options = {"others": 60, "num_samples": 20, "key": jax.random.key(0)}
-    found = scores_of(trained, latens.read(x, schema=trained.schema), None, **options).surprise
+    found = row_scores(trained, latens.read(x, schema=trained.schema), None, **options).surprise
     gaps = np.where(np.arange(COLUMNS) == 3, np.nan, x)
-    without = scores_of(trained, latens.read(gaps, schema=trained.schema, missing="nan"), None, **options).surprise
+    without = row_scores(trained, latens.read(gaps, schema=trained.schema, missing="nan"), None, **options).surprise
     one = trained.schema.types[3]
     top = one.low + (one.size - 1) * one.step
     d = np.round(np.array([50.0 - top, 5000.0 - top, 5000.0 + one.low]) / one.step)

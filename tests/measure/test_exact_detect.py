@@ -88,7 +88,7 @@ def test_rows_with_many_patterns_of_gaps_are_compared_with_fewer(monkeypatch, se
     new = load(x, schema=TRAINED.schema, missing="nan")
     compared = []
 
-    def scores_of(trained, data, positions, **options):
+    def row_scores(trained, data, positions, **options):
         n = len(data) if positions is None else len(positions)
         if positions is not None:
             compared.append((n, options["shown"].tolist(), options["others"]))
@@ -100,7 +100,7 @@ def test_rows_with_many_patterns_of_gaps_are_compared_with_fewer(monkeypatch, se
         if options and several
         else usual(rows, **options)
     )
-    monkeypatch.setattr(detection, "scores_of", scores_of)
+    monkeypatch.setattr(detection, "row_scores", row_scores)
     monkeypatch.setattr(detection.np, "unique", many)
     detection.detect(TRAINED, held_out, np.arange(60), new, alpha=0.05)
     monkeypatch.undo()
@@ -112,7 +112,7 @@ def test_the_score_is_minus_log_p_and_twice_the_kl_of_the_code():
     """A linear model of 16 cells and 10 latents, whose log p(x) and KL are known."""
     data = load(np.asarray(rows_of_linear(40, seed=3).x))
     trained = TrainedModel(Linear10(), data.schema, Preparation())
-    found = detection.scores_of(trained, data, None, others=1, num_samples=2000, key=jax.random.key(0))
+    found = detection.row_scores(trained, data, None, others=1, num_samples=2000, key=jax.random.key(0))
     x = np.asarray(data.x, np.float64)
     mean, width = (x - MU) @ np.linalg.solve(PRECISION, W.T / SIGMA**2).T, 1.0 / np.diag(PRECISION)
     kl = 0.5 * (np.sum(mean**2, axis=1) + np.sum(width - 1.0 - np.log(width)))

@@ -6,7 +6,7 @@ import pytest
 from paths import ROOT
 
 from latens.recipes import RECIPES
-from latens.workflow.prior_refit import KINDS
+from latens.workflow.prior_refit import PRIORS
 
 PAGE = ROOT / "docs" / "coverage.md"
 PEERS = {
@@ -37,7 +37,7 @@ def test_every_model_of_a_peer_is_on_the_page(peer: str) -> None:
 def test_every_recipe_and_command_named_exists() -> None:
     names = [name for peer in PEERS for row in rows(peer).values() for name in re.findall(r"`([^`]+)`", row)]
     commands = [name for name in names if name.startswith("latens refit") and "KIND" not in name]
-    assert {name.split()[-1] for name in [*commands, *(n for n in names if n.startswith("--prior"))]} <= set(KINDS)
+    assert {name.split()[-1] for name in [*commands, *(n for n in names if n.startswith("--prior"))]} <= set(PRIORS)
     plain = {name for name in names if not name.startswith(("latens refit ", "--prior", "latens fit", "python "))}
     assert plain - {"standard-normal"} <= set(RECIPES)
 

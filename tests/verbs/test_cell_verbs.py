@@ -11,7 +11,7 @@ import scipy.sparse
 import latens as lt
 from latens.cli.main import main
 from latens.errors import DataError
-from latens.verbs._result import next_of
+from latens.verbs._result_lines import next_of
 from latens.workflow.sample_sets import SampleSets
 
 h5py = pytest.importorskip("h5py")

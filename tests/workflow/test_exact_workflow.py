@@ -211,7 +211,7 @@ def test_a_refitted_prior_keeps_what_the_posterior_is(trained):
     def configured(config, kind, options):
         return refit._configured(config, kind, options)
 
-    stages = [kind for kind in refit.KINDS.values() if kind.fit is None]
+    stages = [kind for kind in refit.PRIORS.values() if kind.fit is None]
     for kind in stages:
         for settings, scale in (
             ({"posterior.scale": "softplus"}, "softplus"),
@@ -223,10 +223,10 @@ def test_a_refitted_prior_keeps_what_the_posterior_is(trained):
         point = config_of("autoencoder")
         found = configured(point, kind, {"latent_dim": 5})
         assert (found.posterior.scale, found.posterior.levels) == ("log-scale", (5,))
-    found = configured(config_of(), refit.KINDS["mixture"], {"components": 3})
+    found = configured(config_of(), refit.PRIORS["mixture"], {"components": 3})
     assert (found.prior.kind, found.prior.options["components"]) == ("mixture", 3)
     with pytest.raises(ConfigError, match="there is no option 'width'"):
-        configured(config_of(), refit.KINDS["mixture"], {"width": 3})
+        configured(config_of(), refit.PRIORS["mixture"], {"width": 3})
 
 
 @pytest.mark.parametrize("weight", [None, np.arange(1.0, 31.0)])

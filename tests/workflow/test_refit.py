@@ -27,7 +27,7 @@ from latens.networks import Dense
 from latens.recipes import get_recipe
 from latens.verbs.refit import _OPTIONS
 from latens.workflow.experiment import prepare
-from latens.workflow.prior_refit import KINDS, refit_prior
+from latens.workflow.prior_refit import PRIORS, refit_prior
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
@@ -184,8 +184,8 @@ def test_the_command_offers_the_kinds_there_are(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         parser().parse_args(["refit", "--help"])
     choices = re.findall(r"--prior \{(.*?)\}", "".join(capsys.readouterr().out.split()).replace("--prior", "--prior "))
-    assert {tuple(words.split(",")) for words in choices} == {tuple(KINDS)}
-    options = {name for kind in KINDS.values() for name in kind.options}
+    assert {tuple(words.split(",")) for words in choices} == {tuple(PRIORS)}
+    options = {name for kind in PRIORS.values() for name in kind.options}
     assert options == set(_OPTIONS)
 
 

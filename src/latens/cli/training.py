@@ -19,7 +19,7 @@ from latens.cli.time_plan import TimePlan
 from latens.errors import LatensError
 from latens.io.waiting import doing
 from latens.runs.folder import RunFolder
-from latens.verbs._result import next_of, result_lines
+from latens.verbs._result_lines import next_of, result_lines
 from latens.verbs._sources import flags_of, read_with
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk

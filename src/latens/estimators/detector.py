@@ -22,7 +22,7 @@ from latens.io.process import check_count
 from latens.kinds.tables.frame import as_rows, is_frame
 from latens.typing import checked_later
 from latens.workflow.cell_scores import blame, named_cells
-from latens.workflow.outliers import conformal, scores_of
+from latens.workflow.outliers import conformal, row_scores
 from latens.workflow.trained import TrainedModel
 
 USUAL = {"prior.refit": False}
@@ -217,7 +217,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
 
     def _odd(self, data: Dataset, k: int) -> np.ndarray:
         """How odd rows are to one of the models."""
-        found = scores_of(
+        found = row_scores(
             self.vaes_[k].model_, data, None, others=self.others_,
             num_samples=check_count(self.num_samples, "num_samples"), key=jax.random.key(self.seed_), batch_size=BATCH,
         )  # fmt: skip

@@ -73,7 +73,7 @@ class Evaluate(Verb):
 
     def _plain(self, at: At, data: "Dataset", positions: Any, found: "Summary") -> tuple[str, ...]:
         """What the numbers come to."""
-        from latens.verbs._result import result_lines
+        from latens.verbs._result_lines import result_lines
 
         lines = result_lines(at.trained, data, positions, found, cells=True)
         if at.run is not None and at.knows(data):

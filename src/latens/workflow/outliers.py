@@ -72,7 +72,7 @@ def detect(
         raise DataError(what, where=held_out.name, fix=f"Hold out at least {int(np.ceil(1 / alpha))} rows.")
     order = np.random.default_rng(seed).permutation(positions)[:MOST_CALIBRATION]
     options: dict[str, Any] = {"num_samples": num_samples, "key": jax.random.key(seed)}
-    surprise, odd = (np.array(part) for part in scores_of(trained, new, None, others=len(order), **options))
+    surprise, odd = (np.array(part) for part in row_scores(trained, new, None, others=len(order), **options))
     shown = np.ones(new.x.shape, bool) if new.mask is None else new.mask
     patterns, which = np.unique(shown.reshape(len(new), -1), axis=0, return_inverse=True)
     strange = strange_rows(new)
@@ -85,7 +85,7 @@ def detect(
             continue
         own = order if len(patterns) <= 20 or pattern.all() else order[: max(MOST_CALIBRATION // 10, int(1 / alpha))]
         how: dict[str, Any] = {"shown": pattern.reshape(new.x.shape[1:]), "others": len(order), **options}
-        p_value[rows] = conformal(scores_of(trained, held_out, own, **how).odd, odd[rows])
+        p_value[rows] = conformal(row_scores(trained, held_out, own, **how).odd, odd[rows])
     p_value[empty] = 1.0
     q_value = adjusted(p_value)
     return Detection(surprise, odd, p_value, q_value, (q_value <= alpha) | strange, len(order))
@@ -98,7 +98,7 @@ def strange_rows(data: Dataset) -> Shaped[np.ndarray, " n"]:
     return found
 
 
-def scores_of(
+def row_scores(
     trained: TrainedModel,
     data: Dataset,
     positions: np.ndarray | None,

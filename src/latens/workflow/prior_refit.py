@@ -132,7 +132,7 @@ class Kind:
     steps: int = 2000  # of training, where nobody says how many
 
 
-KINDS: dict[str, Kind] = {
+PRIORS: dict[str, Kind] = {
     "normal": Kind("a Normal with all correlations, in closed form", "full-normal", _normal),
     "mixture": Kind("a mixture of Normals, by EM", "mixture", _mixture(False), ("components",)),
     "full-mixture": Kind(
@@ -190,10 +190,10 @@ def refit_prior(
     if not isinstance(config, VAEConfig) or not isinstance(trained.model, LatentModel):
         what = "only the prior of a latent-variable model that a recipe builds can be fitted again."
         raise ConfigError(what, where="model", fix="In Python: latens.latents.aggregate fits to any model.")
-    new = _configured(config, KINDS[kind], options or {})
+    new = _configured(config, PRIORS[kind], options or {})
     key = jax.random.fold_in(seed_key(seed), keys.INITIAL_PRIOR)
     skeleton = build_new(recipe_of(new), trained.schema, new, key=key)
-    row = KINDS[kind]
+    row = PRIORS[kind]
     work = _Work(trained, data, skeleton, new, row.steps if steps is None else steps, seed)
     if config.posterior.levels and not isinstance(trained.model.prior_part, Downwards):
         what = f"the levels of a {config.posterior.kind} posterior are not fitted again."
@@ -206,9 +206,9 @@ def refit_prior(
 
 def refuse_refit(config: Any, kind: str) -> None:
     """Refuse a prior that cannot be fitted to the codes of a model with this configuration."""
-    if not isinstance(kind, str) or kind not in KINDS:
+    if not isinstance(kind, str) or kind not in PRIORS:
         what = f"there is no prior {kind!r:.100} that could be fitted after training."
-        raise ConfigError(what, where="prior", fix=nearest(kind, KINDS))
+        raise ConfigError(what, where="prior", fix=nearest(kind, PRIORS))
     if not isinstance(config, VAEConfig):
         what = "a model without latents has no prior that could be fitted again."
         raise ConfigError(what, where="prior", fix="Use the recipe of a VAE.")
@@ -218,9 +218,9 @@ def refuse_refit(config: Any, kind: str) -> None:
         what = "the prior of a model that reads or predicts labels is not one for all rows."
         fix = "Use flow-matching for a model that reads labels, or refit a model without them."
         raise ConfigError(what, where="label.kind", fix=fix)
-    if of_codes != (KINDS[kind].fit is _codes):
-        what = f"{KINDS[kind].what}: no prior for the latents of a {config.posterior.kind} posterior."
-        fits = ", ".join(name for name, row in KINDS.items() if (row.fit is _codes) == of_codes)
+    if of_codes != (PRIORS[kind].fit is _codes):
+        what = f"{PRIORS[kind].what}: no prior for the latents of a {config.posterior.kind} posterior."
+        fits = ", ".join(name for name, row in PRIORS.items() if (row.fit is _codes) == of_codes)
         raise ConfigError(what, where="prior", fix=f"Use one of {fits}.")
 
 

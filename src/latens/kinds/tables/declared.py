@@ -10,7 +10,7 @@ from latens.kinds.tables import LEFT_OUT as LEFT_OUT
 from latens.kinds.tables.columns import MOST_CATEGORIES
 from latens.kinds.tables.dtypes import is_zone
 
-KINDS: dict[str, tuple[str, ...]] = {
+COLUMN_KINDS: dict[str, tuple[str, ...]] = {
     "category": ("values",),
     "ordinal": ("values",),
     "number": (),
@@ -24,7 +24,7 @@ KINDS: dict[str, tuple[str, ...]] = {
 class Declared(Struct, frozen=True):
     """What is said of one column; what is not said follows from its dtype."""
 
-    kind: str | None = None  # one of `KINDS`; None: not said
+    kind: str | None = None  # one of `COLUMN_KINDS`; None: not said
     values: tuple[str, ...] = ()  # the names of a category or an ordinal, in the order of their codes; empty: not said
     zone: str = ""  # the time zone of dates; empty: not said
     form: str = ""  # how dates of text or whole numbers are written, in the letters of strftime; empty: not said
@@ -51,7 +51,7 @@ def typed_column(text: Any, where: str) -> tuple[str, Any]:
     name, sign, said = str(text).rpartition("=")
     kind, _, more = said.partition(":")
     if not sign:
-        raise DataError(f"{text!r:.80} is not NAME=KIND.", where=where, fix=f"Kinds: {', '.join(KINDS)}.")
+        raise DataError(f"{text!r:.80} is not NAME=KIND.", where=where, fix=f"Kinds: {', '.join(COLUMN_KINDS)}.")
     if not more:
         return name, kind
     if kind == "date":
@@ -65,13 +65,13 @@ def _declared(name: str, entry: Any, where: str) -> Declared:
 
     entry = {"kind": entry} if isinstance(entry, str) else entry
     if not isinstance(entry, Mapping) or not isinstance(entry.get("kind"), str):
-        raise wrong(f"is given {str(entry)[:60]!r}, which is not a kind", f"Allowed: {', '.join(KINDS)}.")
+        raise wrong(f"is given {str(entry)[:60]!r}, which is not a kind", f"Allowed: {', '.join(COLUMN_KINDS)}.")
     kind = entry["kind"]
-    if kind not in KINDS:
-        raise wrong(f"is given the unknown kind {kind[:60]!r}", f"Allowed: {', '.join(KINDS)}.")
+    if kind not in COLUMN_KINDS:
+        raise wrong(f"is given the unknown kind {kind[:60]!r}", f"Allowed: {', '.join(COLUMN_KINDS)}.")
     for key in entry:
-        if key != "kind" and key not in KINDS[kind]:
-            allowed = ", ".join(KINDS[kind]) or "nothing else"
+        if key != "kind" and key not in COLUMN_KINDS[kind]:
+            allowed = ", ".join(COLUMN_KINDS[kind]) or "nothing else"
             raise wrong(f"of the kind {kind!r} is given {str(key)[:60]!r}", f"Allowed with this kind: {allowed}.")
     values = entry.get("values", ())
     if isinstance(values, str) or not isinstance(values, Sequence) or not all(isinstance(v, str) for v in values):
