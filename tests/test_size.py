@@ -28,7 +28,7 @@ MOST = {
     "public names": 24,
     "arguments of VAE": 16,
     "functions longer than 60 lines": 0,
-    "lines of Python in the largest room": 6_100,
+    "lines of Python in the largest room": 6_000,
     "files in the largest room": 30,
     "file names in two rooms or more": 9,
 }
