@@ -20,7 +20,7 @@ from latens.config import override
 from latens.data import Dataset, load, prepare_batch
 from latens.data.batches import Batch
 from latens.evaluation import Rows, log_marginal
-from latens.figures.style import dress, legend, new_axes, save, theme_named
+from latens.figures.style import dress, legend, new_axes, save, theme
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 from seeds import interval
@@ -88,11 +88,11 @@ def draw_curves(found: list[dict], stem: Path) -> None:
     """The ELBO of validation rows against steps, the first seed of each model, as pictures and a table."""
     shown = [row for row in found if row["seed"] == 0 and row["curve"]]
     ax = new_axes(size=(6.0, 4.0))[0, 0]
-    colours = theme_named("light").classes
+    colours = theme().classes
     lines = [ax.plot(*zip(*row["curve"]), color=colour)[0] for row, colour in zip(shown, colours)]
     dress(ax, x="step", y="ELBO on validation rows, nats")
     ax.set_ylim(bottom=max(min(value for row in shown for _, value in row["curve"]), -120.0))
-    legend(ax, lines, [row["model"] for row in shown], theme="light", loc="lower right")
+    legend(ax, lines, [row["model"] for row in shown], loc="lower right")
     table = {"step": [step for step, _ in shown[0]["curve"]]}
     table |= {row["model"]: [value for _, value in row["curve"]] for row in shown}
     save(ax, stem, table)

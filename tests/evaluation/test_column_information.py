@@ -47,10 +47,9 @@ def test_columns_that_depend_on_one_another_given_z_are_refused() -> None:
         column_information(model, 2, num_rows=4, num_samples=4, repeats=2, key=jax.random.key(0))
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_picture_has_the_pairs_that_say_most_first(theme) -> None:
+def test_the_picture_has_the_pairs_that_say_most_first() -> None:
     nats = np.array([[np.nan, 0.1, 0.4], [0.1, np.nan, 0.2], [0.4, 0.2, np.nan]])
-    ax, table = information(nats, 0.1 * nats, ["a", "b", "c"], theme=theme)
+    ax, table = information(nats, 0.1 * nats, ["a", "b", "c"])
     assert table["first"].tolist() == ["a", "b", "a"]
     assert table["second"].tolist() == ["c", "c", "b"]
     assert table["nats"].tolist() == [0.4, 0.2, 0.1]

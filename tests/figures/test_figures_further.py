@@ -19,7 +19,7 @@ from latens.figures.bands import bands
 from latens.figures.column_pairs import correlation, correlations
 from latens.figures.diagram import HIGH, WIDE, PartBox, arrow_paths, model_diagram, places_of
 from latens.figures.images import image_strips
-from latens.figures.style import THEMES
+from latens.figures.style import THEMES, themed
 from latens.pictures.draw import FIRST, draw_pictures
 from latens.pictures.model_graph import graph_of, side_of
 from latens.pictures.source import Plane
@@ -39,11 +39,10 @@ def read(path):
 # --- rows of images ---
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_strips_show_their_images_beside_their_names(tmp_path, theme):
+def test_strips_show_their_images_beside_their_names(tmp_path):
     rng = np.random.default_rng(0)
     rows, names = [rng.random((4, 3, 5)), rng.random((2, 3, 5))], ["unit 3", "<b>$x$"]
-    ax = image_strips(rows, names, theme=theme)[0]
+    ax = image_strips(rows, names)[0]
     pixels = ax.images[0].get_array()
     np.testing.assert_allclose(pixels[0:3, 0:5, 0], rows[0][0], atol=1e-7)
     np.testing.assert_allclose(pixels[4:7, 6:11, 2], rows[1][1], atol=1e-7)
@@ -129,7 +128,8 @@ def test_the_boxes_of_a_model_hold_all_its_trained_numbers():
     }
     table = model_diagram(parts)[1]
     assert table["shape"][0] == "5 x 4"
-    ax = model_diagram(parts, arrows, theme="dark")[0]
+    with themed("dark"):
+        ax = model_diagram(parts, arrows)[0]
     assert len([p for p in ax.patches if isinstance(p, FancyBboxPatch)]) == len(parts)
     assert len([p for p in ax.patches if isinstance(p, FancyArrowPatch)]) == len(arrows)
     assert to_hex(ax.get_facecolor()) == THEMES["dark"].background

@@ -28,10 +28,9 @@ def pixels(ax):
 
 
 @pytest.mark.parametrize("colour", [False, True])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_grid_holds_every_image_in_reading_order(colour, theme):
+def test_grid_holds_every_image_in_reading_order(colour):
     given = images(7, colour=colour)
-    drawn = pixels(image_grid(given, columns=3, theme=theme))
+    drawn = pixels(image_grid(given, columns=3))
     assert drawn.shape == (3 * 8 + 2, 3 * 6 + 2, 4)
     for index, image in enumerate(given):
         top, left = (index // 3) * 9, (index % 3) * 7
@@ -73,10 +72,9 @@ def test_what_is_not_images_is_refused_with_a_remedy(given, says):
     assert caught.value.fix
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_reconstruction_lies_below_its_image(theme):
+def test_reconstruction_lies_below_its_image():
     original, reconstruction, samples = images(5), images(5, seed=1), images(2, seed=2)
-    ax = reconstructions(original, reconstruction, samples, columns=3, theme=theme)
+    ax = reconstructions(original, reconstruction, samples, columns=3)
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == ["data", "reconstruction", "data", "reconstruction", "sample"]
     drawn = pixels(ax)
@@ -111,11 +109,10 @@ def decoded(grid):
     return np.repeat(np.repeat(z[..., None, :], 3, axis=-2), 2, axis=-1)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("grid", [linear_grid(5, -2.0, 2.0), percentile_grid(4), linear_grid(1), linear_grid(2)[:1]])
-def test_manifold_pixel_is_the_image_of_its_latent_point(grid, theme):
+def test_manifold_pixel_is_the_image_of_its_latent_point(grid):
     given = decoded(grid)
-    drawn = pixels(manifold(given, grid, theme=theme))
+    drawn = pixels(manifold(given, grid))
     rows, columns, height, width = given.shape
     assert drawn.shape == (rows * height, columns * width, 4)
     for i in range(rows):

@@ -19,7 +19,7 @@ from latens import figures
 from latens.errors import DataError, ResourceError
 from latens.figures import style
 from latens.figures.animation import FRAME_DPI, frame
-from latens.figures.style import THEMES, one_axes, ramp, readable
+from latens.figures.style import THEMES, one_axes, ramp, readable, themed
 
 # Machado, Oliveira & Fernandes (2009), severity 1.0: protanopia, deuteranopia, tritanopia, in linear RGB.
 BLINDNESS = {
@@ -69,11 +69,11 @@ def test_class_colours_stay_apart_under_colour_blindness(name):
 def test_a_dark_picture_is_the_light_one_with_other_grounds():
     drawn = {}
     for name in ("light", "dark"):
-        ax = one_axes((3, 2), name)
-        style.dress(ax, theme=name, title="Title", x="x")
-        ax.plot([0, 1], color=THEMES[name].first)
-        ax.text(0.5, 0.5, "word", color=style.PALE)
-        drawn[name] = style.rendered(ax, "svg")
+        with themed(name):
+            ax = style.dress(one_axes((3, 2)), title="Title", x="x")
+            ax.plot([0, 1], color=style.theme().first)
+            ax.text(0.5, 0.5, "word", color=style.PALE)
+            drawn[name] = style.rendered(ax, "svg")
     turned, dark = (
         re.sub(rb"#?\bm[0-9a-f]{10}\b", b"", svg) for svg in (style.darkened(drawn["light"]), drawn["dark"])
     )
@@ -97,7 +97,7 @@ def test_text_and_marks_stand_out_from_the_background(name):
     assert contrast([theme.text], theme.background)[0] > 12
     assert contrast([theme.muted], theme.background)[0] > 4.5
     assert contrast(theme.classes, theme.background).min() > 2.2
-    ends = [to_hex(ramp(name)(0.0)), to_hex(ramp(name)(1.0))]
+    ends = [to_hex(ramp()(0.0)), to_hex(ramp()(1.0))]
     assert contrast(ends, theme.background).min() > 1.6
 
 
@@ -117,7 +117,7 @@ def test_a_script_that_the_own_font_lacks_is_drawn_by_one_that_has_it():
     assert readable(lacking) == lacking
     pixels = []
     for family in (None, style.family_of(lacking)):
-        ax = one_axes((1.0, 1.0), "light")
+        ax = one_axes((1.0, 1.0))
         ax.axis("off")
         text = ax.text(0.5, 0.5, readable(lacking), fontsize=30)
         if family is None:
@@ -158,7 +158,7 @@ def test_csv_holds_exactly_the_numbers(tmp_path):
         "flag": np.array([True, False, True]),
         "count": np.array([1, -2, 2**40]),
     }
-    *_, path = figures.save(one_axes((2.0, 2.0), "light"), tmp_path / "deep" / "figure 0.5", table)
+    *_, path = figures.save(one_axes((2.0, 2.0)), tmp_path / "deep" / "figure 0.5", table)
     assert path.name == "figure 0.5.csv"
     with open(path, newline="", encoding="utf-8") as stream:
         header, *rows = csv.reader(stream)
@@ -174,16 +174,15 @@ def test_csv_holds_exactly_the_numbers(tmp_path):
 @pytest.mark.parametrize("table", [{}, {"a": [1, 2], "b": [1]}, {"a": [[1, 2]]}])
 def test_tables_that_do_not_fit_are_refused(tmp_path, table):
     with pytest.raises(DataError):
-        figures.save(one_axes((2.0, 2.0), "light"), tmp_path / "x", table)
+        figures.save(one_axes((2.0, 2.0)), tmp_path / "x", table)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_saved_files_are_the_same_bytes_twice(tmp_path, theme):
+def test_saved_files_are_the_same_bytes_twice(tmp_path):
     z = np.random.default_rng(0).normal(size=(2500, 2))
     before = matplotlib.rcParams["svg.hashsalt"]
     for stem in ("a", "b"):
-        drawn = figures.latent_scatter(z, np.arange(2500) % 3, title="$x$", theme=theme)
+        drawn = figures.latent_scatter(z, np.arange(2500) % 3, title="$x$")
         written = figures.save(drawn, tmp_path / stem, figures.latent_scatter_table(z))
         assert [path.name for path in written] == [f"{stem}.png", f"{stem}.svg", f"{stem}.csv"]
     for ending in (".png", ".svg", ".csv"):
@@ -194,7 +193,8 @@ def test_saved_files_are_the_same_bytes_twice(tmp_path, theme):
 
 
 def test_png_has_225_dots_an_inch_and_the_background(tmp_path):
-    path, *_ = figures.save(one_axes((3.0, 2.0), "dark"), tmp_path / "x")
+    with themed("dark"):
+        path, *_ = figures.save(one_axes((3.0, 2.0)), tmp_path / "x")
     pixels = matplotlib.image.imread(path)
     assert pixels.shape == (450, 675, 4)
     assert to_hex(pixels[0, 0]) == THEMES["dark"].background
@@ -203,10 +203,10 @@ def test_png_has_225_dots_an_inch_and_the_background(tmp_path):
 def test_a_refusing_disk_is_a_resource_error_and_leaves_nothing(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError, match=r"x\.png: File exists"):
-        figures.save(one_axes((2.0, 2.0), "light"), tmp_path / "file" / "x")
+        figures.save(one_axes((2.0, 2.0)), tmp_path / "file" / "x")
     (tmp_path / "taken.png").mkdir()
     with pytest.raises(ResourceError, match=r"taken\.png: this is a folder"):
-        figures.save(one_axes((2.0, 2.0), "light"), tmp_path / "taken")
+        figures.save(one_axes((2.0, 2.0)), tmp_path / "taken")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken.png"]
 
 

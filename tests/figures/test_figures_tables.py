@@ -48,13 +48,12 @@ def test_constant_missing_and_empty_columns():
     assert (one.edges[0], one.edges[-1]) == pytest.approx((2.0, 3.0))
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_panels_show_the_shares(tmp_path, theme):
+def test_panels_show_the_shares(tmp_path):
     rng = np.random.default_rng(0)
     data = np.stack([rng.normal(size=50), rng.integers(0, 3, 50), np.full(50, 7.25), np.full(50, np.nan)], axis=1)
     names = ["<img src=x onerror=alert(1)>", "$x^2$", "_constant", "missing"]
     samples = data[::-1][:20]
-    axes = marginals(data, samples, names, theme=theme)
+    axes = marginals(data, samples, names)
     assert [ax.get_title("left") for ax in axes] == [names[0], r"\$x^2\$", "_constant", "missing"]
     for column, ax in enumerate(axes):
         expected = histogram(data[:, column], samples[:, column])

@@ -332,7 +332,7 @@ def test_a_number_and_a_picture_are_a_row_and_its_function_each(run_folder, late
         return {"trial_place": Estimate.of(rows, num_samples=1, protocol="the place of a row")}
 
     def steps(source):
-        axes = new_axes(1, 1, size=(3, 2), theme=source.theme)[0, 0]
+        axes = new_axes(1, 1, size=(3, 2))[0, 0]
         axes.plot([0, 1, 2])
         return axes, {"step": np.arange(3)}
 

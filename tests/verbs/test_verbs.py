@@ -136,7 +136,7 @@ def test_a_method_has_the_fields_as_its_signature() -> None:
     empty = inspect.Parameter.empty
     assert given == {
         "self": empty, "data": empty, "steps": empty, "draws": 200, "backtest": False, "particles": None,
-        "figure": False, "theme": "light", "seed": 0,
+        "seed": 0,
     }  # fmt: skip
 
 
@@ -148,7 +148,6 @@ def test_a_method_has_the_fields_as_its_signature() -> None:
         ((0,), {"steps": 1.5}, "1.5 is not within 1 and 65536."),
         ((0,), {"steps": True}, "True is not within 1 and 65536."),
         ((0,), {"step": 1}, "there is no argument 'step'. Did you mean 'steps'?"),
-        ((0,), {"steps": 1, "theme": "ligth"}, "there is no theme 'ligth'. Did you mean 'light'?"),
         ((0,) * 9, {}, "9 arguments."),
     ],
 )

@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.style import Made, ThemeName, dress, figure_of, headline, legend, panels, theme_named
+from latens.figures.style import Made, dress, figure_of, headline, legend, panels, theme
 from latens.figures.validation import numbers
 
 INNER, OUTER = 0.5, 0.9
@@ -20,7 +20,6 @@ def bands(
     *,
     names: Sequence[str] = (),
     place: str = "place in the row",
-    theme: ThemeName = "light",
 ) -> Made:
     """Draw each row as a line over the bands that hold 50 % and 90 % of samples of p(x|z), z from q(z|x)."""
     # names: of the rows, above each. place: what a place in a row is called. A missing cell, NaN, leaves a gap.
@@ -38,13 +37,13 @@ def bands(
     count, length = x.shape
     if count > 12:
         raise DataError(f"bands are drawn for 1 to 12 rows, not {count}.", where="data", fix="Choose up to 12 of them.")
-    colours, across = theme_named(theme), min(3, count)
-    axes = panels(count, across, (0.6 + 3.4 * across, 0.7 + 1.9 * -(-count // across)), theme)
+    colours, across = theme(), min(3, count)
+    axes = panels(count, across, (0.6 + 3.4 * across, 0.7 + 1.9 * -(-count // across)))
     steps = np.arange(length)
     handles: list = []
     for i, ax in enumerate(axes):
         here = {name: values[i * length : (i + 1) * length] for name, values in table.items()}
-        dress(ax, theme=theme, x=place if i >= count - across else "")
+        dress(ax, x=place if i >= count - across else "")
         wide = ax.fill_between(steps, here["q05"], here["q95"], color=colours.first, alpha=0.18, linewidth=0)
         near = ax.fill_between(steps, here["q25"], here["q75"], color=colours.first, alpha=0.35, linewidth=0)
         (mean,) = ax.plot(steps, here["mean"], color=colours.first, linewidth=1.2)
@@ -53,7 +52,7 @@ def bands(
             ax.set_title(names[i], fontsize=8, color=colours.text, loc="left")
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         handles = [line, mean, near, wide]
-    headline(axes, "Rows and what the model expects", theme)
+    headline(axes, "Rows and what the model expects")
     names = ["data", "mean of draws", "50 % of draws", "90 %"]
-    legend(figure_of(axes), handles, names, theme=theme, loc="upper right", ncols=4, borderaxespad=0.2)
+    legend(figure_of(axes), handles, names, loc="upper right", ncols=4, borderaxespad=0.2)
     return axes, table

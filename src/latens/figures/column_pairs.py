@@ -11,7 +11,6 @@ from latens.figures.style import (
     DEEP,
     PALE,
     Made,
-    ThemeName,
     colour_bar,
     dress,
     figure_of,
@@ -45,7 +44,7 @@ def _both(data: ArrayLike, samples: ArrayLike, names: Sequence[object]) -> tuple
     return correlation(left[:, :kept]), correlation(right[:, :kept]), titles[:kept]
 
 
-def correlations(data: ArrayLike, samples: ArrayLike, names: Sequence[object], *, theme: ThemeName = "light") -> Made:
+def correlations(data: ArrayLike, samples: ArrayLike, names: Sequence[object]) -> Made:
     """Draw the correlations of columns in the data, in samples, and the difference of the two."""
     # The table has a row for each pair of different columns.
     left, right, titles = _both(data, samples, names)
@@ -53,14 +52,14 @@ def correlations(data: ArrayLike, samples: ArrayLike, names: Sequence[object], *
     table = {"first": np.array(titles, object)[rows], "second": np.array(titles, object)[columns]}
     table |= {"data": left[rows, columns], "samples": right[rows, columns]}
     count = len(titles)
-    axes = new_axes(1, 3, size=(11.0, 4.9 if count <= 16 else 4.1), theme=theme)[0]
+    axes = new_axes(1, 3, size=(11.0, 4.9 if count <= 16 else 4.1))[0]
     figure_of(axes).set_layout_engine("compressed")  # the usual layout lets square panels leave it
     far = float(np.nanmax(np.abs(right - left))) if np.isfinite(right - left).any() else 0.0
     shown = (("Data", left), ("Samples", right), (f"Samples − data, at most {far:.2f}", right - left))
     drawn: Any = None
     words = [readable(name, 14) for name in titles]
     for index, (ax, (title, values)) in enumerate(zip(axes, shown)):
-        dress(ax, theme=theme, title=title, grid=None)
+        dress(ax, title=title, grid=None)
         drawn = ax.imshow(values, cmap="coolwarm", vmin=-1, vmax=1)
         ax.set_xticks(np.arange(count), words if count <= 16 else [""] * count, rotation=90)
         ax.set_yticks(np.arange(count), words if count <= 16 and index == 0 else [""] * count)
@@ -71,5 +70,5 @@ def correlations(data: ArrayLike, samples: ArrayLike, names: Sequence[object], *
                     text = "" if np.isnan(values[i, j]) else f"{values[i, j]:.2f}".replace("-", "\N{MINUS SIGN}")
                     shade = PALE if abs(values[i, j]) > 0.6 else DEEP
                     ax.text(j, i, text, ha="center", va="center", fontsize=7, color=shade)
-    colour_bar(drawn, axes, "correlation", theme=theme, shrink=0.8, pad=0.01)
+    colour_bar(drawn, axes, "correlation", shrink=0.8, pad=0.01)
     return axes, table

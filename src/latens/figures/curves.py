@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError, refuse_other
-from latens.figures.style import ThemeName, dress, legend, new_axes, theme_named
+from latens.figures.style import dress, legend, new_axes, theme
 from latens.figures.validation import numbers, same_length
 
 PANELS = {"elbo": "ELBO", "log_likelihood": "Log-likelihood", "kl": "KL"}
@@ -58,7 +58,6 @@ def training_curves(
     *,
     best: int | None = None,
     mark: str = "best",
-    theme: ThemeName = "light",
 ) -> np.ndarray:
     """Draw the ELBO, the log-likelihood and the KL over training, and mark the best row.
 
@@ -70,7 +69,6 @@ def training_curves(
             finite (not measured there) are left out of the line.
         best: The row to mark; None takes that of the highest validation ELBO.
         mark: What the row `best` is called where it is given.
-        theme: "light" or "dark".
 
     Returns:
         An array of one Axes for each term present.
@@ -79,7 +77,7 @@ def training_curves(
         DataError: `history` cannot be drawn, or has no row `best`.
     """
     table = training_curves_table(history)
-    colours = theme_named(theme)
+    colours = theme()
     axis, x = next(iter(table.items()))
     if best is None:
         best, mark = best_row(table), "best"
@@ -89,10 +87,10 @@ def training_curves(
     notes = {term: "" if best is None else _best(table, axis, best, term, mark) for term in terms}
     # A title and a note with long numbers stand beside each other: inches of their letters, and of the axis.
     width = max(3.6, *(0.9 + 0.085 * len(PANELS[term]) + 0.065 * len(notes[term]) for term in terms))
-    axes = new_axes(1, len(terms), size=(0.9 + width * len(terms), 3.2), theme=theme)[0]
+    axes = new_axes(1, len(terms), size=(0.9 + width * len(terms), 3.2))[0]
     both = len({name.split("_", 1)[0] for name in table if name != axis}) > 1
     for ax, term in zip(axes, terms):
-        dress(ax, theme=theme, title=PANELS[term], x=axis, y="nats per row" if ax is axes[0] else "")
+        dress(ax, title=PANELS[term], x=axis, y="nats per row" if ax is axes[0] else "")
         lines, names = [], []
         for split, colour, style in zip(SPLITS, (colours.first, colours.second), ("--" if both else "-", "-")):
             y = table.get(f"{split}_{term}")
@@ -110,7 +108,7 @@ def training_curves(
         if x.min() == x.max():
             ax.set_xlim(x[0] - 1, x[0] + 1)
         if both and ax is axes[0]:
-            legend(ax, lines, names, theme=theme, loc="best")
+            legend(ax, lines, names, loc="best")
     return axes
 
 

@@ -10,7 +10,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from latens.errors import DataError
-from latens.figures.style import Made, ThemeName, bare, dress, one_axes, readable, theme_named
+from latens.figures.style import Made, bare, dress, one_axes, readable, theme
 
 Arrow = tuple[int, int]
 """From which part to which, by their places in the list of parts."""
@@ -77,9 +77,7 @@ def arrow_paths(places: Shaped[np.ndarray, "n 2"], arrows: Sequence[Arrow]) -> l
     return paths
 
 
-def model_diagram(
-    parts: Sequence[PartBox], arrows: Sequence[Arrow] = (), *, of: str = "model", theme: ThemeName = "light"
-) -> Made:
+def model_diagram(parts: Sequence[PartBox], arrows: Sequence[Arrow] = (), *, of: str = "model") -> Made:
     """Draw the parts of a model as boxes, and what passes from one to another as arrows."""
     # The table has a row for each part.
     strange = [part.side for part in parts if part.side not in SIDES]
@@ -89,15 +87,15 @@ def model_diagram(
     words = [(part.side, part.name, part.what, " x ".join(map(str, part.out))) for part in parts]
     table: dict[str, np.ndarray] = dict(zip(("side", "part", "what", "shape"), np.array(words, object).T))
     table["trained"] = np.array([part.trained for part in parts], np.int64)
-    colours, places = theme_named(theme), places_of(parts)
+    colours, places = theme(), places_of(parts)
     right, top = places.max(0) + 0.2 + np.array([WIDE, HIGH]) / 2
     bottom = places[:, 1].min() - 1.0
-    ax = one_axes((0.86 * (right - 0.8), 0.4 + 0.8 * (top - bottom)), theme)
+    ax = one_axes((0.86 * (right - 0.8), 0.4 + 0.8 * (top - bottom)))
     total = sum(part.trained for part in parts)
-    dress(ax, theme=theme, title=f"The {of}: {total:,} trained numbers", grid=None)
+    dress(ax, title=f"The {of}: {total:,} trained numbers", grid=None)
     bare(ax)
     for (x, y), part in zip(places, parts):
-        _box(ax, x, y, part, colours.first if part.side in ("encoder", "decoder") else colours.second, theme)
+        _box(ax, x, y, part, colours.first if part.side in ("encoder", "decoder") else colours.second)
     look: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 11, "color": colours.muted, "linewidth": 1.1}
     for path in arrow_paths(places, arrows):
         ax.add_patch(FancyArrowPatch(path=Path(path), shrinkA=0, shrinkB=0, **look))
@@ -106,8 +104,8 @@ def model_diagram(
     return ax, table
 
 
-def _box(ax: Axes, x: float, y: float, part: PartBox, colour: str, theme: ThemeName) -> None:
-    colours = theme_named(theme)
+def _box(ax: Axes, x: float, y: float, part: PartBox, colour: str) -> None:
+    colours = theme()
     look: dict[str, Any] = {
         "boxstyle": "round,pad=0,rounding_size=0.08",
         "facecolor": colours.background,

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from latens.figures.style import Made, ThemeName, dress, headline, panels, readable, theme_named
+from latens.figures.style import Made, dress, headline, panels, readable, theme
 from latens.figures.tables import drawn_columns, name_values, per_cent
 
 LEVELS = np.linspace(0.1, 0.9, 9)
@@ -25,7 +25,6 @@ def filled(
     names: Sequence[str],
     *,
     words: Mapping[int, Sequence[str]],
-    theme: ThemeName = "light",
 ) -> Made:
     """Draw the hidden cells of each column against what was filled in, and the shares that intervals hold."""
     # words: the names of the codes of each column that is a category.
@@ -34,20 +33,20 @@ def filled(
     columns = sorted(columns, key=lambda i: i in words)[:MOST]
     numbers = [i for i in columns if i not in words]
     count, across = len(columns) + bool(numbers), min(4, len(columns) + bool(numbers))
-    axes = panels(count, across, (max(4.2, 2.6 * across), 0.5 + 2.4 * -(-count // across)), theme)
-    colours, rows, held = theme_named(theme), [], []
+    axes = panels(count, across, (max(4.2, 2.6 * across), 0.5 + 2.4 * -(-count // across)))
+    colours, rows, held = theme(), [], []
     for ax, i in zip(axes, columns):
         at = cells[:, i]
         truth, value = true[at, i], values[at, i]
         low, high = np.quantile(draws[at, :, i], [0.05, 0.95], axis=1)
         if i in words:
             right = truth == value
-            _bars(ax, truth, right, words[i], theme)
+            _bars(ax, truth, right, words[i])
             title = f"right in {right.mean():.0%}"
             low, high = np.full((2, len(truth)), np.nan)
         else:
             held.append(_held(truth, draws[at, :, i]))
-            dress(ax, theme=theme, x="true", y="filled in")
+            dress(ax, x="true", y="filled in")
             ax.vlines(truth, low, high, color=colours.first, alpha=0.3, linewidth=1.0)
             ax.plot(truth, value, "o", color=colours.first, markersize=2.5)
             ax.axline((truth.mean(), truth.mean()), slope=1, color=colours.muted, linewidth=1.0)
@@ -60,23 +59,23 @@ def filled(
         rows.append((np.full(len(truth), names[i], object), truth, value, low, high))
     if held:
         shares = np.concatenate(held).mean(axis=0)
-        dress(axes[-1], theme=theme, x="share of draws within", y="true values within")
+        dress(axes[-1], x="share of draws within", y="true values within")
         axes[-1].plot([0, 1], [0, 1], color=colours.muted, linewidth=1.0)
         axes[-1].plot(LEVELS, shares, "o-", color=colours.first, markersize=3.5)
         axes[-1].set_title("Intervals of all numbers", loc="left", fontsize=9, color=colours.text)
         for axis in (axes[-1].xaxis, axes[-1].yaxis):
             axis.set_major_locator(MaxNLocator(4))
             axis.set_major_formatter(per_cent)
-    headline(axes, "Hidden cells and what was filled in", theme)
+    headline(axes, "Hidden cells and what was filled in")
     kinds = ("column", "true", "filled", "low", "high")
     return axes, {kind: np.concatenate(parts) for kind, parts in zip(kinds, zip(*rows))}
 
 
-def _bars(ax: Axes, truth: np.ndarray, right: np.ndarray, names: Sequence[str], theme: ThemeName) -> None:
+def _bars(ax: Axes, truth: np.ndarray, right: np.ndarray, names: Sequence[str]) -> None:
     """The share that is right, of the cells with each value."""
-    dress(ax, theme=theme, y="filled in right")
+    dress(ax, y="filled in right")
     shares = [right[truth == code].mean() if np.any(truth == code) else 0.0 for code in range(len(names))]
-    ax.bar(range(len(names)), shares, width=0.7, color=theme_named(theme).first)
+    ax.bar(range(len(names)), shares, width=0.7, color=theme().first)
     ax.set_ylim(0, 1)
     ax.yaxis.set_major_formatter(per_cent)
     name_values(ax, names)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.style import DPI, Made, ThemeName, bare, dress, one_axes, readable, theme_named, unframed
+from latens.figures.style import DPI, Made, bare, dress, one_axes, readable, theme, unframed
 from latens.figures.validation import numbers
 
 _CELL = 0.62  # inches for one image
@@ -96,7 +96,6 @@ def image_grid(
     *,
     columns: int | None = None,
     title: str | None = None,
-    theme: ThemeName = "light",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw images side by side, in reading order.
@@ -105,7 +104,6 @@ def image_grid(
         images: Images, shape (n, H, W), or (n, H, W, C) with C 1 or 3, shown on the scale 0 (black) to 1 (full).
         columns: Images in a row, from 1; None takes up to ten, or about a square.
         title: Title of the Axes, or None.
-        theme: "light" or "dark".
         ax: Axes to draw into. None: a new figure.
 
     Returns:
@@ -120,7 +118,7 @@ def image_grid(
     if columns < 1:
         raise DataError(f"columns must be 1 or more, not {columns}.", where="columns", fix="Ask for 1 or more.")
     whole = mosaic([array[i : i + columns] for i in range(0, len(array), columns)])
-    return show_mosaic(whole, title, theme, ax, array.shape[2])
+    return show_mosaic(whole, title, ax, array.shape[2])
 
 
 def _row_names(original: ArrayLike, reconstruction: ArrayLike, samples: ArrayLike | None) -> dict[str, np.ndarray]:
@@ -159,7 +157,6 @@ def reconstructions(
     *,
     columns: int = 12,
     title: str | None = None,
-    theme: ThemeName = "light",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw each image above its reconstruction, and samples from the prior below.
@@ -170,7 +167,6 @@ def reconstructions(
         samples: Samples, shape (m, H, W[, C]), or None.
         columns: Images in a row, from 1: more of them continue below.
         title: Title of the Axes, or None.
-        theme: "light" or "dark".
         ax: Axes to draw into. None: a new figure.
 
     Returns:
@@ -188,24 +184,22 @@ def reconstructions(
     rows += [("sample", drawn[i : i + columns]) for i in range(0, len(drawn), columns)]
     whole = mosaic([images for _, images in rows], group=2)
     height, width = named["data"].shape[1:3]
-    ax = show_mosaic(whole, title, theme, ax, width, beside=1.0)
+    ax = show_mosaic(whole, title, ax, width, beside=1.0)
     ax.set_yticks([top + (height - 1) / 2 for top in whole.tops], [kind for kind, _ in rows])
     ax.tick_params(axis="y", length=0, labelsize=9)
     return ax
 
 
-def show_mosaic(
-    whole: Mosaic, title: str | None, theme: ThemeName, ax: Axes | None, image_width: int, *, beside: float = 0.0
-) -> Axes:
+def show_mosaic(whole: Mosaic, title: str | None, ax: Axes | None, image_width: int, *, beside: float = 0.0) -> Axes:
     """Draw a mosaic."""
     height, width = whole.pixels.shape[:2]
     if ax is None:
         cell = _CELL * max(1.0, min(2.5, image_width / 64))
         inches = float(np.clip(cell * width / image_width, 1.4, _WIDEST))
-        ax = one_axes((inches + beside + 0.1, inches * height / width + (0.4 if title else 0.1)), theme)
+        ax = one_axes((inches + beside + 0.1, inches * height / width + (0.4 if title else 0.1)))
     # "antialiased" shows enlarged pixels as sharp squares and still shrinks a large grid without moire.
     ax.imshow(whole.pixels, interpolation="antialiased")
-    dress(ax, theme=theme, title=title, grid=None)
+    dress(ax, title=title, grid=None)
     bare(ax)
     # Left, or the layout would measure the names of rows in one place and draw them in another.
     ax.set_anchor("W")
@@ -223,7 +217,6 @@ def image_strips(
     *,
     group: int | None = None,
     title: str | None = None,
-    theme: ThemeName = "light",
 ) -> Made:
     """Draw rows of images below each other, the name of each beside it."""
     # group: after every so many rows, a wider gap; None for equal gaps. The table's pixels are not clipped.
@@ -238,7 +231,7 @@ def image_strips(
     words = [readable(name, 34) for name in names]
     height, width = images[0].shape[1:3]
     beside = 0.25 + _LETTER * max(map(len, words))
-    ax = show_mosaic(whole, title, theme, None, width, beside=beside)
+    ax = show_mosaic(whole, title, None, width, beside=beside)
     ax.set_yticks([top + (height - 1) / 2 for top in whole.tops], words)
     ax.tick_params(axis="y", length=0, labelsize=8)
     return ax, table
@@ -290,7 +283,6 @@ def manifold(
     *,
     units: tuple[int, int] = (0, 1),
     title: str | None = None,
-    theme: ThemeName = "light",
     dpi: int = DPI,
     ax: Axes | None = None,
 ) -> Axes:
@@ -307,7 +299,6 @@ def manifold(
             make them.
         units: The two latent dimensions that are shown, counted from 0.
         title: Title of the Axes, or None.
-        theme: "light" or "dark".
         dpi: Pixels in an inch at which the figure is rendered.
         ax: Axes to draw into. None: a new figure.
 
@@ -329,11 +320,11 @@ def manifold(
     extent = (x[0] - step_x / 2, x[-1] + step_x / 2, y[0] - step_y / 2, y[-1] + step_y / 2)
     exact = ax is None and max(rows * height, columns * width) <= _LARGEST
     if ax is None:
-        ax = _exact_axes(columns * width, rows * height, max(rows, columns), title or "", theme, dpi)
+        ax = _exact_axes(columns * width, rows * height, max(rows, columns), title or "", dpi)
     square_pixels = (step_x / width) / (step_y / height)
     ax.imshow(whole, extent=extent, origin="upper", aspect=square_pixels,
               interpolation="nearest" if exact else "antialiased")  # fmt: skip
-    dress(ax, theme=theme, title=title, x=f"latent unit {units[0]}", y=f"latent unit {units[1]}", grid=None)
+    dress(ax, title=title, x=f"latent unit {units[0]}", y=f"latent unit {units[1]}", grid=None)
     for axis, places, values in ((ax.xaxis, x, across), (ax.yaxis, y, up)):
         stride = max(1, -(-len(values) // _TICKS))
         shown = np.arange((len(values) - 1) % stride // 2, len(values), stride)
@@ -343,7 +334,7 @@ def manifold(
     return ax
 
 
-def _exact_axes(wide: int, high: int, cells: int, title: str, theme: ThemeName, dpi: int) -> Axes:
+def _exact_axes(wide: int, high: int, cells: int, title: str, dpi: int) -> Axes:
     """Axes that show so many pixels, each as a whole number of the picture's, beside room for their labels."""
     longest = dpi * float(np.clip(0.45 * cells, 3.0, 8.0))
     scale = max(1, int(longest / max(wide, high))) if max(wide, high) <= _LARGEST else _LARGEST / max(wide, high)
@@ -352,7 +343,7 @@ def _exact_axes(wide: int, high: int, cells: int, title: str, theme: ThemeName, 
     # A title may be wider than the images, and a single cell lower than its labels.
     right = max(round(0.12 * dpi), round(dpi * 0.085 * len(title)) - across)
     size = left + across + right, bottom + max(up, dpi // 2) + top
-    figure = Figure(figsize=(size[0] / dpi, size[1] / dpi), dpi=dpi, facecolor=theme_named(theme).background)
+    figure = Figure(figsize=(size[0] / dpi, size[1] / dpi), dpi=dpi, facecolor=theme().background)
     FigureCanvasAgg(figure)
     return figure.add_axes((left / size[0], bottom / size[1], across / size[0], up / size[1]))
 

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.style import ThemeName, colour_bar, dress, figure_of, legend, one_axes, ramp, theme_named, unframed
+from latens.figures.style import colour_bar, dress, figure_of, legend, one_axes, ramp, theme, unframed
 from latens.figures.validation import class_names, counted, numbers
 
 MARKERS = ("o", "s", "^", "D", "v")
@@ -76,7 +76,6 @@ def latent_scatter(
     *,
     units: tuple[int, int] = (0, 1),
     title: str | None = None,
-    theme: ThemeName = "light",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw points of the latent plane, coloured by class, with a legend.
@@ -91,7 +90,6 @@ def latent_scatter(
         classes: Names of the classes, or None.
         units: The two latent dimensions that are shown, counted from 0.
         title: Title of the Axes, or None.
-        theme: "light" or "dark".
         ax: Axes to draw into. None: a new figure.
 
     Returns:
@@ -101,23 +99,23 @@ def latent_scatter(
         DataError: Shapes do not fit, or numbers are not finite.
     """
     table = latent_scatter_table(z, label, classes, units=units)
-    points, theme_colours = _points(z), theme_named(theme)
-    ax = one_axes((6.4, 5.2), theme) if ax is None else ax
-    dress(ax, theme=theme, title=title, x=f"latent unit {units[0]}", y=f"latent unit {units[1]}", grid="both")
+    points = _points(z)
+    ax = one_axes((6.4, 5.2)) if ax is None else ax
+    dress(ax, title=title, x=f"latent unit {units[0]}", y=f"latent unit {units[1]}", grid="both")
     count = len(points)
     look: dict[str, Any] = {"s": float(np.clip(16000 / count, 5, 30)), "alpha": float(np.clip(2500 / count, 0.65, 0.9))}
     look |= {"linewidths": 0, "rasterized": count > _RASTER}
     codes = table.get("label")
     if codes is not None and codes.max() >= len(MARKERS) * 10:
-        drawn = ax.scatter(points[:, 0], points[:, 1], c=codes, cmap=ramp(theme), **look)
-        bar = colour_bar(drawn, ax, "class number", theme=theme, shrink=0.8, pad=0.02)
+        drawn = ax.scatter(points[:, 0], points[:, 1], c=codes, cmap=ramp(), **look)
+        bar = colour_bar(drawn, ax, "class number", shrink=0.8, pad=0.02)
         unframed(bar.ax)
         if bar.solids is not None:
             bar.solids.set_alpha(1.0)
     elif codes is not None:
-        _draw_classes(ax, points, codes, dict(zip(codes.tolist(), table["class"])), theme, look)
+        _draw_classes(ax, points, codes, dict(zip(codes.tolist(), table["class"])), look)
     else:
-        ax.scatter(points[:, 0], points[:, 1], color=theme_colours.first, **look)
+        ax.scatter(points[:, 0], points[:, 1], color=theme().first, **look)
     if (np.ptp(points, axis=0) == 0).all():
         ax.update_datalim([points[0] - 1.0, points[0] + 1.0])
         ax.autoscale_view()
@@ -125,10 +123,8 @@ def latent_scatter(
     return ax
 
 
-def _draw_classes(
-    ax: Axes, points: np.ndarray, codes: np.ndarray, names: dict[int, str], theme: ThemeName, look: dict[str, Any]
-) -> None:
-    colours = theme_named(theme)
+def _draw_classes(ax: Axes, points: np.ndarray, codes: np.ndarray, names: dict[int, str], look: dict[str, Any]) -> None:
+    colours = theme()
     palette = np.array([*colours.classes, colours.muted])
     # One collection for each marker and the points in their own order, so that no class is painted over another.
     for index, marker in enumerate(MARKERS):
@@ -146,7 +142,7 @@ def _draw_classes(
     ]
     text = [names[code] if code >= 0 else "no label" for code in present]
     place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "ncols": 1 + (len(text) - 1) // _NAMES}
-    drawn = legend(ax, handles, text, theme=theme, limit=40 if len(text) <= _NAMES else 20, **place)
+    drawn = legend(ax, handles, text, limit=40 if len(text) <= _NAMES else 20, **place)
     # Many names make the figure wider, not the points' place narrower.
     figure = figure_of(ax)
     wide = drawn.get_window_extent().width / figure.get_dpi()

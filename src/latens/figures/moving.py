@@ -13,7 +13,7 @@ from latens.errors import DataError
 from latens.figures.animation import FRAME_DPI, frame
 from latens.figures.images import as_images, displayed, manifold
 from latens.figures.latent import MARKERS, latent_scatter, latent_scatter_table
-from latens.figures.style import ThemeName, bare, dress, figure_of, new_axes, readable, theme_named
+from latens.figures.style import bare, dress, figure_of, new_axes, readable, theme
 from latens.figures.validation import numbers
 
 TRAIL = 18
@@ -44,23 +44,22 @@ def moving_image(
     label: ArrayLike | None = None,
     classes: Sequence[object] | None = None,
     whole: bool = False,
-    theme: ThemeName = "light",
 ) -> Iterator[np.ndarray]:
     """Draw an image that changes, and beside it, where the latent space is a plane, the point it is decoded from."""
     # The point draws its last steps after it, in a line that fades.
     pictures = displayed(as_images(images, "images"))
     words = _captions(captions, len(pictures))
-    colours = theme_named(theme)
+    colours = theme()
     ratio = pictures.shape[1] / pictures.shape[2]
     beside = path is not None and points is not None  # a plane to show
     size = (9.8, 4.7) if beside else (4.4, 4.4 * ratio + 0.4)
-    axes = new_axes(1, 2 if beside else 1, size=size, theme=theme)[0]
+    axes = new_axes(1, 2 if beside else 1, size=size)[0]
     ax, dot, places, trails = axes[-1], None, None, []
     if path is not None and points is not None:
         places = numbers(path, "path", ndim=2)
         if places.shape != (len(pictures), 2):
             raise DataError(f"shape {places.shape} for {len(pictures)} frames.", where="path", fix="Give (F, 2).")
-        latent_scatter(points, label, classes, theme=theme, ax=axes[0])
+        latent_scatter(points, label, classes, ax=axes[0])
         for drawn in axes[0].collections:  # the rows are the background of the way
             drawn.set_alpha(0.45)
         axes[0].update_datalim(places)
@@ -72,7 +71,7 @@ def moving_image(
             axes[0].add_collection(drawn, autolim=False)
         look = {"color": colours.background, "markersize": 12, "markeredgecolor": colours.text, "markeredgewidth": 2.4}
         (dot,) = axes[0].plot([], [], "o", zorder=5, **look)
-    dress(ax, theme=theme, title=words[0], grid=None)
+    dress(ax, title=words[0], grid=None)
     bare(ax)
     shown = ax.imshow(pictures[0], interpolation="nearest")
     figure = figure_of(ax)
@@ -90,13 +89,11 @@ def moving_image(
         yield frame(figure)
 
 
-def moving_manifold(
-    images: Sequence[np.ndarray], latents: ArrayLike, captions: Sequence[str], *, theme: ThemeName = "light"
-) -> Iterator[np.ndarray]:
+def moving_manifold(images: Sequence[np.ndarray], latents: ArrayLike, captions: Sequence[str]) -> Iterator[np.ndarray]:
     """Draw a decoded grid of the latent plane that changes."""
     words = _captions(captions, len(images))
-    ax = manifold(images[0], latents, title=words[0], theme=theme, dpi=FRAME_DPI)
-    (shown,), colours, figure = ax.images, theme_named(theme), figure_of(ax)
+    ax = manifold(images[0], latents, title=words[0], dpi=FRAME_DPI)
+    (shown,), colours, figure = ax.images, theme(), figure_of(ax)
     for grid, text in zip(images, words):
         pictures = displayed(as_images(grid, "images", lead=2))
         rows, columns, height, width = pictures.shape[:4]
@@ -112,19 +109,18 @@ def moving_scatter(
     label: ArrayLike | None = None,
     classes: Sequence[object] | None = None,
     units: tuple[int, int] = (0, 1),
-    theme: ThemeName = "light",
 ) -> Iterator[np.ndarray]:
     """Draw a scatter of the latent plane that changes, on axes that stay."""
     moments = numbers(points, "points", ndim=3)
     words = _captions(captions, len(moments))
-    ax = latent_scatter(moments[-1], label, classes, units=units, title=words[0], theme=theme)
+    ax = latent_scatter(moments[-1], label, classes, units=units, title=words[0])
     # The farthest of a hundred points may leave the picture, or all others would be a spot.
     reach = float(np.percentile(np.abs(moments).max(axis=(0, 2)), 99)) * 1.08 or 1.0
     ax.set_aspect("equal", adjustable="box")
     ax.set_xlim(-reach, reach)
     ax.set_ylim(-reach, reach)
     parts = _collections(ax, moments[-1], label, classes)
-    figure, colours = figure_of(ax), theme_named(theme)
+    figure, colours = figure_of(ax), theme()
     frame(figure)
     figure.set_layout_engine("none")
     for moment, text in zip(moments, words):

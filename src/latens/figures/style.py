@@ -11,6 +11,7 @@ import threading
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -36,7 +37,6 @@ from latens.kinds.tables.table_files import frame_bytes
 from latens.text import visible
 from latens.typing import checked_later
 
-ThemeName = Literal["light", "dark"]
 DPI = 225
 # Dates would change the bytes of a picture that has not changed.
 _METADATA = {"png": {"Software": "latens"}, "svg": {"Date": None, "Creator": "latens"}}
@@ -88,18 +88,31 @@ def darkened(svg: bytes) -> bytes:
     return re.sub(b"|".join(turned), lambda found: turned[found[0]], svg)
 
 
-def theme_named(theme: str) -> Theme:
-    """Look up the colours of a theme."""
-    if theme not in THEMES:
-        raise UsageError(f"there is no theme {theme!r}.", where="theme", fix=nearest(theme, THEMES))
-    return THEMES[theme]
+_THEME: ContextVar[str] = ContextVar("theme", default="light")
 
 
-def ramp(theme: ThemeName) -> Colormap:
+def theme() -> Theme:
+    """The colours that figures are drawn in."""
+    return THEMES[_THEME.get()]
+
+
+@contextmanager
+def themed(name: str) -> Iterator[None]:
+    """Draw figures in a theme: "light", as without it, or "dark"."""
+    if name not in THEMES:
+        raise UsageError(f"there is no theme {name!r}.", where="theme", fix=nearest(name, THEMES))
+    token = _THEME.set(name)
+    try:
+        yield
+    finally:
+        _THEME.reset(token)
+
+
+def ramp() -> Colormap:
     """Make the colour map of continuous numbers: viridis without the end that fades into the background."""
-    low, high = theme_named(theme).ramp
+    low, high = theme().ramp
     colours = matplotlib.colormaps["viridis"](np.linspace(low, high, 256))
-    return LinearSegmentedColormap.from_list(f"latens-{theme}", colours)
+    return LinearSegmentedColormap.from_list("latens", colours)
 
 
 def new_axes(
@@ -108,31 +121,29 @@ def new_axes(
     *,
     size: tuple[float, float] = (6.0, 4.2),
     widths: Sequence[float] | None = None,
-    theme: ThemeName = "light",
 ) -> np.ndarray:
     """Make Axes on a new figure; `axes[0, 0].figure` is the figure."""
     # widths: how wide the columns are beside each other; None makes them equal.
-    figure = Figure(figsize=size, dpi=DPI, facecolor=theme_named(theme).background, layout="constrained")
+    figure = Figure(figsize=size, dpi=DPI, facecolor=theme().background, layout="constrained")
     FigureCanvasAgg(figure)
     return figure.subplots(rows, columns, squeeze=False, width_ratios=widths)
 
 
-def one_axes(size: tuple[float, float], theme: ThemeName) -> Axes:
+def one_axes(size: tuple[float, float]) -> Axes:
     """Make a single Axes on a new figure."""
-    return new_axes(size=size, theme=theme)[0, 0]
+    return new_axes(size=size)[0, 0]
 
 
 def dress(
     ax: Axes,
     *,
-    theme: ThemeName = "light",
     title: str | None = None,
     x: str = "",
     y: str = "",
     grid: Literal["x", "y", "both"] | None = "y",
 ) -> Axes:
     """Give Axes the house style: title on the left, quiet axes with their unit, a faint grid behind the data."""
-    colours = theme_named(theme)
+    colours = theme()
     ax.set_facecolor(colours.background)
     if title:
         ax.set_title(readable(title, 90), loc="left", fontsize=11, color=colours.text, pad=8)
@@ -162,24 +173,24 @@ def unframed(ax: Axes) -> None:
         spine.set_visible(False)
 
 
-def colour_bar(drawn: Any, axes: Any, says: str, *, theme: ThemeName, **options: Any) -> Colorbar:
+def colour_bar(drawn: Any, axes: Any, says: str, **options: Any) -> Colorbar:
     """Add the key of a colour map, with the words for its numbers."""
     bar = figure_of(axes).colorbar(drawn, ax=axes, **options)
-    dress(bar.ax, theme=theme, y=says, grid=None)
+    dress(bar.ax, y=says, grid=None)
     return bar
 
 
-def panels(count: int, across: int, size: tuple[float, float], theme: ThemeName) -> np.ndarray:
+def panels(count: int, across: int, size: tuple[float, float]) -> np.ndarray:
     """Make so many Axes, a few in each line."""
-    grid = new_axes(-(-count // across), across, size=size, theme=theme)
+    grid = new_axes(-(-count // across), across, size=size)
     for spare in grid.flat[count:]:
         spare.remove()
     return grid.flat[:count]
 
 
-def headline(axes: np.ndarray, words: str, theme: ThemeName) -> None:
+def headline(axes: np.ndarray, words: str) -> None:
     """Write the title of several Axes."""
-    figure_of(axes).suptitle(words, x=0.01, ha="left", fontsize=11, color=theme_named(theme).text)
+    figure_of(axes).suptitle(words, x=0.01, ha="left", fontsize=11, color=theme().text)
 
 
 def legend(
@@ -187,7 +198,6 @@ def legend(
     handles: Sequence[Any],
     names: Sequence[str],
     *,
-    theme: ThemeName,
     limit: int = 40,
     **options: Any,
 ) -> Legend:
@@ -196,8 +206,8 @@ def legend(
     drawn = ax.legend(handles, ["-"] * len(names), frameon=False, fontsize=8, **options)
     for text, name in zip(drawn.get_texts(), names):
         text.set_text(readable(name, limit))
-        text.set_color(theme_named(theme).text)
-    drawn.get_title().set_color(theme_named(theme).muted)
+        text.set_color(theme().text)
+    drawn.get_title().set_color(theme().muted)
     drawn.get_title().set_fontsize(8)
     return drawn
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.style import ThemeName, dress, figure_of, headline, legend, panels, readable, theme_named
+from latens.figures.style import dress, figure_of, headline, legend, panels, readable, theme
 from latens.figures.validation import both_columns
 
 MOST = 24
@@ -239,7 +239,6 @@ def marginals(
     kinds: tuple[str, str] = ("data", "samples"),
     weight: np.ndarray | None = None,
     bars: Collection[int] = (),
-    theme: ThemeName = "light",
 ) -> np.ndarray:
     """Draw histograms of data (filled) against samples (line), one panel for each column.
 
@@ -252,7 +251,6 @@ def marginals(
         kinds: What the two are called.
         weight: Weights of the rows, shape (n,).
         bars: Which columns are categories, counted from 0: they have two bars for each value.
-        theme: "light" or "dark".
 
     Returns:
         An array (D,) of Axes.
@@ -262,13 +260,13 @@ def marginals(
     """
     titles, found, total = _histograms(data, samples, names, columns, weight)
     places = drawn_columns(total) if columns is None else list(columns)
-    colours = theme_named(theme)
+    colours = theme()
     across = min(4, len(found)) if len(found) != 5 and len(found) != 6 else 3
     size = (max(4.2, 2.6 * across), 0.5 + 2.1 * -(-len(found) // across))
-    axes = panels(len(found), across, size, theme)
+    axes = panels(len(found), across, size)
     handles: list = []
     for index, (ax, title, one) in enumerate(zip(axes, titles, found)):
-        dress(ax, theme=theme, x="", y="share of rows" if index % across == 0 else "")
+        dress(ax, x="", y="share of rows" if index % across == 0 else "")
         ax.set_title(readable(title, 28), loc="left", fontsize=9, color=colours.text)
         if places[index] in bars:
             at = 0.5 * (one.edges[:-1] + one.edges[1:])
@@ -298,6 +296,6 @@ def marginals(
     heading = f"{kinds[0].capitalize()} and {kinds[1]}" + (
         f", the first {MOST - 1} columns and the last of {total}" if columns is None and total > MOST else ""
     )
-    headline(axes, heading, theme)
-    legend(figure_of(axes), handles, kinds, theme=theme, loc="upper right", ncols=2, borderaxespad=0.2)
+    headline(axes, heading)
+    legend(figure_of(axes), handles, kinds, loc="upper right", ncols=2, borderaxespad=0.2)
     return axes

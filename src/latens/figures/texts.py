@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from latens.errors import DataError
-from latens.figures.style import Made, ThemeName, dress, one_axes, readable, theme_named
+from latens.figures.style import Made, dress, one_axes, readable, theme
 
 WIDEST, LONGEST = 100, 88
 """Characters of a line of several columns together, and of one line alone."""
@@ -13,9 +13,7 @@ LETTER, LINE = 0.085, 0.22
 """Inches of a letter of a fixed width, and of a line."""
 
 
-def text_columns(
-    columns: Sequence[Sequence[str]], names: Sequence[str], *, title: str = "", theme: ThemeName = "light"
-) -> Made:
+def text_columns(columns: Sequence[Sequence[str]], names: Sequence[str], *, title: str = "") -> Made:
     """Draw columns of texts side by side, or where these are long one below another."""
     # The table has a line for each text: its column, its place there, and the text.
     if not columns or len(columns) != len(names):
@@ -26,13 +24,13 @@ def text_columns(
         for place, text in enumerate(texts):
             for key, value in zip(table, (name, place, text)):
                 table[key].append(value)
-    colours = theme_named(theme)
+    colours = theme()
     widths = [max(len(readable(text, LONGEST)) for text in (name, *texts)) + 3 for name, texts in zip(names, columns)]
     beside = sum(widths) <= WIDEST
     lines = max(map(len, columns)) + 1.4 if beside else sum(len(texts) + 1.9 for texts in columns)
     wide = max(sum(widths) if beside else max(widths), int(0.9 * len(title)) + 2, 30)
-    ax = one_axes((0.3 + LETTER * wide, 0.45 + LINE * lines), theme)
-    dress(ax, theme=theme, title=title or None, grid=None)
+    ax = one_axes((0.3 + LETTER * wide, 0.45 + LINE * lines))
+    dress(ax, title=title or None, grid=None)
     ax.set_axis_off()
     ax.set_xlim(0, wide)
     ax.set_ylim(lines, 0)

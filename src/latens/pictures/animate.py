@@ -14,7 +14,6 @@ from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.figures import moving
 from latens.figures.images import framed
 from latens.figures.paths import PathKind, align, in_log_time, medoid, path_between, random_walk
-from latens.figures.style import ThemeName
 from latens.pictures.source import Source
 from latens.workflow.trained import TrainedModel
 
@@ -65,7 +64,6 @@ def morph(
     between: Sequence[str] = (),
     path: PathKind = "spherical",
     frames: int = 12,
-    theme: ThemeName = "light",
     codes: Mapping[str, Sequence[float]] | None = None,
 ) -> Moving:
     """Move through classes or rows and back to the first, decoded on the way."""
@@ -81,7 +79,7 @@ def morph(
     plane = _plane(source, z)
     hold = tuple(4.0 if i % frames == 0 else 1.0 for i in range(len(z)))
     says = f"a {path} morph through {', '.join(names)} and back, means of p(x|z)"
-    return Moving(moving.moving_image(images, captions, whole=True, theme=theme, **plane), says, hold)
+    return Moving(moving.moving_image(images, captions, whole=True, **plane), says, hold)
 
 
 def _given(between: list[str], codes: Mapping[str, Sequence[float]]) -> tuple[list[str], np.ndarray, None]:
@@ -128,9 +126,7 @@ def _plane(source: Source, z: np.ndarray) -> dict[str, Any]:
     return {"path": z, "points": means_of(source, positions), "label": label, "classes": classes}
 
 
-def walk(
-    trained: TrainedModel, data: Dataset | None, *, frames: int = 120, seed: int = 0, theme: ThemeName = "light"
-) -> Moving:
+def walk(trained: TrainedModel, data: Dataset | None, *, frames: int = 120, seed: int = 0) -> Moving:
     """Decode a random walk that never leaves the prior, or one from sample to sample."""
     source = Source(trained, data, seed)
     _images_only(source, "walk through")
@@ -147,7 +143,7 @@ def walk(
     images = source.decoded_images(z, label)
     captions = [f"A random walk in the prior, step {i}" for i in range(len(z))]
     says = f"a random walk of {len(z)} points in the prior, means of p(x|z)"
-    return Moving(moving.moving_image(images, captions, theme=theme, **_plane(source, z)), says)
+    return Moving(moving.moving_image(images, captions, **_plane(source, z)), says)
 
 
 # --- over training ---
@@ -164,9 +160,7 @@ def _turned(kept: Sequence[tuple[int, TrainedModel]], data: Dataset, positions: 
     return [(step, source, *turned) for (step, _), source, turned in zip(kept, sources, found)]
 
 
-def latent_over_training(
-    kept: Sequence[tuple[int, TrainedModel]], data: Dataset, *, frames: int = 96, theme: ThemeName = "light"
-) -> Moving:
+def latent_over_training(kept: Sequence[tuple[int, TrainedModel]], data: Dataset, *, frames: int = 96) -> Moving:
     """Show the posterior means of held-out rows over training, in logarithmic time."""
     # Every moment is rotated to fit the last one. Of more than two latent dimensions the two with the most variance at
     # the end are shown. Between two models that were kept the points move in straight lines.
@@ -184,7 +178,7 @@ def latent_over_training(
     between = points[index] + share[:, None, None] * (points[index + 1] - points[index])
     label = None if data.label is None else data.label[positions]
     classes = None if label is None else data.schema.classes
-    look: dict[str, Any] = {"label": label, "classes": classes, "units": (units[0], units[1]), "theme": theme}
+    look: dict[str, Any] = {"label": label, "classes": classes, "units": (units[0], units[1])}
     drawn = moving.moving_scatter(between, captions, **look)
     says = f"posterior means of {len(positions)} {split} rows over {moments[-1][0]} steps, from {len(kept)} models"
     return Moving(drawn, says, (*[1.0] * (frames - 1), 15.0))
@@ -198,7 +192,6 @@ def manifold_over_training(
     spacing: Literal["linear", "percentile"] = "linear",
     percentiles: tuple[float, float] = (0.05, 0.95),
     frames: int = 96,
-    theme: ThemeName = "light",
 ) -> Moving:
     """Show what a grid of the latent plane decodes to over training, in logarithmic time."""
     # Each grid is rotated to fit the last one; between two models that were kept one picture fades into the next.
@@ -225,7 +218,7 @@ def manifold_over_training(
     between = [(1 - s) * decoded[i] + s * decoded[i + 1] for i, s in zip(index, share)]
     of = "points" if spacing == "linear" else "percentiles of the prior"
     says = f"means of p(x|z) on {cells} by {cells} {of} over {moments[-1][0]} steps, from {len(kept)} models"
-    return Moving(moving.moving_manifold(between, grid, captions, theme=theme), says, (*[1.0] * (frames - 1), 15.0))
+    return Moving(moving.moving_manifold(between, grid, captions), says, (*[1.0] * (frames - 1), 15.0))
 
 
 def _in_time(moments: Sequence[tuple], frames: int) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -32,7 +32,7 @@ def draw_classes(source: Source) -> Made:
     """Draw every class in a row (at most 20): its mean, samples, and of mixtures the means of their components."""
     # returns: two Axes, of mixtures three, and the table behind them: `kind` (class mean, sample, component mean),
     # `label`, `component` (-1 for a class) and a column for each pixel.
-    trained, limits, theme = source.trained, source.limits, source.theme
+    trained, limits = source.trained, source.limits
     found = class_samples(trained, EACH, key=source.prior_key)
     weight = np.exp(np.asarray(trained.model.log_weight, np.float64))
     kept = found.label < MOST_CLASSES
@@ -57,10 +57,10 @@ def draw_classes(source: Source) -> Made:
     size = (0.9 + CELL * sum(across), max(1.2, CELL * rows * height / width) + 0.35)
     # As wide as their pixels, so that a class stands at one height in all of them.
     gap = gap_of(height, width)
-    axes = new_axes(1, len(panels), size=size, widths=[n * (width + gap) - gap for n in across], theme=theme)[0]
+    axes = new_axes(1, len(panels), size=size, widths=[n * (width + gap) - gap for n in across])[0]
     figure_of(axes).set_layout_engine("constrained", wspace=0.04)
     for ax, columns, (kind, images) in zip(axes, across, panels.items()):
-        figures.image_grid(images, columns=columns, title=titles[kind], theme=theme, ax=ax)
+        figures.image_grid(images, columns=columns, title=titles[kind], ax=ax)
     drawn = axes[0].images[0].get_array()
     step = (drawn.shape[0] - height) / max(rows - 1, 1)
     names = [readable(name, 16) for name in classes[:rows]]

@@ -255,7 +255,7 @@ def draw_pictures(
     """Draw every picture that applies to a model, or of these those that are named."""
     # Rows are test rows where there are any, else validation, else training rows; titles say which.
     # only: names of the pictures that are wanted, "manifold" for every latent plane; None for all.
-    # look: seed, theme and plane, as of `Source`.
+    # look: seed and plane, as of `Source`.
     return draw_of(Source(trained, data, history=history, **look), only)
 
 

@@ -65,7 +65,7 @@ def draw_latent(source: Source) -> Made | None:
     here = code if np.array_equal(positions, code.positions) else Posteriors(source, positions)
     plane = shown_in_plane(source, here.mean)
     title, given = f"Posterior means of {of}", {"label": here.label, "classes": here.classes}
-    axes = figures.latent_scatter(plane.points, **given, title=title, theme=source.theme)
+    axes = figures.latent_scatter(plane.points, **given, title=title)
     axes.set_xlabel(plane.names[0])
     axes.set_ylabel(plane.names[1])
     table = figures.latent_scatter_table(plane.points, **given, units=(0, 1))
@@ -78,7 +78,7 @@ def draw_units(source: Source) -> Made | None:
     if code.kl is None:
         return None
     shown = code.kl, evaluation.active_units(code.mean)
-    return figures.unit_kl_bars(*shown, theme=source.theme), figures.unit_kl_table(*shown)
+    return figures.unit_kl_bars(*shown), figures.unit_kl_table(*shown)
 
 
 def draw_two_views(source: Source) -> Made | None:
@@ -87,7 +87,7 @@ def draw_two_views(source: Source) -> Made | None:
     if code.mean.shape[1] != 2:
         return None
     grid, images = _plane(source, Plane().cells)
-    axes = two_views(code.mean, framed(images), grid, code.label, code.classes, theme=source.theme)
+    axes = two_views(code.mean, framed(images), grid, code.label, code.classes)
     return axes, figures.manifold_table(images, grid)
 
 
@@ -102,7 +102,7 @@ def draw_aggregated(source: Source) -> Made | None:
     kept = code.order[:12]
     names = [f"unit {u}" + ("" if code.kl is None else f", {code.kl[u]:.2f} nats") for u in kept]
     given, kinds = (z[:, kept], prior[:, kept], names), ("aggregated posterior", "prior")
-    return marginals(*given, kinds=kinds, theme=source.theme), marginals_table(*given, kinds=kinds)
+    return marginals(*given, kinds=kinds), marginals_table(*given, kinds=kinds)
 
 
 def draw_reach(source: Source) -> Made | None:
@@ -113,7 +113,7 @@ def draw_reach(source: Source) -> Made | None:
         return None  # what another picture is, two rows say
     found = reach_of(source.trained, source.data, positions, 0)
     far = {"picture": found.picture} | ({} if found.label is None else {"class": found.label})
-    return reach_curves(far, MOST, theme=source.theme)
+    return reach_curves(far, MOST)
 
 
 # --- what points decode to ---
@@ -152,7 +152,7 @@ def _manifold(source: Source, grid: np.ndarray, images: np.ndarray, title: str) 
     if images.size > MOST_CELLS:  # a table of millions of pixels serves nobody
         means = images.reshape(len(table["row"]), -1).mean(1)
         table = {key: table[key] for key in ("row", "column", "latent_0", "latent_1")} | {"mean_pixel": means}
-    return figures.manifold(framed(images), grid, title=title, theme=source.theme), table
+    return figures.manifold(framed(images), grid, title=title), table
 
 
 def _images_at(source: Source, grid: np.ndarray, codes: np.ndarray | None = None) -> np.ndarray:
@@ -196,7 +196,7 @@ def draw_traversals(source: Source) -> Made:
     else:
         said = [f"unit {u}" + ("" if code.kl is None else f": {code.kl[u]:.2f} nats") for u in units]
         title = "Each unit from −3 to 3, the others as of one row; most KL first"
-    return image_strips(found, said, title=title, theme=source.theme)
+    return image_strips(found, said, title=title)
 
 
 def draw_interpolations(source: Source) -> Made | None:
@@ -209,7 +209,7 @@ def draw_interpolations(source: Source) -> Made | None:
             found.append(source.decoded_images(z, _label_vectors(source, int(a), WIDE)))
             names.append(word)
     title = f"Between two {code.split} rows, straight and spherical"
-    return image_strips(found, names, group=2, title=title, theme=source.theme) if found else None
+    return image_strips(found, names, group=2, title=title) if found else None
 
 
 def draw_arithmetic(source: Source) -> Made | None:
@@ -228,4 +228,4 @@ def draw_arithmetic(source: Source) -> Made | None:
         z = np.stack([centres[a], centres[b], centres[c], centres[a] - centres[b] + centres[c]])
         rows.append(source.decoded_images(z))
         names.append(f"{words[a]} − {words[b]} + {words[c]}")
-    return image_strips(rows, names, title="a, b, c and a − b + c of class means", theme=source.theme)
+    return image_strips(rows, names, title="a, b, c and a − b + c of class means")

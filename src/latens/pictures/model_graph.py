@@ -74,7 +74,7 @@ def draw_graph(source: Source, side: Literal["encoder", "decoder"] | None = None
     parts, arrows = graph_of(source.trained)
     if side is not None:
         parts, arrows = side_of(parts, arrows, side)
-    return model_diagram(parts, arrows, of=side or "model", theme=source.theme)
+    return model_diagram(parts, arrows, of=side or "model")
 
 
 def _count(part: Any) -> int:

@@ -24,7 +24,7 @@ def draw_reconstructions(source: Source) -> Made:
     if source.has_prior:
         samples = source.images(source.decoded(source.latents(GRID * GRID)[:COLUMNS]))
         title = f"{_rows(split)}, their reconstructions, and samples from the prior (means)"
-    axes = figures.reconstructions(originals, means, samples, columns=COLUMNS, title=title, theme=source.theme)
+    axes = figures.reconstructions(originals, means, samples, columns=COLUMNS, title=title)
     return axes, figures.reconstructions_table(originals, means, samples)
 
 
@@ -41,10 +41,10 @@ def draw_samples(source: Source) -> Made:
     ratio, apart = found["mean"].shape[1] / found["mean"].shape[2], columns <= GRID
     down, beside = (1, 2) if apart else (2, 1)  # a column for each of many classes: the two below each other
     size = (beside * CELL * columns + 0.4, down * (CELL * GRID * ratio + 0.4))
-    axes = new_axes(down, beside, size=size, theme=source.theme).ravel()
+    axes = new_axes(down, beside, size=size).ravel()
     figure_of(axes).set_layout_engine("constrained", wspace=0.06)
     for ax, name, title in zip(axes, found, (f"New rows{of}: means of p(x|z)", "Draws from p(x|z), the same z")):
-        figures.image_grid(found[name], columns=columns, title=title, theme=source.theme, ax=ax)
+        figures.image_grid(found[name], columns=columns, title=title, ax=ax)
     tables = [figures.image_grid_table(images) for images in found.values()]
     table = {"kind": np.repeat(list(found), len(z))}
     return axes, table | {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
@@ -61,4 +61,4 @@ def draw_predictive(source: Source) -> Made:
         rows.append(source.images(source.trained.data_units(draw, mean=False)))
     names = ["data", "mean of p(x|z)", *["draw from p(x|z)"] * 3]
     title = "Posterior predictive: z drawn from q(z|x), x from p(x|z)"
-    return image_strips(rows, names, title=title, theme=source.theme)
+    return image_strips(rows, names, title=title)

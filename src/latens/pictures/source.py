@@ -20,7 +20,6 @@ from latens.evaluation.classes import sample_classes
 from latens.evaluation.column_information import Information, column_information
 from latens.evidence.batched import prepared_rows
 from latens.figures.style import Made as Made
-from latens.figures.style import ThemeName
 from latens.models import BayesClassifier
 from latens.pictures.image_scale import shown
 from latens.workflow.trained import TrainedModel
@@ -79,12 +78,10 @@ class Source:
         seed: int = 0,
         *,
         history: Sequence[dict[str, Any]] = (),
-        theme: ThemeName = "light",
         plane: Plane = Plane(),  # noqa: B008 - immutable
     ) -> None:
         self.trained, self.data, self.schema = trained, data, trained.schema
         self.history, self.plane = history, plane
-        self.theme: ThemeName = theme
         self.is_image = image_shape(trained.schema) is not None
         keys = jax.random.split(jax.random.key(seed), 3)
         self.prior_key, self.event_key, self.row_key = keys[0], keys[1], keys[2]

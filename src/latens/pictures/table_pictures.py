@@ -34,11 +34,11 @@ def draw_marginals(source: Source, most: int = MOST_ROWS) -> Made:
         if one.named
     }
     chosen = None if types else most_varied(data, MOST)
-    axes = figures.marginals(data, samples, names, columns=chosen, weight=weight, bars=values, theme=source.theme)
+    axes = figures.marginals(data, samples, names, columns=chosen, weight=weight, bars=values)
     table = figures.marginals_table(data, samples, names, columns=chosen, weight=weight)
     if chosen is not None:
         what = "genes" if source.rows_called == "cells" else "columns"
-        headline(axes, f"Data and samples, {MOST} of {len(names)} {what}: those that vary most", source.theme)
+        headline(axes, f"Data and samples, {MOST} of {len(names)} {what}: those that vary most")
     for ax, i in zip(np.ravel(axes), drawn_columns(len(names)) if types else ()):
         one = types[i]
         if one.named:
@@ -116,7 +116,7 @@ def draw_filled(source: Source) -> Made | None:
         if one.named:
             # Ranks by frequency, as in the picture of the columns.
             words[i] = by_frequency(true, told, i, one.values, one.kind == "ordinal")
-    return filled(true, told, draws, found.cells, source.schema.names, words=words, theme=source.theme)
+    return filled(true, told, draws, found.cells, source.schema.names, words=words)
 
 
 def draw_information(source: Source) -> Made | None:
@@ -125,7 +125,7 @@ def draw_information(source: Source) -> Made | None:
     if len(names) < 2 or source.schema.conditions:
         return None
     found = source.information(len(names))
-    return information(found.nats, found.errors, names, theme=source.theme)
+    return information(found.nats, found.errors, names)
 
 
 def _rows_of(source: Source, batch: Batch) -> np.ndarray:
@@ -142,7 +142,7 @@ def draw_correlations(source: Source) -> Made | None:
     data, samples = _rows_of(source, source.few.batch), source.samples(max(2000, len(source.few.positions)))
     if (chosen := most_varied(data, column_pairs.MOST)) is not None:
         data, samples, names = data[:, chosen], samples[:, chosen], [names[i] for i in chosen]
-    return column_pairs.correlations(data, samples, names, theme=source.theme)
+    return column_pairs.correlations(data, samples, names)
 
 
 def draw_series(source: Source) -> Made:
@@ -154,7 +154,7 @@ def draw_series(source: Source) -> Made:
     keys = [jax.random.fold_in(source.row_key, i) for i in range(100)]
     draws = [evaluation.reconstruct(trained.rows(batch, key=key), mean=False) for key in keys]
     given = _rows_of(source, batch), np.stack([trained.data_units(draw, mean=False) for draw in draws])
-    return bands.bands(*given, theme=source.theme)
+    return bands.bands(*given)
 
 
 def _draw_steps(source: Source, found: Sequences) -> Made:
@@ -170,4 +170,4 @@ def _draw_steps(source: Source, found: Sequences) -> Made:
     data = np.moveaxis(_rows_of(source, batch), 2, 1)[:, :kept]
     drawn = np.moveaxis(draws, 3, 2)[:, :, :kept]
     given = data.reshape(-1, data.shape[2]), drawn.reshape(len(keys), -1, data.shape[2])
-    return bands.bands(*given, names=names, place=f"step ({found.step.told})", theme=source.theme)
+    return bands.bands(*given, names=names, place=f"step ({found.step.told})")

@@ -21,7 +21,7 @@ def draw_texts(source: Source) -> Made:
     if source.has_prior:
         columns.append(source.schema.decode(source.samples(SHOWN)))
         names.append("new rows")
-    return texts.text_columns(columns, names, title="Rows, their decoded latents, and samples", theme=source.theme)
+    return texts.text_columns(columns, names, title="Rows, their decoded latents, and samples")
 
 
 def draw_ways(source: Source) -> Made | None:
@@ -36,4 +36,4 @@ def draw_ways(source: Source) -> Made | None:
         columns.append(source.schema.decode(source.decoded(z.astype(np.float32))))
         names.append(f"{texts.readable(rows[a], 30)} … {texts.readable(rows[b], 30)}")
     title = f"From one {code.split} row to another: texts on a straight way between their latents"
-    return texts.text_columns(columns, names, title=title, theme=source.theme)
+    return texts.text_columns(columns, names, title=title)

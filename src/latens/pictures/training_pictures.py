@@ -26,7 +26,7 @@ def draw_training(source: Source) -> Made | None:
     at = np.flatnonzero(columns.get("step", np.empty(0)) == kept) if kept else []
     best = int(at[-1]) if len(at) else None
     table = figures.training_curves_table(columns)
-    axes = figures.training_curves(columns, best=best, mark="kept", theme=source.theme)
+    axes = figures.training_curves(columns, best=best, mark="kept")
     return axes, table
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from latens.data import Dataset
 from latens.data.checks import is_picture
 from latens.errors import RunFolderError
-from latens.figures.style import darkened, figure_of, laid_out, rendered
+from latens.figures.style import darkened, figure_of, laid_out, rendered, themed
 from latens.io.atomic import read_plain
 from latens.io.json import parse_json_strict, typed
 from latens.pictures.draw import PICTURES, draw_of
@@ -41,8 +41,8 @@ def shots(source: Source, names: list[str]) -> list[Shot]:
     """Draw the pictures of a page: those of lines once, whose colours are turned; those of pixels in both themes."""
     made = [(PICTURES[name], axes, table, picture(axes)) for name, axes, table in draw_of(source, names)]
     again = [one.name for one, *_, (_, kind) in made if kind == "png"]
-    source.theme = "dark"
-    dark = {name: picture(axes) for name, axes, _ in (draw_of(source, again) if again else [])}
+    with themed("dark"):
+        dark = {name: picture(axes) for name, axes, _ in (draw_of(source, again) if again else [])}
     return [
         Shot(
             one.name,

@@ -1,4 +1,4 @@
-"""Morphs, random walks, and the latent space over training, as GIF or MP4: `latens report --only animation`."""
+"""Morphs, random walks, and the latent space over training, as GIF: `latens report --only animation`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ def animated(asked: "Report", at: At) -> Work:
     from latens.callbacks.snapshots import load_snapshots
     from latens.data import KNOWN
     from latens.figures.animation import check_ending, write_animation
+    from latens.figures.style import themed
     from latens.pictures import animate
     from latens.pretrained import class_codes
 
@@ -34,7 +35,7 @@ def animated(asked: "Report", at: At) -> Work:
     shipped = kind == "morph" and nowhere and at.name.startswith("pretrained:")
     codes = class_codes(at.name.removeprefix("pretrained:")) if shipped else {}
     data: Any = None if alone or codes else at.load()
-    look: dict[str, Any] = {"theme": asked.theme} | ({} if asked.frames is None else {"frames": asked.frames})
+    look: dict[str, Any] = {} if asked.frames is None else {"frames": asked.frames}
     if kind == "walk":
         made = animate.walk(at.trained, data, seed=asked.seed, **look)
     elif kind == "morph":
@@ -47,9 +48,10 @@ def animated(asked: "Report", at: At) -> Work:
         moving: Any = animate.latent_over_training if kind == "latent" else animate.manifold_over_training
         made = moving(kept, data, **plane, **look)
     frames = []
-    for frame in made.frames:
-        frames.append(frame)
-        doing(f"{len(frames)} frames drawn")
+    with themed(asked.theme):
+        for frame in made.frames:
+            frames.append(frame)
+            doing(f"{len(frames)} frames drawn")
     doing("writing the file")
     value: dict[str, Any] = {"kind": kind, "frames": len(frames), "shows": made.says}
     if not at.writes:

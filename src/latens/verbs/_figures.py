@@ -16,6 +16,7 @@ MOST_NAMES = 100
 def drawn(asked: "Report", at: At) -> Work:
     """Write the figures of a model, each as soon as it is drawn."""
     from latens.data import KNOWN
+    from latens.figures.style import themed
     from latens.io.atomic import resource_errors
     from latens.pictures.draw import asked_for, drawing, save_pictures
     from latens.pictures.source import Plane, Source
@@ -33,15 +34,15 @@ def drawn(asked: "Report", at: At) -> Work:
     history = [one for one in records if one.get("event") == "epoch"]
     cells, _, edges = Plane()
     plane = Plane(asked.manifold_cells or cells, asked.manifold_range, asked.percentiles or edges)  # pyright: ignore[reportArgumentType]
-    look: dict[str, Any] = {"theme": asked.theme, "plane": plane}
-    source = Source(at.trained, data, history=history, **look)
+    source = Source(at.trained, data, history=history, plane=plane)
     tables, files = {}, []
-    for picture in drawing(source, only):  # each is written at once: whoever stops the command keeps what is drawn
-        tables[picture[0]] = picture[2]
-        if folder != Path():
-            with resource_errors(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-            files += save_pictures([picture], folder)
+    with themed(asked.theme):
+        for picture in drawing(source, only):  # each is written at once: whoever stops the command keeps what is drawn
+            tables[picture[0]] = picture[2]
+            if folder != Path():
+                with resource_errors(folder):
+                    folder.mkdir(parents=True, exist_ok=True)
+                files += save_pictures([picture], folder)
     if only is not None and not tables:
         fix = "`latens report RUN --only figures` draws all and lists their names."
         raise UsageError(f"none of the figures of this model is called {asked.name}.", where="--name", fix=fix)
