@@ -17,10 +17,10 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 60_250,
+    "lines of Python in src": 59_650,
     "lines of Python in data": 4_050,
-    "lines of Python in tests": 46_200,
-    "lines of JavaScript, CSS and HTML": 6_550,
+    "lines of Python in tests": 46_000,
+    "lines of JavaScript, CSS and HTML": 6_450,
     "words of docs": 32_350,
     "pages of docs": 40,
     "words of README": 450,
@@ -75,7 +75,7 @@ def measured() -> dict[str, int]:
         "public names": len(latens.__all__),
         "arguments of VAE": len(inspect.signature(latens.VAE).parameters),
         "functions longer than 60 lines": len(long_functions()),
-        "lines of Python in the largest room": 6_050max(lines(room) for room in rooms),
+        "lines of Python in the largest room": max(lines(room) for room in rooms),
         "files in the largest room": max(len(room) for room in rooms),
         "file names in two rooms or more": len(same_names(rooms)),
     }
