@@ -1,4 +1,4 @@
-"""What `latens fit` prints: the data, the model, what came out, and what to type next."""
+"""What `latens fit` prints: data, model and what to type next; the lines of the result are in `verbs/_result.py`."""
 
 import shlex
 from typing import TYPE_CHECKING, Any

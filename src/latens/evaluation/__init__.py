@@ -1,4 +1,4 @@
-"""Numbers with their standard error."""
+"""Samples, imputation, forecasts and warnings of a trained model, and the public names of evidence and latents."""
 
 from latens.evaluation.sample_quality import PrincipalFeatures as PrincipalFeatures
 from latens.evaluation.sample_quality import classifier_two_sample_test as classifier_two_sample_test

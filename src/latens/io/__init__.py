@@ -1,1 +1,1 @@
-"""What touches the disk, the terminal, signals and processes: files that are whole or absent, JSON, locks, caches."""
+"""Files, locks, signals, JSON and the terminal."""

@@ -1,1 +1,1 @@
-"""Run folders: what a training writes, and what goes on from it."""
+"""The run folder: what it holds, and who may write into it."""

@@ -1,4 +1,4 @@
-"""From a configuration and data to a trained model, and what is done with several of them."""
+"""A trained model: how it is made, what is measured of it, and what is done with it or with several."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

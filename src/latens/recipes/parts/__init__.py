@@ -1,0 +1,1 @@
+"""The named parts of a configuration, a table for each."""
