@@ -391,7 +391,7 @@ class VAE(BaseVAE):
             return np.asarray(row, np.float32)
         codes = self.transform(row, y)
         if len(codes) != 1:
-            raise UsageError(f"{len(codes)} rows are no end of a path.", where="interpolate", fix="Give one row.")
+            raise UsageError(f"an end of a path is one row, not {len(codes)}.", where="interpolate", fix="Give one row.")
         return codes[0]
 
     # --- missing cells, and the prior, after training ---
