@@ -17,7 +17,7 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 59_650,
+    "lines of Python in src": 59_700,
     "lines of Python in data": 4_050,
     "lines of Python in tests": 46_000,
     "lines of JavaScript, CSS and HTML": 6_450,

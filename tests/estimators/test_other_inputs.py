@@ -145,7 +145,7 @@ def test_arrays_beside_the_rows(vae: VAE) -> None:
         (lambda: trained.given(5), "given: a int is not a Mapping"),
         (lambda: trained.guided("x"), "guidance: 'x' is not a number of 0 or more"),
         (lambda: trained.refit(rows), "the model was trained on other data"),
-        (lambda: vae.interpolate(own, own), "2 rows are no end of a path"),
+        (lambda: vae.interpolate(own, own), "an end of a path is one row, not 2"),
         (lambda: vae.score(own, sample_weight=[1j, 1]), "weights must be numbers"),
         (lambda: VAE(1, encoder="x").fit(rows), "there is no network 'x'. Valid: none."),
         (lambda: latens.read(frame, derive="a = b +"), "'b +' is not an expression"),

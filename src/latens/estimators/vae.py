@@ -391,7 +391,8 @@ class VAE(BaseVAE):
             return np.asarray(row, np.float32)
         codes = self.transform(row, y)
         if len(codes) != 1:
-            raise UsageError(f"an end of a path is one row, not {len(codes)}.", where="interpolate", fix="Give one row.")
+            what = f"an end of a path is one row, not {len(codes)}."
+            raise UsageError(what, where="interpolate", fix="Give one row.")
         return codes[0]
 
     # --- missing cells, and the prior, after training ---
