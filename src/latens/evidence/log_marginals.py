@@ -192,7 +192,7 @@ class WeightSums(NamedTuple):
     def _rises(self) -> Float[Array, "B 3"]:
         """By how much the log mean rises from an eighth to a quarter, to a half, to all samples; NaN below 8."""
         top = jnp.max(self.log_blocks, axis=0)
-        sums = jnp.exp(self.log_blocks - jnp.where(jnp.isfinite(top), top, 0.0))
+        sums = jnp.exp(self.log_blocks - jnp.where(jnp.isfinite(top), top, 0.0)[None])
         levels = []
         for size in (1, 2, 4, BLOCKS):
             # The mean over all choices of so many blocks: a fraction of the noise of one choice.
