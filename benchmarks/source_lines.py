@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import latens
-from latens import models, objectives
+from latens import distributions, models, objectives
 from latens.distributions import bijections
 from latens.models import quantised
 from latens.models.heads import posteriors as posterior_heads
@@ -41,6 +41,11 @@ VARIANTS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
         (objectives.PerceptualSimilarity, perceptual.ms_ssim),
     ),
     "regularised autoencoder": ("rae-gp", "rae_gp", (objectives.RegularisedAutoencoder,)),
+    "hyperspherical": (
+        "hyperspherical-vae",
+        "svae",
+        (distributions.VonMisesFisher, distributions.UniformSphere, posterior_heads.VonMisesFisherHead),
+    ),
     "vector quantisation": (
         "vq-vae",
         "vq_vae",

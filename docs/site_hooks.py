@@ -109,6 +109,7 @@ TASKS: dict[str, dict[str, str]] = {
         "Real and positive numbers": "continuous location_scale positive correlated structured",
         "Discrete numbers and counts": "discrete counts relaxed",
         "Mixtures, pixels and text": "mixtures pixels autoregressive tokens blocks",
+        "Spheres": "spherical",
         "Divergences": "divergence renyi",
         "Base classes": "base",
     },

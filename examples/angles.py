@@ -1,6 +1,5 @@
 """A kind of rows of one's own: directions on a circle, such as winds and times of the day, with their likelihood.
 
-pip install numpyro
 python examples/angles.py
 """
 
@@ -11,11 +10,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as numpyro
 from msgspec.structs import replace
 
 import latens
-from latens.distributions import AbstractFactorised
+from latens.distributions import AbstractFactorised, VonMisesFisher
 from latens.kinds import Rows, option
 from latens.models import AbstractHead
 
@@ -49,8 +47,15 @@ class VonMises(AbstractFactorised):
     log_concentration: jax.Array
 
     def sample(self, *, key):
-        """Draw one angle for each variable."""
-        return numpyro.VonMises(self.loc, jnp.exp(self.log_concentration)).sample(key)
+        """Draw directions in the plane, and take their angles."""
+
+        def one(loc, log_concentration, key):
+            x, y = VonMisesFisher(jnp.stack([jnp.cos(loc), jnp.sin(loc)]), log_concentration).sample(key=key)
+            return jnp.arctan2(y, x)
+
+        keys = jax.random.split(key, self.loc.size)
+        angles = jax.vmap(one)(self.loc.reshape(-1), self.log_concentration.reshape(-1), keys)
+        return angles.reshape(self.loc.shape)
 
     def log_prob_terms(self, event):
         """The log density of each angle."""

@@ -13,7 +13,7 @@ from scipy import stats
 from tables import LEVELS, LOC, LOG_SCALE, LOGITS, DistributionRow
 from tables_family import CUTS, SCALE, logs, real
 from tables_family import LOC as PLACES
-from tables_joint import FACTOR, plane
+from tables_joint import AXIS, FACTOR, plane, sphere
 
 from latens.distributions import (
     Affine,
@@ -28,7 +28,9 @@ from latens.distributions import (
     Poisson,
     Product,
     StandardNormal,
+    UniformSphere,
     VariableMixture,
+    VonMisesFisher,
     estimate_kl,
     has_closed_form,
     kl,
@@ -93,6 +95,8 @@ PAIRS: dict[str, Pair] = {
     "diagonal || full": (_diagonal, lambda: _full(0.2), plane),
     "standard || full": (_standard, lambda: _full(0.2), plane),
     "standard || diagonal": (_standard, lambda: _diagonal(0.2), plane),
+    "von Mises-Fisher": (lambda: VonMisesFisher(*real(AXIS), *logs(3.7)), lambda: UniformSphere(3), sphere),
+    "uniform sphere": (lambda: UniformSphere(3), lambda: UniformSphere(3), sphere),
 }
 
 
@@ -123,13 +127,18 @@ def test_every_closed_form_is_registered_and_meets_its_integral_with_its_slopes(
             close(kl(q, q), 0.0, atol=1e-12)
 
 
-def test_far_logits_and_scales() -> None:
-    """log(1 / sigma(-1e4)) = 1e4; a scale of e^-20 costs 20 - 1/2; e^20 costs e^40 / 2 - 20.5."""
+def test_far_logits_scales_and_concentrations() -> None:
+    """log(1 / sigma(-1e4)) = 1e4; a scale of e^-20 costs 20 - 1/2; e^20 costs e^40 / 2 - 20.5.
+
+    On a sphere, KL = (m - 1)/2 (log kappa - log 2 pi - 1) + log area + O(1/kappa), here with kappa 1e5 and m = 5.
+    """
     far = jnp.asarray([1e4, -1e4])
     close(kl_terms(Bernoulli(far), Bernoulli(-far)), [1e4, 1e4])
     close(kl_terms(Categorical(far[None]), Categorical(-far[None])), [2e4])
     narrow_and_wide = DiagonalNormal(jnp.zeros(2), jnp.asarray([-20.0, 20.0]))
     close(kl_terms(narrow_and_wide, StandardNormal((2,))), [19.5, np.exp(40.0) / 2 - 20.5])
+    expected = 2 * (np.log(1e5) - np.log(2 * np.pi) - 1) + np.log(8 * np.pi**2 / 3)
+    close(kl(VonMisesFisher(jnp.ones(5), jnp.log(1e5)), UniformSphere(5)), expected, rtol=1e-5)
 
 
 def test_discrete_pairs_are_enumerated_and_columns_add_up(float64: None) -> None:

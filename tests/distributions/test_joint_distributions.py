@@ -12,6 +12,7 @@ from latens.distributions import (
     Mixture,
     Product,
     StandardNormal,
+    VonMisesFisher,
     log_prob,
 )
 
@@ -24,6 +25,8 @@ def test_mixtures_know_their_components():
     close(jnp.exp(pair.log_responsibilities(jnp.zeros(1))), [0.25, 0.75])
     close(pair.mean(), [1.0])
     close(pair.component(1).mean(), [2.0])
+    spheres = Mixture(jnp.zeros(2), jax.jit(jax.vmap(VonMisesFisher))(jnp.eye(2), jnp.zeros(2)))
+    close(jax.jit(lambda: spheres.mean())(), np.full(2, 0.5 * 0.44639))  # I1(1)/I0(1) = 0.44639
 
 
 def test_products_name_their_columns():

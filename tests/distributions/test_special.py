@@ -65,6 +65,12 @@ def test_the_mass_of_a_bin_under_the_logistic(centre: float) -> None:
         np.testing.assert_allclose(float(found), exact(mass, low, high, width), rtol=1e-10, err_msg=str(width))
 
 
+@pytest.mark.parametrize("dimension", [1, 2, 3, 4])
+def test_the_area_of_a_sphere(dimension: int) -> None:
+    area = {1: 2.0, 2: 2 * np.pi, 3: 4 * np.pi, 4: 2 * np.pi**2}[dimension]
+    np.testing.assert_allclose(special.log_sphere_area(dimension), np.log(area), rtol=1e-14)
+
+
 def test_stirling_on_both_sides_of_8() -> None:
     z = np.array([0.5, 1.0, 3.0, 7.99, 8.0, 8.01, 20.0, 1e3, 1e8])
     scipy = pytest.importorskip("scipy.special")

@@ -18,7 +18,7 @@ from evidence_fixtures import (
 from scipy import stats
 
 from latens.data.batches import Batch, as_batch
-from latens.distributions import Bernoulli, Deterministic, DiagonalNormal, RelaxedOneHot, StandardNormal
+from latens.distributions import Bernoulli, Deterministic, DiagonalNormal, StandardNormal, UniformSphere
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError, UsageError
 from latens.evaluation import (
@@ -121,8 +121,8 @@ def test_what_cannot_move_is_refused_with_the_way_out() -> None:
     batch, key = as_batch(np.zeros((1, 2), np.float32)), jax.random.key(0)
     with pytest.raises(ConfigError, match=r"whole numbers have no slope.*importance_sampling"):
         annealed_importance_sampling(Rows(Odd(Bernoulli(jnp.zeros(3))), batch, key=key))
-    with pytest.raises(ConfigError, match=r"RelaxedOneHot prior do not fill.*importance_sampling"):
-        annealed_importance_sampling(Rows(Odd(RelaxedOneHot(jnp.zeros(3), jnp.zeros(()))), batch, key=key))
+    with pytest.raises(ConfigError, match=r"UniformSphere prior do not fill.*importance_sampling"):
+        annealed_importance_sampling(Rows(Odd(UniformSphere(3)), batch, key=key))
     with pytest.raises(UsageError, match=r"num_temperatures: must be a whole number of 1 or more, not 0"):
         annealed_importance_sampling(Rows(Odd(StandardNormal((3,))), batch, key=key), num_temperatures=0)
 

@@ -7,6 +7,7 @@ from scipy import stats
 
 from latens.distributions import Bernoulli, DiagonalNormal
 from latens.distributions.divergence import estimate_kl
+from latens.distributions.special import log_bessel_scaled
 from latens.errors import ConfigError
 from latens.evaluation import Estimate
 from latens.evidence.log_marginals import LogMarginals
@@ -20,6 +21,13 @@ def test_a_divergence_in_closed_form_is_the_sum_over_variables():
     assert float(found.standard_error) == 0.0
     coins = estimate_kl(Bernoulli(jnp.zeros(3)), Bernoulli(jnp.full(3, np.log(3.0))))
     assert float(coins.value) == pytest.approx(3 * np.log(4 / (2 * np.sqrt(3))))
+
+
+@pytest.mark.parametrize("order", [0.5, 1.5, 4.0])
+def test_a_bessel_function_at_zero_is_its_limit(order):
+    """I(x) / (x / 2)^order goes to 1 / Gamma(order + 1)."""
+    at, near = (float(log_bessel_scaled(order, jnp.asarray(x))) for x in (0.0, 1e-3))
+    assert at == pytest.approx(near, abs=2e-3)
 
 
 @pytest.mark.parametrize("make", [IWAE, MIWAE, PIWAE, CIWAE])

@@ -60,6 +60,9 @@ def by_hand(name: str, o: np.ndarray, event: Any) -> float:
             tril = np.diag(softplus(o[3:6]) + 1e-6)
             tril[1, 0], tril[2, 0], tril[2, 1] = o[6:]
             return stats.multivariate_normal.logpdf(event, o[:3], tril @ tril.T)
+        case "VonMisesFisherHead":
+            axis = o[:3] / np.linalg.norm(o[:3])
+            return stats.vonmises_fisher.logpdf(event / np.linalg.norm(event), axis, 1 + softplus(o[3]))
         case _:
             return sum(concrete(x, log, 0.6) for x, log in zip(event, o.reshape(2, 3)))
 
@@ -77,6 +80,21 @@ def test_a_head_makes_the_distribution_of_its_numbers(name: str, getkey: Any) ->
     event, density = jax.jit(lambda o, k: head(o).sample_and_log_prob(key=k))(outputs, getkey())
     expected = by_hand(name, np.asarray(outputs, np.float64), jax.tree.map(lambda e: np.asarray(e, float), event))
     close(density, expected, rtol=2e-4, atol=2e-4)
+
+
+def test_a_network_that_gives_only_zeros_has_a_direction(float64: None) -> None:
+    """Any direction will do: the density of its own draw changes with the concentration alone, along F(w) = u."""
+    head, key = POSTERIOR_HEADS["VonMisesFisherHead"](), jax.random.key(0)
+    density = lambda o: head(o).sample_and_log_prob(key=key)[1]  # noqa: E731
+    numbers = jax.jit(lambda o: (head(o).sample(key=key), head(o).mean(), jax.grad(density)(o)))(jnp.zeros(4))
+    draw, axis, slope = map(np.asarray, numbers)
+    close(np.linalg.norm(draw), 1.0)
+    # On a sphere the cosine w has the density k e^(kw) / 2 sinh k, so its distribution function can be inverted.
+    k, cosine = 1.0 + np.log(2.0), draw @ axis / np.linalg.norm(axis)
+    u = (np.exp(k * cosine) - np.exp(-k)) / (2.0 * np.sinh(k))
+    log_density = lambda k: np.log(k / np.sinh(k)) + np.log(np.exp(-k) + 2.0 * u * np.sinh(k))  # noqa: E731
+    along = (log_density(k + 1e-5) - log_density(k - 1e-5)) / 2e-5
+    close(slope, [0.0, 0.0, 0.0, 0.5 * along], rtol=1e-6, atol=1e-9)
 
 
 NATURAL = ("normal", "full-normal", "iaf")
@@ -132,15 +150,18 @@ def test_a_choice_is_one_hot_to_the_decoder() -> None:
 @pytest.mark.parametrize(
     ("kind", "more", "where", "words"),
     [
-        ("normal", {"prior": "fair-coins"}, "prior.kind", "coins of probability"),
+        ("normal", {"prior": "uniform-sphere"}, "prior.kind", "uniform directions"),
+        ("von-mises-fisher", {"prior": "standard-normal"}, "prior.kind", "--set prior=uniform-sphere"),
         ("bernoulli", {"prior": "uniform-choices"}, "prior.kind", "--set prior=fair-coins"),
         ("bernoulli", {"objective": "elbo"}, "objective", "no gradient"),
         ("bernoulli", {"objective": "elbo", "posterior.levels": "2"}, "objective", "Bernoulli"),
         ("planar", {"objective": "iwae", "objective.gradient": "dreg"}, "posterior.kind", "no inverse"),
         ("deterministic", {"prior": "vamp"}, "prior.kind", "density"),
         ("iaf", {"posterior.levels": "2"}, "posterior.levels", "bernoulli"),
+        ("von-mises-fisher", {"posterior.latent_dim": 1}, "posterior.latent_dim", "2 or more"),
         ("concrete", {"posterior.choices": 1}, "posterior.choices", "does not fit"),
         ("concrete", {"posterior.temperatures": 1}, "posterior.temperatures", "temperature"),
+        ("vonmises", {}, "posterior.kind", "von-mises-fisher"),
     ],
 )
 def test_what_does_not_go_together_is_refused_with_the_reason(kind: str, more: dict, where: str, words: str) -> None:

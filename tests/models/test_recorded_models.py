@@ -87,7 +87,7 @@ def test_codes_are_the_recorded_ones():
 def test_latents_are_flat_arrays_as_recorded():
     def every():
         found = {}
-        for name in ("ConcreteHead",):
+        for name in ("ConcreteHead", "VonMisesFisherHead"):
             head = POSTERIOR_HEADS[name]()
             q = head(outputs_of(head))
             found[name] = as_code(q, q.sample(key=KEY)), mean_code(q)

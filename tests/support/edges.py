@@ -30,7 +30,9 @@ from latens.distributions import (
     Segments,
     StandardNormal,
     StudentT,
+    UniformSphere,
     VariableMixture,
+    VonMisesFisher,
     ZeroInflated,
 )
 
@@ -188,6 +190,13 @@ def _correlated(x: np.ndarray, p: np.ndarray) -> np.ndarray:
     return -0.5 * (first**2 + second**2) - 2 * HALF_LOG_2PI - p[:, 0]
 
 
+def _around_the_circle(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Von Mises-Fisher in three dimensions, around (0, 0, 1)."""
+    kappa = np.exp(p[:, 0])
+    gap = 0.5 * np.sum((x - np.array([0.0, 0.0, 1.0])) ** 2, axis=1)
+    return p[:, 0] - np.log(2 * np.pi) - log1mexp(2 * kappa) - kappa * gap
+
+
 def _plain(f: Callable[..., np.ndarray]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     return lambda x, p: f(x[:, 0], *p.T)
 
@@ -319,6 +328,15 @@ EDGES: dict[str, Edge] = {
         ((-10.0, 0.0, 20.0), (-30.0, 0.0, 1.0)),
         ((-1e3, 0.0, 1.0), (0.5, 1e3)),
         _correlated,
+    ),
+    "UniformSphere": Edge(
+        lambda p: UniformSphere(3), (), ((0.6,), (0.0,), (0.8,)), lambda x, p: np.full(len(x), -np.log(4 * np.pi))
+    ),
+    "VonMisesFisher": Edge(
+        lambda p: VonMisesFisher(jnp.array([0.0, 0.0, 1.0]), p[0]),
+        ((-30.0, -7.0, 0.0, 3.0, 6.5, 9.0, 20.0),),
+        ((0.6, 0.0), (0.0,), (0.8, 1.0, -1.0)),
+        _around_the_circle,
     ),
     "Joined": Edge(
         lambda p: Joined({"a": Poisson(p[:1]), "b": Laplace(p[1:2], p[2:])}, Blocks(("b", "a"), ((0,), (1,)))),

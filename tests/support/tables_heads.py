@@ -14,6 +14,7 @@ from latens.models import (
     NormalHead,
     PoissonHead,
     StudentTHead,
+    VonMisesFisherHead,
     ZeroInflatedHead,
 )
 from latens.trees import Frozen
@@ -37,4 +38,5 @@ LIKELIHOOD_HEADS: dict[str, Callable[[], AbstractHead]] = {
 POSTERIOR_HEADS: dict[str, Callable[[], AbstractHead]] = {
     "ConcreteHead": lambda: ConcreteHead((2, 3), 0.6),
     "FullNormalHead": lambda: FullNormalHead(NormalHead((3,), "softplus")),
+    "VonMisesFisherHead": lambda: VonMisesFisherHead((3,)),
 }

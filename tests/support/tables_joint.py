@@ -17,6 +17,8 @@ from latens.distributions import (
     Mixture,
     Product,
     RelaxedOneHot,
+    UniformSphere,
+    VonMisesFisher,
 )
 
 
@@ -45,6 +47,16 @@ def simplex() -> tuple[np.ndarray, np.ndarray]:
     return events, (slope * step**2).reshape(-1)
 
 
+def sphere() -> tuple[np.ndarray, np.ndarray]:
+    """The unit sphere in three dimensions."""
+    cosine, weights = np.polynomial.legendre.leggauss(80)
+    angle = np.arange(80) * 2 * np.pi / 80
+    c, a = np.meshgrid(cosine, angle)
+    sine = np.sqrt(1 - c**2)
+    events = np.stack([sine * np.cos(a), sine * np.sin(a), c], -1).reshape(-1, 3)
+    return events, np.broadcast_to(weights * 2 * np.pi / 80, c.shape).reshape(-1)
+
+
 def choices() -> tuple[np.ndarray, np.ndarray]:
     pairs = np.indices((3, 3)).reshape(2, -1).T
     return np.eye(3)[pairs], np.ones(9)
@@ -62,6 +74,8 @@ TRIL = np.array([[np.exp(0.2), 0.0], [-0.7, np.exp(-0.4)]])
 
 MEANS, SCALES, SHARES = np.array([[0.3, -1.2], [2.0, 1.0]]), np.array([[0.6, 1.0], [1.5, 0.4]]), np.array([0.2, -0.9])
 CONCENTRATION, CHOICE = np.array([1.3, 2.0, 4.5]), np.array([[0.5, 0.0, -1.0], [0.0, 2.0, 1.0]])
+AXIS, KAPPA = np.array([1.0, -2.0, 0.5]), 3.7
+POLE = AXIS / np.linalg.norm(AXIS)
 
 
 def mixture(x: np.ndarray) -> np.ndarray:
@@ -87,6 +101,10 @@ JOINT: dict[str, JointRow] = {
         lambda: Mixture(*real(SHARES), jax.vmap(DiagonalNormal)(*real(MEANS), *logs(SCALES))), mixture, plane, False
     ),
     "RelaxedOneHot": JointRow(lambda: RelaxedOneHot(*real(CHOICE[0]), *logs(0.6)), concrete, simplex),
+    "UniformSphere": JointRow(lambda: UniformSphere(3), lambda x: np.full(len(x), -np.log(4 * np.pi)), sphere),
+    "VonMisesFisher": JointRow(
+        lambda: VonMisesFisher(*real(AXIS), *logs(KAPPA)), stats.vonmises_fisher(POLE, KAPPA).logpdf, sphere
+    ),
     "Product": JointRow(
         lambda: Product(
             {"size": DiagonalNormal(*real(LOC[:1]), *logs(SCALE[:1])), "kind": Categorical(*real(CHOICE[:1]))}

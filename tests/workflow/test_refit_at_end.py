@@ -143,6 +143,7 @@ def asked(name: str = "default", **settings: object) -> bool | None:
         ("default", {"prior": "mixture"}, False),
         ("default", {"prior": "mixture", "prior.refit": "true"}, True),
         ("default", {"posterior.levels": [2]}, False),
+        ("default", {"posterior": "von-mises-fisher"}, False),
         ("iwae", {}, False),
         ("iwae", {"prior.refit": "true"}, True),
         ("vamp-prior", {}, False),
@@ -167,8 +168,8 @@ def test_a_detector_keeps_its_trained_prior_unless_it_is_told() -> None:
 
 
 def test_a_fit_that_cannot_be_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"at the end with posterior.kind=concrete") as error:
-        asked(posterior="concrete", **{"prior.refit": "true"})
+    with pytest.raises(ConfigError, match=r"at the end with posterior.kind=von-mises-fisher") as error:
+        asked(posterior="von-mises-fisher", **{"prior.refit": "true"})
     assert error.value.where == "prior.refit"
 
 

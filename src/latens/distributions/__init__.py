@@ -35,6 +35,8 @@ from .mixtures import Mixture as Mixture
 from .mixtures import VariableMixture as VariableMixture
 from .pixels import ColourLogistics as ColourLogistics
 from .relaxed import RelaxedOneHot as RelaxedOneHot
+from .spherical import UniformSphere as UniformSphere
+from .spherical import VonMisesFisher as VonMisesFisher
 from .structured import FullNormal as FullNormal
 from .structured import Product as Product
 from .tokens import TokenSequence as TokenSequence

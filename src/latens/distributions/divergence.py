@@ -16,6 +16,7 @@ from latens.distributions.discrete import Bernoulli, Categorical, Ordinal
 from latens.distributions.location_scale import Laplace
 from latens.distributions.mixtures import DiscretisedLogistic, Mixture, VariableMixture
 from latens.distributions.special import excess
+from latens.distributions.spherical import UniformSphere, VonMisesFisher
 from latens.distributions.structured import FullNormal, Product
 from latens.distributions.triangular import solve_columns
 from latens.errors import ConfigError, UsageError
@@ -90,6 +91,10 @@ def _categorical(q: Categorical, p: Categorical) -> Float[Array, "*z"]:
     return jnp.sum(jnp.exp(log_q) * (log_q - log_p), axis=-1)
 
 
+def _to_uniform_sphere(q: VonMisesFisher | UniformSphere, p: UniformSphere) -> Nats:
+    return -q.entropy() - p.log_prob(q.mean())
+
+
 _CLOSED_FORMS: dict[tuple[type, type], Callable[..., Array]] = {
     (DiagonalNormal, StandardNormal): _normal_standard,
     (DiagonalNormal, DiagonalNormal): _normal_normal,
@@ -104,6 +109,7 @@ _CLOSED_FORMS: dict[tuple[type, type], Callable[..., Array]] = {
     (Poisson, Poisson): _poisson,
     (Bernoulli, Bernoulli): _bernoulli,
     (Categorical, Categorical): _categorical,
+    **{(q, UniformSphere): _to_uniform_sphere for q in (VonMisesFisher, UniformSphere)},
 }
 """Every pair with a closed form. A pair of one's own is one more entry: a function of (q, p), by variable or not."""
 

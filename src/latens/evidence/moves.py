@@ -13,6 +13,8 @@ from latens.distributions import (
     Bernoulli,
     Product,
     RelaxedOneHot,
+    UniformSphere,
+    VonMisesFisher,
 )
 from latens.errors import ConfigError
 from latens.typing import Array, Cond, Float, Key, Mask, Nats, PyTree
@@ -22,6 +24,7 @@ ACCEPTANCE = 0.65
 
 _PILOT_CHAINS = 8
 _WARM_UP = 20
+_ELSEWHERE = (RelaxedOneHot, UniformSphere, VonMisesFisher)
 
 
 class Place(NamedTuple):
@@ -63,7 +66,7 @@ def path_of(model: Any, x: PyTree, cond: Cond, mask: Mask) -> Path:
 def _check_latents(prior: AbstractDistribution, shapes: Any) -> None:
     parts = list(prior.parts.values()) if isinstance(prior, Product) else [prior]
     whole = any(not jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(shapes))
-    kind = next((p for p in parts if isinstance(p, RelaxedOneHot | Bernoulli)), None)
+    kind = next((p for p in parts if isinstance(p, (*_ELSEWHERE, Bernoulli))), None)
     if whole or isinstance(kind, Bernoulli):
         what = "latents that are choices or whole numbers have no slope to move along."
     elif kind is not None:

@@ -23,6 +23,7 @@ from latens.models.heads.pixel_heads import PixelHead as PixelHead
 from latens.models.heads.posteriors import ConcreteHead as ConcreteHead
 from latens.models.heads.posteriors import FlowHead as FlowHead
 from latens.models.heads.posteriors import FullNormalHead as FullNormalHead
+from latens.models.heads.posteriors import VonMisesFisherHead as VonMisesFisherHead
 from latens.models.heads.posteriors import flow_head as flow_head
 
 from .autoregressive_codes import TransformerCodePrior as TransformerCodePrior
@@ -43,6 +44,7 @@ from .flow_matching import FlowMatching as FlowMatching
 from .hierarchy import Downwards as Downwards
 from .hierarchy import FromLowest as FromLowest
 from .hierarchy import Upwards as Upwards
+from .latent_arrays import Direction as Direction
 from .latent_arrays import Shares as Shares
 from .latent_arrays import SideBySide as SideBySide
 from .latent_arrays import as_code as as_code

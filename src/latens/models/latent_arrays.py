@@ -29,6 +29,17 @@ class SideBySide(eqx.Module):
         return jnp.concatenate([leaf.reshape(-1) for leaf in leaves])
 
 
+class Direction(eqx.Module):
+    """The direction of a vector.
+
+    A point of the sphere stays itself, a mean inside it becomes its mean direction.
+    """
+
+    def __call__(self, z: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Divide a vector by its length."""
+        return z / jnp.sqrt(jnp.sum(z**2) + 1e-12)
+
+
 class Shares(eqx.Module):
     """Proportions from any numbers, by softmax: the topics of a document."""
 

@@ -20,6 +20,7 @@ from latens.workflow.code_reach import MOST, reach_of
 WIDE, MOST_UNITS = 11, 8  # points along a path; units that are traversed
 MOST_CELLS = 1_000_000  # numbers up to which a manifold's table holds every pixel, else the mean of each image
 MOST_POINTS = 10_000  # of a scatter
+PLANES = ("vector", "sphere", "ball", "shares")  # latents that a plane of two numbers shows; choices are none
 
 
 # --- where the rows lie ---
@@ -54,7 +55,7 @@ def draw_latent(source: Source) -> Made | None:
     """Draw the posterior means of rows by label."""
     assert source.data is not None
     code = source.posteriors
-    if code.mean.shape[1] < 2 or source.support != "vector":
+    if code.mean.shape[1] < 2 or source.support not in PLANES:
         return None
     positions, split = source.held_out(MOST_POINTS, "test", "validation")
     rows = source.rows_called

@@ -1,5 +1,6 @@
-"""Heads of posteriors: correlated Normals, relaxed choices, flows after a Normal."""
+"""Heads of posteriors: correlated Normals, directions, relaxed choices, flows after a Normal."""
 
+import math
 from typing import Literal
 
 import equinox as eqx
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latens.distributions import FullNormal, RelaxedOneHot
+from latens.distributions import FullNormal, RelaxedOneHot, VonMisesFisher
 from latens.distributions.bijections import AbstractBijection, Autoregressive, Planar, Stack
 from latens.distributions.chain import Transformed
 from latens.models.heads.base import AbstractHead, NormalHead
@@ -52,6 +53,30 @@ class FullNormalHead(AbstractAroundNormalHead):
         rows, columns = np.tril_indices(n, -1)
         below = jnp.zeros((n, n), outputs.dtype).at[rows, columns].set(outputs[split:])
         return FullNormal(diagonal.loc, below + jnp.diag(diagonal.log_scale_array()))
+
+
+class VonMisesFisherHead(AbstractHead):
+    r"""A von Mises-Fisher distribution: a direction, then one output for the concentration.
+
+    $\kappa = 1 + \log(1 + e^r)$ of the last output $r$. A millionth is added to every coordinate: a network that gives
+    nothing but zeros (an empty picture, before training) still has a direction.
+
+    Args:
+        shape: The shape (m,) of one event.
+
+    Source: Davidson et al. (2018), for the floor of 1.
+    """
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    @property
+    def num_outputs(self) -> int:
+        """One for each coordinate, and one for the concentration."""
+        return math.prod(self.shape) + 1
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> VonMisesFisher:
+        """The distribution that belongs to these outputs."""
+        return VonMisesFisher(outputs[:-1] + 1e-6, jnp.log1p(jax.nn.softplus(outputs[-1])))
 
 
 class ConcreteHead(AbstractHead):

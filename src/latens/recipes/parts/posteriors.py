@@ -18,7 +18,7 @@ from latens.recipes.parts.options import Row
 from latens.recipes.parts.state_space_parts import StepOptions, state_space_model, step_schema
 from latens.typing import Key
 
-Support = Literal["vector", "coins", "choices", "relaxed", "codes"]
+Support = Literal["vector", "sphere", "coins", "choices", "relaxed", "codes"]
 """Where the latents lie; a prior and a posterior must agree."""
 
 Shape: TypeAlias = tuple[int, ...]
@@ -145,6 +145,20 @@ def _flow(kind: Literal["iaf", "planar"]) -> Callable[..., AbstractHead]:
     return make
 
 
+def _on_sphere(kind: Callable[..., AbstractHead]) -> Callable[..., AbstractHead]:
+    def make(shape: tuple[int, ...], config: PosteriorConfig, options: Any, key: Key) -> AbstractHead:
+        _at_least_two(shape[0], "a sphere")
+        return kind(shape)
+
+    return make
+
+
+def _at_least_two(size: int, what: str) -> None:
+    if size < 2:
+        message = f"a posterior of {what} needs posterior.latent_dim of 2 or more, not {size}."
+        raise ConfigError(message, where="posterior.latent_dim", fix="Add --set posterior.latent_dim=2.")
+
+
 def _each(n: int, options: Any) -> Shape:
     return (n, options.choices)
 
@@ -161,6 +175,7 @@ def _vectors(shape: tuple[int, ...], config: Any, options: VectorOptions, key: K
     return m.CodeHead(shape, quantiser)
 
 
+_SPHERE: Any = {"prior": "uniform-sphere", "support": "sphere", "sees": lambda options: m.Direction()}
 _CODES: Any = {"prior": "uniform-codes", "support": "codes", "group": lambda options: options.code_dim}
 
 POSTERIORS: dict[str, Posterior] = {
@@ -190,6 +205,7 @@ POSTERIORS: dict[str, Posterior] = {
         "standard-normal",
         is_point=True,
     ),
+    "von-mises-fisher": Posterior("a direction, von Mises-Fisher", _on_sphere(m.VonMisesFisherHead), **_SPHERE),
     "bernoulli": Posterior(
         "coins, without reparameterisation", lambda s, c, o, key: m.BernoulliHead(s), "fair-coins", "coins", stacks=True
     ),

@@ -131,6 +131,9 @@ PRIORS: dict[str, Prior] = {
     "logistic-normal": Prior(
         "the Normal whose softmax is near a Dirichlet", _fixed(_logistic_normal), options=ConcentrationOptions
     ),
+    "uniform-sphere": Prior(
+        "uniform directions", lambda latent, x, *, key: d.UniformSphere(latent[0]), support="sphere"
+    ),
     "fair-coins": Prior("coins of probability 1/2", _fixed(lambda s: d.Bernoulli(jnp.zeros(s))), support="coins"),
     "coins": Prior(
         "coins of trained probabilities", lambda latent, x, *, key: d.Bernoulli(jnp.zeros(latent)), support="coins"
