@@ -15,6 +15,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from latens.errors import ConfigError
+from latens.io.compilation import less_work
 from latens.objectives import AbstractObjective
 from latens.objectives.base import coupling
 from latens.training import machines
@@ -132,9 +133,10 @@ class Devices:
         # Every process calls it with the same state, count and limit, and with the rows of its own shards.
         # returns: the function of arrays of this process; its results are arrays of one device of this process.
         same, by_rows = PartitionSpec(), PartitionSpec(None, _AXIS)
-        program = jax.jit(
-            jax.shard_map(chunk, mesh=self._mesh, in_specs=(same, by_rows, same, same), out_specs=same, check_vma=False)
+        spread = jax.shard_map(
+            chunk, mesh=self._mesh, in_specs=(same, by_rows, same, same), out_specs=same, check_vma=False
         )
+        program = jax.jit(spread, compiler_options=less_work(2))  # as on one device, to the last bit
 
         def run(state: PyTree, rows: PyTree, count: Any, limit: Any) -> PyTree:
             given = jax.tree.map(self._on_all, (state, jnp.asarray(count), jnp.asarray(limit)))
