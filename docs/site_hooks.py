@@ -21,7 +21,7 @@ from nbconvert import MarkdownExporter
 
 from latens.cli.arguments import COMMANDS, GROUPS, subparsers
 from latens.cli.main import main as latens
-from latens.pictures.draw import PICTURES
+from latens.model_figures.draw import PICTURES
 from latens.recipes import RECIPES
 from latens.verbs.kernel import verbs
 from latens.workflow.groups import METRICS

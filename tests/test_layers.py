@@ -19,7 +19,7 @@ ROOMS = (
     {"evaluation"},
     {"recipes", "runs", "pretrained"},
     {"workflow"},
-    {"pictures", "estimators", "explorer", "worlds"},
+    {"model_figures", "estimators", "explorer", "worlds"},
     {"report", "callbacks", "verbs"},
     {"latens"},
     {"cli"},

@@ -10,7 +10,7 @@ from PIL import Image
 
 from latens import pretrained
 from latens.data import load
-from latens.pictures.sheet import LETTER, LINE, captioned
+from latens.model_figures.sheet import LETTER, LINE, captioned
 from latens.verbs import detect
 from latens.workflow.trained import TrainedModel
 

@@ -20,9 +20,9 @@ from latens.figures.column_pairs import correlation, correlations
 from latens.figures.diagram import HIGH, WIDE, PartBox, arrow_paths, model_diagram, places_of
 from latens.figures.images import image_strips
 from latens.figures.style import THEMES, themed
-from latens.pictures.draw import FIRST, draw_pictures
-from latens.pictures.model_graph import graph_of, side_of
-from latens.pictures.source import Plane
+from latens.model_figures.draw import FIRST, draw_pictures
+from latens.model_figures.model_graph import graph_of, side_of
+from latens.model_figures.source import Plane
 from latens.trees import count_parameters
 
 

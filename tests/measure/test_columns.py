@@ -11,7 +11,7 @@ from latens.config import override
 from latens.figures import marginals, show_tail
 from latens.figures.tables import by_frequency
 from latens.kinds.tables.columns import ColumnType
-from latens.pictures.draw import draw_pictures
+from latens.model_figures.draw import draw_pictures
 from latens.recipes import get_recipe
 
 SETTINGS = {

@@ -12,7 +12,7 @@ from latens.data import load
 from latens.evaluation import elbo_parts
 from latens.explorer.payload import payload
 from latens.latents.decomposition import level_kl_rows
-from latens.pictures.draw import draw_pictures
+from latens.model_figures.draw import draw_pictures
 from latens.recipes import get_recipe
 from latens.workflow.measurement import measure
 

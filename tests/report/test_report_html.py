@@ -19,7 +19,7 @@ from latens.data import Preparation, load
 from latens.errors import RunFolderError
 from latens.evaluation import Estimate
 from latens.figures.style import new_axes
-from latens.pictures.draw import NEEDS, PICTURES, Picture
+from latens.model_figures.draw import NEEDS, PICTURES, Picture
 from latens.report.facts import Shot, Told, read_evaluation, warnings_of
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.page import over_draws, report_page

@@ -5,9 +5,9 @@ import numpy as np
 
 from latens.data import Dataset, Preparation, Schema
 from latens.distributions import StandardNormal
+from latens.model_figures.draw import FIRST
 from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead
 from latens.networks import Dense
-from latens.pictures.draw import FIRST
 from latens.workflow.trained import TrainedModel
 
 HISTORY = [

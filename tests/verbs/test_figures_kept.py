@@ -3,7 +3,7 @@
 import numpy as np
 
 from latens.cli.main import main
-from latens.pictures.draw import PICTURES
+from latens.model_figures.draw import PICTURES
 
 
 def test_pictures_are_written_as_they_are_drawn(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from latens.cli.main import main
 from latens.data import load
 from latens.errors import ModelFileError, UsageError
 from latens.io.named_arrays import tree_to_arrays
-from latens.pictures.animate import morph
+from latens.model_figures.animate import morph
 from latens.workflow.trained import TrainedModel
 
 MODELS = {"digits-2d": 2, "digits-16d": 16}

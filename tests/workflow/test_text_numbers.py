@@ -18,9 +18,9 @@ from latens.data import Dataset
 from latens.errors import ModelFileError
 from latens.explorer.page_columns import event_of, ids_of
 from latens.io.json import to_json
-from latens.pictures import text_pictures as texts
-from latens.pictures.draw import draw_pictures
-from latens.pictures.source import Source
+from latens.model_figures import text_pictures as texts
+from latens.model_figures.draw import draw_pictures
+from latens.model_figures.source import Source
 from latens.workflow.groups import measure_all
 from latens.workflow.trained import TrainedModel
 

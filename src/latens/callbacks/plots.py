@@ -8,9 +8,9 @@ from latens.data import Dataset, Preparation
 from latens.errors import UsageError
 from latens.figures.style import rendered
 from latens.io.atomic import resource_errors, write_atomic
-from latens.pictures.image_scale import write_image
-from latens.pictures.source import Source
-from latens.pictures.table_pictures import draw_marginals
+from latens.model_figures.image_scale import write_image
+from latens.model_figures.source import Source
+from latens.model_figures.table_pictures import draw_marginals
 from latens.training import Event
 from latens.training.stages import falls_due
 from latens.workflow.trained import TrainedModel

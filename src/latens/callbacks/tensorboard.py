@@ -6,7 +6,7 @@ from typing import Any
 
 from latens.callbacks.loggers import TensorBoardLogger
 from latens.errors import ConfigError
-from latens.pictures.model_graph import graph_of
+from latens.model_figures.model_graph import graph_of
 from latens.training import Event
 from latens.workflow.experiment import Experiment
 from latens.workflow.trained import TrainedModel

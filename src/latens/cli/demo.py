@@ -21,7 +21,7 @@ def demo(context: Context) -> int:
         return would_fit(context, folder, new_experiment(context, settings_of(args)))
     context.say("This demo trains a model on 1,797 handwritten digits of 8 x 8 pixels, in about a minute.")
     experiment = fit_into(context, folder)
-    from latens.pictures.draw import FIRST, write_pictures
+    from latens.model_figures.draw import FIRST, write_pictures
     from latens.workflow.trained import TrainedModel
 
     run = RunFolder.open(folder, lock=False)
@@ -41,7 +41,7 @@ LEADS = ("samples", "reconstructions")
 
 def said(run: RunFolder, written: Sequence[Path]) -> str:
     """What the model learned, what to see in each picture, and what to type next, without a word of the trade."""
-    from latens.pictures.draw import PICTURES
+    from latens.model_figures.draw import PICTURES
 
     pictures = sorted((path for path in written if path.suffix == ".png"), key=lambda path: path.stem not in LEADS)
     lines = [*after(run)[:-1], "", "Pictures:"]

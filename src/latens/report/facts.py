@@ -14,8 +14,8 @@ from latens.errors import RunFolderError
 from latens.figures.style import darkened, figure_of, laid_out, rendered, themed
 from latens.io.atomic import read_plain
 from latens.io.json import parse_json_strict, typed
-from latens.pictures.draw import PICTURES, draw_of
-from latens.pictures.source import Source
+from latens.model_figures.draw import PICTURES, draw_of
+from latens.model_figures.source import Source
 from latens.report.html import Html, data_uri, tag
 from latens.runs.folder import RunFolder
 from latens.workflow.trained import TrainedModel

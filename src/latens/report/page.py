@@ -10,7 +10,7 @@ from latens.config import ClassifierConfig, VAEConfig
 from latens.data import SPLITS, Schema
 from latens.evidence.estimate import UNKNOWN
 from latens.io.named_arrays import tree_to_arrays
-from latens.pictures.draw import PICTURES
+from latens.model_figures.draw import PICTURES
 from latens.recipes import RECIPES
 from latens.report.facts import Shot, Told, Warned, figure
 from latens.report.html import Html, joined, table, tag

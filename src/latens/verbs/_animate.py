@@ -17,7 +17,7 @@ def animated(asked: "Report", at: At) -> Work:
     from latens.data import KNOWN
     from latens.figures.animation import check_ending, write_animation
     from latens.figures.style import themed
-    from latens.pictures import animate
+    from latens.model_figures import animate
     from latens.pretrained import class_codes
 
     kind = asked.name

@@ -18,8 +18,8 @@ def drawn(asked: "Report", at: At) -> Work:
     from latens.data import KNOWN
     from latens.figures.style import themed
     from latens.io.atomic import resource_errors
-    from latens.pictures.draw import asked_for, drawing, save_pictures
-    from latens.pictures.source import Plane, Source
+    from latens.model_figures.draw import asked_for, drawing, save_pictures
+    from latens.model_figures.source import Plane, Source
 
     only = None if asked.name is None else [name.strip() for name in asked.name.split(",") if name.strip()]
     needs = asked_for(only)[1]

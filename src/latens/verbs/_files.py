@@ -169,7 +169,7 @@ def drawn_words(drawn: int, rows: int) -> str:
 
 def write_pairs(out: Path, schema: Schema, rows: Shaped[np.ndarray, "n *x"], x: Shaped[np.ndarray, "n *x"]) -> None:
     """Write lines of originals, each with the line of what became of them below it."""
-    from latens.pictures.image_scale import shown, write_image  # a second, which other files need not wait for
+    from latens.model_figures.image_scale import shown, write_image  # a second, which other files need not wait for
 
     limits = (float(min(rows.min(), x.min())), float(max(rows.max(), x.max())))  # one scale for both
     originals, found = shown(schema, rows, limits), shown(schema, x, limits)

@@ -190,8 +190,8 @@ class Detect(Verb):
 
     def _sheet(self, new: "Dataset", found: Any, top: "np.ndarray") -> tuple[Any, int]:
         """The oddest pictures with their names, and how many stand in a line."""
-        from latens.pictures.image_scale import shown
-        from latens.pictures.sheet import captioned
+        from latens.model_figures.image_scale import shown
+        from latens.model_figures.sheet import captioned
 
         chosen = top if self.top is not None else np.argsort(-found.odd, kind="stable")[:SHEET]
         names = [f"{k}. {new.names[row]}" for k, row in enumerate(chosen.tolist(), 1)]

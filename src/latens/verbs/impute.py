@@ -120,8 +120,8 @@ class Impute(Verb):
             return made.hstack(_intervals(data, found, self.interval))
 
         def pixels() -> tuple[Any, int]:
-            from latens.pictures.image_scale import shown
-            from latens.pictures.sheet import captioned
+            from latens.model_figures.image_scale import shown
+            from latens.model_figures.sheet import captioned
 
             answers = [found.draws[:, k] for k in range(self.draws or 0)]
             rows = [found.x, *answers]

@@ -179,7 +179,7 @@ class Made(Struct, kw_only=True):
 
     def _write_pixels(self, path: Path) -> None:
         """Write the picture of the rows."""
-        from latens.pictures.image_scale import shown, write_image
+        from latens.model_figures.image_scale import shown, write_image
         from latens.verbs._files import write_pairs
 
         if self.pixels is not None:

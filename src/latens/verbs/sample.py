@@ -86,7 +86,7 @@ class Sample(Verb):
         x = evaluation.finite(arrays["x"], "x", where=at.name)
 
         def pixels() -> tuple[Any, int]:
-            from latens.pictures.image_scale import shown
+            from latens.model_figures.image_scale import shown
 
             assert chosen is not None
             return _by_class(shown(trained.schema, x), chosen)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from latens.pictures.table_pictures import _dates
+from latens.model_figures.table_pictures import _dates
 
 DAY = float(np.datetime64("2024-02-28").astype(int))
 

@@ -5,7 +5,7 @@ import numpy as np
 from latens.data.rows import evenly_spaced
 from latens.figures import texts
 from latens.figures.paths import linear_path
-from latens.pictures.source import Made, Source
+from latens.model_figures.source import Made, Source
 
 SHOWN, WAYS, STEPS = 12, 3, 7
 """Texts of a column; ways between rows and texts of each."""

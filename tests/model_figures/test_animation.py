@@ -14,8 +14,8 @@ from latens.figures.images import framed, linear_grid, manifold, percentile_grid
 from latens.figures.latent import latent_scatter
 from latens.figures.moving import TRAIL, moving_image, moving_manifold, moving_scatter, trail
 from latens.figures.paths import align, in_log_time, linear_path, medoid, path_between, random_walk, spherical_path
-from latens.pictures.animate import manifold_over_training
-from latens.pictures.source import Source
+from latens.model_figures.animate import manifold_over_training
+from latens.model_figures.source import Source
 
 pytest_plugins = ("cli_fixtures",)
 

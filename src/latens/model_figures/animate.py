@@ -14,7 +14,7 @@ from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.figures import moving
 from latens.figures.images import framed
 from latens.figures.paths import PathKind, align, in_log_time, medoid, path_between, random_walk
-from latens.pictures.source import Source
+from latens.model_figures.source import Source
 from latens.workflow.trained import TrainedModel
 
 MOST_STOPS, MOST_POINTS = 10, 2000

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from latens.figures.diagram import Arrow, PartBox, model_diagram
 from latens.io.named_arrays import tree_to_arrays
+from latens.model_figures.source import Made, Source
 from latens.models import NormalHead
-from latens.pictures.source import Made, Source
 from latens.trees import count_parameters, partition_trainable
 from latens.workflow.trained import TrainedModel
 

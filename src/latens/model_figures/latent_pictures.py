@@ -14,7 +14,7 @@ from latens.figures.reach import reach_curves
 from latens.figures.style import readable
 from latens.figures.tables import marginals, marginals_table
 from latens.latents.aggregate import aggregated_draws
-from latens.pictures.source import FEW_POINTS, Made, Plane, Posteriors, Source
+from latens.model_figures.source import FEW_POINTS, Made, Plane, Posteriors, Source
 from latens.workflow.code_reach import MOST, reach_of
 
 WIDE, MOST_UNITS = 11, 8  # points along a path; units that are traversed

@@ -18,6 +18,11 @@ from latens.data.rows import evenly_spaced
 from latens.errors import UsageError
 from latens.figures import training_curves_table
 from latens.figures.style import figure_of
+from latens.model_figures.draw import FIRST, write_pictures
+from latens.model_figures.latent_pictures import draw_latent, draw_traversals
+from latens.model_figures.reconstructions import draw_reconstructions
+from latens.model_figures.source import Source
+from latens.model_figures.training_pictures import draw_training, history_arrays, kept_step
 from latens.models import (
     BernoulliHead,
     CategoricalHead,
@@ -25,11 +30,6 @@ from latens.models import (
     NormalHead,
 )
 from latens.objectives import ELBO
-from latens.pictures.draw import FIRST, write_pictures
-from latens.pictures.latent_pictures import draw_latent, draw_traversals
-from latens.pictures.reconstructions import draw_reconstructions
-from latens.pictures.source import Source
-from latens.pictures.training_pictures import draw_training, history_arrays, kept_step
 from latens.recipes import get_recipe
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
 from latens.workflow.experiment import prepare, train

@@ -1,6 +1,6 @@
 """Every picture has one sentence that says what to see."""
 
-from latens.pictures.draw import PICTURES
+from latens.model_figures.draw import PICTURES
 
 
 def test_every_picture_says_what_to_see() -> None:

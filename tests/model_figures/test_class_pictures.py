@@ -7,10 +7,10 @@ import pytest
 from latens import figures
 from latens.data import Dataset, Preparation, Schema
 from latens.figures.animation import frame
+from latens.model_figures.class_pictures import class_samples, draw_classes
+from latens.model_figures.draw import FIRST, write_pictures
+from latens.model_figures.source import Source
 from latens.models import BayesClassifier
-from latens.pictures.class_pictures import class_samples, draw_classes
-from latens.pictures.draw import FIRST, write_pictures
-from latens.pictures.source import Source
 from latens.workflow.trained import TrainedModel
 
 

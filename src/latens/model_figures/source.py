@@ -20,8 +20,8 @@ from latens.evaluation.classes import sample_classes
 from latens.evaluation.column_information import Information, column_information
 from latens.evidence.batched import prepared_rows
 from latens.figures.style import Made as Made
+from latens.model_figures.image_scale import shown
 from latens.models import BayesClassifier
-from latens.pictures.image_scale import shown
 from latens.workflow.trained import TrainedModel
 
 MOST_CLASSES = 20

@@ -8,7 +8,7 @@ from latens.data import SPLITS
 from latens.data.rows import evenly_spaced
 from latens.figures.images import image_strips
 from latens.figures.style import figure_of, new_axes
-from latens.pictures.source import MOST_CLASSES, Made, Source
+from latens.model_figures.source import MOST_CLASSES, Made, Source
 
 COLUMNS, GRID = 12, 5  # images in a row of reconstructions; rows and columns of a grid of samples
 CELL = 1.0  # inches for one sample

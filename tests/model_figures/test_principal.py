@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from latens.pictures.source import principal
+from latens.model_figures.source import principal
 
 
 def test_principal_axes_are_those_of_the_covariance():

@@ -15,7 +15,7 @@ from latens.figures.tables import MOST, by_frequency, date_values, drawn_columns
 from latens.kinds.counts.sparse import SMALL, SparseRows
 from latens.kinds.steps.sequences import Sequences
 from latens.kinds.tables.typed import in_units
-from latens.pictures.source import Made, Source
+from latens.model_figures.source import Made, Source
 from latens.workflow.imputation import hidden
 
 MOST_ROWS = 50_000

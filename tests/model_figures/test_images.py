@@ -7,7 +7,7 @@ from matplotlib.image import imread
 from latens.data import Column, Schema
 from latens.data.schema import image_shape
 from latens.errors import DataError, UsageError
-from latens.pictures.image_scale import shown, write_image
+from latens.model_figures.image_scale import shown, write_image
 
 LEVELS = Schema((8, 8), "levels", levels=17)
 

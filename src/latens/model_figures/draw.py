@@ -11,7 +11,7 @@ import numpy as np
 from latens import figures
 from latens.data import Dataset
 from latens.io.waiting import doing
-from latens.pictures import (
+from latens.model_figures import (
     class_pictures,
     latent_pictures,
     model_graph,
@@ -20,7 +20,7 @@ from latens.pictures import (
     text_pictures,
     training_pictures,
 )
-from latens.pictures.source import Made, Source
+from latens.model_figures.source import Made, Source
 from latens.text import number
 from latens.workflow.trained import TrainedModel
 

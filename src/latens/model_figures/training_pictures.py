@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from latens import figures
-from latens.pictures.source import Made, Source
+from latens.model_figures.source import Made, Source
 from latens.workflow.trained import TrainedModel
 
 

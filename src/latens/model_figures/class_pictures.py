@@ -7,9 +7,9 @@ from latens import evaluation, figures
 from latens.evaluation.classes import sample_classes
 from latens.figures.images import gap_of
 from latens.figures.style import figure_of, new_axes, readable
+from latens.model_figures.image_scale import shown
+from latens.model_figures.source import MOST_CLASSES, Made, Source
 from latens.models import BayesClassifier
-from latens.pictures.image_scale import shown
-from latens.pictures.source import MOST_CLASSES, Made, Source
 from latens.typing import Key
 from latens.workflow.trained import TrainedModel
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from latens.pictures.table_pictures import most_varied
+from latens.model_figures.table_pictures import most_varied
 
 
 def test_the_columns_that_vary_most_are_drawn_in_their_order() -> None:

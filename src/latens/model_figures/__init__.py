@@ -1,0 +1,1 @@
+"""Figures of a trained model: each row of `draw.PICTURES` draws one from its rows, latents or samples."""
