@@ -17,11 +17,11 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 59_700,
+    "lines of Python in src": 60_000,
     "lines of Python in data": 4_050,
-    "lines of Python in tests": 46_000,
+    "lines of Python in tests": 46_150,
     "lines of JavaScript, CSS and HTML": 6_450,
-    "words of docs": 32_350,
+    "words of docs": 32_450,
     "pages of docs": 40,
     "words of README": 450,
     "commands": 18,

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 
 import equinox as eqx
-import numpy as np
 
 from latens.distributions import AbstractDistribution
 from latens.distributions.chain import Chain
-from latens.models.conditional import Conditional
+from latens.models.conditional import AbstractAround, Conditional
 from latens.models.priors import AbstractModelPrior
-from latens.typing import AnyArray, Array, Cond, Key, Mask, PyTree
+from latens.typing import Array, Cond, Key, Mask, PyTree
 
 
 class Upwards(eqx.Module):
@@ -50,7 +49,7 @@ class Downwards(eqx.Module):
         return Chain(top, tuple(_given(part, cond, key) for part in self.parts), backwards=True)
 
 
-class FromLowest(eqx.Module):
+class FromLowest(AbstractAround):
     r"""A decoder that sees the lowest level of a hierarchy only.
 
     $p(x \mid z_1)$.
@@ -65,26 +64,6 @@ class FromLowest(eqx.Module):
         """The distribution of a row, given the latents of all levels."""
         # key: a JAX random key for dropout; None: no dropout.
         return self.part(z[0], cond=cond, key=key)
-
-    def with_output_bias(
-        self,
-        mean: np.ndarray,
-        frequencies: np.ndarray | None = None,
-        variance: np.ndarray | None = None,
-        rows: AnyArray | None = None,
-    ) -> "FromLowest":
-        """The same decoder started at the data's moments.
-
-        Args:
-            mean: The mean of the data, of shape (*x).
-            frequencies: The frequencies of the levels, of shape (*x, L), for categorical heads.
-            variance: The variance of the data, of shape (*x); None: not known.
-            rows: A few rows of the data, of shape (n, *x); see `Conditional.with_output_bias`. None: none.
-
-        Returns:
-            A new decoder.
-        """
-        return FromLowest(self.part.with_output_bias(mean, frequencies, variance, rows))
 
 
 def _given(part: Conditional, cond: Cond, key: Key | None) -> Callable[[Array], AbstractDistribution]:

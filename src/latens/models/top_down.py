@@ -7,17 +7,16 @@ from typing import Any, ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from latens.distributions import AbstractDistribution, DiagonalNormal, StandardNormal, kl, log_prob
 from latens.distributions.chain import AbstractLevels, added
 from latens.models.base import AbstractJointModel, AbstractLatentModel, AbstractModelEncoder, Joint
-from latens.models.conditional import Conditional, as_seen
+from latens.models.conditional import AbstractAround, Conditional, as_seen
 from latens.models.flat import LatentModel
 from latens.models.heads.base import bounded
 from latens.models.priors import AbstractModelPrior
 from latens.networks.pyramid import Features, Grow
-from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree
+from latens.typing import Array, Cond, Float, Key, Mask, Nats, PyTree
 
 
 class Block(eqx.Module):
@@ -172,7 +171,7 @@ class TopDownNormals(AbstractLevels):
         return [own.log_prob(z) for own, z in zip(reversed(walk.own), event)]
 
 
-class TopDownDecoder(eqx.Module):
+class TopDownDecoder(AbstractAround):
     r"""The way down: a state that starts as an array, blocks that change it, and the likelihood of the last state.
 
     $p(x \mid z_1, \dots, z_L)$.
@@ -203,27 +202,6 @@ class TopDownDecoder(eqx.Module):
             The distribution of one row.
         """
         return self.part(state + self.finish(state))
-
-    def with_output_bias(
-        self,
-        mean: np.ndarray,
-        frequencies: np.ndarray | None = None,
-        variance: np.ndarray | None = None,
-        rows: AnyArray | None = None,
-    ) -> "TopDownDecoder":
-        """The same decoder started at the data's moments.
-
-        Args:
-            mean: The mean of the data, of shape (*x).
-            frequencies: The frequencies of the levels, of shape (*x, L), for categorical heads.
-            variance: The variance of the data, of shape (*x); None: not known.
-            rows: A few rows of the data, of shape (n, *x); see `Conditional.with_output_bias`. None: none.
-
-        Returns:
-            A new decoder.
-        """
-        part = self.part.with_output_bias(mean, frequencies, variance, rows)
-        return eqx.tree_at(lambda d: d.part, self, part, is_leaf=lambda node: node is self.part)
 
 
 class TopDownPrior(AbstractModelPrior):
