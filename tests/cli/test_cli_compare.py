@@ -1,5 +1,6 @@
 """`latens evaluate RUN RUN2`: paired differences on the same held-out rows, with intervals; the rest is refused."""
 
+import shutil
 from pathlib import Path
 
 import jax
@@ -9,9 +10,11 @@ from asked import at
 from cli_fixtures import latens, run_folder  # noqa: F401
 from scipy import stats
 
+from latens.cli.main import main
 from latens.config import override
 from latens.data import load
 from latens.evaluation import log_marginal
+from latens.evaluation.classes import class_log_joint
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
 from latens.workflow.metrics import unknown_draws

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from paths import SOURCE
 
 from latens.errors import UsageError
@@ -53,6 +52,7 @@ def started(words: list[str], count: int = 1) -> list[tuple[int, str]]:
 @pytest.mark.more
 def test_the_pods_of_the_example_train_the_model_of_one(tmp_path: Path) -> None:
     """The container's command, with the index that an Indexed Job gives each pod and this machine as its service."""
+    yaml = pytest.importorskip("yaml")
     _, job = yaml.safe_load_all((SOURCE.parents[1] / "examples" / "job.yaml").read_text())
     count, pod = job["spec"]["completions"], job["spec"]["template"]["spec"]
     (container,) = pod["containers"]

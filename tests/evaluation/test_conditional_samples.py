@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from scipy import special
 
+from latens.data.batches import as_batch
 from latens.data.schema import Column, Schema
 from latens.distributions import StandardNormal
 from latens.errors import DataError, UsageError
+from latens.evaluation import Rows, impute
 from latens.evaluation.conditional_samples import _weighed, sample_given, shares_given
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.kinds.tables.where import conditions_of, parse_conditions

@@ -1,5 +1,7 @@
 """Bayes classifiers: densities, accuracy, samples and files, against scipy and scikit-learn."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp

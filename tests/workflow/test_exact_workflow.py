@@ -256,5 +256,7 @@ def test_what_training_goes_on_with() -> None:
     assert made.likelihood.scale_floor == 0.5
     assert made.prior == known.prior
     said = override(get_recipe("default").config, {"likelihood.family": "table", "prior.kind": "normal"})
-    assert experiments.going_on(said, start) == said
+    made = experiments.going_on(said, start)
+    assert made == replace(said, network=made.network)
+    assert made.network.linear == bool(known.network.linear)
     assert experiments.going_on(open_, None) == open_
