@@ -77,7 +77,7 @@ def top_down_model(
     layer = TransposedConvolution(down, jnp.zeros((height, width, outputs), jnp.float32), (height, width))
     part = Conditional(ToPixels(layer, activation, events), head)
     start = jnp.zeros((1, 1, sizes[-1][2]), jnp.float32)
-    decoder = m.TopDownDecoder(start, tuple(blocks), branch(sizes[0]), part)
+    decoder = m.TopDownDecoder(start=start, blocks=tuple(blocks), finish=branch(sizes[0]), part=part)
     return m.TopDownModel(m.TopDownPrior(), m.TopDownEncoder(features, tuple(meetings), entry), decoder)
 
 
