@@ -102,3 +102,13 @@ def test_a_decoder_without_finite_slopes_leaves_the_prior():
     prior = Mixture(jnp.zeros(1), jax.vmap(FullNormal)(jnp.zeros((1, 2)), jnp.zeros((1, 2, 2))))
     q = linear_posterior(broken, jnp.zeros(2), prior, jnp.asarray([0.4, -0.3, 1.1]), jnp.ones(3, bool))
     np.testing.assert_array_equal(q.component(0).covariance(), np.eye(2))
+
+
+@pytest.mark.parametrize(("most", "own"), [(6, True), (5, False)])
+def test_rows_share_a_slope_where_it_has_many_numbers(most, own, monkeypatch):
+    """Three cells and two latents: a slope of six numbers."""
+    slopes, plain = [], module.linear_posterior
+    monkeypatch.setattr(module, "SHARED", most)
+    monkeypatch.setattr(module, "linear_posterior", lambda *given: slopes.append(given[-1]) or plain(*given))
+    linear_posteriors(linear_gaussian("prior"), as_batch(np.zeros((1, 3), np.float32), mask=jnp.ones((1, 3), bool)))
+    assert [slope is None for slope in slopes] == [own]

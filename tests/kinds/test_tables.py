@@ -58,7 +58,6 @@ def test_every_dtype_and_every_cell_come_back() -> None:
     assert [name_of(dtype).split("[")[0] for dtype in back.dtypes] == [
         name_of(one).split("[")[0] for one in frame.dtypes
     ]
-    assert data.schema.types is not None
     kinds = [one.kind for one in data.schema.types]
     assert kinds == ["number"] * 4 + ["category"] + ["date"] * 4 + ["duration"] + ["category"] * 2 + [
         "ordinal", "number", "category",
@@ -87,7 +86,6 @@ def test_a_table_that_is_written_is_read_again(suffix: str, tmp_path: Path) -> N
     data = frame_bytes(frame, Path(f"t{suffix.removesuffix('.gz')}"))
     path.write_bytes(gzip.compress(data) if suffix.endswith(".gz") else data)
     found = load(path)
-    assert found.schema.types is not None
     assert [one.dtype.split("[")[0] for one in found.schema.types] == [
         "Float64",
         "Int64",
@@ -152,7 +150,6 @@ def test_in_a_frame_only_null_and_nan_are_gaps() -> None:
     assert data.mask is not None
     assert data.mask[:, 0].all()
     assert data.mask[:, 1].sum() == 270
-    assert data.schema.types is not None
     assert set(data.schema.types[0].values) == {"NA", "null", "nan", "?", "DE"}
 
 
@@ -193,7 +190,6 @@ def test_decimal_commas_and_names_led_by_a_zero(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("v;zip\n" + "1,5;01\n2,25;99\n" * 40)
     data = load(path, decimal_comma=True)
-    assert data.schema.types is not None
     assert [(one.kind, one.dtype) for one in data.schema.types] == [("number", "Float64"), ("category", "String")]
     assert data.schema.types[1].values == ("01", "99")
     back = as_frame(data.x, data.schema)
@@ -206,7 +202,6 @@ def test_encodings(encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(("city,v\n" + "Köln,1\nRom,2\n" * 30).encode(encoding))
     data = load(path)
-    assert data.schema.types is not None
     assert data.schema.types[0].values == ("Köln", "Rom")
     assert any("cp1252" in note for note in data.notes) == (encoding == "cp1252")
     with pytest.raises(UsageError, match="no encoding 'x'"):
@@ -217,7 +212,6 @@ def test_records_in_json_and_in_python(tmp_path: Path) -> None:
     path = tmp_path / "t.json"
     path.write_text("[" + ",".join('{"a": 1, "day": "2024-05-01"}, {"a": 2.5, "day": null}' for _ in range(30)) + "]")
     data = load(path)
-    assert data.schema.types is not None
     assert [one.dtype for one in data.schema.types] == ["Float64", "Date"]
     assert load([{"a": 1, "k": "x"}, {"a": 2, "k": "y"}] * 30).schema.names == ["a", "k"]
 
