@@ -1,6 +1,7 @@
 """Tables of several kinds: weighted values, bars of categories, hidden cells."""
 
 import numpy as np
+from matplotlib.dates import ConciseDateFormatter
 from scipy import stats
 
 from latens.figures.filled import LEVELS, filled
@@ -43,11 +44,12 @@ def test_hidden_cells_are_drawn_with_the_share_that_intervals_hold():
 
 def test_intervals_of_whole_numbers_hold_the_share_of_their_level():
     rng, n = np.random.default_rng(0), 4000
-    true, draws = rng.poisson(1.5, (n, 1)).astype(float), rng.poisson(1.5, (n, 199, 1)).astype(float)
-    axes, _ = filled(true, true, draws, np.ones((n, 1), bool), ["count"], words={})
-    np.testing.assert_allclose(axes[1].lines[1].get_ydata(), LEVELS, atol=0.02)
+    true, draws = rng.poisson(1.5, (n, 2)).astype(float), rng.poisson(1.5, (n, 199, 2)).astype(float)
+    axes, _ = filled(true, true, draws, np.ones((n, 2), bool), ["count", "day"], words={}, dates=[1])
+    np.testing.assert_allclose(axes[2].lines[1].get_ydata(), LEVELS, atol=0.02)
     axes[0].figure.canvas.draw()
     assert all(tick == round(tick) for tick in axes[0].get_xticks())
+    assert {type(axis.get_major_formatter()) for axis in (axes[1].xaxis, axes[1].yaxis)} == {ConciseDateFormatter}
 
 
 def test_categories_have_two_bars_for_each_value():

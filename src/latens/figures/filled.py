@@ -1,6 +1,6 @@
 """For data in columns: hidden cells against what was filled in, and whether intervals of 90 % hold what they should."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from latens.figures.style import Made, dress, headline, panels, readable, theme
-from latens.figures.tables import drawn_columns, name_values, per_cent
+from latens.figures.tables import date_values, drawn_columns, name_values, per_cent
 
 LEVELS = np.linspace(0.1, 0.9, 9)
 """Shares of the draws that central intervals hold."""
@@ -25,9 +25,10 @@ def filled(
     names: Sequence[str],
     *,
     words: Mapping[int, Sequence[str]],
+    dates: Collection[int] = (),
 ) -> Made:
     """Draw the hidden cells of each column against what was filled in, and the shares that intervals hold."""
-    # words: the names of the codes of each column that is a category.
+    # words: the names of the codes of each column that is a category. dates: the columns of dates.
     # Numbers first, whose intervals say more.
     columns = [i for i in drawn_columns(len(names)) if cells[:, i].any()]
     columns = sorted(columns, key=lambda i: i in words)[:MOST]
@@ -55,6 +56,8 @@ def filled(
             whole = bool(np.all(draws[at, :, i] == np.round(draws[at, :, i])))
             for axis in (ax.xaxis, ax.yaxis):
                 axis.set_major_locator(MaxNLocator(4, integer=whole))
+            if i in dates:
+                date_values(ax, both=True)
         ax.set_title(f"{readable(names[i], 16)}: {title}", loc="left", fontsize=9, color=colours.text)
         rows.append((np.full(len(truth), names[i], object), truth, value, low, high))
     if held:

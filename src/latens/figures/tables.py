@@ -178,14 +178,15 @@ def date_ticks() -> AutoDateLocator:
     return AutoDateLocator(minticks=3, maxticks=7)
 
 
-def date_values(ax: Axes) -> None:
-    """Write dates below axes of days since 1970, of times of the day the hours."""
+def date_values(ax: Axes, *, both: bool = False) -> None:
+    """Write dates below axes of days since 1970, or at both axes; of times of the day the hours."""
     low, high = ax.get_xlim()
     clock = low >= -0.5 and high < 3.0
-    locator = AutoDateLocator(minticks=2, maxticks=4) if clock else date_ticks()
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(DateFormatter("%H:%M") if clock else ConciseDateFormatter(locator))
-    ax.xaxis.get_offset_text().set_fontsize(7)
+    for axis in (ax.xaxis, ax.yaxis)[: 1 + both]:
+        locator = AutoDateLocator(minticks=2, maxticks=4) if clock else date_ticks()
+        axis.set_major_locator(locator)
+        axis.set_major_formatter(DateFormatter("%H:%M") if clock else ConciseDateFormatter(locator))
+        axis.get_offset_text().set_fontsize(7)
 
 
 def by_frequency(

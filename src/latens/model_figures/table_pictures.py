@@ -116,7 +116,8 @@ def draw_filled(source: Source) -> Made | None:
         if one.named:
             # Ranks by frequency, as in the picture of the columns.
             words[i] = by_frequency(true, told, i, one.values, one.kind == "ordinal")
-    return filled(true, told, draws, found.cells, source.schema.names, words=words)
+    dates = [i for i, one in enumerate(types) if one.kind == "date"]
+    return filled(true, told, draws, found.cells, source.schema.names, words=words, dates=dates)
 
 
 def draw_information(source: Source) -> Made | None:
