@@ -1,5 +1,6 @@
 """Reading .npy and .npz: every type and layout, and files that lie."""
 
+import gzip
 import io
 import struct
 import zipfile
@@ -176,12 +177,21 @@ def test_other_hostile_archives(tmp_path: Path) -> None:
         load(archive(tmp_path / "a.npz", {"x.npy": npy("'<f8'", "(2, 5)", b"\1")}))
 
 
-def test_a_zip_bomb_is_refused_before_unpacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = archive(tmp_path / "a.npz", {"x.npy": npy("'|u1'", "(1000, 1000)", bytes(1_000_000))})
-    assert path.stat().st_size < 3000
-    monkeypatch.setattr("latens.kinds.numbers.npy.MAX_BYTES", 999_999)
-    with pytest.raises(ResourceError, match="unpack to more than"):
-        load(path)
+def test_what_files_unpack_to_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bound for all that is packed, and for what is read whole."""
+    idx = b"\0\0\x08\x02" + struct.pack(">II", 1000, 1000) + bytes(1_000_000)
+    market = b"%%MatrixMarket matrix array real general\n" + b"% \n" * 333_333 + b"2 1\n1\n2\n"
+    lines, packed = b'{"a":1}\n' * 125_000, b"a,b\n" + b"1,2\n" * 249_999
+    files = {"t.csv.gz": packed, "t.txt.gz": b"ab c\n" * 200_000, "t.mtx.gz": market, "t.jsonl.gz": lines}
+    files |= {"t.jsonl": lines, "t-idx2-ubyte.gz": idx, "t.idx": idx}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    archive(tmp_path / "t.npz", {"x.npy": npy("'|u1'", "(1000, 1000)", bytes(1_000_000))})
+    archive(tmp_path / "t.ods", {"content.xml": bytes(1_000_000)})
+    monkeypatch.setattr("latens.io.packed.MAX_BYTES", 999_999)
+    for name in (*files, "t.npz", "t.ods"):
+        with pytest.raises(ResourceError, match="holds more than 999999 bytes"):
+            load(tmp_path / name)
 
 
 def test_an_archive_that_lies_about_sizes(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from latens.data import load
-from latens.errors import DataError, ResourceError
+from latens.errors import DataError
 
 IMAGES = (np.arange(7 * 2 * 3) * 5).astype(np.uint8).reshape(7, 2, 3)
 
@@ -105,13 +105,6 @@ def test_a_flipped_bit_in_a_packed_file_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "a-idx3-ubyte.gz").write_bytes(raw)
     with pytest.raises(DataError, match="CRC"):
         load(tmp_path / "a-idx3-ubyte.gz")
-
-
-def test_more_than_the_bound_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.idx").write_bytes(GOOD)
-    monkeypatch.setattr("latens.kinds.pictures.picture_files.MAX_BYTES", 41)
-    with pytest.raises(ResourceError, match="holds 42 bytes"):
-        load(tmp_path / "a.idx")
 
 
 @pytest.mark.shared

@@ -1,14 +1,26 @@
 """Bad text tables, odd paths and other people's formats."""
 
 import gzip
+import os
 import pickle
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from corpus_data import LONG, TABLE, ZEROS, Case, archive, check, flipped, text
 
 SPACED = "my data ä 数据 🙂/a b's “c”.csv"
 ROWS = TABLE.splitlines()
 WIDE = "\n".join(",".join(f"{word}{i}" for i in range(20_000)) for word in ("gene", *range(1, 6))) + "\n"
+
+
+def linked(file: str) -> Callable[[], Any]:
+    """A folder with a file and a link that leads out of it."""
+    return lambda: [
+        each() for each in (text(TABLE, f"d/{file}"), text(TABLE, f"s/{file}"), lambda: os.symlink("../s", "d/x"))
+    ]
+
 
 CASES: dict[str, Case] = {
     # --- text that is read ---
@@ -70,6 +82,16 @@ CASES: dict[str, Case] = {
         text(TABLE + "1_0,2,3\n"), "d.csv", "weights must be numbers", also=("--weight", "a")
     ),
     "a gzip bomb of one line": check(text(ZEROS, "d.csv.gz"), "d.csv.gz", "line 1", "zero byte"),
+    "gzip twice": check(text(gzip.compress(gzip.compress(TABLE.encode())), "d.csv.gz"), "d.csv.gz", "Unpack it first"),
+    "lines in zlib": check(text(zlib.compress(b'{"a": 1}\n' * 40), "d.jsonl"), "d.jsonl", "Unpack it first"),
+    "a bomb of Zstandard": check(
+        text(b"\x28\xb5\x2f\xfd\x20\0" + b"\x02\0\x10," * 2**16 + b"\x0b\0\0\n", "d.csv.zst"),
+        "d.csv.zst",
+        "holds more than 8589934592 bytes",
+        code=7,
+        error="resource",
+    ),
+    "Zstandard cut": check(text(b"\x28\xb5\x2f\xfd\x20\1\x01", "d.csv.zst"), "d.csv.zst", "cut off"),
     "gzip cut": check(text(gzip.compress(TABLE.encode())[:-12], "d.csv.gz"), "d.csv.gz", "ended before"),
     "gzip flipped": check(text(flipped(gzip.compress(TABLE.encode()), -3), "d.csv.gz"), "d.csv.gz", "Incorrect length"),
     "an id twice": check(text(TABLE + ROWS[1] + "\n"), "d.csv", "row id 0", "2 times", also=("--id", "a")),
@@ -96,5 +118,7 @@ CASES: dict[str, Case] = {
     "a name of 5,000 letters": check(lambda: None, "d" * 5000 + ".csv", "no such file"),
     "a zero byte in the name": check(lambda: None, "d\0.csv", "no such file"),
     "a file as a folder": check(text(TABLE), "d.csv/e.csv", "no such file"),
+    "a link out of a folder of tables": check(linked("a.csv"), "d/*/*.csv", "leads out of it: 'x/a.csv'"),
+    "a link out of a folder of pictures": check(linked("a.png"), "d", "leads out of it: 'x/a.png'", "cp -rL"),
     "a link to itself": check(lambda: Path("d.csv").symlink_to("d.csv"), "d.csv", "d.csv"),
 }

@@ -44,7 +44,7 @@ from latens.data.files import (
 from latens.data.infer import with_classes
 from latens.data.known import KNOWN
 from latens.data.mapped import LARGEST, change, joined, kept, numbers_on_disk
-from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, file_errors, no_roles
+from latens.data.raw import ColumnRoles, Raw, file_errors, no_roles
 from latens.data.rows import (
     TRAIN,
     encode_labels,
@@ -60,6 +60,7 @@ from latens.data.rows import (
 )
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
+from latens.io.packed import MAX_BYTES
 from latens.kinds import KINDS, OPTIONS, Guessed, Rows
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.pictures import MOST_SIDE

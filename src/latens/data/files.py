@@ -14,7 +14,7 @@ import polars as pl
 from msgspec import to_builtins
 
 from latens.data.mapped import joined
-from latens.data.raw import ColumnRoles, OtherCells, Raw, file_errors, no_roles, readable, with_roles
+from latens.data.raw import ColumnRoles, OtherCells, Raw, file_errors, no_roles, readable, refuse_away, with_roles
 from latens.data.rows import SPLITS, TRAIN, unmasked
 from latens.errors import DataError
 from latens.kinds.counts import anndata
@@ -268,7 +268,9 @@ def _shown(path: Path, root: Path) -> list[Path]:
     """The files of a folder and its sub-folders, or of a glob, sorted, but those that are hidden (`_SUCCESS`)."""
     found: Iterable[Path] = path.rglob("*") if path.is_dir() else root.glob(str(path.relative_to(root)))
     plain = (one for one in found if one.is_file() and not any(p[0] in "._" for p in one.relative_to(root).parts))
-    return sorted(plain, key=lambda one: one.relative_to(root).as_posix())
+    shown = sorted(plain, key=lambda one: one.relative_to(root).as_posix())
+    refuse_away(shown, root)
+    return shown
 
 
 def check_address(spec: str) -> None:

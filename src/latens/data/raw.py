@@ -4,11 +4,12 @@ import contextlib
 import errno
 import gzip
 import importlib
+import os
 import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,9 @@ import numpy as np
 
 from latens.data.rows import TEST, TRAIN, VALIDATION
 from latens.errors import DataError, LatensError, ResourceError
+from latens.io.packed import MAX_RATIO
 from latens.kinds.tables.columns import FrameColumn
 from latens.kinds.tables.declared import Declared
-
-MAX_BYTES = 8 * 2**30
-"""Most bytes one file may hold once decompressed."""
-
-MAX_RATIO = 1032
-"""DEFLATE cannot expand further than this, so a member that claims more lies about its size."""
 
 HOLLOW_BYTES = 2**30
 """How much an array may declare beyond what its stored bytes can hold: a chunk of one value need not be stored."""
@@ -142,13 +138,17 @@ def damaged(where: str, message: str, fix: str = "") -> DataError:
     return DataError(message, where=where, fix=fix or "The file is cut off, damaged or not what its name says.")
 
 
-@contextlib.contextmanager
-def unpacked(path: Path) -> Iterator[tuple[Any, bool]]:
-    """Open a file that may be gzipped, as its first bytes say; and say whether it is."""
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        yield gzip.GzipFile(fileobj=file) if packed else file, packed
+def refuse_away(paths: Iterable[Path], root: Path) -> None:
+    """Refuse links below a folder that lead out of it: a stranger's folder would have other files read and kept."""
+    home = None
+    for path in paths:
+        within = [path, *path.parents[: len(path.parts) - len(root.parts) - 1]]
+        if any(one.is_symlink() for one in within):
+            home = home or Path(os.path.realpath(root))
+            if not Path(os.path.realpath(path)).is_relative_to(home):
+                name = path.relative_to(root).as_posix()
+                fix = "Remove the link, or copy the folder with the files themselves: cp -rL FOLDER COPY."
+                raise DataError(f"holds a link that leads out of it: {name!r}.", where=str(root), fix=fix)
 
 
 @contextlib.contextmanager

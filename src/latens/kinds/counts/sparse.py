@@ -8,6 +8,7 @@ import numpy as np
 
 from latens.data.raw import Raw, damaged, readable
 from latens.errors import DataError, ResourceError
+from latens.io.packed import unpacked
 
 SMALL = 2**24
 """A matrix with up to so many cells becomes an array at once: 64 MB in single precision."""
@@ -172,6 +173,6 @@ def read_market(path: Path) -> Raw:
     """Read the rows of a Matrix Market file."""
     import scipy.io
 
-    with readable(str(path)):
-        found = scipy.io.mmread(path, spmatrix=False)
+    with readable(str(path)), unpacked(path) as (stream, packed):
+        found = scipy.io.mmread(stream if packed else path, spmatrix=False)
     return Raw(found if isinstance(found, np.ndarray) else rows_of_file(found, str(path)))

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from latens.data.raw import (
-    MAX_BYTES,
-    MAX_RATIO,
     ColumnRoles,
     LackingColumn,
     Raw,
@@ -24,8 +22,10 @@ from latens.data.raw import (
     join_parts,
     no_roles,
     readable,
+    refuse_away,
 )
-from latens.errors import DataError, ResourceError, nearest
+from latens.errors import DataError, nearest
+from latens.io.packed import MAX_RATIO, refuse_large
 from latens.kinds.counts.sparse import holds_matrix, read_matrix
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def npy_parts(path: Path, roles: ColumnRoles) -> Iterator[Raw]:
     if not array.ndim:
         raise DataError("holds a single number, not rows.", where=str(path), fix="Give an array with rows.")
     found = beside(path)
+    refuse_away(found, path.parent)
     for one in found:
         if one.exists() and (shape := mapped(one).shape) != (len(array),):
             what = f"has the shape {shape} for {len(array)} rows."
@@ -133,9 +134,7 @@ class Archive:
             size = sum(member.file_size for member in file.infolist())
         if size > MAX_RATIO * path.stat().st_size:
             raise damaged(self.where, f"claims {size} bytes, more than the file can hold.")
-        if size > MAX_BYTES:
-            what = f"would unpack to more than {MAX_BYTES} bytes."
-            raise ResourceError(what, where=self.where, fix="Use fewer rows.")
+        refuse_large(size, self.where)
         with readable(self.where):
             self._file = np.load(path, allow_pickle=False)
             if not isinstance(self._file, np.lib.npyio.NpzFile):

@@ -17,9 +17,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.raw import MAX_BYTES, MAX_RATIO, ColumnRoles, Raw, damaged, join_parts, needed, no_roles, unpacked
+from latens.data.raw import (
+    ColumnRoles,
+    Raw,
+    damaged,
+    join_parts,
+    needed,
+    no_roles,
+    refuse_away,
+)
 from latens.data.schema import MAX_CELLS
 from latens.errors import DataError, ResourceError
+from latens.io.packed import MAX_BYTES, MAX_RATIO, refuse_large, unpacked
 
 HEIC = (".heic", ".heif")
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", *HEIC)
@@ -79,6 +88,7 @@ def find_pictures(folder: Path) -> Found:
             others.append(path.name)
         if len(pictures) > MAX_FILES:
             raise ResourceError(f"holds more than {MAX_FILES} pictures.", where=str(folder), fix="Use fewer.")
+    refuse_away((folder / name for name in pictures), folder)
     return Found(tuple(sorted(pictures)), tuple(sorted(others)))
 
 
@@ -352,9 +362,7 @@ def read_idx(path: Path) -> np.ndarray:
         size = math.prod(shape) * dtype.itemsize
         if size > path.stat().st_size * (MAX_RATIO if packed else 1):
             raise damaged(where, f"the header declares {size} bytes of data, more than the file can hold.")
-        if size > MAX_BYTES:
-            what = f"holds {size} bytes; one file may hold {MAX_BYTES}."
-            raise ResourceError(what, where=where, fix="Use fewer rows.")
+        refuse_large(size, where)
         data = stream.read(size + 1)
     if len(data) != size:
         held = "more" if len(data) > size else len(data)
@@ -372,6 +380,7 @@ def idx_folder(folder: Path) -> dict[str, Path] | None:
             path = next((folder / stem for stem in stems if (folder / stem).is_file()), None)
             if path is not None:
                 found[f"{part}-{what}"] = path
+    refuse_away(found.values(), folder)
     return found if "train-images" in found else None
 
 

@@ -21,10 +21,11 @@ from latens.data.conditions import (
 )
 from latens.data.infer import check_columns, conform, fill, sequence_schema, store
 from latens.data.named import Column
-from latens.data.raw import MAX_BYTES, Raw, without_columns
+from latens.data.raw import Raw, without_columns
 from latens.data.rows import TEST, TRAIN, VALIDATION, row_keys, row_names, split_by_hash, split_of
 from latens.data.schema import Schema
 from latens.errors import DataError, ResourceError, UsageError, nearest
+from latens.io.packed import MAX_BYTES
 from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.steps.sequences import LONGEST, Places, Sequences
 from latens.kinds.steps.times import Grid, Times, grid_of, read_times, steps_in

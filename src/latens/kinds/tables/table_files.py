@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import polars as pl
 from polars import selectors
 
-from latens.data.raw import MAX_BYTES, ColumnRoles, OtherCells, Raw, damaged, file_errors, unpacked
+from latens.data.raw import ColumnRoles, OtherCells, Raw, damaged, file_errors, readable
 from latens.errors import DataError, LatensError, ResourceError, UsageError
+from latens.io.packed import GZIP, MAX_BYTES, ZSTD, check_zstd, refuse_large, refuse_packed, unpacked
 from latens.kinds.tables.cells import coded_as, rows_of
 from latens.kinds.tables.columns import WHOLE
 from latens.kinds.tables.declared import Declared
@@ -23,7 +24,7 @@ from latens.kinds.tables.dtypes import as_dates
 from latens.kinds.tables.frame import check_names
 from latens.text import spreadsheet_text
 
-SHEETS = (".xlsx", ".xls", ".xlsb", ".ods")
+SHEETS = (".xlsx", ".xls", ".ods")
 LINES = (".jsonl", ".ndjson")
 ARROW = (".arrow", ".feather", ".ipc")
 TEXT = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
@@ -40,6 +41,7 @@ _UNWRAPPED = re.compile(r"called `Result::unwrap\(\)` .*?ErrString\(\"")
 MOST_COLUMNS = 2**20
 """Columns of a table of text: Polars takes a kilobyte and more for each."""
 _PLACE = re.compile(rb"""<(?:\w+:)?(?:c|row)\s[^<>]*?\br\s*=\s*["']([A-Za-z]*)(\d{1,20})""")
+_FAR = "Remove the cells that lie far from the others."
 _OF_SHEETS = ("fastexcel", "_fastexcel", "builtins")
 _DAY_FIRST = re.compile(r"(?<!\d)\d\d?([/.-])\d\d?\1\d{4}(?!\d)")
 _ISO = re.compile(r"(?<!\d)\d{4}-\d\d-\d\d(?!\d)")
@@ -280,15 +282,17 @@ def _source(path: Path, encoding: str | None, notes: list[str]) -> tuple[Path | 
     with path.open("rb") as file:
         start = file.read(_HEAD)
     source: Path | bytes = path
-    if start[:2] == b"\x1f\x8b":
+    if start[:2] == GZIP:
         source = _bytes(path, where)
         start = source[:_HEAD]
-    if path.name.lower().endswith(".zst"):
+    if path.name.lower().endswith(".zst") and start[:4] == ZSTD:
+        check_zstd(path)
         found = pl.read_csv(
             path, has_header=False, separator="\x01", quote_char=None, infer_schema=False, n_rows=_LINES
         )
         return path, "\n".join("" if line is None else line for line in found.to_series())
     wide = start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    refuse_packed(start, where)
     if encoding is not None or wide:
         source = _recoded(_bytes(source, where), encoding or "utf-16", where)
         start = source[:_HEAD]
@@ -306,11 +310,9 @@ def _bytes(source: Path | bytes, where: str) -> bytes:
     """The bytes of a file, unpacked where it is gzipped, not more than one file may hold."""
     if isinstance(source, bytes):
         return source
-    large = source.stat().st_size > MAX_BYTES
     with unpacked(source) as (file, _):
-        found = b"" if large else file.read(MAX_BYTES + 1)
-    if large or len(found) > MAX_BYTES:
-        raise ResourceError(f"holds more than {MAX_BYTES} bytes.", where=where, fix="Write it as UTF-8, or as Parquet.")
+        found = file.read()
+    refuse_packed(found[:4], where)
     return found
 
 
@@ -364,7 +366,9 @@ def _read_sheet(path: Path, roles: ColumnRoles) -> pl.DataFrame:
     _refuse_far(path)
     try:
         frame = read(path, has_header=header, infer_schema_length=None, **chosen)
-    except ValueError as error:
+    except Exception as error:
+        if "Cell limit" in str(error):
+            raise ResourceError(f"cannot be read: {_said(error)}.", where=str(path), fix=_FAR) from None
         if "no matching sheet" not in str(error):
             raise
         fix = "Give the name of a sheet, or its number from 1."
@@ -376,7 +380,10 @@ def _read_sheet(path: Path, roles: ColumnRoles) -> pl.DataFrame:
 
 def _refuse_far(path: Path) -> None:
     """Refuse a workbook with a far cell: its reader takes memory for all cells before it, or ends the process."""
-    with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+    if not zipfile.is_zipfile(path):
+        return
+    with readable(str(path)), zipfile.ZipFile(path) as archive:
+        refuse_large(sum(one.file_size for one in archive.infolist()), str(path))
         for name in archive.namelist():
             rest, rows, letters = b"", 1, {b"A"}
             with archive.open(name) as file:
@@ -387,8 +394,7 @@ def _refuse_far(path: Path) -> None:
                     rest = part[part.rfind(b"<") :]
             width = max(sum((one - 64) * 26**i for i, one in enumerate(column[::-1])) for column in letters)
             if rows * width > MAX_BYTES // 32:
-                fix = "Remove the cells that lie far from the others."
-                raise ResourceError(f"has {rows:,} rows of {width:,} columns.", where=str(path), fix=fix)
+                raise ResourceError(f"has {rows:,} rows of {width:,} columns.", where=str(path), fix=_FAR)
 
 
 def _with_dates(frame: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,83 @@
+"""Packed files: what they unpack to is bounded before memory is taken."""
+
+import contextlib
+import gzip
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from latens.errors import DataError, ResourceError
+
+MAX_BYTES = 8 * 2**30
+"""Most bytes one file may hold once decompressed."""
+
+MAX_RATIO = 1032
+"""DEFLATE cannot expand further than this, so a member that claims more lies about its size."""
+
+ZSTD, GZIP = b"\x28\xb5\x2f\xfd", b"\x1f\x8b"
+_PACKED = (ZSTD, GZIP, b"x\x01", b"x\x9c", b"x\xda")
+"""How packed bytes begin that Polars unpacks, whatever a file is called."""
+
+
+def refuse_large(size: int, where: str) -> None:
+    """Refuse more bytes than one file may hold."""
+    if size > MAX_BYTES:
+        fix = "Use fewer rows, or write them as .npy or .parquet."
+        raise ResourceError(f"holds more than {MAX_BYTES} bytes.", where=where, fix=fix)
+
+
+def refuse_packed(start: bytes, where: str) -> None:
+    """Refuse bytes that are packed where text is expected: twice, or in another way than the name of the file says."""
+    if start.startswith(_PACKED):
+        raise DataError("is packed in a way that its name does not say.", where=where, fix="Unpack it first.")
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that is read up to the bound of one file."""
+
+    def __init__(self, inner: Any, where: str) -> None:
+        self.inner, self.where, self.done = inner, where, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        count = self.inner.readinto(into)
+        self.done += count
+        refuse_large(self.done, self.where)
+        return count
+
+
+@contextlib.contextmanager
+def unpacked(path: Path) -> Iterator[tuple[Any, bool]]:
+    """Open a file that may be gzipped, as its first bytes say; and say whether it is."""
+    with path.open("rb") as file:
+        packed = file.read(2) == GZIP
+        file.seek(0)
+        yield io.BufferedReader(_Bounded(gzip.GzipFile(fileobj=file) if packed else file, str(path)), 2**16), packed
+
+
+def check_zstd(path: Path) -> None:
+    """Refuse a file of Zstandard whose blocks may unpack to more than one file may hold."""
+    # Frames have a header and blocks, each with 3 bytes of last, form and size (RFC 8878, 3.1.1); a packed one holds at
+    # most 128 KiB.
+    where, total = str(path), 0
+    with path.open("rb") as file:
+        while magic := file.read(4):
+            if magic[1:] == b"\x2a\x4d\x18":  # a frame that is skipped
+                file.seek(int.from_bytes(file.read(4), "little"), io.SEEK_CUR)
+                continue
+            flags, last = int.from_bytes(file.read(1), "little"), 0
+            single = flags >> 5 & 1
+            file.seek(1 - single + (0, 1, 2, 4)[flags & 3] + (single, 2, 4, 8)[flags >> 6], io.SEEK_CUR)
+            while not last:
+                head = file.read(3)
+                if magic != ZSTD or len(head) < 3:
+                    raise DataError("is no file of Zstandard, or is cut off.", where=where, fix="Pack it again.")
+                word = int.from_bytes(head, "little")
+                last, form, size = word & 1, word >> 1 & 3, word >> 3
+                file.seek(1 if form == 1 else size, io.SEEK_CUR)
+                total += size if form < 2 else 2**17
+                refuse_large(total, where)
+            file.seek(4 * (flags >> 2 & 1), io.SEEK_CUR)
