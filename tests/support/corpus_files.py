@@ -64,14 +64,18 @@ def array(value: Any) -> bytes:
 
 
 def run(
-    file: str = "", content: str | bytes = b"", state: str = "stopped", config: dict[str, Any] | None = None
+    file: str = "",
+    content: str | bytes = b"",
+    state: str = "stopped",
+    config: dict[str, Any] | None = None,
+    spec: str = "d.csv",
 ) -> Callable[[], Any]:
     """A run folder that was stopped before its first step, one of its files replaced."""
 
     def make() -> None:
         text(TABLE)()
         unresolved = {"resolved": False, "recipe": "default", "settings": {"training.steps": 1, "network.hidden": "8"}}
-        data = {"spec": "d.csv", "folder": str(Path.cwd())}
+        data = {"spec": spec, "folder": str(Path.cwd())}
         with RunFolder.create("run", "latens fit", config or unresolved, data, 0) as folder:
             folder.set_state(state)
         if file:
@@ -224,6 +228,9 @@ CASES: dict[str, Case] = {
     ),
     "metrics of words": refused(run("metrics.jsonl", "hello\n"), "line 1", "not valid JSON"),
     "a run in use": refused(locked, f"process {os.getpid()}", "Wait for it", command="resume"),
+    "a run of an address": Case(
+        run(spec="s3://o.test/d"), ("resume", "run"), 2, "usage", ("not followed", "s3://o.test/d"), ("run/log.txt",)
+    ),
     "a run with a linked metrics.jsonl": refused(linked("metrics.jsonl"), "a symbolic link", command="resume"),
     "a run whose config.json is a pipe": refused(piped("config.json"), "a named pipe", command="resume"),
     "a run with a linked folder": refused(linked("checkpoints"), "a symbolic link", command="evaluate"),

@@ -198,6 +198,7 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
             _sweeping(command)
         case "resume":
             command.add_argument("run", metavar="RUN", help="a run folder")
+            command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
             _dry_run(command, "print what the command would do, and change nothing")
             _budget(command.add_argument_group("the new budget"))
             _while_training(command)

@@ -83,11 +83,12 @@ def _stored_experiment(context: Context, run: RunFolder, config: Any) -> Experim
     source, start = run.info["data"], start_of(context.args)
     options = reading_options(source) | ({} if start is None else {"schema": start.schema})
     settings = run.config["settings"] if run.config.get("resolved") is False else None
-    found = load_new(original_source(source), options)
+    spec = context.args.data or original_source(source)
+    found = load_new(spec, options)
     experiment = prepare(config, found, start=start, settings=settings)
     if source.get("fingerprint") not in (None, experiment.data.fingerprint):
         what = "the data have changed since the run began."
-        raise DataError(what, where=original_source(source), fix="Restore the old data, or start a new run.")
+        raise DataError(what, where=spec, fix="Restore the old data, or start a new run.")
     return experiment
 
 

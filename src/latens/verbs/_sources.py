@@ -101,7 +101,6 @@ def read(
     # unknown: what becomes of names that no training row had, as for `latens.data.load`; None: what --unknown says.
     # partial: whether whole columns may be missing.
     from latens.data import KNOWN, Dataset
-    from latens.data.files import is_address
     from latens.workflow.experiment import as_split, as_trained
 
     if isinstance(data, Dataset):
@@ -111,9 +110,6 @@ def read(
     known = remembered(source or trained.facts.get("read_with"))
     if spec is None and source:
         spec, known = original_source(source), reading_options(source)
-        if is_address(spec):  # a stranger may have written it, and would see who asks
-            what = "an address in a run folder is not followed."
-            raise UsageError(what, where=at.name, fix=f"Add it as DATA: {spec}")
     elif spec is None and trained.facts.get("data") in KNOWN:
         spec = trained.facts["data"]
     elif spec is None:
@@ -204,11 +200,14 @@ def _load_alike(
 def original_source(source: dict[str, Any]) -> str:
     """Find the name or path of a run's data, from wherever the command is typed."""
     from latens.data import KNOWN
-    from latens.data.files import fixed_folder, is_glob
+    from latens.data.files import fixed_folder, is_address, is_glob
 
     spec = source.get("spec")
     if spec is None:
         raise RunFolderError("its run.json names no data.", where="run.json", fix="Name the data, or start a new run.")
+    if is_address(spec):  # a stranger may have written it, and would see who asks
+        what = "an address in a run folder is not followed."
+        raise UsageError(what, where="run.json", fix=f"Name it, as DATA after RUN: {spec}")
     moved = Path(source.get("folder", "")) / spec
     there = moved.exists() or (is_glob(spec) and fixed_folder(moved).is_dir())
     return str(moved) if spec not in KNOWN and there else spec
