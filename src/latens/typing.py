@@ -11,11 +11,19 @@ Densities, models and networks are written for one event; `jax.vmap` adds `B` an
 Every log density, divergence and bound is in nats, summed over the event, unless its name says otherwise.
 """
 
+import collections.abc
+import dataclasses
+import functools
+import math
+import types
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, Shaped, UInt32
+from msgspec import Meta
+
+from latens.errors import ConfigError
 
 AnyArray: TypeAlias = Array | np.ndarray
 """A JAX array, or a NumPy array on its way to become one."""
@@ -35,6 +43,15 @@ Mask: TypeAlias = PyTree | None
 Step: TypeAlias = Int[Array, ""]
 """The number of the training step, of shape ()."""
 
+Count: TypeAlias = Annotated[int, Meta(ge=1)]
+"""A whole number of 1 or more."""
+
+Weight: TypeAlias = Annotated[float, Meta(ge=0.0)]
+"""A finite number of 0 or more."""
+
+Scheduled: TypeAlias = Weight | Callable[[Array], Array]
+"""A weight, or a function from the step to one."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -45,7 +62,75 @@ def checked_later(function: Function) -> Function:
     return function
 
 
+def check_options(part: Any, where: str = "") -> None:
+    """Refuse an option of a part that is not what its annotation allows, before JAX meets it."""
+    # where: what options of this part begin with, such as "objective."
+    hints = _hints(type(part))
+    for field in dataclasses.fields(part):
+        value, arms = getattr(part, field.name), _arms(hints.get(field.name, Any))
+        if not any(_fits(value, arm) for arm in arms):
+            what = f"{field.name} must be {' or '.join(map(_words, arms))}, not {value!r:.60}."
+            fix = "" if field.default is dataclasses.MISSING else f"Give for example {field.default!r}."
+            raise ConfigError(what, where=f"{where or f'{type(part).__name__}.'}{field.name}", fix=fix)
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    try:
+        return get_type_hints(kind, include_extras=True)
+    except NameError:  # a name of static checkers alone
+        return {}
+
+
+def _arms(hint: Any) -> list[Any]:
+    """The types that a type allows, each with its bounds."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return [arm for each in get_args(hint) for arm in _arms(each)]
+    return [hint]
+
+
+def _bounded(hint: Any) -> tuple[Any, Meta]:
+    return get_args(hint)[:2] if get_origin(hint) is Annotated else (hint, Meta())
+
+
+_NUMBERS: dict[Any, tuple[type, ...]] = {int: (int, np.integer), float: (int, float, np.integer, np.floating)}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of one type; of a type that is not known here, anything is."""
+    (kind, meta), origin = _bounded(hint), get_origin(hint)
+    if kind in _NUMBERS:
+        if not isinstance(value, _NUMBERS[kind]) or isinstance(value, bool) or not value < math.inf:
+            return False
+        least, most = meta.ge is None or value >= meta.ge, meta.le is None or value <= meta.le
+        return least and most and (meta.gt is None or value > meta.gt)
+    if origin is Literal:
+        return isinstance(value, str | int) and value in get_args(hint)
+    if origin is collections.abc.Callable:
+        return callable(value)
+    if kind in (bool, str, type(None)):
+        return isinstance(value, np.bool_ | bool if kind is bool else kind)
+    if origin is tuple:
+        each = get_args(hint)[0] if get_args(hint)[1:] == (...,) else Any
+        return isinstance(value, tuple) and all(_fits(one, each) for one in value)
+    if not hasattr(hint, "array_type") or value is None:
+        return True
+    whole = hint.dtypes == Float[Array, ""].dtypes and getattr(getattr(value, "dtype", None), "kind", "") in ("i", "u")
+    return not whole and not isinstance(value, str | bytes | list | tuple | dict | set)
+
+
+def _words(hint: Any) -> str:
+    (kind, meta), origin = _bounded(hint), get_origin(hint)
+    bounds = [(" of {} or more", meta.ge), (" above {}", meta.gt), (" of at most {}", meta.le)]
+    said = " and".join(words.format(f"{bound:g}") for words, bound in bounds if bound is not None)
+    if origin is Literal:
+        return " or ".join(map(repr, get_args(hint)))
+    known = {int: "a whole number", float: "a finite number", bool: "True or False", str: "text", type(None): "None"}
+    known |= {collections.abc.Callable: "a function", tuple: "a tuple, such as (2,)"}
+    return known.get(kind, known.get(origin, "an array of floats, such as jnp.zeros(2)")) + said
+
+
 __all__ = [
-    "AnyArray", "Array", "Bool", "Cond", "Float", "Int", "Key", "Mask", "Nats", "PyTree", "Shaped", "Step", "UInt32",
-    "checked_later",
+    "AnyArray", "Array", "Bool", "Cond", "Count", "Float", "Int", "Key", "Mask", "Nats", "PyTree", "Scheduled",
+    "Shaped", "Step", "UInt32", "Weight", "check_options", "checked_later",
 ]  # fmt: skip

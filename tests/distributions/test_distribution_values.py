@@ -7,12 +7,8 @@ import pytest
 from checks import close
 from scipy import special
 
-from latens.distributions import (
-    StudentT,
-)
-from latens.distributions.special import (
-    log_bessel_scaled,
-)
+from latens.distributions import StudentT
+from latens.distributions.special import log_bessel_scaled
 
 
 def test_student_has_no_mean_at_one_degree_of_freedom():

@@ -7,12 +7,7 @@ import pytest
 from checks import close
 from scipy import special
 
-from latens.distributions import (
-    DiagonalNormal,
-    Mixture,
-    RelaxedOneHot,
-    VonMisesFisher,
-)
+from latens.distributions import DiagonalNormal, Mixture, RelaxedOneHot, VonMisesFisher
 from latens.distributions.special import _DEBYE, _debye_polynomials
 
 

@@ -6,15 +6,7 @@ import numpy as np
 import pytest
 from checks import close
 
-from latens.distributions import (
-    DiagonalNormal,
-    Laplace,
-    Mixture,
-    Product,
-    StandardNormal,
-    VonMisesFisher,
-    log_prob,
-)
+from latens.distributions import DiagonalNormal, Laplace, Mixture, Product, StandardNormal, VonMisesFisher, log_prob
 
 
 def test_mixtures_know_their_components():

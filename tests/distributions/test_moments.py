@@ -9,11 +9,7 @@ import pytest
 from scipy import stats
 from scipy.special import expit
 
-from latens.distributions import (
-    ColourLogistics,
-    DiscretisedLogistic,
-    StudentT,
-)
+from latens.distributions import ColourLogistics, DiscretisedLogistic, StudentT
 
 LOC, SCALE = np.array([0.3, -2.0]), np.array([0.5, 3.0])
 

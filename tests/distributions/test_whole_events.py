@@ -12,13 +12,7 @@ import pytest
 from quantised_fixtures import EVERY, HEAD, uneven
 from scipy import special, stats
 
-from latens.distributions import (
-    AbstractDistribution,
-    Bernoulli,
-    ColourLogistics,
-    Mixture,
-    TokenSequence,
-)
+from latens.distributions import AbstractDistribution, Bernoulli, ColourLogistics, Mixture, TokenSequence
 from latens.models import AutoregressiveHead, BernoulliHead, PixelHead
 from latens.networks.token_networks import TokenGRU
 

@@ -12,12 +12,7 @@ from latens.data.batches import as_batch
 from latens.errors import DataError, UsageError
 from latens.estimators import GenerativeClassifier
 from latens.evaluation import Rows
-from latens.evaluation.classes import (
-    accuracy,
-    class_log_joint,
-    normalise,
-    sample_classes,
-)
+from latens.evaluation.classes import accuracy, class_log_joint, normalise, sample_classes
 from latens.models import BayesClassifier
 
 PLAIN = Preparation()

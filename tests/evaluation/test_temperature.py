@@ -9,11 +9,7 @@ import numpy as np
 import pytest
 from cli_fixtures import Result
 
-from latens.distributions import (
-    Categorical,
-    DiagonalNormal,
-    Mixture,
-)
+from latens.distributions import Categorical, DiagonalNormal, Mixture
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError, UsageError
 from latens.evaluation import sample_prior

@@ -6,25 +6,14 @@ import numpy as np
 import pytest
 from asked import at
 from checks import close
-from evidence_fixtures import (
-    CELLS,
-    COVARIANCE,
-    MU,
-    Linear10,
-    covers,
-    log_p_of_linear,
-    rows_of_linear,
-)
+from evidence_fixtures import CELLS, COVARIANCE, MU, Linear10, covers, log_p_of_linear, rows_of_linear
 from scipy import stats
 
 from latens.data.batches import Batch, as_batch
 from latens.distributions import Bernoulli, Deterministic, DiagonalNormal, StandardNormal, UniformSphere
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError, UsageError
-from latens.evaluation import (
-    Rows,
-    annealed_importance_sampling,
-)
+from latens.evaluation import Rows, annealed_importance_sampling
 from latens.evidence.moves import sigmoid_schedule
 from latens.models import AbstractLatentModel
 

@@ -14,13 +14,7 @@ from latens.data.batches import as_batch
 from latens.distributions import Categorical, StandardNormal, VariableMixture
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError
-from latens.evaluation import (
-    LogMarginals,
-    Rows,
-    importance_sampling,
-    log_marginal,
-    pareto_k,
-)
+from latens.evaluation import LogMarginals, Rows, importance_sampling, log_marginal, pareto_k
 from latens.evidence.log_marginals import summarise
 from latens.models import AbstractLatentModel
 from latens.objectives import draw

@@ -7,13 +7,7 @@ from tables import MU, SIGMA, W, X, linear_gaussian
 
 from latens.data import Preparation
 from latens.data.batches import as_batch
-from latens.evaluation import (
-    Rows,
-    decode,
-    encode,
-    log_marginal,
-    reconstruct,
-)
+from latens.evaluation import Rows, decode, encode, log_marginal, reconstruct
 
 ROW = X[None].astype(np.float32)
 POSTERIOR_MEAN = np.array([0.574935053, -0.610887157])

@@ -10,14 +10,7 @@ from scipy.stats import multivariate_normal, norm
 from threadpoolctl import threadpool_limits
 
 from latens.evidence import factors
-from latens.evidence.factors import (
-    FOLDS,
-    Factors,
-    fit_factors,
-    gaussian_baseline,
-    latent_gains,
-    principal,
-)
+from latens.evidence.factors import FOLDS, Factors, fit_factors, gaussian_baseline, latent_gains, principal
 from latens.models import PixelHead
 
 

@@ -5,15 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from server_fixtures import (
-    FILES,
-    HOSTILE,
-    ask,
-    doubled,
-    head,
-    raw,
-    status,
-)
+from server_fixtures import FILES, HOSTILE, ask, doubled, head, raw, status
 
 from latens.errors import ResourceError
 from latens.explorer.server import Decoder, PageServer

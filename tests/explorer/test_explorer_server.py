@@ -6,15 +6,7 @@ from http.client import HTTPConnection
 
 import numpy as np
 import pytest
-from server_fixtures import (
-    FILES,
-    ask,
-    cookie,
-    doubled,
-    head,
-    raw,
-    status,
-)
+from server_fixtures import FILES, ask, cookie, doubled, head, raw, status
 
 from latens.explorer import guard
 from latens.explorer.server import Decoder, PageServer

@@ -4,11 +4,7 @@ import numpy as np
 import pytest
 
 from latens.errors import UsageError
-from latens.latents.disentanglement import (
-    dci,
-    disentanglement_scores,
-    mig,
-)
+from latens.latents.disentanglement import dci, disentanglement_scores, mig
 
 V = 8
 PAIR = np.stack(np.divmod(np.arange(V * V), V), axis=1)  # every combination of two factors of 8 values, once

@@ -23,12 +23,7 @@ from latens.model_figures.latent_pictures import draw_latent, draw_traversals
 from latens.model_figures.reconstructions import draw_reconstructions
 from latens.model_figures.source import Source
 from latens.model_figures.training_pictures import draw_training, history_arrays, kept_step
-from latens.models import (
-    BernoulliHead,
-    CategoricalHead,
-    DeterministicHead,
-    NormalHead,
-)
+from latens.models import BernoulliHead, CategoricalHead, DeterministicHead, NormalHead
 from latens.objectives import ELBO
 from latens.recipes import get_recipe
 from latens.training import Budget, Settings, Stage, fit, make_optimizer

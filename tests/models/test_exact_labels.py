@@ -7,15 +7,7 @@ import pytest
 from checks import close
 
 from latens.errors import ConfigError
-from latens.models import (
-    ClassPrior,
-    Conditional,
-    Experts,
-    FullNormalHead,
-    NormalHead,
-    ScalarQuantiser,
-    UniformCodes,
-)
+from latens.models import ClassPrior, Conditional, Experts, FullNormalHead, NormalHead, ScalarQuantiser, UniformCodes
 from latens.networks import Dense
 
 LOGITS, MEANS = np.array([0.5, -1.0, 0.2]), np.array([[0.0, 1.0], [2.0, -1.0], [0.5, 0.5]])

@@ -11,12 +11,7 @@ from quantised_fixtures import BOOKS, GROUPS, KEY, model_of, vectors
 from training_fixtures import make_data
 
 from latens.data import Preparation
-from latens.models import (
-    CodeHead,
-    ScalarQuantiser,
-    UniformCodes,
-    VectorQuantiser,
-)
+from latens.models import CodeHead, ScalarQuantiser, UniformCodes, VectorQuantiser
 from latens.objectives import Quantised
 from latens.training import make_optimizer
 from latens.training.padding import pad_rows

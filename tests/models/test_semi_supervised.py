@@ -15,10 +15,7 @@ from latens.config import override
 from latens.data import Preparation
 from latens.errors import ConfigError
 from latens.evaluation import Rows, decode, encode, label_probabilities, sample_prior
-from latens.models import (
-    Conditional,
-    SemiSupervised,
-)
+from latens.models import Conditional, SemiSupervised
 from latens.objectives import ELBO, SemiSupervisedELBO
 from latens.recipes import get_recipe
 from latens.trees import Frozen

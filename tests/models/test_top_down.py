@@ -15,15 +15,7 @@ from latens.data.batches import Batch
 from latens.distributions import kl
 from latens.evaluation import Rows
 from latens.latents.decomposition import level_kl
-from latens.models import (
-    Block,
-    Conditional,
-    Meet,
-    SharedScaleNormalHead,
-    TopDownDecoder,
-    TopDownModel,
-    TopDownNormals,
-)
+from latens.models import Block, Conditional, Meet, SharedScaleNormalHead, TopDownDecoder, TopDownModel, TopDownNormals
 from latens.objectives import ELBO, draw
 from latens.recipes import get_recipe
 from latens.recipes.building.model import build

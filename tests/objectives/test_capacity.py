@@ -6,7 +6,6 @@ import optax
 import pytest
 from bound_checks import evaluate
 from checks import close
-from enumeration import refused_at
 from tables import MODELS
 
 from latens.data.batches import Batch
@@ -51,10 +50,3 @@ def test_units_of_a_group_share_their_free_bits():
         close(evaluate(shared, model, batch)[0], -log_likelihood + max(kl, free))
     with pytest.raises(ConfigError, match="groups of 3 do not divide 2 units"):
         evaluate(ELBO(free_bits=1.0, free_bits_group=3), model, batch)
-
-
-def test_options_out_of_range_are_refused():
-    assert refused_at(ELBO, kl="exact") == "objective.kl"
-    assert refused_at(ELBO, num_samples=0) == "objective.num_samples"
-    assert refused_at(ELBO, free_bits=-1.0) == "objective.free_bits"
-    assert refused_at(ELBO, free_bits=1.0, capacity=2.0) == "objective.capacity"

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from bound_checks import STEP, draw, evaluate
 from checks import close
-from enumeration import refused_at
 from scipy import special, stats
 from tables import MODELS, linear
 
@@ -95,8 +94,3 @@ def test_a_variance_that_is_not_known_is_refused():
     coins = LatentModel(Bernoulli(jnp.zeros(4)), Conditional(model.encoder.network, BernoulliHead((4,))), decoder)
     with pytest.raises(ConfigError, match="variant 2 needs the posterior's variance, and Bernoulli gives none"):
         DIP(2)(coins, batch, key=jax.random.key(0), step=STEP)
-
-
-def test_options_out_of_range_are_refused():
-    assert refused_at(DIP, variant=3) == "objective.variant"
-    assert refused_at(DIP, diagonal=-1.0) == "objective.diagonal"

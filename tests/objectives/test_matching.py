@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from bound_checks import draw, evaluate
 from checks import agrees, close
-from enumeration import refused_at
 from scipy import special, stats
 from tables import MODELS, autoencoder
 
@@ -81,9 +80,3 @@ def test_a_wasserstein_autoencoder_needs_no_density():
     close(
         average(metrics, "log_likelihood"), stats.bernoulli.logpmf(np.asarray(batch.x), special.expit(logits)).sum() / 4
     )
-
-
-def test_options_out_of_range_are_refused():
-    assert refused_at(InfoVAE, alpha=1.5) == "objective.alpha"
-    assert refused_at(InfoVAE, weight=0.5) == "objective.weight"
-    assert refused_at(InfoVAE, kernel="linear") == "objective.kernel"

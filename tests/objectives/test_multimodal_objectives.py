@@ -15,14 +15,7 @@ from tables import linear
 
 from latens.data.batches import Batch
 from latens.distributions import StandardNormal
-from latens.models import (
-    ByModality,
-    Conditional,
-    Experts,
-    LatentModel,
-    NormalHead,
-    SharedScaleNormalHead,
-)
+from latens.models import ByModality, Conditional, Experts, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.objectives import ELBO, StratifiedELBO, SubsetELBO
 from latens.trees import Frozen
 

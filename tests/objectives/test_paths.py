@@ -12,12 +12,7 @@ from enumeration import gradients
 from tables import DISTRIBUTIONS, batch_of
 from tables_joint import JOINT
 
-from latens.distributions import (
-    AbstractFactorised,
-    Affine,
-    Bernoulli,
-    DiagonalNormal,
-)
+from latens.distributions import AbstractFactorised, Affine, Bernoulli, DiagonalNormal
 from latens.errors import ConfigError
 from latens.models import AbstractHead, Conditional, LatentModel, NormalHead
 from latens.networks import Dense

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from bound_checks import STEP, evaluate
 from checks import close, finite_difference
-from enumeration import refused_at
 from jax.flatten_util import ravel_pytree
 from metric_checks import average
 from scipy.ndimage import correlate
@@ -108,6 +107,3 @@ def test_rows_that_are_no_images_are_refused():
     model, batch = MODELS["levels"]()
     with pytest.raises(ConfigError, match=r"rows of shape \(3,\) are none"):
         PerceptualSimilarity()(model, batch, key=KEY, step=STEP)
-    for name in ("weight", "value_range"):
-        assert refused_at(PerceptualSimilarity, **{name: 0.0}) == f"objective.{name}"
-    assert refused_at(PerceptualSimilarity, kl="exact") == "objective.kl"

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from bound_checks import STEP, evaluate
 from checks import close
-from enumeration import refused_at
 from quantised_fixtures import BOOKS, KEY, X, model_of, vectors
 from scipy import special
 from tables import batch_of
@@ -19,10 +18,7 @@ from training_fixtures import make_data
 from latens.config import override
 from latens.errors import ConfigError
 from latens.evaluation import Rows, log_marginal
-from latens.models import (
-    CodeHead,
-    ScalarQuantiser,
-)
+from latens.models import CodeHead, ScalarQuantiser
 from latens.objectives import Quantised
 from latens.objectives.quantised import code_use, perplexity
 from latens.recipes import RECIPES
@@ -145,7 +141,6 @@ def test_what_does_not_go_together_is_refused():
         CodeHead((1,), ScalarQuantiser((65537,)))
     with pytest.raises(ConfigError, match="Use 3 or more"):
         ScalarQuantiser((8, 2))
-    assert refused_at(Quantised, commitment=-1.0) == "objective.commitment"
     for name, settings in (("vq-vae", {"objective.name": "elbo"}), ("default", {"objective.name": "quantised"})):
         config = override(RECIPES[name].config, settings)
         with pytest.raises(ConfigError, match="do not go together"):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from bound_checks import evaluate
 from checks import close
-from enumeration import coins, gradient_of, gradients, one_event, only, refused_at
+from enumeration import coins, gradient_of, gradients, one_event, only
 
 from latens.errors import ConfigError
 from latens.objectives import ELBO, IWAE, Reconstruction, ScoreFunction, draw
@@ -20,13 +20,6 @@ def test_the_leave_one_out_gradient_by_its_covariance_form():
     exact = -(signal - signal.mean()) @ scores / 2
     close(gradients(ScoreFunction(3), coins(), one_event(), 1)[0][encoder], exact[encoder], rtol=1e-4)
     assert np.abs(exact[encoder]).max() > 1e-3
-
-
-def test_options_that_do_not_fit_are_refused():
-    assert refused_at(ScoreFunction, num_samples=1) == "objective.num_samples"
-    assert refused_at(ScoreFunction, baseline="moving") == "objective.baseline"
-    assert refused_at(ScoreFunction, baseline="learned") == "objective.baseline"
-    assert refused_at(ScoreFunction, kl="exact") == "objective.kl"
 
 
 @pytest.mark.parametrize("objective", [ELBO(), ELBO(kl="sampled"), IWAE(2), IWAE(2, "dreg"), Reconstruction()])

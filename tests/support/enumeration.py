@@ -1,6 +1,5 @@
 """A model small enough to enumerate, and what is exact on it: two coins as a code, three coins as an event."""
 
-import dataclasses
 import itertools
 from collections.abc import Callable
 
@@ -8,14 +7,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from bound_checks import STEP
 from jax.flatten_util import ravel_pytree
 from tables import batch_of, linear
 
 from latens.data.batches import Batch
 from latens.distributions import Bernoulli
-from latens.errors import ConfigError
 from latens.models import BernoulliHead, Conditional, LatentModel
 from latens.objectives import AbstractObjective
 from latens.trees import partition_trainable
@@ -83,14 +80,3 @@ def only(model: LatentModel, part: str) -> np.ndarray:
 
 def one_event() -> Batch:
     return batch_of(EVENT[None])
-
-
-def refused_at(kind: type, **options: object) -> str:
-    """Where the ConfigError points to that these options raise, also ones that type checks would catch before."""
-    made = object.__new__(kind)
-    for field in dataclasses.fields(kind):
-        default = None if field.default is dataclasses.MISSING else field.default
-        object.__setattr__(made, field.name, options.get(field.name, default))
-    with pytest.raises(ConfigError) as error:
-        kind.__check_init__(made)  # type: ignore[attr-defined]
-    return error.value.where

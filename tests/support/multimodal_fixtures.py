@@ -9,14 +9,7 @@ from tables import linear
 
 from latens.data.batches import Batch
 from latens.distributions import StandardNormal
-from latens.models import (
-    ByModality,
-    Conditional,
-    Experts,
-    LatentModel,
-    NormalHead,
-    SharedScaleNormalHead,
-)
+from latens.models import ByModality, Conditional, Experts, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.trees import Frozen
 
 WEIGHTS = {

@@ -60,7 +60,7 @@ from latens.data.rows import (
 )
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
-from latens.io.packed import MAX_BYTES
+from latens.io.bounds import MAX_BYTES
 from latens.kinds import KINDS, OPTIONS, Guessed, Rows
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.pictures import MOST_SIDE

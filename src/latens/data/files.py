@@ -14,9 +14,10 @@ import polars as pl
 from msgspec import to_builtins
 
 from latens.data.mapped import joined
-from latens.data.raw import ColumnRoles, OtherCells, Raw, file_errors, no_roles, readable, refuse_away, with_roles
+from latens.data.raw import ColumnRoles, OtherCells, Raw, file_errors, no_roles, readable, with_roles
 from latens.data.rows import SPLITS, TRAIN, unmasked
 from latens.errors import DataError
+from latens.io.bounds import refuse_away
 from latens.kinds.counts import anndata
 from latens.kinds.counts import sparse as sparse
 from latens.kinds.counts.sparse import is_sparse, sparse_rows

@@ -4,21 +4,19 @@ import contextlib
 import errno
 import gzip
 import importlib
-import os
 import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from latens.data.rows import TEST, TRAIN, VALIDATION
 from latens.errors import DataError, LatensError, ResourceError
-from latens.io.packed import MAX_RATIO
+from latens.io.bounds import MAX_RATIO
 from latens.kinds.tables.columns import FrameColumn
 from latens.kinds.tables.declared import Declared
 
@@ -136,19 +134,6 @@ def needed(module: str, what: str, where: str, fix: str) -> Any:
 def damaged(where: str, message: str, fix: str = "") -> DataError:
     """Make the error for a file that is damaged."""
     return DataError(message, where=where, fix=fix or "The file is cut off, damaged or not what its name says.")
-
-
-def refuse_away(paths: Iterable[Path], root: Path) -> None:
-    """Refuse links below a folder that lead out of it: a stranger's folder would have other files read and kept."""
-    home = None
-    for path in paths:
-        within = [path, *path.parents[: len(path.parts) - len(root.parts) - 1]]
-        if any(one.is_symlink() for one in within):
-            home = home or Path(os.path.realpath(root))
-            if not Path(os.path.realpath(path)).is_relative_to(home):
-                name = path.relative_to(root).as_posix()
-                fix = "Remove the link, or copy the folder with the files themselves: cp -rL FOLDER COPY."
-                raise DataError(f"holds a link that leads out of it: {name!r}.", where=str(root), fix=fix)
 
 
 @contextlib.contextmanager

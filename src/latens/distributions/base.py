@@ -16,7 +16,7 @@ from jax.core import Tracer
 
 from latens.errors import UsageError
 from latens.trees import said
-from latens.typing import Array, Bool, Float, Key, Mask, Nats, PyTree, Shaped
+from latens.typing import Array, Bool, Float, Key, Mask, Nats, PyTree, Shaped, check_options
 
 Event = TypeVar("Event")
 
@@ -49,6 +49,8 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
 
     has_path: ClassVar[bool]
     density_elsewhere: ClassVar[bool] = True
+
+    __check_init__ = check_options
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

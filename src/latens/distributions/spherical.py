@@ -4,12 +4,13 @@ Densities are with respect to the area of the sphere. An event has length 1; oth
 """
 
 from functools import partial
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from msgspec import Meta
 
 from latens.distributions.base import AbstractDistribution
 from latens.distributions.special import log_bessel_scaled, log_sphere_area
@@ -46,10 +47,7 @@ class UniformSphere(AbstractDistribution[Array]):
 
     has_path: ClassVar[bool] = True
 
-    dimension: int = eqx.field(static=True)
-
-    def __check_init__(self) -> None:
-        _check_dimension(self.dimension)
+    dimension: Annotated[int, Meta(ge=2)] = eqx.field(static=True)
 
     def sample(self, *, key: Key) -> Float[Array, " m"]:
         """Draw one point of the sphere."""
@@ -112,7 +110,9 @@ class VonMisesFisher(AbstractDistribution[Array]):
     log_concentration: Float[Array, ""]
 
     def __check_init__(self) -> None:
-        _check_direction(self.direction)
+        # Transformations also rebuild the module with leaves that are no arrays.
+        if eqx.is_array(self.direction) and self.direction.shape[-1] < 2:
+            raise ValueError(f"a sphere needs at least 2 dimensions, not {self.direction.shape[-1]}")
 
     def _log_constant(self) -> Nats:
         """The log density at the mean direction."""
@@ -161,17 +161,6 @@ class VonMisesFisher(AbstractDistribution[Array]):
         """
         concentration = jnp.exp(self.log_concentration)
         return concentration * _mean_gap(self.direction.shape[0], concentration) - self._log_constant()
-
-
-def _check_dimension(dimension: int) -> None:
-    if dimension < 2:
-        raise ValueError(f"a sphere needs at least 2 dimensions, not {dimension}")
-
-
-def _check_direction(direction: Any) -> None:
-    # Transformations also rebuild the module with leaves that are no arrays.
-    if eqx.is_array(direction):
-        _check_dimension(direction.shape[-1])
 
 
 def _mean_gap(m: int, concentration: Float[Array, ""]) -> Float[Array, ""]:

@@ -12,15 +12,7 @@ from latens.data.batches import Batch
 from latens.evidence.batched import Rows, map_rows
 from latens.evidence.importance import as_log_marginals
 from latens.evidence.log_marginals import LogMarginals, WeightSummary, summarise
-from latens.evidence.moves import (
-    Path,
-    Place,
-    check_numbers,
-    hamiltonian_move,
-    path_of,
-    pilot,
-    sigmoid_schedule,
-)
+from latens.evidence.moves import Path, Place, check_numbers, hamiltonian_move, path_of, pilot, sigmoid_schedule
 from latens.io.process import counted
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree
 

@@ -8,14 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from latens.distributions import (
-    AbstractDistribution,
-    Bernoulli,
-    Product,
-    RelaxedOneHot,
-    UniformSphere,
-    VonMisesFisher,
-)
+from latens.distributions import AbstractDistribution, Bernoulli, Product, RelaxedOneHot, UniformSphere, VonMisesFisher
 from latens.errors import ConfigError
 from latens.typing import Array, Cond, Float, Key, Mask, Nats, PyTree
 

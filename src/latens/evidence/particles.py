@@ -14,13 +14,7 @@ from latens.distributions import log_prob
 from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_rows
 from latens.evidence.importance import as_log_marginals
-from latens.evidence.log_marginals import (
-    LogMarginals,
-    WeightSummary,
-    effective_sample_size,
-    log_mean,
-    summarise,
-)
+from latens.evidence.log_marginals import LogMarginals, WeightSummary, effective_sample_size, log_mean, summarise
 from latens.io.process import counted
 from latens.models import StateSpaceModel, StepNormals, StepState
 from latens.models.state_space import posterior_of

@@ -12,11 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from latens.errors import RunFolderError
-from latens.io.atomic import (
-    as_path,
-    resource_errors,
-    write_atomic,
-)
+from latens.io.atomic import as_path, resource_errors, write_atomic
 
 _HERE = Path(__file__).parent
 _IMPORT = re.compile(r"""(\bfrom\s*|\bimport\s*\(?\s*)"(\.{1,2}/[^"]+\.js)\"""")

@@ -13,14 +13,7 @@ from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
 from latens.data.schema import Schema, image_shape
 from latens.errors import ConfigError
-from latens.explorer.decoder import (
-    decoded_means,
-    decoder_arrays,
-    folded,
-    in_data_units,
-    page_decoder,
-    why_not,
-)
+from latens.explorer.decoder import decoded_means, decoder_arrays, folded, in_data_units, page_decoder, why_not
 from latens.explorer.page_columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.whatif import whatif_columns
 from latens.io.json import plain, to_json

@@ -7,16 +7,7 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 
-from latens.figures.style import (
-    DEEP,
-    PALE,
-    Made,
-    colour_bar,
-    dress,
-    figure_of,
-    new_axes,
-    readable,
-)
+from latens.figures.style import DEEP, PALE, Made, colour_bar, dress, figure_of, new_axes, readable
 from latens.figures.validation import both_columns, numbers
 
 MOST = 30  # columns whose correlations can be read side by side

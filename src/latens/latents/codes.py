@@ -14,12 +14,7 @@ from jax.tree_util import Partial
 
 from latens.data.batches import Batch
 from latens.data.rows import plain_numbers
-from latens.distributions import (
-    ColourLogistics,
-    Product,
-    RelaxedOneHot,
-    as_reparameterised,
-)
+from latens.distributions import ColourLogistics, Product, RelaxedOneHot, as_reparameterised
 from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evidence.batched import BATCH_SIZES, Rows, map_rows, of_parts

@@ -14,12 +14,7 @@ from latens.distributions.bijections import Scaled
 from latens.evidence.batched import Rows
 from latens.io.process import counted
 from latens.latents.aggregate import Moments, aggregated_draws, aggregated_moments
-from latens.models import (
-    AbstractLatentModel,
-    AbstractModelPrior,
-    FlowMatching,
-    LatentModel,
-)
+from latens.models import AbstractLatentModel, AbstractModelPrior, FlowMatching, LatentModel
 from latens.objectives import AbstractObjective, by_row
 from latens.objectives.base import Metrics, mean, weighted
 from latens.training import Budget, Settings, Stage, fit, make_optimizer

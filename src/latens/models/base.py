@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 
 from latens.distributions import AbstractDistribution, log_prob
-from latens.typing import Array, Cond, Float, Key, Mask, Nats, PyTree
+from latens.typing import Array, Cond, Float, Key, Mask, Nats, PyTree, check_options
 
 
 class Joint(NamedTuple):
@@ -125,6 +125,8 @@ class AbstractJointModel(AbstractLatentModel):
 
 class AbstractModelEncoder(eqx.Module):
     """An encoder that looks at the model it belongs to: at its joint density, or at its prior."""
+
+    __check_init__ = check_options
 
     @abstractmethod
     def __call__(

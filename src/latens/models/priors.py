@@ -12,11 +12,13 @@ from latens.data import Dataset, Preparation, prepare_batch
 from latens.distributions import AbstractDistribution, DiagonalNormal, FullNormal, Mixture
 from latens.errors import ConfigError
 from latens.trees import Frozen
-from latens.typing import Array, Cond, Float, Key, PyTree
+from latens.typing import Array, Cond, Float, Key, PyTree, check_options
 
 
 class AbstractModelPrior(eqx.Module):
     """A prior that may look at the model it belongs to."""
+
+    __check_init__ = check_options
 
     @abstractmethod
     def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:

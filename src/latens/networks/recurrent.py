@@ -6,9 +6,7 @@ import jax.numpy as jnp
 
 from latens.networks.dense import Linear
 from latens.networks.initial import INITIALIZERS
-from latens.networks.parts import (
-    with_drawn_weight,
-)
+from latens.networks.parts import with_drawn_weight
 from latens.trees import AbstractRandomWeights
 from latens.typing import Array, Float, Key
 

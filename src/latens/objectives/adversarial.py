@@ -17,18 +17,8 @@ from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Loss, Metrics, by_row, mean, value_with_gradient, weighted
 from latens.objectives.draws import path_to
 from latens.objectives.reconstruction import reconstruct
-from latens.objectives.roles import (
-    KL,
-    decoded,
-    evidence,
-    flat_codes,
-    flat_rows,
-    prior_samples,
-    require_kl,
-    require_weight,
-    stopped,
-)
-from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree, Step
+from latens.objectives.roles import KL, decoded, evidence, flat_codes, flat_rows, prior_samples, stopped
+from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree, Step, Weight
 
 Critic = Callable[..., Array]
 """One vector to one logit: a network with one output, such as `Dense([n, 100, 100, 1], ...)`."""
@@ -90,12 +80,8 @@ class FactorVAE(AbstractObjective):
     monitor: ClassVar[str] = "elbo"
 
     critic: Critic
-    weight: float = eqx.field(static=True, default=10.0)
+    weight: Weight = eqx.field(static=True, default=10.0)
     kl: KL = eqx.field(static=True, default="auto")
-
-    def __check_init__(self) -> None:
-        require_weight(self.weight)
-        require_kl(self.kl)
 
     def couples_rows(self) -> str:
         """Units are shuffled over all rows."""
@@ -140,10 +126,7 @@ class AAE(AbstractObjective):
     couples_rows = by_row
 
     critic: Critic
-    weight: float = eqx.field(static=True, default=1.0)
-
-    def __check_init__(self) -> None:
-        require_weight(self.weight)
+    weight: Weight = eqx.field(static=True, default=1.0)
 
     def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         z, log_likelihood = reconstruct(model, batch, key=key)

@@ -1,7 +1,6 @@
 """What an objective is: a number to minimise, and honest numbers to report."""
 
 import dataclasses
-import math
 from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
@@ -14,7 +13,7 @@ from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.trees import partition_trainable, realise, said, trained_weights
-from latens.typing import Array, Float, Key, Nats, PyTree, Step
+from latens.typing import Array, Float, Key, Nats, PyTree, Step, check_options
 
 Metrics = dict[str, tuple[Nats, Float[Array, ""]]]
 """Name -> (weighted sum over the batch, sum of weights); the mean is formed once, at the edge."""
@@ -58,12 +57,7 @@ class AbstractObjective(eqx.Module):
     critic_sees: ClassVar[tuple[Literal["codes", "row"], ...]] = ("codes",)
 
     def __check_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value, usual = getattr(self, field.name), field.default
-            limited = isinstance(usual, int | float) and math.isfinite(usual)
-            if limited and isinstance(value, float) and not value < math.inf:
-                what = f"{field.name} must be a finite number, not {value}."
-                raise ConfigError(what, where=f"objective.{field.name}", fix=f"Give for example {usual}.")
+        check_options(self, "objective.")
 
     @abstractmethod
     def __call__(

@@ -1,6 +1,5 @@
 """The evidence lower bound with its usual weights and penalties."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -13,8 +12,8 @@ from latens.distributions import AbstractFactorised, kl_terms
 from latens.models import AbstractLatentModel, StepNormals, TopDownNormals
 from latens.objectives.base import AbstractObjective, Loss, mean, sum_of_squares, weighted
 from latens.objectives.draws import Statistic, draw
-from latens.objectives.roles import KL, by_formula, require, require_kl, require_weights
-from latens.typing import Array, Float, Key, Nats, PyTree, Step
+from latens.objectives.roles import KL, by_formula, require
+from latens.typing import Array, Count, Float, Key, Nats, PyTree, Scheduled, Step, Weight
 
 
 class ELBO(AbstractObjective):
@@ -49,21 +48,15 @@ class ELBO(AbstractObjective):
     monitor: ClassVar[str] = "elbo"
 
     kl: KL = eqx.field(static=True, default="auto")
-    num_samples: int = eqx.field(static=True, default=1)
-    beta: float | Callable[[Array], Array] = eqx.field(static=True, default=1.0)
-    free_bits: float = eqx.field(static=True, default=0.0)
-    l2: float = eqx.field(static=True, default=0.0)
-    capacity: float | Callable[[Array], Array] | None = eqx.field(static=True, default=None)
-    free_bits_group: int = eqx.field(static=True, default=1)
-    noise_scale: float = eqx.field(static=True, default=1.0)
+    num_samples: Count = eqx.field(static=True, default=1)
+    beta: Scheduled = eqx.field(static=True, default=1.0)
+    free_bits: Weight = eqx.field(static=True, default=0.0)
+    l2: Weight = eqx.field(static=True, default=0.0)
+    capacity: Scheduled | None = eqx.field(static=True, default=None)
+    free_bits_group: Count = eqx.field(static=True, default=1)
+    noise_scale: Weight = eqx.field(static=True, default=1.0)
 
     def __check_init__(self) -> None:
-        require_kl(self.kl)
-        bounds = {"num_samples": 1, "free_bits_group": 1, "free_bits": 0.0, "l2": 0.0, "noise_scale": 0.0}
-        for name, least in bounds.items():
-            value = getattr(self, name)
-            require(value >= least, f"{name} must be {least} or more, not {value}.", name)
-        require_weights(self, "beta", "capacity")
         require(
             self.capacity is None or self.free_bits == 0.0,
             "`capacity` and `free_bits` cannot be combined.",

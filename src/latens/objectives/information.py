@@ -11,8 +11,8 @@ from latens.distributions import AbstractFactorised
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Loss, mean, weighted
-from latens.objectives.roles import KL, evidence, flat_codes, require, require_kl, require_weights
-from latens.typing import Array, Float, Key, Step
+from latens.objectives.roles import KL, evidence, flat_codes
+from latens.typing import Array, Float, Key, Step, Weight
 
 NOTHING = -1e30
 """The logarithm of a weight of 0, finite so that its gradient is 0 and not NaN."""
@@ -62,12 +62,9 @@ class BetaTC(AbstractObjective):
 
     monitor: ClassVar[str] = "elbo"
 
-    alpha: float = eqx.field(static=True, default=1.0)
-    beta: float = eqx.field(static=True, default=6.0)
-    gamma: float = eqx.field(static=True, default=1.0)
-
-    def __check_init__(self) -> None:
-        require_weights(self, "alpha", "beta", "gamma")
+    alpha: Weight = eqx.field(static=True, default=1.0)
+    beta: Weight = eqx.field(static=True, default=6.0)
+    gamma: Weight = eqx.field(static=True, default=1.0)
 
     def couples_rows(self) -> str:
         """Every row is held against the posteriors of the others."""
@@ -121,15 +118,9 @@ class DIP(AbstractObjective):
     monitor: ClassVar[str] = "elbo"
 
     variant: Literal[1, 2] = eqx.field(static=True, default=1)
-    off_diagonal: float = eqx.field(static=True, default=10.0)
-    diagonal: float = eqx.field(static=True, default=100.0)
+    off_diagonal: Weight = eqx.field(static=True, default=10.0)
+    diagonal: Weight = eqx.field(static=True, default=100.0)
     kl: KL = eqx.field(static=True, default="auto")
-
-    def __check_init__(self) -> None:
-        require(self.variant in (1, 2), f"there is no variant {self.variant}.", "variant", "Use 1 or 2.")
-        require_kl(self.kl)
-        for name in ("off_diagonal", "diagonal"):
-            require(getattr(self, name) >= 0.0, f"{name} must be 0 or more, not {getattr(self, name)}.", name)
 
     def couples_rows(self) -> str:
         """The penalty is of the covariance of all rows."""

@@ -1,17 +1,18 @@
 """Codes that look like draws from the prior: maximum mean discrepancy."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from msgspec import Meta
 
 from latens.data.batches import Batch
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Loss, mean, weighted
 from latens.objectives.reconstruction import reconstruct
-from latens.objectives.roles import KL, evidence, flat_codes, prior_samples, require, require_kl, require_weight
-from latens.typing import Array, Bool, Float, Key, Nats, Step
+from latens.objectives.roles import KL, evidence, flat_codes, prior_samples, require
+from latens.typing import Array, Bool, Float, Key, Nats, Step, Weight
 
 KernelForm = Literal["imq", "rbf"]
 IMQ_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -73,19 +74,13 @@ class InfoVAE(AbstractObjective):
     monitor: ClassVar[str] = "elbo"
     trains_prior: ClassVar[Literal["density", "samples", "nothing"]] = "samples"
 
-    alpha: float = eqx.field(static=True, default=0.0)
+    alpha: Annotated[float, Meta(le=1.0)] = eqx.field(static=True, default=0.0)
     weight: float = eqx.field(static=True, default=10.0)
     kernel: KernelForm = eqx.field(static=True, default="rbf")
     kl: KL = eqx.field(static=True, default="auto")
 
     def __check_init__(self) -> None:
-        require(self.kernel in ("imq", "rbf"), f"there is no kernel {self.kernel!r}.", "kernel", "Use imq or rbf.")
-        require_kl(self.kl)
-        require(
-            self.alpha <= 1.0,
-            f"alpha must be at most 1, so that the weight 1 - alpha of the KL is not negative; it is {self.alpha}.",
-            "alpha",
-        )
+        super().__check_init__()
         require(
             self.alpha + self.weight >= 1.0,
             f"alpha + weight, the weight of the MMD plus 1, must be at least 1; it is {self.alpha + self.weight}.",
@@ -126,12 +121,8 @@ class WAE(AbstractObjective):
     needs_density: ClassVar[bool] = False
     trains_prior: ClassVar[Literal["density", "samples", "nothing"]] = "samples"
 
-    weight: float = eqx.field(static=True, default=10.0)
+    weight: Weight = eqx.field(static=True, default=10.0)
     kernel: KernelForm = eqx.field(static=True, default="imq")
-
-    def __check_init__(self) -> None:
-        require(self.kernel in ("imq", "rbf"), f"there is no kernel {self.kernel!r}.", "kernel", "Use imq or rbf.")
-        require_weight(self.weight)
 
     def couples_rows(self) -> str:
         """The distance is one of sets of rows."""

@@ -1,11 +1,12 @@
 """Objectives for several modalities: every component of a mixture drawn, and subsets observed."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from msgspec import Meta
 
 from latens.data.batches import Batch
 from latens.distributions import Joined, Mixture, Product, has_closed_form, kl_terms
@@ -14,8 +15,7 @@ from latens.io import keys
 from latens.models import AbstractLatentModel, Experts, LatentModel, subsets_of
 from latens.objectives.base import AbstractObjective, Loss, Metrics, by_row, mean, weighted
 from latens.objectives.draws import path_to
-from latens.objectives.roles import require, require_weights
-from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, Mask, PyTree, Step
+from latens.typing import AnyArray, Array, Bool, Cond, Count, Float, Key, Mask, PyTree, Scheduled, Step
 
 
 class _ByComponent(NamedTuple):
@@ -138,13 +138,8 @@ class StratifiedELBO(AbstractObjective):
     couples_rows = by_row
 
     bound: Literal["elbo", "components", "iwae"] = eqx.field(static=True, default="elbo")
-    num_samples: int = eqx.field(static=True, default=1)
-    beta: float | Callable[[Array], Array] = eqx.field(static=True, default=1.0)
-
-    def __check_init__(self) -> None:
-        require(self.num_samples >= 1, f"num_samples must be 1 or more, not {self.num_samples}.", "num_samples")
-        require_weights(self, "beta")
-        require(self.bound in ("elbo", "components", "iwae"), f"there is no bound {self.bound!r}.", "bound")
+    num_samples: Count = eqx.field(static=True, default=1)
+    beta: Scheduled = eqx.field(static=True, default=1.0)
 
     def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         draws = _draws(model, batch, num_samples=self.num_samples, key=key)
@@ -183,19 +178,9 @@ class SubsetELBO(AbstractObjective):
     monitor: ClassVar[str] = "elbo"
     couples_rows = by_row
 
-    random_subsets: int = eqx.field(static=True, default=1)
-    num_samples: int = eqx.field(static=True, default=1)
-    beta: float | Callable[[Array], Array] = eqx.field(static=True, default=1.0)
-
-    def __check_init__(self) -> None:
-        require(self.num_samples >= 1, f"num_samples must be 1 or more, not {self.num_samples}.", "num_samples")
-        require_weights(self, "beta")
-        require(
-            self.random_subsets >= 0,
-            f"random_subsets must be 0 or more, not {self.random_subsets}.",
-            "random_subsets",
-            "Use 0 or more.",
-        )
+    random_subsets: Annotated[int, Meta(ge=0)] = eqx.field(static=True, default=1)
+    num_samples: Count = eqx.field(static=True, default=1)
+    beta: Scheduled = eqx.field(static=True, default=1.0)
 
     def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         count, beta = len(_experts(model).names), _at(self.beta, step)

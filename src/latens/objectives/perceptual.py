@@ -1,20 +1,20 @@
 """A fit that looks at structure: multi-scale structural similarity of images in place of a likelihood."""
 
 import math
-from collections.abc import Callable
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from msgspec import Meta
 
 from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Loss, by_row, mean, weighted
-from latens.objectives.roles import KL, decoded, evidence, require, require_kl, require_weights
-from latens.typing import Array, Float, Key, Shaped, Step
+from latens.objectives.roles import KL, decoded, evidence
+from latens.typing import Array, Float, Key, Scheduled, Shaped, Step, Weight
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the five scales, finest first: Wang, Simoncelli & Bovik (2003)."""
@@ -113,17 +113,11 @@ class PerceptualSimilarity(AbstractObjective):
     monitor: ClassVar[str] = "score"
     couples_rows = by_row
 
-    weight: float = eqx.field(static=True, default=100.0)
-    likelihood: float = eqx.field(static=True, default=0.0)
-    beta: float | Callable[[Array], Array] = eqx.field(static=True, default=1.0)
-    value_range: float = eqx.field(static=True, default=1.0)
+    weight: Annotated[float, Meta(gt=0.0)] = eqx.field(static=True, default=100.0)
+    likelihood: Weight = eqx.field(static=True, default=0.0)
+    beta: Scheduled = eqx.field(static=True, default=1.0)
+    value_range: Annotated[float, Meta(gt=0.0)] = eqx.field(static=True, default=1.0)
     kl: KL = eqx.field(static=True, default="auto")
-
-    def __check_init__(self) -> None:
-        require(self.weight > 0.0, f"the weight must be above 0, not {self.weight}.", "weight")
-        require_weights(self, "likelihood", "beta")
-        require(self.value_range > 0.0, f"the range must be above 0, not {self.value_range}.", "value_range")
-        require_kl(self.kl)
 
     def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         parts, beta = evidence(model, batch, key=key, kl=self.kl), self.beta(step) if callable(self.beta) else self.beta

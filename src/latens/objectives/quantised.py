@@ -13,8 +13,8 @@ from latens.models import AbstractLatentModel
 from latens.models.quantised import CodePosterior
 from latens.objectives.base import AbstractObjective, Loss, Metrics, mean, weighted
 from latens.objectives.draws import draw
-from latens.objectives.roles import require, sampled_metrics
-from latens.typing import Array, Float, Int, Key, Nats, PyTree, Step
+from latens.objectives.roles import sampled_metrics
+from latens.typing import Array, Float, Int, Key, Nats, PyTree, Step, Weight
 
 
 class Quantised(AbstractObjective):
@@ -42,12 +42,8 @@ class Quantised(AbstractObjective):
     monitor: ClassVar[str] = "elbo"
     of_codes: ClassVar[bool] = True
 
-    codebook: float = eqx.field(static=True, default=1.0)
-    commitment: float = eqx.field(static=True, default=0.25)
-
-    def __check_init__(self) -> None:
-        for name in ("codebook", "commitment"):
-            require(getattr(self, name) >= 0.0, f"{name} must be 0 or more, not {getattr(self, name)}.", name)
+    codebook: Weight = eqx.field(static=True, default=1.0)
+    commitment: Weight = eqx.field(static=True, default=0.25)
 
     def couples_rows(self) -> str:
         """Codes are counted, and move, by all rows."""

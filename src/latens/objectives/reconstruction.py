@@ -10,8 +10,7 @@ from latens.distributions import log_prob
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Loss, by_row, mean, sum_of_squares, weighted
 from latens.objectives.draws import path_to
-from latens.objectives.roles import require_weights
-from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree, Shaped, Step
+from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree, Shaped, Step, Weight
 
 
 def reconstruct(
@@ -43,10 +42,7 @@ class Reconstruction(AbstractObjective):
     uses_prior: ClassVar[bool] = False
     couples_rows = by_row
 
-    l2: float = eqx.field(static=True, default=0.0)
-
-    def __check_init__(self) -> None:
-        require_weights(self, "l2")
+    l2: Weight = eqx.field(static=True, default=0.0)
 
     def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         _, rows = reconstruct(model, batch, key=key)

@@ -1,19 +1,20 @@
 """Autoencoders whose decoder is kept smooth: small weights, small gradients, small codes."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
+from msgspec import Meta
 
 from latens.data.batches import Batch
 from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Loss, by_row, mean, sum_of_squares, weighted
 from latens.objectives.reconstruction import reconstruct
-from latens.objectives.roles import flat_codes, require
-from latens.typing import AnyArray, Array, Cond, Float, Key, Nats, PyTree, Step
+from latens.objectives.roles import flat_codes
+from latens.typing import AnyArray, Array, Cond, Float, Key, Nats, PyTree, Step, Weight
 
 
 class RegularisedAutoencoder(AbstractObjective):
@@ -44,15 +45,10 @@ class RegularisedAutoencoder(AbstractObjective):
     uses_prior: ClassVar[bool] = False
     couples_rows = by_row
 
-    embedding: float = eqx.field(static=True, default=0.1)
-    gradient_penalty: float = eqx.field(static=True, default=0.0)
-    l2: float = eqx.field(static=True, default=0.0)
-    num_probes: int = eqx.field(static=True, default=1)
-
-    def __check_init__(self) -> None:
-        for name in ("embedding", "gradient_penalty", "l2", "num_probes"):
-            value = getattr(self, name)
-            require(value >= 0, f"{name} must be 0 or more, not {value}.", name)
+    embedding: Weight = eqx.field(static=True, default=0.1)
+    gradient_penalty: Weight = eqx.field(static=True, default=0.0)
+    l2: Weight = eqx.field(static=True, default=0.0)
+    num_probes: Annotated[int, Meta(ge=0)] = eqx.field(static=True, default=1)
 
     def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         z, log_likelihood = reconstruct(model, batch, key=key)

@@ -1,7 +1,6 @@
 """Which arrays a term of an objective trains, and the numbers that most objectives report."""
 
-import math
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
@@ -158,21 +157,3 @@ def require(holds: bool, message: str, where: str, fix: str = "") -> None:
 def by_formula(kl: KL, q: AbstractDistribution, p: AbstractDistribution) -> bool:
     """Say whether an objective takes KL(q || p) in closed form rather than from samples."""
     return kl == "analytic" or (kl == "auto" and has_closed_form(q, p))
-
-
-def require_kl(kl: str) -> None:
-    """Refuse a `kl` option that names no way to compute the divergence."""
-    require(kl in get_args(KL), f"there is no way {kl!r} to compute the KL.", "kl", f"Use {', '.join(get_args(KL))}.")
-
-
-def require_weight(weight: float) -> None:
-    """Refuse a negative weight of an objective's term."""
-    require(weight >= 0.0, f"the weight must be 0 or more, not {weight}.", "weight")
-
-
-def require_weights(objective: Any, *names: str) -> None:
-    """Refuse weights that are negative or not finite; a schedule may be anything."""
-    for name in names:
-        value = getattr(objective, name)
-        fits = value is None or callable(value) or 0.0 <= value < math.inf
-        require(fits, f"{name} must be a finite number of 0 or more, not {value}.", name)

@@ -11,8 +11,8 @@ from latens.distributions import kl
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Loss, by_row, mean, value_with_gradient, weighted
 from latens.objectives.draws import Statistic, draw
-from latens.objectives.roles import KL, by_formula, require, require_kl, sampled_metrics
-from latens.typing import Key, Step
+from latens.objectives.roles import KL, by_formula, require, sampled_metrics
+from latens.typing import Count, Key, Step
 
 
 class ScoreFunction(AbstractObjective):
@@ -37,16 +37,12 @@ class ScoreFunction(AbstractObjective):
     monitor: ClassVar[str] = "elbo"
     couples_rows = by_row
 
-    num_samples: int = eqx.field(static=True, default=5)
+    num_samples: Count = eqx.field(static=True, default=5)
     baseline: Literal["none", "leave-one-out"] = eqx.field(static=True, default="leave-one-out")
     kl: KL = eqx.field(static=True, default="sampled")
 
     def __check_init__(self) -> None:
-        forms = ("none", "leave-one-out")
-        require(
-            self.baseline in forms, f"there is no baseline {self.baseline!r}.", "baseline", f"Use {', '.join(forms)}."
-        )
-        require_kl(self.kl)
+        super().__check_init__()
         least = 2 if self.baseline == "leave-one-out" else 1
         require(
             self.num_samples >= least,

@@ -13,8 +13,8 @@ from latens.io import keys
 from latens.models import AbstractLatentModel, SemiSupervised
 from latens.models.semi_supervised import with_label
 from latens.objectives.base import AbstractObjective, Loss, mean, weighted
-from latens.objectives.roles import KL, evidence, require, require_kl
-from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, PyTree, Step
+from latens.objectives.roles import KL, evidence
+from latens.typing import AnyArray, Array, Cond, Count, Float, Key, Mask, PyTree, Step, Weight
 
 
 class SemiSupervisedELBO(AbstractObjective):
@@ -41,14 +41,9 @@ class SemiSupervisedELBO(AbstractObjective):
 
     monitor: ClassVar[str] = "elbo"
 
-    alpha: float = eqx.field(static=True, default=0.1)
+    alpha: Weight = eqx.field(static=True, default=0.1)
     kl: KL = eqx.field(static=True, default="auto")
-    num_samples: int = eqx.field(static=True, default=1)
-
-    def __check_init__(self) -> None:
-        require(self.alpha >= 0.0, f"alpha must be 0 or more, not {self.alpha}.", "alpha")
-        require(self.num_samples >= 1, f"num_samples must be 1 or more, not {self.num_samples}.", "num_samples")
-        require_kl(self.kl)
+    num_samples: Count = eqx.field(static=True, default=1)
 
     def couples_rows(self) -> str:
         """Rows with a label are averaged on their own."""

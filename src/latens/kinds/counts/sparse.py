@@ -8,7 +8,7 @@ import numpy as np
 
 from latens.data.raw import Raw, damaged, readable
 from latens.errors import DataError, ResourceError
-from latens.io.packed import unpacked
+from latens.io.bounds import unpacked
 
 SMALL = 2**24
 """A matrix with up to so many cells becomes an array at once: 64 MB in single precision."""

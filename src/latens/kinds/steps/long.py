@@ -25,7 +25,7 @@ from latens.data.raw import Raw, without_columns
 from latens.data.rows import TEST, TRAIN, VALIDATION, row_keys, row_names, split_by_hash, split_of
 from latens.data.schema import Schema
 from latens.errors import DataError, ResourceError, UsageError, nearest
-from latens.io.packed import MAX_BYTES
+from latens.io.bounds import MAX_BYTES
 from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.steps.sequences import LONGEST, Places, Sequences
 from latens.kinds.steps.times import Grid, Times, grid_of, read_times, steps_in

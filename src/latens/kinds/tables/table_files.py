@@ -16,7 +16,7 @@ from polars import selectors
 
 from latens.data.raw import ColumnRoles, OtherCells, Raw, damaged, file_errors, readable
 from latens.errors import DataError, LatensError, ResourceError, UsageError
-from latens.io.packed import GZIP, MAX_BYTES, ZSTD, check_zstd, refuse_large, refuse_packed, unpacked
+from latens.io.bounds import GZIP, MAX_BYTES, ZSTD, check_zstd, refuse_large, refuse_packed, unpacked
 from latens.kinds.tables.cells import coded_as, rows_of
 from latens.kinds.tables.columns import WHOLE
 from latens.kinds.tables.declared import Declared

@@ -25,7 +25,7 @@ from latens.distributions import (
     DiagonalNormal,
 )
 from latens.trees import Frozen, held, on_host
-from latens.typing import AnyArray, Array, Cond, Float, Key
+from latens.typing import AnyArray, Array, Cond, Float, Key, check_options
 
 ScaleForm = Literal["log-scale", "log-variance", "softplus"]
 
@@ -57,6 +57,8 @@ class AbstractHead(eqx.Module):
     location_first: ClassVar[bool] = False
 
     shape: eqx.AbstractVar[tuple[int, ...]]
+
+    __check_init__ = check_options
 
     @property
     def group(self) -> int:

@@ -42,6 +42,7 @@ class PixelHead(AbstractHead):
     components: int = eqx.field(static=True, default=3)
 
     def __check_init__(self) -> None:
+        super().__check_init__()
         if len(self.shape) == 3 and self.shape[2] > 3:
             what = f"a mixture of logistics is of pixels with up to three channels, not {self.shape[2]}."
             raise ConfigError(what, where="likelihood.family", fix="Use --set likelihood=discretised-logistic.")
@@ -176,6 +177,7 @@ class AutoregressiveHead(AbstractHead):
     neighbour_units: int = eqx.field(static=True, default=0)
 
     def __check_init__(self) -> None:
+        super().__check_init__()
         if len(self.shape) not in (2, 3):
             what = f"pixels before others are those of pictures, and these are rows of shape {self.shape}."
             fix = "Use --set likelihood=bernoulli, or data of shape (n, height, width)."

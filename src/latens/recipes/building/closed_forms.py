@@ -18,14 +18,7 @@ from latens.evidence.factors_of_gaps import fit_gappy, gappy_gains
 from latens.evidence.windows import FEWEST as FEWEST_WINDOWS
 from latens.evidence.windows import fit_window, is_series
 from latens.io import keys
-from latens.models import (
-    AbstractHead,
-    DepthHead,
-    DepthInput,
-    LatentModel,
-    SharedScaleNormalHead,
-    StateSpaceModel,
-)
+from latens.models import AbstractHead, DepthHead, DepthInput, LatentModel, SharedScaleNormalHead, StateSpaceModel
 from latens.models.heads.base import raw_scale
 from latens.models.heads.table import TableHead
 from latens.networks import LinearPath

@@ -31,12 +31,7 @@ from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
 from latens.objectives.schedules import with_beta, without_beta
-from latens.recipes.building.closed_forms import (
-    MOST_LATENTS,
-    latents_of,
-    started_from,
-    suits,
-)
+from latens.recipes.building.closed_forms import MOST_LATENTS, latents_of, started_from, suits
 from latens.recipes.building.model import build
 from latens.recipes.building.pictures import BATCH as PICTURE_BATCH
 from latens.recipes.building.pictures import for_pictures, map_of, of_binarised, of_codes, work

@@ -1,9 +1,10 @@
-"""Packed files: what they unpack to is bounded before memory is taken."""
+"""What a stranger's file may take: bytes once it is unpacked, and no file of another folder."""
 
 import contextlib
 import gzip
 import io
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,16 @@ def check_zstd(path: Path) -> None:
                 total += size if form < 2 else 2**17
                 refuse_large(total, where)
             file.seek(4 * (flags >> 2 & 1), io.SEEK_CUR)
+
+
+def refuse_away(paths: Iterable[Path], root: Path) -> None:
+    """Refuse links below a folder that lead out of it: a stranger's folder would have other files read and kept."""
+    home = None
+    for path in paths:
+        within = [path, *path.parents[: len(path.parts) - len(root.parts) - 1]]
+        if any(one.is_symlink() for one in within):
+            home = home or Path(os.path.realpath(root))
+            if not Path(os.path.realpath(path)).is_relative_to(home):
+                name = path.relative_to(root).as_posix()
+                fix = "Remove the link, or copy the folder with the files themselves: cp -rL FOLDER COPY."
+                raise DataError(f"holds a link that leads out of it: {name!r}.", where=str(root), fix=fix)
