@@ -255,6 +255,7 @@ def entry() -> NoReturn:
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()
         os._exit(code)
+    gc.freeze()  # nothing here waits in a cycle to be closed, and a last collection would walk half a million objects
     sys.exit(code)
 
 

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +12,7 @@ from latens.data.batches import Batch
 from latens.errors import DataError, UsageError
 from latens.evidence.batched import Rows, map_rows
 from latens.evidence.estimate import Estimate
+from latens.io.compilation import compiled
 from latens.io.process import check_process, counted
 from latens.models import BayesClassifier
 from latens.typing import Array, Int, Key
@@ -72,7 +72,7 @@ def accuracy(rows: Rows) -> Estimate:
     return replace(found, unit="accuracy")
 
 
-@eqx.filter_jit
+@compiled
 def _sample(model: BayesClassifier, label: Int[Array, ""] | None, keys: Array) -> tuple[Array, Array, Array]:
     # One after another: vmap would copy a D x D factor for every sample.
     return jax.lax.map(lambda key: model.sample(label=label, key=key), keys)

@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +9,7 @@ from jaxtyping import Shaped
 
 from latens.distributions.base import AbstractFactorised
 from latens.errors import ConfigError
-from latens.io.compilation import check_generator
+from latens.io.compilation import check_generator, compiled
 from latens.typing import Array, Float, Key
 
 
@@ -43,7 +42,7 @@ def column_information(
     return Information(nats, errors)
 
 
-@eqx.filter_jit
+@compiled
 def _one(
     model: Any, columns: int, num_rows: int, num_samples: int, key: Key
 ) -> tuple[Float[Array, " pairs"], Float[Array, " pairs"]]:

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from latens.evaluation.missing_cells import model_places
 from latens.evidence.batched import BATCH_SIZES
-from latens.io.compilation import check_generator
+from latens.io.compilation import check_generator, compiled
 from latens.io.process import check_process
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.where import Conditions
@@ -118,7 +117,7 @@ def shares_given(
     return GivenShares([columns[i][: one.count] for i, one in enumerate(types)], effective, draws, log_probability)
 
 
-@eqx.filter_jit
+@compiled
 def _shares(
     model: Any, low: Float[Array, " c"], high: Float[Array, " c"], key: Key, chunk: int
 ) -> tuple[Array, Array, Array, dict[str, Array]]:
@@ -135,7 +134,7 @@ def _shares(
     return largest, weight.sum(), (weight**2).sum(), shares
 
 
-@eqx.filter_jit
+@compiled
 def _weighed(
     model: Any, low: Float[Array, " c"], high: Float[Array, " c"], key: Key, count: int
 ) -> tuple[PyTree[Array], Float[Array, " K"]]:
@@ -153,7 +152,7 @@ def _weighed(
     return z, log_given + log_prior - log_density
 
 
-@eqx.filter_jit
+@compiled
 def _events(
     model: Any, z: PyTree[Array], low: Float[Array, " c"], high: Float[Array, " c"], index: Array, key: Key
 ) -> Shaped[Array, "n c"]:

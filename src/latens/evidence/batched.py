@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -20,7 +19,7 @@ from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
 from latens.errors import refuse_other
 from latens.io import keys
-from latens.io.compilation import check_generator, less_work
+from latens.io.compilation import check_generator, compiled
 from latens.io.process import check_process, counted
 from latens.io.waiting import reached
 from latens.kinds.counts.sparse import SparseRows
@@ -161,7 +160,7 @@ def map_rows(function: Callable[..., PyTree], rows: Rows, each: Callable[[PyTree
     if each is None and len(further) > 1 and jax.default_backend() == "cpu" and (os.cpu_count() or 1) > 1:
         padded, _ = _padded(batch, 0, size)
         with jax.enable_x64(double):
-            text = _program().lower(function, model, padded, preparation, key).as_text()
+            text = _apply.program.lower(function, model, padded, preparation, key).as_text()
         if not may_hold_pool(text):
             return _joined([*parts, *_at_once(part, further)])
     return _joined([*parts, *map(part, further)])
@@ -171,7 +170,7 @@ def _of_part(
     function: Callable[..., PyTree], model: Any, preparation: Preparation, key: Key, double: bool, padded: Batch
 ) -> PyTree:
     with jax.enable_x64(double):
-        values = _program()(function, model, padded, preparation, key)
+        values = _apply(function, model, padded, preparation, key)
     return jax.tree.map(np.asarray, values)
 
 
@@ -246,14 +245,7 @@ def _rows(model: Any, batch: Batch, key: Key) -> PyTree:
     return batch.x
 
 
-@cache
-def _program() -> Any:
-    """What runs a batch: compiled in half of the time where a program runs on a CPU, a few times as a rule."""
-    # Measured over tables and pictures: LLVM's first level takes 10 s where its third takes 14 s, and a batch of 1,024
-    # rows as long as before.
-    return cast(Any, eqx.filter_jit)(_apply, compiler_options=less_work(1))
-
-
+@compiled
 def _apply(function: Callable[..., PyTree], model: Any, batch: Batch, preparation: Preparation, key: Key) -> PyTree:
     prepared, draw_key = prepared_with(batch, preparation, key)
     return function(model, prepared, draw_key)

@@ -9,11 +9,15 @@ import importlib.util
 import os
 import sys
 import warnings
-from functools import cache
+from collections.abc import Callable
+from functools import cache, cached_property, update_wrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from latens.errors import ConfigError, ResourceError
+
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
 
 LEAST_SPACE = 2 * 10**9
 """Bytes of address space with which XLA can start on a machine of few cores."""
@@ -105,6 +109,31 @@ def less_work(level: int) -> dict[str, Any]:
     # training takes 40 % longer.
     quick = {"xla_cpu_use_fusion_emitters": False}
     return {"xla_backend_optimization_level": level} | (quick if level < 2 and _takes(**quick) else {})
+
+
+class compiled(Generic[Given, Made]):
+    """A function as one program that runs a few times, or as a part of the program that calls it."""
+
+    def __init__(self, function: Callable[Given, Made]) -> None:
+        """Nothing is traced yet."""
+        self.function = function
+        update_wrapper(self, function)
+
+    @cached_property
+    def program(self) -> Any:
+        """The function under `jax.jit`, for whole models."""
+        import equinox as eqx
+
+        # Measured over tables and pictures: LLVM's first level takes 10 s where its third takes 14 s, and a batch of
+        # 1,024 rows as long as before.
+        return cast(Any, eqx.filter_jit)(self.function, compiler_options=less_work(1))
+
+    def __call__(self, *args: Given.args, **kwargs: Given.kwargs) -> Made:
+        """What the function makes."""
+        import jax
+
+        inside = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((args, kwargs)))
+        return self.function(*args, **kwargs) if inside else self.program(*args, **kwargs)
 
 
 @cache

@@ -9,6 +9,7 @@ import numpy as np
 
 from latens.errors import UsageError
 from latens.evidence.estimate import Estimate
+from latens.io.compilation import compiled
 from latens.io.process import counted
 from latens.typing import Array, Cond, Int, Key, PyTree
 
@@ -91,7 +92,7 @@ def simulation_based_calibration(
     return _judged(ranks, num_draws)
 
 
-@eqx.filter_jit
+@compiled
 def _ranks(model: Any, keys: Array, cond: Cond, num_draws: int) -> Int[Array, "n units"]:
     def one(key: Key, cond: Cond) -> Array:
         latent_key, event_key, draw_key, tie_key = jax.random.split(key, 4)

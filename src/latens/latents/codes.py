@@ -20,7 +20,7 @@ from latens.errors import ConfigError, DataError, UsageError
 from latens.evidence.batched import BATCH_SIZES, Rows, map_rows, of_parts
 from latens.evidence.estimate import shares
 from latens.evidence.importance import encode_prepared
-from latens.io.compilation import check_generator
+from latens.io.compilation import check_generator, compiled
 from latens.io.keys import folded, of_seed
 from latens.io.process import check_process, counted
 from latens.io.waiting import reached
@@ -148,7 +148,7 @@ def mean_of(likelihood: Any, mean: Mean) -> Array:
     return likelihood.moments()[0] if mean == "seen" and isinstance(likelihood, ColourLogistics) else likelihood.mean()
 
 
-@eqx.filter_jit
+@compiled
 def _decode(model: Any, z: AnyArray, cond: Cond, key: Key, mean: Mean, temperature: Any = None) -> Array:
     def one(z: PyTree, cond: Cond, key: Key) -> Array:
         likelihood = model.likelihood(from_code(model, z, cond), cond=cond)
@@ -207,7 +207,7 @@ def decode(
     return np.concatenate(parts)
 
 
-@eqx.filter_jit
+@compiled
 def _prior_codes(model: Any, index: AnyArray, cond: Cond, key: Key, temperature: float) -> Array:
     def one(i: Any, cond: Cond) -> Array:
         return _prior_code(model, jax.random.fold_in(key, i), cond, temperature)
@@ -261,7 +261,7 @@ def _at(temperature: Any) -> Iterator[None]:
         raise ConfigError(what, where="temperature", fix=fix) from None
 
 
-@eqx.filter_jit
+@compiled
 def _prior_rows(
     model: Any, index: AnyArray, cond: Cond, z_key: Key, x_key: Key, mean: Mean, temperature: float
 ) -> tuple[Array, Array]:

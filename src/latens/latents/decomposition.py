@@ -16,6 +16,7 @@ from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_rows, padded_batches, prepared_with, weights_of
 from latens.evidence.estimate import Estimate
+from latens.io.compilation import compiled
 from latens.io.process import counted
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, PyTree
 
@@ -158,7 +159,7 @@ def _drawn(model: Any, batch: Batch, key: Key, num_samples: int) -> dict[str, An
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
-@eqx.filter_jit
+@compiled
 def _against(model: Any, rows: Batch, log_share: Array, z: PyTree, preparation: Preparation, key: Key) -> tuple:
     """log sum_j w_j q(z | x_j) of each draw over these rows, and likewise of each unit (None without marginals)."""
     batch, _ = prepared_with(rows, preparation, key)

@@ -12,6 +12,7 @@ import numpy as np
 
 from latens.distributions import AbstractDistribution, AbstractFactorised
 from latens.errors import ConfigError
+from latens.io.compilation import compiled
 from latens.models.heads.base import AbstractHead
 from latens.trees import Frozen, held
 from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, Shaped
@@ -175,7 +176,7 @@ def cost_of_noise(head: AbstractHead, outputs: Shaped[np.ndarray, " n_out"], row
     return cost if math.isfinite(cost) else 0.0
 
 
-@eqx.filter_jit
+@compiled
 def _log_likelihoods(head: AbstractHead, outputs: Array, rows: Array) -> Array:
     def of_cells(one: Array, row: Array) -> Array:
         made = head(one)

@@ -15,6 +15,7 @@ from latens.data.batches import Batch
 from latens.distributions import AbstractDistribution, AbstractFactorised, Affine, Joined, Product, log_prob
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
+from latens.io.compilation import compiled
 from latens.models import AbstractHead, AbstractLatentModel, AbstractModelEncoder, AbstractModelPrior
 from latens.typing import Array, Bool, Float, Key, PyTree
 
@@ -58,7 +59,7 @@ def _finite(model: Any, data: Dataset, preparation: Preparation, key: Key) -> No
         _refuse("likelihood", f"{what}, first at row {data.names[positions[bad[0]]]}.", fix)
 
 
-@eqx.filter_jit
+@compiled
 def _log_likelihoods(model: Any, batch: Batch, key: Key) -> tuple[Float[Array, " B"], Bool[Array, " B"]]:
     """log p(x given z) of a draw of each row, and whether the draw is finite."""
 
@@ -101,7 +102,7 @@ def _checkable(distribution: Any) -> list[Any]:
     return own or [distribution]
 
 
-@eqx.filter_jit
+@compiled
 def _distributions(model: Any, row: Batch, key: Key) -> dict[str, Any]:
     posterior = model.posterior(row.x, cond=row.cond, mask=row.mask)
     z = posterior.sample(key=key)
