@@ -131,8 +131,9 @@ class compiled(Generic[Given, Made]):
     def __call__(self, *args: Given.args, **kwargs: Given.kwargs) -> Made:
         """What the function makes."""
         import jax
+        from jax.core import Tracer
 
-        inside = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((args, kwargs)))
+        inside = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((args, kwargs)))
         return self.function(*args, **kwargs) if inside else self.program(*args, **kwargs)
 
 
