@@ -167,11 +167,12 @@ def user_cache() -> Path:
 
 
 def keep_programs() -> None:
-    """Keep compiled programs on disk, unless JAX was told of a folder already."""
+    """Keep compiled programs on disk, unless the program itself told JAX of a folder."""
     import jax
 
     settings: Any = jax.config
-    if settings.jax_compilation_cache_dir is None and settings.jax_enable_compilation_cache:
+    folders = (None, os.environ.get("JAX_COMPILATION_CACHE_DIR"))
+    if settings.jax_compilation_cache_dir in folders and settings.jax_enable_compilation_cache:
         enable_compilation_cache()
 
 

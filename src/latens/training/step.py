@@ -147,11 +147,11 @@ def _functions(
     compiled = partial(jax.jit, compiler_options=less_work(2)) if len(devices) == 1 else Devices(devices).spread
     # One program for all of the optimiser's state: array by array they would be compiled one by one.
     return _Functions(
-        jax.jit(optimizer.init),
+        jax.jit(optimizer.init, compiler_options=less_work(0)),
         compiled(lambda state, rows, count, loss_limit: step.chunk(state, rows, count, loss_limit)),
         compiled(lambda state, rows, count, loss_limit: step.guarded_chunk(state, rows, count, loss_limit)),
         jax.jit(lambda state, rows, count, key: step.evaluate(state, rows, count, key), compiler_options=less_work(1)),
-        jax.jit(lambda state: step.averaged(state)),
+        jax.jit(lambda state: step.averaged(state), compiler_options=less_work(0)),
     )
 
 
