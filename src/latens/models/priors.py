@@ -165,13 +165,6 @@ class VampPrior(AbstractModelPrior):
         """The same prior with pseudo-inputs at the first training rows of a random order.
 
         Where there are too few rows, they begin again from the start.
-
-        Args:
-            data: The training rows.
-            preparation: How rows are prepared before the model sees them.
-
-        Returns:
-            A new prior.
         """
         positions = np.resize(data.order(0, 0), self.components)
         batch = prepare_batch(preparation, data.rows(positions), key=jax.random.key(0))

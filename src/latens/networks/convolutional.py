@@ -227,25 +227,11 @@ class ConvEncoder(eqx.Module):
         return ACTIVATIONS[self.output_activation](self.output(features))
 
     def with_output_weights_times(self, factor: float) -> "ConvEncoder":
-        """The same network with the weights of its last layer multiplied by a factor.
-
-        Args:
-            factor: Any number.
-
-        Returns:
-            A new network.
-        """
+        """The same network with the weights of its last layer multiplied by a factor."""
         return eqx.tree_at(lambda n: n.output.weight, self, factor * self.output.weight)
 
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "ConvEncoder":
-        """The same network with another bias in its last layer.
-
-        Args:
-            bias: Shape (n_out,).
-
-        Returns:
-            A new network.
-        """
+        """The same network with another bias in its last layer."""
         return eqx.tree_at(lambda n: n.output.bias, self, jnp.asarray(bias, jnp.float32))
 
 
@@ -366,25 +352,11 @@ class ConvDecoder(eqx.Module):
         return ACTIVATIONS[self.output_activation](to_outputs(image, self.blocks))
 
     def with_output_weights_times(self, factor: float) -> "ConvDecoder":
-        """The same network with the weights of its last layer multiplied by a factor.
-
-        Args:
-            factor: Any number.
-
-        Returns:
-            A new network.
-        """
+        """The same network with the weights of its last layer multiplied by a factor."""
         return eqx.tree_at(lambda n: n.layers[-1].weight, self, factor * self.layers[-1].weight)
 
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "ConvDecoder":
-        """The same network with another bias in its last layer, one entry for each output.
-
-        Args:
-            bias: Shape (n_out,).
-
-        Returns:
-            A new network.
-        """
+        """The same network with another bias in its last layer, one entry for each output."""
         last = from_outputs(jnp.asarray(bias, jnp.float32), self.layers[-1].size, self.blocks)
         return eqx.tree_at(lambda n: n.layers[-1].bias, self, last)
 

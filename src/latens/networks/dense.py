@@ -61,14 +61,7 @@ class Linear(AbstractRandomWeights):
         return x @ self.weight + self.bias
 
     def realise(self, *, key: Key) -> "Linear":
-        """The layer with this step's weights, some of them dropped.
-
-        Args:
-            key: A JAX random key.
-
-        Returns:
-            The layer with plain weights.
-        """
+        """The layer with this step's weights, some of them dropped."""
         if self.drop_probability == 0.0:
             return self
         return Linear(_dropout(self.weight, self.drop_probability, key), self.bias)

@@ -57,14 +57,7 @@ class LinearPath(eqx.Module):
         return outputs + jnp.concatenate([*[linear] * self.copies, rest])
 
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "LinearPath":
-        """The same path with another bias in the last layer of its network.
-
-        Args:
-            bias: Shape (n_out,).
-
-        Returns:
-            A new path.
-        """
+        """The same path with another bias in the last layer of its network."""
         inner: Any = self.network
         bias = bias if self.unit is None else held(on_host(bias) / on_host(self.unit.value))
         return eqx.tree_at(lambda p: p.network, self, inner.with_output_bias(bias))
