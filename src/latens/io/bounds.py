@@ -75,7 +75,7 @@ def check_zstd(path: Path) -> None:
             while not last:
                 head = file.read(3)
                 if magic != ZSTD or len(head) < 3:
-                    raise DataError("is no file of Zstandard, or is cut off.", where=where, fix="Pack it again.")
+                    raise DataError("this is not a Zstandard file, or is cut off.", where=where, fix="Pack it again.")
                 word = int.from_bytes(head, "little")
                 last, form, size = word & 1, word >> 1 & 3, word >> 3
                 file.seek(1 if form == 1 else size, io.SEEK_CUR)
