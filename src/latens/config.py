@@ -368,7 +368,7 @@ def to_json(config: Config) -> dict[str, Any]:
     return msgspec.to_builtins(config)
 
 
-def from_json(value: Any) -> Config:
+def from_json(value: object) -> Config:
     """A configuration from parsed JSON.
 
     Args:
@@ -388,7 +388,7 @@ def from_json(value: Any) -> Config:
         raise ConfigError(what, where="configuration", fix=fix) from None
 
 
-def unfit(value: Any, error: msgspec.ValidationError, hint: Any, *, where: str) -> ConfigError:
+def unfit(value: object, error: msgspec.ValidationError, hint: object, *, where: str) -> ConfigError:
     """The refusal of an option's value, which says what was given and what is allowed.
 
     Args:
@@ -407,7 +407,7 @@ def unfit(value: Any, error: msgspec.ValidationError, hint: Any, *, where: str) 
     return ConfigError(what, where=where, fix="`latens info parts` lists what options take.")
 
 
-def _literals(hint: Any) -> list[str]:
+def _literals(hint: object) -> list[str]:
     """The words that a type allows."""
     if get_origin(hint) is Literal:
         return [word for word in get_args(hint) if isinstance(word, str)]
@@ -527,7 +527,7 @@ def _fits(config: VAEConfig | ClassifierConfig, part: str, values: dict[str, Any
     return False
 
 
-def read_value(text: Any) -> Any:
+def read_value(text: object) -> Any:
     """What a user typed after `=`: JSON where it is JSON, `500,500` as a list, `none` as null, else text.
 
     Args:

@@ -9,8 +9,9 @@ import jax
 import jax.tree_util as jtu
 import numpy as np
 from jax.core import Tracer
+from jax.typing import ArrayLike, DTypeLike
 
-from latens.typing import Key, PyTree
+from latens.typing import AnyArray, Key, PyTree
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -21,13 +22,13 @@ def traced_once(method: Method) -> Method:
     compiled = eqx.filter_jit(method)
 
     @functools.wraps(method)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: object, **kwargs: object) -> Any:
         return compiled(*args, **kwargs)
 
     return cast(Method, call)
 
 
-def held(values: Any, dtype: Any = np.float32, *, trained: bool = False) -> Any:
+def held(values: ArrayLike, dtype: DTypeLike = np.float32, *, trained: bool = False) -> Any:
     """Numbers as an array of a model, made without a compiled program."""
     # Inside of a compiled function what is not trained stays NumPy's, so that the program kept for it holds no data.
     if isinstance(values, Tracer):
@@ -37,7 +38,7 @@ def held(values: Any, dtype: Any = np.float32, *, trained: bool = False) -> Any:
     return made if isinstance(on_device, Tracer) and not trained else on_device
 
 
-def on_host(array: Any) -> Any:
+def on_host(array: AnyArray) -> Any:
     """An array as NumPy's, so that what is computed of it is no program of its own; inside of one it stays as it is."""
     return array if isinstance(array, Tracer) else np.asarray(array)
 
@@ -49,15 +50,15 @@ class Frozen(eqx.Module):
         value: An array, or a pytree of arrays.
     """
 
-    value: Any
+    value: PyTree
 
 
-def value_of(array: Any) -> Any:
+def value_of(array: AnyArray | Frozen) -> Any:
     """An array, whether it is trained or not."""
     return array.value if isinstance(array, Frozen) else array
 
 
-def said(part: Any, fact: str, of: tuple[str, ...]) -> Any:
+def said(part: object, fact: str, of: tuple[str, ...]) -> Any:
     """A fact that the class of a part states, of the methods that it has; None where it does not."""
     # What a class says does not hold for one derived from it that writes one of these methods anew.
     for kind in type(part).__mro__:
@@ -94,7 +95,7 @@ class Realised(eqx.Module):
     module: Any  # the module with this step's weights
     trained: AbstractRandomWeights  # the module whose arrays are trained
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         return self.module(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -103,7 +104,7 @@ class Realised(eqx.Module):
         return getattr(self.module, name)
 
 
-def is_frozen(node: Any) -> bool:
+def is_frozen(node: object) -> bool:
     """Whether a node of a pytree is `Frozen`."""
     return isinstance(node, Frozen)
 
@@ -114,7 +115,7 @@ def partition_trainable(tree: PyTree) -> tuple[PyTree, PyTree]:
     `equinox.combine` puts them together again.
 
     Args:
-        tree: Any pytree.
+        tree: A pytree.
 
     Returns:
         The tree of what is trained, and the tree of the rest; each has None where the other has a leaf.
@@ -128,7 +129,7 @@ def realise(tree: PyTree, *, key: Key) -> PyTree:
     is_random = lambda node: isinstance(node, AbstractRandomWeights | Realised)  # noqa: E731
     nodes, structure = jtu.tree_flatten(tree, is_leaf=is_random)
 
-    def drawn(node: Any, number: int) -> Any:
+    def drawn(node: object, number: int) -> Any:
         if not isinstance(node, AbstractRandomWeights):
             return node
         new = node.realise(key=jax.random.fold_in(key, number))

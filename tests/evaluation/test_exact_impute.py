@@ -9,6 +9,7 @@ from checks import close
 from latens.data.batches import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.evaluation.missing_cells import WeighedDraws, weighed
+from latens.models import LatentModel
 
 WEIGHTS = np.array([[1.0, 0.5], [3.0, 2.0], [4.0, 0.0], [2.0, 1.5]])
 VALUES = np.array([[1.0, -1.0], [2.0, 5.0], [0.0, 100.0], [-3.0, 2.0]])
@@ -49,18 +50,12 @@ def test_choices_are_by_weight_whatever_the_parts():
         assert np.all(np.abs(found - shares) <= 4 * np.sqrt(shares * (1 - shares) / 400))
 
 
-class Pair:
-    """z ~ N(0, 1), x | z ~ N(z, 1) in each of two columns, and a proposal of N(x, 4) of the first."""
+def noise_of(z, **how):
+    return DiagonalNormal(jnp.broadcast_to(z, (2,)), jnp.zeros(2))
 
-    def prior(self, *, cond=None):
-        return StandardNormal((1,))
 
-    def posterior(self, x, *, cond=None, mask=None):
-        return DiagonalNormal(x[:1], jnp.log(jnp.asarray(2.0)))
-
-    def log_joint(self, z, x, *, cond=None, mask=None):
-        terms = -0.5 * (x - z) ** 2 - 0.5 * jnp.log(2 * jnp.pi)
-        return self.prior().log_prob(z), jnp.sum(jnp.where(mask, terms, 0.0))
+PAIR = LatentModel(StandardNormal((1,)), lambda x, **how: DiagonalNormal(x[:1], jnp.log(jnp.full(1, 2.0))), noise_of)
+"""z ~ N(0, 1), x | z ~ N(z, 1) in each of two columns, and a proposal of N(x, 4) of the first."""
 
 
 def normal(x, mean=0.0, scale=1.0):
@@ -70,7 +65,7 @@ def normal(x, mean=0.0, scale=1.0):
 def test_every_second_draw_is_one_of_the_prior_and_weighs_against_both():
     x, mask = np.array([[0.5, 9.0]], np.float32), np.array([[True, False]])
     batch = as_batch(x, mask=jnp.asarray(mask), row_id=np.array([3], np.uint32))
-    first = jax.jit(lambda: weighed(Pair(), batch, 4, first=0, key=jax.random.key(0)))
+    first = jax.jit(lambda: weighed(PAIR, batch, 4, first=0, key=jax.random.key(0)))
     z, log_weight = first()
     own = np.asarray(z)[:, 0, 0]
     proposal = 0.5 * normal(own, 0.5, 2.0) + 0.5 * normal(own)
@@ -78,5 +73,5 @@ def test_every_second_draw_is_one_of_the_prior_and_weighs_against_both():
     row_key = jax.random.fold_in(jax.random.key(0), jnp.uint32(3))
     noise = [float(jax.random.normal(jax.random.fold_in(row_key, k), (1,))[0]) for k in range(4)]
     close(own, [0.5 + 2 * noise[0], noise[1], 0.5 + 2 * noise[2], noise[3]], rtol=1e-5)
-    later, _ = jax.jit(lambda: weighed(Pair(), batch, 2, first=2, key=jax.random.key(0)))()
+    later, _ = jax.jit(lambda: weighed(PAIR, batch, 2, first=2, key=jax.random.key(0)))()
     close(later, z[2:])

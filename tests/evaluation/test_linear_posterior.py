@@ -10,9 +10,10 @@ from scipy.stats import multivariate_normal
 from tables import MU, SIGMA, W, linear_gaussian
 
 from latens.data.batches import as_batch
-from latens.distributions import DiagonalNormal, FullNormal, Mixture
+from latens.distributions import DiagonalNormal, FullNormal, Mixture, StandardNormal
 from latens.evaluation import linear_posterior as module
 from latens.evaluation.linear_posterior import Linear, linear_posterior, linear_posteriors
+from latens.models import LatentModel
 
 RNG = np.random.default_rng(0)
 
@@ -88,12 +89,10 @@ def test_each_component_of_a_prior_has_a_posterior_of_its_own(full, shared, monk
 
 
 def test_noise_without_variances_has_none():
-    class Mute:
-        def posterior(self, x, *, cond=None, mask=None):
-            return DiagonalNormal(jnp.zeros(2), jnp.zeros(2))
-
+    encoder = lambda x, **how: DiagonalNormal(jnp.zeros(2), jnp.zeros(2))  # noqa: E731
+    mute = LatentModel(StandardNormal((2,)), encoder, lambda z, **how: FullNormal(jnp.zeros(3), jnp.zeros((3, 3))))
     batch = as_batch(np.zeros((2, 3), np.float32), mask=jnp.ones((2, 3), bool))
-    assert linear_posteriors(Mute(), batch) is None
+    assert linear_posteriors(mute, batch) is None
     assert linear_posteriors(linear_gaussian("prior"), as_batch(np.zeros((2, 3), np.float32))) is None
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from cli_fixtures import Result
 
-from latens.distributions import Categorical, DiagonalNormal, Mixture
+from latens.distributions import AbstractDistribution, Categorical, DiagonalNormal, Mixture
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError, UsageError
 from latens.evaluation import sample_prior
+from latens.models import LatentModel
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -34,25 +35,19 @@ def test_a_mixture_keeps_its_weights_and_narrows_its_components():
     np.testing.assert_array_equal(ordinary, jax.vmap(lambda key: mixture.sample_at(1.0, key=key))(keys[:100]))
 
 
-class Prior:
-    """What `sample_prior` asks of a model."""
-
-    def __init__(self, distribution):
-        self.distribution = distribution
-
-    def prior(self, *, cond=None):
-        return self.distribution
+def with_prior(distribution: AbstractDistribution) -> LatentModel:
+    return LatentModel(distribution, jnp.abs, jnp.abs)
 
 
 def test_what_has_no_temperature_is_refused():
-    choice = Prior(Categorical(jnp.zeros((2, 3))))
+    choice = with_prior(Categorical(jnp.zeros((2, 3))))
     assert sample_prior(choice, 3, key=KEY).shape[0] == 3
-    for one in (choice, Prior(Chain(NORMAL, (lambda z: Categorical(jnp.zeros((2, 3))),)))):
+    for one in (choice, with_prior(Chain(NORMAL, (lambda z: Categorical(jnp.zeros((2, 3))),)))):
         with pytest.raises(ConfigError, match="the prior of this model has no temperature"):
             sample_prior(one, 3, key=KEY, temperature=0.5)
     for wrong in (-0.1, float("nan"), float("inf"), "warm", None, [0.5], True):
         with pytest.raises(UsageError, match="is not a temperature"):
-            sample_prior(Prior(NORMAL), 3, key=KEY, temperature=wrong)
+            sample_prior(with_prior(NORMAL), 3, key=KEY, temperature=wrong)
 
 
 @pytest.mark.parametrize(

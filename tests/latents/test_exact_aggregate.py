@@ -8,10 +8,11 @@ from checks import close
 from sklearn.mixture import GaussianMixture
 
 from latens.data.batches import as_batch
-from latens.distributions import Deterministic, DiagonalNormal, FullNormal, Laplace
+from latens.distributions import Deterministic, DiagonalNormal, FullNormal, Laplace, StandardNormal
 from latens.errors import ConfigError
 from latens.evaluation import Rows
 from latens.latents.aggregate import Moments, aggregated_draws, aggregated_moments, mixture_of, normal_of, top_level
+from latens.models import LatentModel
 
 RANDOM = np.random.default_rng(0)
 X, WEIGHT = RANDOM.normal(size=(5, 2)).astype(np.float32), np.array([1.0, 0.0, 2.0, 0.5, 3.0], np.float32)
@@ -24,19 +25,10 @@ POSTERIORS = {
 }
 
 
-class Encoder:
-    """Nothing but a posterior."""
-
-    def __init__(self, make):
-        self.make = make
-
-    def posterior(self, x, *, cond=None, mask=None):
-        return self.make(x)
-
-
 def rows(make, weight=WEIGHT):
     batch = as_batch(X, weight=weight, row_id=np.arange(7, 12, dtype=np.uint32))
-    return Rows(Encoder(make), batch, key=jax.random.key(1))
+    model = LatentModel(StandardNormal((2,)), lambda x, **how: make(x), jnp.abs)
+    return Rows(model, batch, key=jax.random.key(1))
 
 
 @pytest.mark.parametrize("kind", POSTERIORS)

@@ -28,7 +28,7 @@ def numbers(event: "Event") -> dict[str, float]:
 class _Copied:
     """A copy has what was given, and opens its own file or run: scikit-learn copies parameters."""
 
-    def __deepcopy__(self, memo: Any) -> Any:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return replace(self)  # type: ignore[type-var]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -90,7 +90,7 @@ positive = number(5e-324, 1.7976931348623157e308, "a number above 0")
 class _Completion(argparse.Action):
     """Print a script of shtab, which knows every option, and leave."""
 
-    def __call__(self, _parser: argparse.ArgumentParser, _args: Any, shell: Any, _flag: str | None = None) -> None:
+    def __call__(self, _parser: argparse.ArgumentParser, _args: object, shell: Any, _flag: str | None = None) -> None:
         import shtab
 
         put(shtab.complete(parser(), shell))
@@ -100,7 +100,7 @@ class _Completion(argparse.Action):
 class _HelpAll(argparse.Action):
     """Print every flag of a command, and leave."""
 
-    def __call__(self, parser: Any, _args: Any, _values: Any, _flag: str | None = None) -> None:
+    def __call__(self, parser: Any, _args: object, _values: object, _flag: str | None = None) -> None:
         parser.few = None
         parser.print_help()
         raise SystemExit(0)
@@ -252,12 +252,14 @@ def _fields(verb: type[Request], command: argparse.ArgumentParser) -> None:
     _dry_run(command)
 
 
-def _dry_run(command: Any, what: str = "print what the command would do, and write nothing") -> None:
+def _dry_run(
+    command: argparse._ActionsContainer, what: str = "print what the command would do, and write nothing"
+) -> None:
     """Add --dry-run."""
     command.add_argument("--dry-run", action="store_true", help=what)
 
 
-def _seed(command: Any, of: str, default: int | None = 0) -> None:
+def _seed(command: argparse._ActionsContainer, of: str, default: int | None = 0) -> None:
     """Add --seed."""
     command.add_argument("--seed", type=seeds, default=default, metavar="S", help=f"{of} (default 0)")
 
@@ -378,7 +380,7 @@ def _sweeping(command: argparse.ArgumentParser) -> None:
     _evaluation(command)
 
 
-def _budget(group: argparse._ArgumentGroup) -> None:
+def _budget(group: argparse._ActionsContainer) -> None:
     group.add_argument("--epochs", type=positive, metavar="N", help="maximum number of passes over the training rows")
     group.add_argument("--steps", type=count, metavar="N", help="maximum number of optimiser steps")
     group.add_argument(
@@ -411,7 +413,7 @@ def _evaluation(command: argparse.ArgumentParser) -> None:
     group.add_argument("--num-samples", type=draws, metavar="K", help="draws per row for log p(x)")
 
 
-def _keeping(group: Any) -> None:
+def _keeping(group: argparse._ActionsContainer) -> None:
     """Add the flag by which a training keeps models on its way."""
     words = f"store about N models during training, for animations (default {SNAPSHOTS})"
     group.add_argument("--snapshots", type=whole(2, 1000), nargs="?", const=SNAPSHOTS, metavar="N", help=words)

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ def fit(context: Context) -> int:
     return 0
 
 
-def read_files(args: Any) -> None:
+def read_files(args: Namespace) -> None:
     """Read the file that says what is trained, `--config`, and what is said of columns."""
     stored_config(args)
     if args.column:  # else NumPy is imported before the run folder is there
@@ -76,7 +77,7 @@ def fit_into(context: Context, folder: Path, data: Dataset | None = None) -> Exp
     return experiment
 
 
-def settings_of(args: Any) -> dict[str, Any]:
+def settings_of(args: Namespace) -> dict[str, Any]:
     """Turn the flags into `part.option` settings; a budget that is given replaces the recipe's own."""
     settings: dict[str, Any] = {}
     if any(getattr(args, name) is not None for name in BUDGET):
@@ -95,7 +96,7 @@ def settings_of(args: Any) -> dict[str, Any]:
     return settings
 
 
-def stored_config(args: Any) -> dict[str, Any] | None:
+def stored_config(args: Namespace) -> dict[str, Any] | None:
     """Read the file of `--config`: a configuration, on its own or as `--dry-run --json` prints it."""
     if getattr(args, "config", None) is None:
         return None
@@ -130,7 +131,7 @@ def new_experiment(context: Context, settings: dict[str, Any], data: Dataset | N
     return experiment
 
 
-def config_typed(args: Any, settings: dict[str, Any], start: TrainedModel | None) -> Config:
+def config_typed(args: Namespace, settings: dict[str, Any], start: TrainedModel | None) -> Config:
     """The configuration that a command asks for."""
     from latens.config import to_json
     from latens.recipes import config_of
@@ -139,7 +140,7 @@ def config_typed(args: Any, settings: dict[str, Any], start: TrainedModel | None
     return config_of(args.recipe, settings, stored, where="--config")
 
 
-def load_typed(args: Any, start: TrainedModel | None) -> Dataset:
+def load_typed(args: Namespace, start: TrainedModel | None) -> Dataset:
     """Load the data that a command names, to train on them."""
     from latens.verbs._sources import load_new
 
@@ -147,7 +148,7 @@ def load_typed(args: Any, start: TrainedModel | None) -> Dataset:
     return load_new(args.data, reading_options(vars(args)) | further)
 
 
-def start_of(args: Any) -> TrainedModel | None:
+def start_of(args: Namespace) -> TrainedModel | None:
     """The model that `--from` names."""
     if getattr(args, "start", None) is None:
         return None

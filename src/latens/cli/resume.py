@@ -10,6 +10,7 @@ from latens.runs.folder import RunFolder
 from latens.verbs._sources import reading_options
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
+    from latens.config import Config
     from latens.workflow.experiment import Experiment
 else:
     Experiment = Any
@@ -75,7 +76,7 @@ def _stored_config(context: Context, run: RunFolder) -> Any:
     return _with_budget(context, run, config)
 
 
-def _stored_experiment(context: Context, run: RunFolder, config: Any) -> Experiment:
+def _stored_experiment(context: Context, run: RunFolder, config: "Config") -> Experiment:
     """What the run folder says, with the data it names; a DataError where they have changed."""
     from latens.verbs._sources import load_new, original_source
     from latens.workflow.experiment import prepare
@@ -92,7 +93,7 @@ def _stored_experiment(context: Context, run: RunFolder, config: Any) -> Experim
     return experiment
 
 
-def _with_budget(context: Context, run: RunFolder, config: Any) -> Any:
+def _with_budget(context: Context, run: RunFolder, config: "Config") -> Any:
     """The configuration with the budget that was given, as if the run had had it from its start."""
     from latens.config import VAEConfig, override
     from latens.training.checkpoint import latest_checkpoint

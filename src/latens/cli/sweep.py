@@ -21,6 +21,9 @@ from latens.runs.folder import default_path
 
 if TYPE_CHECKING:  # jax and Optuna are imported only where something is trained
     from optuna import Study, Trial  # pyright: ignore[reportMissingImports]
+    from optuna.trial import FrozenTrial  # pyright: ignore[reportMissingImports]
+
+    from latens.training import Event
 
 _FREE = ("out", "dry_run", "json", "quiet", "debug", "imports", "trials", "sampler", "pruner")
 """What may differ where a sweep goes on."""
@@ -76,7 +79,7 @@ class Trials:
         if len(self.counted()) < self.context.args.trials:
             self.study.optimize(self._one, callbacks=[self._after], catch=DivergedError)
 
-    def _after(self, study: "Study", trial: Any) -> None:
+    def _after(self, study: "Study", trial: "FrozenTrial") -> None:
         """Tell of a trial, and stop where it was the last one."""
         told = ", ".join(f"{name}={value}" for name, value in trial.params.items())
         self.context.say(f"  trial {trial.number}: {told}: {_STATES[trial.state.name]} {trial.value or ''}".rstrip())
@@ -94,7 +97,7 @@ class Trials:
                 self._leave_out(trial)
                 self.study.tell(trial.number, state=TrialState.FAIL)
 
-    def _leave_out(self, trial: Any) -> None:
+    def _leave_out(self, trial: "FrozenTrial | Trial") -> None:
         """Count a trial for nothing, and have another one take its place."""
         self.study.set_user_attr(f"left out {trial.number}", True)
         self.study.enqueue_trial(dict(trial.params))
@@ -158,7 +161,7 @@ def pruning(trial: "Trial") -> Callable[[Any], str | None]:
 
     seen = [-1]
 
-    def report(event: Any) -> str | None:
+    def report(event: "Event") -> str | None:
         value, epoch = event.record.get(f"validation_{event.monitor}"), round(event.record.get("epoch", 0))
         if event.kind == "epoch" and value is not None and epoch > seen[-1]:
             seen.append(epoch)

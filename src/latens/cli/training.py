@@ -24,7 +24,9 @@ from latens.verbs._sources import flags_of, read_with
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.config import Config
+    from latens.training import Event, Interrupted
     from latens.workflow.experiment import Experiment
+    from latens.workflow.trained import TrainedModel
 else:
     Config = Experiment = Any
 
@@ -114,14 +116,14 @@ def _stop(context: Context) -> Callable[[Any], str | None]:
     """The callback that asks for a pause once a signal came."""
     from latens.training import Pause
 
-    def stop(event: Any) -> str | None:
+    def stop(event: "Event") -> str | None:
         received = context.signals.received
         return Pause(f"{_SIGNAL}{received}") if received is not None and event.kind == "boundary" else None
 
     return stop
 
 
-def _stopped(context: Context, interruption: Any) -> NoReturn:
+def _stopped(context: Context, interruption: "Interrupted") -> NoReturn:
     """End as a signal asks for, also where it reached another process."""
     if interruption.reason.startswith(_SIGNAL):
         context.signals.received = context.signals.received or int(interruption.reason.removeprefix(_SIGNAL))
@@ -145,7 +147,9 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
     return watchers
 
 
-def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any, plan: TimePlan) -> None:
+def _finish(
+    context: Context, run: RunFolder, experiment: Experiment, trained: "TrainedModel", loop: Any, plan: TimePlan
+) -> None:
     """Save the model, measure it, and note in the run what came out."""
     from latens.data.rows import MEASURED, every_nth
     from latens.kinds.tables.table_files import written_of

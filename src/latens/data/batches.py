@@ -71,7 +71,7 @@ def hash_rows(x: np.ndarray) -> np.ndarray:
     return mix(state)
 
 
-def as_batch(x: Any, **fields: Any) -> Batch:
+def as_batch(x: PyTree, **fields: Any) -> Batch:
     """Make a `Batch` of arrays; rows without a `row_id` get one from their bytes (inside `jit`: from their position).
 
     Args:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Shaped
+from numpy.typing import ArrayLike
 
 from latens.data.named import MOST_NAMES, Condition
 from latens.data.raw import Raw
@@ -69,7 +70,7 @@ def _named(codes: np.ndarray, found: FrameColumn, name: str, where: str) -> np.n
     return np.array([*found.values, ""])[np.where(np.isfinite(codes), codes, len(found.values)).astype(np.int64)]
 
 
-def _as_cells(values: Any, asked: str, where: str) -> np.ndarray:
+def _as_cells(values: ArrayLike, asked: str, where: str) -> np.ndarray:
     """Cells of an array: text, or float64."""
     array = np.asarray(values)
     if array.ndim != 1 or array.dtype.kind not in "biufUO":
@@ -80,7 +81,7 @@ def _as_cells(values: Any, asked: str, where: str) -> np.ndarray:
     return np.array(["" if value is None or value != value else text_of(value) for value in array.tolist()], np.str_)
 
 
-def text_of(value: Any) -> str:
+def text_of(value: object) -> str:
     """A label or a name as text, the same for 2 and 2.0."""
     value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
@@ -275,14 +276,16 @@ def told(conditions: Sequence[Condition], cells: Cells) -> str:
     return f"conditions: {', '.join(one.told for one in conditions)}{also}"
 
 
-def usual_inputs(schema: Any) -> dict[str, np.ndarray]:
+def usual_inputs(schema: Schema) -> dict[str, np.ndarray]:
     """What is usual at every step of a row that is a sequence with inputs, shape (steps, width)."""
     inputs = schema.sequences.inputs if schema.sequences is not None else None
     width = sum(one.width for one in inputs or ())
     return {INPUTS: np.zeros((schema.shape[0], width), np.float32)} if inputs else {}
 
 
-def conditions_of_rows(raw: Raw, asked: Any, schema: Schema | None, n: int, where: str) -> dict[str, np.ndarray]:
+def conditions_of_rows(
+    raw: Raw, asked: str | Sequence[str] | Mapping[str, ArrayLike] | None, schema: Schema | None, n: int, where: str
+) -> dict[str, np.ndarray]:
     """The cells of the conditions that are asked for, or that a schema has, which are no columns any more."""
     named = isinstance(asked, Mapping)
     given = dict(asked) if named else {}
@@ -319,7 +322,9 @@ def _known_batches(
     return made
 
 
-def names_beside(condition: Any, schema: Schema | None) -> tuple[str, ...]:
+def names_beside(
+    condition: str | Sequence[str] | Mapping[str, ArrayLike] | None, schema: Schema | None
+) -> tuple[str, ...]:
     """The names of conditions that may stand beside the matrix of AnnData."""
     if schema is not None:
         return tuple(one.name for one in schema.conditions or ())
@@ -329,7 +334,7 @@ def names_beside(condition: Any, schema: Schema | None) -> tuple[str, ...]:
     return tuple(plain_name(str(text)) for text in texts if not str(text).endswith(".npy"))
 
 
-def numbered(labels: Any, names: tuple[str, ...], n: int, where: str) -> np.ndarray:
+def numbered(labels: ArrayLike, names: tuple[str, ...], n: int, where: str) -> np.ndarray:
     """Codes of labels whose classes have names: the labels number them, or are these names themselves."""
     codes, words = encode_labels(labels, n, where)
     numbers = {str(i): i for i in range(len(names))}

@@ -183,7 +183,7 @@ def _check(asked: Guessed, schema: Schema | None, unknown: str) -> None:
         raise UsageError(f"{asked.pieces!r} are other pieces than those of the model.", where="--pieces", fix=fix)
 
 
-def _is_path(source: Any) -> bool:
+def _is_path(source: object) -> bool:
     return isinstance(source, str | Path)
 
 

@@ -43,13 +43,7 @@ from latens.kinds.text.strings import has_lines, read_rows, read_txt, text_parts
 
 _CONVERT = "Convert it: np.savez('data.npz', x=rows, y=labels)."
 _OTHERS = {
-    (
-        ".pkl",
-        ".pickle",
-        ".pt",
-        ".pth",
-        ".joblib",
-    ): "a pickle can run code when it is opened: none is read.",
+    (".pkl", ".pickle", ".pt", ".pth", ".joblib"): "a pickle can run code when it is opened: none is read.",
     (".mat",): "this format is not read.",
     pictures.ENDINGS: "single pictures are not read, a folder of them is.",
     (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"): "archives are not read.",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 from msgspec.structs import replace
+from numpy.typing import DTypeLike
 
 from latens.data.mapped import change, few, parts_of, places, take
 from latens.data.named import MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column
@@ -291,7 +292,7 @@ def store(x: Any, schema: Schema, where: str = "data") -> Any:
     return stored
 
 
-def _as_type(x: Any, dtype: Any) -> Any:
+def _as_type(x: Any, dtype: DTypeLike) -> Any:
     if isinstance(x, SparseRows):
         return x.astype(dtype)
     if isinstance(x, np.memmap) and x.dtype == dtype and x.flags.c_contiguous:

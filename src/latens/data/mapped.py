@@ -51,7 +51,7 @@ class _About(msgspec.Struct):
     notes: tuple[str, ...]
 
 
-def release(x: Any) -> None:
+def release(x: object) -> None:
     """Let go of the pages of a mapped file that were read: they stay in the system's cache, not in the process."""
     held = getattr(x, "_mmap", None) if isinstance(x, np.memmap) and x.nbytes > FEW_BYTES else None
     if held is not None and hasattr(mmap, "MADV_DONTNEED"):
@@ -241,7 +241,7 @@ class Rows:
         self.file = self.path.open("w+b")
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         if self.count:
             self._head()
         self.file.close()

@@ -127,7 +127,7 @@ class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True)
         return {key: value for key, value in asdict(self).items() if key not in _LATER or value}
 
     @classmethod
-    def from_json(cls, value: Any) -> "Preparation":
+    def from_json(cls, value: object) -> "Preparation":
         """Make a preparation of parsed JSON that may come from a stranger: exactly these fields, of these types.
 
         Args:

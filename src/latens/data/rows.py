@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
+from numpy.typing import ArrayLike
 
 from latens.data.named import MAX_NAME
 from latens.data.schema import MAX_CLASSES
@@ -111,7 +112,7 @@ def split_of(keys: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
     return (mixed > np.uint32(8 * 2**32 // 10)).astype(np.uint8) + (mixed > np.uint32(9 * 2**32 // 10))
 
 
-def row_names(values: Any, n: int, where: str) -> Shaped[np.ndarray, " n"]:
+def row_names(values: ArrayLike, n: int, where: str) -> Shaped[np.ndarray, " n"]:
     """Check the user's row ids: one for each row, none missing, none twice."""
     array = _flat(values, n, where, "row ids")
     if array.dtype.kind == "f" and _whole(array):
@@ -136,7 +137,7 @@ def row_names(values: Any, n: int, where: str) -> Shaped[np.ndarray, " n"]:
     return names
 
 
-def encode_labels(values: Any, n: int, where: str, classes: tuple[str, ...] | None = None):
+def encode_labels(values: ArrayLike, n: int, where: str, classes: tuple[str, ...] | None = None):
     """Encode labels as numbers of classes.
 
     Whole numbers and text are classes, sorted; a missing label (NaN, an empty cell) gets the code -1, and so does a
@@ -191,7 +192,7 @@ def encode_labels(values: Any, n: int, where: str, classes: tuple[str, ...] | No
     return result, words
 
 
-def missing_words(values: Any) -> Counter[str]:
+def missing_words(values: ArrayLike) -> Counter[str]:
     """Count the words among labels that mean a missing one; an empty cell is not a word."""
     words = (value.strip() for value in np.ravel(np.asarray(values, object)).tolist() if isinstance(value, str))
     return Counter(word for word in words if word and word.lower() in MISSING_WORDS)
@@ -203,7 +204,7 @@ def missing_labels(found: Mapping[str, int]) -> tuple[str, ...]:
     return (f"labels that count as missing: {said}; write a class of that name otherwise",) if found else ()
 
 
-def row_weights(values: Any, n: int, where: str) -> Shaped[np.ndarray, " n"] | None:
+def row_weights(values: ArrayLike | None, n: int, where: str) -> Shaped[np.ndarray, " n"] | None:
     """Check the weights of rows."""
     if values is None:
         return None
@@ -242,7 +243,7 @@ def row_conditions(given: Mapping[str, Any] | None, n: int, where: str) -> dict[
     return found
 
 
-def _flat(values: Any, n: int, where: str, what: str) -> np.ndarray:
+def _flat(values: ArrayLike, n: int, where: str, what: str) -> np.ndarray:
     array = np.asarray(values)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -269,7 +270,7 @@ def _texts(array: np.ndarray, where: str, what: str) -> list[str]:
     return text
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if value is None or value != value:
         return ""
     return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
@@ -295,7 +296,7 @@ def unmasked(values: Any) -> Any:
     return floats
 
 
-def refuse_other_cells(values: Any, where: str) -> None:
+def refuse_other_cells(values: object, where: str) -> None:
     """Refuse an array, or lists, of unequal rows, text, dates, records or None; other objects pass."""
     if not isinstance(values, np.ndarray | list | tuple):
         return
@@ -328,7 +329,7 @@ def is_number(text: str) -> bool:
     return True
 
 
-def plain_numbers(values: Any, where: str) -> np.ndarray:
+def plain_numbers(values: ArrayLike, where: str) -> np.ndarray:
     """An array of real numbers none of which is masked: what models take beside data sets."""
     refuse_masked(values, where)
     refuse_other_cells(values, where)
@@ -341,7 +342,7 @@ def plain_numbers(values: Any, where: str) -> np.ndarray:
     return found
 
 
-def refuse_masked(values: Any, where: str) -> None:
+def refuse_masked(values: object, where: str) -> None:
     """Refuse a masked array where nothing may be missing."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         at = list(map(int, np.argwhere(np.ma.getmaskarray(values))[0]))

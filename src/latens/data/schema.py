@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 from msgspec.structs import asdict, replace
+from numpy.typing import ArrayLike
 
 from latens.data.named import Column as Column
 from latens.data.named import Condition as Condition
@@ -118,7 +119,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
             raise unknown_pieces(strange, self.tokens, where)
         return codes
 
-    def decode(self, x: Any) -> list[str]:
+    def decode(self, x: ArrayLike) -> list[str]:
         """Read rows of codes as strings, up to the first 0 of each.
 
         Args:
@@ -145,7 +146,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         return {name: entry for name, entry in value.items() if name not in _LATER or entry is not None}
 
     @classmethod
-    def from_json(cls, value: Any) -> "Schema":
+    def from_json(cls, value: object) -> "Schema":
         """Make a schema of parsed JSON that may come from a stranger.
 
         Every type and bound is checked before anything is built: at most 2**27 features, 2 to 65536 levels, unique

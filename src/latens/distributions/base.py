@@ -52,7 +52,7 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
 
     __check_init__ = check_options
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         if "log_prob" in vars(cls):
             cls.log_prob = _of_one_event(cls.log_prob)
@@ -251,7 +251,7 @@ class AbstractReparameterised(AbstractDistribution[Event]):
         """
 
     @abstractmethod
-    def from_noise(self, noise: Any) -> Event:
+    def from_noise(self, noise: PyTree[Array]) -> Event:
         """The event that belongs to this noise.
 
         Args:
@@ -278,7 +278,7 @@ def as_reparameterised(distribution: AbstractDistribution) -> AbstractReparamete
     """The distribution itself, where its samples are a function of noise.
 
     Args:
-        distribution: Any distribution.
+        distribution: A distribution.
 
     Returns:
         The same distribution.

@@ -177,7 +177,7 @@ class Joined(AbstractFactorised):
             The distribution, and the log probability of the ranges under this one, in nats.
         """
         lows, highs = self.blocks.split(low), self.blocks.split(high)
-        found: Any = {name: cast(Any, part).within(lows[name], highs[name]) for name, part in self.parts.items()}
+        found = {name: cast(Any, part).within(lows[name], highs[name]) for name, part in self.parts.items()}
         mass = sum((mass for _, mass in found.values()), start=jnp.zeros(()))
         return Joined({name: part for name, (part, _) in found.items()}, self.blocks), mass
 

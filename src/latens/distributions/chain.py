@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 
 from latens.distributions.base import AbstractDistribution, AbstractReparameterised, as_reparameterised
-from latens.typing import Array, Float, Key, Nats, Shaped
+from latens.typing import Array, Float, Key, Nats, PyTree, Shaped
 
 
 class AbstractLevels(AbstractReparameterised[tuple[Any, ...]]):
@@ -140,7 +140,7 @@ class Transformed(AbstractReparameterised[Array]):
         """Draw the noise of the base."""
         return as_reparameterised(self.base).sample_noise(key=key)
 
-    def from_noise(self, noise: Any) -> Float[Array, " n"]:
+    def from_noise(self, noise: PyTree[Array]) -> Float[Array, " n"]:
         """The event of the base that belongs to this noise, mapped forwards."""
         return self.bijection.transform_and_log_det(as_reparameterised(self.base).from_noise(noise), self.context)[0]
 

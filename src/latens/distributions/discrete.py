@@ -1,6 +1,6 @@
 """Distributions of pixels, classes and grades: Bernoulli, continuous Bernoulli, Categorical, Ordinal."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -70,7 +70,7 @@ def _cross_entropy(logits: Float[Array, " n"], event: Float[Array, " n"]) -> Nat
 def _cross_entropy_jvp(primals: tuple, tangents: tuple) -> tuple:
     # One array x - sigmoid(l) is kept for the way back: the derivatives of the products cost more than the sum itself.
     (logits, event), (by_logits, by_event) = primals, tangents
-    slope: Any = jnp.zeros((), logits.dtype)
+    slope = jnp.zeros((), logits.dtype)
     if not isinstance(by_logits, SymbolicZero):
         slope = slope + jnp.sum((event - jax.nn.sigmoid(logits)) * by_logits)
     if not isinstance(by_event, SymbolicZero):
@@ -141,7 +141,7 @@ class Categorical(AbstractFactorised):
     meaningful where the levels are ordered.
 
     Args:
-        logits: Any real numbers $l$, of shape (*x, L).
+        logits: Real numbers $l$, of shape (*x, L).
     """
 
     has_path: ClassVar[bool] = False
@@ -246,7 +246,7 @@ class Segments(AbstractFactorised):
     and w the number of cells of a segment. A categorical variable has segments of one cell.
 
     Args:
-        logits: Any real numbers, of shape (m, S).
+        logits: Real numbers, of shape (m, S).
         starts: The first cell of each segment, rising, of shape (m, S).
         widths: How many cells each segment has, of shape (m, S); 0 where a variable has fewer than S segments.
         ordered: Whether the cells have an order, so that they have a mean, of all variables or of each; `mean` is else

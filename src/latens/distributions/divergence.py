@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import equinox as eqx
 import jax
@@ -46,17 +46,19 @@ def _standard_standard(q: StandardNormal, p: StandardNormal) -> Float[Array, "*z
     return jnp.zeros(q.shape)
 
 
-def _square_root(q: AbstractDistribution) -> Float[Array, "n m"]:
+Normal: TypeAlias = FullNormal | DiagonalNormal | StandardNormal
+
+
+def _square_root(q: Normal) -> Float[Array, "n m"]:
     """A matrix whose product with its transpose is the covariance of this Normal."""
     match q:
         case FullNormal():
             return q.scale_tril()
         case DiagonalNormal() | StandardNormal():
             return jnp.diag(jnp.exp(q.log_scale_array()))
-    raise TypeError(f"{type(q).__name__} is not a Normal")
 
 
-def _any_normal(q: Any, p: Any) -> Nats:
+def _any_normal(q: Normal, p: Normal) -> Nats:
     # (tr P^-1 Q + d' P^-1 d - n + log|P| - log|Q|) / 2, with everything whitened by the Cholesky factor of P.
     columns = jnp.concatenate([_square_root(q), (q.mean() - p.mean())[:, None]], axis=1)
     if isinstance(p, DiagonalNormal | StandardNormal):
@@ -66,7 +68,7 @@ def _any_normal(q: Any, p: Any) -> Nats:
     return 0.5 * (jnp.sum(whitened**2) - q.mean().size + _log_det(p) - _log_det(q))
 
 
-def _log_det(q: Any) -> Nats:
+def _log_det(q: Normal) -> Nats:
     return q.log_det() if isinstance(q, FullNormal) else 2.0 * jnp.sum(q.log_scale_array())
 
 

@@ -18,7 +18,7 @@ class Mixture(AbstractDistribution[Any]):
     $p(x) = \sum_k w_k\,p_k(x)$. A sample is differentiable in the component that it came from, not in the weights.
 
     Args:
-        logits: Any real numbers $l$ of shape (k,): $w = \mathrm{softmax}(l)$.
+        logits: Real numbers $l$ of shape (k,): $w = \mathrm{softmax}(l)$.
         components: One distribution whose arrays are led by k (`jax.vmap(DiagonalNormal)(locs, log_scales)`).
 
     Examples:
@@ -102,7 +102,7 @@ class VariableMixture(AbstractFactorised):
     $p(x_i) = \sum_k w_{ik}\,p_{ik}(x_i)$. Samples are differentiable in the components, not in the weights.
 
     Args:
-        logits: Any real numbers of shape (*x, k), whose softmax over the last axis is the weights.
+        logits: Real numbers of shape (*x, k), whose softmax over the last axis is the weights.
         components: A factorised distribution over events of shape (*x, k).
 
     Examples:

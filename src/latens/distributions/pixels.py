@@ -27,7 +27,7 @@ class ColourLogistics(AbstractDistribution[Array]):
     All channels of a pixel come from one component.
 
     Args:
-        logits: Any real numbers of shape (k, h, w), whose softmax over the first axis is the weights w.
+        logits: Real numbers of shape (k, h, w), whose softmax over the first axis is the weights w.
         loc: The locations $\mu$, of shape (c, k, h, w), on the scale of [-1, 1]. Pixels come last in all of these, so
             that a processor computes neighbours at once.
         log_scale: The logarithms $\log s$, of shape (c, k, h, w).

@@ -25,7 +25,7 @@ class RelaxedOneHot(AbstractDistribution[Array]):
     (\tau + 1)\log x_i] - n\log\sum_i e^{l_i} x_i^{-\tau}$, with respect to the first $n - 1$ entries.
 
     Args:
-        logits: Any real numbers $l$ of shape (*k, n): independent choices, each among n.
+        logits: Real numbers $l$ of shape (*k, n): independent choices, each among n.
         log_temperature: The logarithm $\log\tau$, of shape ().
 
     Examples:

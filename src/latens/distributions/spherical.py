@@ -90,7 +90,7 @@ class VonMisesFisher(AbstractDistribution[Array]):
     so unbiased.
 
     Args:
-        direction: Any vector but 0, of which only the direction $\mu$ counts, of shape (m,), $m \ge 2$.
+        direction: A vector but 0, of which only the direction $\mu$ counts, of shape (m,), $m \ge 2$.
         log_concentration: The logarithm $\log\kappa$, of shape ().
 
     Raises:

@@ -8,12 +8,13 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 import jax
 import numpy as np
 from msgspec.structs import replace
+from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, _safe_indexing, check_array
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from latens import evaluation
-from latens.config import VAEConfig, override
+from latens.config import Config, VAEConfig, override
 from latens.data import Batch, Dataset, Schema
 from latens.data.arrays import as_dataset
 from latens.data.files import strings_of
@@ -68,6 +69,7 @@ from latens.recipes.parts.objects import PartName, settings_of
 from latens.training import Callback
 from latens.typing import Array, Key, checked_later
 from latens.workflow.experiment import prepare, train
+from latens.workflow.inputs import RowsLike
 from latens.workflow.trained import TrainedModel
 
 Likelihood: TypeAlias = str | AbstractHead | Callable[..., AbstractHead]
@@ -115,12 +117,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
 
     # --- fit ---
 
-    def fit(
-        self: Fitted,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-    ) -> Fitted:
+    def fit(self: Fitted, X: RowsLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> Fitted:
         """Train the model on rows.
 
         Args:
@@ -145,7 +142,9 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         start = getattr(self, "model_", None) if truth(self._option("warm_start"), "warm_start") else None
         return self._fit(X, y=y, start=start, sample_weight=sample_weight)
 
-    def partial_fit(self: Fitted, X: Any, y: Any = None, sample_weight: Any = None) -> Fitted:
+    def partial_fit(
+        self: Fitted, X: RowsLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Fitted:
         """Train for one epoch on the given rows, from the current weights or, in the first call, from new ones.
 
         The rows of the first call determine the schema and the scale of the columns. Each call starts a new optimiser,
@@ -174,11 +173,11 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
     @whole
     def _fit(
         self: Fitted,
-        X: Any,
-        y: Any = None,
+        X: RowsLike,
+        y: ArrayLike | None = None,
         start: TrainedModel | None = None,
         once: Mapping[str, Any] | None = None,
-        sample_weight: Any = None,
+        sample_weight: ArrayLike | None = None,
     ) -> Fitted:
         """`fit`, also from a trained model, with settings of this call."""
         fraction = plain_value(self._fraction)
@@ -207,11 +206,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
             self.seed_ = seed_of(self.random_state)
         config = override(self._configure(self.seed_), dict(once or {}))
         if data is None:
-            told = {
-                "schema": known,
-                "validation_fraction": self._fraction,
-                "names": names_of(self),
-            }
+            told = {"schema": known, "validation_fraction": self._fraction, "names": names_of(self)}
             data = as_dataset(x, self._event_shape, kinds=kinds_of(config.likelihood), **told)
         if not long:
             data = conditioned(with_fields(data, weight=weight), cells, fresh)
@@ -229,7 +224,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         """What the rows of `fit` said of columns by name."""
         return getattr(self, "named_", Named())
 
-    def _long(self, X: Any, y: Any, weight: Any, schema: Schema | None) -> Dataset:
+    def _long(self, X: RowsLike, y: ArrayLike | None, weight: ArrayLike | None, schema: Schema | None) -> Dataset:
         """Rows of a long table, of arrays of unlike length, or of AnnData as a data set."""
         fraction = self._fraction or 0.0
         data = long_dataset(X, y, weight, self._told, schema=schema, validation_fraction=fraction)
@@ -237,7 +232,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
             self._event_shape, self.n_features_in_ = None, data.schema.shape[-1]
         return data
 
-    def _mixed(self, X: Any, reset: bool, schema: Schema | None, unknown: str = "error") -> Dataset | None:
+    def _mixed(self, X: RowsLike, reset: bool, schema: Schema | None, unknown: str = "error") -> Dataset | None:
         """Rows of text, or of a frame with columns of several kinds, as a data set; None for numbers alone."""
         X = own_columns(self, X, reset)
         strings, typed, said = strings_of(X), schema is not None and schema.types is not None, dict[str, Any]()
@@ -271,7 +266,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         return data
 
     @whole
-    def _read(self, X: Any, y: Any = None, unknown: str = "error") -> tuple[Dataset, Any]:
+    def _read(self, X: RowsLike, y: ArrayLike | None = None, unknown: str = "error") -> tuple[Dataset, Any]:
         """Rows that come after the fit as a data set with the schema of the model, and their labels."""
         check_is_fitted(self)
         refuse_unknown(unknown)
@@ -285,7 +280,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
             data = super()._read(X)[0]
         if data.kept is not None:
             cells = {name: column[data.kept] for name, column in cells.items()}
-            y = _safe_indexing(y, data.kept) if np.shape(y)[:1] == (len(X),) else y
+            y = _safe_indexing(y, data.kept) if y is not None and np.shape(y)[:1] == (_num_samples(X),) else y
         return conditioned(data, cells, False), y
 
     def _in_units(self, values: np.ndarray, *, draws: bool) -> Any:
@@ -379,7 +374,8 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
             name = beside[0] if beside else "recipe"
             raise ConfigError(f"a model of your own leaves no place for {name}.", where=name, fix=f"Leave out {name}.")
 
-    def _count_latents(self, config: Any) -> None:
+    def _count_latents(self, config: Config | None) -> None:
+        assert isinstance(config, VAEConfig)
         size = self.model_.parts.posterior.size + sum(config.posterior.levels)
         self.latent_dim_ = self._n_features_out = size + label_units(config, self.model_)
 
@@ -387,7 +383,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
 
     @checked_later
     def transform(
-        self, X: Any, y: Any = None, *, noise: np.ndarray | None = None, unknown: str = "error"
+        self, X: RowsLike, y: ArrayLike | None = None, *, noise: np.ndarray | None = None, unknown: str = "error"
     ) -> np.ndarray:
         """Encode every row as the mean of its posterior q(z | x), or as a sample for the given noise.
 
@@ -408,7 +404,9 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         batch = self._batch(X, y, unknown)
         return self.model_.encode(batch, noise=noise, seed=self.seed_)
 
-    def encode(self, X: Any, y: Any = None, *, unknown: str = "error") -> tuple[np.ndarray, np.ndarray]:
+    def encode(
+        self, X: RowsLike, y: ArrayLike | None = None, *, unknown: str = "error"
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Encode every row as the mean and the standard deviation of its posterior q(z | x).
 
         Args:
@@ -436,7 +434,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
             raise ConfigError(what, where="posterior", fix="Use transform for the means alone.")
         return mean, np.exp(0.5 * codes["log_variance"]).reshape(mean.shape).astype(np.float32)
 
-    def inverse_transform(self, Z: Any, y: Any = None) -> Any:
+    def inverse_transform(self, Z: ArrayLike, y: ArrayLike | None = None) -> Any:
         """Decode every code to the mean of p(x | z).
 
         Args:
@@ -459,11 +457,11 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
             raise DataError(what, where="Z", fix=f"Give codes of shape (n, {self.latent_dim_}), as transform does.")
         return self._decode(z, jax.random.key(self.seed_), y, mean=True)
 
-    def _decode(self, z: np.ndarray, key: Key, y: Any = None, *, mean: bool) -> Any:
+    def _decode(self, z: np.ndarray, key: Key, y: ArrayLike | None = None, *, mean: bool) -> Any:
         cond = self.model_.condition(codes_of(self.model_, y, len(z)))
         return self._in_units(evaluation.decode(self.model_.model, z, key=key, mean=mean, cond=cond), draws=not mean)
 
-    def reconstruct(self, X: Any, y: Any = None, *, noise: np.ndarray | None = None) -> Any:
+    def reconstruct(self, X: RowsLike, y: ArrayLike | None = None, *, noise: np.ndarray | None = None) -> Any:
         """Reconstruct every row as the mean of p(x | z) at its posterior mean, or at a sample for the given noise.
 
         This equals `inverse_transform(transform(X, noise=noise))`.
@@ -537,7 +535,7 @@ class Autoencoder(BaseVAE):
 
     _fixed_settings = {"posterior.kind": "deterministic", "objective.name": "reconstruction"}  # noqa: RUF012
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+    def score(self, X: RowsLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """Compute the mean of log p(x | z) at the codes of the rows. Higher is better.
 
         Args:

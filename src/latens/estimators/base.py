@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
@@ -22,11 +23,11 @@ from latens.estimators.targets import codes_of
 from latens.evidence.estimate import finite
 from latens.io.process import check_process, is_fork
 from latens.io.safetensors import read_bytes
-from latens.kinds.tables.frame import is_frame
+from latens.kinds.tables.frame import is_frame, is_pandas
 from latens.recipes.parts.objects import unknown_parts
 from latens.text import visible
 from latens.typing import checked_later
-from latens.workflow.inputs import model_file
+from latens.workflow.inputs import RowsLike, model_file
 from latens.workflow.trained import TrainedModel
 
 RandomState: TypeAlias = int | np.random.RandomState | None
@@ -62,7 +63,7 @@ class LatensEstimator(BaseEstimator):
 
     # --- rows ---
 
-    def _table(self, X: Any, *, reset: bool, y: Any = "no_validation") -> Any:
+    def _table(self, X: RowsLike, *, reset: bool, y: ArrayLike | None = "no_validation") -> Any:
         """Checked rows as a table; pictures (n, ...) are flattened, and fit remembers their shape."""
         X = with_nan(X)
         shape = list(getattr(X, "shape", ()))
@@ -75,17 +76,17 @@ class LatensEstimator(BaseEstimator):
         X = numbers_of(X)
         return validated(self, X, reset=reset, y=y, ensure_all_finite=finite_cells)
 
-    def _read(self, X: Any, y: Any = None, unknown: str = "error") -> tuple[Dataset, Any]:
+    def _read(self, X: RowsLike, y: ArrayLike | None = None, unknown: str = "error") -> tuple[Dataset, Any]:
         """Rows of numbers as a data set with the schema of the model, and their labels."""
         check_is_fitted(self)
         options: dict[str, Any] = {"schema": self.model_.schema, "validation_fraction": self._fraction}
         return as_dataset(self._table(X, reset=False), self._event_shape, **options), y
 
-    def _batch(self, X: Any, y: Any = None, unknown: str = "error") -> Batch:
+    def _batch(self, X: RowsLike, y: ArrayLike | None = None, unknown: str = "error") -> Batch:
         """Rows as the model takes them, each with a random key made from its own bytes; `y` where it reads labels."""
         return self._as_batch(*self._read(X, y, unknown))
 
-    def _as_batch(self, data: Dataset, y: Any) -> Batch:
+    def _as_batch(self, data: Dataset, y: ArrayLike | None) -> Batch:
         codes = data.label if y is None and data.label is not None else codes_of(self.model_, y, len(data))
         return self.model_.batch(dataclasses.replace(data, label=codes))
 
@@ -234,13 +235,13 @@ class _Unopened:
         raise AttributeError(name)
 
 
-def names_of(estimator: Any) -> list[str] | None:
+def names_of(estimator: BaseEstimator) -> list[str] | None:
     """The names of the columns that a fit saw, where they had some."""
     names = getattr(estimator, "feature_names_in_", None)
     return None if names is None else [str(name) for name in names]
 
 
-def with_nan(X: Any) -> Any:
+def with_nan(X: RowsLike) -> Any:
     """Refuse what holds no numbers, and mark as NaN what a masked array masks and pandas' NA."""
     if not is_frame(X):
         if not hasattr(X, "shape") and not isinstance(X, list | tuple) and not hasattr(X, "__array__"):
@@ -249,7 +250,7 @@ def with_nan(X: Any) -> Any:
         refuse_other_cells(X, "X")
         return unmasked(X)
     refuse_twins(X)
-    if not hasattr(X, "isna"):
+    if not is_pandas(X):
         return X
     for name, dtype in zip(X.columns, X.dtypes):
         if getattr(dtype, "kind", "") in "mM":
@@ -274,7 +275,7 @@ class _OtherColumns(DataError):
         return visible(f"{self.where}: {self.message} {self.fix}", keep="\n")
 
 
-def numbers_of(X: Any) -> Any:
+def numbers_of(X: RowsLike) -> Any:
     """A list of numbers as an array; numbers that no double holds are refused."""
     try:
         return np.asarray(X, np.float64) if isinstance(X, list) and np.asarray(X).dtype == object else X
@@ -283,7 +284,7 @@ def numbers_of(X: Any) -> Any:
         raise DataError("a number is too large for double precision.", where="X", fix=fix) from None
 
 
-def validated(estimator: Any, X: Any, *, reset: bool, **options: Any) -> Any:
+def validated(estimator: BaseEstimator, X: Any, *, reset: bool, **options: Any) -> Any:
     """scikit-learn's `validate_data`, with an error that names the column that lacks, or is not known."""
     try:
         return validate_data(estimator, X, reset=reset, **options)
@@ -354,7 +355,7 @@ def whole(fit: Callable[P, R]) -> Callable[P, R]:
     return kept
 
 
-def weighed(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, np.ndarray | None]:
+def weighed(X: Any, y: Any, sample_weight: ArrayLike | None) -> tuple[Any, Any, np.ndarray | None]:
     """Leave out the rows of weight 0, as if they had not been given; the others have float32 weights."""
     if sample_weight is None:
         return X, y, None
@@ -371,7 +372,7 @@ def weighed(X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, np.ndarray | 
     return X, y, weight[kept]
 
 
-def weighted_mean(values: np.ndarray, sample_weight: Any) -> float:
+def weighted_mean(values: np.ndarray, sample_weight: ArrayLike | None) -> float:
     """The mean of one value for each row, by weight."""
     refuse_masked(sample_weight, "sample_weight")
     weight = row_weights(sample_weight, len(values), "sample_weight")
@@ -383,7 +384,7 @@ def weighted_mean(values: np.ndarray, sample_weight: Any) -> float:
     return float(np.average(values, weights=weight))
 
 
-def own_columns(estimator: Any, X: Any, reset: bool) -> Any:
+def own_columns(estimator: LatensEstimator, X: RowsLike, reset: bool) -> Any:
     """The columns of a frame but for those that the file of a run has beside, as ids; none are left out by a fit."""
     refuse_twins(X)
     if reset:
@@ -392,7 +393,7 @@ def own_columns(estimator: Any, X: Any, reset: bool) -> Any:
     return X[[name for name in X.columns if str(name) not in beside]] if beside and is_frame(X) else X
 
 
-def refuse_twins(X: Any) -> None:
+def refuse_twins(X: RowsLike) -> None:
     """Refuse a frame without columns, or with two of one name, which scikit-learn does not read."""
     if is_frame(X) and not len(X.columns):
         raise DataError("the frame has no columns.", where="X", fix="Give one column or more.")
@@ -400,12 +401,12 @@ def refuse_twins(X: Any) -> None:
         raise DataError(f"two columns are named {twins[0]!r}.", where="X", fix="Give every column a name of its own.")
 
 
-def plain_value(value: Any) -> Any:
+def plain_value(value: object) -> Any:
     """Turn NumPy scalars and arrays into Python's own numbers and lists."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
-def given_settings(settings: Any) -> dict[Any, Any]:
+def given_settings(settings: Mapping[str, Any] | None) -> dict[Any, Any]:
     """The options that a user gave by name, as plain values; none for None."""
     if not isinstance(settings, Mapping | None):
         fix = 'Give for example {"training.steps": 100}.'
@@ -421,18 +422,18 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, bool | int | float | str | None)
 
 
-def _tuples(value: Any) -> Any:
+def _tuples(value: object) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def refuse_words(**given: Any) -> None:
+def refuse_words(**given: object) -> None:
     """Refuse text where an argument of a constructor is a number; text in `settings` is read as a number."""
     for name, value in given.items():
         if any(isinstance(one, str) for one in (value if isinstance(value, list | tuple) else (value,))):
             raise ConfigError(f"{value!r:.100} is text, not a number.", where=name, fix="Write it without quotes.")
 
 
-def truth(value: Any, name: str) -> bool:
+def truth(value: object, name: str) -> bool:
     """Give the truth value of an argument of a constructor, which 0 and 1 may stand for."""
     if not isinstance(value, bool | np.bool_ | int | np.integer):
         raise ConfigError(f"{value!r:.100} is neither true nor false.", where=name, fix="Give True or False.")
@@ -442,7 +443,7 @@ def truth(value: Any, name: str) -> bool:
 _SEEDS = "Give a whole number from 0 to 4294967295, a numpy.random.RandomState, or None."
 
 
-def seed_of(random_state: Any) -> int:
+def seed_of(random_state: RandomState) -> int:
     """Turn a `random_state` of scikit-learn into a whole number."""
     # random_state: a seed from 0 to 2**32 - 1, which is returned; a generator, from which one is drawn; or None for
     # numpy's global generator.
@@ -466,7 +467,7 @@ def history_lists(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     return {name: [record.get(name) for record in records] for name in names}
 
 
-def are_columns(value: Any) -> bool:
+def are_columns(value: object) -> bool:
     """Whether a value is a dict of lists of equal length, as `history_lists` makes."""
     if not isinstance(value, dict) or not all(isinstance(column, list) for column in value.values()):
         return False

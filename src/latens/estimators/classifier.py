@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
@@ -32,6 +33,7 @@ from latens.io.process import check_count, check_process
 from latens.recipes import get_recipe
 from latens.typing import checked_later
 from latens.workflow.experiment import prepare, train
+from latens.workflow.inputs import RowsLike
 from latens.workflow.trained import TrainedModel
 
 _RECIPES = {"gaussian": "mlq-gaussian", "mixture": "mlq-mixture"}
@@ -82,7 +84,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
     random_state: RandomState = None
 
     @whole
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "GenerativeClassifier":
+    def fit(self, X: RowsLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "GenerativeClassifier":
         """Fit a density to the rows of each class.
 
         Args:
@@ -100,12 +102,12 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         refuse_masked(y, "y")
         X, y, weight = weighed(X, y, sample_weight)
         x, y = self._table(X, reset=True, y=y)
-        y = column_or_1d(y, warn=True)
-        if y.dtype.kind in "mM":
-            what = f"holds {'dates' if y.dtype.kind == 'M' else 'durations'}, which no file of the model could carry."
+        y_: Any = column_or_1d(y, warn=True)
+        if y_.dtype.kind in "mM":
+            what = f"holds {'dates' if y_.dtype.kind == 'M' else 'durations'}, which no file of the model could carry."
             raise DataError(what, where="y", fix="Give them as text: y.astype(str).")
-        check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
+        check_classification_targets(y_)
+        classes, codes = np.unique(y_, return_inverse=True)
         self.classes_: np.ndarray = classes
         self.seed_ = seed_of(self.random_state)
         if self.density not in _RECIPES:
@@ -133,7 +135,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
 
     # --- predictions ---
 
-    def log_joint(self, X: Any) -> np.ndarray:
+    def log_joint(self, X: RowsLike) -> np.ndarray:
         """Compute log p(x, c) for every row and class c.
 
         Args:
@@ -149,7 +151,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         found = class_log_joint(self.model_.rows(self._batch(X)))
         return evaluation.finite(found, "log p(x, c)", minus_infinity=True)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: RowsLike) -> np.ndarray:
         """Predict the most probable class of every row.
 
         Args:
@@ -161,7 +163,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         joint = self._judged(X)
         return self.classes_[joint.argmax(axis=1)]
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: RowsLike) -> np.ndarray:
         """Compute the probability p(c | x) of every class. If all densities of a row are 0, the result is p(c).
 
         Args:
@@ -172,7 +174,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         """
         return normalise(self._judged(X))
 
-    def predict_log_proba(self, X: Any) -> np.ndarray:
+    def predict_log_proba(self, X: RowsLike) -> np.ndarray:
         """Compute the log probability of every class, log p(c | x).
 
         Args:
@@ -184,12 +186,12 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         joint = self._judged(X)
         return joint - np.logaddexp.reduce(joint, axis=1, keepdims=True)
 
-    def _judged(self, X: Any) -> np.ndarray:
+    def _judged(self, X: RowsLike) -> np.ndarray:
         """`log_joint`, with p(class) for rows that no class gives any density: -inf everywhere has no ratio."""
         joint = self.log_joint(X)
         return np.where(np.isneginf(joint).all(axis=1, keepdims=True), self.log_prior_, joint)
 
-    def score_samples(self, X: Any) -> np.ndarray:
+    def score_samples(self, X: RowsLike) -> np.ndarray:
         """Compute log p(x) of every row, where p(x) is the sum over the classes.
 
         Args:
@@ -203,7 +205,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
     # --- samples and components ---
 
     def sample(
-        self, n_samples: int = 1, label: Any = None, *, random_state: Any = None
+        self, n_samples: int = 1, label: ArrayLike | None = None, *, random_state: RandomState = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Sample rows together with their classes.
 
@@ -221,7 +223,9 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         drawn = self.sample_components(n_samples, label, random_state=random_state)
         return drawn.x, self.classes_[drawn.label]
 
-    def sample_components(self, n_samples: int = 1, label: Any = None, *, random_state: Any = None) -> ClassSamples:
+    def sample_components(
+        self, n_samples: int = 1, label: ArrayLike | None = None, *, random_state: RandomState = None
+    ) -> ClassSamples:
         """Sample rows together with the mixture component of each row.
 
         Args:
@@ -249,7 +253,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         check_is_fitted(self)
         return self.model_
 
-    def _code(self, label: Any) -> int:
+    def _code(self, label: ArrayLike | None) -> int:
         if not np.isscalar(label):
             raise UsageError(f"{label!r:.100} is not one class.", where="label", fix="Give the class of all rows.")
         found = np.flatnonzero(self.classes_ == label)

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import OutlierMixin
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
@@ -22,6 +23,7 @@ from latens.io.process import check_count
 from latens.kinds.tables.frame import as_rows, is_frame
 from latens.typing import checked_later
 from latens.workflow.cell_scores import blame, named_cells
+from latens.workflow.inputs import RowsLike
 from latens.workflow.outliers import conformal, row_scores
 from latens.workflow.trained import TrainedModel
 
@@ -91,7 +93,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
     alpha: float = 0.05
     robust: bool = False
     typed: bool = False
-    columns: Any = None
+    columns: Mapping[str, Any] | None = None
     recipe: str | VAEConfig = "default"
     settings: Mapping[str, Any] | None = None
     num_samples: int = 100
@@ -99,7 +101,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
     folds: int | None = None
 
     @whole
-    def fit(self, X: Any, y: Any = None) -> "VAEDetector":
+    def fit(self, X: RowsLike, y: ArrayLike | None = None) -> "VAEDetector":
         """Train a model without each fold, and score the rows of the fold.
 
         Args:
@@ -154,7 +156,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             warnings.warn(f"{words}: {fix}", UserWarning, stacklevel=3)
         return self
 
-    def _fold(self, kept: Any) -> None:
+    def _fold(self, kept: RowsLike) -> None:
         """Train on the rows outside a fold."""
         usual = {**USUAL, **(ROBUST if self.robust else {})}
         # Of one size, the models of all folds share their compiled programs.
@@ -187,7 +189,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         """
         return self.models_[0]
 
-    def score_samples(self, X: Any) -> np.ndarray:
+    def score_samples(self, X: RowsLike) -> np.ndarray:
         r"""Score rows by $\log p(x) - 2\,KL(q(z \mid x) \| p(z))$; usual rows score high.
 
         The outlier score is minus this value. A row with an unusual code scores low, even if the model reconstructs it
@@ -211,7 +213,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         stacked = np.where(unseen, np.stack(each), np.nan)
         return -(stacked[0] if len(stacked) == 1 else np.nanmedian(stacked, axis=0))
 
-    def _rows(self, X: Any, k: int = 0) -> Dataset:
+    def _rows(self, X: RowsLike, k: int = 0) -> Dataset:
         check_is_fitted(self, "vaes_")
         return self.vaes_[k]._read(X, unknown="missing")[0]
 
@@ -223,7 +225,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         )  # fmt: skip
         return -np.asarray(finite(-found.odd, "log p(x)", minus_infinity=True), np.float64)
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: RowsLike) -> np.ndarray:
         """Compute the score minus the limit. Outliers are below 0.
 
         Args:
@@ -236,7 +238,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         certain = np.isneginf(found)
         return np.where(certain, -np.inf, np.where(certain, 0.0, found) - self.offset_)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: RowsLike) -> np.ndarray:
         """Predict which rows are outliers.
 
         Args:
@@ -247,7 +249,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         """
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
-    def p_values(self, X: Any) -> np.ndarray:
+    def p_values(self, X: RowsLike) -> np.ndarray:
         """Compute the p-value of each row, the share of scored rows with at least its outlier score.
 
         Args:
@@ -259,7 +261,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         return conformal(self.calibration_, -self.score_samples(X))
 
     @checked_later
-    def explain(self, X: Any, cells: int = 3) -> dict[str, np.ndarray]:
+    def explain(self, X: RowsLike, cells: int = 3) -> dict[str, np.ndarray]:
         """Find the cells of each row that are least probable given the other cells.
 
         Args:
@@ -274,7 +276,8 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             ConfigError: The columns have no kinds. Pass `typed=True`.
         """
         cells = check_count(cells, "cells")
-        data, rows = self._rows(X), np.arange(len(X))
+        data = self._rows(X)
+        rows = np.arange(len(data))
         return named_cells(
             blame(self.model_, data, rows, others=self.others_, cells=cells, seed=self.seed_), data, rows
         )

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,6 +20,9 @@ from latens.io.process import check_count
 from latens.recipes import get_recipe
 from latens.typing import checked_later
 from latens.workflow.experiment import prepare, train
+
+if TYPE_CHECKING:
+    import pandas
 
 TIME = "time"
 """The column that the index becomes."""
@@ -63,7 +67,9 @@ class VAEForecaster(BaseEstimator):
     random_state: RandomState = None
 
     @whole
-    def fit(self, y: Any, X: Any = None, fh: Any = None) -> "VAEForecaster":
+    def fit(
+        self, y: "pandas.Series | pandas.DataFrame", X: object = None, fh: ArrayLike | None = None
+    ) -> "VAEForecaster":
         """Train a model of the series.
 
         Args:
@@ -93,7 +99,7 @@ class VAEForecaster(BaseEstimator):
         self.window_: int = window
         return self
 
-    def update(self, y: Any, X: Any = None) -> "VAEForecaster":
+    def update(self, y: "pandas.Series | pandas.DataFrame", X: object = None) -> "VAEForecaster":
         """Add later steps without training. Forecasts then start after these steps.
 
         Args:
@@ -119,7 +125,7 @@ class VAEForecaster(BaseEstimator):
         check_is_fitted(self)
         return self.y_.index[-1]
 
-    def predict(self, fh: Any = None, X: Any = None) -> Any:
+    def predict(self, fh: ArrayLike | None = None, X: object = None) -> Any:
         """Forecast the median of every step.
 
         Args:
@@ -137,7 +143,9 @@ class VAEForecaster(BaseEstimator):
             return pandas.Series(made[:, 0], index, name=self.y_.name)
         return pandas.DataFrame(made, index, self.y_.columns)
 
-    def predict_quantiles(self, fh: Any = None, X: Any = None, alpha: float | Sequence[float] | None = None) -> Any:
+    def predict_quantiles(
+        self, fh: ArrayLike | None = None, X: object = None, alpha: float | Sequence[float] | None = None
+    ) -> Any:
         """Forecast quantiles of every step.
 
         Args:
@@ -157,7 +165,9 @@ class VAEForecaster(BaseEstimator):
         cells = np.stack([found[levels.index(level), :, self._names.index(name)] for name, level in pairs], axis=1)
         return pandas.DataFrame(cells, index, pandas.MultiIndex.from_tuples(pairs))
 
-    def predict_interval(self, fh: Any = None, X: Any = None, coverage: float | Sequence[float] = 0.9) -> Any:
+    def predict_interval(
+        self, fh: ArrayLike | None = None, X: object = None, coverage: float | Sequence[float] = 0.9
+    ) -> Any:
         """Forecast central intervals of every step.
 
         Args:
@@ -175,7 +185,7 @@ class VAEForecaster(BaseEstimator):
         ends = [(name, level, end) for name in self._names for level in levels for end in ("lower", "upper")]
         return pandas.DataFrame(found.to_numpy(), found.index, pandas.MultiIndex.from_tuples(ends))
 
-    def _seen(self, y: Any, X: Any) -> Any:
+    def _seen(self, y: object, X: object) -> Any:
         """The steps as a long table; keeps them."""
         import pandas
 
@@ -196,7 +206,7 @@ class VAEForecaster(BaseEstimator):
         self.y_, self._names = y, list(frame.columns)
         return lines.reset_index(drop=True)
 
-    def _horizon(self, fh: Any) -> Int[np.ndarray, " h"]:
+    def _horizon(self, fh: ArrayLike) -> Int[np.ndarray, " h"]:
         """The steps ahead, from numbers or from times."""
         import pandas
 
@@ -212,7 +222,7 @@ class VAEForecaster(BaseEstimator):
             raise UsageError(what, where="fh", fix="Give whole numbers from 1 on, ascending, such as [1, 2, 3].")
         return steps
 
-    def _draws(self, fh: Any, X: Any) -> tuple[Float[np.ndarray, "M h d"], Any]:
+    def _draws(self, fh: ArrayLike | None, X: object) -> tuple[Float[np.ndarray, "M h d"], Any]:
         """Draws of the steps asked for, and their times."""
         import pandas
 
@@ -241,7 +251,7 @@ class VAEForecaster(BaseEstimator):
         return np.asarray(finite(made, "draws", where="y"), np.float64)[0], times
 
 
-def _shares(given: Any, where: str) -> list[float]:
+def _shares(given: float | Sequence[float], where: str) -> list[float]:
     """Probabilities, one or several."""
     made = np.atleast_1d(np.asarray(given)).tolist()
     if not made or not all(isinstance(one, float) and 0.0 < one < 1.0 for one in made):

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 from msgspec import structs
+from numpy.typing import ArrayLike
 
 from latens.data import TRAIN, VALIDATION, Dataset, Schema, load
 from latens.data.conditions import GIVEN, arrays_of, learned, plain_name, vectors
@@ -17,7 +18,8 @@ from latens.kinds import Rows
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.steps.long import lines_of
 from latens.kinds.steps.sequences import nearest_the_centre
-from latens.kinds.tables.frame import as_rows, is_frame, is_pandas
+from latens.kinds.tables.frame import Frame, as_rows, is_frame, is_pandas
+from latens.workflow.inputs import RowsLike
 
 ROLES = ("label", "weight", "layer")
 """What later rows bring too."""
@@ -31,11 +33,11 @@ class Named(NamedTuple):
     weight: str | None = None
     layer: str | None = None
     conditions: tuple[str, ...] = ()
-    columns: Any = None
-    derive: Any = None
+    columns: Mapping[str, Any] | None = None
+    derive: Sequence[str] | Mapping[str, str] | None = None
 
 
-def roles_of(X: Any) -> tuple[Any, Named]:
+def roles_of(X: RowsLike) -> tuple[Any, Named]:
     """The frame of a kind of rows, and the roles of its columns; other rows as they are."""
     if not isinstance(X, Rows):
         return as_rows(X), Named()
@@ -50,14 +52,14 @@ def roles_of(X: Any) -> tuple[Any, Named]:
     return frame, named._replace(conditions=conditions, columns=columns, derive=said.get("derive"))
 
 
-def without(X: Any, names: Sequence[str]) -> Any:
+def without(X: RowsLike, names: Sequence[str]) -> Any:
     """A frame without some columns."""
-    if not names:
+    if not names or not is_frame(X):
         return X
-    return X.drop(columns=[one for one in X.columns if str(one) in names]) if hasattr(X, "isna") else X.drop(names)
+    return X.drop(columns=[one for one in X.columns if str(one) in names]) if is_pandas(X) else X.drop(names)
 
 
-def column(X: Any, name: str, what: str) -> np.ndarray:
+def column(X: RowsLike, name: str, what: str) -> np.ndarray:
     """A column of a frame by its name."""
     if not is_frame(X):
         fix = (
@@ -70,7 +72,7 @@ def column(X: Any, name: str, what: str) -> np.ndarray:
     return np.asarray(X[titles[name]])
 
 
-def apart(X: Any, y: Any, weight: Any, named: Named) -> tuple[Any, Any, Any]:
+def apart(X: RowsLike, y: ArrayLike | None, weight: ArrayLike | None, named: Named) -> tuple[Any, Any, Any]:
     """Take label and weight out of a frame where they are columns of it."""
     for what, name, given in (("label", named.label, y), ("weight", named.weight, weight)):
         if name is not None and given is not None:
@@ -81,7 +83,7 @@ def apart(X: Any, y: Any, weight: Any, named: Named) -> tuple[Any, Any, Any]:
     return without(X, [name for name in (named.label, named.weight) if name is not None]), y, weight
 
 
-def known_apart(X: Any, y: Any, named: Named, schema: Schema) -> tuple[Any, Any, dict[str, Any]]:
+def known_apart(X: RowsLike, y: ArrayLike | None, named: Named, schema: Schema) -> tuple[Any, Any, dict[str, Any]]:
     """The rows of a frame without the label and weight that it may bring, the label, and the cells of conditions."""
     names = [one.name for one in schema.conditions or ()]
     if not is_frame(X):
@@ -102,11 +104,11 @@ def known_apart(X: Any, y: Any, named: Named, schema: Schema) -> tuple[Any, Any,
     return without(X, sorted((own | set(names)) - known)), y, cells
 
 
-def put_back(X: Any, made: Any) -> Any:
+def put_back(X: RowsLike, made: Frame) -> Any:
     """A frame with all of its columns, of which some have other cells now."""
     if not is_frame(X) or len(X.columns) == len(made.columns):
         return made
-    return X.assign(**{name: made[name] for name in made.columns}) if hasattr(X, "isna") else X.with_columns(made)
+    return X.assign(**{name: made[name] for name in made.columns}) if is_pandas(X) else X.with_columns(made)
 
 
 def conditioned(data: Dataset, cells: Mapping[str, Any], fresh: bool) -> Dataset:
@@ -119,7 +121,7 @@ def conditioned(data: Dataset, cells: Mapping[str, Any], fresh: bool) -> Dataset
     return replaced(data, schema=structs.replace(data.schema, conditions=known), cond=cond)
 
 
-def condition_cells(X: Any, asked: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+def condition_cells(X: RowsLike, asked: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     """Take the conditions that are asked for out of a frame."""
     cells = {one: column(X, plain_name(one), "conditions") for one in asked}
     return without(X, [plain_name(one) for one in asked]), cells
@@ -128,15 +130,16 @@ def condition_cells(X: Any, asked: Sequence[str]) -> tuple[Any, dict[str, Any]]:
 # --- long tables and cells ---
 
 
-def is_long(X: Any, schema: Schema | None) -> bool:
+def is_long(X: RowsLike, schema: Schema | None) -> bool:
     """Whether `load` reads the rows: sequences, cells of AnnData, or rows whose kind says more than a frame has."""
     of_steps = schema is not None and schema.sequences is not None
     return of_steps or isinstance(X, Rows) or is_annotated(X) or lines_of(X, "X") is not None
 
 
 def long_dataset(
-    X: Any, y: Any, weight: Any, named: Named, *, schema: Schema | None, validation_fraction: float = 0.0
-) -> Dataset:
+    X: Any, y: ArrayLike | None, weight: ArrayLike | None, named: Named, *, schema: Schema | None,
+    validation_fraction: float = 0.0,
+) -> Dataset:  # fmt: skip
     """The rows of a long table, arrays of unlike length, or AnnData as a data set."""
     # Some validate where a share of rows is to do so; a model's own training cuts windows by time.
     if isinstance(X, Rows):
@@ -182,7 +185,7 @@ def with_filled_steps(X: Any, data: Dataset, filled: Float[np.ndarray, "n steps 
                 cells = np.array(made[titles[one.name]].to_numpy(), np.float64)
                 cells[line[gone[:, j]]] = values[gone[:, j], j]
                 named = {titles[one.name]: cells}
-                made = made.assign(**named) if is_pandas(X) else made.with_columns(pl.Series(one.name, cells))
+                made = made.assign(**named) if is_pandas(made) else made.with_columns(pl.Series(one.name, cells))
         return made
     if isinstance(X, np.ndarray) and X.ndim == 3:
         made = np.array(X, np.float64)

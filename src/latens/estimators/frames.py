@@ -17,11 +17,12 @@ from latens.data.rows import row_keys
 from latens.errors import UsageError
 from latens.kinds import KINDS, Guessed
 from latens.kinds.tables.derived import hidden_in
-from latens.kinds.tables.frame import is_pandas, like, to_pandas, with_cells
+from latens.kinds.tables.frame import Frame, is_pandas, like, to_pandas, with_cells
 from latens.kinds.tables.typed import as_frame, in_units
+from latens.workflow.inputs import RowsLike
 
 
-def coming(X: Any, schema: Schema | None, unknown: str, **said: Any) -> Coming:
+def coming(X: RowsLike, schema: Schema | None, unknown: str, **said: Any) -> Coming:
     """Read rows of text, or of a frame, as `latens.read` does."""
     rows = Coming(Guessed(X, **said), schema, unknown, False, {}, "X")
     rows.plan()
@@ -54,7 +55,7 @@ def _split(n: int, validation_fraction: float) -> np.ndarray:
     return split
 
 
-def refuse_unknown(unknown: Any) -> None:
+def refuse_unknown(unknown: object) -> None:
     """Refuse a way with unknown names that there is not."""
     if not isinstance(unknown, str) or unknown not in ("error", "missing", "skip"):
         raise UsageError(f"{unknown!r:.100} is not known.", where="unknown", fix="Valid: error, missing, skip.")
@@ -68,7 +69,7 @@ def with_filled(
     gone = hidden_in(X, made.columns, data.schema, gone)
     if not is_pandas(X):
         return with_cells(X, made, gone)
-    table = X.copy()
+    table: Any = X.copy()
     titles = {str(name): name for name in table.columns}
     for name, hidden in zip(made.columns, gone.T):
         if not hidden.any():
@@ -85,7 +86,7 @@ def with_filled(
 
 
 def array_with_filled(
-    X: Any, names: Sequence[str] | None, data: Dataset, filled: Shaped[np.ndarray, "n columns"], gone: np.ndarray
+    X: RowsLike, names: Sequence[str] | None, data: Dataset, filled: Shaped[np.ndarray, "n columns"], gone: np.ndarray
 ) -> Shaped[np.ndarray, "n columns"]:
     """Fill in the gaps of an array whose columns have types."""
     made, types = np.array(X, np.float64), data.schema.column_types
@@ -107,7 +108,7 @@ def with_numbers(X: Any, filled: Shaped[np.ndarray, "n columns"]) -> Any:
         return frame.with_columns(
             made[name].zip_with(one, frame[name].cast(pl.Float64)) for name, one in pairs if one.any()
         )
-    made = X.copy()
+    made: Any = X.copy()
     for j, name in enumerate(made.columns):
         column = made[name]
         gone = column.isna().to_numpy()
@@ -119,7 +120,7 @@ def with_numbers(X: Any, filled: Shaped[np.ndarray, "n columns"]) -> Any:
     return made
 
 
-def ends_like(X: Any, data: Dataset, ends: Shaped[np.ndarray, "n columns"]) -> Any:
+def ends_like(X: RowsLike, data: Dataset, ends: Shaped[np.ndarray, "n columns"]) -> Any:
     """Ends of intervals, NaN for none, as a frame with the index of another one."""
     types = data.schema.column_types
     numbers = [name for name, one in zip(data.schema.names, types) if one.named or one.kind == "number"]
@@ -137,13 +138,13 @@ def ends_like(X: Any, data: Dataset, ends: Shaped[np.ndarray, "n columns"]) -> A
     return frame
 
 
-def as_fitted(x: Shaped[np.ndarray, "n columns"], schema: Schema, template: Any) -> Any:
+def as_fitted(x: Shaped[np.ndarray, "n columns"], schema: Schema, template: Frame | None) -> Any:
     """Write stored rows as a frame with the dtypes and the names of columns of the frame that a model was fitted to."""
     # template: that frame, without its rows; None where it is not known.
     made = as_frame(x, schema)
     return made if template is None else like(made, template)
 
 
-def emptied(X: Any) -> Any:
+def emptied(X: Frame) -> Frame:
     """A frame without its rows."""
     return X.iloc[:0] if is_pandas(X) else X.clear()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,6 +20,7 @@ from latens.kinds.tables.frame import as_rows, is_frame
 from latens.kinds.tables.typed import in_units
 from latens.typing import checked_later
 from latens.workflow.cell_scores import interval
+from latens.workflow.inputs import RowsLike
 
 
 @checked_later  # scikit-learn may set anything here; fit looks at it
@@ -55,14 +57,14 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
     Source: Mattei & Frellsen (2019), "MIWAE", arXiv 1812.02633, with the mean over x given z in closed form.
     """
 
-    columns: Any = None
+    columns: Mapping[str, Any] | None = None
     recipe: str | VAEConfig = "default"
     settings: Mapping[str, Any] | None = None
     num_samples: int = DRAWS
     random_state: RandomState = None
 
     @whole
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "VAEImputer":
+    def fit(self, X: RowsLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> "VAEImputer":
         """Train a model on the observed cells.
 
         Args:
@@ -84,7 +86,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             self.feature_names_in_ = np.array(names, object)
         return self
 
-    def transform(self, X: Any, *, unknown: str = "error") -> Any:
+    def transform(self, X: RowsLike, *, unknown: str = "error") -> Any:
         """Impute every missing cell.
 
         Args:
@@ -101,7 +103,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         check_is_fitted(self)
         return self.vae_.impute(X, num_samples=self.num_samples, unknown=unknown)
 
-    def draws(self, X: Any, n: int = 20) -> list[Any]:
+    def draws(self, X: RowsLike, n: int = 20) -> list[Any]:
         r"""Complete the rows several times, each with a draw of $p(x_{mis} \mid x_{obs})$ for every row.
 
         Args:
@@ -114,7 +116,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         check_is_fitted(self)
         return list(self.vae_.impute(X, n_draws=check_count(n, "n"), num_samples=self.num_samples))
 
-    def intervals(self, X: Any, level: float = 0.9) -> tuple[Any, Any]:
+    def intervals(self, X: RowsLike, level: float = 0.9) -> tuple[Any, Any]:
         """Compute the central interval of every missing number or date.
 
         Args:

@@ -14,7 +14,7 @@ from latens.estimators.vae import VAE
 class RowsEstimator(BaseEstimator):
     """An estimator that trains one `VAE` or several."""
 
-    columns: Any
+    columns: Mapping[str, Any] | None
     recipe: str | VAEConfig
     settings: Mapping[str, Any] | None
 

@@ -1,10 +1,10 @@
 """Labels of an estimator: conditions that its recipe reads, or classes that it predicts where they are missing."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
+from numpy.typing import ArrayLike
 
 from latens.config import VAEConfig
 from latens.data import Dataset, encode_labels
@@ -15,7 +15,7 @@ from latens.errors import UsageError
 from latens.workflow.trained import TrainedModel
 
 
-def labelled(data: Dataset, y: Any, config: VAEConfig) -> Dataset:
+def labelled(data: Dataset, y: ArrayLike | None, config: VAEConfig) -> Dataset:
     """Add labels to a data set where the recipe uses some."""
     # y: labels; -1 (of numbers), NaN, None or "" is a missing one.
     if config.label.kind in ("none", "beside"):
@@ -42,7 +42,7 @@ def classes_of(trained: TrainedModel) -> Shaped[np.ndarray, " C"]:
     return numbers.astype(kind)
 
 
-def codes_of(trained: TrainedModel, y: Any, n: int) -> Shaped[np.ndarray, " n"] | None:
+def codes_of(trained: TrainedModel, y: ArrayLike | None, n: int) -> Shaped[np.ndarray, " n"] | None:
     """Turn the labels of n rows into the codes of a model's classes."""
     if not trained.preparation.classes:
         return None

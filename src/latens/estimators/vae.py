@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -16,7 +17,7 @@ from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, UsageError
 from latens.estimators.autoencoder import BaseVAE, Posterior, Prior
-from latens.estimators.base import names_of, seed_of, weighted_mean, with_nan
+from latens.estimators.base import RandomState, names_of, seed_of, weighted_mean, with_nan
 from latens.estimators.frame_roles import known_apart, put_back, with_filled_steps
 from latens.estimators.frames import array_with_filled, as_fitted, with_filled, with_numbers
 from latens.estimators.targets import classes_of, codes_of, labelled
@@ -33,7 +34,7 @@ from latens.recipes import RECIPES
 from latens.recipes.parts.objects import PartName
 from latens.typing import Key, checked_later
 from latens.workflow.imputation import Imputation, imputed
-from latens.workflow.inputs import seed_key
+from latens.workflow.inputs import RowsLike, seed_key
 from latens.workflow.prior_refit import refit_prior
 from latens.workflow.trained import TrainedModel
 
@@ -138,7 +139,7 @@ class VAE(BaseVAE):
 
     # --- log p(x) and its parts ---
 
-    def score_samples(self, X: Any, y: Any = None, *, unknown: str = "error") -> np.ndarray:
+    def score_samples(self, X: RowsLike, y: ArrayLike | None = None, *, unknown: str = "error") -> np.ndarray:
         r"""Estimate log p(x) of every row by importance sampling.
 
         The estimate is $\log\frac1K\sum_k p(x|z_k)\,p(z_k)/q(z_k|x)$ with K = `num_samples` samples of q(z | x). Its
@@ -175,7 +176,7 @@ class VAE(BaseVAE):
         batch = self._batch(X, y, unknown)
         return self.model_.log_marginal(batch, num_samples=self._draws(), seed=self.seed_)
 
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+    def score(self, X: RowsLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """Compute the mean of `score_samples`. Higher is better, so a grid search maximises log p(x).
 
         Args:
@@ -194,7 +195,9 @@ class VAE(BaseVAE):
         count = self._option("num_samples") if asked is None else asked
         return check_count(usual if count is None else count, "num_samples")
 
-    def elbo(self, X: Any, y: Any = None, *, num_samples: int | None = None, unknown: str = "error") -> Parts:
+    def elbo(
+        self, X: RowsLike, y: ArrayLike | None = None, *, num_samples: int | None = None, unknown: str = "error"
+    ) -> Parts:
         r"""Estimate the ELBO of every row and its two terms.
 
         $\mathrm{ELBO} = E_q\log p(x|z) - \mathrm{KL}(q(z|x)\|p(z))$. Both terms are computed from the same draws of q(z
@@ -231,11 +234,11 @@ class VAE(BaseVAE):
         self,
         n_samples: int = 1,
         *,
-        label: Any = None,
+        label: ArrayLike | None = None,
         given: Mapping[str, Any] | None = None,
         temperature: float = 1.0,
         guidance: float | None = None,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> Any:
         """Sample rows from the model: z from the prior, and x from p(x | z).
 
@@ -275,7 +278,7 @@ class VAE(BaseVAE):
         x = self.model_.sample(n_samples, seed=seed, label=codes, given=given, temperature=temperature)
         return x if schema.types is None else as_fitted(x, schema, getattr(self, "_template", None))
 
-    def warm_up(self, n_rows: int | None = None, *, label: Any = None) -> "VAE":
+    def warm_up(self, n_rows: int | None = None, *, label: ArrayLike | None = None) -> "VAE":
         """Compile the programs for encoding, decoding and scoring, so that no request waits for the compiler.
 
         A request is padded to 16, 128 or 500 rows, or computed in chunks of 500 rows. This method compiles one program
@@ -299,7 +302,7 @@ class VAE(BaseVAE):
             n = min(size, most)
             x, y = self.sample(n, label=label), None
             if self.model_.preparation.classes:
-                y = [label] * n if label is not None else self.classes_[self.model_.in_turn(n)]
+                y = np.repeat(label, n) if label is not None else self.classes_[self.model_.in_turn(n)]
             self.inverse_transform(self.transform(x, y), y)
             self.score_samples(x, y)
         return self
@@ -310,10 +313,10 @@ class VAE(BaseVAE):
         n: int = 1,
         mean: bool = False,
         *,
-        label: Any = None,
+        label: ArrayLike | None = None,
         temperature: float = 1.0,
         guidance: float | None = None,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> Any:
         """Sample rows from the prior predictive, or their means.
 
@@ -340,7 +343,9 @@ class VAE(BaseVAE):
         trained = self.model_ if guidance is None else self.model_.guided(guidance)
         return self._in_units(new_rows(trained.model, n, mean=mean, **how)[0], draws=not mean)
 
-    def posterior_predictive(self, X: Any, mean: bool = False, *, y: Any = None, random_state: Any = None) -> Any:
+    def posterior_predictive(
+        self, X: RowsLike, mean: bool = False, *, y: ArrayLike | None = None, random_state: RandomState = None
+    ) -> Any:
         """Sample from the posterior predictive of every row, or compute its reconstruction.
 
         Args:
@@ -361,7 +366,9 @@ class VAE(BaseVAE):
     # --- paths through the latents ---
 
     @checked_later
-    def interpolate(self, a: Any, b: Any, steps: int = 8, *, path: str = "spherical", y: Any = None) -> Any:
+    def interpolate(
+        self, a: RowsLike, b: RowsLike, steps: int = 8, *, path: str = "spherical", y: ArrayLike | None = None
+    ) -> Any:
         """Decode a path between two rows.
 
         Args:
@@ -385,7 +392,7 @@ class VAE(BaseVAE):
             raise UsageError("a path has two ends, and 1 step was asked for.", where="steps", fix="Ask for 2 or more.")
         return self.inverse_transform(between(self._code(a, y), self._code(b, y), steps), y)
 
-    def _code(self, row: Any, y: Any) -> np.ndarray:
+    def _code(self, row: Any, y: ArrayLike | None) -> np.ndarray:
         """The code of one row, or the codes that were given in its place."""
         if np.ndim(row) == 1 and np.shape(row) == (self.latent_dim_,) and np.asarray(row).dtype.kind in "iuf":
             return np.asarray(row, np.float32)
@@ -400,12 +407,12 @@ class VAE(BaseVAE):
     @checked_later
     def impute(
         self,
-        X: Any,
+        X: RowsLike,
         *,
         n_draws: int = 0,
         num_samples: int = IMPUTED,
-        y: Any = None,
-        random_state: Any = None,
+        y: ArrayLike | None = None,
+        random_state: RandomState = None,
         unknown: str = "error",
     ) -> Any:
         r"""Impute missing values by their posterior mean, or sample completions.
@@ -427,7 +434,7 @@ class VAE(BaseVAE):
 
         Source: Mattei & Frellsen (2019), arXiv 1812.02633.
         """
-        n_draws = 0 if n_draws == 0 else check_count(n_draws, "n_draws", cells=np.size(X))
+        n_draws = 0 if n_draws == 0 else check_count(n_draws, "n_draws", cells=np.size(as_rows(X)))
         options: dict[str, Any] = {"num_samples": num_samples, "num_draws": n_draws, "random_state": random_state}
         X = as_rows(X)
         data, found = self._imputed(X, y, unknown, **options)
@@ -437,13 +444,13 @@ class VAE(BaseVAE):
 
     def _imputed(
         self,
-        X: Any,
-        y: Any = None,
+        X: RowsLike,
+        y: ArrayLike | None = None,
         unknown: str = "error",
         *,
         num_samples: int,
         num_draws: int,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> tuple[Dataset, Imputation]:
         """Rows with gaps as a data set, and what fills them in."""
         check_is_fitted(self)
@@ -454,7 +461,7 @@ class VAE(BaseVAE):
         batch = self._as_batch(data, y)
         return data, imputed(self.model_, batch, key=key, num_samples=num_samples, num_draws=num_draws)
 
-    def _filled(self, X: Any, data: Dataset, several: np.ndarray, hidden: np.ndarray) -> Any:
+    def _filled(self, X: RowsLike, data: Dataset, several: np.ndarray, hidden: np.ndarray) -> Any:
         """Completed stored rows as the rows that came, M times."""
         schema, whole = self.model_.schema, X
         if schema.sequences is not None:
@@ -477,10 +484,10 @@ class VAE(BaseVAE):
 
     def refit_prior(
         self,
-        X: Any,
+        X: RowsLike,
         kind: str = "mixture",
         *,
-        y: Any = None,
+        y: ArrayLike | None = None,
         options: dict[str, Any] | None = None,
         steps: int | None = None,
     ) -> Estimate | None:
@@ -513,7 +520,7 @@ class VAE(BaseVAE):
     # --- labels that the recipe predicts ---
 
     @available_if(_predicts)
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: RowsLike) -> np.ndarray:
         """Compute the probability q(y | x) of every class, if the recipe predicts labels.
 
         Args:
@@ -527,7 +534,7 @@ class VAE(BaseVAE):
         return evaluation.finite(found, "class probabilities")
 
     @available_if(_predicts)
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: RowsLike) -> np.ndarray:
         """Predict the most probable class of every row, if the recipe predicts labels.
 
         Args:
@@ -550,7 +557,7 @@ class VAE(BaseVAE):
             raise AttributeError(f"the recipe {self.recipe!r} has no classes")
         return classes_of(self.model_)
 
-    def _sampling_key(self, random_state: Any) -> Key:
+    def _sampling_key(self, random_state: RandomState) -> Key:
         """The same for the same `random_state` (the estimator's, where none is given)."""
         check_process()
         chosen = self.random_state if random_state is None else random_state

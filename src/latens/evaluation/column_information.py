@@ -1,6 +1,6 @@
 """What the columns of a row say about one another: mutual information under a model."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,8 @@ from jaxtyping import Shaped
 from latens.distributions.base import AbstractFactorised
 from latens.errors import ConfigError
 from latens.io.compilation import check_generator, compiled
-from latens.typing import Array, Float, Key
+from latens.models import AbstractLatentModel
+from latens.typing import Array, Float, Key, PyTree
 
 
 class Information(NamedTuple):
@@ -21,8 +22,9 @@ class Information(NamedTuple):
 
 
 def column_information(
-    model: Any, columns: int, *, num_rows: int = 256, num_samples: int = 1024, repeats: int = 8, key: Key
-) -> Information:
+    model: AbstractLatentModel, columns: int, *, num_rows: int = 256, num_samples: int = 1024, repeats: int = 8,
+    key: Key,
+) -> Information:  # fmt: skip
     """The mutual information of each pair of columns under a model, from its density, with its error, in nats."""
     # I(x_a; x_b) = E[log p(x_a, x_b) - log p(x_a) - log p(x_b)] over rows that the model draws. Each density is the
     # mean of p(x | z) over draws of p(z); where the latents can be counted, it is their exact sum. The bias of the
@@ -44,7 +46,7 @@ def column_information(
 
 @compiled
 def _one(
-    model: Any, columns: int, num_rows: int, num_samples: int, key: Key
+    model: AbstractLatentModel, columns: int, num_rows: int, num_samples: int, key: Key
 ) -> tuple[Float[Array, " pairs"], Float[Array, " pairs"]]:
     """The information of each pair in one repeat, and what taking off the bias changed."""
     row_key, event_key, draw_key = jax.random.split(key, 3)
@@ -73,7 +75,7 @@ def _one(
     return found + correction, jnp.abs(correction)
 
 
-def _terms(model: Any, z: Any, x: Shaped[Array, "..."]) -> Float[Array, " columns"]:
+def _terms(model: AbstractLatentModel, z: PyTree, x: Shaped[Array, "..."]) -> Float[Array, " columns"]:
     likelihood = model.likelihood(z, cond=None)
     if not isinstance(likelihood, AbstractFactorised):
         what = f"a {type(likelihood).__name__} does not factorise over the columns of a row."

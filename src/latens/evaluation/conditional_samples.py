@@ -13,6 +13,7 @@ from latens.io.compilation import check_generator, compiled
 from latens.io.process import check_process
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.where import Conditions
+from latens.models import AbstractLatentModel
 from latens.typing import Array, Float, Key, PyTree, Shaped
 
 CHUNK, MOST_CHUNKS = 2**14, 16
@@ -31,10 +32,12 @@ class ConditionalSamples(NamedTuple):
     effective: float  # the effective number $1/\sum_k w_k^2$ of the draws of z
     draws: int  # how many draws of z there were
     log_probability: float  # the log probability of the conditions under the model, in nats
-    z: Any = None  # the latents that each row was drawn from
+    z: PyTree = None  # the latents that each row was drawn from
 
 
-def sample_given(model: Any, conditions: Conditions, n: int, *, key: Key, chunk: int = CHUNK) -> ConditionalSamples:
+def sample_given(
+    model: AbstractLatentModel, conditions: Conditions, n: int, *, key: Key, chunk: int = CHUNK
+) -> ConditionalSamples:
     r"""Draw rows from $p(x \mid x \in C)$ of a mixed table, or rows of tokens that begin as two bounds agree."""
     # Of K draws z of the mixture $\frac12 q(z \mid x_{obs}) + \frac12 p(z)$, with weights $w \propto p(z)\,P(C \mid z)$
     # over its density, n are chosen by weight (systematic resampling); each gives a row of p(x | z) within the
@@ -82,7 +85,7 @@ class GivenShares(NamedTuple):
 
 
 def shares_given(
-    model: Any,
+    model: AbstractLatentModel,
     conditions: Conditions,
     types: Sequence[ColumnType],
     *,
@@ -126,7 +129,7 @@ def _shares(
     largest = jnp.max(log_weight)
     weight = jnp.exp(log_weight - largest)
 
-    def of(z: Any) -> dict[str, Array]:
+    def of(z: PyTree) -> dict[str, Array]:
         each = model.likelihood(z, cond=None).each_within(low, high)
         return {name: jnp.exp(part.log_shares()) for name, part in each.parts.items()}
 
@@ -154,11 +157,11 @@ def _weighed(
 
 @compiled
 def _events(
-    model: Any, z: PyTree[Array], low: Float[Array, " c"], high: Float[Array, " c"], index: Array, key: Key
-) -> Shaped[Array, "n c"]:
+    model: Any, z: PyTree[Array], low: Float[Array, " c"], high: Float[Array, " c"], index: Array, key: Key,
+) -> Shaped[Array, "n c"]:  # fmt: skip
     """A row within the conditions for each z."""
 
-    def one(z: Any, i: Array) -> Array:
+    def one(z: PyTree, i: Array) -> Array:
         return model.likelihood(z, cond=None).within(low, high)[0].sample(key=jax.random.fold_in(key, i))
 
     return jax.vmap(one)(z, index)

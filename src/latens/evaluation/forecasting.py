@@ -16,7 +16,7 @@ from latens.evidence.particles import filtered, resampled
 from latens.io.process import counted
 from latens.models import StateSpaceModel
 from latens.models.state_space import INPUTS
-from latens.typing import Array, Key
+from latens.typing import AnyArray, Array, Key, Mask
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """The quantiles of a forecast: the median, and the ends of bands of 50 and 90 %."""
@@ -75,8 +75,8 @@ def forecast(
     return map_rows(function, replace(rows, batch=replace(batch, cond=cond), batch_size=size))
 
 
-def _forecast(model: Any, batch: Batch, key: Key, steps: int, num_draws: int, particles: int) -> Array:
-    def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> Array:
+def _forecast(model: StateSpaceModel, batch: Batch, key: Key, steps: int, num_draws: int, particles: int) -> Array:
+    def one_row(x: Array, row_id: AnyArray, cond: Any, mask: Mask) -> Array:
         own = jax.random.fold_in(key, row_id)
         given, held = cond.get("ahead"), cond["held"]
         known = {INPUTS: cond[INPUTS]} if INPUTS in cond else None
@@ -87,7 +87,7 @@ def _forecast(model: Any, batch: Batch, key: Key, steps: int, num_draws: int, pa
             even = resampled(run.particles, run.log_weights, key=jax.random.fold_in(own, 2))
             states = jax.tree.map(lambda leaf: leaf[spread], even)
             return jax.vmap(lambda s, k: model.roll(s, steps, inputs=given, key=k))(states, keys)
-        posterior = replace(model.posterior(x, cond=known, mask=mask), held=held)
+        posterior: Any = replace(model.posterior(x, cond=known, mask=mask), held=held)
 
         def one(key: Key) -> Array:
             z_key, x_key = jax.random.split(key)

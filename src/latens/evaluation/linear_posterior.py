@@ -11,8 +11,8 @@ from jax.scipy.linalg import solve_triangular
 from latens.data.batches import Batch
 from latens.distributions import DiagonalNormal, FullNormal, Mixture
 from latens.evidence.batched import cells_of
-from latens.models import LatentModel
-from latens.typing import Array, Bool, Cond, Float, Nats
+from latens.models import AbstractLatentModel, LatentModel
+from latens.typing import Array, Bool, Cond, Float, Mask, Nats, PyTree
 
 ROUNDS = 2
 """How often a decoder is made linear, first at the encoder's mean, then where the last answer was."""
@@ -72,7 +72,7 @@ class Linear(NamedTuple):
         return Mixture(logits, jax.tree.map(lambda leaf: leaf[best], posteriors))
 
 
-def linear_posteriors(model: Any, batch: Batch) -> Mixture | None:
+def linear_posteriors(model: AbstractLatentModel, batch: Batch) -> Mixture | None:
     """The linear posterior of each row given its observed cells; None where the model's noise has no variances."""
     if batch.mask is None or not isinstance(batch.x, jax.Array) or not isinstance(model, LatentModel):
         return None
@@ -86,7 +86,7 @@ def linear_posteriors(model: Any, batch: Batch) -> Mixture | None:
         middle = jax.nn.softmax(prior.logits) @ prior.components.loc  # pyright: ignore[reportAttributeAccessIssue]
         shared = around(lambda z: model.likelihood(z, cond=None), middle).slope
 
-    def of_row(x: Any, cond: Cond, mask: Any) -> Mixture:
+    def of_row(x: Array, cond: Cond, mask: Array) -> Mixture:
         z = model.posterior(x, cond=cond, mask=mask).loc  # pyright: ignore[reportAttributeAccessIssue]
         return linear_posterior(
             lambda z: model.likelihood(z, cond=cond), z, _normals(model, cond, size), x, mask, shared
@@ -111,7 +111,7 @@ def _normals(model: Any, cond: Cond, size: int) -> Mixture:
     return Mixture(jnp.zeros(1), jax.vmap(full)(mean[None], 0.5 * jnp.log(variance)[None]))
 
 
-def _latents(model: Any, x: Any, cond: Cond, mask: Any) -> int | None:
+def _latents(model: Any, x: PyTree, cond: Cond, mask: Mask) -> int | None:
     """How many latents a model has, if they are a vector of Normals and what they say of a cell has a variance."""
     q = jax.eval_shape(lambda: model.posterior(x, cond=cond, mask=mask))
     if not isinstance(q, DiagonalNormal) or q.loc.ndim != 1:
@@ -131,7 +131,7 @@ def linear_posterior(
     # z: where it is linear first. prior: of Normals, each of which has a posterior that counts by how probable it makes
     # the observed cells. shared: a slope that serves everywhere; None finds that of each place.
 
-    def again(_: Any, last: Mixture) -> Mixture:
+    def again(_: object, last: Mixture) -> Mixture:
         found = around(decode, last.components.loc[0], shared).posterior(x, mask, prior)  # pyright: ignore[reportAttributeAccessIssue]
         usable = jax.tree.reduce(jnp.logical_and, jax.tree.map(lambda leaf: jnp.all(jnp.isfinite(leaf)), found))
         return jax.tree.map(lambda new, old: jnp.where(usable, new.astype(old.dtype), old), found, last)

@@ -18,7 +18,8 @@ from latens.evidence.batched import Rows, even, in_cache, map_rows
 from latens.io.keys import IMPUTED_EVENTS
 from latens.io.process import counted
 from latens.kinds.tables.columns import ColumnType
-from latens.typing import Array, Cond, Float, Key, PyTree
+from latens.models import AbstractLatentModel
+from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, PyTree, UInt32
 
 DRAWS = 128
 """Draws of z for each row, where nobody says how many."""
@@ -104,7 +105,7 @@ def _few_rows(rows: Rows) -> Rows:
     return replace(rows, batch_size=rows.batch_size or (FEW if len(rows.batch.row_id) <= FEW else AT_ONCE))
 
 
-def in_order(found: dict[str, np.ndarray], model: Any, types: Sequence[ColumnType]) -> list[np.ndarray]:
+def in_order(found: dict[str, np.ndarray], model: AbstractLatentModel, types: Sequence[ColumnType]) -> list[np.ndarray]:
     """What was computed of columns together, as one array for each."""
     columns = {i: found[name][:, k] for name, own in model_places(model).items() for k, i in enumerate(own)}
     return [columns[i][:, : one.count].astype(np.float64) for i, one in enumerate(types)]
@@ -120,8 +121,9 @@ def _at_once(rows: Rows, num_samples: int) -> Rows:
 
 
 def _impute(
-    model: Any, batch: Batch, key: Key, num_samples: int, num_draws: int, samples_per_chunk: int, of: Callable[..., Any]
-) -> tuple[Any, Array, Array]:
+    model: AbstractLatentModel, batch: Batch, key: Key, num_samples: int, num_draws: int, samples_per_chunk: int,
+    of: Callable[..., Any],
+) -> tuple[Any, Array, Array]:  # fmt: skip
     sizes = {"num_samples": num_samples, "num_draws": num_draws, "samples_per_chunk": samples_per_chunk}
     state, choice_key = given_observed(partial(of, model), model, batch, key, **sizes)
     mask = _observed(batch)
@@ -137,12 +139,12 @@ def _observed(batch: Batch) -> Array:
     return jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
 
 
-def _nothing(model: Any, z: Any, cond: Cond, x: Any, mask: Array) -> Array:
+def _nothing(model: AbstractLatentModel, z: PyTree, cond: Cond, x: PyTree, mask: Array) -> Array:
     """What draws are weighed for where only they are asked for."""
     return jnp.zeros(())
 
 
-def _shares(model: Any, z: Any, cond: Cond, x: Any, mask: Array) -> dict[str, Array]:
+def _shares(model: Any, z: PyTree, cond: Cond, x: PyTree, mask: Array) -> dict[str, Array]:
     """The probability of every segment of every column given z and the observed cells."""
     joined = model.likelihood(z, cond=cond).each_given(x, mask)
     return {name: jnp.exp(part.log_shares()) for name, part in joined.parts.items()}
@@ -150,7 +152,7 @@ def _shares(model: Any, z: Any, cond: Cond, x: Any, mask: Array) -> dict[str, Ar
 
 def given_observed(
     of: Callable[[Any, Any, Any, Array], PyTree[Array]],
-    model: Any,
+    model: AbstractLatentModel,
     batch: Batch,
     key: Key,
     *,
@@ -168,7 +170,7 @@ def given_observed(
 
 
 def averaged(
-    values: Callable[[Any], PyTree[Array]], model: Any, batch: Batch, num_samples: int, num_draws: int,
+    values: Callable[[Any], PyTree[Array]], model: AbstractLatentModel, batch: Batch, num_samples: int, num_draws: int,
     samples_per_chunk: int, key: Key, choice_key: Key, beside: Mixture | None = None,
 ) -> "WeighedDraws":  # fmt: skip
     """Average what draws of z give of each row by their weights, a chunk of draws at a time."""
@@ -192,7 +194,7 @@ def averaged(
 
 
 def weighed(
-    model: Any, batch: Batch, count: int, *, first: Array | int, key: Key, beside: Mixture | None = None
+    model: AbstractLatentModel, batch: Batch, count: int, *, first: Array | int, key: Key, beside: Mixture | None = None
 ) -> tuple[PyTree[Array], Float[Array, "K B"]]:
     r"""Draws of z given what is observed of each row, with their log weights."""
     # Every second draw is one of the prior: $\log w = \log p(x_{obs} \mid z) + \log p(z) - \log(\frac12 q(z \mid
@@ -201,7 +203,9 @@ def weighed(
     # first: the number of the first draw, so that K can be drawn in parts. beside: one more proposal for each row, of
     # which six of eight draws then are, one of q and one of the prior.
 
-    def one_row(x: Any, row_id: Any, cond: Cond, mask: Any, linear: Any) -> tuple[PyTree[Array], Array]:
+    def one_row(
+        x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask, linear: Mixture | None
+    ) -> tuple[PyTree[Array], Array]:
         row_key = jax.random.fold_in(key, row_id)
         posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
         parts = 2 if linear is None else 8
@@ -233,7 +237,9 @@ def log_observed(rows: Rows, *, num_samples: int = 1000) -> np.ndarray:
     return map_rows(Partial(_log_observed, samples_per_chunk=rows.samples_per_chunk, num_samples=num_samples), rows)
 
 
-def _log_observed(model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int) -> Array:
+def _log_observed(
+    model: AbstractLatentModel, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int
+) -> Array:
     size = even(num_samples, samples_per_chunk)
     sizes = {"num_samples": num_samples, "num_draws": 0, "samples_per_chunk": size}
     state, _ = given_observed(partial(_nothing, model), model, batch, key, **sizes)
@@ -255,8 +261,9 @@ class WeighedDraws(eqx.Module):
         return jnp.exp(2.0 * self.total - self.squares)
 
     def with_draws(
-        self, log_weight: Float[Array, "K B"], values: PyTree[Array], z: Any, first: Any, ids: Any, key: Key
-    ) -> "WeighedDraws":
+        self, log_weight: Float[Array, "K B"], values: PyTree[Array], z: PyTree, first: Array | int,
+        ids: UInt32[AnyArray, " B"], key: Key,
+    ) -> "WeighedDraws":  # fmt: skip
         """Add some draws."""
         total = jnp.logaddexp(self.total, jax.nn.logsumexp(log_weight, axis=0))
         squares = jnp.logaddexp(self.squares, jax.nn.logsumexp(2.0 * log_weight, axis=0))
@@ -270,7 +277,7 @@ class WeighedDraws(eqx.Module):
         # The largest log weight + Gumbel noise is a draw by weight (Gumbel-max), also one chunk after the other.
         count = log_weight.shape[0]
 
-        def noise(row_id: Array, sample: Array) -> Array:
+        def noise(row_id: AnyArray, sample: Array) -> Array:
             own = jax.random.fold_in(jax.random.fold_in(key, row_id), sample)
             return jax.random.gumbel(own, self.best.shape[1:])
 
@@ -287,27 +294,27 @@ class WeighedDraws(eqx.Module):
         return WeighedDraws(total, squares, mean, jnp.where(better, best, self.best), chosen)
 
 
-def _mean(model: Any, z: Any, cond: Cond, x: Any, mask: Array) -> Float[Array, "*x"]:
+def _mean(model: Any, z: PyTree, cond: Cond, x: PyTree, mask: Array) -> Float[Array, "*x"]:
     r"""$E[x \mid z, x_{obs}]$."""
     return model.likelihood(z, cond=cond).conditioned(x, mask).mean()
 
 
-def _events(model: Any, z: Any, batch: Batch, num_draws: int, key: Key) -> Array:
+def _events(model: AbstractLatentModel, z: PyTree, batch: Batch, num_draws: int, key: Key) -> Array:
     """One x for each chosen z: (B, M, *x)."""
     if num_draws == 0:
         return jnp.zeros((batch.row_id.shape[0], 0, *batch.x.shape[1:]))
 
-    def one(z: Any, cond: Cond, x: Any, mask: Array, key: Key) -> Array:
+    def one(z: PyTree, cond: Cond, x: PyTree, mask: Array, key: Key) -> Array:
         return model.likelihood(z, cond=cond).conditioned(x, mask).sample(key=key)
 
-    def of_row(z: Any, cond: Cond, x: Any, mask: Array, row_id: Any) -> Array:
+    def of_row(z: PyTree, cond: Cond, x: PyTree, mask: Array, row_id: AnyArray) -> Array:
         keys = jax.random.split(jax.random.fold_in(key, row_id), num_draws)
         return jax.vmap(lambda z, k: one(z, cond, x, mask, k))(z, keys)
 
     return jax.vmap(of_row)(z, batch.cond, batch.x, _observed(batch), batch.row_id)
 
 
-def model_places(model: Any) -> dict[str, tuple[int, ...]]:
+def model_places(model: AbstractLatentModel) -> dict[str, tuple[int, ...]]:
     """The columns of a mixed table that are computed together."""
     z = jax.eval_shape(lambda: model.prior(cond=None).sample(key=jax.random.key(0)))
     one = jax.eval_shape(lambda z: model.likelihood(z, cond=None), z)
@@ -329,9 +336,10 @@ def left_out(rows: Rows, types: Sequence[ColumnType], *, num_samples: int = 100)
 
 
 def _left_out(
-    model: Any, batch: Batch, key: Key, places: dict[str, tuple[int, ...]], num_samples: int, at_once: int
-) -> dict[str, Array]:
-    def of(z: Any, cond: Cond, x: Any, mask: Array) -> tuple[dict[str, Array], Array]:
+    model: Any, batch: Batch, key: Key, places: dict[str, tuple[int, ...]], num_samples: int,
+    at_once: int,
+) -> dict[str, Array]:  # fmt: skip
+    def of(z: PyTree, cond: Cond, x: PyTree, mask: Array) -> tuple[dict[str, Array], Array]:
         joined = model.likelihood(z, cond=cond).each_given(x, mask)
         shares = {name: jnp.exp(part.log_shares()) for name, part in joined.parts.items()}
         return shares, jnp.where(mask, joined.log_prob_terms(x), 0.0)

@@ -14,6 +14,7 @@ from latens.evidence.importance import as_log_marginals
 from latens.evidence.log_marginals import LogMarginals, WeightSummary, summarise
 from latens.evidence.moves import Path, Place, check_numbers, hamiltonian_move, path_of, pilot, sigmoid_schedule
 from latens.io.process import counted
+from latens.models import AbstractLatentModel
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree
 
 
@@ -26,12 +27,7 @@ class Annealed(NamedTuple):
 
 @counted(num_samples=1, num_temperatures=1, num_leapfrog=1, chains_at_once=1)
 def annealed_importance_sampling(
-    rows: Rows,
-    *,
-    num_samples: int = 16,
-    num_temperatures: int = 500,
-    num_leapfrog: int = 10,
-    chains_at_once: int = 64,
+    rows: Rows, *, num_samples: int = 16, num_temperatures: int = 500, num_leapfrog: int = 10, chains_at_once: int = 64
 ) -> LogMarginals:
     r"""Estimate log p(x) of each row by annealed importance sampling: from the prior to the posterior in small steps.
 
@@ -72,7 +68,7 @@ def annealed_importance_sampling(
 
 
 def _annealed(
-    model: Any,
+    model: AbstractLatentModel,
     batch: Batch,
     key: Key,
     num_samples: int,

@@ -1,7 +1,6 @@
 """How probable rows are where cells are independent, or tokens depend on the one before: what a model must beat."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
@@ -82,7 +81,9 @@ def independent_baseline(
 class _Fit:
     """Training rows with what of them counts; every sum is in double precision and over observed cells."""
 
-    def __init__(self, rows: Any, mask: np.ndarray | None, weight: np.ndarray | None, divide: float) -> None:
+    def __init__(
+        self, rows: np.ndarray | SparseRows, mask: np.ndarray | None, weight: np.ndarray | None, divide: float
+    ) -> None:
         self.rows, self.divide = rows, divide
         self.seen = None if mask is None else mask.reshape(rows.shape)
         self.weight = np.ones(len(rows)) if weight is None else np.asarray(weight, np.float64)
@@ -183,7 +184,7 @@ def _distinct(fit: _Fit, j: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.full(len(value), j), value, np.bincount(inverse.ravel(), fit.weight[kept], minlength=len(value))
 
 
-def _blocks(rows: Any) -> Iterator[slice]:
+def _blocks(rows: np.ndarray | SparseRows) -> Iterator[slice]:
     """Parts of about two million cells, so that memory does not grow with the rows."""
     step = max(1, 2**21 // max(1, rows.shape[1]))
     return (slice(start, start + step) for start in range(0, len(rows), step))

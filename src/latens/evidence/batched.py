@@ -49,7 +49,7 @@ class Rows:
         samples_per_chunk: Samples decoded at once.
     """
 
-    model: Any
+    model: PyTree
     batch: Batch
     key: Key = None  # pyright: ignore[reportAssignmentType]
     preparation: Preparation = Preparation()  # noqa: RUF009 - immutable
@@ -167,8 +167,9 @@ def map_rows(function: Callable[..., PyTree], rows: Rows, each: Callable[[PyTree
 
 
 def _of_part(
-    function: Callable[..., PyTree], model: Any, preparation: Preparation, key: Key, double: bool, padded: Batch
-) -> PyTree:
+    function: Callable[..., PyTree], model: PyTree, preparation: Preparation, key: Key, double: bool,
+    padded: Batch,
+) -> PyTree:  # fmt: skip
     with jax.enable_x64(double):
         values = _apply(function, model, padded, preparation, key)
     return jax.tree.map(np.asarray, values)
@@ -241,12 +242,12 @@ def prepared_rows(rows: Rows) -> Shaped[np.ndarray, "B *x"]:
     return map_rows(_rows, replace(rows, model=None))
 
 
-def _rows(model: Any, batch: Batch, key: Key) -> PyTree:
+def _rows(model: PyTree, batch: Batch, key: Key) -> PyTree:
     return batch.x
 
 
 @compiled
-def _apply(function: Callable[..., PyTree], model: Any, batch: Batch, preparation: Preparation, key: Key) -> PyTree:
+def _apply(function: Callable[..., PyTree], model: PyTree, batch: Batch, preparation: Preparation, key: Key) -> PyTree:
     prepared, draw_key = prepared_with(batch, preparation, key)
     return function(model, prepared, draw_key)
 

@@ -19,6 +19,7 @@ from latens.evidence.moves import check_numbers, path_of
 from latens.evidence.refine import LogJoint, ascend, log_weights
 from latens.io.keys import CURVATURE
 from latens.io.process import counted
+from latens.models import AbstractLatentModel
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, PyTree
 
 Family = Literal["own", "diagonal", "full"]
@@ -107,7 +108,7 @@ def inference_gaps(
 
 
 def _gaps(
-    model: Any,
+    model: AbstractLatentModel,
     batch: Batch,
     key: Key,
     family: Family,
@@ -163,8 +164,8 @@ def _gaps(
 class _Both(NamedTuple):
     """Two distributions, each with half of the draws."""
 
-    one: Any
-    other: Any
+    one: AbstractDistribution
+    other: AbstractDistribution
 
     def log_prob(self, z: PyTree) -> Array:
         return jnp.logaddexp(self.one.log_prob(z), self.other.log_prob(z)) - math.log(2.0)
@@ -192,7 +193,9 @@ def curved(log_joint: LogJoint, best: DiagonalNormal, *, key: Key) -> FullNormal
     return FullNormal(best.loc, jnp.tril(upper.T, -1) + jnp.diag(jnp.log(scale)))
 
 
-def starting_point(posterior: Any, family: Family, n: int, flat: Any, *, key: Key) -> AbstractDistribution:
+def starting_point(
+    posterior: AbstractDistribution, family: Family, n: int, flat: Any, *, key: Key
+) -> AbstractDistribution:
     """Find the member of a family nearest to the encoder's posterior, over flat latents."""
     # It has the means and scales of the posterior, taken from 256 samples where these have no closed form.
     if family == "own":

@@ -13,7 +13,7 @@ from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_draws, weights_of
 from latens.evidence.log_marginals import LogMarginals, WeightSummary, WeightSums
 from latens.io.process import counted
-from latens.models import mean_code
+from latens.models import AbstractLatentModel, mean_code
 from latens.objectives.draws import draw
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, PyTree
 
@@ -69,12 +69,12 @@ class RowNumbers(NamedTuple):
     """What one pass over the rows says of each of them."""
 
     weights: WeightSummary  # the summary of the K importance weights
-    elbo: Any  # the ELBO, shape (B,), nats
-    log_likelihood: Any  # mean of log p(x | z), shape (B,), nats
-    kl: Any  # mean of log q(z | x) - log p(z), shape (B,), nats
+    elbo: Float[AnyArray, " B"]  # the ELBO, shape (B,), nats
+    log_likelihood: Float[AnyArray, " B"]  # mean of log p(x | z), shape (B,), nats
+    kl: Float[AnyArray, " B"]  # mean of log q(z | x) - log p(z), shape (B,), nats
     codes: dict[str, Any]  # what `encode` gives, where it was asked for
     # mean of log p(x | z) over samples of the prior, shape (B,), nats, where it was asked for
-    blind_log_likelihood: Any = None
+    blind_log_likelihood: Float[AnyArray, " B"] | None = None
 
 
 def row_numbers(rows: Rows, *, num_samples: int, codes: bool = False, blind: bool = False) -> RowNumbers:
@@ -84,8 +84,9 @@ def row_numbers(rows: Rows, *, num_samples: int, codes: bool = False, blind: boo
 
 
 def _row_numbers(
-    model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int, codes: bool, blind: bool
-) -> RowNumbers:
+    model: AbstractLatentModel, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int, codes: bool,
+    blind: bool,
+) -> RowNumbers:  # fmt: skip
     options = {"num_samples": num_samples, "samples_per_chunk": samples_per_chunk}
     weights, (elbo, log_likelihood) = log_weight_rows(model, batch, key, **options)
     found = encode_prepared(model, batch, key) if codes else {}
@@ -93,7 +94,7 @@ def _row_numbers(
     return RowNumbers(weights, elbo, log_likelihood, log_likelihood - elbo, found, unseen)
 
 
-def encode_prepared(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
+def encode_prepared(model: AbstractLatentModel, batch: Batch, key: Key) -> dict[str, Array]:
     """Encode rows that are prepared already, as `encode` does."""
 
     def one_row(x: PyTree, cond: Cond, mask: Mask) -> dict[str, Array]:
@@ -109,7 +110,7 @@ def encode_prepared(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
     return jax.vmap(one_row)(batch.x, batch.cond, batch.mask)
 
 
-def _blind(model: Any, batch: Batch, key: Key) -> Array:
+def _blind(model: AbstractLatentModel, batch: Batch, key: Key) -> Array:
     """The mean of log p(x | z) over draws of the prior, for each row."""
 
     def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> Array:
@@ -143,7 +144,7 @@ def as_log_marginals(found: WeightSummary, num_samples: int, protocol: str, batc
 
 
 def log_weight_rows(
-    model: Any, batch: Batch, key: Key, *, num_samples: int, samples_per_chunk: int
+    model: AbstractLatentModel, batch: Batch, key: Key, *, num_samples: int, samples_per_chunk: int
 ) -> tuple[WeightSummary, Float[Array, "2 B"]]:
     """Summarise the log weights of each prepared row: all that importance sampling and the ELBO are made of."""
     # returns: the summary of the K log weights, and the means over the samples of log w and of log p(x | z), in nats.
@@ -155,7 +156,9 @@ def log_weight_rows(
     return stream(draws, batch.row_id.shape[0], num_samples, samples_per_chunk)
 
 
-def _summary(model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int) -> WeightSummary:
+def _summary(
+    model: AbstractLatentModel, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int
+) -> WeightSummary:
     return log_weight_rows(model, batch, key, num_samples=num_samples, samples_per_chunk=samples_per_chunk)[0]
 
 

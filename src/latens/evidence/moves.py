@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 
 from latens.distributions import AbstractDistribution, Bernoulli, Product, RelaxedOneHot, UniformSphere, VonMisesFisher
 from latens.errors import ConfigError
+from latens.models import AbstractLatentModel
 from latens.typing import Array, Cond, Float, Key, Mask, Nats, PyTree
 
 ACCEPTANCE = 0.65
@@ -39,7 +40,7 @@ class Path(NamedTuple):
     size: int  # how many numbers a flat z has
 
 
-def path_of(model: Any, x: PyTree, cond: Cond, mask: Mask) -> Path:
+def path_of(model: AbstractLatentModel, x: PyTree, cond: Cond, mask: Mask) -> Path:
     """Build the path of one row."""
     # mask: true where a feature of the row is observed, or None.
     prior = model.prior(cond=cond)
@@ -56,7 +57,7 @@ def path_of(model: Any, x: PyTree, cond: Cond, mask: Mask) -> Path:
     return Path(lambda key: flat(prior.sample(key=key)), at, flat, empty.size)
 
 
-def _check_latents(prior: AbstractDistribution, shapes: Any) -> None:
+def _check_latents(prior: AbstractDistribution, shapes: PyTree) -> None:
     parts = list(prior.parts.values()) if isinstance(prior, Product) else [prior]
     whole = any(not jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(shapes))
     kind = next((p for p in parts if isinstance(p, (*_ELSEWHERE, Bernoulli))), None)

@@ -18,7 +18,7 @@ from latens.evidence.log_marginals import LogMarginals, WeightSummary, effective
 from latens.io.process import counted
 from latens.models import StateSpaceModel, StepNormals, StepState
 from latens.models.state_space import posterior_of
-from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree
+from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, Mask, Nats, PyTree
 
 Proposal = Literal["posterior", "transition"]
 THRESHOLD = 0.5
@@ -78,7 +78,7 @@ def run_particles(
 
 def filtered(
     model: StateSpaceModel, x: PyTree, mask: Mask, cond: Cond, *, count: int, proposal: Proposal = "posterior",
-    held: Any = None, key: Key,
+    held: Bool[Array, " T"] | None = None, key: Key,
 ) -> Filtered:  # fmt: skip
     """One run of a particle filter over one row; its particles are states after the steps that are held."""
     posterior: StepNormals = posterior_of(model.encoder, model, x, cond=cond, mask=mask)
@@ -148,7 +148,9 @@ def particle_filter(
     return replace(made, num_samples=num_runs * particles)
 
 
-def _particles(model: Any, batch: Batch, key: Key, num_runs: int, particles: int, proposal: Proposal) -> WeightSummary:
+def _particles(
+    model: StateSpaceModel, batch: Batch, key: Key, num_runs: int, particles: int, proposal: Proposal
+) -> WeightSummary:
     def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> tuple[Array, Array]:
         keys = jax.random.split(jax.random.fold_in(key, row_id), num_runs)
         run = lambda key: filtered(model, x, mask, cond, count=particles, proposal=proposal, key=key)  # noqa: E731

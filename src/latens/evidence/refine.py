@@ -21,6 +21,7 @@ from latens.distributions import (
 from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_rows
 from latens.io.process import counted
+from latens.models import AbstractLatentModel
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree
 
 
@@ -76,7 +77,7 @@ def refine(
 
 
 def _refine(
-    model: Any,
+    model: AbstractLatentModel,
     batch: Batch,
     key: Key,
     steps: int,
@@ -104,7 +105,9 @@ def _refine(
 LogJoint = Callable[[Any], Nats]
 
 
-def log_weights(log_joint: LogJoint, q: Any, count: int, *, key: Key, density: Any = None) -> Float[Array, " K"]:
+def log_weights(
+    log_joint: LogJoint, q: AbstractDistribution, count: int, *, key: Key, density: Any = None
+) -> Float[Array, " K"]:
     r"""The log importance weights of samples of a distribution."""
     # $\log p(x, z) - \log q(z)$.
     # log_joint: log p(x, z) of one row as a function of z, nats.
@@ -126,8 +129,8 @@ def ascend(
     # log_joint: function of a latent event to log p(x, z), in nats.
     first, static = eqx.partition(start, eqx.is_inexact_array)
 
-    def bound(parameters: Any, key: Key) -> Nats:
-        still: Any = eqx.combine(jax.lax.stop_gradient(parameters), static)
+    def bound(parameters: PyTree, key: Key) -> Nats:
+        still = eqx.combine(jax.lax.stop_gradient(parameters), static)
         q = eqx.combine(parameters, static)
         return jnp.mean(log_weights(log_joint, q, num_samples, key=key, density=still))
 

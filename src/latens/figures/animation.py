@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
@@ -11,14 +10,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from latens.errors import DataError, UsageError
-from latens.figures.style import figure_of, spell
+from latens.figures.style import Drawn, figure_of, spell
 from latens.io.atomic import as_path, resource_errors, write_atomic
 
 FRAME_DPI = 112
 _CANDIDATES = 20_000  # colours among which a palette is chosen
 
 
-def frame(drawn: Any, *, dpi: float = FRAME_DPI) -> Shaped[np.ndarray, "H W 3"]:
+def frame(drawn: Drawn, *, dpi: float = FRAME_DPI) -> Shaped[np.ndarray, "H W 3"]:
     """Render a figure as pixels."""
     figure = figure_of(drawn)
     spell(figure)

@@ -14,13 +14,7 @@ INNER, OUTER = 0.5, 0.9
 """The shares of draws that lie within the two bands."""
 
 
-def bands(
-    data: ArrayLike,
-    draws: ArrayLike,
-    *,
-    names: Sequence[str] = (),
-    place: str = "place in the row",
-) -> Made:
+def bands(data: ArrayLike, draws: ArrayLike, *, names: Sequence[str] = (), place: str = "place in the row") -> Made:
     """Draw each row as a line over the bands that hold 50 % and 90 % of samples of p(x|z), z from q(z|x)."""
     # names: of the rows, above each. place: what a place in a row is called. A missing cell, NaN, leaves a gap.
     # The table has `row`, `place`, `data`, and of the samples the `mean` and the quantiles that bound the bands (`q05`,

@@ -53,12 +53,7 @@ def best_row(history: Mapping[str, ArrayLike]) -> int | None:
     return None
 
 
-def training_curves(
-    history: Mapping[str, ArrayLike],
-    *,
-    best: int | None = None,
-    mark: str = "best",
-) -> np.ndarray:
+def training_curves(history: Mapping[str, ArrayLike], *, best: int | None = None, mark: str = "best") -> np.ndarray:
     """Draw the ELBO, the log-likelihood and the KL over training, and mark the best row.
 
     ELBO = E_q log p(x|z) - KL(q(z|x) || p(z)), in nats per row: summed over the event, averaged over the rows.

@@ -92,11 +92,7 @@ def image_grid_table(images: ArrayLike) -> dict[str, np.ndarray]:
 
 
 def image_grid(
-    images: ArrayLike,
-    *,
-    columns: int | None = None,
-    title: str | None = None,
-    ax: Axes | None = None,
+    images: ArrayLike, *, columns: int | None = None, title: str | None = None, ax: Axes | None = None
 ) -> Axes:
     """Draw images side by side, in reading order.
 
@@ -212,11 +208,7 @@ _LETTER = 0.072  # inches that a letter of a row's name takes
 
 
 def image_strips(
-    rows: Sequence[np.ndarray],
-    names: Sequence[object],
-    *,
-    group: int | None = None,
-    title: str | None = None,
+    rows: Sequence[np.ndarray], names: Sequence[object], *, group: int | None = None, title: str | None = None
 ) -> Made:
     """Draw rows of images below each other, the name of each beside it."""
     # group: after every so many rows, a wider gap; None for equal gaps. The table's pixels are not clipped.

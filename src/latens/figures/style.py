@@ -15,13 +15,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -41,6 +42,9 @@ DPI = 225
 # Dates would change the bytes of a picture that has not changed.
 _METADATA = {"png": {"Software": "latens"}, "svg": {"Date": None, "Creator": "latens"}}
 _SALT_LOCK = threading.Lock()
+
+Drawn: TypeAlias = Axes | Figure | np.ndarray
+"""What a figure is found by: itself, its Axes, or an array of these."""
 
 
 Made = tuple[Any, dict[str, np.ndarray]]
@@ -116,11 +120,7 @@ def ramp() -> Colormap:
 
 
 def new_axes(
-    rows: int = 1,
-    columns: int = 1,
-    *,
-    size: tuple[float, float] = (6.0, 4.2),
-    widths: Sequence[float] | None = None,
+    rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (6.0, 4.2), widths: Sequence[float] | None = None
 ) -> np.ndarray:
     """Make Axes on a new figure; `axes[0, 0].figure` is the figure."""
     # widths: how wide the columns are beside each other; None makes them equal.
@@ -135,12 +135,7 @@ def one_axes(size: tuple[float, float]) -> Axes:
 
 
 def dress(
-    ax: Axes,
-    *,
-    title: str | None = None,
-    x: str = "",
-    y: str = "",
-    grid: Literal["x", "y", "both"] | None = "y",
+    ax: Axes, *, title: str | None = None, x: str = "", y: str = "", grid: Literal["x", "y", "both"] | None = "y"
 ) -> Axes:
     """Give Axes the house style: title on the left, quiet axes with their unit, a faint grid behind the data."""
     colours = theme()
@@ -173,7 +168,7 @@ def unframed(ax: Axes) -> None:
         spine.set_visible(False)
 
 
-def colour_bar(drawn: Any, axes: Any, says: str, **options: Any) -> Colorbar:
+def colour_bar(drawn: ScalarMappable, axes: Any, says: str, **options: Any) -> Colorbar:
     """Add the key of a colour map, with the words for its numbers."""
     bar = figure_of(axes).colorbar(drawn, ax=axes, **options)
     dress(bar.ax, y=says, grid=None)
@@ -194,12 +189,7 @@ def headline(axes: np.ndarray, words: str) -> None:
 
 
 def legend(
-    ax: Axes | Figure,
-    handles: Sequence[Any],
-    names: Sequence[str],
-    *,
-    limit: int = 40,
-    **options: Any,
+    ax: Axes | Figure, handles: Sequence[Any], names: Sequence[str], *, limit: int = 40, **options: Any
 ) -> Legend:
     """Add a legend without a frame; names that begin with an underscore are shown like any other."""
     # Placeholders first: matplotlib drops entries whose label begins with an underscore.
@@ -261,7 +251,7 @@ def _spelled(character: str) -> str:
     return "" if unseen else f"U+{ord(character):04X}"
 
 
-def spell(drawn: Any) -> None:
+def spell(drawn: Drawn) -> None:
     """Let text in scripts that matplotlib's own font lacks be drawn by an installed font that has them."""
     for text in figure_of(drawn).findobj(Text):
         families = {family for c in text.get_text() if not c.isascii() and (family := family_of(c))}

@@ -1,7 +1,7 @@
 """For data in columns: what the data holds against what the model draws."""
 
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
@@ -107,8 +107,9 @@ def _without_far(data: np.ndarray, low: float, high: float) -> tuple[float, floa
 
 
 def _histograms(
-    data: ArrayLike, samples: ArrayLike, names: Sequence[object], columns: Sequence[int] | None, weight: Any = None
-) -> tuple[list[str], list[Histogram], int]:
+    data: ArrayLike, samples: ArrayLike, names: Sequence[object], columns: Sequence[int] | None,
+    weight: np.ndarray | None = None,
+) -> tuple[list[str], list[Histogram], int]:  # fmt: skip
     left, right, titles = both_columns(data, samples, names)
     chosen = drawn_columns(len(titles)) if columns is None else [int(column) for column in columns]
     if not 1 <= len(chosen) <= MOST or any(not 0 <= column < len(titles) for column in chosen):

@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from latens.errors import LatensError, ResourceError, RunFolderError, UsageError
 
@@ -225,7 +224,7 @@ _FLAGS = ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOCTTY")
 _LINK_ERRORS = (errno.ELOOP, errno.EMLINK)
 
 
-def as_path(path: Any, where: str = "path") -> Path:
+def as_path(path: object, where: str = "path") -> Path:
     """A path that was given as text or as an object of a path."""
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
         what = f"{path!r:.100} is not a path."

@@ -138,7 +138,7 @@ class compiled(Generic[Given, Made]):
 
 
 @cache
-def _takes(**options: Any) -> bool:
+def _takes(**options: object) -> bool:
     """Whether this version of XLA knows an option."""
     import jax
 

@@ -42,7 +42,7 @@ def parse_json_strict(
     raise error(f"{message}.", where=where, fix=fix)
 
 
-def _is_deep(value: Any) -> bool:
+def _is_deep(value: object) -> bool:
     """Whether lists and objects lie so deep in each other that what walks through them could fail."""
     level = [value]
     for _ in range(_MAX_DEPTH + 1):
@@ -64,7 +64,7 @@ def read_json(
     return parse_json_strict(text, max_bytes=max_bytes, error=error, where=where, fix=fix)
 
 
-def typed(value: Any, kind: type[T], *, where: str, error: type[LatensError] = ModelFileError, fix: str = "") -> T:
+def typed(value: object, kind: type[T], *, where: str, error: type[LatensError] = ModelFileError, fix: str = "") -> T:
     """Parsed JSON as an object of a type: nothing is made unless every entry is of its type and within its bounds."""
     try:
         return msgspec.convert(value, kind)
@@ -76,7 +76,7 @@ def typed(value: Any, kind: type[T], *, where: str, error: type[LatensError] = M
     raise error(f"{message[:300]}.", where=entry[:1000], fix=fix)
 
 
-def to_json(value: Any, *, indent: int | None = None) -> bytes:
+def to_json(value: object, *, indent: int | None = None) -> bytes:
     """The canonical bytes of a JSON value: sorted keys, no spaces, ASCII, floats in their shortest exact form."""
     # indent: spaces by which lines are indented; None is one line without spaces.
     separators = (",", ":") if indent is None else (",", ": ")

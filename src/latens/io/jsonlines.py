@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class JsonLines:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file: Any = None
+        self._file: FileIO | None = None
 
     def append(self, record: dict[str, Any]) -> None:
         """Add one line and hand it to the system at once, so that a kill loses nothing that was appended."""
@@ -99,7 +100,7 @@ class JsonLines:
             file.truncate(text.rfind(b"\n") + 1)
 
 
-def _with_floats(value: Any) -> Any:
+def _with_floats(value: object) -> Any:
     if isinstance(value, dict):
         return {key: _with_floats(item) for key, item in value.items()}
     if isinstance(value, list):

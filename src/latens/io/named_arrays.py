@@ -13,6 +13,7 @@ from latens.io.json import parse_json_strict as parse_json_strict
 from latens.io.safetensors import arrays_sha256 as arrays_sha256
 from latens.io.safetensors import pack as pack
 from latens.io.safetensors import read as read
+from latens.typing import PyTree
 
 Tree = TypeVar("Tree")
 
@@ -22,7 +23,7 @@ KEY_KINDS = ("threefry2x32", "rbg", "unsafe_rbg")
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
-def tree_to_arrays(tree: Any) -> dict[str, np.ndarray]:
+def tree_to_arrays(tree: PyTree) -> dict[str, np.ndarray]:
     """The array leaves of a pytree by readable path, e.g. `encoder.layers.0.weight`."""
     # Fields, indices and dict keys are joined by dots; other characters of a key are percent-escaped. A typed random
     # key becomes its data, with the generator after an `@`: `key@threefry2x32`. Leaves that are no arrays (Python
@@ -83,7 +84,7 @@ def path_name(path: Iterable[Any]) -> str:
     return ".".join(_escape(_part(entry)) for entry in path) or "."
 
 
-def _part(entry: Any) -> str:
+def _part(entry: object) -> str:
     for attribute in ("name", "key", "idx"):  # GetAttrKey; DictKey, FlattenedIndexKey; SequenceKey
         if hasattr(entry, attribute):
             return str(getattr(entry, attribute))
@@ -97,7 +98,7 @@ def _escape(part: str) -> str:
     return "".join(chr(byte) if chr(byte) in _PLAIN else f"%{byte:02X}" for byte in raw) or "%"
 
 
-def _is_array(leaf: Any) -> bool:
+def _is_array(leaf: object) -> bool:
     return isinstance(leaf, np.ndarray | np.generic | jax.Array | jax.ShapeDtypeStruct)
 
 
@@ -109,7 +110,7 @@ def _bare(name: str) -> str:
     return name.split("@", 1)[0]
 
 
-def _restore_key(name: str, data: np.ndarray, like: Any, where: str) -> jax.Array:
+def _restore_key(name: str, data: np.ndarray, like: jax.Array | jax.ShapeDtypeStruct, where: str) -> jax.Array:
     kind = name.partition("@")[2]
     if kind not in KEY_KINDS:
         raise ModelFileError(f"tensor {name[:80]!r} names no random generator.", where=where, fix="Use another copy.")
@@ -138,7 +139,7 @@ def _others(names: list[str]) -> str:
     return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
 
 
-def _check_same(name: str, found: Any, expected: Any, what: str, where: str) -> None:
+def _check_same(name: str, found: object, expected: object, what: str, where: str) -> None:
     if found != expected:
         message = f"tensor {name[:200]!r} has {what} {found}, expected {expected}."
         raise ModelFileError(message, where=where, fix="The file belongs to another model, or to other options.")

@@ -51,10 +51,9 @@ def free_memory() -> int | None:
         return None
 
 
-def check_count(n: Any, where: str, *, cells: int = 1) -> int:
+def check_count(n: object, where: str, *, cells: int = 1) -> int:
     """Check a number of rows that is asked for: a whole number from 1 on, of which `cells` times it fit into memory."""
-    _check_whole(n, 1, where, "Ask for 1 row or more.")
-    n = min(int(n), 10**15)
+    n = min(_check_whole(n, 1, where, "Ask for 1 row or more."), 10**15)
     free = free_memory()
     needed = 4 * n * (cells + 2)  # float32, and a random key for each row
     if needed > (2**50 if free is None else free):
@@ -64,9 +63,10 @@ def check_count(n: Any, where: str, *, cells: int = 1) -> int:
     return n
 
 
-def _check_whole(n: Any, least: int, where: str, fix: str) -> None:
+def _check_whole(n: object, least: int, where: str, fix: str) -> int:
     if not isinstance(n, numbers.Integral) or isinstance(n, bool) or n < least:
         raise UsageError(f"must be a whole number of {least} or more, not {n!r:.100}.", where=where, fix=fix)
+    return int(n)
 
 
 def counted(**least: int) -> Callable[[Function], Function]:
@@ -77,7 +77,7 @@ def counted(**least: int) -> Callable[[Function], Function]:
         optional = [name for name in least if taken[name].default is None]
 
         @functools.wraps(function)
-        def call(*values: Any, **options: Any) -> Any:
+        def call(*values: object, **options: object) -> Any:
             given = dict(zip(taken, values)) | options
             for name, low in least.items():
                 n = given.get(name, low)

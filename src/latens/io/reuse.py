@@ -12,7 +12,7 @@ import struct
 import threading
 import types
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, ClassVar, TypeVar
 
 import jax
@@ -34,7 +34,7 @@ class Reused:
         self._size, self._lock = size, threading.Lock()
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
 
-    def get(self, parts: Any, make: Callable[[], Made]) -> Made:
+    def get(self, parts: Iterable[object], make: Callable[[], Made]) -> Made:
         """What `make` made for parts of this structure before, else what it makes now."""
         key = fingerprint((*parts, jax.default_backend(), jax.config.read("jax_disable_most_optimizations")))
         if key is None:
@@ -53,13 +53,13 @@ class Reused:
             self._kept.clear()
 
 
-def fingerprint(value: Any) -> Hashable | None:
+def fingerprint(value: object) -> Hashable | None:
     """A key that is equal for values of the same structure, and holds on to what it names.
 
     Arrays of JAX have no fingerprint: they are to be arguments of a program.
 
     Args:
-        value: Any value.
+        value: A value.
 
     Returns:
         The key; None where it is not certain.
@@ -81,7 +81,7 @@ class _UnsureError(Exception):
 class _Same:
     """A thing that only equals itself."""
 
-    def __init__(self, thing: Any) -> None:
+    def __init__(self, thing: object) -> None:
         self.thing = thing
 
     def __eq__(self, other: object) -> bool:
@@ -91,7 +91,7 @@ class _Same:
         return id(self.thing)
 
 
-def _of(value: Any, within: tuple[int, ...]) -> Hashable:
+def _of(value: object, within: tuple[int, ...]) -> Hashable:
     if isinstance(value, _PLAIN) and type(value) in _PLAIN:
         return type(value), value
     if type(value) is float:
@@ -144,11 +144,11 @@ def _function(value: Any, each: Callable[[Any], Any]) -> Hashable:
     return types.FunctionType, code, each((enclosed, value.__defaults__, value.__kwdefaults__))
 
 
-def _kind(value: Any) -> Hashable:
+def _kind(value: object) -> Hashable:
     return _known(type(value))
 
 
-def _known(thing: Any) -> Hashable:
+def _known(thing: object) -> Hashable:
     """The thing itself, where it comes from a module whose code stands still."""
     if str(getattr(thing, "__module__", "")).split(".")[0] not in _KNOWN:
         raise _UnsureError

@@ -3,6 +3,8 @@
 import sys
 from typing import Any
 
+from rich.progress import Task
+
 _shown: "Waiting | None" = None
 
 
@@ -20,7 +22,7 @@ class Waiting:
         line = self
 
         class Time(ProgressColumn):
-            def render(self, task: Any) -> Text:
+            def render(self, task: Task) -> Text:
                 return Text(line.time(task.elapsed or 0.0))
 
         self.name, self.seconds = name, None if minutes is None else 60.0 * minutes

@@ -1,6 +1,6 @@
 """The aggregated posterior, what a prior would be if it were fitted to the rows: its moments, draws and fits."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from latens.distributions import Deterministic, DiagonalNormal, FullNormal
 from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_rows
 from latens.io.process import counted
-from latens.models import FullMixturePrior, MixturePrior
+from latens.models import AbstractLatentModel, FullMixturePrior, MixturePrior
 from latens.trees import held
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, PyTree
 
@@ -39,7 +39,7 @@ def aggregated_draws(rows: Rows, *, num_draws: int = 1) -> np.ndarray:
     return drawn.reshape(len(drawn) * num_draws, -1)
 
 
-def _draws(model: Any, batch: Batch, key: Key, num_draws: int) -> Float[Array, "B M *z"]:
+def _draws(model: AbstractLatentModel, batch: Batch, key: Key, num_draws: int) -> Float[Array, "B M *z"]:
     def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> Array:
         posterior = model.posterior(x, cond=cond, mask=mask)
         keys = jax.random.split(jax.random.fold_in(key, row_id), num_draws)
@@ -68,7 +68,7 @@ def aggregated_moments(rows: Rows, *, num_draws: int = 20) -> Moments:
     return Moments(mean, (share[:, None] * centred).T @ centred + within)
 
 
-def _moments(model: Any, batch: Batch, key: Key) -> tuple[Array, Array] | None:
+def _moments(model: AbstractLatentModel, batch: Batch, key: Key) -> tuple[Array, Array] | None:
     """(mean, covariance) of each row's posterior, None where they have no formula."""
 
     def one_row(x: PyTree, cond: Cond, mask: Mask) -> tuple[Array, Array] | None:
@@ -115,7 +115,7 @@ def mixture_of(draws: np.ndarray, components: int, *, full: bool, seed: int = 0)
     em = GaussianMixture(components, covariance_type=kind, reg_covar=ridge, max_iter=500, random_state=seed)
     with threadpool_limits(1):  # threads for matrices this small wait for one another: 25 s in the place of 0.2
         em.fit(draws)
-    logits, loc = held(np.log(np.asarray(em.weights_))), held(em.means_)
+    logits, loc = held(np.log(np.asarray(em.weights_))), held(np.asarray(em.means_))
     if full:
         return FullMixturePrior(logits, loc, _factor(np.asarray(em.covariances_)), components)
     return MixturePrior(logits, loc, held(0.5 * np.log(np.asarray(em.covariances_))), components)

@@ -11,6 +11,7 @@ from latens.errors import UsageError
 from latens.evidence.estimate import Estimate
 from latens.io.compilation import compiled
 from latens.io.process import counted
+from latens.models import AbstractLatentModel
 from latens.typing import Array, Cond, Int, Key, PyTree
 
 NUM_DRAWS = 99
@@ -38,7 +39,7 @@ class Calibration(NamedTuple):
 
 @counted(num_rows=1, num_draws=1)
 def simulation_based_calibration(
-    model: Any,
+    model: AbstractLatentModel,
     *,
     num_rows: int = 1000,
     num_draws: int = NUM_DRAWS,
@@ -93,7 +94,7 @@ def simulation_based_calibration(
 
 
 @compiled
-def _ranks(model: Any, keys: Array, cond: Cond, num_draws: int) -> Int[Array, "n units"]:
+def _ranks(model: AbstractLatentModel, keys: Array, cond: Cond, num_draws: int) -> Int[Array, "n units"]:
     def one(key: Key, cond: Cond) -> Array:
         latent_key, event_key, draw_key, tie_key = jax.random.split(key, 4)
         z = model.prior(cond=cond).sample(key=latent_key)

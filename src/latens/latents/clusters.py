@@ -12,16 +12,16 @@ from latens.errors import UsageError
 from latens.evidence.batched import Rows, map_rows
 from latens.evidence.estimate import shares
 from latens.io.process import counted
-from latens.models import MixturePrior
+from latens.models import AbstractLatentModel, MixturePrior, SemiSupervised
 from latens.typing import AnyArray, Array, Cond, Key, Mask, PyTree
 
 
-def predicts_labels(model: Any) -> bool:
+def predicts_labels(model: AbstractLatentModel) -> bool:
     r"""Whether a model has a $q(y \mid x)$: M2, and M2 on the codes of another."""
     return callable(getattr(model, "label_logits", None))
 
 
-def _label_probabilities(model: Any, batch: Batch, key: Key) -> Array:
+def _label_probabilities(model: SemiSupervised, batch: Batch, key: Key) -> Array:
     logits = jax.vmap(lambda x, cond, mask: model.label_logits(x, cond=cond, mask=mask))
     return jax.nn.softmax(logits(batch.x, batch.cond, batch.mask), axis=-1)
 
@@ -40,7 +40,7 @@ def label_probabilities(rows: Rows) -> np.ndarray:
     return map_rows(_label_probabilities, rows)
 
 
-def has_clusters(model: Any) -> bool:
+def has_clusters(model: AbstractLatentModel) -> bool:
     """Whether the prior is a trained mixture, whose components are clusters of latents."""
     return isinstance(getattr(model, "prior_part", None), MixturePrior)
 

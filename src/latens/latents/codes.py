@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 
 from latens.data.batches import Batch
 from latens.data.rows import plain_numbers
-from latens.distributions import ColourLogistics, Product, RelaxedOneHot, as_reparameterised
+from latens.distributions import AbstractDistribution, ColourLogistics, Product, RelaxedOneHot, as_reparameterised
 from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evidence.batched import BATCH_SIZES, Rows, map_rows, of_parts
@@ -24,12 +24,12 @@ from latens.io.compilation import check_generator, compiled
 from latens.io.keys import folded, of_seed
 from latens.io.process import check_process, counted
 from latens.io.waiting import reached
-from latens.models import as_code, mean_code
+from latens.models import AbstractLatentModel, as_code, mean_code
 from latens.models.heads.token_head import TokenHead
 from latens.typing import AnyArray, Array, Cond, Key, Mask, PyTree, checked_later
 
 
-def from_code(model: Any, z: Array, cond: Cond = None) -> Any:
+def from_code(model: AbstractLatentModel, z: Array, cond: Cond = None) -> Any:
     """The latent that `as_code` made an array of: levels of a hierarchy, or a label and a code, as their tuple."""
     # returns: what the decoder takes; codes that are no tuple are for the decoder to read.
     like = jax.eval_shape(lambda key: model.prior(cond=cond).sample(key=key), jax.random.key(0))
@@ -54,7 +54,7 @@ def encode(rows: Rows) -> dict[str, np.ndarray]:
     return map_rows(encode_prepared, rows)
 
 
-def _with_noise(model: Any, batch: Batch, key: Key) -> Array:
+def _with_noise(model: AbstractLatentModel, batch: Batch, key: Key) -> Array:
     """The codes that belong to the noise that lies among the conditions."""
     cond = dict(batch.cond or {})
     noise = cond.pop(NOISE)
@@ -74,7 +74,7 @@ def _with_noise(model: Any, batch: Batch, key: Key) -> Array:
     return jax.vmap(one_row)(batch.x, cond, batch.mask, noise)
 
 
-def _noise_like(posterior: Any) -> Any:
+def _noise_like(posterior: AbstractDistribution) -> Any:
     if isinstance(posterior, Product):
         return {name: _noise_like(part) for name, part in posterior.parts.items()}
     if isinstance(posterior, RelaxedOneHot):  # its noise is uniform: zeros are not its mean
@@ -82,7 +82,7 @@ def _noise_like(posterior: Any) -> Any:
     return as_reparameterised(posterior).sample_noise(key=jax.random.key(0))
 
 
-def _from_noise(posterior: Any, noise: Any) -> Any:
+def _from_noise(posterior: AbstractDistribution, noise: Any) -> Any:
     if isinstance(posterior, Product):
         return {name: _from_noise(part, noise[name]) for name, part in posterior.parts.items()}
     if isinstance(posterior, RelaxedOneHot):
@@ -149,9 +149,11 @@ def mean_of(likelihood: Any, mean: Mean) -> Array:
 
 
 @compiled
-def _decode(model: Any, z: AnyArray, cond: Cond, key: Key, mean: Mean, temperature: Any = None) -> Array:
+def _decode(
+    model: AbstractLatentModel, z: AnyArray, cond: Cond, key: Key, mean: Mean, temperature: np.floating | None = None
+) -> Array:
     def one(z: PyTree, cond: Cond, key: Key) -> Array:
-        likelihood = model.likelihood(from_code(model, z, cond), cond=cond)
+        likelihood: Any = model.likelihood(from_code(model, z, cond), cond=cond)
         if temperature is not None:
             return likelihood.sample_at(temperature, key=key)
         return mean_of(likelihood, mean) if mean else likelihood.sample(key=key)
@@ -162,7 +164,7 @@ def _decode(model: Any, z: AnyArray, cond: Cond, key: Key, mean: Mean, temperatu
 
 @counted(batch_size=1)
 def decode(
-    model: Any,
+    model: AbstractLatentModel,
     z: np.ndarray,
     *,
     key: Key | None = None,
@@ -208,15 +210,17 @@ def decode(
 
 
 @compiled
-def _prior_codes(model: Any, index: AnyArray, cond: Cond, key: Key, temperature: float) -> Array:
-    def one(i: Any, cond: Cond) -> Array:
+def _prior_codes(model: AbstractLatentModel, index: AnyArray, cond: Cond, key: Key, temperature: float) -> Array:
+    def one(i: AnyArray, cond: Cond) -> Array:
         return _prior_code(model, jax.random.fold_in(key, i), cond, temperature)
 
     return jax.vmap(one)(index, cond)
 
 
 @counted(n=1)
-def sample_prior(model: Any, n: int, *, key: Key, cond: Cond = None, temperature: Any = 1.0) -> np.ndarray:
+def sample_prior(
+    model: AbstractLatentModel, n: int, *, key: Key, cond: Cond = None, temperature: Any = 1.0
+) -> np.ndarray:
     """Sample latents from the prior; levels and groups one after the other, categorical latents one-hot.
 
     Args:
@@ -263,7 +267,7 @@ def _at(temperature: Any) -> Iterator[None]:
 
 @compiled
 def _prior_rows(
-    model: Any, index: AnyArray, cond: Cond, z_key: Key, x_key: Key, mean: Mean, temperature: float
+    model: AbstractLatentModel, index: AnyArray, cond: Cond, z_key: Key, x_key: Key, mean: Mean, temperature: float
 ) -> tuple[Array, Array]:
     z = _prior_codes(model, index, cond, z_key, temperature)
     return _decode(model, z, cond, x_key, mean), z
@@ -271,7 +275,7 @@ def _prior_rows(
 
 @counted(n=1)
 def new_rows(
-    model: Any, n: int, *, mean: bool, key: Key, cond: Cond = None, temperature: float = 1.0
+    model: AbstractLatentModel, n: int, *, mean: bool, key: Key, cond: Cond = None, temperature: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw rows from the prior, or the means of p(x | z), and give their z beside them."""
     z_key, x_key = folded(key, 0), folded(key, 1)
@@ -305,7 +309,7 @@ _NO_TEMPERATURE = ("samples at a temperature", "is not a function of noise")
 """What the distribution of a prior says where it has no temperature."""
 
 
-def level_shapes(model: Any, *, cond: Cond = None) -> tuple[tuple[int, ...], ...]:
+def level_shapes(model: AbstractLatentModel, *, cond: Cond = None) -> tuple[tuple[int, ...], ...]:
     """The shapes of the levels of a hierarchy's latents, lowest first, and none for one level; nothing is computed."""
     shapes: list[tuple[int, ...]] = []
 
@@ -317,18 +321,18 @@ def level_shapes(model: Any, *, cond: Cond = None) -> tuple[tuple[int, ...], ...
     return tuple(shapes)
 
 
-def latent_shape(model: Any, *, cond: Cond = None) -> tuple[int, ...]:
+def latent_shape(model: AbstractLatentModel, *, cond: Cond = None) -> tuple[int, ...]:
     """The shape of one latent as `encode` and `sample_prior` give it and `decode` takes it; nothing is computed."""
     return jax.eval_shape(lambda key, cond: _prior_code(model, key, cond), jax.random.key(0), cond).shape
 
 
-def _prior_code(model: Any, key: Key, cond: Cond, temperature: float = 1.0) -> Array:
+def _prior_code(model: AbstractLatentModel, key: Key, cond: Cond, temperature: float = 1.0) -> Array:
     prior = model.prior(cond=cond)
     return as_code(prior, prior.sample(key=key) if temperature == 1.0 else prior.sample_at(temperature, key=key))
 
 
 def _reconstruct(
-    model: Any, batch: Batch, key: Key, mean: Mean, of_mean: bool, into: dict[str, Array] | None = None
+    model: AbstractLatentModel, batch: Batch, key: Key, mean: Mean, of_mean: bool, into: dict[str, Array] | None = None
 ) -> Array:
     def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> Array:
         posterior = model.posterior(x, cond=cond, mask=mask)

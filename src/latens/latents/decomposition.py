@@ -11,13 +11,14 @@ from jax.tree_util import Partial
 
 from latens.data import Preparation
 from latens.data.batches import Batch
-from latens.distributions import AbstractFactorised, Deterministic, DiagonalNormal, FullNormal
+from latens.distributions import AbstractDistribution, AbstractFactorised, Deterministic, DiagonalNormal, FullNormal
 from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_rows, padded_batches, prepared_with, weights_of
 from latens.evidence.estimate import Estimate
 from latens.io.compilation import compiled
 from latens.io.process import counted
+from latens.models import AbstractLatentModel
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, PyTree
 
 _NUMBERS = 2**23
@@ -102,12 +103,12 @@ def level_kl_rows(rows: Rows, *, num_samples: int = 16) -> np.ndarray:
     return map_rows(function, rows)
 
 
-def _density_terms(distribution: Any, z: PyTree) -> list[Float[Array, ""]]:
+def _density_terms(distribution: AbstractDistribution, z: PyTree) -> list[Float[Array, ""]]:
     """log density of every level, in the order of the event."""
     return distribution.log_prob_by_level(z) if isinstance(distribution, AbstractLevels) else [distribution.log_prob(z)]
 
 
-def _levels(model: Any, batch: Batch, key: Key, num_samples: int) -> Float[Array, "B L"]:
+def _levels(model: AbstractLatentModel, batch: Batch, key: Key, num_samples: int) -> Float[Array, "B L"]:
     def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> Array:
         posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
         _refuse_points(posterior)
@@ -125,13 +126,13 @@ def _levels(model: Any, batch: Batch, key: Key, num_samples: int) -> Float[Array
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
-def _refuse_points(posterior: Any) -> None:
+def _refuse_points(posterior: AbstractDistribution) -> None:
     if isinstance(posterior, Deterministic):
         what = "a code without noise has no density, and its KL no parts."
         raise ConfigError(what, where="posterior.kind", fix="Use a posterior that is a distribution.")
 
 
-def _unit_terms(distribution: Any, z: PyTree) -> Float[Array, " d"] | None:
+def _unit_terms(distribution: AbstractDistribution, z: PyTree) -> Float[Array, " d"] | None:
     """log density of every unit under its own marginal, None where that is not known."""
     if isinstance(distribution, AbstractFactorised):
         return distribution.log_prob_terms(z).reshape(-1)
@@ -141,7 +142,7 @@ def _unit_terms(distribution: Any, z: PyTree) -> Float[Array, " d"] | None:
     return None
 
 
-def _drawn(model: Any, batch: Batch, key: Key, num_samples: int) -> dict[str, Any]:
+def _drawn(model: AbstractLatentModel, batch: Batch, key: Key, num_samples: int) -> dict[str, Any]:
     """Draws of each row's posterior with their own log densities, led by (B, K)."""
 
     def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> dict[str, Any]:
@@ -160,7 +161,9 @@ def _drawn(model: Any, batch: Batch, key: Key, num_samples: int) -> dict[str, An
 
 
 @compiled
-def _against(model: Any, rows: Batch, log_share: Array, z: PyTree, preparation: Preparation, key: Key) -> tuple:
+def _against(
+    model: AbstractLatentModel, rows: Batch, log_share: Array, z: PyTree, preparation: Preparation, key: Key
+) -> tuple:
     """log sum_j w_j q(z | x_j) of each draw over these rows, and likewise of each unit (None without marginals)."""
     batch, _ = prepared_with(rows, preparation, key)
 

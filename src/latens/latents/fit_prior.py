@@ -73,7 +73,7 @@ class MatchedFit(AggregatedFit):
         return -jax.vmap(lambda z, cond, key: prior.loss(z, cond=cond, key=key))(codes, batch.cond, keys)
 
 
-def _draws_of(model: Any, data: Dataset, preparation: Preparation, size: int, seed: int) -> Dataset:
+def _draws_of(model: AbstractLatentModel, data: Dataset, preparation: Preparation, size: int, seed: int) -> Dataset:
     """Some samples of q(z | x) for every row that trains or validates, as rows of their own."""
     # A step then costs what the prior does, and no pass of an encoder.
     splits = [data.subset(name) for name in ("train", "validation")]
@@ -96,8 +96,9 @@ def _scaling(moments: Moments) -> tuple[Array, Array]:
 
 
 def _fit_alone(
-    prior: Any, model: Any, data: Dataset, size: int, *, preparation: Preparation, steps: int, seed: int
-) -> Any:
+    prior: Any, model: AbstractLatentModel, data: Dataset, size: int, *,
+    preparation: Preparation, steps: int, seed: int,
+) -> Any:  # fmt: skip
     """A prior of so many numbers, trained for p(z) of the codes of `model`, the best on validation rows."""
     matched = isinstance(prior, FlowMatching)
     objective = (MatchedFit if matched else AggregatedFit)(Frozen(eqx.nn.inference_mode(model)))
@@ -114,8 +115,8 @@ def _fit_alone(
 
 @counted(steps=1)
 def fit_flow(
-    flow: Any, model: Any, data: Dataset, *, preparation: Preparation, steps: int = 2000, seed: int = 0
-) -> Any:
+    flow: Any, model: AbstractLatentModel, data: Dataset, *, preparation: Preparation, steps: int = 2000, seed: int = 0,
+) -> Any:  # fmt: skip
     """Train a flow so that its density of the aggregated posterior of the training rows is as large as it gets."""
     # flow: a `Transformed` with a `Scaled` bijection outside, or a `FlowMatching`, whose velocity is trained by its
     # error along straight lines from noise to draws instead: it starts at the codes' means and scales. The best one on
@@ -131,13 +132,7 @@ def fit_flow(
 
 @counted(steps=1)
 def fit_codes(
-    prior: AbstractModelPrior,
-    model: Any,
-    data: Dataset,
-    *,
-    preparation: Preparation,
-    steps: int = 2000,
-    seed: int = 0,
+    prior: AbstractModelPrior, model: Any, data: Dataset, *, preparation: Preparation, steps: int = 2000, seed: int = 0
 ) -> AbstractModelPrior:
     """Train a prior of codes under which those of the training rows are as probable as it gets."""
     # model: has a quantised posterior, whose codes they are; it stays as it is.
@@ -153,6 +148,6 @@ def _any(part: Any) -> Any:
     return part
 
 
-def _of(model: Any, data: Dataset, preparation: Preparation, seed: int) -> Moments:
+def _of(model: AbstractLatentModel, data: Dataset, preparation: Preparation, seed: int) -> Moments:
     batch = data.rows(data.subset("train"))
     return aggregated_moments(Rows(model, batch, jax.random.key(seed), preparation))

@@ -229,11 +229,7 @@ def asked_for(only: Collection[str] | None) -> tuple[list[Picture], set[str]]:
 
 
 def write_pictures(
-    trained: TrainedModel,
-    data: Dataset | None,
-    history: Sequence[dict[str, Any]],
-    folder: Path,
-    **look: Any,
+    trained: TrainedModel, data: Dataset | None, history: Sequence[dict[str, Any]], folder: Path, **look: Any
 ) -> list[Path]:
     """Write the pictures of a model, each as PNG and SVG with its numbers as CSV."""
     return save_pictures(draw_pictures(trained, data, history, **look), folder)

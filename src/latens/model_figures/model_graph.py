@@ -1,13 +1,16 @@
 """The parts of a trained model with their shapes and trained numbers, read off its tree."""
 
 import math
-from typing import Any, Literal
+from typing import Literal
+
+import equinox as eqx
 
 from latens.figures.diagram import Arrow, PartBox, model_diagram
 from latens.io.named_arrays import tree_to_arrays
 from latens.model_figures.source import Made, Source
 from latens.models import NormalHead
 from latens.trees import count_parameters, partition_trainable
+from latens.typing import PyTree
 from latens.workflow.trained import TrainedModel
 
 
@@ -77,16 +80,16 @@ def draw_graph(source: Source, side: Literal["encoder", "decoder"] | None = None
     return model_diagram(parts, arrows, of=side or "model")
 
 
-def _count(part: Any) -> int:
+def _count(part: PyTree) -> int:
     return 0 if part is None else count_parameters(part)
 
 
-def _head(part: Any) -> str:
+def _head(part: PyTree) -> str:
     head = getattr(part, "head", None)
     return type(head if head is not None else part).__name__.removesuffix("Head")
 
 
-def _network(side: str, part: Any) -> list[PartBox]:
+def _network(side: str, part: PyTree) -> list[PartBox]:
     """A box for each layer of a network, and one for what its head trains."""
     network = getattr(part, "network", part)
     layers = getattr(network, "layers", None)
@@ -104,7 +107,7 @@ def _network(side: str, part: Any) -> list[PartBox]:
     return boxes
 
 
-def _out(layer: Any) -> tuple[int, ...]:
+def _out(layer: PyTree) -> tuple[int, ...]:
     """What comes out of a layer: the length of its last bias, else of its last weights."""
     arrays = tree_to_arrays(partition_trainable(layer)[0])
     biases = [a for name, a in arrays.items() if name.rpartition(".")[2] == "bias"] or list(arrays.values())
@@ -118,7 +121,7 @@ def _latent_shape(trained: TrainedModel) -> tuple[int, ...]:
         return ()
 
 
-def _fields(model: Any, shape: tuple[int, ...]) -> list[PartBox]:
+def _fields(model: eqx.Module, shape: tuple[int, ...]) -> list[PartBox]:
     boxes = [PartBox("encoder", "x", "rows", shape, 0)]
     total = 0
     for name in getattr(model, "__dataclass_fields__", {}):

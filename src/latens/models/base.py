@@ -1,7 +1,7 @@
 """What a latent-variable model is: three methods, each returning a distribution over one event."""
 
 from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 
@@ -108,7 +108,9 @@ class AbstractJointModel(AbstractLatentModel):
     """A model of which one walk gives a draw of the posterior with all its log densities."""
 
     @abstractmethod
-    def draw_joint(self, posterior: Any, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key) -> Joint:
+    def draw_joint(
+        self, posterior: AbstractDistribution, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key
+    ) -> Joint:
         """A draw of the posterior with all its log densities.
 
         Args:

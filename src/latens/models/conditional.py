@@ -13,9 +13,10 @@ import numpy as np
 from latens.distributions import AbstractDistribution, AbstractFactorised
 from latens.errors import ConfigError
 from latens.io.compilation import compiled
+from latens.models.base import AbstractLatentModel
 from latens.models.heads.base import AbstractHead
 from latens.trees import Frozen, held
-from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, Shaped
+from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, PyTree, Shaped
 
 NEAR = 0.008
 """How many nats a feature the first outputs of a decoder may cost against its last bias alone."""
@@ -47,7 +48,7 @@ class Standardise(eqx.Module):
         return (x - self.shift.value) / self.scale.value
 
 
-def as_seen(inputs: Any, standardise: Callable[..., Array] | None, mask: Bool[Array, "..."] | None) -> Array:
+def as_seen(inputs: PyTree, standardise: Callable[..., Array] | None, mask: Bool[Array, "..."] | None) -> Array:
     """An input as a network sees it: standardised, with 0 for what is missing."""
     # standardise: what is applied to it; one with `sees_mask` is given the mask too. None: it stays as it is.
     if mask is not None:
@@ -80,7 +81,7 @@ class Conditional(eqx.Module):
     usual: Frozen | None = None
 
     def __call__(
-        self, inputs: Any, *, cond: Cond = None, mask: Bool[Array, "..."] | None = None, key: Key | None = None
+        self, inputs: PyTree, *, cond: Cond = None, mask: Bool[Array, "..."] | None = None, key: Key | None = None
     ) -> AbstractDistribution:
         """The distribution given one input."""
         # key: a JAX random key for dropout; None: no dropout.
@@ -151,7 +152,7 @@ class AbstractAround(eqx.Module):
         return eqx.tree_at(lambda d: d.part, self, part, is_leaf=lambda node: node is self.part)
 
 
-def with_usual(model: Any, vector: AnyArray) -> Any:
+def with_usual(model: AbstractLatentModel, vector: AnyArray) -> Any:
     """The same model with another condition where none is given."""
 
     def changed(part: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import math
 from abc import abstractmethod
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -247,7 +246,7 @@ class FlowMatching(AbstractModelPrior):
         units = (mean.reshape(self.shift.value.shape), scale.reshape(self.shift.value.shape))
         return eqx.tree_at(lambda p: (p.shift.value, p.scale.value), self, units)
 
-    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> ContinuousFlow:
+    def __call__(self, model: object, *, cond: Cond = None, key: Key | None = None) -> ContinuousFlow:
         """The distribution, of the class where it reads one; it does not look at the model."""
         return ContinuousFlow(
             self.velocity, self.shift.value, self.scale.value, self._label(cond), self.guidance, self.steps

@@ -1,7 +1,7 @@
 """Several modalities of one thing, any of which may be missing: an encoder and a decoder for each, in one model."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 import equinox as eqx
@@ -177,7 +177,7 @@ class ByModality(eqx.Module):
         return Product(made) if self.blocks is None else Joined(made, self.blocks)
 
     def with_output_bias(
-        self, mean: Any, frequencies: Any = None, variance: Any = None, rows: Any = None
+        self, mean: Mapping[str, np.ndarray], frequencies: Any = None, variance: Any = None, rows: Any = None
     ) -> "ByModality":
         """The same decoders, each started at the moments of its own features.
 

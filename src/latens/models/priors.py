@@ -46,7 +46,7 @@ class FixedPrior(AbstractModelPrior):
 
     distribution: Frozen
 
-    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
+    def __call__(self, model: object, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
         """The distribution; it looks neither at the model nor at the conditions."""
         return self.distribution.value
 
@@ -88,7 +88,7 @@ class MixturePrior(AbstractModelPrior):
         loc = jax.random.normal(key, (components, *latent))
         return cls(jnp.zeros(components), loc, jnp.zeros((components, *latent)), components)
 
-    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> Mixture:
+    def __call__(self, model: object, *, cond: Cond = None, key: Key | None = None) -> Mixture:
         """The mixture; it looks neither at the model nor at the conditions."""
         return Mixture(jax.nn.log_softmax(self.logits), DiagonalNormal(self.loc, self.log_scale))
 
@@ -117,7 +117,7 @@ class FullMixturePrior(AbstractModelPrior):
         loc = jax.random.normal(key, (components, *latent))
         return cls(jnp.zeros(components), loc, jnp.zeros((components, *latent, *latent)), components)
 
-    def __call__(self, model: Any, *, cond: Cond = None, key: Key | None = None) -> Mixture:
+    def __call__(self, model: object, *, cond: Cond = None, key: Key | None = None) -> Mixture:
         """The mixture; it looks neither at the model nor at the conditions."""
         return Mixture(jax.nn.log_softmax(self.logits), jax.vmap(FullNormal)(self.loc, self.factor))
 
@@ -141,7 +141,7 @@ class VampPrior(AbstractModelPrior):
 
     @classmethod
     def create(
-        cls, latent: Any, x: tuple[int, ...], *, components: int = 500, learned: bool = True, key: Key
+        cls, latent: tuple[int, ...], x: tuple[int, ...], *, components: int = 500, learned: bool = True, key: Key
     ) -> "VampPrior":
         """Make room for pseudo-inputs of zeros; training starts them at rows of the data.
 

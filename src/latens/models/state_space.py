@@ -217,7 +217,7 @@ class StepNormals(AbstractReparameterised[Array]):
         """T."""
         return self.inputs.shape[0]
 
-    def walk(self, *, noise: Any = None, event: Array | None = None, outputs: bool = True) -> Walk:
+    def walk(self, *, noise: PyTree[Array] = None, event: Array | None = None, outputs: bool = True) -> Walk:
         """Go along the steps with the latents of some noise, or with those of an event.
 
         Args:
@@ -298,7 +298,7 @@ class StepNormals(AbstractReparameterised[Array]):
         x_key = jax.random.fold_in(key, 1)
         return normal, jax.vmap(lambda t: key_of_step(x_key, t))(jnp.arange(self.steps))
 
-    def from_noise(self, noise: Any) -> Float[Array, "T k_and_d"]:
+    def from_noise(self, noise: PyTree[Array]) -> Float[Array, "T k_and_d"]:
         """The event that belongs to this noise, each step given those before it."""
         return self.event_of(self.walk(noise=noise, outputs=False))
 
@@ -478,7 +478,7 @@ class StateSpaceModel(LatentModel, AbstractJointModel):
         memory, z, emission = self._ahead(state, action, key, temperature)
         return _decoder(self).next_state(state, memory, z, None), emission
 
-    def _ahead(self, state: StepState, action: Any, key: Key, temperature: float) -> tuple[Array, Array, Any]:
+    def _ahead(self, state: StepState, action: Array | None, key: Key, temperature: float) -> tuple[Array, Array, Any]:
         decoder = _decoder(self)
         action = jnp.zeros(decoder.action_size) if action is None else jnp.asarray(action, jnp.float32)
         memory, recalled = decoder.remember(state, action), decoder.recalled(state)
@@ -541,5 +541,5 @@ class StateSpaceModel(LatentModel, AbstractJointModel):
 
 
 def _decoder(model: StateSpaceModel) -> StepDecoder:
-    decoder: Any = model.decoder
-    return decoder
+    assert isinstance(model.decoder, StepDecoder)
+    return model.decoder

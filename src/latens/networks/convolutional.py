@@ -193,11 +193,7 @@ class ConvEncoder(eqx.Module):
         for layer_key, n_out in zip(keys, widths):
             taps = kernel_size**2
             weight = first_weights(
-                initializer,
-                (n_out, kernel_size, kernel_size, n_in),
-                taps * n_in,
-                taps * n_out / 4,
-                key=layer_key,
+                initializer, (n_out, kernel_size, kernel_size, n_in), taps * n_in, taps * n_out / 4, key=layer_key
             )
             layers.append(Convolution(weight, jnp.zeros(n_out, jnp.float32), weight_drop_probability))
             of_blocks = (num_blocks * len(widths), activation, initializer, weight_drop_probability)
@@ -325,11 +321,7 @@ class ConvDecoder(eqx.Module):
         layers, residual, taps = [], [], kernel_size**2
         for layer_key, n_in, n_out, size in zip(keys, widths, (*widths[1:], last), sizes[1:]):
             weight = first_weights(
-                initializer,
-                (n_in, kernel_size, kernel_size, n_out),
-                taps * n_in / 4,
-                taps * n_out,
-                key=layer_key,
+                initializer, (n_in, kernel_size, kernel_size, n_out), taps * n_in / 4, taps * n_out, key=layer_key
             )
             bias = jnp.zeros((*(size if len(layers) == len(widths) - 1 else (1, 1)), n_out), jnp.float32)
             layers.append(TransposedConvolution(weight, bias, size, weight_drop_probability))

@@ -162,7 +162,7 @@ class Dense(eqx.Module):
         A network of a single layer is left alone, but for a factor of 0.
 
         Args:
-            factor: Any number.
+            factor: A number.
 
         Returns:
             A new network.

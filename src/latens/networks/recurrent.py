@@ -34,11 +34,7 @@ class GRU(eqx.Module):
         return cls(*(gates(size, k) for size, k in zip((n_in, n), jax.random.split(key, 2))))
 
     def __call__(
-        self,
-        gates: Float[Array, "t three_n"],
-        start: Float[Array, " n"],
-        *,
-        unroll: int = 1,
+        self, gates: Float[Array, "t three_n"], start: Float[Array, " n"], *, unroll: int = 1
     ) -> Float[Array, "t n"]:
         """The state after every step."""
         # unroll: how many steps a turn of the compiled loop takes.

@@ -5,6 +5,8 @@ from typing import Any
 
 import jax
 
+from latens.typing import PyTree
+
 BLOCK, LONGEST, LEAST = 32, 64, 512
 """Steps of a block, at best and at most, and of a loop from which on it is cut into blocks.
 
@@ -13,7 +15,7 @@ Plain loops write and read all that their gradient needs of every step: of 1,000
 """
 
 
-def scanned(step: Callable[[Any, Any], tuple[Any, Any]], state: Any, at: Any, *, reverse: bool = False) -> Any:
+def scanned(step: Callable[[Any, Any], tuple[Any, Any]], state: PyTree, at: PyTree, *, reverse: bool = False) -> Any:
     """What `jax.lax.scan` gives, where a long loop is one of blocks, each computed again for its gradient."""
     steps = len(jax.tree.leaves(at)[0])
     size = block_of(steps)

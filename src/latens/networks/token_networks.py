@@ -50,15 +50,7 @@ class TokenGRU(eqx.Module):
     words: DroppedWords
 
     @classmethod
-    def create(
-        cls,
-        vocabulary: int,
-        width: int,
-        *,
-        word_dropout: float = 0.0,
-        marks: int = 0,
-        key: Key,
-    ) -> "TokenGRU":
+    def create(cls, vocabulary: int, width: int, *, word_dropout: float = 0.0, marks: int = 0, key: Key) -> "TokenGRU":
         """Initialise the network; its logits are 0 at first, but for those that are given."""
         # marks: of how many marks that must close the network reads at each place whether they are open.
         cell = GRU.create(vocabulary + marks, width, key=key)

@@ -109,7 +109,7 @@ class _How(NamedTuple):
         density = jax.lax.stop_gradient(posterior) if self.stop_posterior_gradient else posterior
         of_noise = as_reparameterised(posterior) if self.shaped else None
 
-        def place(key: Key, given: Any) -> tuple[Any, Array]:
+        def place(key: Key, given: PyTree) -> tuple[Any, Array]:
             if self.plain:
                 z, log_posterior = posterior.sample_and_log_prob(key=key)
                 return path_to(posterior, z), log_posterior
@@ -174,14 +174,14 @@ def draw(
     key = jax.random.key(0) if key is None else key
     how = _How(noise is not None or noise_scale != 1.0, noise_scale, reparameterised, stop_posterior_gradient)
 
-    def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask, row_noise: Any) -> tuple:
+    def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask, row_noise: PyTree) -> tuple:
         row_key = jax.random.fold_in(key, row_id)
         network_key = jax.random.fold_in(row_key, keys.NETWORK_DROPOUT) if dropout else None
         encoder_key = None if network_key is None else jax.random.fold_in(network_key, num_samples)
         posterior = model.posterior(x, cond=cond, mask=mask, key=encoder_key)
         place = how.of(posterior)
 
-        def one_sample(index: Array, given: Any) -> tuple:
+        def one_sample(index: Array, given: PyTree) -> tuple:
             sample_key = jax.random.fold_in(row_key, index)
             if how.plain and isinstance(model, AbstractJointModel):
                 return tuple(model.draw_joint(posterior, x, cond=cond, mask=mask, key=sample_key))

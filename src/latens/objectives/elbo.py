@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.data.batches import Batch
-from latens.distributions import AbstractFactorised, kl_terms
+from latens.distributions import AbstractDistribution, AbstractFactorised, kl_terms
 from latens.models import AbstractLatentModel, StepNormals, TopDownNormals
 from latens.objectives.base import AbstractObjective, Loss, mean, sum_of_squares, weighted
 from latens.objectives.draws import Statistic, draw
@@ -85,12 +85,7 @@ class ELBO(AbstractObjective):
         by_unit = self.kl != "sampled" or self.free_bits > 0.0
         statistics: dict[str, Statistic] = {"kl": self._kl_by_unit} if by_unit else {}
         draws = draw(
-            model,
-            batch,
-            num_samples=self.num_samples,
-            key=key,
-            noise_scale=self.noise_scale,
-            statistics=statistics,
+            model, batch, num_samples=self.num_samples, key=key, noise_scale=self.noise_scale, statistics=statistics
         )
         log_likelihood = jnp.mean(draws.log_likelihood, axis=0)
         units = draws.statistics.get("kl")
@@ -116,7 +111,9 @@ class ELBO(AbstractObjective):
             loss = loss + self.l2 * sum_of_squares(model)
         return loss, metrics
 
-    def _kl_by_unit(self, q: Any, p: Any, z: PyTree, x: PyTree) -> Float[Array, "*z"] | None:
+    def _kl_by_unit(
+        self, q: AbstractDistribution, p: AbstractDistribution, z: PyTree, x: PyTree
+    ) -> Float[Array, "*z"] | None:
         if isinstance(q, TopDownNormals | StepNormals) and self.kl != "sampled" and self.noise_scale == 1.0:
             return None  # `draw` gives it
         if by_formula(self.kl, q, p):

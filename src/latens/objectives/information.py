@@ -1,13 +1,13 @@
 """Terms on the aggregated posterior q(z): its total correlation and its covariance."""
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from latens.data.batches import Batch
-from latens.distributions import AbstractFactorised
+from latens.distributions import AbstractDistribution, AbstractFactorised
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Loss, mean, weighted
@@ -29,7 +29,7 @@ def pairwise_log_posterior(posterior: AbstractFactorised, z: Float[Array, "B *z"
     return jnp.swapaxes(terms, 0, 1).reshape(z.shape[0], z.shape[0], -1)
 
 
-def _factorised(q: Any, name: str) -> AbstractFactorised:
+def _factorised(q: AbstractDistribution, name: str) -> AbstractFactorised:
     if not isinstance(q, AbstractFactorised):
         raise ConfigError(
             f"it needs a posterior that factorises over its units, not {type(q).__name__}.",

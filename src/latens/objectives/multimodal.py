@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from msgspec import Meta
 
 from latens.data.batches import Batch
-from latens.distributions import Joined, Mixture, Product, has_closed_form, kl_terms
+from latens.distributions import AbstractDistribution, Joined, Mixture, Product, has_closed_form, kl_terms
 from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractLatentModel, Experts, LatentModel, subsets_of
@@ -52,12 +52,7 @@ def _experts(model: AbstractLatentModel) -> Experts:
 
 
 def _draws(
-    model: AbstractLatentModel,
-    batch: Batch,
-    *,
-    num_samples: int,
-    key: Key,
-    chosen: Bool[Array, "B M"] | None = None,
+    model: AbstractLatentModel, batch: Batch, *, num_samples: int, key: Key, chosen: Bool[Array, "B M"] | None = None
 ) -> _ByComponent:
     """The terms of every component."""
     # `chosen` says which modalities a row shows, of those observed; None: all.
@@ -74,7 +69,7 @@ def _draws(
         share = jax.nn.softmax(posterior.logits) if mixed else jnp.ones(1)
         components = posterior.components if mixed else jax.tree.map(lead, posterior)
 
-        def one_sample(component: Any, index: Array) -> tuple[Array, Array, Array]:
+        def one_sample(component: AbstractDistribution, index: Array) -> tuple[Array, Array, Array]:
             z, own = component.sample_and_log_prob(key=jax.random.fold_in(row_key, index))
             z = path_to(component, z)
             decoder_key = jax.random.fold_in(network_key, index)
@@ -85,7 +80,7 @@ def _draws(
             log_posterior = posterior.log_prob(z) if mixed else own
             return jnp.stack([by_part[n] for n in experts.names]), log_posterior - log_prior, own - log_prior
 
-        def one_component(component: Any, number: Array) -> tuple[Array, Array, Array]:
+        def one_component(component: AbstractDistribution, number: Array) -> tuple[Array, Array, Array]:
             index = number * num_samples + jnp.arange(num_samples)
             log_likelihood, log_ratio, own = jax.vmap(lambda i: one_sample(component, i))(index)
             closed = has_closed_form(component, prior)
@@ -147,7 +142,7 @@ class StratifiedELBO(AbstractObjective):
         metrics["bound"] = weighted(self._bound(draws, 1.0), batch)
         return -mean(weighted(self._bound(draws, _at(self.beta, step)), batch)), metrics
 
-    def _bound(self, draws: _ByComponent, beta: Any) -> Float[Array, " B"]:
+    def _bound(self, draws: _ByComponent, beta: float | Array) -> Float[Array, " B"]:
         if self.bound == "iwae":
             log_weight = jnp.sum(draws.log_likelihood, axis=3) - beta * draws.log_ratio
             each = jax.nn.logsumexp(log_weight, axis=2) - jnp.log(float(self.num_samples))

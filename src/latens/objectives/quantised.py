@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.scipy.special import entr
 
 from latens.data.batches import Batch
+from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.models.quantised import CodePosterior
@@ -57,7 +58,7 @@ class Quantised(AbstractObjective):
     ) -> tuple[Nats, Metrics, PyTree]:
         quantiser: list[Any] = []
 
-        def assigned(q: Any, p: Any, z: PyTree, x: PyTree) -> dict[str, Array]:
+        def assigned(q: AbstractDistribution, p: AbstractDistribution, z: PyTree, x: PyTree) -> dict[str, Array]:
             if not isinstance(q, CodePosterior):
                 what = f"the posterior is a {type(q).__name__}, which has no codes."
                 raise ConfigError(what, where="objective.name", fix="Use a quantised posterior: --set posterior=vq.")

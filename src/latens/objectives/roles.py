@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from latens.data.batches import Batch
 from latens.distributions import AbstractDistribution, AbstractFactorised, has_closed_form, kl_terms
@@ -141,7 +142,7 @@ def decoded(model: AbstractLatentModel, z: PyTree, batch: Batch) -> Float[Array,
     return flat_rows(rows, batch.mask, rows.dtype)
 
 
-def flat_rows(x: PyTree, mask: Mask, dtype: Any) -> Float[Array, "B n"]:
+def flat_rows(x: PyTree, mask: Mask, dtype: DTypeLike) -> Float[Array, "B n"]:
     """Lay rows out as a critic sees them, with zeros where they are missing."""
     # mask: true where a row is observed, as a row is; None for everywhere.
     x = x if mask is None else jax.tree.map(lambda leaf, m: jnp.where(m, leaf, jnp.zeros_like(leaf)), x, mask)

@@ -10,14 +10,12 @@ import optax
 
 from latens.config import ObjectiveConfig
 from latens.errors import ConfigError, nearest
+from latens.objectives.base import AbstractObjective
 from latens.typing import Array
 
 SCHEDULES: Mapping[str, tuple[str, Callable[[Array], Array]]] = {
     "linear": ("rises in a straight line, and stays", lambda share: jnp.minimum(1.0, share)),
-    "cosine": (
-        "rises as half a wave, and stays",
-        lambda share: 0.5 - 0.5 * jnp.cos(math.pi * jnp.minimum(1.0, share)),
-    ),
+    "cosine": ("rises as half a wave, and stays", lambda share: 0.5 - 0.5 * jnp.cos(math.pi * jnp.minimum(1.0, share))),
     "sigmoid": (
         "rises as an S from 0.0025 to 0.9975",
         lambda share: 1.0 / (1.0 + jnp.exp(6.0 - 12.0 * jnp.minimum(1.0, share))),
@@ -59,7 +57,7 @@ def check_schedule(text: str, where: str = "objective.beta") -> tuple[str, float
     return name, value
 
 
-def with_beta(objective: Any, config: ObjectiveConfig, steps_per_epoch: float) -> Any:
+def with_beta(objective: AbstractObjective, config: ObjectiveConfig, steps_per_epoch: float) -> Any:
     """Give an objective the warm-up or schedule of its beta that a configuration names."""
     given: Any = config.options.get("beta", 1.0)
     top, scheduled = float(given), config.beta_schedule != "constant"
@@ -75,7 +73,7 @@ def with_beta(objective: Any, config: ObjectiveConfig, steps_per_epoch: float) -
     return objective
 
 
-def without_beta(objective: Any, config: ObjectiveConfig) -> Any:
+def without_beta(objective: AbstractObjective, config: ObjectiveConfig) -> Any:
     """Refuse a warm-up or schedule for an objective that has no beta."""
     given = {"beta_warmup_epochs": config.beta_warmup_epochs, "beta_schedule": config.beta_schedule != "constant"}
     if named := [name for name, told in given.items() if told]:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from latens.data import Dataset
 from latens.data.checks import is_picture
 from latens.errors import RunFolderError
-from latens.figures.style import darkened, figure_of, laid_out, rendered, themed
+from latens.figures.style import Drawn, darkened, figure_of, laid_out, rendered, themed
 from latens.io.atomic import read_plain
 from latens.io.json import parse_json_strict, typed
 from latens.model_figures.draw import PICTURES, draw_of
@@ -56,7 +56,7 @@ def shots(source: Source, names: list[str]) -> list[Shot]:
     ]
 
 
-def picture(axes: Any) -> tuple[bytes, str]:
+def picture(axes: Drawn) -> tuple[bytes, str]:
     """Render a picture: as SVG where it is small, else as PNG."""
     with laid_out(figure_of(axes)):
         svg = rendered(axes, "svg")
@@ -72,7 +72,7 @@ def figure(shot: Shot) -> Html:
     return tag("figure", tag("picture", dark, light), tag("figcaption", shot.caption), tabindex=0)
 
 
-def inches(axes: Any) -> tuple[float, float]:
+def inches(axes: Drawn) -> tuple[float, float]:
     """The width and height of a picture."""
     width, height = figure_of(axes).get_size_inches()
     return float(width), float(height)
@@ -114,14 +114,7 @@ class Told:
     read: tuple[str, ...] = ()  # of pictures, what was read and what was left out
 
 
-def tell(
-    run: RunFolder,
-    trained: TrainedModel,
-    data: Dataset | None,
-    *,
-    lacking: str = "",
-    seed: int = 0,
-) -> Told:
+def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "", seed: int = 0) -> Told:
     """Collect everything that a report tells of a run."""
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"]
     evaluated, ended = read_evaluation(run.path / "report.json"), run.info.get("metrics")
@@ -173,5 +166,5 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     return value
 
 
-def _entries(value: Any) -> list[Mapping[str, str]]:
+def _entries(value: object) -> list[Mapping[str, str]]:
     return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []

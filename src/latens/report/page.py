@@ -46,11 +46,7 @@ def report_page(told: Told) -> str:
         *([("read", "The pictures that were read", _read(told))] if told.read else []),
         ("pictures", "What the model learned", _other_pictures(told)),
         ("warnings", "Warnings", joined(map(_warning, told.warnings)) or tag("p", "No warnings.")),
-        (
-            "evidence",
-            "Evaluation",
-            joined([_lead(told) if plain else None, cards, numbers]),
-        ),
+        ("evidence", "Evaluation", joined([_lead(told) if plain else None, cards, numbers])),
         ("training", "Training", _pictures(told, "training") or tag("p", "There are no steps to draw.")),
         ("what", "Data and settings", _what(told)),
         ("model", "Model", _model(told)),

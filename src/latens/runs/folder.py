@@ -172,7 +172,7 @@ class RunFolder:
         found = self.info["state"]
         return "killed" if found == "running" and not self.live else found
 
-    def set_state(self, state: str, **fields: Any) -> None:
+    def set_state(self, state: str, **fields: object) -> None:
         """Rewrite run.json with this state and further fields."""
         if state not in STATES:
             raise ValueError(f"state {state!r} is not one of {', '.join(STATES)}")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from latens.errors import ConfigError
-from latens.typing import PyTree
+from latens.typing import Array, PyTree
 
 
 def scale_by_adam(b1: float, b2: float, eps: float, eps_root: float) -> optax.GradientTransformation:
@@ -27,14 +27,14 @@ def scale_by_adam(b1: float, b2: float, eps: float, eps_root: float) -> optax.Gr
         zeros = jax.tree.map(jnp.zeros_like, params)
         return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), zeros if momentum else (), zeros)
 
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[PyTree, Any]:
+    def update(updates: PyTree, state: PyTree, params: PyTree = None) -> tuple[PyTree, Any]:
         count = state.count + 1
         first = jax.tree.map(lambda g, m: (1 - b1) * g + b1 * m, updates, state.mu) if momentum else ()
         second = jax.tree.map(lambda g, v: (1 - b2) * g**2 + b2 * v, updates, state.nu)
         unbias_first = -1 / jnp.expm1(count * log(b1)) if momentum else jnp.ones(())
         unbias_second = -1 / jnp.expm1(count * log(b2))
 
-        def of_one(m: Any, v: Any) -> Any:
+        def of_one(m: Array, v: Array) -> Any:
             root = jnp.sqrt(unbias_second.astype(v.dtype) * v + eps_root)
             return unbias_first.astype(m.dtype) * m / (root + eps)
 
@@ -44,7 +44,7 @@ def scale_by_adam(b1: float, b2: float, eps: float, eps_root: float) -> optax.Gr
     return optax.GradientTransformation(init, update)
 
 
-def log(rate: Any) -> Any:
+def log(rate: float | Array) -> Any:
     """The logarithm of a decay rate, in double precision for a number: near 1 the value 1 - b would lose its digits."""
     if not isinstance(rate, int | float):
         return jnp.log(rate)
@@ -72,7 +72,7 @@ def adamw(
     eps: float = 1e-8,
     eps_root: float = 0.0,
     weight_decay: float = 1e-4,
-    mask: Any = None,
+    mask: Callable[[PyTree], PyTree] | None = None,
 ) -> optax.GradientTransformation:
     """Adam whose weight decay does not pass through the averages."""
     # Source: Loshchilov & Hutter (2019), arXiv 1711.05101.

@@ -32,6 +32,7 @@ from latens.io.atomic import (
 from latens.io.json import float_text, parse_json_strict, plain, to_json, typed
 from latens.io.named_arrays import arrays_to_tree, tree_to_arrays
 from latens.io.safetensors import pack, read
+from latens.typing import PyTree
 
 FORMAT_VERSION = 1
 
@@ -65,14 +66,14 @@ class Checkpoint(NamedTuple):
     path: Path
     warnings: tuple[str, ...]  # one sentence for each newer checkpoint that was damaged and passed over
 
-    def read(self, like: Any) -> Any:
+    def read(self, like: PyTree) -> Any:
         """Read the tree, bit for bit as saved."""
         state_file = self.path / "state.safetensors"
         arrays, _ = read(state_file)
         return arrays_to_tree(arrays, like, where=str(state_file))
 
 
-def save_checkpoint(folder: Path, step: int, state_tree: Any, loop: dict[str, Any], *, keep: int = 2) -> Path:
+def save_checkpoint(folder: Path, step: int, state_tree: PyTree, loop: dict[str, Any], *, keep: int = 2) -> Path:
     """Write a checkpoint into a folder and remove all but the newest ones."""
     # Checkpoints of later steps, and an older one of the same step, are removed as well: what is saved last is what a
     # resume continues from.
@@ -210,7 +211,7 @@ def _tag(value: float) -> dict[str, str]:
     return {_FLOAT: float_text(value)}
 
 
-def _untag(value: Any) -> Any:
+def _untag(value: object) -> Any:
     if isinstance(value, dict):
         if set(value) == {_FLOAT} and value[_FLOAT] in ("nan", "inf", "-inf"):
             return float(value[_FLOAT])

@@ -38,12 +38,12 @@ from latens.training.stages import (
     snapshot_steps,
 )
 from latens.training.step import ChunkResult, Program, TrainState, make_program, start_numbers
-from latens.typing import checked_later
+from latens.typing import PyTree, checked_later
 
 
 @checked_later
 def fit(
-    model: Any,
+    model: PyTree,
     data: Dataset,
     stages: Sequence[Stage] | Stage | None = None,
     *,
@@ -378,12 +378,7 @@ class _StageRun:
             size = self.batch_size // machines.processes()
             part = slice(machines.number() * size, (machines.number() + 1) * size)
             self.reader = read_steps(
-                self.data,
-                self.settings.seed,
-                self.batch_size,
-                self.steps_per_epoch,
-                self.chunk_steps,
-                part=part,
+                self.data, self.settings.seed, self.batch_size, self.steps_per_epoch, self.chunk_steps, part=part
             )
         return self.reader(first, count)
 

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import optax
 
-from latens.typing import PyTree
+from latens.typing import Array, PyTree
 
 
 class Optimizer(NamedTuple):
@@ -36,7 +36,9 @@ def from_optax(transform: optax.GradientTransformation) -> Optimizer:
         The optimiser.
     """
 
-    def update(gradients: PyTree, state: Any, params: PyTree = None, factor: Any = 1.0) -> tuple[PyTree, Any]:
+    def update(
+        gradients: PyTree, state: PyTree, params: PyTree = None, factor: float | Array = 1.0
+    ) -> tuple[PyTree, Any]:
         updates, state = transform.update(gradients, state, params)
         return jax.tree.map(lambda u: (u * factor).astype(u.dtype), updates), state
 
@@ -93,7 +95,9 @@ def by_group(groups: dict[str, Optimizer], labels: Callable[[Any], PyTree] = bes
         parts = split(params, params)
         return {name: group.init(parts[name]) for name, group in groups.items()}
 
-    def update(gradients: PyTree, state: dict[str, Any], params: PyTree, factor: Any = 1.0) -> tuple[PyTree, Any]:
+    def update(
+        gradients: PyTree, state: dict[str, Any], params: PyTree, factor: float | Array = 1.0
+    ) -> tuple[PyTree, Any]:
         parts, given = split(params, params), split(gradients, params)
         done = {n: group.update(given[n], state[n], parts[n], factor) for n, group in groups.items()}
         return eqx.combine(*(part for part, _ in done.values())), {n: after for n, (_, after) in done.items()}

@@ -124,12 +124,12 @@ def slow_where_wide(inner: Optimizer) -> Optimizer:
     # steps. The rule 1 / n is that of Yang et al. (2022), "Tensor Programs V", arXiv 2203.03466, for weights under
     # Adam.
 
-    def of_one(path: Any, delta: Any) -> Any:
+    def of_one(path: jax.tree_util.KeyPath, delta: Array) -> Any:
         named = path and getattr(path[-1], "name", "") == "weight"
         wide = named and delta.ndim == 2 and delta.shape[0] > WIDE
         return delta * (WIDE / delta.shape[0]) if wide else delta
 
-    def update(gradients: PyTree, state: Any, params: PyTree, factor: Any = 1.0) -> tuple[PyTree, Any]:
+    def update(gradients: PyTree, state: PyTree, params: PyTree, factor: float | Array = 1.0) -> tuple[PyTree, Any]:
         deltas, state = inner.update(gradients, state, params, factor)
         return jax.tree_util.tree_map_with_path(of_one, deltas), state
 
@@ -156,7 +156,7 @@ def _rate(learning_rate: float, schedule: str, warmup_steps: int, total_steps: i
 class ScheduleFreeState(NamedTuple):
     """The state of schedule-free averaging."""
 
-    inner: Any  # the inner optimiser's state
+    inner: PyTree  # the inner optimiser's state
     step: Int[Array, ""]  # the steps taken, shape ()
     largest_rate: Float[Array, ""]  # the largest learning rate so far, shape ()
     weights: Float[Array, ""]  # sum of the average's weights, shape ()
@@ -179,7 +179,9 @@ def schedule_free(inner: Optimizer, learning_rate: float | Callable[[Any], Any],
         copied = jax.tree.map(jnp.copy, params)
         return ScheduleFreeState(inner.init(params), jnp.zeros((), jnp.int32), zero, zero, copied)
 
-    def update(gradients: PyTree, state: ScheduleFreeState, params: PyTree, factor: Any = 1.0) -> tuple[PyTree, Any]:
+    def update(
+        gradients: PyTree, state: ScheduleFreeState, params: PyTree, factor: float | Array = 1.0
+    ) -> tuple[PyTree, Any]:
         deltas, inner_state = inner.update(gradients, state.inner, params, factor)
         largest = jnp.maximum(state.largest_rate, jnp.asarray(rate(state.step), jnp.float32))
         weight = largest**2

@@ -25,7 +25,7 @@ _KINDS = (AbstractDistribution, AbstractHead, AbstractModelPrior, AbstractModelE
 _ROWS, _FINITE = 4, 1000
 
 
-def check_own_parts(model: Any, data: Dataset, preparation: Preparation) -> None:
+def check_own_parts(model: AbstractLatentModel, data: Dataset, preparation: Preparation) -> None:
     """Refuse what contradicts itself in parts that are not latens's own."""
     own = {part for part in ("posterior", "prior", "likelihood") if _is_own(_part_of(model, part))}
     if not own:
@@ -44,7 +44,7 @@ def check_own_parts(model: Any, data: Dataset, preparation: Preparation) -> None
         _finite(model, data, preparation, key)
 
 
-def _finite(model: Any, data: Dataset, preparation: Preparation, key: Key) -> None:
+def _finite(model: AbstractLatentModel, data: Dataset, preparation: Preparation, key: Key) -> None:
     """Refuse a likelihood that training rows lie outside of."""
     positions = data.subset("train")[:_FINITE]
     batch = prepare_batch(preparation, data.rows(positions), key=key)
@@ -60,7 +60,9 @@ def _finite(model: Any, data: Dataset, preparation: Preparation, key: Key) -> No
 
 
 @compiled
-def _log_likelihoods(model: Any, batch: Batch, key: Key) -> tuple[Float[Array, " B"], Bool[Array, " B"]]:
+def _log_likelihoods(
+    model: AbstractLatentModel, batch: Batch, key: Key
+) -> tuple[Float[Array, " B"], Bool[Array, " B"]]:
     """log p(x given z) of a draw of each row, and whether the draw is finite."""
 
     def of_row(row: Batch) -> tuple[Float[Array, ""], Bool[Array, ""]]:
@@ -71,12 +73,12 @@ def _log_likelihoods(model: Any, batch: Batch, key: Key) -> tuple[Float[Array, "
     return jax.vmap(of_row)(batch)
 
 
-def _part_of(model: Any, part: str) -> Any:
+def _part_of(model: AbstractLatentModel, part: str) -> Any:
     names = {"posterior": "encoder", "prior": "prior_part", "likelihood": "decoder"}
     return getattr(model, names[part], model)
 
 
-def _modules(tree: Any) -> Iterator[Any]:
+def _modules(tree: object) -> Iterator[Any]:
     """Every module of a tree, static ones too."""
     if isinstance(tree, eqx.Module):
         yield tree
@@ -85,12 +87,12 @@ def _modules(tree: Any) -> Iterator[Any]:
         yield from _modules(each)
 
 
-def _is_own(tree: Any) -> bool:
+def _is_own(tree: object) -> bool:
     """Whether a user's own distribution, or what makes one, is in a part of a model."""
     return any(isinstance(each, _KINDS) and not type(each).__module__.startswith("latens.") for each in _modules(tree))
 
 
-def _checkable(distribution: Any) -> list[Any]:
+def _checkable(distribution: AbstractDistribution) -> list[Any]:
     """The distribution itself, or a user's own ones inside of it, where these are of events of their own."""
     if isinstance(distribution, Affine | Transformed):
         inside = [distribution.base]
@@ -103,7 +105,7 @@ def _checkable(distribution: Any) -> list[Any]:
 
 
 @compiled
-def _distributions(model: Any, row: Batch, key: Key) -> dict[str, Any]:
+def _distributions(model: AbstractLatentModel, row: Batch, key: Key) -> dict[str, Any]:
     posterior = model.posterior(row.x, cond=row.cond, mask=row.mask)
     z = posterior.sample(key=key)
     return {

@@ -23,13 +23,7 @@ ReadSteps: TypeAlias = Callable[[int, int], Batch]
 
 
 def read_steps(
-    data: Dataset,
-    seed: int,
-    batch_size: int,
-    steps_per_epoch: int,
-    chunk_steps: int,
-    *,
-    part: slice = slice(None),
+    data: Dataset, seed: int, batch_size: int, steps_per_epoch: int, chunk_steps: int, *, part: slice = slice(None)
 ) -> ReadSteps:
     """Make what gives the rows of a chunk of steps."""
     # returns: a function that gives a `Batch` with the leading axes (chunk_steps, rows of the part); what an epoch
@@ -43,7 +37,7 @@ def read_steps(
         for at, epoch, start, taken in _by_epoch(first, count, steps_per_epoch):
             if epoch not in orders:
                 orders.clear()
-                order: Any = data.lazy_order(seed, epoch)
+                order = data.lazy_order(seed, epoch)
                 if needed is not None and tokens is not None:  # their batches are shuffled by a stream of their own
                     shuffle = philox((seed, epoch), (0, 0, 1, 0))
                     order = by_buckets(order[:], needed[order[:]], tokens.edges, batch_size, shuffle)

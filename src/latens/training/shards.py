@@ -19,7 +19,7 @@ from latens.io.compilation import less_work
 from latens.objectives import AbstractObjective
 from latens.objectives.base import coupling
 from latens.training import machines
-from latens.typing import Array, Int, PyTree
+from latens.typing import AnyArray, Array, Int, PyTree
 
 LEAST_ROWS = 8
 """Rows of a shard at the least: below them a step is all overhead."""
@@ -138,7 +138,7 @@ class Devices:
         )
         program = jax.jit(spread, compiler_options=less_work(2))  # as on one device, to the last bit
 
-        def run(state: PyTree, rows: PyTree, count: Any, limit: Any) -> PyTree:
+        def run(state: PyTree, rows: PyTree, count: int | Array, limit: int | Array) -> PyTree:
             given = jax.tree.map(self._on_all, (state, jnp.asarray(count), jnp.asarray(limit)))
             result = program(given[0], jax.tree.map(self._cut, rows), *given[1:])
             return jax.tree.map(lambda leaf: leaf.addressable_data(0), result)
@@ -151,7 +151,7 @@ class Devices:
         copies = [jax.device_put(leaf, device) for device in self._local]
         return jax.make_array_from_single_device_arrays(leaf.shape, self._everywhere, copies)
 
-    def _cut(self, leaf: Any) -> Array:
+    def _cut(self, leaf: AnyArray) -> Array:
         leaf = np.asarray(leaf)
         shape = (leaf.shape[0], leaf.shape[1] * self._share, *leaf.shape[2:])
         return jax.make_array_from_process_local_data(self._by_rows, leaf, shape)

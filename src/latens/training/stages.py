@@ -270,7 +270,7 @@ class FitResult:
         snapshot: The final state.
     """
 
-    model: Any
+    model: PyTree
     objective: AbstractObjective | None
     history: list[dict[str, Any]]
     snapshot: Snapshot

@@ -17,7 +17,7 @@ from msgspec import structs
 
 from latens import config as configuration
 from latens.config import ClassifierConfig, Config, VAEConfig
-from latens.data import Dataset, Preparation, prepare_batch
+from latens.data import Batch, Dataset, Preparation, prepare_batch
 from latens.data.checks import lost_digits
 from latens.data.dataset import keep_labels, require_labels
 from latens.distributions import has_closed_form
@@ -27,8 +27,8 @@ from latens.io.compilation import jax_settings
 from latens.io.named_arrays import arrays_to_tree, path_name, tree_to_arrays
 from latens.io.process import check_process
 from latens.kinds.counts.anndata import counts_elsewhere
-from latens.models import AbstractJointModel, LatentModel, SemiSupervised
-from latens.objectives import ELBO, run_objective
+from latens.models import AbstractJointModel, AbstractLatentModel, LatentModel, SemiSupervised
+from latens.objectives import ELBO, AbstractObjective, run_objective
 from latens.recipes import Recipe, of_rows, recipe_of
 from latens.recipes.building.plan import unrefittable
 from latens.recipes.building.recipe import Size, build_new
@@ -54,7 +54,7 @@ from latens.training import checkpoint as checkpoints
 from latens.training.checkpoint import latest_checkpoint, save_checkpoint
 from latens.training.shards import check_shards
 from latens.trees import partition_trainable
-from latens.typing import PyTree, checked_later
+from latens.typing import Cond, Key, Mask, PyTree, checked_later
 from latens.workflow.prior_refit import refitted_at_end
 from latens.workflow.trained import TrainedModel
 
@@ -83,7 +83,7 @@ class Experiment:
             key = keys.of_seed(self.config.training.seed, keys.INITIAL_MODEL)
         return self.started(build_new(self.recipe, self.data.schema, self.parts, key=key))
 
-    def started(self, model: Any) -> Any:
+    def started(self, model: eqx.Module) -> Any:
         """A new model with the weights of the one that training starts from."""
         return model if self.start is None else with_weights_of(self.start, model)
 
@@ -135,7 +135,7 @@ class Experiment:
             restore_best=self.config.training.keep == "best",
         )
 
-    def trained(self, model: Any, **facts: Any) -> TrainedModel:
+    def trained(self, model: eqx.Module, **facts: Any) -> TrainedModel:
         """The model as it is saved, with what it was trained on."""
         about = {"data": self.data.name, "rows": self.data.count("train"), "fingerprint": self.data.fingerprint}
         if (told := told_of(self.config, facts.get("steps"))) is not None:
@@ -214,7 +214,7 @@ def prepare(
     return replace(experiment, reasons=tuple(dict.fromkeys(reasons)), planned=stages)
 
 
-def _sampled_kl(model: Any, objective: Any, batch: Any) -> list[str]:
+def _sampled_kl(model: AbstractLatentModel, objective: AbstractObjective, batch: Batch) -> list[str]:
     """The sentence for `reasons` where an objective that takes KL(q || p) as it can has to draw it."""
     if getattr(objective, "kl", "") != "auto" or isinstance(model, SemiSupervised):
         return []
@@ -222,14 +222,14 @@ def _sampled_kl(model: Any, objective: Any, batch: Any) -> list[str]:
         return []  # by formula at every level
     found: list[str] = []
 
-    def one_row(model: Any, x: Any, cond: Any, mask: Any) -> Any:
+    def one_row(model: AbstractLatentModel, x: PyTree, cond: Cond, mask: Mask) -> Any:
         q, p = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
         if not has_closed_form(q, p):
             pair = f"KL({type(q).__name__} || {type(p).__name__})"
             found.append(f"the KL is sampled, because {pair} has no closed form (objective.kl)")
         return jnp.zeros(())
 
-    def rows(model: Any, b: Any) -> Any:
+    def rows(model: AbstractLatentModel, b: Batch) -> Any:
         return jax.vmap(one_row, in_axes=(None, 0, 0, 0))(model, b.x, b.cond, b.mask)
 
     eqx.filter_eval_shape(rows, model, batch)
@@ -251,7 +251,7 @@ def _something_counts(data: Dataset) -> None:
         raise DataError(f"every cell of the {len(rows)} training rows is missing.", where=data.name, fix=fix)
 
 
-def _slope(model: Any, objective: Any, batch: Any, key: Any, shards: int = 1) -> Any:
+def _slope(model: AbstractLatentModel, objective: AbstractObjective, batch: Batch, key: Key, shards: int = 1) -> Any:
     """The gradient of an objective: what has none is found without computing anything."""
     trained, rest = partition_trainable((model, objective))
 
@@ -316,11 +316,7 @@ def as_labelled(config: Config, data: Dataset) -> Dataset:
 
 @checked_later
 def train(
-    experiment: Experiment,
-    *,
-    run: RunFolder | None = None,
-    callbacks: Sequence[Callback] = (),
-    resume: bool = False,
+    experiment: Experiment, *, run: RunFolder | None = None, callbacks: Sequence[Callback] = (), resume: bool = False
 ) -> tuple[TrainedModel, FitResult]:
     """Train, with checkpoints and metrics in a run folder where one is given.
 
@@ -367,10 +363,7 @@ def train(
     machines.part()
     loop = result.snapshot.loop
     trained = experiment.trained(
-        result.model,
-        steps=loop.total,
-        best_step=loop.best_step,
-        stopped_because=loop.stopped_because,
+        result.model, steps=loop.total, best_step=loop.best_step, stopped_because=loop.stopped_because
     )
     if experiment.again:
         every = len(experiment.data.validation_as_train().subset("train"))
@@ -503,7 +496,7 @@ def going_on(config: Config, start: TrainedModel | None) -> Config:
     return config
 
 
-def with_weights_of(start: TrainedModel, model: Any) -> Any:
+def with_weights_of(start: TrainedModel, model: eqx.Module) -> Any:
     """A new model with the weights of a trained one."""
     have = {name: shape for name, shape, _ in start.table()}
     want = {

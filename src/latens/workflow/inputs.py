@@ -1,13 +1,14 @@
 """What callers give a trained model, checked: rows, latents, classes and seeds; and what kind of model it is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from latens import pretrained
-from latens.config import ClassifierConfig, VAEConfig
+from latens.config import ClassifierConfig, Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
 from latens.data.conditions import GIVEN
@@ -17,28 +18,43 @@ from latens.data.rows import plain_numbers
 from latens.errors import ConfigError, DataError, RunFolderError, UsageError, nearest, refuse_other
 from latens.io import keys
 from latens.io.atomic import as_path, resource_errors
+from latens.kinds import Rows
 from latens.kinds.counts.anndata import is_annotated
-from latens.kinds.tables.frame import is_frame
+from latens.kinds.tables.frame import Frame, is_frame
 from latens.recipes.parts.options import OBJECTIVES
 from latens.runs.folder import RunFolder
 from latens.typing import Key, checked_later
 
+if TYPE_CHECKING:
+    from latens.workflow.trained import TrainedModel
 
-def refuse_classifier(config: Any, verb: str, where: str) -> None:
+
+class Matrix(Protocol):
+    """A matrix that is no array: a sparse one of SciPy, or AnnData."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+RowsLike: TypeAlias = ArrayLike | Matrix | Frame | Mapping[Any, Any] | Sequence[Any] | Rows
+"""Rows in memory: numbers or strings, a table, sequences by name or in a list, records, or one of these as a kind."""
+
+
+def refuse_classifier(config: Config | None, verb: str, where: str) -> None:
     """Refuse a model without latents where a verb needs them."""
     if isinstance(config, ClassifierConfig):
         fix = "It classifies and samples: `latens evaluate`, or GenerativeClassifier in Python."
         raise ConfigError(f"a Bayes classifier has no latents to {verb}.", where=where, fix=fix)
 
 
-def refuse_inputs(trained: Any, data: Any, kind: type) -> None:
+def refuse_inputs(trained: object, data: object, kind: type) -> None:
     """Refuse what is not a trained model (the `kind`), or not a data set, where both are asked for."""
     fix = "Give estimator.model_." if hasattr(trained, "model_") else "Give latens.load(path)."
     refuse_other(trained, kind, "trained", fix)
     refuse_other(data, Dataset, "data", "Give latens.read(rows, label=..., schema=model.schema).")
 
 
-def positions_of(positions: Any, n: int) -> np.ndarray:
+def positions_of(positions: ArrayLike | None, n: int) -> np.ndarray:
     """Positions of some of n rows; all of them for None."""
     found = np.arange(n) if positions is None else np.asarray(positions)
     fits = found.ndim == 1 and (found.dtype.kind in "iu" or not found.size)
@@ -48,7 +64,7 @@ def positions_of(positions: Any, n: int) -> np.ndarray:
     return found.astype(np.int64)
 
 
-def rows_of(data: Any, positions: Any, shape: tuple[int, ...]) -> np.ndarray:
+def rows_of(data: ArrayLike, positions: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
     """An array of rows as the model takes them: finite numbers, of which flattened ones get their shape back."""
     if np.ma.is_masked(data):
         what, fix = "rows with masked cells are not a plain array.", "Give latens.read(rows, schema=...)."
@@ -73,11 +89,13 @@ def rows_of(data: Any, positions: Any, shape: tuple[int, ...]) -> np.ndarray:
     return rows if rows.dtype == np.uint8 else rows.astype(np.float32)
 
 
-def batch_of(data: Any, positions: Any, label: Any, schema: Schema, preparation: Preparation) -> Batch:
+def batch_of(
+    data: Dataset | ArrayLike, positions: ArrayLike | None, label: ArrayLike | None, schema: Schema,
+    preparation: Preparation,
+) -> Batch:  # fmt: skip
     """Rows as a model with this schema and preparation takes them, not yet prepared."""
     if isinstance(data, Dataset):
-        positions = positions_of(positions, len(data))
-        batch = data.rows(positions, sparse=True)
+        batch = data.rows(positions_of(positions, len(data)), sparse=True)
     else:
         if schema.tokens is not None and (strings := strings_of(data)) is not None:
             data = schema.encode(strings)
@@ -96,14 +114,14 @@ def batch_of(data: Any, positions: Any, label: Any, schema: Schema, preparation:
     if not preparation.classes:
         return batch
     if isinstance(data, Dataset):
-        require_labels(data, positions, data.name)
+        require_labels(data, positions_of(positions, len(data)), data.name)
     elif label is None:
         raise DataError("a conditional model reads labels, and arrays have none.", where="data",
                         fix="Give a Dataset with labels, or the codes of their classes.")  # fmt: skip
     return batch
 
 
-def latents_of(z: Any, shape: tuple[int, ...]) -> np.ndarray:
+def latents_of(z: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     """Latents of a model with latents of this shape, also flattened ones."""
     z = plain_numbers(z, "z")
     if z.shape[1:] != shape and z.shape[1:] == (int(np.prod(shape)),):
@@ -115,7 +133,7 @@ def latents_of(z: Any, shape: tuple[int, ...]) -> np.ndarray:
     return z
 
 
-def class_codes(labels: Any, classes: Sequence[str], n: int | None = None) -> np.ndarray:
+def class_codes(labels: ArrayLike, classes: Sequence[str], n: int | None = None) -> np.ndarray:
     """The codes of labels, which are names of classes or codes already; one label goes to all of n rows."""
     found = np.asarray(labels)
     if found.dtype.kind in "UO":
@@ -129,7 +147,7 @@ def class_codes(labels: Any, classes: Sequence[str], n: int | None = None) -> np
     return found if n is None else np.broadcast_to(found, (n,))
 
 
-def code_of(name: Any, classes: Sequence[str], where: str = "label") -> int:
+def code_of(name: str, classes: Sequence[str], where: str = "label") -> int:
     """The code of the class of that name."""
     if name not in classes:
         if not classes:
@@ -140,12 +158,14 @@ def code_of(name: Any, classes: Sequence[str], where: str = "label") -> int:
     return classes.index(name)
 
 
-def one_hot(labels: Any, classes: Sequence[str], n: int | None = None) -> np.ndarray:
+def one_hot(labels: ArrayLike, classes: Sequence[str], n: int | None = None) -> np.ndarray:
     """One-hot vectors of labels."""
     return np.eye(len(classes), dtype=np.float32)[class_codes(labels, classes, n)]
 
 
-def conditions_of_rows(labels: Any, reads: int, classes: Sequence[str], n: int) -> dict[str, np.ndarray] | None:
+def conditions_of_rows(
+    labels: ArrayLike | None, reads: int, classes: Sequence[str], n: int
+) -> dict[str, np.ndarray] | None:
     """The conditions of n rows of these classes; a model that reads labels must be given them."""
     if labels is None and reads:
         what = f"this model reads labels, and none are given for {n} rows."
@@ -154,7 +174,7 @@ def conditions_of_rows(labels: Any, reads: int, classes: Sequence[str], n: int) 
 
 
 @checked_later
-def seed_key(seed: Any) -> Key:
+def seed_key(seed: object) -> Key:
     """The random key of a seed."""
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not -(2**63) <= seed < 2**63:
         raise UsageError(f"{seed!r:.100} is not a seed.", where="seed", fix="Give a whole number of at most 63 bits.")
@@ -178,13 +198,13 @@ def model_file(path: str | Path) -> Path:
     return run.model_file
 
 
-def _objective_says(trained: Any, fact: str) -> bool:
+def _objective_says(trained: "TrainedModel", fact: str) -> bool:
     """What the class of the objective says, or the file where the class is not known here."""
     kind, told = OBJECTIVES.get(trained.config.objective.name), trained.facts.get("objective")  # pyright: ignore
     return getattr(kind, fact) if kind is not None else not (isinstance(told, dict) and told.get(fact) is False)
 
 
-def lacks_prior(trained: Any) -> bool:
+def lacks_prior(trained: "TrainedModel") -> bool:
     """Whether this is an autoencoder to which no prior was fitted after its training."""
     config = trained.config
     return (
@@ -195,13 +215,13 @@ def lacks_prior(trained: Any) -> bool:
     )
 
 
-def has_likelihood(trained: Any) -> bool:
+def has_likelihood(trained: "TrainedModel") -> bool:
     """Whether a model was trained by, or for, a likelihood; of a GAN only samples are measured."""
     config = trained.config
     return not isinstance(config, VAEConfig) or _objective_says(trained, "has_likelihood")
 
 
-def is_grey(trained: Any, kind: str) -> bool:
+def is_grey(trained: "TrainedModel", kind: str) -> bool:
     """Whether rows of this kind are grey cells under a Bernoulli, whose numbers are a cross-entropy."""
     family = trained.config.likelihood.family if isinstance(trained.config, VAEConfig) else ""
     return family == "bernoulli" and kind in ("levels", "unit") and trained.preparation.binarize == "none"

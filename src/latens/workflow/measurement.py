@@ -49,7 +49,7 @@ from latens.latents.codes import level_shapes
 from latens.latents.decomposition import level_kl_rows
 from latens.models import CodeHead, StateSpaceModel
 from latens.recipes.parts.likelihoods import LIKELIHOODS
-from latens.typing import Array, Key
+from latens.typing import AnyArray, Array, Cond, Key, Mask, PyTree
 from latens.workflow.inputs import has_likelihood, is_grey
 from latens.workflow.metrics import with_units
 from latens.workflow.sample_sets import SampleSets, compared, not_its_own
@@ -199,8 +199,9 @@ class Measurement:
     # `num_samples`: Samples for each row; None as in `measure`.
 
     def __init__(
-        self, trained: TrainedModel, data: Dataset, batch: Batch, weight: Any, num_samples: int | None, key: Key
-    ) -> None:
+        self, trained: TrainedModel, data: Dataset, batch: Batch, weight: np.ndarray | None, num_samples: int | None,
+        key: Key,
+    ) -> None:  # fmt: skip
         self.trained, self.batch, self.weight = trained, batch, weight
         self.at = trained.rows(batch, key=key)
         if weight is not None and not np.any(weight > 0):
@@ -420,7 +421,9 @@ class Measurement:
         cells = {"real": "cells, a Student-t each,", "counts": "cells, a negative binomial each,"}.get(kind, "cells")
         self._gain(ours - independent, f"{what} minus that of independent {cells} fitted to")
 
-    def _gains_over_steps(self, data: Dataset, train: np.ndarray, rows: Any, test: Any) -> None:
+    def _gains_over_steps(
+        self, data: Dataset, train: np.ndarray, rows: np.ndarray | SparseRows, test: AnyArray
+    ) -> None:
         """Add log p(x) minus that of the step a season before, and of a regression on earlier steps."""
         ours = np.ones(np.shape(rows), bool) if data.mask is None else np.asarray(data.mask[train])
         seen = np.ones(np.shape(test), bool) if self.batch.mask is None else np.asarray(self.batch.mask)
@@ -469,7 +472,7 @@ class Measurement:
         draws = self.num_samples or 1
         self.put(name, Estimate.of(rows, num_samples=draws, protocol=protocol, weight=self.weight))
 
-    def _expected(self, rows: Any) -> tuple[Any, float]:
+    def _expected(self, rows: np.ndarray | SparseRows) -> tuple[Any, float]:
         """Rows and a divisor: their quotient is what the model sees, or the mean of it where that is random."""
         preparation = self.trained.preparation
         if preparation.log1p:
@@ -516,14 +519,14 @@ def density_of(trained: TrainedModel) -> str:
 
 
 def _at_code(model: Any, batch: Batch, key: Key) -> Array:
-    def one_row(x: Any, cond: Any, mask: Any) -> Array:
+    def one_row(x: PyTree, cond: Cond, mask: Mask) -> Array:
         z = model.posterior(x, cond=cond, mask=mask).mean()
         return log_prob(model.likelihood(z, cond=cond), x, mask)
 
     return jax.vmap(one_row)(batch.x, batch.cond, batch.mask)
 
 
-def _taken(x: Any, rows: np.ndarray) -> Any:
+def _taken(x: np.ndarray | SparseRows, rows: np.ndarray) -> Any:
     """Some rows, sparse where they are."""
     return x.take(rows, axis=0) if isinstance(x, SparseRows) else take(x, rows)
 

@@ -128,12 +128,7 @@ class Contest:
 
 @checked_later
 def compare(
-    models: Mapping[str, Any],
-    data: Any,
-    *,
-    positions: np.ndarray | None = None,
-    num_samples: int = 100,
-    seed: int = 0,
+    models: Mapping[str, Any], data: Any, *, positions: np.ndarray | None = None, num_samples: int = 100, seed: int = 0
 ) -> Contest:
     r"""Compare models on the same rows, and on the same seeds where each was trained with several.
 
@@ -309,7 +304,7 @@ def over_seeds(values: Sequence[float] | np.ndarray) -> Interval:
     return Interval(mean, mean - wide, mean + wide)
 
 
-def _opened(given: Any) -> TrainedModel:
+def _opened(given: object) -> TrainedModel:
     """The model itself of whatever stands for one."""
     if isinstance(given, str | Path):
         return TrainedModel.load(model_file(str(given)))

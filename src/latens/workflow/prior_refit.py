@@ -10,7 +10,7 @@ import numpy as np
 from jax.tree_util import Partial
 from msgspec import structs
 
-from latens.config import PriorConfig, VAEConfig
+from latens.config import Config, PriorConfig, VAEConfig
 from latens.data import Dataset
 from latens.data.batches import Batch
 from latens.data.rows import every_nth
@@ -21,7 +21,7 @@ from latens.io import keys
 from latens.io.process import check_process, counted
 from latens.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
 from latens.latents.fit_prior import fit_codes, fit_flow
-from latens.models import Downwards, FullMixturePrior, LatentModel, MixturePrior
+from latens.models import AbstractLatentModel, Downwards, FullMixturePrior, LatentModel, MixturePrior
 from latens.objectives.draws import draw
 from latens.recipes import recipe_of
 from latens.recipes.building.recipe import build_new
@@ -204,7 +204,7 @@ def refit_prior(
     return Refitted(refitted, _gain(trained, refitted, data, num_samples, seed))
 
 
-def refuse_refit(config: Any, kind: str) -> None:
+def refuse_refit(config: Config | None, kind: str) -> None:
     """Refuse a prior that cannot be fitted to the codes of a model with this configuration."""
     if not isinstance(kind, str) or kind not in PRIORS:
         what = f"there is no prior {kind!r:.100} that could be fitted after training."
@@ -329,7 +329,7 @@ def _measured(trained: TrainedModel) -> str:
 
 
 def _weights(
-    model: Any, batch: Batch, key: Key, *, num_samples: int, samples_per_chunk: int
+    model: AbstractLatentModel, batch: Batch, key: Key, *, num_samples: int, samples_per_chunk: int
 ) -> tuple[Float[Array, "B K n"], Float[Array, "B K"], Float[Array, "B K"]]:
     """Draws of prepared rows, what of their log weights does not depend on the prior, and the log density of that."""
 

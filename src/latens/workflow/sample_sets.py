@@ -3,7 +3,6 @@
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import jax
 import numpy as np
@@ -18,6 +17,7 @@ from latens.evaluation import Estimate, PrincipalFeatures, principal_features
 from latens.evaluation.classes import sample_classes
 from latens.evidence.batched import prepared_rows
 from latens.latents.codes import new_rows
+from latens.typing import Key
 from latens.workflow.inputs import is_grey, lacks_prior
 from latens.workflow.trained import TrainedModel
 
@@ -100,7 +100,7 @@ class SampleSets:
         cells = "standardised columns" if self.data.schema.columns is not None else "cells"
         return f"{self.what}features: {count} principal components of the training rows' {cells}{rest}"
 
-    def draw(self, n: int, key: Any, like: np.ndarray | None = None) -> Shaped[np.ndarray, "n *x"]:
+    def draw(self, n: int, key: Key, like: np.ndarray | None = None) -> Shaped[np.ndarray, "n *x"]:
         """Draw samples; a conditional model is asked for the labels of the rows, as often as they occur."""
         # like: positions of rows whose conditions samples have, in turn; None: those of the rows to compare with.
         trained = self.trained

@@ -39,7 +39,7 @@ from latens.recipes import recipe_of
 from latens.recipes.parts.bound import Parts, bind, with_parts
 from latens.recipes.parts.objects import config_of_file
 from latens.trees import count_parameters
-from latens.typing import Key, checked_later
+from latens.typing import Key, PyTree, checked_later
 from latens.workflow.inputs import (
     batch_of,
     code_of,
@@ -116,9 +116,9 @@ class TrainedModel(Methods):
     def rows(
         self,
         data: Dataset | np.ndarray | Batch,
-        positions: Any = None,
+        positions: np.ndarray | None = None,
         *,
-        label: Any = None,
+        label: ArrayLike | None = None,
         seed: int = 0,
         key: Key | None = None,
     ) -> Rows:
@@ -547,7 +547,7 @@ class TrainedModel(Methods):
 
     @classmethod
     @checked_later
-    def load(cls, path: str | Path, *, into: Any = None, **parts: Any) -> "TrainedModel":
+    def load(cls, path: str | Path, *, into: PyTree = None, **parts: Any) -> "TrainedModel":
         """Load a model file. latens checks the whole file and executes nothing in it.
 
         Args:
@@ -567,7 +567,7 @@ class TrainedModel(Methods):
 
     @classmethod
     @checked_later
-    def from_bytes(cls, raw: bytes, *, into: Any = None, where: str = "the bytes", **parts: Any) -> "TrainedModel":
+    def from_bytes(cls, raw: bytes, *, into: PyTree = None, where: str = "the bytes", **parts: Any) -> "TrainedModel":
         """Load a model from the bytes of a file.
 
         Args:
@@ -587,7 +587,7 @@ class TrainedModel(Methods):
 
     @classmethod
     def _from(
-        cls, arrays: dict[str, np.ndarray], metadata: dict[str, Any], into: Any, where: str, parts: dict[str, Any]
+        cls, arrays: dict[str, np.ndarray], metadata: dict[str, Any], into: PyTree, where: str, parts: dict[str, Any]
     ) -> "TrainedModel":
         check_process()
         found = metadata.get("format")
@@ -627,7 +627,7 @@ class TrainedModel(Methods):
         model = arrays_to_tree(arrays, skeleton, half=True, finite=True, where=where)
         return with_parts(cls(model, schema, preparation, config, facts), parts)
 
-    def with_facts(self, **facts: Any) -> "TrainedModel":
+    def with_facts(self, **facts: object) -> "TrainedModel":
         """Return the model with further facts.
 
         Args:
@@ -660,7 +660,7 @@ def _split(schema: Schema, given: Mapping[str, Any] | None) -> tuple[dict[str, A
 
 
 @checked_later
-def load(path: str | Path, *, into: Any = None, **parts: Any) -> TrainedModel:
+def load(path: str | Path, *, into: PyTree = None, **parts: Any) -> TrainedModel:
     """Load a model from a file, a run folder or the models included in latens.
 
     Args:

@@ -10,16 +10,17 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from jaxtyping import Array, Bool, Float, Int
+from numpy.typing import ArrayLike
 
 from latens.errors import UsageError
 from latens.kinds.steps.world import Space, World
-from latens.typing import Key
+from latens.typing import AnyArray, Key, PyTree
 
 
 class _Carry(NamedTuple):
     """What an environment holds between two steps, led by the copies."""
 
-    state: Any
+    state: PyTree
     seen: Float[Array, "n d"]
     clock: Int[Array, " n"]
     ended: Bool[Array, " n"]  # the next step is a reset
@@ -34,17 +35,17 @@ class _Arrived(NamedTuple):
     truncated: Bool[Array, " n"]
 
 
-def _keys(key: Key, count: Any, num: int) -> Any:
+def _keys(key: Key, count: Array | np.int32, num: int) -> Any:
     """A key for each copy, others at every call."""
     return jax.random.split(jax.random.fold_in(key, count), num)
 
 
-def _picked(which: Any, new: Any, old: Any) -> Any:
+def _picked(which: Bool[Array, " n"], new: PyTree, old: PyTree) -> Any:
     """The first of two trees where a copy is one of these, else the second."""
     return jax.tree.map(lambda a, b: jnp.where(which.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
 
 
-def _begin(simulator: Any, starts: Any, keys: Any) -> _Carry:
+def _begin(simulator: Any, starts: AnyArray | None, keys: Array) -> _Carry:
     """Begin one copy for each key, at given observations or as an episode begins."""
     state, seen = jax.vmap(simulator.init)(starts, keys)
     blank = jnp.zeros(len(keys), int)
@@ -52,7 +53,9 @@ def _begin(simulator: Any, starts: Any, keys: Any) -> _Carry:
 
 
 @eqx.filter_jit
-def _advance(simulator: Any, carry: _Carry, actions: Any, key: Key, count: Any, horizon: Any) -> Any:
+def _advance(
+    simulator: Any, carry: _Carry, actions: AnyArray, key: Key, count: Array | np.int32, horizon: Array | np.int32
+) -> Any:
     """One step of all copies; those whose episode ended are reset instead, as Gymnasium's NEXT_STEP has it."""
     split = jax.vmap(jax.random.split)(_keys(key, count, len(actions)))
     fresh = _begin(simulator, None, split[:, 0])
@@ -67,7 +70,7 @@ def _advance(simulator: Any, carry: _Carry, actions: Any, key: Key, count: Any, 
 
 
 @eqx.filter_jit
-def _begin_compiled(simulator: Any, starts: Any, key: Key, count: Any, num: int) -> _Carry:
+def _begin_compiled(simulator: Any, starts: AnyArray | None, key: Key, count: Array | np.int32, num: int) -> _Carry:
     """Begin all copies."""
     return _begin(simulator, starts, _keys(key, count, num))
 
@@ -109,7 +112,9 @@ class _Copies:
         self.count += 1
         return np.int32(self.count)
 
-    def begin(self, seed: int | None, options: dict[str, Any] | None, rng: Any = None) -> np.ndarray:
+    def begin(
+        self, seed: int | None, options: dict[str, Any] | None, rng: np.random.Generator | None = None
+    ) -> np.ndarray:
         """Reset every copy; a generator draws which of the given starts is taken."""
         if seed is not None:
             self.reseed(seed)
@@ -123,7 +128,7 @@ class _Copies:
         self.carry = fresh
         return self.shown(fresh.seen)
 
-    def starts(self, rows: Any, rng: Any = None) -> np.ndarray:
+    def starts(self, rows: ArrayLike, rng: np.random.Generator | None = None) -> np.ndarray:
         """The observations that the copies begin at: one for all, or one for each, taken in turn or drawn."""
         space = self.world.observation
         try:
@@ -136,7 +141,7 @@ class _Copies:
         found = space.coded(found.reshape(-1, space.size))
         return found[np.arange(self.num) % len(found) if rng is None else rng.integers(len(found), size=self.num)]
 
-    def step(self, actions: Any) -> _Arrived:
+    def step(self, actions: ArrayLike) -> _Arrived:
         """Take one action for each copy."""
         if self.carry is None:
             raise gymnasium.error.ResetNeeded("Call reset before step.")
@@ -145,7 +150,7 @@ class _Copies:
         self.carry, arrived = _advance(self.simulator, self.carry, chosen, self.key, self.counted(), horizon)
         return jax.device_get(arrived)
 
-    def checked(self, actions: Any) -> np.ndarray:
+    def checked(self, actions: ArrayLike) -> np.ndarray:
         """The actions as the simulator takes them, of shape (copies, size); discrete ones from 0 on."""
         space = self.world.action
         try:
@@ -166,7 +171,7 @@ class _Copies:
             raise UsageError(what, where="action", fix="Clip it, or give an element of the action space.")
         return (found - space.start if space.kind == "discrete" else found).astype(np.float32)
 
-    def shown(self, seen: Any) -> np.ndarray:
+    def shown(self, seen: ArrayLike) -> np.ndarray:
         """Observations as elements of their space: within its limits, of its type and shape."""
         space, found = self.world.observation, np.asarray(seen)
         if space.kind == "discrete":
@@ -223,7 +228,7 @@ class ModelEnv(_OfModel, gymnasium.Env):
         super().reset(seed=seed)
         return self._one(self._copies.begin(seed, options, self.np_random)), {}
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: ArrayLike) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take an action.
 
         Args:
@@ -290,7 +295,7 @@ class ModelVectorEnv(_OfModel, VectorEnv):
         super().reset(seed=one)
         return self._copies.begin(one, options), {}
 
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+    def step(self, actions: ArrayLike) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Take an action in every copy.
 
         Args:

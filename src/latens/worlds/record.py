@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Shaped
 from msgspec import structs
+from numpy.typing import ArrayLike
 
 from latens.data.raw import needed
 from latens.errors import DataError, UsageError, nearest
@@ -166,7 +167,7 @@ def _played(env: Any, world: World, steps: int, policy: Policy | None, seed: int
     pick = slice(None) if world.observed is None else list(world.observed)
     rows: list[tuple[Any, ...]] = []
 
-    def arrived(t: int, action: Any, seen: Any, reward: float, ended: bool) -> None:
+    def arrived(t: int, action: ArrayLike, seen: ArrayLike, reward: float, ended: bool) -> None:
         shown = world.observation.coded(np.asarray(seen).reshape(1, -1))[0, pick]
         rows.append((episode, t, np.asarray(action, np.float64).reshape(size), shown, reward, ended))
 
@@ -185,7 +186,7 @@ def _played(env: Any, world: World, steps: int, policy: Policy | None, seed: int
     return made._replace(world=structs.replace(world, ends=bool(made.terminated.any())))
 
 
-def _action(action: Any, space: Any) -> Any:
+def _action(action: ArrayLike, space: Any) -> Any:
     """An action of a policy, which must be within its space."""
     plain = np.asarray(action)
     fine = plain.dtype.kind in "biuf" and plain.shape == (space.shape or ()) and bool(np.isfinite(plain).all())

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 from latens.data import Schema
 from latens.errors import UsageError
 from latens.kinds.steps.world import REWARD, TERMINATED, World
+from latens.models import StepState
 from latens.typing import Key
 
 _FIX = "Record an environment with `latens.worlds.record`, then `latens fit FILE.parquet --recipe world`."
@@ -42,7 +43,7 @@ class LearnedWorld(eqx.Module):
         return self.model.after(x[None], mask=mask[None], cond=cond, key=key), observation
 
     def step(
-        self, state: Any, action: Float[Array, " a"], key: Key
+        self, state: StepState, action: Float[Array, " a"], key: Key
     ) -> tuple[Any, Float[Array, " d"], Float[Array, ""], Bool[Array, ""]]:
         """The next state, what is seen of it, what was paid, and whether the world ended there."""
         read = (action - self.shift) / self.scale if self.coding is None else self.coding[action[0].astype(int)]

@@ -183,9 +183,8 @@ def from_archive(archive: "Archive | Store", roles: ColumnRoles) -> Raw:
         chosen[role] = name
     known = archive.only is not None
     parts = {part: [lower[k] for k in names if k in lower and not known] for part, names in PART_KEYS.items()}
-    whole = (
-        [lower[k] for k in archive.data_keys if lower.get(k) in candidates] if archive.only is None else [archive.only]
-    )
+    usual = [lower[k] for k in archive.data_keys if lower.get(k) in candidates]
+    whole = usual if archive.only is None else [archive.only]
     if parts["train"] and len(parts["train"]) == 1 and not whole:
         if chosen:
             what = "has separate training and test arrays, whose labels must be named y_train, y_test."

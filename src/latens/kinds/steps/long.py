@@ -444,7 +444,7 @@ def store_steps(rows: "Coming") -> "Stored":
     rows.n = len(raw.x)
     row = {name: folded.by_row(cells, f"the condition {name!r}", where, _BY_STEP) for name, cells in said.items()}
     rows.cells = row if lines is None else conditions_of_rows(raw, condition, schema, rows.n, where)
-    rows.names = row_names(raw.names, rows.n, where)
+    rows.names = row_names(np.asarray(raw.names), rows.n, where)
     rows.keys = row_keys(rows.names)
     rows.split = split_by_hash(rows.names) if raw.split is None else raw.split
     rows.conditions = learned(rows.cells, rows.trains, where) if schema is None else schema.conditions

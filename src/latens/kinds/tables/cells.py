@@ -38,9 +38,8 @@ def rows_of(frame: pl.DataFrame, roles: ColumnRoles, where: str, names: np.ndarr
     truth = all(dtype == pl.Boolean for dtype in rest.dtypes)
     plain = roles.declared is None and (truth or all(dtype.is_numeric() for dtype in rest.dtypes))
     if plain:
-        return Raw(
-            plain_numbers(rest), beside.get("label"), ids, beside.get("weight"), tuple(kept), label_name=label_name
-        )
+        label, weight = beside.get("label"), beside.get("weight")
+        return Raw(plain_numbers(rest), label, ids, weight, tuple(kept), label_name=label_name)
     x, kinds = coded(rest, roles.declared or {}, where)
     raw = Raw(x, beside.get("label"), ids, beside.get("weight"), tuple(kept), label_name=label_name, kinds=kinds)
     raw.notes += mostly_numbers(rest) if not roles.declared else ()

@@ -3,7 +3,7 @@
 import datetime
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -11,13 +11,21 @@ from jaxtyping import Shaped
 
 from latens.errors import ConfigError, DataError
 
+if TYPE_CHECKING:
+    import pandas
+    from typing_extensions import TypeIs
 
-def is_frame(value: Any) -> bool:
+    Frame: TypeAlias = pl.DataFrame | pandas.DataFrame
+else:  # without importing pandas
+    Frame = Any
+
+
+def is_frame(value: object) -> "TypeIs[Frame]":
     """Say whether this is a frame of pandas or Polars, without importing pandas."""
     return type(value).__name__ == "DataFrame" and type(value).__module__.split(".")[0] in ("pandas", "polars")
 
 
-def is_pandas(value: Any) -> bool:
+def is_pandas(value: object) -> "TypeIs[pandas.DataFrame]":
     """Say whether this is a frame of pandas."""
     return is_frame(value) and not isinstance(value, pl.DataFrame)
 
@@ -120,9 +128,8 @@ def _in_unit(column: Any, kind: str) -> np.ndarray:
 def _nullable(name: str, column: Any, gone: Any, kind: Any, dtype: Any) -> pl.Series:
     if not gone.any():
         return pl.Series(name, column.to_numpy(dtype=kind), dtype=dtype)
-    return pl.Series(
-        name, [None if lost else value for value, lost in zip(column.tolist(), gone.tolist())], dtype=dtype
-    )
+    cells = [None if lost else value for value, lost in zip(column.tolist(), gone.tolist())]
+    return pl.Series(name, cells, dtype=dtype)
 
 
 def _of_cells(name: str, cells: list[Any]) -> pl.Series:
