@@ -387,7 +387,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--room", choices=ROOMS, action="append", help="only mutants of this room")
     parser.add_argument("--planted", action="store_true", help="the slips of tests/mutants.toml instead")
-    parser.add_argument("--tests", type=int, default=25, help="tests of each suite that judge one mutant, at most")
+    parser.add_argument("--tests", type=int, default=100, help="tests of each suite that judge one mutant, at most")
     parser.add_argument("--map", type=Path, default=TESTS.parent / ".mutants", help="folder of the map of lines")
     parser.add_argument("--again", type=Path, help="a file of results: judge its survivors again")
     parser.add_argument("--out", type=Path, help="write the results to this file, as they come")

@@ -101,7 +101,9 @@ def test_every_format_that_is_named_is_written_or_asks_for_its_package() -> None
     refused = []
     for ending in WRITTEN:
         try:
-            assert frame_bytes(pl.DataFrame({"a": [1]}), Path(f"t{ending}"))
+            made = frame_bytes(every_dtype(), Path(f"t{ending}"))
+            if ending not in (".parquet", ".arrow"):  # text has no cells for bytes and durations
+                assert (made.count(b"6162"), made.count(b"7m 28s 500ms")) == (N // 3, 1)
         except UsageError as error:
             refused.append(f"{ending}: {error}")
     assert all(one.startswith(".xlsx") and "needs xlsxwriter" in one for one in refused)

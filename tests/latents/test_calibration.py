@@ -62,10 +62,6 @@ def test_wrong_posteriors_are_found(scale, shift):
     assert coverage.standard_error < 0.02
 
 
-def test_rows_do_not_depend_on_how_many_there_are():
-    np.testing.assert_array_equal(found(rows=1000).ranks[:150], found(rows=150).ranks)
-
-
 class Coin(AbstractLatentModel):
     """A coin with p = 0.3 seen through N(z, 1): the exact posterior is a coin again, of which `faith` is a multiple."""
 
@@ -119,9 +115,10 @@ def test_ranks_are_judged_by_hand():
 
 def test_a_rank_counts_draws_below_and_shares_ties():
     """Of z among draws of its own posterior, with the keys of its row; equal ones are ordered at random."""
-    model, keys = Linear(jnp.asarray(1.3), jnp.asarray(0.2)), jax.random.split(jax.random.key(0), 4)
-    found = np.asarray(_ranks(model, keys, None, 19))
-    for key, rank in zip(keys, found):
+    model = Linear(jnp.asarray(1.3), jnp.asarray(0.2))
+    found = simulation_based_calibration(model, num_rows=101, num_draws=19, key=jax.random.key(0)).ranks
+    for i in (0, 7, 99, 100):  # the last one is in another program
+        rank, key = found[i], jax.random.fold_in(jax.random.key(0), i)
         latent_key, event_key, draw_key, _ = jax.random.split(key, 4)
         z = model.prior().sample(key=latent_key)
         posterior = model.posterior(model.likelihood(z).sample(key=event_key))

@@ -20,29 +20,8 @@ LIST = Path(__file__).parents[1] / "left_out.txt"
 MOST, LONGEST = 0.75, 2.0
 """Seconds of a test from which on it is left to `make test-more`, and from which on to `make long`."""
 
-KEPT = (
-    "tests/*::test_a_planted_*",
-    "tests/*/test_every_*::*",
-    "tests/distributions/test_whole_events.py::*",
-    "tests/distributions/test_distribution_edges.py::*",
-    "tests/distributions/test_divergence.py::*",
-    "tests/test_defaults.py::*",
-    "tests/latents/test_decomposition.py::test_a_*",
-    "tests/latents/test_decomposition.py::test_t*",
-    "tests/evaluation/test_warnings.py::test_planted_*",
-    "tests/cli/test_cli.py::test_evaluate_is_the_library",
-    "tests/cli/test_cli_resume.py::test_kill_then_resume?9--9-44?",
-    "tests/io/test_signals.py::test_a_command_that_is_stuck_ends?program*",
-    "tests/evidence/test_importance.py::test_bounds_by_quadrature",
-    "tests/objectives/test_objectives.py::test_weighted_sums_and_squares",
-    "tests/training/test_optimizers.py::*adam*",
-    "tests/training/test_optimizers.py::*schedule_free*",
-    "tests/training/test_training.py::test_the_loop_takes_the_steps_of_plain_training",
-    "tests/training/test_training.py::test_patience_counts*",
-    "tests/data/test_data_prepare.py::test_[ads]*",
-    "tests/recipes/test_recipes_sweep.py::*?default?",
-)
-"""Whole trips and oracles that stay, whatever they cost."""
+KEPT = (LIST.parent / "kept.txt").read_text().split()
+"""Whole trips, oracles and records that stay, whatever they cost."""
 
 
 NEVER_LONG = (

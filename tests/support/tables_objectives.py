@@ -52,26 +52,21 @@ MORE_OBJECTIVES: dict[str, Callable[[], o.AbstractObjective]] = {
     "SemiSupervisedELBO": lambda: o.SemiSupervisedELBO(alpha=0.7),
     "SemiSupervisedELBO, sampled KL": lambda: o.SemiSupervisedELBO(kl="sampled", num_samples=2),
     "Quantised": lambda: o.Quantised(0.7, 0.3),
+    "Quantised, vectors": lambda: o.Quantised(0.7, 0.3),
     "StratifiedELBO": lambda: o.StratifiedELBO(num_samples=2),
     "StratifiedELBO, components": lambda: o.StratifiedELBO("components", beta=0.5),
     "StratifiedELBO, importance weighted": lambda: o.StratifiedELBO("iwae", 3),
     "SubsetELBO": lambda: o.SubsetELBO(2),
 }
 
-SURROGATES = {
-    "IWAE, doubly reparameterised",
-    "PIWAE",
-    "ScoreFunction",
-    "Quantised",
-    "GAN",
-}
+NEED_CODES = {"Quantised", "Quantised, vectors"}
+"""Objectives for a quantised posterior, here of levels or of two codebooks."""
+
+SURROGATES = {"IWAE, doubly reparameterised", "PIWAE", "ScoreFunction", "GAN", *NEED_CODES}
 """Objectives whose gradient is by intent not that of the number they report: the tests of each say what it equals."""
 
 NEED_MODALITIES = {name for name in MORE_OBJECTIVES if name.startswith(("Stratified", "Subset"))}
 """Objectives for a model with an encoder for each of several modalities, here three."""
-
-NEED_CODES = {"Quantised"}
-"""Objectives for a quantised posterior, here one of levels."""
 
 NEED_IMAGES = {"PerceptualSimilarity"}
 """Objectives for rows that are images."""

@@ -1,5 +1,8 @@
 """What a trained model and what follows it give for a few rows: as recorded."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from records import meets_record
@@ -7,9 +10,12 @@ from records import meets_record
 import latens
 from latens.config import override
 from latens.errors import ConfigError, DataError, UsageError
+from latens.evaluation import Estimate
 from latens.recipes import get_recipe
+from latens.workflow import measurement
 from latens.workflow.augmentation import augment
 from latens.workflow.experiment import prepare
+from latens.workflow.metrics import METRICS, Summary, with_units
 from latens.workflow.prior_refit import refit_prior
 
 SMALL = {"network.hidden": [6], "posterior.latent_dim": 2, "training.steps": 4}
@@ -69,3 +75,42 @@ def test_the_best_parameters_are_kept_where_that_is_asked_for(pictures, keep):
     settings = prepare(config, pictures).settings
     assert settings.restore_best is (keep == "best")
     assert settings.batch_size == 7
+
+
+LEVELS, LABEL = (4 * PIXELS + rng.integers(0, 4, PIXELS.shape)).astype(np.uint8), np.array(list("abc"))[CLASSES]
+WALKS = np.cumsum(rng.normal(size=(30, 6, 2)), axis=1)
+MEASURED = {
+    "clusters of levels": (LEVELS, "mixture-prior", {"likelihood.family": "normal"}, {"label": LABEL}),
+    "two levels, binarised": (LEVELS, "two-level", {"data.binarize": "threshold"}, {"weight": 1.0 + CLASSES}),
+    "predicted labels": (PIXELS, "m2", {"likelihood.family": "bernoulli"}, {"label": LABEL}),
+    "steps": (WALKS, "linear-gaussian", {"network.hidden": []}, {}),
+}
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_measurements_are_as_recorded(name, monkeypatch):
+    x, recipe, settings, beside = MEASURED[name]
+    monkeypatch.setattr(measurement, "NUM_SAMPLES", 8)
+    data = latens.read(x, **beside)
+    found = measurement.measured(model_of(data, recipe, **settings), data, np.arange(20))
+    numbers = {
+        key: [float(v) for v in (one.value, one.standard_error, one.draws_error or 0.0, one.num_samples)]
+        for key, one in found.metrics.items()
+    }
+    meets_record(f"measured {name}", {key: np.array(one) for key, one in numbers.items()})
+
+
+def test_a_summary_is_written_as_recorded():
+    """The text of every number that there is, of errors that are unknown, and of what is left out."""
+    made = {name.replace("#", "2"): Estimate(0.3 + i, 0.01 * i, 8, 40, protocol=f"{name}, of 3 units, first: 4")
+            for i, name in enumerate(METRICS)}  # fmt: skip
+    made = with_units({**made, "kl_level_1": replace(made["kl"], standard_error=math.nan)}, seed=0)
+    for error in (0.5, math.inf, -math.inf):
+        own = {**made, "log_marginal": replace(made["log_marginal"], draws_error=error, at_least=0.25)}
+        units = tuple(
+            {"unit": i, "kl": None if i == 2 else 0.1 * i, "variance": 1.0 + i, "active": i < 3} for i in range(4)
+        )
+        warnings = (("posterior-collapse", "one unit"), ("other", "more"))
+        one = Summary(own, "test", False, warnings, units, "pixel", {"precision": "few rows", "recall": "few rows"})
+        text = "\n".join([one.text(), one.table_text(), one.left_out_text(), one.warnings_text()])
+        meets_record(f"summary {error}", np.frombuffer(text.encode(), np.uint8))
