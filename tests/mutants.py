@@ -237,7 +237,7 @@ class Map:
             (self.lines.get(key, set()), most // part) for key, part in ((name, 1), (function, 1), (mutant.file, 3))
         ]
         room = f"tests/{mutant.file.split('/')[0]}/"
-        chosen = [] if function.partition(":")[2] else [test for test in self.costs if test.startswith(DEFAULTS)]
+        chosen = [] if function_of(mutant) else [test for test in self.costs if test.startswith(DEFAULTS)]
         for kind, budget in SECONDS.items():
             spent, own = 0.0, 0
             for level, most in levels if function.partition(":")[2] else levels[2:]:  # outside functions: the file

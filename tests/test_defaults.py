@@ -1,4 +1,4 @@
-"""Defaults, class attributes and constants of the numeric rooms: as recorded, since oracles give all arguments.
+"""Defaults, class attributes and constants of most rooms: as recorded, since oracles give all arguments.
 
 After a change that is meant: `LATENS_RECORD=1 python -m pytest tests/test_defaults.py`.
 """
@@ -15,7 +15,8 @@ import pytest
 from paths import GOLDEN
 
 FILE = GOLDEN / "defaults.json"
-ROOMS = ("distributions", "evaluation", "evidence", "latents", "models", "objectives")
+ROOMS = ("data", "distributions", "estimators", "evaluation", "evidence", "kinds.tables", "latents", "models")
+ROOMS += ("objectives", "workflow")
 PLAIN = (bool, int, float, str, tuple, type(None))
 
 

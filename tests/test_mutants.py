@@ -69,6 +69,7 @@ def test_a_mutant_is_planted_into_the_function_that_holds_it(made):
 def test_tests_are_chosen_by_line_function_class_and_file(tmp_path, monkeypatch):
     monkeypatch.setattr(mutants, "line_names", lambda file: ["a.py:A:00", "a.py:A.f:11", "a.py:A.f:22", "a.py:g:33"])
     monkeypatch.setattr(mutants, "is_there", lambda test: True)
+    monkeypatch.setattr(mutants, "function_of", lambda mutant: "f")  # not a default
     names = {"line": "a.py:A.f:11", "function": "a.py:A.f:22", "class": "a.py:A.h:44", "file": "a.py:g:33"}
     rows = [[test, "quick", 1.0, [name]] for test, name in names.items()]
     (tmp_path / "1.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in [*rows, ["other", "more", 1.0, []]]))
