@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from latens.data import Preparation, Schema, as_batch, check, infer_schema, load, prepare_batch, suggest_likelihood
+from latens.data.infer import conform
 from latens.errors import ConfigError, DataError, ModelFileError
+from latens.kinds.text.vocabulary import Tokens
 
 RNG = np.random.default_rng(5)
 CELLS = RNG.negative_binomial(0.5, 0.05, size=(300, 6))  # mean 9.5, long tail
@@ -82,6 +84,19 @@ def test_new_rows_must_be_counts() -> None:
     for x, words in ((CELLS - 1, r"from -1 to \d+"), (CELLS + 0.5, r"from 0.5 to \d+.5")):
         with pytest.raises(DataError, match=f"has cells {words}; the model was trained on cells that are counts"):
             load(x, schema=schema)
+
+
+@pytest.mark.parametrize(
+    ("kind", "top", "step"), [("binary", 1, 1), ("levels", 4, 1), ("tokens", 4, 1), ("unit", 1, 0.1), ("counts", 99, 1)]
+)
+def test_new_rows_lie_between_the_ends_of_their_kind(kind: str, top: float, step: float) -> None:
+    more = {"levels": {"levels": 5}, "tokens": {"tokens": Tokens("characters", tuple("abcd"))}}.get(kind, {})
+    schema, inside = Schema((2,), kind, **more), np.array([[top, 0.0], [0.0, 0.0]])
+    np.testing.assert_array_equal(conform(inside, None, schema)[0], inside)
+    outside = [inside - step] + ([] if kind == "counts" else [inside + step]) + ([] if kind == "unit" else [inside / 8])
+    for x in outside:
+        with pytest.raises(DataError, match="the model was trained on cells that are"):
+            conform(x, None, schema)
 
 
 def test_missing_counts_lie_in_the_middle_of_the_logarithms() -> None:

@@ -47,6 +47,7 @@ def test_missing_and_skip_are_what_they_say(vae: VAE) -> None:
     )
     np.testing.assert_array_equal(missing.x, empty.x)
     np.testing.assert_array_equal(missing.mask, empty.mask)
+    assert not missing.x[~missing.mask].any()
     assert missing.unseen == ((1, 0, "Nice"), (3, 0, "Rome"), (2, 1, "q"), (3, 1, "z"))
     left = load(NEW, schema=schema, row_id="id", unknown="skip")
     alone = load(NEW[:1], schema=schema, row_id="id")

@@ -137,3 +137,13 @@ def test_labels_and_weights_stand_beside_sequences():
     assert roles.is_long(parts, None)
     assert not roles.is_long(np.ones((2, 3)), None)
     assert roles.is_long(np.ones((2, 3)), data.schema)
+
+
+@pytest.mark.parametrize("fraction", [0.25, None])
+def test_steps_validate_where_a_share_of_rows_is_to_do_so(fraction):
+    """Those that the kind of rows keeps, without those that test; where none is to validate, all of them train."""
+    one = latens.VAE(settings={"validation_fraction": fraction})
+    walk = np.cumsum(np.random.default_rng(0).normal(size=(40, 5, 2)), axis=1)
+    split = one._long(latens.Steps(list(walk)), None, None, None).split
+    assert (np.count_nonzero(split == 1) > 0) == (fraction is not None)
+    assert set(np.unique(split)) <= {0, 1}

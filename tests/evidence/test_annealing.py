@@ -14,6 +14,7 @@ from latens.distributions import Bernoulli, Deterministic, DiagonalNormal, Stand
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError, UsageError
 from latens.evaluation import Rows, annealed_importance_sampling
+from latens.evidence.annealing import run_chains
 from latens.evidence.moves import sigmoid_schedule
 from latens.models import AbstractLatentModel
 
@@ -23,6 +24,14 @@ def test_the_schedule_is_the_sigmoid_of_the_paper() -> None:
     raw = 1 / (1 + np.exp(-4 * (np.arange(11) / 5 - 1)))
     close(betas, (raw - raw[0]) / (raw[-1] - raw[0]))
     assert (betas[0], betas[5], betas[10]) == (0.0, pytest.approx(0.5), 1.0)
+
+
+def test_chains_have_keys_of_their_own_however_many_run_at_once() -> None:
+    chain = lambda key: (jax.random.normal(key), jax.random.uniform(key))  # noqa: E731
+    for count, at_once in ((2, 3), (4, 3), (6, 3), (3, 3)):
+        found = run_chains(chain, count, at_once, key=jax.random.key(1))
+        alone = [jax.random.normal(jax.random.fold_in(jax.random.key(1), k)) for k in range(count)]
+        close(found.log_weights, alone)
 
 
 def test_annealing_finds_log_p_of_a_linear_gaussian_model() -> None:

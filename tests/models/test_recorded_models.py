@@ -59,6 +59,8 @@ def test_heads_start_where_they_were_recorded():
 
 def test_codes_are_the_recorded_ones():
     averaged = vectors(BOOKS, True, np.full((2, 5), 0.5), decay=0.8, reset_below=0.9)
+    kinds = (vectors(BOOKS), ScalarQuantiser((5, 4, 3)), averaged)
+    assert [(one.trained, one.moves) for one in kinds] == [(True, False), (False, False), (False, True)]
     groups = jnp.asarray(GROUPS, jnp.float32)
     weights = jnp.asarray(np.arange(len(GROUPS)) % 3, jnp.float32)
 

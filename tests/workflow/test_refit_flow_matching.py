@@ -13,11 +13,14 @@ from test_refit import MEAN, SIGMA, W, exact_moments, linear, made
 from latens import VAE
 from latens.config import override
 from latens.data import Dataset, Schema
+from latens.data.batches import Batch
 from latens.data.schema import Column
 from latens.errors import ConfigError
 from latens.evaluation import importance_sampling
-from latens.models import ContinuousFlow
+from latens.latents.fit_prior import MatchedFit, _absent
+from latens.models import ContinuousFlow, FlowMatching, LatentModel
 from latens.recipes import get_recipe
+from latens.trees import Frozen
 from latens.workflow.experiment import prepare, train
 from latens.workflow.prior_refit import refit_prior
 from latens.workflow.trained import TrainedModel
@@ -68,6 +71,17 @@ def test_a_refitted_model_is_the_same_bits_again(refitted):
     z = np.random.default_rng(0).standard_normal((9, 2))
     one, two = (densities(model.model.prior(), z) for model in (found, loaded))
     np.testing.assert_array_equal(one, two)
+
+
+def test_one_draw_of_a_row_is_fitted_by_the_squared_error_of_the_velocity() -> None:
+    prior = FlowMatching.create((2,), (4,), width=8, key=jax.random.key(0))
+    batch = Batch(jax.random.normal(jax.random.key(1), (3, 1, 2)), jnp.arange(3, dtype=jnp.uint32))
+    fitted, key = LatentModel(prior, _absent, _absent), jax.random.key(2)
+    loss, metrics = MatchedFit(Frozen(None))(fitted, batch, key=key, step=jnp.asarray(0))
+    keys = [jax.random.fold_in(jax.random.split(key)[1], i) for i in range(3)]
+    each = np.array([prior.loss(z[0], cond=None, key=k) for z, k in zip(batch.x, keys)])
+    close([loss, -metrics["minus_squared_error"][0] / 3], [each.mean()] * 2, rtol=1e-5)
+    assert np.all(each > 0)
 
 
 def labelled(n: int = 120) -> Dataset:
