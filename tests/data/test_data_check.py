@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from latens.data import check, load, suggest_likelihood
@@ -111,3 +112,8 @@ def test_mnist(shared_data: Path) -> None:
     report = check(load(folder))
     assert (report["rows"], report["duplicate_rows"], report["likelihood"]) == (70000, 0, "logistic-mixture")
     assert report["splits"] == {"train": 54072, "validation": 5928, "test": 10000}
+
+
+def test_rows_without_any_cell_are_counted() -> None:
+    frame = pl.DataFrame({"a": [None, None, *range(58)], "b": [None, 1.0, *np.linspace(0, 1, 58)]})
+    assert "1 rows have no cell at all" in " ".join(check(load(frame, missing="nan"))["warnings"])

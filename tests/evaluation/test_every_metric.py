@@ -24,7 +24,7 @@ from latens.latents.clusters import matched
 from latens.latents.codes import active_units
 from latens.workflow.cell_scores import OUTER, tails
 from latens.workflow.outliers import adjusted, conformal
-from latens.workflow.paired import Rows, Run, estimate_of, ranked
+from latens.workflow.paired import Rows, Run, _places, estimate_of, ranked
 
 CASES = 200
 Random = np.random.Generator
@@ -240,6 +240,9 @@ def of_contests(rng: Random) -> None:
     found = ranked(runs)
     assert [one.name for one in found] == ["abc"[m] for m in np.argsort(-means)]
     best = int(np.argmax(means))
+    halves = [(part.high - part.low) / 2 for one in found for part in (one.mean, one.difference) if part is not None]
+    least = min([half for half in halves if half > 0] or [one.estimate.standard_error for one in found])
+    assert float(f"{least:.1e}") == float(f"{least:.{_places(found)}f}") or _places(found) == 6  # of two figures
     for one in found[1:]:
         m = "abc".index(one.name)
         gaps = scores[m, 0] - scores[best, 0] if seeds == 1 else (scores[m] - scores[best])[:seeds].mean(axis=1)

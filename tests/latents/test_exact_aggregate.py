@@ -8,9 +8,18 @@ from checks import close
 from sklearn.mixture import GaussianMixture
 
 from latens.data.batches import as_batch
-from latens.distributions import Deterministic, DiagonalNormal, FullNormal, Laplace, StandardNormal
+from latens.distributions import (
+    Deterministic,
+    DiagonalNormal,
+    FullNormal,
+    Laplace,
+    Product,
+    RelaxedOneHot,
+    StandardNormal,
+)
 from latens.errors import ConfigError
 from latens.evaluation import Rows
+from latens.latents import codes
 from latens.latents.aggregate import Moments, aggregated_draws, aggregated_moments, mixture_of, normal_of, top_level
 from latens.models import LatentModel
 
@@ -76,3 +85,14 @@ def test_a_mixture_is_the_one_of_scikit_learn(full):
     for wrong in (61, 100):
         with pytest.raises(ConfigError, match="from 1 to the 60 samples"):
             mixture_of(draws, wrong, full=full)
+
+
+def test_noise_of_several_latents_is_that_of_each():
+    """Normal noise moves a Normal; uniform noise, which is none outside of [0, 1], makes a choice."""
+    parts = {"a": DiagonalNormal(jnp.asarray([1.0, 2.0]), jnp.zeros(2)), "b": RelaxedOneHot(jnp.zeros(3), jnp.log(0.5))}
+    assert jax.tree.map(jnp.shape, codes._noise_like(Product(parts))) == {"a": (2,), "b": (3,)}
+    for u, allowed in ((0.3, True), (1.5, False)):
+        noise = {"a": jnp.ones(2), "b": jnp.asarray([0.1, u, 0.9])}
+        found = codes._from_noise(Product(parts), noise)
+        close(found["a"], [2.0, 3.0])
+        close(found["b"], parts["b"].from_uniform(noise["b"]) if allowed else np.full(3, np.nan))

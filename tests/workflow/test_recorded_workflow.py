@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 from records import meets_record
@@ -98,6 +99,16 @@ def test_measurements_are_as_recorded(name, monkeypatch):
         for key, one in found.metrics.items()
     }
     meets_record(f"measured {name}", {key: np.array(one) for key, one in numbers.items()})
+
+
+def test_only_rows_of_some_cells_have_a_gaussian_beside_them(pixels, pictures, monkeypatch):
+    for most, masked in ((6, False), (5, False), (6, True)):
+        monkeypatch.setattr(measurement, "MOST_CELLS", most)
+        data = replace(pictures, mask=np.ones(PIXELS.shape, bool)) if masked else pictures
+        work = measurement.Measurement(pixels, data, pixels.batch(pictures, np.arange(9)), None, 1, jax.random.key(0))
+        work.rows = np.zeros(9)
+        work._gain_over_gaussian(data, np.zeros(9))
+        assert list(work.found) == [measurement.GAUSSIAN] * (most == 6 and not masked)
 
 
 def test_a_summary_is_written_as_recorded():
