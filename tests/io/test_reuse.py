@@ -27,7 +27,7 @@ ROWS = np.random.default_rng(0).normal(size=(90, 5))
 
 
 def new(seed: int, **given: Any) -> VAE:
-    return VAE(2, hidden=(8,), steps=7, settings={"num_samples": 3}, random_state=seed, **given)
+    return VAE(2, hidden=(8,), steps=7, settings={"num_samples": 3, **given}, random_state=seed)
 
 
 def forget() -> None:
@@ -58,7 +58,7 @@ def test_a_second_fit_of_the_same_shape_compiles_nothing(caplog: pytest.LogCaptu
     first = compiled(caplog, lambda: new(0).fit(ROWS))
     assert {"chunk", "evaluate", "averaged"} <= set(first)
     assert compiled(caplog, lambda: new(1).fit(3.0 * ROWS[::-1] - 7.0)) == []  # another seed, other data
-    assert "chunk" in compiled(caplog, lambda: new(0, beta=2.0).fit(ROWS))
+    assert "chunk" in compiled(caplog, lambda: new(0, **{"objective.beta": 2.0}).fit(ROWS))
 
 
 def test_programs_of_many_widths_do_not_stay() -> None:
@@ -82,7 +82,7 @@ def test_a_shared_program_gives_the_bits_of_a_fresh_one() -> None:
 
 def test_a_schedule_that_is_made_anew_for_a_second_fit_gives_the_bits_of_the_first() -> None:
     def bits() -> bytes:
-        return new(0, settings={"objective.beta_warmup_epochs": 2.0}).fit(ROWS).model_.to_bytes()
+        return new(0, **{"objective.beta_warmup_epochs": 2.0}).fit(ROWS).model_.to_bytes()
 
     assert bits() == bits()
 

@@ -116,6 +116,15 @@ def alone(body: Callable[..., tuple], once: Int[Array, ""], *carried: PyTree) ->
     return jax.lax.fori_loop(0, once, lambda index, trees: body(index, *trees), carried)
 
 
+def step_options(shards: int) -> dict[str, Any]:
+    """Options of a program that takes steps, for the compiler."""
+    # LLVM's second level compiles a chunk in four fifths of the time of its third, and steps take as long. For several
+    # devices XLA merges equal operations before it simplifies any, for one device after it: a sum over rows then has
+    # other last bits. So in shards it merges none; a step takes up to a fifth longer.
+    options = less_work(2)
+    return {**options, "xla_disable_hlo_passes": "cse"} if options and shards > 1 else options
+
+
 class Devices:
     """Several devices, of this process and of others, that go through the same program with shards of their own."""
 
@@ -136,7 +145,7 @@ class Devices:
         spread = jax.shard_map(
             chunk, mesh=self._mesh, in_specs=(same, by_rows, same, same), out_specs=same, check_vma=False
         )
-        program = jax.jit(spread, compiler_options=less_work(2))  # as on one device, to the last bit
+        program = jax.jit(spread, compiler_options=step_options(2))
 
         def run(state: PyTree, rows: PyTree, count: int | Array, limit: int | Array) -> PyTree:
             given = jax.tree.map(self._on_all, (state, jnp.asarray(count), jnp.asarray(limit)))

@@ -1,6 +1,7 @@
 """The training step as a pure function, and many of them compiled as one chunk."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from latens.io.compilation import less_work
 from latens.io.reuse import Reused
 from latens.objectives import AbstractObjective, run_objective
 from latens.training.optimizer import Optimizer
-from latens.training.shards import Devices, alone, devices_of, summed
+from latens.training.shards import Devices, alone, devices_of, step_options, summed
 from latens.trees import partition_trainable
 from latens.typing import Array, Bool, Float, Int, Key, PyTree
 
@@ -143,19 +144,20 @@ def _functions(
     devices: tuple[Any, ...],
 ) -> _Functions:
     step = _Step(static, optimizer, preparation, moves, shards, mean_weight, edges, len(devices))
-    # LLVM's second level compiles a chunk in four fifths of the time of its third, and steps take as long.
-    compiled = partial(jax.jit, compiler_options=less_work(2)) if len(devices) == 1 else Devices(devices).spread
+    options = step_options(shards)
+    compiled = partial(jax.jit, compiler_options=options) if len(devices) == 1 else Devices(devices).spread
     # One program for all of the optimiser's state: array by array they would be compiled one by one.
     return _Functions(
         jax.jit(optimizer.init, compiler_options=less_work(0)),
-        compiled(lambda state, rows, count, loss_limit: step.chunk(state, rows, count, loss_limit)),
-        compiled(lambda state, rows, count, loss_limit: step.guarded_chunk(state, rows, count, loss_limit)),
-        jax.jit(lambda state, rows, count, key: step.evaluate(state, rows, count, key), compiler_options=less_work(1)),
-        jax.jit(lambda state: step.averaged(state), compiler_options=less_work(0)),
+        compiled(step.chunk),
+        compiled(step.guarded_chunk),
+        jax.jit(step.evaluate, compiler_options=less_work(1)),
+        jax.jit(step.averaged, compiler_options=less_work(0)),
     )
 
 
-class _Step(NamedTuple):
+@dataclass(frozen=True, eq=False)  # a compiled method is known by its object
+class _Step:
     """One step of training, and loops over it; `_functions` compiles them."""
 
     static: PyTree
