@@ -4,6 +4,7 @@ Beside `part.npy` may lie `part.label.npy`, `part.id.npy` and `part.weight.npy`,
 """
 
 import contextlib
+import io
 import math
 import warnings
 import zipfile
@@ -26,20 +27,22 @@ BLOCK_ROWS, BLOCK_BYTES = 8192, 2**22
 """A block has so many rows, or fewer where they take more bytes."""
 
 _BESIDE = ("label", "id", "weight")
+_HEADER = 2**16  # NumPy reads none above 10,000 bytes
 
 
 def check_header(stream: Any, size: int, where: str) -> None:
     """Refuse an array that is not of plain numbers or text, or that declares other bytes than follow."""
     with readable(where), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd bytes can look like odd Python, about which the parser would warn
-        first = np.lib.format.read_magic(stream) == (1, 0)
+        start = io.BytesIO(stream.read(_HEADER))  # of a file NumPy would ask for all that a header says it has
+        first = np.lib.format.read_magic(start) == (1, 0)
         read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(stream)
+        shape, _, dtype = read(start)
     if dtype.kind not in "biufSU" or not dtype.itemsize:
         what = "Python objects" if dtype.hasobject else f"values of type {dtype.str!r}"
         what = f"holds {what}; latens reads plain numbers (and text for labels and ids) and never unpickles."
         raise DataError(what, where=where, fix="Save numbers: np.save(path, np.asarray(x, dtype='float32')).")
-    declared, held = math.prod(shape) * dtype.itemsize, size - stream.tell()
+    declared, held = math.prod(shape) * dtype.itemsize, size - start.tell()
     if declared != held:
         raise damaged(where, f"the header declares {str(declared)[:30]} bytes of data, {held} bytes follow.")
 
