@@ -247,8 +247,8 @@ def entry() -> NoReturn:
     logging.getLogger("jax").setLevel(logging.ERROR)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     code = main()
-    machines = sys.modules.get("latens.training.machines")
-    if code in (130, 143) or (code and machines is not None and machines.processes() > 1):
+    jax = sys.modules.get("jax")  # which may have found no device
+    if code in (130, 143) or (code and jax is not None and jax.distributed.is_initialized()):
         # The interpreter waits for threads before it leaves, and theirs is the computation that was to stop, or that
         # waits for another process.
         for stream in (sys.stdout, sys.stderr):

@@ -1,7 +1,13 @@
 """What comes in, checked: sources, formats, schema, splits, preparation."""
 
+import signal
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+import polars as _polars  # noqa: F401 - takes Ctrl-C to itself, and then no wait of the main thread ends by it
+
+if hasattr(signal, "siginterrupt"):
+    signal.siginterrupt(signal.SIGINT, True)
 
 if TYPE_CHECKING:
     from .batches import Batch as Batch
