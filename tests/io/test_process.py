@@ -90,7 +90,7 @@ def test_a_fork_of_a_process_that_computed_is_refused() -> None:
         "    except ValueError as error:\n"
         "        os._exit(7 if 'spawn' in str(error) and 'fork' in str(error) else 8)\n"
         "    os._exit(0)\n"
-        "new = lambda: VAE(2, hidden=(8,), steps=3, num_samples=5, random_state=0)\n"
+        "new = lambda: VAE(2, hidden=(8,), steps=3, settings={'num_samples': 5}, random_state=0)\n"
         "assert child(lambda: check_process()) == 0\n"  # nothing computed before this fork
         "vae = new().fit(x)\n"
         "raw = vae.model_.to_bytes()\n"
@@ -102,7 +102,8 @@ def test_a_fork_of_a_process_that_computed_is_refused() -> None:
         "    lambda: latens.workflow.augment(gauss.model_, data, 2),\n"
         "    lambda: new().fit(x), lambda: vae.transform(x), lambda: vae.score_samples(x),\n"
         "    lambda: vae.sample(3), lambda: vae.inverse_transform(np.zeros((2, 2))), lambda: vae.impute(x),\n"
-        "    lambda: vae.refit_prior(x), lambda: type(vae.model_).from_bytes(raw)]\n"
+        "    lambda: vae.model_.decode(np.zeros((2, 2))), lambda: vae.refit_prior(x),\n"
+        "    lambda: type(vae.model_).from_bytes(raw)]\n"
         "assert [child(call) for call in calls] == [7] * len(calls)\n"
         "assert child(lambda: sum(range(9))) == 0\n"
         "vae.transform(x)"  # the parent goes on
@@ -120,7 +121,7 @@ def test_a_pool_of_forks_gets_the_sentence_and_does_not_wait() -> None:
         "from latens import VAE\n"
         "warnings.simplefilter('ignore')\n"
         "x = np.random.default_rng(0).normal(size=(40, 3))\n"
-        "vae = VAE(2, hidden=(8,), steps=3, num_samples=5, random_state=0).fit(x)\n"
+        "vae = VAE(2, hidden=(8,), steps=3, settings={'num_samples': 5}, random_state=0).fit(x)\n"
         "with multiprocessing.get_context('fork').Pool(1) as pool:\n"
         "    for call in (vae.score_samples, vae.transform):\n"
         "        try:\n"

@@ -455,9 +455,9 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         if z.shape[1] != self.latent_dim_:
             what = f"codes have {z.shape[1]} columns; the model has {self.latent_dim_} latent units."
             raise DataError(what, where="Z", fix=f"Give codes of shape (n, {self.latent_dim_}), as transform does.")
-        return self._decode(z, jax.random.key(self.seed_), y, mean=True)
+        return self._decode(z, None, y, mean=True)
 
-    def _decode(self, z: np.ndarray, key: Key, y: ArrayLike | None = None, *, mean: bool) -> Any:
+    def _decode(self, z: np.ndarray, key: Key | None, y: ArrayLike | None = None, *, mean: bool) -> Any:
         cond = self.model_.condition(codes_of(self.model_, y, len(z)))
         return self._in_units(evaluation.decode(self.model_.model, z, key=key, mean=mean, cond=cond), draws=not mean)
 

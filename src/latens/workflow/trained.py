@@ -351,7 +351,7 @@ class TrainedModel(Methods):
         """
         z = latents_of(z, self.latent_shape)
         cond = conditions_of_rows(label, self.preparation.classes, self.classes, len(z))
-        found = evaluation.decode(self.model, z, key=jax.random.key(0), mean=True, cond=cond)
+        found = evaluation.decode(self.model, z, mean=True, cond=cond)
         return self._rows(found, mean=True)
 
     @checked_later
