@@ -1,7 +1,5 @@
 """All rows train once more, for as many steps as were best before: `--set final=all`."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from training_fixtures import assert_same_bits, make_model, run, stage
@@ -64,11 +62,3 @@ def test_a_recipe_trains_again_on_all_rows() -> None:
 def test_where_no_rows_of_their_own_validate_it_is_refused() -> None:
     with pytest.raises(ConfigError, match="no rows of their own validate"):
         made({"final": "all", "data.validation": "none"})
-
-
-def test_no_steps_leave_the_start() -> None:
-    """As where training gained nothing over a closed form: the model is the start on all rows."""
-    first, second = stages([])
-    found = run(stages=[first, replace(second, again=lambda model, data, taken: 0)])
-    assert (found.snapshot.loop.step, found.snapshot.loop.total) == (0, 18)
-    assert_same_bits(found.model, make_model())

@@ -93,4 +93,4 @@ def test_the_end_says_why_and_which_step_is_kept(latens: Callable[..., Result], 
     assert value["stopped_because"] == "no gain on validation"
     assert value["step"] - value["best_step"] == 20  # one step an epoch
     why = "ended because the validation ELBO stopped improving (early stopping)"
-    assert f"{value['step']} steps, {why}; step {value['best_step']}, the best on validation rows, is kept" in found.err
+    assert f"{value['step']} steps, {why}; step {value['best_step']}, the best on validation rows, is used" in found.err

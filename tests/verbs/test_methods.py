@@ -59,7 +59,8 @@ def test_a_new_prior_is_a_new_model(tmp_path: Path) -> None:
     np.testing.assert_array_equal(made.trained.decode(z), trained.decode(z))
     assert made.trained.config.prior.kind == "full-normal"  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
     assert list(tmp_path.iterdir()) == []
-    again = trained.refit(data, prior="normal", num_samples=2, out=str(tmp_path / "new.safetensors"))
+    with pytest.warns(UserWarning, match="lower than with the former prior"):
+        again = trained.refit(data, prior="normal", num_samples=2, out=str(tmp_path / "new.safetensors"))
     assert again.value["model"] == str(tmp_path / "new.safetensors")
     assert TrainedModel.load(tmp_path / "new.safetensors").to_bytes() == made.trained.to_bytes()
     with pytest.raises(DataError, match="the model was trained on other data"):
