@@ -22,19 +22,17 @@ from latens.kinds.counts.sparse import holds_matrix, read_matrix
 if TYPE_CHECKING:
     from latens.kinds.numbers.hdf5 import Store
 
-
 BLOCK_ROWS, BLOCK_BYTES = 8192, 2**22
 """A block has so many rows, or fewer where they take more bytes."""
 
 _BESIDE = ("label", "id", "weight")
-_HEADER = 2**16  # NumPy reads none above 10,000 bytes
 
 
 def check_header(stream: Any, size: int, where: str) -> None:
     """Refuse an array that is not of plain numbers or text, or that declares other bytes than follow."""
     with readable(where), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd bytes can look like odd Python, about which the parser would warn
-        start = io.BytesIO(stream.read(_HEADER))  # of a file NumPy would ask for all that a header says it has
+        start = io.BytesIO(stream.read(2**16))  # of a file NumPy would ask for all that a header says it has
         first = np.lib.format.read_magic(start) == (1, 0)
         read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(start)
