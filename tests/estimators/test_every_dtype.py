@@ -144,3 +144,14 @@ def test_arrays_have_their_shape_and_numbers(kind: str) -> None:
     assert one.sample(7).shape == (7, 3)
     assert one.inverse_transform(one.transform(x)).shape == x.shape
     assert np.asarray(one.sample(7)).dtype.kind in "fiub"
+
+
+@pytest.mark.parametrize("labels", [WORD, WHOLE % 3, COIN], ids=["words", "numbers", "coins"])
+def test_classes_are_the_labels_in_order(labels: np.ndarray) -> None:
+    x = np.stack([REAL, WHOLE], axis=1)
+    one = VAE(2, recipe="m2", random_state=0, settings={"network.hidden": [3]}).fit(x, labels)
+    assert (one.classes_.tolist(), one.classes_.dtype.kind) == (np.unique(labels).tolist(), labels.dtype.kind)
+    share = one.predict_proba(x)
+    np.testing.assert_allclose(share.sum(axis=1), 1.0, rtol=1e-5)
+    assert one.predict(x).tolist() == one.classes_[share.argmax(axis=1)].tolist()
+    assert not hasattr(VAE(2, random_state=0, settings={"network.hidden": [3]}).fit(x), "classes_")

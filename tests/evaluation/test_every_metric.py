@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from scipy import linalg, stats
 from sklearn.metrics import mutual_info_score
@@ -18,6 +20,7 @@ from latens.evidence.estimate import Estimate, median, shares
 from latens.evidence.log_marginals import effective_sample_size
 from latens.kinds.steps.long import _groups
 from latens.kinds.tables.columns import ColumnType
+from latens.kinds.tables.dtypes import as_dates, number_of, seconds_of
 from latens.kinds.tables.where import parse_conditions
 from latens.latents import disentanglement
 from latens.latents.clusters import matched
@@ -217,6 +220,32 @@ def of_where(rng: Random) -> None:
     cells = np.flatnonzero(kept)
     assert (found.low[own], found.high[own]) == (cells[0], cells[-1]), text
     assert (found.low[1 - own], found.high[1 - own]) == (-np.inf, np.inf)
+
+
+def of_spans(rng: Random) -> None:
+    """Spans of time in words and as clocks, dates, times of the day, and moments of clocks with and without a zone."""
+    days, hours, minutes, seconds = (int(one) for one in rng.integers(0, [9, 24, 60, 60]))
+    clock, sign = f"{hours:02d}:{minutes:02d}:{seconds:02d}", str(rng.choice(["", "-"]))
+    own = 3600 * hours + 60 * minutes + seconds
+    assert seconds_of(f"{days} days {sign}{clock}") == 86_400 * days + (-own if sign else own)
+    assert seconds_of(f"{sign}{clock[:5]}") == (own - seconds) * (-1 if sign else 1)
+    assert number_of(f"{days}.5 hours", "Duration[ms]") == 3600 * (days + 0.5)
+    moment = pd.Timestamp("2021-01-10") + pd.Timedelta(seconds=int(rng.integers(0, 28 * 9)) * 86_400 // 9)
+    zone = str(rng.choice(["", "Europe/Paris", "America/New_York"]))
+    dtype = f"Datetime[us, {zone}]" if zone else "Datetime[us]"
+    assert number_of(f"{moment}", dtype) == moment.tz_localize(zone or "UTC").timestamp()
+    assert number_of(f"{moment}"[11:], "Time") == (moment - moment.normalize()).total_seconds()
+    assert number_of(f"{moment}"[:10], "Date", days=True) == (moment.normalize() - pd.Timestamp(0)).days
+    if zone:
+        assert number_of(f"{moment}+03:00", dtype) == moment.tz_localize("UTC").timestamp() - 3 * 3600
+    else:
+        with pytest.raises(ValueError, match=r"\+03:00"):
+            number_of(f"{moment}+03:00", dtype)
+    offset = f"{int(rng.integers(-9, 10)):+03d}:00"
+    found = as_dates(pl.Series([f"{moment}{offset}"] * 2), "", zone)
+    assert found is not None
+    assert found.dtype.time_zone == (zone or "UTC")
+    assert found[0].timestamp() == pd.Timestamp(f"{moment}{offset}").timestamp()
 
 
 def of_lines(rng: Random) -> None:

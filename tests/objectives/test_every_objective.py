@@ -24,6 +24,7 @@ from tables_objectives import NEED_CODES, NEED_MODALITIES, SURROGATES
 
 import latens.objectives
 from latens.data.batches import Batch
+from latens.errors import ConfigError
 from latens.models import CodeHead, CodePrior, Conditional, LatentModel, ScalarQuantiser
 from latens.objectives import ELBO, IWAE, MIWAE, AbstractObjective, Renyi, ScoreFunction, draw
 from latens.objectives.base import coupling, run_objective
@@ -124,6 +125,13 @@ def test_values_slopes_and_what_must_not_matter(group, float64):
             continue  # a bound, on one side of which both halves may be
         if name not in NEED_CODES:  # its metrics count codes over the batch; critics are in single precision
             assert (gap > 1e-4) if objective.couples_rows() else (gap < 1e-6), name
+
+
+def test_a_baseline_of_the_other_draws_needs_two():
+    for baseline, fewest in (("leave-one-out", 2), ("none", 1)):
+        ScoreFunction(fewest, baseline)
+        with pytest.raises(ConfigError, match=r"objective\.num_samples"):
+            ScoreFunction(fewest - 1, baseline)
 
 
 def importance(count):

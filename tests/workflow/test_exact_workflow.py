@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 import latens
 from latens import config as configuration
+from latens import evaluation
 from latens.config import override
 from latens.data import Preparation
-from latens.errors import ConfigError, DataError, ModelFileError, UsageError
+from latens.errors import ConfigError, DataError, DivergedError, ModelFileError, UsageError
 from latens.evaluation import Estimate
 from latens.io.named_arrays import tree_to_arrays
 from latens.recipes import get_recipe
@@ -182,6 +183,14 @@ def test_a_row_is_rebuilt_from_its_own_code_also_where_rows_are_drawn(trained, p
     np.testing.assert_allclose(own.decode(codes), own.reconstruct(rows, noise=noise), rtol=1e-5)
     assert codes.shape == (5, 2)
     assert np.abs(codes - own.encode(rows)).max() > 0.01
+
+
+def test_a_row_has_no_probability_or_none_that_is_a_density(trained, monkeypatch):
+    """Minus infinity is the answer for a row of 0 and 1 that cannot be; of real numbers it is beyond float32."""
+    monkeypatch.setattr(evaluation, "log_marginal", lambda rows, **options: np.array([-np.inf]))
+    assert trained.log_marginal(X[:1]).tolist() == [-np.inf]
+    with pytest.raises(DivergedError, match="NaN or infinity"):
+        dataclasses.replace(trained, schema=replace(trained.schema, kind="real")).log_marginal(X[:1])
 
 
 def test_files_hold_whole_or_half_numbers(trained, tmp_path):

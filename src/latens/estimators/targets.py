@@ -32,8 +32,10 @@ def labelled(data: Dataset, y: ArrayLike | None, config: VAEConfig) -> Dataset:
 
 
 def classes_of(trained: TrainedModel) -> Shaped[np.ndarray, " C"]:
-    """Give the classes of a model in the order of their codes, numbers as numbers."""
+    """Give the classes of a model in the order of their codes, numbers as numbers and truths as truths."""
     names = np.array(trained.classes)
+    if {*trained.classes} <= {"False", "True"}:
+        return names == "True"
     try:
         numbers = names.astype(np.float64)
     except ValueError:
