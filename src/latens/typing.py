@@ -67,7 +67,7 @@ def check_options(part: Any, where: str = "") -> None:
     # where: what options of this part begin with, such as "objective."
     hints = _hints(type(part))
     for field in dataclasses.fields(part):
-        value, arms = getattr(part, field.name), _arms(hints.get(field.name, Any))
+        value, arms = getattr(part, field.name), arms_of(hints.get(field.name, Any))
         if not any(_fits(value, arm) for arm in arms):
             what = f"{field.name} must be {' or '.join(map(_words, arms))}, not {value!r:.60}."
             fix = "" if field.default is dataclasses.MISSING else f"Give for example {field.default!r}."
@@ -82,10 +82,10 @@ def _hints(kind: type) -> dict[str, Any]:
         return {}
 
 
-def _arms(hint: Any) -> list[Any]:
+def arms_of(hint: Any) -> list[Any]:
     """The types that a type allows, each with its bounds."""
     if get_origin(hint) in (Union, types.UnionType):
-        return [arm for each in get_args(hint) for arm in _arms(each)]
+        return [arm for each in get_args(hint) for arm in arms_of(each)]
     return [hint]
 
 
@@ -132,5 +132,5 @@ def _words(hint: Any) -> str:
 
 __all__ = [
     "AnyArray", "Array", "Bool", "Cond", "Count", "Float", "Int", "Key", "Mask", "Nats", "PyTree", "Scheduled",
-    "Shaped", "Step", "UInt32", "Weight", "check_options", "checked_later",
+    "Shaped", "Step", "UInt32", "Weight", "arms_of", "check_options", "checked_later",
 ]  # fmt: skip

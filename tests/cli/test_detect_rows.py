@@ -118,7 +118,7 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
     # 6 rows, p at least 1 / 5, and 6 / 5 over 0.05 is 24.
     assert "at least 24 of 6 rows need it before any row is flagged" in gated.text
     assert gated.plain[1:] == (
-        "Flagged none: 4 held-out rows are too few for 6.",
+        "Flagged none: 4 held-out rows are too few to flag single ones, which takes 119.",
         "Next: --top 20 ranks the most unusual rows, --out odd.csv writes all rows.",
     )
 

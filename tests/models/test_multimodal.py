@@ -92,7 +92,7 @@ def test_what_does_not_fit_is_refused():
         (lambda: Experts({str(i): parts["a"] for i in range(11)}, "mixture-of-products"), "11 modalities"),
         (lambda: Experts(parts, blocks=Blocks(("a",), ((0,),))), "differ"),
         (lambda: exact().posterior({}), "none of a, b"),
-        (lambda: SubsetELBO(random_subsets=-1), "must be 0 or more, not -1"),
+        (lambda: SubsetELBO(random_subsets=-1), "of 0 or more, not -1"),
         (lambda: StratifiedELBO()(plain, batch, key=key, step=STEP), "no encoder for each"),
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=what):

@@ -17,7 +17,8 @@ from sklearn.base import clone
 import latens
 from latens import VAE, Autoencoder
 from latens.cli.main import _place
-from latens.distributions import StandardNormal, StudentT
+from latens.config import override
+from latens.distributions import Poisson, StandardNormal, StudentT
 from latens.errors import ConfigError, ModelFileError
 from latens.models import (
     AbstractHead,
@@ -32,10 +33,12 @@ from latens.models import (
 )
 from latens.networks import Dense
 from latens.objectives import ELBO, AbstractObjective
-from latens.recipes.parts.objects import OWN, TABLES, adopt, register_part
+from latens.recipes import get_recipe
+from latens.recipes.parts.objects import OWN, TABLES, adopt, register_part, settings_of
 from latens.training import Budget, Stage
-from latens.workflow.experiment import prepare
+from latens.workflow.experiment import prepare, train
 from latens.workflow.inputs import has_likelihood, lacks_prior
+from latens.workflow.measurement import measure
 from latens.workflow.trained import TrainedModel
 
 X = np.random.default_rng(0).normal(size=(120, 4)).astype(np.float32) * 2 + 1
@@ -159,6 +162,10 @@ def test_parts_of_ones_own_are_asked_for_by_name(tmp_path, monkeypatch):
                 patch.delitem(table, name)
             with pytest.raises(ModelFileError, match=rf"not known here|no recipe.*register_part\('{part}'"):
                 VAE.load(path)
+            if part == "likelihood":  # one that does not fit leaves nothing behind
+                for fits, says in ((NormalHead, "has shape"), (None, "not known here")):
+                    with pytest.raises(ModelFileError, match=says):
+                        latens.load(path, likelihood=fits)
         given = {part: vae.settings[part] if part == "model" else getattr(vae, part)}
         asked = {"settings": given} if part == "model" else given
         assert same(VAE.load(path, **asked), vae)
@@ -266,6 +273,40 @@ def test_a_likelihood_of_counts_declares_how_it_sees_them():
         VAE(2, likelihood=wrong, steps=1).fit(X)
 
 
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ({"num_outputs": lambda self: 4}, "num_outputs of OddHead is a .*, not a whole number.*@property"),
+        ({"output_bias": lambda self, *given: np.zeros(3)}, r"output_bias of OddHead gives the shape \(3,\) for 4"),
+    ],
+)
+def test_outputs_of_ones_own_head_are_counted(written, says):
+    odd = type("OddHead", (CauchyHead,), {**written, "__module__": __name__})
+    with pytest.raises(ConfigError, match=says):
+        VAE(**FEW, likelihood=odd).fit(X)
+
+
+class CountHead(AbstractHead):
+    """Poisson counts as they are."""
+
+    kinds: ClassVar = ("counts", "real")
+    sees: ClassVar = "whole"
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __call__(self, outputs):
+        return Poisson(outputs.reshape(self.shape))
+
+
+@pytest.mark.parametrize(("counts", "rival"), [(True, True), (False, False)])
+def test_a_rival_is_of_the_same_density(counts, rival):
+    """Probabilities of whole numbers are held against those of counts, and not against a density of real numbers."""
+    data = latens.read(np.random.default_rng(0).poisson(20.0, (60, 3)), counts=counts)
+    settings = {"training.steps": 1, "network.hidden": 4, **settings_of("likelihood", CountHead)}
+    trained, _ = train(prepare(override(get_recipe("default").config, settings), data))
+    assert ("gain_over_independent" in measure(trained, data, data.subset("test"), num_samples=2)) == rival
+
+
 def test_an_error_of_imported_code_is_placed_there():
     for call, words in (
         (lambda: 1 / 0, f"The error is in {__file__}, line"),
@@ -305,11 +346,12 @@ def call(*words):
 
 def test_the_command_imports_parts(tmp_path):
     parts, data, run = tmp_path / "parts.py", tmp_path / "t.csv", tmp_path / "run"
+    (tmp_path / "neighbour.py").write_text("from latens.models import AbstractHead as Head\n")
     parts.write_text(
         "import equinox as eqx, jax.numpy as jnp, latens\n"
         "from latens.distributions import StudentT\n"
-        "from latens.models import AbstractHead\n"
-        "class Cauchy(AbstractHead):\n"
+        "from neighbour import Head\n"
+        "class Cauchy(Head):\n"
         "    shape: tuple[int, ...] = eqx.field(static=True)\n"
         "    gamma: float = eqx.field(static=True, default=1.0)\n"
         "    def __call__(self, outputs):\n"

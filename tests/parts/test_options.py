@@ -28,7 +28,7 @@ KINDS = {f"{kind.__module__}.{kind.__name__}": kind for top in TOPS for kind in 
 
 def values_of(hint: Any) -> tuple[list[Any], list[Any]]:
     """Values that a type allows, and some that it does not."""
-    arm = words._arms(hint)[0]
+    arm = words.arms_of(hint)[0]
     kind, meta = words._bounded(arm)
     if kind in (int, float):
         good = kind(min(value for value in (meta.le, meta.ge, (meta.gt or 0) + 2) if value is not None))

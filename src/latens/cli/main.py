@@ -109,6 +109,8 @@ def _import(path: str, number: int) -> None:
     if spec is None or spec.loader is None:
         raise UsageError(f"{path!r} is not a Python file.", where="--import", fix="Give a file that ends in .py.")
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    beside = str(Path(path).resolve().parent)
+    sys.path.append(beside)  # last, so that no neighbour takes the name of a package
     try:
         spec.loader.exec_module(module)
     except LatensError:
@@ -117,6 +119,8 @@ def _import(path: str, number: int) -> None:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
         what = f"{type(error).__name__} in line {lines[-1] if lines else '?'}: {str(error)[:300].rstrip('.')}."
         raise UsageError(what, where=f"--import {path}", fix="`--debug` shows the traceback.") from error
+    finally:
+        sys.path.remove(beside)
 
 
 def _report(context: Context, error: BaseException, fields: dict[str, str], code: int) -> int:

@@ -134,6 +134,10 @@ class Conditional(eqx.Module):
         if start is None:
             return self
         head, bias = self.head.started(mean, frequencies, variance)
+        if np.shape(bias) != (head.num_outputs,):
+            name = type(getattr(head, "head", head)).__name__  # not of one that scales it
+            what = f"output_bias of {name} gives the shape {np.shape(bias)} for {head.num_outputs} outputs."
+            raise ConfigError(what, where="likelihood", fix="Give one number for each output, or leave it out.")
         network = start(held(bias))
         smaller = getattr(network, "with_output_weights_times", None)
         if smaller is not None and rows is not None:

@@ -157,13 +157,15 @@ class Detect(Verb):
 
         picture, flagged = image_shape(at.trained.schema) is not None, int(found.flagged.sum())
         rows, too_few = "pictures" if picture else "rows", self._needed(found) > 1 and not flagged
+        few = f"{found.calibration:,} held-out {rows} are too few to flag single ones"
+        few += f", which takes {int(np.ceil(len(called) / self.alpha - 1e-9)) - 1:,}"
         lines = [f"Compared {len(called):,} {rows} with {found.calibration:,} held-out {rows}."]
         alarms = f"; about {self.alpha * flagged:.0f} of these may be false alarms" if flagged else ""
         if self.top is not None:
             where = f"; {at.out.name} lists them, the most unusual first" if at.writes else ""
             lines.append(f"Ranked the {len(top):,} most unusual rows, flagged or not{where}.")
         elif too_few:
-            lines.append(f"Flagged none: {found.calibration:,} held-out {rows} are too few for {len(called):,}.")
+            lines.append(f"Flagged none: {few}.")
         else:
             lines.append(f"Flagged {flagged or 'none'}{alarms}.")
         if len(top):
@@ -173,7 +175,6 @@ class Detect(Verb):
             write = "" if at.writes else ", --out odd.csv writes all rows"
             lines.append(f"Next: --top 20 ranks the most unusual rows{write}.")
         elif too_few:
-            few = f"{found.calibration:,} held-out {rows} are too few to flag single rows"
             lines.append(f"Check these rows yourself: {few}.")
         return lines
 

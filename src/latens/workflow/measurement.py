@@ -49,6 +49,7 @@ from latens.latents.codes import level_shapes
 from latens.latents.decomposition import level_kl_rows
 from latens.models import CodeHead, StateSpaceModel
 from latens.recipes.parts.likelihoods import LIKELIHOODS
+from latens.recipes.parts.objects import OWN
 from latens.typing import AnyArray, Array, Cond, Key, Mask, PyTree
 from latens.workflow.inputs import has_likelihood, is_grey
 from latens.workflow.metrics import with_units
@@ -409,6 +410,8 @@ class Measurement:
             # As the model sees them: a random binarisation is the same one as in `evidence`.
             test = prepared_rows(self.at)
             rows, divide = self._expected(_taken(data.x, train))
+        if ("likelihood", self.family) in OWN and self._of_whole_numbers() != (kind in ("counts", "levels")):
+            return None  # a density and a probability are no rivals
         if mask is None and self.weight is None and (self.discrete if kind == "levels" else kind == "real"):
             self._gain_over_gaussian(data, ours)
         if isinstance(self.trained.model, StateSpaceModel) and kind == "real" and len(data.schema.shape) == 2:
@@ -420,6 +423,14 @@ class Measurement:
         what = "cross-entropy" if self.grey else f"log p({of})"
         cells = {"real": "cells, a Student-t each,", "counts": "cells, a negative binomial each,"}.get(kind, "cells")
         self._gain(ours - independent, f"{what} minus that of independent {cells} fitted to")
+
+    def _of_whole_numbers(self) -> bool:
+        """Whether the likelihood is of whole numbers."""
+        model, key, rows = self.trained.model, jax.random.key(0), (self.batch.x, self.batch.cond, self.batch.mask)
+        x, cond, mask = jax.tree.map(lambda leaf: jax.numpy.asarray(leaf[0]), rows)
+        z = model.posterior(x, cond=cond, mask=mask).sample(key=key)
+        drawn = jax.tree.leaves(model.likelihood(z, cond=cond).sample(key=key))
+        return not any(np.any(np.asarray(leaf) % 1) for leaf in drawn)
 
     def _gains_over_steps(
         self, data: Dataset, train: np.ndarray, rows: np.ndarray | SparseRows, test: AnyArray

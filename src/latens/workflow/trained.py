@@ -37,7 +37,7 @@ from latens.models import DeterministicHead, FlowMatching
 from latens.models.conditional import Conditional, with_usual
 from latens.recipes import recipe_of
 from latens.recipes.parts.bound import Parts, bind, with_parts
-from latens.recipes.parts.objects import config_of_file
+from latens.recipes.parts.objects import adopted_if_it_fits, config_of_file
 from latens.trees import count_parameters
 from latens.typing import Key, PyTree, checked_later
 from latens.workflow.inputs import (
@@ -611,20 +611,21 @@ class TrainedModel(Methods):
             return cls(
                 arrays_to_tree(arrays, into, half=True, finite=True, where=where), schema, preparation, None, facts
             )
-        written = config_of_file(metadata["config"], parts, where)
-        try:
-            config = configuration.from_json(written)
-            recipe = recipe_of(config)
-            parts = recipe.bind(config)
-            if recipe.preparation(schema, parts) != preparation:
-                raise ConfigError("the preparation is not the one that this configuration gives.")
-            skeleton = eqx.filter_eval_shape(lambda key: recipe.model(schema, parts, key=key), keys.of_seed(0))
-        except ModelFileError:
-            raise
-        except LatensError as error:
-            what = f"the configuration in the file does not fit: {str(error)[:500]}"
-            raise ModelFileError(what, where=where, fix=_FIX) from None
-        model = arrays_to_tree(arrays, skeleton, half=True, finite=True, where=where)
+        with adopted_if_it_fits():
+            written = config_of_file(metadata["config"], parts, where)
+            try:
+                config = configuration.from_json(written)
+                recipe = recipe_of(config)
+                parts = recipe.bind(config)
+                if recipe.preparation(schema, parts) != preparation:
+                    raise ConfigError("the preparation is not the one that this configuration gives.")
+                skeleton = eqx.filter_eval_shape(lambda key: recipe.model(schema, parts, key=key), keys.of_seed(0))
+            except ModelFileError:
+                raise
+            except LatensError as error:
+                what = f"the configuration in the file does not fit: {str(error)[:500]}"
+                raise ModelFileError(what, where=where, fix=_FIX) from None
+            model = arrays_to_tree(arrays, skeleton, half=True, finite=True, where=where)
         return with_parts(cls(model, schema, preparation, config, facts), parts)
 
     def with_facts(self, **facts: object) -> "TrainedModel":

@@ -128,8 +128,10 @@ def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.LazyFrame, list[str]]:
         if not where.lower().endswith(".zst"):
             _refuse_line(_bytes(text.source, where), text.options["separator"], text.width, where)
         raise
-    if _DAY_FIRST.search("\n".join(text.lines)) and pl.Date in frame.dtypes:
-        text.notes.append("Dates such as 01/02/2024 are read with the day first.")
+    cells = csv.reader(text.lines, delimiter=text.options["separator"])
+    at = sorted({i for line in cells for i, cell in enumerate(line) if _DAY_FIRST.search(cell)})
+    if named := [repr(frame.columns[i]) for i in at if frame.dtypes[i : i + 1] == [pl.Date]]:
+        text.notes.append(f"Dates such as 01/02/2024 are read with the day first: {', '.join(named)}.")
     return text.finished(frame.lazy()), text.notes
 
 

@@ -1,10 +1,11 @@
 """Objects in the place of names: a part that is given to `VAE`, or registered by name, becomes a row of a table."""
 
+import contextlib
 import dataclasses
 import hashlib
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias, TypeGuard, TypeVar, get_args
@@ -134,6 +135,20 @@ def adopt(config: Any, given: Mapping[str, Any]) -> None:
             raise ConfigError(f"the file has {has}.", where=part, fix=f"Load it without {part}=.")
         table[name] = _row(part, name, what)
         OWN.add((part, name))
+
+
+@contextlib.contextmanager
+def adopted_if_it_fits() -> Iterator[None]:
+    """Give the names of parts back what they stood for where what follows fails."""
+    before, own = {part: dict(table) for part, (_, table) in TABLES.items()}, set(OWN)
+    try:
+        yield
+    except BaseException:
+        for part, (_, table) in TABLES.items():
+            table.clear()
+            table.update(before[part])
+        OWN.intersection_update(own)
+        raise
 
 
 def unknown_parts(config: Any) -> dict[str, str]:
@@ -288,6 +303,9 @@ def _likelihood(name: str, what: Any) -> Likelihood | None:
         if (made.sees, made.kinds) != (head.sees, head.kinds):
             what = f"{type(made).__name__} has `sees` or `kinds` of its own, which a function hides."
             raise ConfigError(what, where="likelihood", fix="Give the class, functools.partial of it, or an object.")
+        if not isinstance(made.num_outputs, int | np.integer):
+            what = f"num_outputs of {type(made).__name__} is a {type(made.num_outputs).__name__}, not a whole number."
+            raise ConfigError(what, where="likelihood", fix="Write @property before `def num_outputs(self) -> int`.")
         return made
 
     known = what if _is(what, AbstractHead) else None

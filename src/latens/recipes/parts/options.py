@@ -1,7 +1,6 @@
 """The rows of the tables of parts, their options, and how a name and its options become one."""
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from latens import objectives
 from latens.config import Part, VAEConfig, option_hint, unfit
 from latens.errors import ConfigError, nearest
 from latens.objectives import AbstractObjective
+from latens.typing import arms_of
 
 OBJECTIVES: dict[str, type[AbstractObjective] | AbstractObjective] = {
     "aae": objectives.AAE,
@@ -111,11 +111,9 @@ def options_of(kind: type) -> type[Part]:
 
 def _plain(hint: Any) -> Any:
     """The arms of a type that JSON has; None where there are none."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        arms = [arm for arm in map(_plain, typing.get_args(hint)) if arm is not None]
-        return typing.Union[tuple(arms)] if arms else None  # noqa: UP007
-    is_literal = typing.get_origin(hint) is typing.Literal
-    return hint if is_literal or hint in (bool, int, float, str, type(None)) else None
+    is_plain = lambda arm: typing.get_origin(arm) is typing.Literal or arm in (bool, int, float, str, type(None))  # noqa: E731
+    arms = tuple(filter(is_plain, arms_of(hint)))
+    return typing.Union[arms] if arms else None  # noqa: UP007
 
 
 def defaults_of(options: type[Part]) -> dict[str, Any]:
