@@ -43,7 +43,6 @@ LARGE = 2**20
 MOST_BROKEN = 0.1
 """The share of files that may be broken."""
 
-
 CUT_OFF = "is cut off"
 """What is said of a file that ends too early."""
 
