@@ -1,5 +1,6 @@
 """The report of `latens check`."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from paths import GOLDEN
 
 from latens.data import check, load, suggest_likelihood
+from latens.workflow.trained import TrainedModel
 
 RNG = np.random.default_rng(3)
 
@@ -117,3 +120,9 @@ def test_mnist(shared_data: Path) -> None:
 def test_rows_without_any_cell_are_counted() -> None:
     frame = pl.DataFrame({"a": [None, None, *range(58)], "b": [None, 1.0, *np.linspace(0, 1, 58)]})
     assert "1 rows have no cell at all" in " ".join(check(load(frame, missing="nan"))["warnings"])
+
+
+@pytest.mark.parametrize(("name", "family"), [("mixed", "table"), ("tokens", "tokens")])
+def test_a_kind_of_rows_says_its_likelihood(name: str, family: str) -> None:
+    schema = TrainedModel.load(GOLDEN / f"format-2-{name}.safetensors").schema
+    assert suggest_likelihood(dataclasses.replace(load(np.zeros((9, 2))), schema=schema))[0] == family

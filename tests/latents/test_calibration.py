@@ -37,6 +37,13 @@ class Linear(AbstractLatentModel):
         return FullNormal(mean, lower + jnp.diag(jnp.log(jnp.diag(jnp.asarray(factor)) * self.scale)))
 
 
+class Told(Linear):
+    """Of which a condition says where the prior is."""
+
+    def prior(self, *, cond=None, key=None):
+        return DiagonalNormal(jnp.asarray(cond["at"]), jnp.zeros(2))
+
+
 def found(scale=1.0, shift=0.0, seed=0, rows=1000):
     model = Linear(jnp.asarray(scale), jnp.asarray(shift))
     return simulation_based_calibration(model, num_rows=rows, key=jax.random.key(seed))
@@ -115,12 +122,12 @@ def test_ranks_are_judged_by_hand():
 
 def test_a_rank_counts_draws_below_and_shares_ties():
     """Of z among draws of its own posterior, with the keys of its row; equal ones are ordered at random."""
-    model = Linear(jnp.asarray(1.3), jnp.asarray(0.2))
-    found = simulation_based_calibration(model, num_rows=101, num_draws=19, key=jax.random.key(0)).ranks
+    model, cond = Told(jnp.asarray(1.3), jnp.asarray(0.2)), {"at": np.arange(202.0, dtype=np.float32).reshape(-1, 2)}
+    found = simulation_based_calibration(model, num_rows=101, num_draws=19, cond=cond, key=jax.random.key(0)).ranks
     for i in (0, 7, 99, 100):  # the last one is in another program
         rank, key = found[i], jax.random.fold_in(jax.random.key(0), i)
         latent_key, event_key, draw_key, _ = jax.random.split(key, 4)
-        z = model.prior().sample(key=latent_key)
+        z = model.prior(cond={"at": cond["at"][i]}).sample(key=latent_key)
         posterior = model.posterior(model.likelihood(z).sample(key=event_key))
         draws = np.stack([posterior.sample(key=jax.random.fold_in(draw_key, k)) for k in range(19)])
         np.testing.assert_array_equal(rank, (draws < np.asarray(z)).sum(axis=0))
