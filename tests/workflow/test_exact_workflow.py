@@ -253,6 +253,9 @@ def test_the_gain_of_a_prior_is_paired_over_test_rows(trained, monkeypatch, weig
     assert (found.num_samples, found.seed) == (10, 4)
     assert "paired over test rows; importance sampling, 10 draws a row" in found.protocol
     assert found.protocol.startswith("log p(x) with the refitted prior")
+    of_codes = refit._gain(trained, dataclasses.replace(new, config=config_of("vq-vae")), data, 10, 4)
+    assert (of_codes.num_samples, of_codes.value) == (1, found.value)
+    assert of_codes.protocol.startswith("the bound on log p(x) with the refitted prior")
 
 
 def test_what_training_goes_on_with() -> None:
