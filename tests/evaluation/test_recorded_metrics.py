@@ -80,7 +80,6 @@ EVIDENCE = {
     "bounds": lambda m: [evaluation.elbo_parts(Rows(m, BATCH, key=KEY), num_samples=5)],
     "split": lambda m: [evaluation.kl_split(Rows(m, BATCH, key=KEY), num_samples=3)],
     "moments": lambda m: aggregated_moments(Rows(m, BATCH, key=KEY), num_draws=3),
-    "calibration": lambda m: evaluation.simulation_based_calibration(m, num_rows=100, num_draws=19, key=KEY),
     "resampled": lambda m: resampled(jnp.arange(8), jnp.log(1.0 + jnp.arange(8)), key=KEY),
 }  # fmt: skip
 
