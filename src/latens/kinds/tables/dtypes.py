@@ -157,7 +157,7 @@ def check_plain(frame: pl.DataFrame, where: str) -> None:
     """Refuse columns of lists, records and objects."""
     for name, dtype in frame.schema.items():
         if dtype.is_nested() or dtype == pl.Object:
-            fix = "Leave it out with --column NAME='leave out', or write its parts into columns of their own."
+            fix = "Leave it out with --column NAME='leave out', or write it as text, or its parts as columns."
             raise DataError(f"column {name!r} holds {dtype}, not cells.", where=where, fix=fix)
 
 

@@ -138,6 +138,8 @@ def _of_cells(name: str, cells: list[Any]) -> pl.Series:
         aware = [cell for cell in cells if cell is not None and cell.tzinfo is not None]
         if len({cell.utcoffset() for cell in aware}) > 1:  # moments of several zones
             return pl.Series(name, [None if cell is None else cell.astimezone(datetime.UTC) for cell in cells])
+    if {type(cell).__module__.split(".")[0] for cell in cells} - {"builtins", "datetime", "decimal", "numpy", "pandas"}:
+        return pl.Series(name, cells, dtype=pl.Object)  # refused: text would come back
     try:
         made = pl.Series(name, cells, nan_to_null=True)
         if made.dtype != pl.Object:
