@@ -114,11 +114,7 @@ def test_every_table_of_ours_marks_text_and_only_text(write: Callable[..., bytes
     }
     header, *rows = csv.reader(io.StringIO(write(columns).decode(), newline=""))
     assert header == ["row_id", "'-odd", "label", "on"]
-    assert rows == [
-        ["'=cmd()", "-1.5", "'@a", "true"],
-        ["-7", "2.0", "'+b", "false"],
-        ["plain", "-3e-8", "'-", "true"],
-    ]
+    assert rows == [["'=cmd()", "-1.5", "'@a", "true"], ["-7", "2.0", "'+b", "false"], ["plain", "-3e-8", "'-", "true"]]
 
 
 def test_what_was_marked_is_read_as_it_was(tmp_path: Path) -> None:

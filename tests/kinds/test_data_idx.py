@@ -86,10 +86,7 @@ def packed(raw: bytes) -> bytes:
         (packed(GOOD[:-1]), "declares 42 bytes of data, 41 follow"),
         (packed(GOOD + b"x"), "declares 42 bytes of data, more follow"),
         (packed(GOOD)[:-12], "cannot be read"),
-        (
-            packed(struct.pack(">BBBB3I", 0, 0, 8, 3, 60000, 28, 28)),
-            "declares 47040000 bytes of data, more than",
-        ),
+        (packed(struct.pack(">BBBB3I", 0, 0, 8, 3, 60000, 28, 28)), "declares 47040000 bytes of data, more than"),
     ],
 )
 def test_lying_headers(tmp_path: Path, content: bytes, words: str) -> None:

@@ -54,11 +54,7 @@ def test_a_named_kind_is_what_its_options_say(kind: Rows, options: dict) -> None
 
 @pytest.mark.parametrize(
     "kind",
-    [
-        latens.Table(FRAME, label="b"),
-        latens.Text(["abc", "abd", "ab"] * 20),
-        latens.Numbers(RNG.normal(size=(60, 3))),
-    ],
+    [latens.Table(FRAME, label="b"), latens.Text(["abc", "abd", "ab"] * 20), latens.Numbers(RNG.normal(size=(60, 3)))],
 )
 def test_an_estimator_takes_a_kind(kind: Rows) -> None:
     vae = latens.VAE(epochs=1, random_state=0).fit(kind)

@@ -101,8 +101,7 @@ def test_segments_of_numbers_that_hardly_repeat_have_like_mass():
 
 
 @pytest.mark.parametrize(
-    ("values", "step"),
-    [([1.0, 2, 5], 1.0), ([0.1, 0.25], 0.01), ([1e-3, 0.5], 1e-3), ([np.pi, np.e, 1.0, 2.5], 1e-6)],
+    ("values", "step"), [([1.0, 2, 5], 1.0), ([0.1, 0.25], 0.01), ([1e-3, 0.5], 1e-3), ([np.pi, np.e, 1.0, 2.5], 1e-6)]
 )
 def test_the_precision_that_was_recorded(values, step):
     assert recorded_step(np.array(values)) == pytest.approx(step)

@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import gzip
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -247,6 +248,12 @@ def test_files_that_are_no_tables_say_so(name: str, data: bytes, words: str, tmp
     (tmp_path / name).write_bytes(data)
     with pytest.raises(DataError, match=words):
         load(tmp_path / name)
+
+
+def test_objects_that_would_not_come_back_are_refused() -> None:
+    """Text would come back in their place."""
+    with pytest.raises(DataError, match=r"column 'u' holds Object.*write it as text"):
+        load(pd.DataFrame({"u": [uuid.UUID(int=1), None], "x": [1.0, 2.0]}))
 
 
 def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe() -> None:

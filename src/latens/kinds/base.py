@@ -72,15 +72,11 @@ class Rows:
     row_id: Any = option("the column or .npz key with the row ids", flag="id", again=(str,))
     weight: Any = option("the column or .npz key with the weights of the rows", again=(str,))
     condition: str | Sequence[str] | Mapping[str, Any] | None = option(
-        "a column of categories or numbers that the model is conditioned on; repeatable",
-        many=True,
-        once=True,
+        "a column of categories or numbers that the model is conditioned on; repeatable", many=True, once=True
     )
     missing: str | None = option("treat NaN as missing (default: an error)", "nan", choices=("nan",), again=(str,))
     stream: bool | None = option(
-        "keep the rows on disk, in one file of the cache (default: above 1 GiB of numbers)",
-        either=True,
-        once=True,
+        "keep the rows on disk, in one file of the cache (default: above 1 GiB of numbers)", either=True, once=True
     )
 
     @classmethod

@@ -57,12 +57,8 @@ class ELBO(AbstractObjective):
     noise_scale: Weight = eqx.field(static=True, default=1.0)
 
     def __check_init__(self) -> None:
-        require(
-            self.capacity is None or self.free_bits == 0.0,
-            "`capacity` and `free_bits` cannot be combined.",
-            "capacity",
-            "Use one of them.",
-        )
+        alone = self.capacity is None or self.free_bits == 0.0
+        require(alone, "`capacity` and `free_bits` cannot be combined.", "capacity", "Use one of them.")
 
     def remarks(self) -> list[str]:
         """Say that noise of another scale makes no bound."""

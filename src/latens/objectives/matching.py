@@ -81,11 +81,8 @@ class InfoVAE(AbstractObjective):
 
     def __check_init__(self) -> None:
         super().__check_init__()
-        require(
-            self.alpha + self.weight >= 1.0,
-            f"alpha + weight, the weight of the MMD plus 1, must be at least 1; it is {self.alpha + self.weight}.",
-            "weight",
-        )
+        both = self.alpha + self.weight
+        require(both >= 1.0, f"alpha + weight, the weight of the MMD plus 1, must be at least 1, not {both}.", "weight")
 
     def couples_rows(self) -> str:
         """The distance is one of sets of rows."""

@@ -29,10 +29,7 @@ class Steps(Rows):
         "the time between two steps, such as 1h; times are rounded to the nearest step (default: detected)", "TIME"
     )
     inputs: Sequence[str] | None = option(
-        "a column that the model is conditioned on at every step; repeatable",
-        "COLUMN",
-        flag="input",
-        many=True,
+        "a column that the model is conditioned on at every step; repeatable", "COLUMN", flag="input", many=True
     )
     longest: int | None = None  # steps that rows are stored at where they are whole sequences
 

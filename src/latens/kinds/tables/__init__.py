@@ -76,10 +76,7 @@ class Table(Rows):
     samples = ENDINGS
 
     typed: bool = option(
-        "use kinds of columns and exact probabilities for a table of numbers",
-        default=False,
-        yes=True,
-        again=(bool,),
+        "use kinds of columns and exact probabilities for a table of numbers", default=False, yes=True, again=(bool,)
     )
     columns: Any = option(
         "the kind of a column: category, ordinal, number, date or duration, such as size=ordinal:S,M,L or "

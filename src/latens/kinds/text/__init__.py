@@ -22,9 +22,7 @@ class Text(Rows):
     printed = True
 
     pieces: str | None = option(
-        "the tokens of a row of text (default: characters)",
-        "PIECES",
-        choices=("characters", "words", "atoms"),
+        "the tokens of a row of text (default: characters)", "PIECES", choices=("characters", "words", "atoms")
     )
 
     @classmethod
