@@ -19,10 +19,7 @@ def test_hidden_labels_are_balanced_and_only_of_training_two_kinds():
     assert seen[500:].tolist() == data.label[500:].tolist()
     assert hidden.fingerprint == data.fingerprint
     assert not np.array_equal(keep_labels(data, 7, seed=2).hidden, hidden.hidden)
-    for count, message in (
-        (1, "fewer than one label for each of 2 classes"),
-        (501, "251 were asked for"),
-    ):
+    for count, message in ((1, "fewer than one label for each of 2 classes"), (501, "251 were asked for")):
         with pytest.raises(DataError, match=message):
             keep_labels(data, count, seed=0)
 

@@ -260,8 +260,7 @@ def test_noise_is_an_input():
 
 
 @pytest.mark.parametrize(
-    ("options", "values"),
-    [({"posterior": "iaf"}, 3), ({"settings": {"posterior.levels": [2]}}, 5)],
+    ("options", "values"), [({"posterior": "iaf"}, 3), ({"settings": {"posterior.levels": [2]}}, 5)]
 )
 def test_noise_of_flows_and_levels(options, values):
     """Zero noise is where the posterior goes without noise, which `transform` gives; other noise moves each code."""

@@ -37,14 +37,7 @@ def test_chains_have_keys_of_their_own_however_many_run_at_once() -> None:
 def test_annealing_finds_log_p_of_a_linear_gaussian_model() -> None:
     batch = rows_of_linear(20)
     options = {"num_samples": 300, "num_leapfrog": 3, "batch_size": 20, "chains_at_once": 300}
-    found = at(
-        annealed_importance_sampling,
-        Linear10(),
-        batch,
-        num_temperatures=24,
-        key=jax.random.key(1),
-        **options,
-    )
+    found = at(annealed_importance_sampling, Linear10(), batch, num_temperatures=24, key=jax.random.key(1), **options)
     exact = log_p_of_linear(batch.x)
     assert covers(found, exact).sum() >= 18
     assert np.max(found.row_errors) < 0.3

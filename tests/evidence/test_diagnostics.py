@@ -86,13 +86,7 @@ def test_streaming_draws_say_the_same_as_all_at_once() -> None:
 
 def test_a_report_names_its_worst_row() -> None:
     found = LogMarginals(
-        np.array([-1.0, -3.0]),
-        np.array([0.3, 0.4]),
-        100,
-        "made",
-        np.array([50.0, 2.0]),
-        np.array([0.1, 0.9]),
-        99,
+        np.array([-1.0, -3.0]), np.array([0.3, 0.4]), 100, "made", np.array([50.0, 2.0]), np.array([0.1, 0.9]), 99
     )
     numbers = found.estimates()
     assert list(numbers) == ["log_marginal", "effective_sample_size", "pareto_k"]

@@ -152,12 +152,7 @@ widget.render({ model, el: document.getElementById("cell") });
 
 @pytest.mark.parametrize("where", ["in the page", "in the kernel"])
 def test_the_widget_shows_the_page_in_a_frame_that_reaches_nothing(
-    browser: Browser,
-    trained: TrainedModel,
-    rows: Any,
-    plain_server: Callable[[Path], str],
-    tmp_path: Path,
-    where: str,
+    browser: Browser, trained: TrainedModel, rows: Any, plain_server: Callable[[Path], str], tmp_path: Path, where: str
 ) -> None:
     widget = latens.explore(trained, *rows)
     files = dict(widget.files)

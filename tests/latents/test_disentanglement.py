@@ -20,9 +20,7 @@ def test_perfect_codes_have_every_score_1() -> None:
     """Units in another order, on other scales, one of them downwards, and two that never move."""
     codes = np.stack([np.ones(len(GRID)), -3.0 * GRID[:, 1], GRID[:, 0] + 5.0, np.zeros(len(GRID))], axis=1)
     found = disentanglement_scores(codes, GRID, seed=0)
-    assert set(found) == {
-        *("mig", "dci_disentanglement", "dci_completeness", "dci_informativeness"),
-    }
+    assert set(found) == {*("mig", "dci_disentanglement", "dci_completeness", "dci_informativeness")}
     for name, estimate in found.items():
         third_digit(estimate, 1.0)
         # Without a tenth of its rows the grid is not balanced, and other units seem to know a little.

@@ -50,10 +50,7 @@ def test_categorical_levels() -> None:
     gain = found["gain_over_independent"]
     assert gain.value == pytest.approx((rows - independent).mean(), abs=1e-9)
     assert gain.standard_error == pytest.approx((rows - independent).std(ddof=1) / math.sqrt(198), rel=1e-9)
-    parts = elbo_parts(
-        trained.rows(data, test, seed=3),
-        num_samples=20,
-    )
+    parts = elbo_parts(trained.rows(data, test, seed=3), num_samples=20)
     assert found["elbo"].value == pytest.approx(parts["elbo"].mean(dtype=np.float64), abs=1e-9)
     assert found["elbo"].value < found["log_marginal"].value
     units = unit_table(trained, trained.batch(data, test))

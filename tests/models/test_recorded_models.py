@@ -66,10 +66,7 @@ def test_codes_are_the_recorded_ones():
 
     def every():
         found = {}
-        for name, one in (
-            ("books", vectors(BOOKS)),
-            ("scalars", ScalarQuantiser((5, 4, 3))),
-        ):
+        for name, one in (("books", vectors(BOOKS)), ("scalars", ScalarQuantiser((5, 4, 3)))):
             met = one(groups)
             found[name] = met.inputs, met.chosen, met.codes, one.decode(met.codes), one.num_codes
             if name != "scalars":

@@ -39,8 +39,7 @@ def hashes(*recipes: str, devices: int = 4) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize(
-    "recipe",
-    ["dense", "fast-forward", "convolutional", "flow", "hierarchical", "linear-path", "mixed-table"],
+    "recipe", ["dense", "fast-forward", "convolutional", "flow", "hierarchical", "linear-path", "mixed-table"]
 )
 def test_one_two_and_four_devices_have_the_same_bits(recipe: str) -> None:
     found = hashes(recipe)

@@ -54,10 +54,7 @@ def test_chunks_do_not_change_the_result():
     assert_same_bits(run().model, run(chunk_steps=3).model)
 
 
-@pytest.mark.parametrize(
-    ("budget", "steps"),
-    [(Budget(epochs=2, steps=7), 7), (Budget(epochs=0.5), 3)],
-)
+@pytest.mark.parametrize(("budget", "steps"), [(Budget(epochs=2, steps=7), 7), (Budget(epochs=0.5), 3)])
 def test_the_first_limit_ends_a_stage(budget, steps):
     # 90 training rows in batches of 16 are 6 steps an epoch.
     result = run(stages=[stage(budget)])

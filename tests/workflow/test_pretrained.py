@@ -54,10 +54,7 @@ def test_a_shipped_model_loads_samples_and_beats_independent_pixels(name):
     assert np.all(np.abs(draws.mean(0) - mean) <= 5 * error + 0.05)
 
     test = data.subset("test")
-    rows = evaluation.log_marginal(
-        trained.rows(data, test),
-        num_samples=1000,
-    )
+    rows = evaluation.log_marginal(trained.rows(data, test), num_samples=1000)
     baseline = evaluation.independent_baseline(data.x[data.subset("train")], data.x[test], "levels", 17)
     gain = evaluation.Estimate.of(rows - baseline, num_samples=1000, protocol="test rows")
     assert gain.value > 5 * gain.standard_error
