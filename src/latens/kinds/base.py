@@ -90,11 +90,6 @@ class Rows:
         return False
 
     @classmethod
-    def entry(cls, schema: "Schema") -> Any:
-        """What an encoder sees of a row, where that is the same under every likelihood; else None."""
-        return None
-
-    @classmethod
     def batch_size(cls, data: "Dataset", usual: int) -> tuple[int, str]:
         """How many rows a batch has, and what of them says so."""
         return usual, ""

@@ -121,12 +121,6 @@ class Table(Rows):
         return schema.kind == "mixed"
 
     @classmethod
-    def entry(cls, schema: "Schema") -> Any:
-        from latens.models.heads.table import TableInput
-
-        return TableInput(schema.column_types)
-
-    @classmethod
     def report(cls, data: "Dataset") -> dict[str, Any]:
         from latens.kinds.tables.typed import report_table
 

@@ -34,12 +34,6 @@ class Text(Rows):
         return schema.tokens is not None
 
     @classmethod
-    def entry(cls, schema: "Schema") -> Any:
-        from latens.models.heads.token_head import TokenInput
-
-        return TokenInput(schema.shape, schema.num_values)
-
-    @classmethod
     def batch_size(cls, data: "Dataset", usual: int) -> tuple[int, str]:
         from latens.kinds.text.vocabulary import batch_of_texts
 

@@ -14,13 +14,13 @@ from latens.config import LikelihoodConfig, Part, Probability
 from latens.data import Schema
 from latens.data.schema import scaling
 from latens.errors import ConfigError
-from latens.kinds import kind_of
+from latens.kinds import Table, Text, kind_of
 from latens.models import AbstractHead, BernoulliHead, PixelHead
 from latens.models.heads import likelihoods as heads
 from latens.models.heads.base import DataKind, Sees
 from latens.models.heads.mixed_steps import StepColumnsHead
-from latens.models.heads.table import TableHead
-from latens.models.heads.token_head import TokenHead
+from latens.models.heads.table import TableHead, TableInput
+from latens.models.heads.token_head import TokenHead, TokenInput
 from latens.recipes.parts.options import Row
 from latens.trees import Frozen, held
 from latens.typing import Key
@@ -75,8 +75,11 @@ class Likelihood(Row):
         """What happens to a row before the encoder's network."""
         # returns: a standardisation, for mixed tables what is seen of their columns, or None where the network sees the
         # row as the likelihood does.
-        if (own := kind_of(schema).entry(schema)) is not None:
-            return own
+        kind = kind_of(schema)
+        if kind is Table:
+            return TableInput(schema.column_types)
+        if kind is Text:
+            return TokenInput(schema.shape, schema.num_values)
         if self.depth:
             none = jnp.zeros(math.prod(schema.shape))
             shares = none if getattr(self.read, "sees", "logs") == "residuals" else None
