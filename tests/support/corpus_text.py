@@ -82,6 +82,7 @@ CASES: dict[str, Case] = {
         text(TABLE + "1_0,2,3\n"), "d.csv", "weights must be numbers", also=("--weight", "a")
     ),
     "a gzip bomb of one line": check(text(ZEROS, "d.csv.gz"), "d.csv.gz", "line 1", "zero byte"),
+    "lines without a character": check(text("\n", "d.txt"), "d.txt", "is empty"),
     "gzip twice": check(text(gzip.compress(gzip.compress(TABLE.encode())), "d.csv.gz"), "d.csv.gz", "Unpack it first"),
     "lines in zlib": check(text(zlib.compress(b'{"a": 1}\n' * 40), "d.jsonl"), "d.jsonl", "Unpack it first"),
     "a bomb of Zstandard": check(

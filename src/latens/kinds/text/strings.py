@@ -173,7 +173,7 @@ def is_table(path: Path) -> bool:
         head = [line.rstrip("\r\n") for line in islice(_lines(stream, str(path)), _LOOKED_AT) if line.strip()]
         for separator in "\t;|, ":
             rows = [line.split() for line in head] if separator == " " else list(csv.reader(head, delimiter=separator))
-            if len(rows[0]) < 2 or len({len(row) for row in rows}) > 1:
+            if not head or len(rows[0]) < 2 or len({len(row) for row in rows}) > 1:
                 continue
             numbers = all(any(map(_NUMBER.match, row)) for row in rows[1:] or rows)
             return numbers or separator in _COLUMNS
