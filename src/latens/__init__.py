@@ -96,7 +96,7 @@ _ROOMS = (
     "config", "data", "distributions", "estimators", "evaluation", "explorer", "figures", "models", "networks",
     "objectives", "recipes", "training", "workflow", "worlds",
 )  # fmt: skip
-"""What has all other names: `latens.distributions.Normal`."""
+"""What has all other names: `latens.distributions.DiagonalNormal`."""
 
 
 def __getattr__(name: str) -> object:

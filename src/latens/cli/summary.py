@@ -1,4 +1,4 @@
-"""What `latens fit` prints: data, model and what to type next; the lines of the result are in `verbs/_result.py`."""
+"""What `latens fit` prints: data, model and what to type next (the result: `verbs/_result_lines.py`)."""
 
 import shlex
 from typing import TYPE_CHECKING, Any

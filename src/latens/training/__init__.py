@@ -1,13 +1,13 @@
 """Training: a pure step, compiled in chunks, and the loop around it."""
 
 from .loop import fit as fit
-from .optimizer import Optimizer as Optimizer
-from .optimizer import beside_model as beside_model
-from .optimizer import by_group as by_group
-from .optimizer import from_optax as from_optax
-from .optimizer import resting as resting
 from .optimizers import OPTIMIZERS as OPTIMIZERS
+from .optimizers import Optimizer as Optimizer
+from .optimizers import beside_model as beside_model
+from .optimizers import by_group as by_group
+from .optimizers import from_optax as from_optax
 from .optimizers import make_optimizer as make_optimizer
+from .optimizers import resting as resting
 from .stages import Budget as Budget
 from .stages import Callback as Callback
 from .stages import Event as Event

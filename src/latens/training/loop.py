@@ -18,8 +18,7 @@ from latens.io.process import check_process
 from latens.kinds.text.vocabulary import steps_of
 from latens.objectives import ELBO, AbstractObjective
 from latens.training import machines
-from latens.training.optimizer import Optimizer
-from latens.training.optimizers import make_optimizer
+from latens.training.optimizers import Optimizer, make_optimizer
 from latens.training.own_parts import check_own_parts
 from latens.training.padding import ReadSteps, blocks_of, buckets, read_steps
 from latens.training.shards import check_shards

@@ -9,7 +9,7 @@ import optax
 from latens.data import Dataset
 from latens.errors import ConfigError
 from latens.objectives import AbstractObjective
-from latens.training.optimizer import Optimizer, from_optax
+from latens.training.optimizers import Optimizer, from_optax
 from latens.training.step import TrainState
 from latens.typing import PyTree
 

@@ -18,7 +18,7 @@ from latens.io import keys
 from latens.io.compilation import less_work
 from latens.io.reuse import Reused
 from latens.objectives import AbstractObjective, run_objective
-from latens.training.optimizer import Optimizer
+from latens.training.optimizers import Optimizer
 from latens.training.shards import Devices, alone, devices_of, step_options, summed
 from latens.trees import partition_trainable
 from latens.typing import Array, Bool, Float, Int, Key, PyTree
