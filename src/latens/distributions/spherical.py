@@ -61,12 +61,7 @@ class UniformSphere(AbstractDistribution[Array]):
 
         Returns:
             A number of shape (), in nats.
-
-        Raises:
-            ValueError: The event has another shape.
         """
-        if event.shape != (self.dimension,):
-            raise ValueError(f"an event of shape {event.shape} under a UniformSphere of dimension {self.dimension}")
         return jnp.asarray(-log_sphere_area(self.dimension), event.dtype)
 
     def mean(self) -> Float[Array, " m"]:
