@@ -25,6 +25,8 @@ from latens.models import AbstractHead
 class Bags(Rows):
     """Texts, of which the words of a vocabulary are counted; other words are left out."""
 
+    implies: ClassVar = {"counts": True}
+
     vocabulary: tuple[str, ...] = option("the words that are counted", default=())
 
     def __post_init__(self):
@@ -34,11 +36,6 @@ class Bags(Rows):
             found = [(i, place[word]) for i, text in enumerate(self.source) for word in text.split() if word in place]
             row, column = np.array(found, np.int64).reshape(-1, 2).T  # a word that comes again is added
             self.source = sparse.csr_matrix((np.ones(len(row)), (row, column)), (len(self.source), len(place)))
-
-    @classmethod
-    def implies(cls):
-        """Whole numbers are counts."""
-        return {"counts": True}
 
     def store(self, rows):
         """Store counts whose columns have the names of their words."""

@@ -233,7 +233,7 @@ class TrainingConfig(Part, frozen=True):
         steps: The most steps; None is no limit.
         minutes: The most minutes; None is no limit.
         patience: How many epochs in a row may bring no gain before training stops early, whatever the budget; "auto" is
-            decided from the number of steps an epoch has, None switches early stopping off.
+            `latens.training.patience_of` the epochs, None switches early stopping off.
         validate_every: After how many epochs it is validated; None: each, or by the data where budget and patience are.
         batch_size: Rows of a batch; None is decided from the data.
         drop_last: Whether the rows of an epoch that do not fill a batch are left out.

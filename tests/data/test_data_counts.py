@@ -82,7 +82,7 @@ def test_new_rows_must_be_counts() -> None:
     schema = load(CELLS).schema
     assert load(CELLS[:5] * 1000, schema=schema).x.tolist() == (CELLS[:5] * 1000).tolist()
     for x, words in ((CELLS - 1, r"from -1 to \d+"), (CELLS + 0.5, r"from 0.5 to \d+.5")):
-        with pytest.raises(DataError, match=f"has cells {words}; the model was trained on cells that are counts"):
+        with pytest.raises(DataError, match=f"has cells {words}; the model was trained on cells that are each a whole"):
             load(x, schema=schema)
 
 

@@ -15,8 +15,8 @@ from latens.distributions import StandardNormal
 from latens.errors import DataError, UsageError
 from latens.evaluation import Rows, impute
 from latens.evaluation.conditional_samples import _weighed, sample_given, shares_given
+from latens.evaluation.where import conditions_of, parse_conditions
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
-from latens.kinds.tables.where import conditions_of, parse_conditions
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableHead, TableInput
 

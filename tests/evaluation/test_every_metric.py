@@ -16,12 +16,12 @@ from latens.data.schema import Column, Schema
 from latens.errors import DataError
 from latens.evaluation import sample_quality
 from latens.evaluation.forecasting import crps, judged
+from latens.evaluation.where import parse_conditions
 from latens.evidence.estimate import Estimate, median, shares
 from latens.evidence.log_marginals import effective_sample_size
 from latens.kinds.steps.long import _groups
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.dtypes import as_dates, number_of, seconds_of
-from latens.kinds.tables.where import parse_conditions
 from latens.latents import disentanglement
 from latens.latents.clusters import matched
 from latens.latents.codes import active_units

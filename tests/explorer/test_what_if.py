@@ -20,13 +20,13 @@ from latens.data import Preparation, load
 from latens.data.schema import Column, Schema
 from latens.distributions import StandardNormal
 from latens.evaluation.conditional_samples import shares_given
+from latens.evaluation.where import conditions_of
 from latens.explorer import payload, static_files
 from latens.explorer.server import Decoder, PageServer
 from latens.explorer.serving import decoder_of
 from latens.explorer.whatif import BINS, MOST_QUESTION, answers, edges_of, masses, whatif_columns
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.kinds.tables.typed import as_frame
-from latens.kinds.tables.where import conditions_of
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableHead, TableInput
 from latens.workflow.trained import TrainedModel

@@ -8,7 +8,7 @@ import pytest
 
 from latens import read
 from latens.data import Schema
-from latens.data.schema import image_shape, scaling
+from latens.data.schema import scaling
 from latens.errors import DataError, ModelFileError, UsageError
 from latens.kinds.steps.sequences import lengths, named_steps
 
@@ -52,8 +52,8 @@ def test_rows_are_sequences_and_a_missing_time_is_a_masked_step():
     assert lengths(data.mask, 4, 2).tolist() == [4, 2]
     assert data.places.line.tolist() == [[0, 1, -1, 3], [2, 4, -1, -1]]
     assert data.places.count.tolist() == [4, 2]
-    assert image_shape(data.schema) is None
-    assert data.schema.edges == (4,)
+    assert data.schema.image is None
+    assert data.schema.sequences.edges == (4,)
     made = named_steps(data.schema.sequences, data.places, data.places.held)
     assert made["who"].tolist() == ["b"] * 4 + ["a"] * 2
     assert made["t"].tolist() == [0, 1, 2, 3, 5, 6]

@@ -15,9 +15,9 @@ from latens.data.schema import Schema
 from latens.distributions import Segments
 from latens.errors import DataError
 from latens.evaluation.conditional_samples import sample_given
+from latens.evaluation.where import conditions_of
 from latens.kinds.tables.columns import MOST_OWN, FrameColumn, category_type, check_types
 from latens.kinds.tables.typed import as_frame
-from latens.kinds.tables.where import conditions_of
 from latens.models.heads.table import TableHead, TableInput
 from latens.recipes import get_recipe
 from latens.workflow.cell_scores import blame, named_cells, p_values, point

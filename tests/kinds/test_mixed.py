@@ -201,8 +201,8 @@ def test_numbers_beyond_the_training_rows_count_as_the_outermost(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"types": None}, "are those of the columns"),
-        ({"kind": "real"}, "are those of the columns"),
+        ({"types": None}, "only kind 'mixed' has types"),
+        ({"kind": "real"}, "only kind 'mixed' has types"),
         ({"types": [{"kind": "category", "values": ["a", "a"], "shares": [0.5, 0.5]}]}, "no categories, or one twice"),
         ({"types": [{"kind": "category", "values": ["a", "b"], "shares": [1.0]}]}, "other shares"),
         ({"types": [{"kind": "number", "starts": [0, 5, 3], "size": 9, "shares": [0.2, 0.3, 0.5]}]}, "segments"),

@@ -13,7 +13,7 @@ from latens.config import override
 from latens.errors import ConfigError
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.recipes import get_recipe
-from latens.workflow.cell_scores import blame, interval, named_cells, p_values, point, tails, typed_columns
+from latens.workflow.cell_scores import blame, interval, named_cells, p_values, point, tails
 from latens.workflow.outliers import row_scores
 
 rng = np.random.default_rng(0)
@@ -149,7 +149,7 @@ def test_cells_need_columns_of_types():
     settings = {"training.steps": 10, "posterior.latent_dim": 2}
     plain = latens.workflow.train(latens.workflow.prepare(override(get_recipe("default").config, settings), data))[0]
     with pytest.raises(ConfigError, match="--typed"):
-        typed_columns(plain, "--cells")
+        blame(plain, data, np.arange(3), others=200)
 
 
 def test_the_outermost_of_many_rows_is_no_odder_than_one_more_row_beyond_them():

@@ -41,15 +41,15 @@ WORDS = [
 
 @pytest.mark.parametrize(("preparation", "kind", "of", "words"), WORDS)
 def test_densities_in_words(preparation, kind, of, words):
-    own = dataclasses.replace(TRAINED, preparation=preparation)
+    schema = replace(TRAINED.schema, kind=kind, levels=256 if kind == "levels" else None)
+    own = dataclasses.replace(TRAINED, preparation=preparation, schema=schema)
     assert density_of(own) == of
-    assert what_density(own, kind) == words
-    bernoulli = dataclasses.replace(
-        own, config=override(get_recipe("default").config, {"likelihood.family": "bernoulli"})
-    )
+    assert what_density(own) == words
+    config = override(get_recipe("default").config, {"likelihood.family": "bernoulli"})
+    bernoulli = dataclasses.replace(own, config=config)
     grey = kind in ("levels", "unit") and preparation.binarize == "none"
     told = "grey cells under a Bernoulli: a cross-entropy, not log p(x); " if grey else words
-    assert what_density(bernoulli, kind) == told
+    assert what_density(bernoulli) == told
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import pytest
 from matplotlib.image import imread
 
 from latens.data import Column, Schema
-from latens.data.schema import image_shape
 from latens.errors import DataError, UsageError
 from latens.model_figures.image_scale import shown, write_image
 
@@ -41,7 +40,7 @@ def tiles(path, shape, across, scale):
     ],
 )
 def test_which_rows_are_pictures(schema, shape):
-    assert image_shape(schema) == shape
+    assert schema.image == shape
 
 
 def test_pixels_are_shown_on_the_range_of_the_data():

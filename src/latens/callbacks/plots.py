@@ -52,7 +52,7 @@ class PlotsCallback:
         with resource_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         samples = folder / f"samples-{step:010d}.png"
-        if not source.is_image:
+        if "images" not in source.looks:
             return [self._marginals(source, samples)] if len(source.schema.shape) == 1 and source.has_prior else []
         paths = []
         if source.has_prior:

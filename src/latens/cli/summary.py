@@ -3,6 +3,7 @@
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from latens.kinds import kind_of
 from latens.runs.folder import RunFolder
 from latens.text import duration, visible
 
@@ -25,8 +26,7 @@ def before(experiment: "Experiment") -> list[str]:
     data, schema = experiment.data, experiment.data.schema
     counts = ", ".join(f"{data.count(name):,} {words}" for name, words in
                        (("train", "to train"), ("validation", "to validate"), ("test", "to test")))  # fmt: skip
-    row = " x ".join(map(str, schema.shape))
-    row = f"{len(schema.names)} columns" if schema.types is not None else f"{row} tokens" if schema.tokens else row
+    row = " x ".join(map(str, schema.shape)) + kind_of(schema).unit
     some = "1 note" if len(data.notes) == 1 else f"{len(data.notes)} notes"
     ignored = schema.ignored or ()
     left = f"; not modelled: {', '.join(ignored[:MOST_NAMED])}{' ...' * (len(ignored) > MOST_NAMED)}" * bool(ignored)

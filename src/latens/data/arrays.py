@@ -18,6 +18,13 @@ LEAST_ROWS_TO_VALIDATE = 50
 """With fewer rows than this all of them train."""
 
 
+def split_of_few(n: int, validation_fraction: float) -> Shaped[np.ndarray, " n"]:
+    """Choose by a hash of their positions the rows that validate; of few rows all train."""
+    picked = row_keys(np.arange(n)).astype(np.float64) / 2**32
+    fraction = validation_fraction if n >= LEAST_ROWS_TO_VALIDATE else 0.0
+    return np.where(picked < fraction, VALIDATION, TRAIN).astype(np.uint8)
+
+
 def as_dataset(
     x: Shaped[np.ndarray, "n D"],
     shape: Sequence[int] | None,
@@ -35,10 +42,7 @@ def as_dataset(
     # rows, or with None or 0, all rows train.
     # schema: schema of a larger table that these rows are from; None infers it from the rows.
     # returns: the data set, with True in its mask where a value is observed (no mask where all are).
-    n = len(x)
-    picked = row_keys(np.arange(n)).astype(np.float64) / 2**32
-    fraction = validation_fraction if validation_fraction and n >= LEAST_ROWS_TO_VALIDATE else 0.0
-    split = np.where(picked < fraction, VALIDATION, TRAIN).astype(np.uint8)
+    n, split = len(x), split_of_few(len(x), validation_fraction or 0.0)
     rows = x if shape is None else x.reshape(n, *shape)
     observed = observed_cells(rows)
     seen = x if observed is None else x[observed.reshape(x.shape)]

@@ -8,7 +8,7 @@ from latens.data.dataset import Dataset
 from latens.data.infer import MOST_MEASURED, Range, whole_columns
 from latens.data.mapped import few, take
 from latens.data.rows import SPLITS
-from latens.data.schema import Schema, image_shape
+from latens.data.schema import Schema
 from latens.kinds import kind_of
 from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.tables.columns import missing_words
@@ -26,8 +26,8 @@ SMALLEST, FEW_LEVELS = 16, 32
 def is_picture(schema: Schema) -> bool:
     """Say whether rows are pictures for which convolutions are the default."""
     # returns: true for grey or colour pictures of many levels, from 16 x 16 pixels up.
-    shape, many = image_shape(schema), schema.kind == "levels" and (schema.levels or 0) > FEW_LEVELS
-    return shape is not None and many and min(shape[:2]) >= SMALLEST
+    shape = schema.image
+    return shape is not None and (schema.levels or 0) > FEW_LEVELS and min(shape[:2]) >= SMALLEST
 
 
 def suggest_likelihood(dataset: Dataset, *, convolutions: bool = False) -> tuple[str, str]:
@@ -45,22 +45,14 @@ def suggest_likelihood(dataset: Dataset, *, convolutions: bool = False) -> tuple
         The name of the likelihood, and the reason in one sentence.
     """
     schema = dataset.schema
-    if own := kind_of(schema).likelihood:
+    if own := kind_of(schema).likelihood or schema.cells.likelihood:
         return own
-    if schema.kind == "binary":
-        return "bernoulli", "Every cell is 0 or 1."
-    if schema.kind == "levels" and (schema.levels or 0) <= FEW_LEVELS:
+    if schema.levels is not None and schema.levels <= FEW_LEVELS:
         return "categorical", f"Every cell is one of {schema.levels} levels, few enough for a probability each."
     if convolutions and is_picture(schema):
         colours = "; the colours of a pixel depend on one another" if schema.shape[2:] == (3,) else ""
         return "logistic-mixture", f"A logistic has a probability for each of {schema.levels} levels{colours}."
-    if schema.kind == "counts":
-        return "normal", (
-            "Cells are counts (whole numbers of 0 or more with a long tail): a normal of log(1 + x), a density of that "
-            "and not of the counts. For probabilities of the counts: --set likelihood=negative-binomial, "
-            "zero-inflated-negative-binomial or poisson."
-        )
-    if schema.kind == "real":
+    if schema.cells.real:
         if count_columns(dataset).all():
             return "normal", "Cells are whole numbers like counts, without a long tail: a normal of the numbers."
         return "normal", f"{'Entries' if dataset.cells else 'Cells'} are real numbers."
@@ -120,9 +112,9 @@ def check(dataset: Dataset) -> dict[str, Any]:
         zeros = x.size - int(np.count_nonzero(x.matrix.data))
     else:
         zeros = int(np.count_nonzero(x == 0) if mask is None else np.count_nonzero((x == 0) & mask))
-    constant = np.zeros(1, bool) if schema.tokens is not None else _constant(x, mask)
+    constant = _constant(x, mask)
     likelihood, reason = suggest_likelihood(dataset, convolutions=True)
-    if dataset.cells and dataset.schema.kind == "counts":
+    if dataset.cells and schema.cells.logged:
         likelihood, reason = "depth-negative-binomial", "Rows are cells with counts: `latens fit` takes --recipe cells."
     counts = count_columns(dataset)
     report: dict[str, Any] = {
@@ -203,15 +195,10 @@ def _warnings(dataset: Dataset, report: dict[str, Any]) -> tuple[list[str], list
         called = "entries" if dataset.cells else "cells"
         warnings.append(f"{report['nan_cells']} {called} are missing; they are masked and have no influence.")
         notes += warnings[-1:]
-    if dataset.schema.kind == "counts" and not dataset.cells:
-        warnings.append(
-            "The cells are taken for counts: densities are of log(1 + x), not of counts, unless --set likelihood names "
-            "one of counts. --no-counts takes them as numbers."
-        )
+    if dataset.schema.cells.warning and not dataset.cells:
+        warnings.append(dataset.schema.cells.warning)
     elif report["counts"]["all"] and not dataset.cells:
         warnings.append("The cells are whole numbers: if they count something, --counts models log(1 + x).")
-    if dataset.schema.kind == "unit":
-        warnings.append("Bernoulli cross-entropy on grey cells is not log p(x): latens names it a cross-entropy.")
     return warnings + lost_digits(dataset.schema), notes
 
 

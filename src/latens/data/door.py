@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, fields, replace
 from inspect import formatannotation
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool
 from msgspec import structs
 
 from latens.data.conditions import (
@@ -61,17 +61,17 @@ from latens.data.rows import (
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
 from latens.io.bounds import MAX_BYTES
-from latens.kinds import KINDS, OPTIONS, Guessed, Rows
+from latens.kinds import KINDS, OPTIONS, Guessed, Rows, kind_of
+from latens.kinds.base import Stored
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.pictures import MOST_SIDE
 from latens.kinds.pictures.picture_files import find_pictures, idx_folder
 from latens.kinds.steps.long import Asked, lines_of, refuse_beside
-from latens.kinds.steps.sequences import Places
 from latens.kinds.steps.world import EPISODE, TIME, World, recorded
 from latens.kinds.tables.declared import Declared, declared_columns
 from latens.kinds.tables.derived import definitions
-from latens.kinds.tables.table_files import is_table_file
-from latens.kinds.tables.typed import MOST_NAMED, known_columns
+from latens.kinds.tables.table_files import format_of
+from latens.kinds.tables.typed import MOST_NAMED
 from latens.kinds.text.strings import one_column, read_rows
 from latens.typing import checked_later
 
@@ -141,7 +141,7 @@ def _asked(source: Any, options: dict[str, Any], schema: Schema | None) -> tuple
             raise UsageError(what, where="read", fix=f"Say it of the kind: latens.{type(source).__name__}(...).")
         own = None if isinstance(source, KINDS) else source
         known = {one.name for one in fields(Guessed)} - set(OF_MODELS if schema is not None else ())
-        said = {one: value for one, value in (source.implies() | source.said()).items() if one in known}
+        said = {one: value for one, value in {**source.implies, **source.said()}.items() if one in known}
         return own, Guessed(source.source, **said)
     if wrong := next((one for one in options if one not in OPTIONS and one != "longest"), None):
         raise UsageError(f"there is no option {wrong!r}.", where="read", fix=nearest(wrong, OPTIONS))
@@ -158,8 +158,7 @@ def _check(asked: Guessed, schema: Schema | None, unknown: str) -> None:
     if asked.separator and (len(asked.separator.encode()) > 1 or asked.separator in '"\r\n'):
         what = f"{asked.separator!r:.100} is not one character."
         raise UsageError(what, where="--separator", fix="Give one, such as ';', or tab.")
-    if unknown not in ("error", "missing", "skip"):
-        raise UsageError(f"{unknown!r} is not known.", where="unknown", fix="Valid: error, missing, skip.")
+    refuse_unknown(unknown)
     if asked.missing not in (None, "nan"):
         fix = "Valid: None (refuse NaN) and 'nan' (NaN is missing)."
         raise UsageError(f"{asked.missing!r} is unknown.", where="missing", fix=fix)
@@ -178,24 +177,20 @@ def _check(asked: Guessed, schema: Schema | None, unknown: str) -> None:
     if asked.derive:
         what = "columns are derived twice: a trained model knows its own."
         raise UsageError(what, where="derive", fix="Leave derive out.")
-    if asked.pieces is not None and schema.tokens is not None and schema.tokens.pieces != asked.pieces:
-        fix = f"The model was trained on {schema.tokens.pieces}: leave pieces out."
+    pieces = kind_of(schema).known(schema).get("pieces", asked.pieces)
+    if asked.pieces is not None and pieces != asked.pieces:
+        fix = f"The model was trained on {pieces}: leave pieces out."
         raise UsageError(f"{asked.pieces!r} are other pieces than those of the model.", where="--pieces", fix=fix)
+
+
+def refuse_unknown(unknown: object) -> None:
+    """Refuse a way with unknown names that there is not."""
+    if not isinstance(unknown, str) or unknown not in ("error", "missing", "skip"):
+        raise UsageError(f"{unknown!r:.100} is not known.", where="unknown", fix="Valid: error, missing, skip.")
 
 
 def _is_path(source: object) -> bool:
     return isinstance(source, str | Path)
-
-
-class Stored(NamedTuple):
-    """Rows as a kind stores them."""
-
-    x: Any
-    schema: Schema
-    observed: Bool[np.ndarray, "n *x"] | None = None  # None: everywhere
-    outside: Shaped[np.ndarray, "n columns"] | None = None
-    unseen: tuple[tuple[int, int, str], ...] = ()
-    places: Places | None = None  # of sequences
 
 
 @dataclass
@@ -249,24 +244,17 @@ class Coming:
         if asked.columns is not None:
             self.declared = declared_columns(asked.columns)
         self.typed = self.typed or self.declared is not None or bool(self.derived)
-        if schema is not None and (schema.types is not None or schema.ignored):
-            self.declared = known_columns(schema)
-        wanted = None if asked.size is None else (asked.size, asked.size)
-        of_model = schema is not None and asked.size is None and not schema.standardised
-        if of_model and schema is not None and len(schema.shape) in (2, 3):
-            wanted = (*schema.shape, 1)[:3]
+        as_said = {one: getattr(asked, one) for one in ("pieces", "decimal_comma", "separator", "encoding", "header")}
+        known = {} if schema is None else kind_of(schema).known(schema)
+        self.declared = known.pop("declared", self.declared)
+        known |= {} if asked.size is None else {"pictures": (asked.size, asked.size)}
         self.roles = ColumnRoles(
             **words,
+            **(as_said | known),
             beside=names_beside(asked.condition, schema),
             refuses=schema is None,
             declared=(self.declared or {}) if self.typed or self.declared is not None else None,
-            pictures=wanted,
-            pieces=schema.tokens.pieces if schema is not None and schema.tokens else asked.pieces,
             null=(asked.null,) if isinstance(asked.null, str) else tuple(map(str, asked.null or ())),
-            decimal_comma=asked.decimal_comma,
-            separator=asked.separator,
-            encoding=asked.encoding,
-            header=asked.header,
             sheet=None if asked.sheet is None else str(asked.sheet),
         )
         if isinstance(source, np.ma.MaskedArray) and np.ma.is_masked(source):
@@ -324,7 +312,7 @@ class Coming:
         said |= {} if schema is None else {"derive": schema.derived, "condition": schema.conditions}
         refused = [role for role, value in said.items() if value]
         if refused and asked.stream is None:
-            return None if is_table_file(str(asked.source)) else source, False
+            return None if format_of(str(asked.source)) else source, False
         if refused:
             what = f"rows that stay on disk take no {refused[0]}."
             raise DataError(what, where=f"{asked.source}, {refused[0]}", fix="Leave --stream out.")
@@ -389,15 +377,15 @@ class Coming:
 
 def without_unknown(data: Dataset) -> Dataset:
     """Leave out the rows with names that the schema lacks, but where rare names share a probability."""
-    types = data.schema.types
-    bad = sorted({row for row, column, _ in data.unseen if types is None or not types[column].starts})
+    types = data.schema.column_types
+    bad = sorted({row for row, column, _ in data.unseen if not types or not types[column].starts})
     kept = np.setdiff1d(np.arange(len(data)), np.array(bad, np.int64))
     if not bad:
         return data
     named = ", ".join(str(name) for name in data.names[bad[:MOST_NAMED]].tolist())
     more = "" if len(bad) <= MOST_NAMED else f" and {len(bad) - MOST_NAMED:,} more"
-    names, name = ("names", "name") if types is not None else ("pieces", "piece")
-    what = f"{len(bad):,} of {len(data):,} rows hold {names} that no training row had, and are left out: {named}{more}."
+    name = kind_of(data.schema).unknown[0]
+    what = f"{len(bad):,} of {len(data):,} rows hold {name}s that no training row had, and are left out: {named}{more}."
     if not len(kept):
         fix = "Take the cells as missing: --unknown missing."
         raise DataError(f"every row holds a {name} that no training row had.", where=data.name, fix=fix)

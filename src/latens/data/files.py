@@ -25,14 +25,13 @@ from latens.kinds.numbers.hdf5 import hdf5_parts, read_hdf5
 from latens.kinds.numbers.npy import beside, is_beside, npy_parts, read_npy, read_npz
 from latens.kinds.pictures import picture_files as pictures
 from latens.kinds.pictures.picture_files import idx_folder, read_idx, read_idx_folder
+from latens.kinds.tables import ENDINGS as TABLES
+from latens.kinds.tables import PACKED
 from latens.kinds.tables.cells import rows_of
 from latens.kinds.tables.frame import as_table, is_pandas
 from latens.kinds.tables.table_files import (
-    ARROW,
-    SHEETS,
-    TEXT,
     ending_of,
-    is_table_file,
+    format_of,
     polars_errors,
     read_table,
     scanned,
@@ -69,8 +68,8 @@ class Format(NamedTuple):
     larger: int = 1  # how many times as large rows may be in memory
 
 
-_TEXT = (*TEXT, *(f"{ending}{packed}" for ending in TEXT for packed in (".gz", ".zst")))
-_JSON = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".json")
+_TEXT = (*TABLES["text"], *(f"{ending}{packed}" for ending in TABLES["text"] for packed in PACKED))
+_JSON = (*TABLES["json"], *(f"{ending}.gz" for ending in TABLES["json"][:2]))
 
 FORMATS: dict[str, Format] = {
     "npy": Format(".npy", (".npy",), lambda path, _: Raw(read_npy(path)), npy_parts),
@@ -79,9 +78,9 @@ FORMATS: dict[str, Format] = {
     "idx": Format("IDX", ("ubyte", "ubyte.gz", ".idx", ".idx.gz"), lambda path, _: Raw(read_idx(path))),
     "csv": Format(".csv, .tsv, .txt (also .gz, .zst)", _TEXT, read_txt, text_parts, beside=True),
     "json": Format(".jsonl, .json", _JSON, read_rows),
-    "sheets": Format(".xlsx, .xls, .ods", SHEETS, read_rows),
-    "parquet": Format(".parquet", (".parquet", ".pq"), read_rows, table_parts),
-    "arrow": Format(".arrow", (".arrow", ".feather", ".ipc"), read_rows, table_parts),
+    "sheets": Format(".xlsx, .xls, .ods", TABLES["sheets"], read_rows),
+    "parquet": Format(".parquet", TABLES["parquet"], read_rows, table_parts),
+    "arrow": Format(".arrow", TABLES["arrow"], read_rows, table_parts),
     "hdf5": Format(".h5 and .h5ad", (".h5", ".hdf5", ".h5ad"), read_hdf5, hdf5_parts, larger=2),
 }
 """The formats by name; a file is of the first one that has its ending."""
@@ -275,7 +274,7 @@ def check_address(spec: str) -> None:
         known = ", ".join(f"{one}://" for one in REMOTE)
         fix = f"Download the files first, and give their folder. Read as they lie: {known}."
         raise DataError(f"addresses that begin with {scheme}:// are not read.", where=spec, fix=fix)
-    if ending not in (".parquet", ".pq", *ARROW, ".csv"):
+    if format_of(spec) not in ("parquet", "arrow") and ending != ".csv":
         fix = "Give the address of a .parquet, .arrow or .csv file, or a glob of these; or copy the files."
         raise DataError("is not a table that is read where it lies.", where=spec, fix=fix)
 
@@ -297,7 +296,7 @@ def tables_of(spec: str | Path, most: float = float("inf")) -> list[Part]:
         return []
     root = path if path.is_dir() else fixed_folder(path)
     shown = _shown(path, root)
-    tables = [one for one in shown if is_table_file(one.name) and one.suffix.lower() not in ALONE]
+    tables = [one for one in shown if format_of(one.name) and one.suffix.lower() not in ALONE]
     if path.is_dir() and len(tables) < len([one for one in shown if one.suffix.lower() not in (*ALONE, ".json")]):
         return []
     if len({one.suffix.lower() for one in tables}) > 1 or sum(one.stat().st_size for one in tables) > most:

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Shaped
@@ -13,10 +13,15 @@ from numpy.typing import DTypeLike
 from latens.data.mapped import change, few, parts_of, places, take
 from latens.data.named import MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column
 from latens.data.raw import Raw
-from latens.data.schema import MAX_CELLS, TINY, Kind, Schema
+from latens.data.schema import MAX_CELLS, TINY, Kind, Schema, scaling
 from latens.errors import DataError, nearest
+from latens.kinds import kind_of
+from latens.kinds.base import Stored
 from latens.kinds.counts.sparse import SparseRows, columns_of
 from latens.kinds.steps.sequences import Sequences
+
+if TYPE_CHECKING:
+    from latens.data.door import Coming
 
 _CHUNK = 2**19
 MOST_MEASURED = 2**18
@@ -239,7 +244,7 @@ def _column(name: str, mean: float, deviation: float, ends: tuple[float, float],
 def fill(x: Any, observed: np.ndarray | None, train: Shaped[np.ndarray, " n"], schema: Schema) -> Any:
     """Replace missing values by the mean of the column's observed training values (0 where there is none)."""
     # observed: true where a value was observed; None for everywhere.
-    if observed is None or schema.kind in ("mixed", "tokens"):  # whose gaps hold the first cell
+    if observed is None:
         return x
     if (centre := standard_centre(schema)) is not None:
         return change(lambda x, seen: np.where(seen, x, centre), x, observed)
@@ -250,36 +255,36 @@ def fill(x: Any, observed: np.ndarray | None, train: Shaped[np.ndarray, " n"], s
         seen = observed[own][rows[own]]
         total, count = total + np.where(seen, part[rows[own]], 0).sum(0, dtype=np.float64), count + seen.sum(0)
     mean = total / np.maximum(count, 1)
-    mean = np.round(mean) if schema.kind in ("binary", "levels") else mean
+    mean = np.round(mean) if schema.cells.whole else mean
     return change(lambda x, seen: np.where(seen, x, mean), x, observed)
 
 
 def standard_centre(schema: Schema) -> np.ndarray | None:
     """Give what stands for missing cells of standardised columns: their shift, which is of the training data."""
-    if schema.sequences is not None:
-        shift = np.broadcast_to(schema.sequences.scaling[0], schema.shape)
-        return shift if schema.standardised else np.zeros(schema.shape)
-    if not schema.standardised or schema.columns is None:
+    if not schema.standardised:
+        return np.zeros(schema.shape) if kind_of(schema).ends else None
+    if schema.sequences is None and schema.columns is None:
         return None
-    centre = np.array([column.shift for column in schema.columns])
-    return np.round(np.expm1(centre)) if schema.kind == "counts" else centre
+    centre = np.asarray(scaling(schema)[0])
+    return np.round(np.expm1(centre)) if schema.cells.logged else centre
 
 
 def stored_type(schema: Schema) -> np.dtype:
     """Give the type that cells are kept in: uint8 (uint16 above 256 levels), int16 or int32 of tokens, else float32."""
     if schema.tokens is not None:
         return schema.tokens.dtype
-    if schema.kind in ("binary", "levels"):
-        return np.dtype(np.uint8 if (schema.levels or 2) <= 256 else np.uint16)
-    return np.dtype(np.float32)
+    if not (schema.cells.whole and schema.cells.pixel):
+        return np.dtype(np.float32)
+    return np.dtype(np.uint8 if schema.num_values <= 256 else np.uint16)
 
 
 def store(x: Any, schema: Schema, where: str = "data") -> Any:
     """Convert rows to the type they are kept in."""
-    if schema.kind in ("mixed", "binary", "levels", "tokens"):
-        return _as_type(x, stored_type(schema))
+    dtype = stored_type(schema)
     with np.errstate(over="ignore"):
-        stored = _as_type(x, np.float32)
+        stored = _as_type(x, dtype)
+    if dtype.kind != "f":
+        return stored
     cells = stored.matrix.data if isinstance(stored, SparseRows) else stored
     for start, part in parts_of(cells):
         if np.isfinite(part).all():
@@ -317,22 +322,45 @@ def conform(
         what = f"has rows of shape {x.shape[1:]}, the model was trained on {schema.shape}."
         raise DataError(what, where=where, fix="Give data of the same shape.")
     seen = Range.of(x, observed)
-    low, high = seen.ends
-    most = schema.num_values
-    top = {"binary": 1, "levels": most - 1, "unit": 1, "tokens": most - 1}.get(schema.kind, np.inf)
-    bottom = -np.inf if schema.kind == "real" else 0
-    if low < bottom or high > top or not (seen.whole or schema.kind in ("unit", "real")):
-        words = {"binary": "0 or 1", "unit": "within [0, 1]", "counts": "counts (whole numbers of 0 or more)"}
-        kind = words.get(schema.kind, f"whole numbers from 0 to {top}")
-        what = f"has cells from {low:g} to {high:g}; the model was trained on cells that are {kind}."
+    (low, high), cells = seen.ends, schema.cells
+    if (low < 0 and not cells.real) or high > cells.high or (cells.whole and not seen.whole):
+        what = f"has cells from {low:g} to {high:g}; the model was trained on cells that are each {cells.words}."
         raise DataError(what, where=where, fix="Scale them like the training data (MinMaxScaler: clip=True).")
     if schema.tokens is not None and observed is not None:
         holes = (observed[:, 1:] & ~observed[:, :-1]).any(1)
         if holes.any():
             what = f"row {int(holes.argmax())} has a hole: of text only a beginning can be all that is seen."
             raise DataError(what, where=where, fix="Mask every place after the first that is masked.")
-        x = np.where(observed, x, 0)
     return x, observed
+
+
+def store_numbers(rows: "Coming", seen: np.ndarray | None = None) -> Stored:
+    """Store rows that are alike in all their columns."""
+    # seen: which cells are there beside what is NaN; None: all.
+    raw, where = rows.raw, rows.where
+    observed = find_missing(raw, rows.names, "nan" if raw.kinds is not None else rows.missing, where)
+    observed = seen if observed is None else observed if seen is None else observed & seen
+    x: Any = raw.x
+    if rows.schema is None:
+        with np.errstate(over="ignore", invalid="ignore"):  # numbers that overflow are refused there in words
+            found = infer_schema(x, rows.trains, raw.columns, observed=observed, where=where, counts=rows.counts)
+        found = rows.told(found)
+    else:
+        found = rows.schema
+        refuse_names(rows)
+        x, observed = conform(x, raw.columns, found, observed, where)
+    raw.x = x = fill(x, observed, rows.trains, found)  # what was read is let go before the rows are stored
+    return Stored(store(x, found, where), found, observed)
+
+
+def refuse_names(rows: "Coming") -> None:
+    """Refuse columns of text or dates for a model of numbers."""
+    raw = rows.raw
+    place = next((i for i, one in (raw.kinds or {}).items() if one.kind != "number"), None)
+    if place is not None:
+        name = raw.columns[place] if raw.columns else f"x{place}"
+        fix = f"Leave it out, or name it with --label {name} or --id {name}."
+        raise DataError(f"column {name!r} holds text; the model was trained on numbers.", where=rows.where, fix=fix)
 
 
 def check_columns(given: Sequence[str], wanted: Sequence[str], schema: Schema, where: str) -> None:

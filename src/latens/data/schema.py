@@ -1,5 +1,6 @@
 """What the columns or pixels of a data set are: enough to build a model without seeing a row."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -16,6 +17,8 @@ from latens.data.named import Condition as Condition
 from latens.data.named import Name, Scale, Shift
 from latens.errors import DataError, ModelFileError
 from latens.io.json import typed
+from latens.kinds import kind_of
+from latens.kinds.numbers import CELLS, Cells
 from latens.kinds.steps.sequences import Sequences, check_sequences
 from latens.kinds.steps.world import World
 from latens.kinds.tables.columns import ColumnType, check_types
@@ -27,7 +30,6 @@ Kind = Literal["binary", "levels", "unit", "real", "counts", "mixed", "tokens"]
 """What a cell holds: 0 or 1; an integer 0..levels-1; a number in [0, 1]; any real number; a whole number from 0 on; of
 mixed tables what its column says; the code of a piece of text, where 0 ends the row."""
 
-SMALLEST_SIDE = 8  # 16 yes-or-no answers are not a picture of 4 by 4
 MAX_CELLS = 2**27
 MAX_LEVELS = 65536
 MAX_CLASSES = 65536
@@ -80,6 +82,11 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         return [column.name for column in self.columns or ()]
 
     @property
+    def typed_columns(self) -> list[tuple[Column, ColumnType | None]]:
+        """The columns of a table, each with what it holds, where that is known."""
+        return list(itertools.zip_longest(self.columns or (), self.column_types))
+
+    @property
     def column_types(self) -> tuple[ColumnType, ...]:
         """What the columns of a mixed table hold; none of other rows."""
         return self.types or ()
@@ -90,14 +97,20 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         return self.tokens.size if self.tokens else self.levels or 2
 
     @property
-    def edges(self) -> tuple[int, ...]:
-        """The lengths of the buckets of rows of unlike length, the stored length last; empty for rows of one length."""
-        return self.tokens.edges if self.tokens else self.sequences.edges if self.sequences else ()
+    def cells(self) -> Cells:
+        """What the cells of a row hold."""
+        top, grey = float(self.num_values - 1), self.levels is not None
+        return CELLS.get(self.kind) or Cells(f"a whole number from 0 to {top:g}", top, True, pixel=grey, grey=grey)
+
+    @property
+    def image(self) -> tuple[int, ...] | None:
+        """The shape of rows that are images."""
+        return kind_of(self).image(self)
 
     @property
     def standardised(self) -> bool:
         """Whether a model works on standardised values: real numbers, or the logarithms of counts."""
-        return self.kind in ("real", "counts")
+        return self.cells.logged or self.cells.real
 
     def encode(self, texts: Sequence[str], *, where: str = "data") -> np.ndarray:
         """Write strings as rows of codes, for kind "tokens".
@@ -165,21 +178,17 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         shape, columns = schema.shape, schema.columns
         if math.prod(shape) > MAX_CELLS:
             raise _wrong("shape", f"{shape} has more than {MAX_CELLS} cells")
-        if (schema.kind == "levels") != (schema.levels is not None):
-            raise _wrong("levels", f"only kind 'levels' has levels, and always: not {schema.levels} of {schema.kind!r}")
+        for entry, kind in (("levels", "levels"), ("types", "mixed"), ("tokens", "tokens")):
+            if (getattr(schema, entry) is not None) != (schema.kind == kind):
+                raise _wrong(entry, f"only kind {kind!r} has {entry}, and always: not {schema.kind!r}")
         if columns is not None and shape != (len(columns),):
             raise _wrong("columns", f"has {len(columns)} columns for rows of shape {shape}")
-        mixed = schema.kind == "mixed"
-        if (schema.types is not None) != mixed or (
-            mixed and (columns is None or len(schema.column_types) != len(columns))
-        ):
+        if len(schema.column_types) != len(schema.typed_columns if schema.types is not None else ()):
             raise _wrong("types", "are those of the columns of a mixed table, one for each")
         if wrong := check_types(schema.column_types):
             raise _wrong("types", wrong)
         if wrong := check_derived(schema):
             raise _wrong("derived", wrong)
-        if (schema.tokens is not None) != (schema.kind == "tokens"):
-            raise _wrong("tokens", f"only kind 'tokens' has tokens, and always: not {schema.kind!r}")
         if schema.tokens is not None and (wrong := check_tokens(schema.tokens, shape)):
             raise _wrong("tokens", wrong)
         if schema.sequences is not None and (wrong := check_sequences(schema.sequences, shape, schema.kind)):
@@ -204,21 +213,6 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
 
 def _wrong(entry: str, what: str) -> ModelFileError:
     return ModelFileError(f"{what}.", where=f"schema.{entry}", fix=DAMAGED)
-
-
-def image_shape(schema: Schema) -> tuple[int, ...] | None:
-    """Give the shape of rows that are images."""
-    # Images are rows with two axes, or three of which the last has length 1 or 3; and unnamed rows of one axis whose
-    # values are binary, levels or in [0, 1] and whose length is a square, 8 by 8 or more (784 is 28 by 28).
-    shape = schema.shape
-    if schema.sequences is not None:
-        return None
-    if len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3)):
-        return shape
-    if len(shape) == 1 and schema.columns is None and schema.kind not in ("real", "tokens"):
-        side = math.isqrt(shape[0])
-        return (side, side) if side * side == shape[0] and side >= SMALLEST_SIDE else None
-    return None
 
 
 class ScaledLater(Schema, frozen=True):

@@ -17,6 +17,7 @@ from latens import evaluation
 from latens.config import Config, VAEConfig, override
 from latens.data import Batch, Dataset, Schema
 from latens.data.arrays import as_dataset
+from latens.data.door import refuse_unknown
 from latens.data.files import strings_of
 from latens.data.rows import refuse_masked, refuse_other_cells
 from latens.distributions import AbstractDistribution, log_prob
@@ -50,10 +51,9 @@ from latens.estimators.frame_roles import (
     long_dataset,
     roles_of,
 )
-from latens.estimators.frames import as_fitted, as_named, coming, dataset_of, emptied, refuse_unknown
+from latens.estimators.frames import as_fitted, as_named, coming, dataset_of, emptied
 from latens.estimators.targets import codes_of, label_units, labelled
 from latens.evidence.batched import map_rows
-from latens.evidence.estimate import finite
 from latens.io.compilation import keep_programs
 from latens.io.process import check_process
 from latens.kinds import Rows
@@ -238,8 +238,8 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         strings, typed, said = strings_of(X), schema is not None and schema.types is not None, dict[str, Any]()
         if schema is None:
             columns = self._told.columns if self._told.columns is not None else self._option("columns")
-            said = {"columns": columns, "derive": self._told.derive, "pieces": self._option("pieces")}
-            said = {"pieces": said["pieces"]} if strings is not None else said | {"pieces": None}
+            said = {"columns": columns, "derive": self._told.derive}
+            said = {"pieces": self._option("pieces")} if strings is not None else said
         asked = typed or said.get("columns") is not None or bool(said.get("derive"))
         if strings is None and not asked and (schema is not None or not is_frame(X)):
             return None
@@ -285,12 +285,8 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
 
     def _in_units(self, values: np.ndarray, *, draws: bool) -> Any:
         """As of all estimators; strings of text, of columns of several kinds a frame like the one that `fit` saw."""
-        if self.model_.schema.tokens is not None:
-            return self.model_.schema.decode(values)
-        if self.model_.schema.types is None:
-            return super()._in_units(values, draws=draws)
-        rows = finite(self.model_.data_units(values, mean=not draws), "rows of the model")
-        return as_fitted(rows.reshape(len(rows), -1), self.model_.schema, getattr(self, "_template", None))
+        rows = super()._in_units(values, draws=draws)
+        return as_fitted(rows, self.model_.schema, getattr(self, "_template", None))
 
     def _checked_callbacks(self) -> Sequence[Callback]:
         given: Any = () if self._option("callbacks") is None else self._option("callbacks")

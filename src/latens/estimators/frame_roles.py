@@ -41,7 +41,7 @@ def roles_of(X: RowsLike) -> tuple[Any, Named]:
     """The frame of a kind of rows, and the roles of its columns; other rows as they are."""
     if not isinstance(X, Rows):
         return as_rows(X), Named()
-    said = X.implies() | X.said()
+    said = {**X.implies, **X.said()}
     named = Named()._replace(**{role: one for role in ROLES if isinstance(one := said.get(role), str)})
     frame = as_rows(X.source)
     unnamed = any(said.get(role) is not getattr(named, role) for role in ROLES)  # an array may stand for a column

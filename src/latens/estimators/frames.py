@@ -9,13 +9,11 @@ import numpy as np
 import polars as pl
 from jaxtyping import Shaped
 
-from latens.data import TRAIN, VALIDATION, Dataset, Schema
-from latens.data.arrays import LEAST_ROWS_TO_VALIDATE
+from latens.data import Dataset, Schema
+from latens.data.arrays import split_of_few
 from latens.data.batches import hash_rows
 from latens.data.door import Coming
-from latens.data.rows import row_keys
-from latens.errors import UsageError
-from latens.kinds import KINDS, Guessed
+from latens.kinds import KINDS, Guessed, kind_of
 from latens.kinds.tables.derived import hidden_in
 from latens.kinds.tables.frame import Frame, is_pandas, like, to_pandas, with_cells
 from latens.kinds.tables.typed import as_frame, in_units
@@ -34,7 +32,7 @@ def coming(X: RowsLike, schema: Schema | None, unknown: str, **said: Any) -> Com
 def dataset_of(rows: Coming, validation_fraction: float) -> Dataset:
     """Turn rows that were read into a data set, of which a share validates."""
     rows.identify()
-    rows.split = _split(rows.n, validation_fraction)
+    rows.split = split_of_few(rows.n, validation_fraction)
     made = rows.dataset(next(one for one in KINDS if one.fits(rows)).store(rows))
     if made.kept is not None:
         warnings.warn(made.notes[-1], UserWarning, stacklevel=4)
@@ -45,20 +43,6 @@ def as_named(X: Any, names: Sequence[str] | None) -> pl.DataFrame:
     """An array of numbers as a frame."""
     names = names or [f"x{i}" for i in range(X.shape[1])]
     return pl.DataFrame({name: X[:, i] for i, name in enumerate(names)}, nan_to_null=True)
-
-
-def _split(n: int, validation_fraction: float) -> np.ndarray:
-    """Choose by a hash of their positions the rows that validate; of few rows all train."""
-    split = np.full(n, TRAIN, np.uint8)
-    if n >= LEAST_ROWS_TO_VALIDATE:
-        split[row_keys(np.arange(n)).astype(np.float64) / 2**32 < validation_fraction] = VALIDATION
-    return split
-
-
-def refuse_unknown(unknown: object) -> None:
-    """Refuse a way with unknown names that there is not."""
-    if not isinstance(unknown, str) or unknown not in ("error", "missing", "skip"):
-        raise UsageError(f"{unknown!r:.100} is not known.", where="unknown", fix="Valid: error, missing, skip.")
 
 
 def with_filled(
@@ -125,10 +109,9 @@ def ends_like(X: RowsLike, data: Dataset, ends: Shaped[np.ndarray, "n columns"])
     types = data.schema.column_types
     numbers = [name for name, one in zip(data.schema.names, types) if one.named or one.kind == "number"]
     named = [name for name, one in zip(data.schema.names, types) if one.named]
-    if data.schema.types is None:
-        made = pl.DataFrame(np.ascontiguousarray(ends), schema=list(data.schema.names))
-    else:
-        made = as_frame(ends, data.schema, data.outside).select(data.schema.names)
+    found = kind_of(data.schema).frame(ends, data.schema, data.outside)
+    found = pl.DataFrame(np.ascontiguousarray(ends), schema=list(data.schema.names)) if found is None else found
+    made = found.select(data.schema.names)
     made = made.with_columns(pl.lit(None).alias(name) for name in named)
     made = made.with_columns(pl.col(name).cast(pl.Float64) for name in numbers)
     if not is_pandas(X):
@@ -139,10 +122,12 @@ def ends_like(X: RowsLike, data: Dataset, ends: Shaped[np.ndarray, "n columns"])
 
 
 def as_fitted(x: Shaped[np.ndarray, "n columns"], schema: Schema, template: Frame | None) -> Any:
-    """Write stored rows as a frame with the dtypes and the names of columns of the frame that a model was fitted to."""
+    """Write stored rows as strings, or as a frame with the dtypes and names of the one that a model was fitted to."""
     # template: that frame, without its rows; None where it is not known.
-    made = as_frame(x, schema)
-    return made if template is None else like(made, template)
+    for texts in kind_of(schema).texts(schema, x).values():
+        return texts.tolist()
+    made = kind_of(schema).frame(x, schema)
+    return x if made is None else made if template is None else like(made, template)
 
 
 def emptied(X: Frame) -> Frame:

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from latens import evaluation
 from latens.config import VAEConfig
 from latens.data import Dataset
-from latens.errors import ConfigError, UsageError
+from latens.errors import UsageError
 from latens.estimators.autoencoder import BaseVAE, Posterior, Prior
 from latens.estimators.base import RandomState, names_of, seed_of, weighted_mean, with_nan
 from latens.estimators.frame_roles import known_apart, put_back, with_filled_steps
@@ -28,7 +28,6 @@ from latens.io import keys
 from latens.io.process import check_count, check_process
 from latens.kinds import kind_of
 from latens.kinds.tables.frame import as_rows, is_frame
-from latens.kinds.text.strings import refuse_gaps
 from latens.latents.codes import new_rows
 from latens.recipes import RECIPES
 from latens.recipes.parts.objects import PartName
@@ -269,14 +268,12 @@ class VAE(BaseVAE):
         if guidance is not None:
             raise UsageError("it is of samples without conditions.", where="guidance", fix="Leave one of them out.")
         schema = self.model_.schema
-        if schema.types is None and not schema.conditions:
-            fix = "Leave it out, or fit a frame with categories, dates or numbers."
-            what = "only frames with columns of several kinds have it, and models with conditions."
-            raise ConfigError(what, where="given", fix=fix)
+        if not schema.conditions:
+            kind_of(schema).refuse("types", "given")
         codes = codes_of(self.model_, label, n_samples)
         seed = seed_of(self.random_state if random_state is None else random_state)
         x = self.model_.sample(n_samples, seed=seed, label=codes, given=given, temperature=temperature)
-        return x if schema.types is None else as_fitted(x, schema, getattr(self, "_template", None))
+        return as_fitted(x, schema, getattr(self, "_template", None))
 
     def warm_up(self, n_rows: int | None = None, *, label: ArrayLike | None = None) -> "VAE":
         """Compile the programs for encoding, decoding and scoring, so that no request waits for the compiler.
@@ -455,7 +452,7 @@ class VAE(BaseVAE):
         """Rows with gaps as a data set, and what fills them in."""
         check_is_fitted(self)
         num_samples = check_count(num_samples, "num_samples")
-        refuse_gaps(self.model_.schema, "impute")
+        kind_of(self.model_.schema).refuse("gaps", "impute")
         key = seed_key(seed_of(self.random_state if random_state is None else random_state))
         data, y = self._read(X, y, unknown)
         batch = self._as_batch(data, y)

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens.evaluation.missing_cells import model_places
+from latens.evaluation.where import Conditions
 from latens.evidence.batched import BATCH_SIZES
 from latens.io.compilation import check_generator, compiled
 from latens.io.process import check_process
 from latens.kinds.tables.columns import ColumnType
-from latens.kinds.tables.where import Conditions
 from latens.models import AbstractLatentModel
 from latens.typing import Array, Float, Key, PyTree, Shaped
 

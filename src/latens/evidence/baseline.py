@@ -5,7 +5,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
+from latens.data.batches import Batch
+from latens.data.dataset import Dataset
+from latens.data.infer import MOST_MEASURED
+from latens.data.mapped import few, take
 from latens.data.named import MIN_SCALE
+from latens.data.schema import Schema
 from latens.errors import DataError
 from latens.io.process import counted
 from latens.kinds.counts.sparse import SparseRows, columns_of
@@ -238,3 +243,20 @@ def tokens_counted(rows: np.ndarray | Array, mask: np.ndarray | None = None) -> 
     """How many tokens of each row count: those that were observed, the end among them."""
     counted = _pairs(np.asarray(rows))[2]
     return np.sum(counted if mask is None else counted & mask, axis=1)
+
+
+def text_rivals(data: Dataset, batch: Batch) -> dict[str, tuple[str, np.ndarray]]:
+    """What is simpler than a model of text, in words, with log p(x) of each row under it."""
+    train, mask = few(data.subset("train"), MOST_MEASURED), None if batch.mask is None else np.asarray(batch.mask)
+    weights = {"test_mask": mask, "train_weight": None if data.weight is None else data.weight[train]}
+    found = bigram_baseline(take(data.x, train), np.asarray(batch.x), data.schema.num_values, **weights)
+    return {"gain_over_bigram": ("tokens that depend on the one before, counted in", found)}
+
+
+def text_counted(schema: Schema, batch: Batch) -> dict[str, np.ndarray]:
+    """How many tokens and characters rows of text have, by the name of the bits of one; the end counts as one."""
+    mask, x = None if batch.mask is None else np.asarray(batch.mask), np.asarray(batch.x)
+    seen = x if mask is None else np.where(mask, x, 0)
+    ended = np.any((x == 0) & (True if mask is None else mask), axis=1)
+    characters = np.array([len(text) for text in schema.decode(seen)]) + ended
+    return {"bits_per_token": tokens_counted(x, mask), "bits_per_character": characters}

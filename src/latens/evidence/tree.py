@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy import sparse
 
+from latens.data.batches import Batch
+from latens.data.dataset import Dataset, training_rows
 from latens.kinds.tables.columns import ColumnType
 
 BINS = 8
@@ -149,3 +151,17 @@ def _spanning(score: Float[np.ndarray, "c c"]) -> tuple[np.ndarray, np.ndarray]:
         order.append(j)
         value, by = np.maximum(value, score[j]), np.where(score[j] > value, j, by)
     return parents, np.array(order)
+
+
+def table_rivals(data: Dataset, batch: Batch) -> dict[str, tuple[str, Float[np.ndarray, " n"]]]:
+    """What is simpler than a model of a table, in words, with log p(x) of each row under it."""
+    x, types = np.asarray(batch.x), data.schema.column_types
+    mask = None if batch.mask is None else np.asarray(batch.mask)
+    cells = np.stack([one.log_shares(x[:, i]) for i, one in enumerate(types)], axis=1)
+    independent = np.sum(cells, axis=1, where=True if mask is None else mask)
+    first, shown, weight = training_rows(data, MOST_ROWS)
+    tree = fit_tree(first, shown, types, weight).log_prob(x, mask)
+    return {
+        "gain_over_independent": ("independent columns with the shares of", independent),
+        "gain_over_tree": ("the tree of columns counted in", tree),
+    }

@@ -27,7 +27,7 @@ def is_series(schema: Schema) -> bool:
     """Whether rows are windows of several times by several real numbers, few enough to hold all their correlations."""
     times, *rest = schema.shape
     few = math.prod(schema.shape) <= MOST_CELLS
-    return schema.kind == "real" and len(rest) == 1 and min(times, *rest) > 0 and times > 1 and few
+    return schema.cells.real and len(rest) == 1 and min(times, *rest) > 0 and times > 1 and few
 
 
 class Window(NamedTuple):

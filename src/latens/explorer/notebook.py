@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from latens.data import Dataset, encode_labels, load
-from latens.data.arrays import as_dataset, observed_cells
-from latens.data.infer import conform, with_classes
+from latens.data.arrays import as_dataset
+from latens.data.infer import with_classes
 from latens.errors import ConfigError, DataError, UsageError
 from latens.explorer import payload, static_files
 from latens.explorer.guard import Refused
@@ -81,8 +81,6 @@ def rows_of(model: Any, X: Any, y: Any) -> tuple[TrainedModel, Dataset]:
         if rows.ndim < 2 or not len(rows) or rows[0].size != np.prod(trained.schema.shape):
             what = f"an array of shape {rows.shape}, but the model was trained on rows of {trained.schema.shape}."
             raise DataError(what, where="X", fix="Give rows with the same columns or pixels in the same order.")
-        shaped = rows.reshape(len(rows), *trained.schema.shape)
-        conform(shaped, None, trained.schema, observed_cells(shaped), where="X")
         data = as_dataset(rows.reshape(len(rows), -1), trained.schema.shape, schema=trained.schema)
     if y is None:
         return trained, data

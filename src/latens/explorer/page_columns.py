@@ -9,9 +9,10 @@ from jaxtyping import Shaped
 from latens.data import Dataset
 from latens.data.conditions import GIVEN, cells_of
 from latens.data.rows import SPLITS
-from latens.data.schema import Schema, image_shape
+from latens.data.schema import Schema
 from latens.errors import DataError
 from latens.io.json import plain, to_json
+from latens.kinds import kind_of
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.typed import in_units
 from latens.text import visible
@@ -36,22 +37,14 @@ def event_of(trained: Any, data: Dataset | None) -> dict[str, Any]:
     """Describe what one row is and how the page draws it: an image, a curve or a row of named columns."""
     # data: its data, for the range of the values; or None.
     schema: Schema = trained.schema
-    series = is_series(trained)
-    image = None if series else image_shape(schema)
-    kind = "image" if image is not None else "table" if schema.columns is not None and not series else "curve"
-    kind = kind if schema.tokens is None else "text"
     low, high = _range(schema, data)
-    described: dict[str, Any] = {"kind": kind, "shape": list(schema.shape), "cells": schema.kind}
+    described: dict[str, Any] = {"kind": "curve", "shape": list(schema.shape), "cells": schema.kind}
     described |= {"levels": schema.levels, "low": low, "high": high}
-    if schema.tokens is not None:
-        described |= {"pieces": schema.tokens.pieces, "values": list(schema.tokens.values)}
-    if image is not None:
-        described["image"] = [*image, 1][:3]
-    if kind == "table":
-        types = schema.types or (None,) * len(schema.columns or ())
+    described |= {} if is_series(trained) else kind_of(schema).face(schema)
+    if described["kind"] == "table":
         described["columns"] = [
             {"name": c.name, "shift": c.shift, "scale": c.scale} if one is None else {"name": c.name, **typed(one)}
-            for c, one in zip(schema.columns or (), types)
+            for c, one in schema.typed_columns
         ]
     return described
 
@@ -109,16 +102,14 @@ def manifest_columns(
         else:
             add(one.name, "number", known[one.name].astype("<f4"), "condition")
     add("split", "category", data.split[positions].astype("<i4"), "split", levels=list(SPLITS))
-    named = (data.schema.columns or ())[:MOST_COLUMNS] if cells else ()
-    values = _cells(data, positions) if named else np.zeros((0, 0))
-    types = data.schema.types
-    values = values if types is None else in_units(values, types)
-    for i, column in enumerate(named):
-        if types is not None and types[i].named:
+    named = data.schema.typed_columns[:MOST_COLUMNS] if cells else []
+    values = in_units(_cells(data, positions), data.schema.column_types) if named else np.zeros((0, 0))
+    for i, (column, one) in enumerate(named):
+        if one is not None and one.named:
             codes = np.where(np.isnan(values[:, i]), -1, values[:, i]).astype("<i4")
-            add(column.name, "category", codes, "cell", cell=i, levels=list(types[i].values))
+            add(column.name, "category", codes, "cell", cell=i, levels=list(one.values))
             continue
-        dated = {} if types is None or types[i].kind != "date" else {"days": True}
+        dated = {} if one is None or one.kind != "date" else {"days": True}
         add(column.name, "number", values[:, i].astype("<f4"), "cell", cell=i, **dated)
     if data.weight is not None:
         add("weight", "number", data.weight[positions].astype("<f4"), "weight")
@@ -165,7 +156,7 @@ def rows_of(data: Dataset, positions: Shaped[np.ndarray, " n"], files: dict[str,
 def ids_of(data: Dataset, positions: Shaped[np.ndarray, " n"], files: dict[str, bytes]) -> dict[str, Any]:
     """Write the user's ids of the rows: numbers in one array, or a JSON list of text."""
     names = data.names[positions]
-    if data.schema.tokens is not None:
+    if kind_of(data.schema).printed:
         names = _with_texts(names, data.schema.decode(_cells(data, positions)))
     if names.dtype.kind in "iu" and int(np.abs(names).max(initial=0)) < 2**31:
         files["data/ids.bin"] = names.astype("<i4").tobytes()
@@ -197,10 +188,8 @@ def _cells(data: Dataset, positions: np.ndarray) -> np.ndarray:
 
 
 def _range(schema: Schema, data: Dataset | None) -> tuple[float, float]:
-    if schema.kind == "levels":
-        return 0.0, float((schema.levels or 2) - 1)
-    if schema.kind in ("binary", "unit") or data is None or not len(data):
-        return 0.0, 1.0
+    if schema.cells.pixel or data is None or not len(data):
+        return 0.0, schema.cells.high if schema.cells.pixel else 1.0
     seen = data.x if data.mask is None else data.x[data.mask]
     return (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
 
@@ -208,8 +197,8 @@ def _range(schema: Schema, data: Dataset | None) -> tuple[float, float]:
 def is_series(trained: Any) -> bool:
     """Whether rows are curves."""
     # A recurrent network reads them so, or their 16 or more columns are numbered, not named (x0, x1 ...; t0, t1 ...; 0,
-    # 1 ...; or from 1 on). A table of several kinds has no common unit.
-    if trained.schema.types is not None:
+    # 1 ...; or from 1 on). A table of several kinds has no common unit, and text has one of its own.
+    if "numbers" not in kind_of(trained.schema).looks(trained.schema):
         return False
     if getattr(getattr(trained.config, "network", None), "kind", "") == "recurrent":
         return True

@@ -11,7 +11,7 @@ from latens import evaluation
 from latens.data import Dataset
 from latens.data.batches import Batch
 from latens.data.rows import evenly_spaced
-from latens.data.schema import Schema, image_shape
+from latens.data.schema import Schema
 from latens.errors import ConfigError
 from latens.explorer.decoder import decoded_means, decoder_arrays, folded, in_data_units, page_decoder, why_not
 from latens.explorer.page_columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
@@ -19,6 +19,7 @@ from latens.explorer.whatif import whatif_columns
 from latens.io.json import plain, to_json
 from latens.io.named_arrays import tree_to_arrays
 from latens.io.safetensors import pack
+from latens.kinds import kind_of
 from latens.latents.codes import level_shapes
 from latens.text import visible
 from latens.workflow.metrics import METRICS
@@ -121,7 +122,7 @@ def _of_means(means: np.ndarray, codes: dict[str, np.ndarray], seed: int) -> dic
 
 def _title(schema: Schema, recipe: str | None, data: Dataset | None) -> str:
     """What a page is called where nobody says it: photographs and tables by their name, others by their recipe too."""
-    if data is not None and (schema.types is not None or (image_shape(schema) or ())[2:] == (3,)):
+    if data is not None and (kind_of(schema).plain or (schema.image or ())[2:] == (3,)):
         return str(data.name)
     return str(recipe or "model") + (f" on {data.name}" if data is not None else "")
 

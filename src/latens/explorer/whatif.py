@@ -16,11 +16,11 @@ from latens import evaluation
 from latens.data.schema import Schema
 from latens.errors import DataError
 from latens.evaluation.conditional_samples import GivenShares, shares_given
+from latens.evaluation.where import Conditions, conditions_of
 from latens.explorer.guard import Refused
 from latens.explorer.page_columns import grid
 from latens.io.json import plain, to_json
 from latens.kinds.tables.columns import ColumnType
-from latens.kinds.tables.where import Conditions, conditions_of
 from latens.text import visible
 from latens.workflow.cell_scores import quantile
 
@@ -55,11 +55,12 @@ class Question(Struct, forbid_unknown_fields=True):
 def whatif_columns(trained: Any) -> list[dict[str, Any]] | None:
     """Describe the columns that can be fixed, and what they are when nothing is."""
     schema: Schema = trained.schema
-    if schema.types is None or trained.preparation.classes or trained.classes or trained.is_point:
+    types = schema.column_types
+    if not types or trained.preparation.classes or trained.classes or trained.is_point:
         return None
-    if not _has_density(trained.model, len(schema.types)):
+    if not _has_density(trained.model, len(types)):
         return None
-    pairs = list(zip(schema.columns or (), schema.types))[:MOST_COLUMNS]
+    pairs = list(zip(schema.columns or (), types))[:MOST_COLUMNS]
     return [{"name": column.name, "kind": one.kind, **_described(one)} for column, one in pairs]
 
 
@@ -140,7 +141,7 @@ def answers(trained: Any) -> Answer | None:
         found = _shares(trained, conditions)
         was = found if before is None or not fixed.any() else _shares(trained, before)
         columns = []
-        for i, (one, shares) in enumerate(zip((schema.types or ())[:MOST_COLUMNS], found.columns)):
+        for i, (one, shares) in enumerate(zip(schema.column_types[:MOST_COLUMNS], found.columns)):
             if fixed[i]:
                 continue
             told = {"column": i, **_distribution(shares, one)}
@@ -158,12 +159,12 @@ def answers(trained: Any) -> Answer | None:
 
 def _shares(trained: Any, conditions: Conditions) -> GivenShares:
     """What each column may be under conditions; the same draws of z for every question."""
-    return shares_given(trained.model, conditions, trained.schema.types or (), key=jax.random.key(0))
+    return shares_given(trained.model, conditions, trained.schema.column_types, key=jax.random.key(0))
 
 
 def _of_row(row: list[float | None], schema: Schema) -> Conditions:
     """The conditions that every cell of a row is as it is."""
-    types = schema.types or ()
+    types = schema.column_types
     if len(row) != len(types) or any(cell is not None and cell >= one.cells for cell, one in zip(row, types)):
         raise Refused(HTTPStatus.BAD_REQUEST, f"a row has {len(types)} stored cells")
     cells = [(-np.inf, np.inf) if cell is None else (float(round(cell)),) * 2 for cell in row]
@@ -187,7 +188,7 @@ def _question(raw: bytes) -> Question:
 
 def _conditions(given: list[tuple[int, int | str]], schema: Schema) -> Conditions:
     """The conditions that a question asks for."""
-    names, types = schema.names, schema.types or ()
+    names, types = schema.names, schema.column_types
     asked: dict[str, Any] = {}
     for place, value in given:
         if place >= len(types):

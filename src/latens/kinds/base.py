@@ -1,14 +1,23 @@
 """What a kind of rows is: where they come from, and what may be said of how they are read; imports nothing heavy."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from latens.errors import ConfigError, LatensError
+
 if TYPE_CHECKING:
+    import numpy as np
+
     from latens.data.dataset import Dataset
-    from latens.data.door import Coming, Stored
+    from latens.data.door import Coming
     from latens.data.schema import Schema
+
+SMALLEST_SIDE = 8  # 16 yes-or-no answers are not a picture of 4 by 4
+SERIES = 8  # unnamed rows of real numbers that are at least this long are drawn as series
 
 
 class Option(NamedTuple):
@@ -43,9 +52,30 @@ class Defaults(NamedTuple):
     whole_bits: bool = False  # whether free bits are of a row and not of a unit
 
 
+class Stored(NamedTuple):
+    """Rows as a kind stores them."""
+
+    x: Any
+    schema: "Schema"
+    observed: "np.ndarray | None" = None  # of shape (n, *x); None: everywhere
+    outside: "np.ndarray | None" = None  # of shape (n, columns)
+    unseen: tuple[tuple[int, int, str], ...] = ()
+    places: Any = None  # of sequences
+
+
 def option(help: str, metavar: str = "NAME", *, default: Any = None, **how: Any) -> Any:
     """Declare an option of a kind."""
     return dataclasses.field(default=default, metadata={"option": Option(help, metavar, **how)})
+
+
+def later(module: str, name: str) -> Any:
+    """Make a method of a kind of a function that needs what is heavy: it is imported when it is first called."""
+    return classmethod(lambda cls, *given: getattr(import_module(module), name)(*given))
+
+
+def always(value: Any) -> Any:
+    """Make a method of a kind that gives the same, whatever it is asked of."""
+    return classmethod(lambda cls, *given: value)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -66,6 +96,27 @@ class Rows:
     """Of files with samples, the usual one first; (): as of others."""
     printed: ClassVar[bool] = False
     """Whether rows are printed where no file is named."""
+    implies: ClassVar[Mapping[str, Any]] = {}
+    """What is said by naming the kind."""
+    lacks: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "types": (
+            "the model knows no columns by kind, which give a cell an exact probability.",
+            "Train with `latens fit DATA --typed`, or leave it out.",
+        )
+    }
+    """What is refused of such rows, by what would need it: the words, and what to do."""
+    unknown: ClassVar[tuple[str, str]] = ("name", "cells hold names that no training row had, and count as missing")
+    """What no training row had, in a word and in a warning."""
+    ends: ClassVar[bool] = False
+    """Whether rows are of unlike length, so that a gap is what lies behind the end of one."""
+    pictured: ClassVar[bool] = True
+    """Whether rows of the shape of an image are one."""
+    unit: ClassVar[str] = ""
+    """What the places of a row are called after their number."""
+    recipe: ClassVar[str] = ""
+    """The recipe that takes the place of the default one."""
+    plain: ClassVar[bool] = False
+    """Whether a page about such rows is for people who know their columns and no recipes."""
 
     source: Any = dataclasses.field(kw_only=False)
     label: Any = option("the column, .npz key or .npy file with the labels; 'none' ignores labels", again=(str,))
@@ -80,39 +131,83 @@ class Rows:
     )
 
     @classmethod
-    def implies(cls) -> dict[str, Any]:
-        """What is said by naming the kind."""
-        return {}
+    def image(cls, schema: "Schema") -> tuple[int, ...] | None:
+        """The shape of rows that are images."""
+        # Images are rows with two axes, or three of which the last has length 1 or 3; and unnamed rows of one axis
+        # whose values are binary, levels or in [0, 1] and whose length is a square, 8 by 8 or more (784 is 28 by 28).
+        shape = schema.shape if cls.pictured else ()
+        side = math.isqrt(math.prod(shape))
+        if len(shape) == 1 and schema.columns is None and not schema.standardised and side >= SMALLEST_SIDE:
+            return (side, side) if side * side == shape[0] else None
+        return shape if len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3)) else None
 
     @classmethod
-    def has(cls, schema: "Schema") -> bool:
-        """Whether a schema is one of rows of this kind."""
-        return False
+    def looks(cls, schema: "Schema") -> set[str]:
+        """The words for what pictures of a model may need of its rows."""
+        if cls.image(schema) is not None:
+            return {"numbers", "images"}
+        long = schema.shape[0] >= SERIES and not (schema.cells.whole and schema.cells.pixel)
+        return {"numbers", "table", *["series"] * long} if len(schema.shape) == 1 else {"numbers"}
+
+    @classmethod
+    def face(cls, schema: "Schema") -> dict[str, Any]:
+        """How the explorer's page draws a row: as an image, a table or a curve."""
+        if (image := cls.image(schema)) is not None:
+            return {"kind": "image", "image": [*image, 1][:3]}
+        return {"kind": "curve" if schema.columns is None else "table"}
+
+    @classmethod
+    def described(cls, schema: "Schema") -> str:
+        """What a row is: "8 × 8 = 64 cells, each a whole number from 0 to 16"."""
+        count = math.prod(schema.shape)
+        shape = f"{' × '.join(map(str, schema.shape))} = " if len(schema.shape) > 1 and not schema.columns else ""
+        return f"{shape}{count} {'columns' if schema.columns else 'cells'}, each {schema.cells.words}"
+
+    @classmethod
+    def refuse(cls, what: str, where: str, error: type[LatensError] = ConfigError) -> None:
+        """Refuse what needs something that such rows have not."""
+        if found := cls.lacks.get(what):
+            raise error(found[0], where=where, fix=found[1])
+
+    @classmethod
+    def known(cls, schema: "Schema") -> dict[str, Any]:
+        """How other rows are read where a model knows them, by the names of `ColumnRoles`."""
+        picture = len(schema.shape) in (2, 3) and not schema.standardised
+        return {"pictures": (*schema.shape, 1)[:3]} if picture else {}
+
+    @classmethod
+    def sampled(cls, schema: "Schema") -> tuple[tuple[str, ...], str]:
+        """The endings of files with samples, and the usual one."""
+        endings = cls.samples or cls.endings
+        endings = (".npz", ".csv", ".parquet") if ".csv" not in endings and schema.names else endings
+        return endings, ".png" if cls.image(schema) is not None else endings[0]
 
     @classmethod
     def batch_size(cls, data: "Dataset", usual: int) -> tuple[int, str]:
         """How many rows a batch has, and what of them says so."""
         return usual, ""
 
-    @classmethod
-    def report(cls, data: "Dataset") -> dict[str, Any]:
-        """What `latens check` says of rows of this kind alone."""
-        return {}
-
-    @classmethod
-    def fits(cls, rows: "Coming") -> bool:
-        """Whether rows that were read are of this kind."""
-        return False
-
     def read(self, rows: "Coming") -> None:
         """Change rows that were read, in place; a kind of one's own may do so."""
 
-    @classmethod
-    def store(cls, rows: "Coming") -> "Stored":
-        """Make what is stored of rows that were read, and their schema."""
-        from latens.kinds.numbers.store import store_numbers
-
-        return store_numbers(rows)
+    has = always(False)
+    """Of a schema, whether it is one of rows of this kind."""
+    fits = always(False)
+    """Of rows that were read, whether they are of this kind."""
+    buckets = always(())
+    """Of a schema, the lengths that batches of training are cut to; none of rows of one length."""
+    texts = always({})
+    """Of a schema and stored rows, arrays that stand beside them in a file so that people can read them, by name."""
+    frame = always(None)
+    """Of stored rows, a schema and the steps of cells beyond it, the frame that they are; None of arrays."""
+    counted = always({})
+    """Of a schema and a batch, the parts that rows of unlike length have, by the name of a number of one part."""
+    rivals = always({})
+    """Of a data set and a batch, what is simpler than a model, by the name of its gain: words, and log p(x) of rows."""
+    report = always({})
+    """Of a data set, what `latens check` says of rows of this kind alone."""
+    store = later("latens.data.infer", "store_numbers")
+    """Make what is stored of rows that were read, a `Stored` with their schema."""
 
     @classmethod
     def options(cls) -> dict[str, Option]:

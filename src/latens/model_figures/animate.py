@@ -32,7 +32,7 @@ class Moving:
 
 
 def _images_only(source: Source, what: str) -> None:
-    if not source.is_image:
+    if "images" not in source.looks:
         fix = "Use --only figures, or --name latent for a run with --snapshots."
         raise ConfigError(f"rows of shape {source.schema.shape} are not pictures to {what}.", where="animate", fix=fix)
     if source.is_classifier or source.support != "vector":

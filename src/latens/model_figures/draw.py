@@ -30,25 +30,12 @@ Drawn = list[tuple[str, Any, dict[str, np.ndarray]]]
 MOST_WORDS = 12
 """Columns of a table, and words of a column, that its description names."""
 PIXEL = re.compile(r"y\d+_x\d+")
-SERIES = 8
-"""Unnamed rows of real numbers that are at least this long are drawn as series."""
 
-
-def _is_series(source: Source) -> bool:
-    """Whether rows are unnamed numbers of one axis, and no picture."""
-    shape, kind = source.schema.shape, source.schema.kind
-    return len(shape) == 1 and not source.is_image and shape[0] >= SERIES and kind in ("real", "unit", "counts")
-
-
+_LOOKS = ("images", "table", "mixed columns", "numbers", "series", "text")
 NEEDS: dict[str, Callable[[Source], bool]] = {
-    "images": lambda source: source.is_image,
-    "table": lambda source: len(source.schema.shape) == 1 and not source.is_image and source.schema.tokens is None,
+    **{word: lambda source, word=word: word in source.looks for word in _LOOKS},
     "named columns": lambda source: bool(source.schema.columns),
     "unnamed columns": lambda source: not source.schema.columns,
-    "mixed columns": lambda source: source.schema.types is not None,
-    "numbers": lambda source: source.schema.types is None,
-    "series": lambda source: source.schema.sequences is not None or _is_series(source),
-    "text": lambda source: source.schema.tokens is not None,
     "rows": lambda source: source.data is not None,
     "history": lambda source: len(source.history) > 0,
     "classifier": lambda source: source.is_classifier,
@@ -62,7 +49,7 @@ NEEDS: dict[str, Callable[[Source], bool]] = {
     "no counts of cells": lambda source: not source.trained.preparation.depth,
     "no condition": lambda source: not source.trained.preparation.classes,
 }
-"""The words for what a picture applies to."""
+"""The words for what a picture applies to, those of a kind of rows first."""
 
 
 class Picture(NamedTuple):

@@ -9,7 +9,6 @@ from matplotlib.image import imsave
 from numpy.typing import ArrayLike
 
 from latens.data import Schema
-from latens.data.schema import image_shape
 from latens.errors import UsageError
 from latens.figures.images import as_images, mosaic
 from latens.io.atomic import as_path, write_atomic
@@ -19,16 +18,14 @@ def shown(schema: Schema, values: ArrayLike, limits: tuple[float, float] | None 
     """Turn rows in the units of the data into images on the scale 0 (black) to 1 (full)."""
     # Levels are divided by `levels - 1`; binary and unit values stay. Nothing is clipped.
     # limits: real values that become 0 and 1; None takes the smallest and largest value given.
-    shape = image_shape(schema)
+    shape = schema.image
     if shape is None:
         what = f"rows of shape {schema.shape} are not images."
         raise UsageError(what, where="images", fix="Write them as .npz or .csv.")
     images = np.asarray(values, np.float32)
     images = images.reshape(len(images), *shape)
-    if schema.kind == "levels":
-        return images / np.float32((schema.levels or 2) - 1)
-    if schema.kind != "real":
-        return images
+    if not schema.cells.real:
+        return images / np.float32(schema.cells.high) if schema.cells.pixel else images
     low, high = (float(images.min()), float(images.max())) if limits is None else limits
     return (images - np.float32(low)) / np.float32(max(high - low, 1e-30))
 

@@ -13,13 +13,13 @@ from latens.config import VAEConfig
 from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
 from latens.data.rows import MEASURED, evenly_spaced, every_nth
-from latens.data.schema import image_shape
 from latens.distributions import StandardNormal
 from latens.evaluation import Rows
 from latens.evaluation.classes import sample_classes
 from latens.evaluation.column_information import Information, column_information
 from latens.evidence.batched import prepared_rows
 from latens.figures.style import Made as Made
+from latens.kinds import kind_of
 from latens.model_figures.image_scale import shown
 from latens.models import BayesClassifier
 from latens.workflow.trained import TrainedModel
@@ -82,7 +82,7 @@ class Source:
     ) -> None:
         self.trained, self.data, self.schema = trained, data, trained.schema
         self.history, self.plane = history, plane
-        self.is_image = image_shape(trained.schema) is not None
+        self.looks = kind_of(trained.schema).looks(trained.schema)
         keys = jax.random.split(jax.random.key(seed), 3)
         self.prior_key, self.event_key, self.row_key = keys[0], keys[1], keys[2]
         self.is_classifier = isinstance(trained.model, BayesClassifier)
@@ -92,7 +92,7 @@ class Source:
         self.standard_normal = isinstance(getattr(trained.model, "prior_part", None), StandardNormal)
         self._new_rows: dict[int, np.ndarray] = {}
         self._information: dict[int, Information] = {}
-        real = data is not None and trained.schema.kind == "real"
+        real = data is not None and trained.schema.cells.real
         self.planes: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # grids and their images, by points a side
         self.limits = (float(data.x.min()), float(data.x.max())) if real and data is not None else None
 
@@ -142,7 +142,7 @@ class Source:
         """Sample whole rows from the model, in the units of the data."""
         if self.data is not None and (self.trained.preparation.depth or self.schema.conditions):
             return self._samples_like(n)
-        if self.schema.types is not None and not self.is_classifier and not self.trained.preparation.classes:
+        if "mixed columns" in self.looks and not self.is_classifier and not self.trained.preparation.classes:
             return self.new_rows(n)
         if not self.is_classifier:
             codes = None

@@ -96,16 +96,14 @@ def _both(source: Source, most: int) -> tuple[np.ndarray, np.ndarray, list[str],
     samples = source.samples(min(most, max(2000, len(rows))))
     named = source.schema.columns
     names = [f"column {i}" for i in range(data.shape[1])] if named is None else [column.name for column in named]
-    if source.schema.types is not None:
-        data, samples = in_units(data, source.schema.types), in_units(samples, source.schema.types)
+    data, samples = (in_units(rows, source.schema.column_types) for rows in (data, samples))
     return data, samples, names, None if source.data.weight is None else source.data.weight[rows]
 
 
 def draw_filled(source: Source) -> Made | None:
     """Draw cells that were hidden against what was filled in."""
-    types = source.schema.types
+    types = source.schema.column_types
     assert source.data is not None
-    assert types is not None
     found = hidden(source.trained, source.data, source.few.positions, num_draws=FILLED_DRAWS)
     if not found.cells.any():
         return None

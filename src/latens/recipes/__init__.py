@@ -14,6 +14,7 @@ from msgspec import structs
 from latens.config import Config, VAEConfig, from_json, override, to_json
 from latens.data import Dataset, Schema
 from latens.errors import ConfigError, nearest, refuse_other
+from latens.kinds import kind_of
 from latens.recipes.building.plan import RECIPE, resolve
 from latens.recipes.building.recipe import Recipe as Recipe
 from latens.recipes.parts.bound import Parts, bind
@@ -110,10 +111,10 @@ def of_rows(config: Config, data: Dataset, settings: Mapping[str, Any] | None = 
     """The configuration; of text and of cells, where it is one of `default`, that of `text` or `cells`."""
     # The same settings: an option that differs from that of `default` stays, and what was set to the value that it has
     # there.
-    name = "text" if data.schema.kind == "tokens" else "cells" if data.cells and data.schema.kind == "counts" else ""
+    name = kind_of(data.schema).recipe
     if not name or config.recipe != "default":
         return config
-    if name == "cells" and isinstance(config, VAEConfig) and config.likelihood.family != "auto":
+    if name == "cells" and not (data.cells and isinstance(config, VAEConfig) and config.likelihood.family == "auto"):
         return config
     own, usual = to_json(config), to_json(get_recipe("default").config)
     for part, options in to_json(get_recipe(name).config).items():

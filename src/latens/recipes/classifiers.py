@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from latens.config import ClassifierConfig, DataConfig, DensityConfig
 from latens.data import Dataset, Preparation, Schema, prepare_batch
 from latens.errors import ConfigError, DataError
+from latens.kinds import kind_of
 from latens.models import BayesClassifier
 from latens.recipes.building.recipe import Recipe, Size
 from latens.training import Stage
@@ -35,9 +36,7 @@ def resolve(config: ClassifierConfig, data: Dataset) -> tuple[ClassifierConfig, 
     """Check the labels, decide how many rows of a class a mixture may see, and say why; without labels, of all rows."""
     density, counts = config.density, class_counts(data)
     classes = _classes(data.schema)
-    if data.schema.tokens is not None:
-        raise DataError("holds rows of text, which have no density of numbers.", where=data.name,
-                        fix="Use --recipe text.")  # fmt: skip
+    kind_of(data.schema).refuse("density", data.name, DataError)
     if data.mask is not None:
         raise DataError("has missing cells, which a Gaussian with full covariance here does not take.", where=data.name,
                         fix="Fill them in, or use a variational autoencoder.")  # fmt: skip
@@ -97,9 +96,9 @@ def class_counts(data: Dataset) -> np.ndarray:
 def preparation(schema: Schema, config: ClassifierConfig) -> Preparation:
     """What the classifier sees of a row."""
     # Pixels become x / (levels - 1), so 0 to 1, counts log(1 + x); other data stay in their own units.
-    if schema.kind == "counts":
+    if schema.cells.logged:
         return Preparation(log1p=True)
-    divide = schema.levels - 1.0 if schema.kind == "levels" and schema.levels is not None else 1.0
+    divide = schema.cells.high if schema.cells.pixel else 1.0
     return Preparation(divide=divide, binarize=config.data.binarize, threshold=config.data.threshold)
 
 

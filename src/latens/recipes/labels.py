@@ -121,7 +121,7 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     # config: a configuration with options that are None or "auto".
     parts, reasons = bind(config), []
     config = parts.config
-    if config.likelihood.family == "auto" and data.schema.kind in ("levels", "unit", "binary"):
+    if config.likelihood.family == "auto" and data.schema.cells.pixel:
         config = replace(config, likelihood=replace(config.likelihood, family="bernoulli"))
         reasons = ["likelihood: bernoulli, as in the paper, because every cell lies between two bounds"]
     config, more = vae.resolve(parts.having(config), data)

@@ -53,7 +53,7 @@ def _resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[
         posterior = replace_struct(posterior, latent_dim=size)
         reasons[-1] = f"{size} latent units a step: {reason}"
     coins = _coins(data)
-    if likelihood.family == "auto" and data.schema.kind == "real" and coins and config.recipe != "linear-gaussian":
+    if likelihood.family == "auto" and data.schema.cells.real and coins and config.recipe != "linear-gaussian":
         likelihood = replace_struct(likelihood, family="step-columns", options={"binary": coins})
         reasons.append(f"likelihood: step-columns, because {len(coins)} of {columns} columns hold only 0 and 1")
     if training.batch_size is None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from latens.config import ClassifierConfig, VAEConfig
-from latens.data import SPLITS, Schema
+from latens.data import SPLITS
 from latens.evidence.estimate import UNKNOWN
 from latens.io.named_arrays import tree_to_arrays
+from latens.kinds import kind_of
 from latens.model_figures.draw import PICTURES
 from latens.recipes import RECIPES
 from latens.report.facts import Shot, Told, Warned, figure
@@ -52,7 +53,7 @@ def report_page(told: Told) -> str:
         ("model", "Model", _model(told)),
         ("again", "Reproduce", again(told)),
     ]
-    if told.read or told.trained.schema.types is not None:
+    if told.read or kind_of(told.trained.schema).plain:
         # Of photographs and tables the technical matters come last, say that they are, and open on request.
         sections = [
             (key, f"{ASIDE}{name[0].lower()}{name[1:]}", tag("details", tag("summary", "Show"), content))
@@ -170,7 +171,8 @@ def _what(told: Told) -> Html:
     splits = data.get("rows") if isinstance(data.get("rows"), dict) else {}
     order = [*(name for name in SPLITS if name in splits), *(name for name in splits if name not in SPLITS)]
     rows = ", ".join(f"{splits[name]} {name}" for name in order)
-    facts = [("Data", str(data.get("name", "data"))), ("Rows", rows), ("A row", cells(told.trained.schema))]
+    row = kind_of(told.trained.schema).described(told.trained.schema)
+    facts = [("Data", str(data.get("name", "data"))), ("Rows", rows), ("A row", row)]
     classes = told.trained.schema.classes
     if classes:
         shown = ", ".join(classes[:20]) + (f" and {len(classes) - 20} more" if len(classes) > 20 else "")
@@ -286,14 +288,6 @@ def again(told: Told) -> Html:
 
 # --- a run in words ---
 
-_KINDS = {
-    "binary": "each cell 0 or 1",
-    "unit": "each cell a number from 0 to 1",
-    "real": "each cell a real number",
-    "counts": "each cell a whole number from 0 on",
-    "mixed": "each of a kind of its own",
-}
-
 
 def metric_name(name: str, trained: TrainedModel | None = None) -> str:
     """Say what a metric is called for people; densities of a model by what they are of."""
@@ -302,18 +296,6 @@ def metric_name(name: str, trained: TrainedModel | None = None) -> str:
     except KeyError:  # a run of another version may hold others
         words = name.replace("_", " ")
     return words if trained is None else words.replace("log p(x", f"log p({density_of(trained)}")
-
-
-def cells(schema: Schema) -> str:
-    """Say what a row is: "8 x 8 = 64 cells, each a whole number from 0 to 16"."""
-    if schema.tokens is not None:
-        most, many = schema.shape[0] - 1, len(schema.tokens.values)
-        return f"text of up to {most} {schema.tokens.pieces}, of a vocabulary of {many}"
-    shape = " × ".join(map(str, schema.shape)) or "1"
-    count = f"{math.prod(schema.shape)} columns" if schema.columns else f"{shape} = {math.prod(schema.shape)} cells"
-    count = count if len(schema.shape) > 1 or schema.columns else f"{math.prod(schema.shape)} cells"
-    kind = f"each a whole number from 0 to {(schema.levels or 2) - 1}" if schema.kind == "levels" else ""
-    return f"{count}, {kind or _KINDS[schema.kind].replace('each cell', 'each')}"
 
 
 def model_facts(trained: TrainedModel) -> list[tuple[str, str]]:
@@ -350,7 +332,7 @@ def likelihood(trained: TrainedModel) -> str:
     config = trained.config
     if not isinstance(config, VAEConfig):
         return ""
-    note = what_density(trained, trained.schema.kind).rstrip("; ")
+    note = what_density(trained).rstrip("; ")
     return config.likelihood.family + (f" ({note})" if note else "")
 
 

@@ -19,4 +19,5 @@ from .stages import Resume as Resume
 from .stages import Settings as Settings
 from .stages import Snapshot as Snapshot
 from .stages import Stage as Stage
+from .stages import patience_of as patience_of
 from .step import TrainState as TrainState

@@ -34,6 +34,7 @@ from latens.training.stages import (
     Settings,
     Snapshot,
     Stage,
+    patience_of,
     snapshot_steps,
 )
 from latens.training.step import ChunkResult, Program, TrainState, make_program, start_numbers
@@ -155,7 +156,7 @@ def _stages(
     refuse_other(objective, (AbstractObjective, type(None)), "objective", "Give for example latens.ELBO().")
     kinds = (Optimizer, optax.GradientTransformation, type(None))
     refuse_other(optimizer, kinds, "optimizer", 'Give for example latens.training.make_optimizer("adam").')
-    patience = 10 if len(data.subset("validation")) else None
+    patience = patience_of() if len(data.subset("validation")) else None
     budget = Budget(epochs=100.0 if epochs is None else epochs, patience=patience)
     return [Stage(ELBO() if objective is None else objective, optimizer or make_optimizer("adam"), budget)]
 

@@ -11,6 +11,7 @@ import numpy as np
 from latens.data import Dataset
 from latens.data.batches import Batch
 from latens.data.rows import philox
+from latens.kinds import kind_of
 from latens.kinds.text.vocabulary import by_buckets, steps_of
 
 MOST_CELLS = 2**26
@@ -29,8 +30,8 @@ def read_steps(
     # returns: a function that gives a `Batch` with the leading axes (chunk_steps, rows of the part); what an epoch
     # lacks to fill its last batch has weight 0.
     orders: dict[int, Any] = {}  # of the epoch that was last needed
-    tokens = data.schema.tokens
-    needed = steps_of(data.x) if tokens is not None and len(buckets(data)) > 1 else None
+    edges = buckets(data)
+    needed = steps_of(data.x) if len(edges) > 1 else None
 
     def rows(first: int, count: int) -> Batch:
         places = np.full((count, batch_size), -1)
@@ -38,9 +39,9 @@ def read_steps(
             if epoch not in orders:
                 orders.clear()
                 order = data.lazy_order(seed, epoch)
-                if needed is not None and tokens is not None:  # their batches are shuffled by a stream of their own
+                if needed is not None:  # their batches are shuffled by a stream of their own
                     shuffle = philox((seed, epoch), (0, 0, 1, 0))
-                    order = by_buckets(order[:], needed[order[:]], tokens.edges, batch_size, shuffle)
+                    order = by_buckets(order[:], needed[order[:]], edges, batch_size, shuffle)
                 orders[epoch] = order
             found = orders[epoch][start * batch_size : (start + taken) * batch_size]
             places[at : at + taken].reshape(-1)[: len(found)] = found
@@ -51,8 +52,7 @@ def read_steps(
 
 def buckets(data: Dataset) -> tuple[int, ...]:
     """Give the lengths that batches of rows of text are cut to; none for other rows."""
-    tokens = data.schema.tokens
-    return () if tokens is None else tokens.edges
+    return kind_of(data.schema).buckets(data.schema)
 
 
 def _by_epoch(first: int, count: int, steps_per_epoch: int) -> Iterator[tuple[int, int, int, int]]:

@@ -14,6 +14,11 @@ from latens.training.step import TrainState
 from latens.typing import PyTree
 
 
+def patience_of(epochs: float = 0.0) -> int:
+    """How many epochs without a gain on validation end a training of so many, unasked."""
+    return max(10, round(epochs / 40))
+
+
 @dataclass(frozen=True)
 class Budget:
     """How long a stage trains: the first of the given limits ends it.

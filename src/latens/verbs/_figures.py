@@ -24,7 +24,7 @@ def drawn(asked: "Report", at: At) -> Work:
     only = None if asked.name is None else [name.strip() for name in asked.name.split(",") if name.strip()]
     needs = asked_for(only)[1]
     # Real pixels need rows too, for their scale.
-    needs_rows = "rows" in needs or at.trained.schema.kind == "real"
+    needs_rows = "rows" in needs or at.trained.schema.cells.real
     has_data = asked.data is not None or at.run is not None or at.trained.facts.get("data") in KNOWN
     data = _coloured(at) if has_data and needs_rows else None
     folder = at.out

@@ -19,7 +19,7 @@ from latens.io.atomic import resource_errors, write_atomic
 from latens.kinds.numbers.npy import Archive, read_npy
 from latens.kinds.tables.cells import plain_cells, plain_numbers
 from latens.kinds.tables.dtypes import names_of
-from latens.kinds.tables.table_files import Written, frame_bytes, is_table_file, read_table
+from latens.kinds.tables.table_files import Written, format_of, frame_bytes, read_table
 from latens.text import spreadsheet_text, visible
 
 Table: TypeAlias = "dict[str, np.ndarray] | pl.DataFrame"
@@ -207,7 +207,7 @@ def read_beside(path: Path, name: str) -> list[str] | None:
     if path.suffix.lower() == ".npz":
         with closing(Archive(path)) as archive:
             return [str(word) for word in archive[name].tolist()] if name in archive.keys else None
-    if not is_table_file(path.name) or name not in read_table(path, ColumnRoles())[0].columns:
+    if not format_of(path.name) or name not in read_table(path, ColumnRoles())[0].columns:
         return None
     return names_of(read_table(path, ColumnRoles())[0][name]).fill_null("").to_list()
 
@@ -218,7 +218,7 @@ def _latents_in(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         return read_npy(path), None
     if ending == ".npz":
         return _from_archive(path)
-    if not is_table_file(path.name):
+    if not format_of(path.name):
         raise DataError(f"latents are not read from {ending!r}.", where=str(path), fix="Use .npz or .csv.")
     frame = read_table(path, ColumnRoles())[0]
     for key in LATENT_KEYS:

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from latens.kinds import kind_of
 from latens.verbs._lazy import np
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def result_lines(
     lines += [f"{over}: {value.value - metrics[gain].value:.2f}, {verdict(metrics[gain].to_json())}"]
     if (bits := metrics.get("bits_per_dimension")) is not None:
         lines.append(f"{bits.value:.2f} ± {bits.standard_error:.2f} bits a {found.cells}")
-    elif cells and trained.schema.types is not None and not trained.is_point:
+    elif cells and trained.schema.column_types and not trained.is_point:
         lines += hidden_cells(trained, data, positions)
     return lines
 
@@ -87,9 +88,8 @@ def hidden_cells(trained: "TrainedModel", data: "Dataset", positions: Any) -> li
 
 def next_of(trained: "TrainedModel", run: str) -> str:
     """The command to type next."""
-    here, schema = shlex.quote(run), trained.schema
-    if schema.tokens is not None:
-        return f"latens sample {here} -n 20 --out new.txt"
-    if schema.types is None and schema.columns is None and len(schema.shape) in (2, 3):
-        return f"latens sample {here} -n 64 --out new.png"
+    here = shlex.quote(run)
+    usual = kind_of(trained.schema).sampled(trained.schema)[1]
+    if many := {".txt": 20, ".png": 64}.get(usual):
+        return f"latens sample {here} -n {many} --out new{usual}"
     return f"latens report {here} --only figures" if trained.preparation.depth else f"latens explore {here}"

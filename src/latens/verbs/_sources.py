@@ -153,10 +153,7 @@ def _warn_of(at: At, found: "Dataset", unknown: str | None, other: bool) -> None
     if found.kept is not None:
         at.warn(f"{found.name}: {found.notes[-1]}")
     elif found.unseen and unknown is None:
-        what = "cells hold names that no training row had, and count as missing"
-        if found.schema.tokens is not None:
-            what = "rows hold pieces that no training row had; what follows these counts as missing"
-        at.warn(f"{found.name}: {len(found.unseen):,} {what}")
+        at.warn(f"{found.name}: {len(found.unseen):,} {at.kind.unknown[1]}")
 
 
 def _has_layer(spec: Any, name: str) -> bool:

@@ -13,7 +13,7 @@ from latens.data.raw import ColumnRoles
 from latens.kinds.tables.cells import role_positions
 from latens.kinds.tables.derived import hidden_in
 from latens.kinds.tables.frame import with_cells
-from latens.kinds.tables.table_files import is_table_file, read_table
+from latens.kinds.tables.table_files import format_of, read_table
 from latens.kinds.tables.typed import as_frame
 
 
@@ -83,7 +83,7 @@ def numbers_of(name: str, column: Shaped[np.ndarray, " n"], gaps: Bool[np.ndarra
 
 def table_columns(path: Path, options: Mapping[str, Any]) -> pl.DataFrame | None:
     """The columns of a table in a file, as they are read; None for data of another kind."""
-    if not path.is_file() or not is_table_file(path.name):
+    if not path.is_file() or not format_of(path.name):
         return None
     names = ("null", "decimal_comma", "separator", "encoding", "sheet", "header")
     given = {name: options[name] for name in names if options.get(name) is not None}

@@ -69,7 +69,7 @@ class Decode(Verb):
         if self.latents is not None or self.label is not None:
             flag = "Z" if self.latents is not None else "--label"
             raise UsageError("--between already gives both ends.", where=flag, fix="Leave it out.")
-        if trained.schema.tokens is None or trained.preparation.classes or len(ends) != 2:
+        if not at.kind.printed or trained.preparation.classes or len(ends) != 2:
             fix = "Use `latens encode` and `latens decode RUN Z`, or `latens report --only figures`."
             raise UsageError("--between needs a model of text.", where="--between", fix=fix)
         rows = trained.schema.encode(ends, where="--between")

@@ -4,8 +4,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from latens.errors import ConfigError, DataError, LatensError, UsageError
+from latens.errors import ConfigError, DataError, LatensError
 from latens.io.waiting import doing
+from latens.kinds import kind_of
 from latens.text import visible
 from latens.verbs._lazy import np
 from latens.verbs.kernel import At, Made, Seed, Verb, Work, Would, arg, draws, number, table_rows, whole
@@ -66,17 +67,15 @@ class Detect(Verb):
         return self.checked_out(at.asked) if at.asked else None
 
     def __call__(self, at: At) -> Work:
-        from latens.data.schema import image_shape
-        from latens.workflow.cell_scores import typed_columns
         from latens.workflow.outliers import detect
 
         trained = at.trained
-        types = trained.schema.types if self.cells is None else typed_columns(trained, "--cells")
-        cells = 0 if types is None else min(CELLS if self.cells is None else self.cells, len(types))
+        types = trained.schema.column_types
+        if self.cells is not None:
+            at.kind.refuse("types", "--cells")
+        cells = min(CELLS if self.cells is None else self.cells, len(types))
         new = at.load(unknown="missing")
-        if at.picture and image_shape(trained.schema) is None:
-            what = f"rows of shape {trained.schema.shape} are not pictures."
-            raise UsageError(what, where=f"--out {at.asked}", fix="Use .csv or .parquet.")
+        at.check_picture("Use .csv or .parquet.")
         own, trained_on, split, positions = self._held_out(at)
         where = f" into {at.out}" if at.writes else ""
         words = f"compare {len(new)} rows with {len(positions)} held-out ones{where}; nothing was written"
@@ -95,7 +94,7 @@ class Detect(Verb):
         return Made(
             arrays=arrays, infinite=("surprise",), pixels=lambda: self._sheet(new, found, top),
             table=None if self.top is None else {name: values[top] for name, values in arrays.items()},
-            dialect=at.dialect(self.data), added=() if types is None else names,
+            dialect=at.dialect(self.data), added=names if types else (),
             value=self._value(new, found, arrays, top, known, cells),
             text="\n".join(self._record(new, found, split, trained_on is None, "row" in arrays, top)),
             plain=tuple(self._plain(at, found, arrays, called, top)),
@@ -153,9 +152,7 @@ class Detect(Verb):
 
     def _plain(self, at: At, found: Any, arrays: dict[str, Any], called: list[str], top: "np.ndarray") -> list[str]:
         """What it comes to: how many, which, and what to do next."""
-        from latens.data.schema import image_shape
-
-        picture, flagged = image_shape(at.trained.schema) is not None, int(found.flagged.sum())
+        picture, flagged = at.trained.schema.image is not None, int(found.flagged.sum())
         rows, too_few = "pictures" if picture else "rows", self._needed(found) > 1 and not flagged
         few = f"{found.calibration:,} held-out {rows} are too few to flag single ones"
         few += f", which takes {int(np.ceil(len(called) / self.alpha - 1e-9)) - 1:,}"
@@ -229,17 +226,15 @@ class Detect(Verb):
 
 def _columns(trained: Any, new: "Dataset", found: Any, ids: Any) -> tuple[dict[str, Any], list[str]]:
     """The columns of the file, and what each row is called."""
-    from latens.data.schema import image_shape
-
     own = not np.array_equal(new.names, np.arange(len(new)))
     name = ids if isinstance(ids, str) and ids != "row" else "row_id"  # as the column of the ids is called
     arrays: dict[str, Any] = {name: new.names} if own else {"row": np.arange(len(new))}
     called = [f"row {name}" for name in new.names]
-    if own and image_shape(trained.schema) is not None:
+    if own and trained.schema.image is not None:
         called = [str(name) for name in new.names]
-    if trained.schema.tokens is not None:
-        arrays["text"] = np.array(texts := trained.schema.decode(new.x))
-        called = [f"{name}, {visible(text[:SHOWN])!r}" for name, text in zip(called, texts)]
+    arrays |= kind_of(trained.schema).texts(trained.schema, new.x)
+    if "text" in arrays:
+        called = [f"{name}, {visible(text[:SHOWN])!r}" for name, text in zip(called, arrays["text"].tolist())]
     arrays |= {"surprise": found.surprise, "p_value": found.p_value, "q_value": found.q_value}
     arrays |= {"flagged": found.flagged.astype(int)}
     return arrays, called

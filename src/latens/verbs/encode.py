@@ -60,8 +60,7 @@ class Encode(Verb):
         if data.label is not None:
             words = np.array([*(data.schema.classes or ()), ""])  # the last one is of rows without a label, -1
             arrays["label"] = words[data.label[positions]]
-        if trained.schema.tokens is not None:
-            arrays["text"] = np.array(trained.schema.decode(data.x[positions]))
+        arrays |= at.kind.texts(trained.schema, data.x[positions])
         if data.cond is not None and data.schema.conditions:
             known = cells_of(data.schema.conditions, data.cond[GIVEN][positions])
             arrays |= {f"{GIVEN}_{name}": cells for name, cells in known.items()}

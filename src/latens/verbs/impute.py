@@ -43,7 +43,6 @@ class Impute(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.verbs._tables import with_derived_gaps
-        from latens.workflow.cell_scores import typed_columns
         from latens.workflow.imputation import imputed
         from latens.workflow.inputs import seed_key
 
@@ -59,7 +58,7 @@ class Impute(Verb):
         yield Would(words, {"out": str(out), "rows": len(data), "missing": count})
         self._check(at)
         if self.interval is not None:
-            typed_columns(trained, "--interval")
+            at.kind.refuse("types", "--interval")
         batch = replace(trained.batch(data), mask=~hidden)
         doing("what is missing")
         found = imputed(
@@ -73,13 +72,11 @@ class Impute(Verb):
         """The rows, and what of them is missing."""
         from latens.data.dataset import rows_at
         from latens.kinds.counts.sparse import SparseRows
-        from latens.kinds.text.strings import refuse_gaps
 
-        trained = at.trained
-        refuse_gaps(trained.schema, "impute")
+        at.kind.refuse("gaps", "impute")
         at.given = {"missing": "nan", **at.given}  # what is missing is what this command is for
         # A file of a mixed table may have a few columns alone: what is asked is the rest.
-        data = at.load(partial=trained.schema.types is not None)
+        data = at.load(partial=bool(at.trained.schema.column_types))
         if isinstance(data.x, SparseRows):
             fix = "Give a dense table in which missing cells are NaN or empty."
             raise DataError("is a sparse matrix, which has no missing cells.", where=str(self.data), fix=fix)
@@ -89,14 +86,9 @@ class Impute(Verb):
 
     def _check(self, at: At) -> None:
         """Refuse a file that cannot hold the answer."""
-        from latens.data.schema import image_shape
-
-        if at.trained.schema.types is not None and at.out.suffix.lower() == ".npz":
-            what = "a mixed table contains categories and dates, which are not an array of numbers."
-            raise UsageError(what, where="--out", fix="Use --out FILE.csv or FILE.parquet.")
-        if at.picture and image_shape(at.trained.schema) is None:
-            what = f"rows of shape {at.trained.schema.shape} are not pictures."
-            raise UsageError(what, where="--out", fix="Use --out FILE.csv or FILE.npz.")
+        if at.out.suffix.lower() == ".npz":
+            at.kind.refuse("arrays", "--out", UsageError)
+        at.check_picture("Use --out FILE.csv or FILE.npz.")
         tables = [] if at.picture else [numbered(at.out, k).resolve() for k in range(self.draws or 0)]
         if Path(str(self.data)).resolve() in tables:
             what = f"--draws would write over {self.data}."
@@ -112,7 +104,7 @@ class Impute(Verb):
 
         def table(path: Path, number: int | None) -> "pl.DataFrame":
             rows = found.x if number is None else found.draws[:, number]
-            if schema.types is None:
+            if not schema.column_types:
                 return column_table(data, rows, hidden, spec, at.options)
             made = table_as_written(data, rows, hidden, spec, at.options)
             if self.interval is None or number is not None:
@@ -168,7 +160,7 @@ class Impute(Verb):
             rest = f"{few} rows {which} rest" if few > 1 else f"1 row {which} rests"
             drawn = f"fewer than {FEW_DRAWS} effective draws of {self.num_samples}"
             plain.append(f"{rest} on {drawn}: filled cells there are unreliable; raise --num-samples.")
-        if count and at.trained.schema.types is not None and self.interval is None:
+        if count and at.trained.schema.column_types and self.interval is None:
             plain.append("Next: --interval 0.9 adds intervals, --draws 5 writes several imputed tables.")
         elif count:
             plain.append(f"Next: open {at.out}; observed values are unchanged.")

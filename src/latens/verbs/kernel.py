@@ -139,13 +139,14 @@ class Made(Struct, kw_only=True):
     status: int = 0  # the exit code of the command
 
     def __post_init__(self) -> None:
-        if self.schema is not None and self.schema.tokens is not None and "x" in self.arrays:
-            import numpy as np
+        from latens.kinds import kind_of
 
-            self.arrays = {**self.arrays, "text": np.array(self.schema.decode(self.arrays["x"]))}
+        if self.schema is None or "x" not in self.arrays:
+            return
+        if texts := kind_of(self.schema).texts(self.schema, self.arrays["x"]):
+            self.arrays = {**self.arrays, **texts}
             self.table = {name: array for name, array in self.arrays.items() if array.ndim == 1}
-
-        if self.schema is not None and self.schema.sequences is not None and "x" in self.arrays and self.table is None:
+        if self.schema.sequences is not None and self.table is None:
             from latens.verbs._long import table_of
 
             self.table = table_of(self.schema, self.arrays, self.places)
@@ -245,6 +246,13 @@ class At:
     def picture(self) -> bool:
         """Whether the result is a picture."""
         return self.out.suffix.lower() == ".png"
+
+    def check_picture(self, fix: str) -> None:
+        """Refuse a picture of rows that are none."""
+        schema = self.trained.schema
+        if self.picture and schema.image is None:
+            what = f"rows of shape {schema.shape} are not pictures."
+            raise UsageError(what, where=f"--out {self.asked}", fix=fix)
 
     def write_to(self, path: Path | None) -> None:
         """Have the result written; None for nowhere."""

@@ -46,20 +46,14 @@ class Sample(Verb):
     seed: Seed = 0
 
     def place(self, at: At) -> Path | None:
-        from latens.data.schema import image_shape
-
         if self.like is not None:
             return self.checked_out(at.asked, (".npz", ".csv", ".parquet"))
         if at.kind.printed and not at.asked:
             return None
-        endings = at.kind.samples or at.kind.endings
-        if ".csv" not in endings and at.trained.schema.names:
-            endings = (".npz", ".csv", ".parquet")
-        usual = ".png" if image_shape(at.trained.schema) else endings[0]
+        endings, usual = at.kind.sampled(at.trained.schema)
         return self.checked_out(at.asked or free_name("samples", usual), endings)
 
     def __call__(self, at: At) -> Work:
-        from latens.kinds.tables.typed import as_frame
         from latens.verbs._files import formula_note, formulas, lines_of
 
         self._refuse_idle(at)
@@ -70,17 +64,15 @@ class Sample(Verb):
             return (yield from self._alike(at))
         if self.complete is not None:
             return (yield from self._begun(at))
-        n, mixed = 16 if self.n is None else self.n, trained.schema.kind == "mixed"
+        n = 16 if self.n is None else self.n
         if self.mean and self.noise:
             raise UsageError("--mean and --noise exclude each other.", where="--noise", fix="Give one of them.")
-        if mixed and self.mean:
-            what = "the columns of a mixed table include categories and dates, which have no mean."
-            raise UsageError(what, where="--mean", fix="Leave it out: samples are drawn.")
+        if self.mean:
+            at.kind.refuse("means", "--mean", UsageError)
         conditions = self._conditions(at)
         yield f"draw {n} samples"
-        known = formulas(trained.schema) if mixed else ()
         if conditions is not None:
-            return self._conditional(at, conditions, n, known)
+            return self._conditional(at, conditions, n)
         chosen = trained.in_turn(n) if self.label is None else np.full(n, _class_of(trained, self.label))
         arrays = self._drawn(at, n, chosen)
         x = evaluation.finite(arrays["x"], "x", where=at.name)
@@ -91,10 +83,12 @@ class Sample(Verb):
             assert chosen is not None
             return _by_class(shown(trained.schema, x), chosen)
 
-        said = self._said(at, mixed)
-        if mixed:
+        frame = at.kind.frame(x, trained.schema)
+        known = () if frame is None else formulas(trained.schema)
+        said = self._said(at, frame is not None)
+        if frame is not None:
             more = said if chosen is None else said | {"label": pl.Series(arrays["label"].tolist())}
-            table, arrays = with_columns(as_frame(x, trained.schema), more), {}
+            table, arrays = with_columns(frame, more), {}
         else:
             arrays |= {name: np.full(n, value) for name, value in said.items()}
             named = x.ndim == 2 and bool(trained.schema.names)
@@ -106,8 +100,8 @@ class Sample(Verb):
             text += ", without the noise of single pixels (--noise: with it)"
         if self.temperature != 1.0:
             told["temperature"], text = self.temperature, f"{text} at a temperature of {self.temperature:g}"
-        if trained.schema.tokens is not None:
-            told["text"], text = trained.schema.decode(x), text if at.writes else lines_of(trained.schema, x)
+        for name, texts in at.kind.texts(trained.schema, x).items():
+            told[name], text = texts.tolist(), text if at.writes else lines_of(trained.schema, x)
         if said:
             told["given"], text = trained.told, f"{text} given {trained.told}"
         return Made(
@@ -118,7 +112,7 @@ class Sample(Verb):
 
     def _conditions(self, at: At) -> Any:
         """What --where asks for, None where it does not; a model that cannot be sampled is refused."""
-        from latens.kinds.tables.where import parse_conditions
+        from latens.evaluation.where import parse_conditions
         from latens.workflow.inputs import lacks_prior
 
         conditions, trained = None, at.trained
@@ -138,13 +132,13 @@ class Sample(Verb):
 
         return self.mean or (at.writes and at.picture and not self.noise and is_picture(at.trained.schema))
 
-    def _said(self, at: At, mixed: bool) -> dict[str, Any]:
+    def _said(self, at: At, named: bool) -> dict[str, Any]:
         """The conditions of every sample, by the names of their columns; of an archive by names of their own."""
         from latens.data.conditions import GIVEN, cells_of_one
 
         said = cells_of_one(at.trained.schema.conditions or (), at.told)
         whole = {name: int(one) if isinstance(one, float) and one.is_integer() else one for name, one in said.items()}
-        return whole if mixed else {f"{GIVEN}_{name}": one for name, one in whole.items()}
+        return whole if named else {f"{GIVEN}_{name}": one for name, one in whole.items()}
 
     def _refuse_idle(self, at: At) -> None:
         """Refuse options that would change nothing."""
@@ -190,13 +184,14 @@ class Sample(Verb):
             table=labelled(found.x, found.label, data.schema.names, at.options.get("label")),
         )
 
-    def _conditional(self, at: At, conditions: Any, n: int, known: tuple[str, ...]) -> Made:
+    def _conditional(self, at: At, conditions: Any, n: int) -> Made:
         """Rows of a mixed table under conditions."""
         from latens.evaluation.conditional_samples import sample_given
         from latens.kinds.tables.typed import as_frame
-        from latens.verbs._files import formula_note
+        from latens.verbs._files import formula_note, formulas
 
         schema = at.trained.schema
+        known = formulas(schema)
         found = sample_given(at.trained.model, conditions, n, key=jax.random.key(self.seed))
         evaluation.finite(found.x, "x", where=at.name)
         share = float(np.exp(found.log_probability))
@@ -225,7 +220,7 @@ class Sample(Verb):
     def _begun(self, at: At) -> Work:
         """Rows of text that begin as it is said, the rest drawn."""
         from latens.evaluation.conditional_samples import TEXT_CHUNK, sample_given
-        from latens.kinds.tables.where import Conditions
+        from latens.evaluation.where import Conditions
         from latens.verbs._files import lines_of
 
         trained, n = at.trained, 16 if self.n is None else self.n
@@ -233,7 +228,7 @@ class Sample(Verb):
             if given:
                 what = "a row is completed from its beginning only."
                 raise UsageError(what, where=flag, fix="Leave it out.")
-        if trained.schema.tokens is None or trained.is_point or trained.preparation.classes:
+        if not at.kind.printed or trained.is_point or trained.preparation.classes:
             fix = "Train with `latens fit FILE --recipe text`, without labels. `latens impute` fills rows of a table."
             raise ConfigError("only a VAE of text without labels completes rows.", where="--complete", fix=fix)
         (codes,) = trained.schema.encode([str(self.complete)], where="--complete")

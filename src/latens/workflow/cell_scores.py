@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data import Dataset
-from latens.errors import ConfigError
 from latens.evaluation.missing_cells import left_out
+from latens.kinds import kind_of
 from latens.kinds.tables.columns import ColumnType
 from latens.workflow.trained import TrainedModel
 
@@ -25,14 +25,6 @@ class Blame(NamedTuple):
     expected: np.ndarray  # what the cell would have been, stored, of shape (n, cells)
     low: np.ndarray  # the least cell of the interval around it, likewise; of a category the expected one
     high: np.ndarray  # the largest one, likewise
-
-
-def typed_columns(trained: TrainedModel, flag: str) -> tuple[ColumnType, ...]:
-    """The types of the columns of a model's table."""
-    if trained.schema.types is None:
-        what = "the columns of this model have no kinds, which give a cell an exact probability."
-        raise ConfigError(what, where=flag, fix="Train with `latens fit DATA --typed`, or leave it out.")
-    return trained.schema.types
 
 
 def points(shares: Sequence[np.ndarray], types: Sequence[ColumnType]) -> Shaped[np.ndarray, "n columns"]:
@@ -121,7 +113,7 @@ def given_rest(
     trained: TrainedModel, data: Dataset, rows: np.ndarray, *, num_samples: int = 100, seed: int = 0
 ) -> list[Shaped[np.ndarray, "rows segments"]]:
     """The probability of each category, or segment, of each column given the other cells of each row."""
-    types = typed_columns(trained, "given_rest")
+    types = trained.schema.column_types
     batch = trained.batch(data, rows)
     shown = np.ones(batch.x.shape, bool) if batch.mask is None else np.array(batch.mask)
     if data.outside is not None:
@@ -152,7 +144,8 @@ def blame(
     # beyond those of the training rows count as missing; a name that no training row had has 0. These do not add up to
     # the surprise of the row: a wrong cell makes those that go with it look odd as well.
     # others: the rows beyond which such a number lies, by `tails`.
-    types = typed_columns(trained, "cells")
+    types = trained.schema.column_types
+    kind_of(trained.schema).refuse("types", "cells")
     strange = np.zeros(data.x.shape, bool)
     for row, column in strange_cells(data):
         strange[row, column] = True

@@ -16,11 +16,11 @@ from jaxtyping import Shaped
 from latens import evaluation
 from latens.config import ClassifierConfig, Config, VAEConfig
 from latens.data import Dataset
-from latens.data.schema import image_shape
 from latens.errors import LatensError
 from latens.evaluation import Estimate, diagnose
 from latens.evidence.batched import Rows
 from latens.evidence.gaps import inference_gaps
+from latens.kinds import kind_of
 from latens.kinds.pictures.shapes import known_factors
 from latens.latents.decomposition import kl_split
 from latens.latents.disentanglement import disentanglement_scores
@@ -85,7 +85,7 @@ def _unequal(work: Work) -> bool:
 
 def _pictures(work: Work) -> str:
     config = work.trained.config
-    if image_shape(work.trained.schema) is None or len(work.positions) < 2:
+    if work.trained.schema.image is None or len(work.positions) < 2:
         return "the rows are not two or more pictures"
     if work.trained.preparation.classes:
         return "the pictures of a conditional model have one class by condition"
@@ -114,7 +114,9 @@ NEEDS: dict[str, Callable[[Work], str]] = {
     "a latent for every step": _refused(
         lambda work: not isinstance(work.trained.model, StateSpaceModel), "the model has no latent for every step"
     ),
-    "rows of text": _refused(lambda work: work.data.schema.tokens is None, "the rows are not text"),
+    "rows of text": _refused(
+        lambda work: "text" not in kind_of(work.data.schema).looks(work.data.schema), "the rows are not text"
+    ),
     "held-out rows": _refused(
         lambda work: np.any(np.isin(work.positions, work.data.subset("train"))), "some of the rows are training rows"
     ),

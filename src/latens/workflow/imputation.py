@@ -38,18 +38,20 @@ def imputed(
     """Fill in the missing cells of rows by draws of p(missing | observed)."""
     # What is drawn for a row depends on the key and on the row alone, so that it is the same wherever the row came from
     # and whichever others there are; of equal rows each has noise of its own.
-    x, types = np.array(batch.x, np.float64), trained.schema.types
+    x, types = np.array(batch.x, np.float64), trained.schema.column_types
     hidden = np.zeros(x.shape, bool) if batch.mask is None else ~np.asarray(batch.mask)
     rows = np.flatnonzero(hidden.reshape(len(x), -1).any(axis=1))
     drawn = np.repeat(x[:, None], num_draws, axis=1)
     if not len(rows):
-        return Imputation(x, drawn, hidden, rows, None if types is None else [], np.zeros(0))
+        return Imputation(x, drawn, hidden, rows, [] if types else None, np.zeros(0))
     take = lambda leaf: np.asarray(leaf)[rows]  # noqa: E731
     gappy = jax.tree.map(take, batch)
     gone = hidden[rows]
     gappy = replace(gappy, row_id=_ids(np.where(gone, np.float32(np.nan), np.asarray(batch.x, np.float32)[rows])))
-    found = evaluation.impute(trained.rows(gappy, key=key), num_samples=num_samples, num_draws=num_draws, types=types)
-    middle = trained.data_units(found.mean, mean=True) if types is None else points(found.shares or [], types)
+    found = evaluation.impute(
+        trained.rows(gappy, key=key), num_samples=num_samples, num_draws=num_draws, types=types or None
+    )
+    middle = points(found.shares or [], types) if types else trained.data_units(found.mean, mean=True)
     x[rows] = np.where(gone, finite(middle, "imputed cells"), x[rows])
     drawn[rows] = np.where(gone[:, None], trained.data_units(found.draws, mean=False), drawn[rows])
     return Imputation(x, finite(drawn, "draws"), hidden, rows, found.shares, found.effective)

@@ -97,7 +97,7 @@ def batch_of(
     if isinstance(data, Dataset):
         batch = data.rows(positions_of(positions, len(data)), sparse=True)
     else:
-        if schema.tokens is not None and (strings := strings_of(data)) is not None:
+        if (strings := strings_of(data)) is not None:
             data = schema.encode(strings)
         rows = rows_of(data, positions, schema.shape)
         codes = None if label is None else class_codes(label, schema.classes or (), len(rows))
@@ -221,7 +221,7 @@ def has_likelihood(trained: "TrainedModel") -> bool:
     return not isinstance(config, VAEConfig) or _objective_says(trained, "has_likelihood")
 
 
-def is_grey(trained: "TrainedModel", kind: str) -> bool:
-    """Whether rows of this kind are grey cells under a Bernoulli, whose numbers are a cross-entropy."""
+def is_grey(trained: "TrainedModel") -> bool:
+    """Whether the rows are grey cells under a Bernoulli, whose numbers are a cross-entropy."""
     family = trained.config.likelihood.family if isinstance(trained.config, VAEConfig) else ""
-    return family == "bernoulli" and kind in ("levels", "unit") and trained.preparation.binarize == "none"
+    return family == "bernoulli" and trained.schema.cells.grey and trained.preparation.binarize == "none"

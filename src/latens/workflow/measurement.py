@@ -14,7 +14,7 @@ from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
 from latens.data.conditions import GIVEN
-from latens.data.dataset import first_rows, training_rows
+from latens.data.dataset import first_rows
 from latens.data.infer import MOST_MEASURED
 from latens.data.mapped import few, take
 from latens.distributions import log_prob
@@ -32,17 +32,15 @@ from latens.evaluation import (
     matched,
 )
 from latens.evaluation.classes import class_log_joint
-from latens.evidence.baseline import bigram_baseline, tokens_counted
 from latens.evidence.batched import map_rows, prepared_rows
 from latens.evidence.count_baseline import depth_baseline
 from latens.evidence.estimate import shares
 from latens.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_baseline
 from latens.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
 from latens.evidence.series_baseline import series_baselines
-from latens.evidence.tree import MOST_ROWS as MOST_COUNTED
-from latens.evidence.tree import fit_tree
 from latens.evidence.windows import fit_window, is_series
 from latens.io import keys
+from latens.kinds import kind_of
 from latens.kinds.counts.sparse import SparseRows
 from latens.latents.clusters import has_clusters, predicts_labels
 from latens.latents.codes import level_shapes
@@ -139,7 +137,7 @@ def measured(
 def of_one_class(trained: TrainedModel, batch: Batch) -> tuple[np.ndarray, str]:
     """The log density of every row under a classifier that was fitted without labels, and its protocol in words."""
     rows = class_log_joint(trained.rows(batch))[:, 0]
-    return rows, f"{what_density(trained, trained.schema.kind)}exact, one density of all rows"
+    return rows, f"{what_density(trained)}exact, one density of all rows"
 
 
 def _of_samples(trained: TrainedModel, data: Dataset, positions: np.ndarray, seed: int) -> dict[str, Estimate]:
@@ -212,17 +210,16 @@ class Measurement:
         self.point = of_one_code(trained)
         self.num_samples: int | None = 1 if self.point else num_samples
         self.found: dict[str, Estimate] = {}
-        self.tokens = data.schema.tokens
-        self.levels = data.schema.num_values
+        self.schema = data.schema
         self.family = trained.config.likelihood.family if isinstance(trained.config, VAEConfig) else ""
-        kind, preparation = data.schema.kind, trained.preparation
-        self.grey = is_grey(trained, kind)
+        cells, preparation = data.schema.cells, trained.preparation
+        self.grey = is_grey(trained)
         whole = self.family in LIKELIHOODS and LIKELIHOODS[self.family].discrete
         self.yes_no = whole and LIKELIHOODS[self.family].sees == "yes-no"
-        self.discrete = preparation.dequantize or (whole and not self.grey and kind not in ("mixed", "real", "unit"))
-        self.counts = whole and kind == "counts"
+        self.discrete = preparation.dequantize or (whole and not self.grey and cells.whole)
+        self.counts = whole and cells.logged
         self.cells = math.prod(data.schema.shape)
-        self.what = "" if self.counts else what_density(trained, kind)
+        self.what = "" if self.counts else what_density(trained)
         known = ["the label"] if trained.preparation.classes else []
         known += [one.name for one in trained.schema.conditions or ()]
         known += ["the total"] if preparation.depth else []
@@ -273,8 +270,14 @@ class Measurement:
                     self.put(other, found[other])
         if isinstance(self.trained.model, StateSpaceModel):
             self.by_step(draws, how)
-        if self.tokens is not None:
-            self.by_token(draws, how)
+        if parts := kind_of(self.schema).counted(self.schema, self.batch):
+            bits, how = -self.rows / math.log(2), f"an upper bound, by {how}; the end of a row counts"
+            for name, count in parts.items():
+                self._ratio(name, bits, count, draws, how)
+            found = self.found["bits_per_token"]
+            value = 2.0**found.value
+            error = value * math.log(2) * found.standard_error
+            self.put("perplexity", replace(found, value=value, standard_error=error))
         elif self.discrete and self.batch.mask is None:
             note = "an upper bound, by uniform dequantisation; " if self.trained.preparation.dequantize else ""
             bits = -self._discrete() / (self.cells * math.log(2))
@@ -295,21 +298,6 @@ class Measurement:
         length = np.shape(self.batch.x)[1]
         count = np.full(len(self.rows), length) if mask is None else mask.reshape(len(mask), length, -1).any(2).sum(1)
         self._ratio("nats_per_step", self.rows, count, draws, f"{self.what}{how}")
-
-    def by_token(self, draws: int, how: str) -> None:
-        """Add the bits of a token and of a character, and the perplexity; the end of a row counts as one of each."""
-        assert self.tokens is not None
-        mask, x = None if self.batch.mask is None else np.asarray(self.batch.mask), np.asarray(self.batch.x)
-        seen = x if mask is None else np.where(mask, x, 0)
-        ended = np.any((x == 0) & (True if mask is None else mask), axis=1)
-        how, bits = f"an upper bound, by {how}; the end of a row counts", -self.rows / math.log(2)
-        self._ratio("bits_per_token", bits, tokens_counted(x, mask), draws, how)
-        characters = np.array([len(text) for text in self.tokens.texts(seen)]) + ended
-        self._ratio("bits_per_character", bits, characters, draws, how)
-        found = self.found["bits_per_token"]
-        value = 2.0**found.value
-        error = value * math.log(2) * found.standard_error
-        self.put("perplexity", replace(found, value=value, standard_error=error))
 
     def _ratio(self, name: str, rows: np.ndarray, count: np.ndarray, draws: int, how: str) -> None:
         """Add a ratio of two means: rows that have it for a mean, and its error."""
@@ -382,26 +370,15 @@ class Measurement:
 
     def gain(self, data: Dataset) -> None:
         """Add log p(x) minus that of independent features fitted to the training rows."""
+        rivals = kind_of(data.schema).rivals(data, self.batch)
+        for name, (what, rows) in rivals.items():
+            self._gain(self.rows - rows, f"log p(x) minus that of {what}", name)
+        if rivals or self.trained.preparation.depth:
+            return None if rivals else self._gain_over_genes(data)
         train, divide = few(data.subset("train"), MOST_MEASURED), 1.0
         mask = None if self.batch.mask is None else np.asarray(self.batch.mask)
         given: dict[str, Any] = {"train_mask": None if data.mask is None else take(data.mask, train), "test_mask": mask}
         given["train_weight"] = None if data.weight is None else data.weight[train]
-        if data.schema.types is not None:
-            x = np.asarray(self.batch.x)
-            cells = np.stack([one.log_shares(x[:, i]) for i, one in enumerate(data.schema.types)], axis=1)
-            independent = np.sum(cells, axis=1, where=True if mask is None else mask)
-            self._gain(self.rows - independent, "log p(x) minus that of independent columns with the shares of")
-            first, shown, weight = training_rows(data, MOST_COUNTED)
-            tree = fit_tree(first, shown, data.schema.types, weight).log_prob(x, mask)
-            what = "log p(x) minus that of the tree of columns counted in"
-            return self._gain(self.rows - tree, what, "gain_over_tree")
-        if self.tokens is not None:
-            x, weights = np.asarray(self.batch.x), {"test_mask": mask, "train_weight": given["train_weight"]}
-            bigram = bigram_baseline(take(data.x, train), x, self.tokens.size, **weights)
-            what = "log p(x) minus that of tokens that depend on the one before, counted in"
-            return self._gain(self.rows - bigram, what, "gain_over_bigram")
-        if self.trained.preparation.depth:
-            return self._gain_over_genes(data)
         if self.discrete and not self.yes_no:
             kind = "counts" if self.counts else "levels"
             rows, test, ours = _taken(data.x, train), np.asarray(self.batch.x), self._discrete()
@@ -417,7 +394,7 @@ class Measurement:
         if isinstance(self.trained.model, StateSpaceModel) and kind == "real" and len(data.schema.shape) == 2:
             self._gains_over_steps(data, train, rows, test)
         given |= {"divide": divide, "common_unit": data.schema.columns is None}
-        independent = independent_baseline(rows, test, kind, self.levels, **given)
+        independent = independent_baseline(rows, test, kind, self.schema.num_values, **given)
         # Both minuends are of the counts or levels themselves where there are probabilities of these.
         of = "x" if kind in ("counts", "levels") else density_of(self.trained)
         what = "cross-entropy" if self.grey else f"log p({of})"
@@ -499,10 +476,10 @@ class Measurement:
         self.add("log_likelihood", rows, 1, f"{self.what}log p(x | z) at the code of x; an autoencoder has no p(x)")
 
 
-def what_density(trained: TrainedModel, kind: str) -> str:
-    """What the density is of, where that is not plain, of rows of a kind."""
+def what_density(trained: TrainedModel) -> str:
+    """What the density is of, where that is not plain."""
     preparation = trained.preparation
-    if is_grey(trained, kind):
+    if is_grey(trained):
         return "grey cells under a Bernoulli: a cross-entropy, not log p(x); "
     if preparation.dequantize:
         return f"density of (x + u) / {preparation.divide:g} with uniform u; "
@@ -514,9 +491,7 @@ def what_density(trained: TrainedModel, kind: str) -> str:
         return "density of log(1 + x), not of the counts; "
     if preparation.divide != 1.0:
         return f"density of x / {preparation.divide:g}; "
-    if kind == "mixed":
-        return "probability of the cells as they were recorded; "
-    return "density in the data's own units; " if kind in ("real", "counts") else ""
+    return trained.schema.cells.density
 
 
 def density_of(trained: TrainedModel) -> str:

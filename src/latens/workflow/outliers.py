@@ -125,7 +125,7 @@ def row_scores(
     if not mask.all():
         batch = replace(batch, mask=mask)
     rows = replace(trained.rows(batch, key=key), batch_size=batch_size)
-    gaps = data.schema.kind == "real" and not mask.all()
+    gaps = data.schema.cells.real and not mask.all()
     numbers = row_numbers(rows, num_samples=num_samples)
     kl = np.asarray(numbers.kl, np.float64)
     log_p = log_observed(rows, num_samples=num_samples) if gaps else np.asarray(numbers.weights.log_mean)

@@ -193,7 +193,7 @@ def per_row(
     batch = trained.batch(data, positions)
     if isinstance(trained.config, ClassifierConfig) and not trained.schema.classes:
         rows, protocol = of_one_class(trained, batch)
-        kind = what_density(trained, trained.schema.kind)
+        kind = what_density(trained)
         return Rows("log_marginal", rows.astype(np.float64), 1, kind, protocol)
     if isinstance(trained.config, ClassifierConfig):
         label = np.full(len(positions), -1) if batch.label is None else np.asarray(batch.label)

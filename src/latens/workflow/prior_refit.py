@@ -325,7 +325,7 @@ def then_text(found: Refitted, kind: str) -> str:
 
 
 def _measured(trained: TrainedModel) -> str:
-    return "the cross-entropy bound" if is_grey(trained, trained.schema.kind) else "log p(x)"
+    return "the cross-entropy bound" if is_grey(trained) else "log p(x)"
 
 
 def _weights(

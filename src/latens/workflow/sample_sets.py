@@ -16,6 +16,7 @@ from latens.data.preparation import DEPTH, log_depth
 from latens.evaluation import Estimate, PrincipalFeatures, principal_features
 from latens.evaluation.classes import sample_classes
 from latens.evidence.batched import prepared_rows
+from latens.kinds import kind_of
 from latens.latents.codes import new_rows
 from latens.typing import Key
 from latens.workflow.inputs import is_grey, lacks_prior
@@ -29,8 +30,8 @@ def why_not(trained: TrainedModel, data: Dataset) -> str:
     """Why samples of this model cannot be compared with these rows."""
     if lacks_prior(trained):
         return "an autoencoder has no prior to sample from (`latens refit` fits one)"
-    if data.schema.tokens is not None:
-        return "rows of text have no distances"
+    if words := kind_of(data.schema).lacks.get("distances"):
+        return words[0]
     if data.mask is not None and not np.all(data.mask):
         return "rows with missing cells have no distances"
     if data.weight is not None:
@@ -63,7 +64,7 @@ class SampleSets:
     @property
     def grey(self) -> bool:
         """Whether the pixels are grey under a Bernoulli."""
-        return is_grey(self.trained, self.data.schema.kind)
+        return is_grey(self.trained)
 
     @property
     def what(self) -> str:
@@ -89,8 +90,8 @@ class SampleSets:
     def features(self) -> PrincipalFeatures:
         """Principal components of the training rows: columns standardised, counts as log(1 + x)."""
         columns = self.data.schema.columns is not None
-        counts = self.data.schema.kind == "counts"
-        return principal_features(self.train, standardise=columns, logarithm=counts, seed=self.seed)
+        logarithm = self.data.schema.cells.logged
+        return principal_features(self.train, standardise=columns, logarithm=logarithm, seed=self.seed)
 
     @cached_property
     def described(self) -> str:

@@ -23,6 +23,7 @@ from latens.data.conditions import cells_of, one_vector, usual_inputs
 from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, refuse_other
 from latens.evaluation.conditional_samples import sample_given
 from latens.evaluation.missing_cells import DRAWS
+from latens.evaluation.where import conditions_of
 from latens.evidence.batched import Rows
 from latens.evidence.estimate import finite
 from latens.io import keys
@@ -30,8 +31,7 @@ from latens.io.atomic import as_path, write_atomic
 from latens.io.named_arrays import arrays_to_tree, tree_to_arrays
 from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack, read, unpack
-from latens.kinds.tables.where import conditions_of
-from latens.kinds.text import strings as text_rows
+from latens.kinds import kind_of
 from latens.latents.codes import encode_with_noise, new_rows
 from latens.models import DeterministicHead, FlowMatching
 from latens.models.conditional import Conditional, with_usual
@@ -456,7 +456,7 @@ class TrainedModel(Methods):
         num_samples = check_count(num_samples, "num_samples")
         found = evaluation.log_marginal(self.rows(data, label=label, seed=seed), num_samples=num_samples)
         # A density of real numbers is never 0: minus infinity there is a row beyond float32.
-        return finite(found, "log p(x)", minus_infinity=self.schema.kind != "real")
+        return finite(found, "log p(x)", minus_infinity=not self.schema.cells.real)
 
     @checked_later
     def impute(
@@ -481,7 +481,7 @@ class TrainedModel(Methods):
         from latens.workflow.imputation import imputed
 
         refuse_classifier(self.config, "impute from", "the model")
-        text_rows.refuse_gaps(self.schema, "impute")
+        kind_of(self.schema).refuse("gaps", "impute")
         num_samples = check_count(num_samples, "num_samples")
         num_draws = 0 if num_draws == 0 else check_count(num_draws, "num_draws", cells=int(np.prod(self.schema.shape)))
         batch = data if isinstance(data, Batch) else self.batch(data)

@@ -1,12 +1,12 @@
 """Counts: cells by genes of AnnData, sparse matrices."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
-from latens.kinds.base import Rows, option
+from latens.kinds.base import Rows, later, option
 
 if TYPE_CHECKING:
-    from latens.data.door import Coming, Stored
+    from latens.data.door import Coming
     from latens.data.schema import Schema
 
 
@@ -15,12 +15,11 @@ class Counts(Rows):
     """Counts of single cells (cells by genes), for example from AnnData."""
 
     title = "AnnData"
+    recipe = "cells"
+    implies: ClassVar = {"counts": True}
+    store = later("latens.kinds.counts.anndata", "store_cells")
 
     layer: str | None = option("the layer to read instead of X", again=(str,))
-
-    @classmethod
-    def implies(cls) -> dict[str, Any]:
-        return {"counts": True}
 
     @classmethod
     def has(cls, schema: "Schema") -> bool:
@@ -29,9 +28,3 @@ class Counts(Rows):
     @classmethod
     def fits(cls, rows: "Coming") -> bool:
         return rows.raw.cells
-
-    @classmethod
-    def store(cls, rows: "Coming") -> "Stored":
-        from latens.kinds.counts.anndata import store_cells
-
-        return store_cells(rows)

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from latens.data.infer import store_numbers
 from latens.data.raw import ColumnRoles, LackingColumn, Raw, damaged, readable
 from latens.data.rows import unmasked
 from latens.data.schema import Schema
 from latens.errors import DataError, nearest
+from latens.kinds.base import Stored
 from latens.kinds.counts.sparse import SparseRows, is_sparse, rows_of_file, sparse_rows
-from latens.kinds.numbers.store import store_numbers
 from latens.kinds.tables.cells import plain_cells
 from latens.kinds.tables.frame import check_names, from_pandas
 
 if TYPE_CHECKING:
-    from latens.data.door import Coming, Stored
+    from latens.data.door import Coming
     from latens.kinds.numbers.hdf5 import Store
 
 
@@ -238,7 +239,7 @@ def _matrix(store: "Store", key: str) -> Any:
         return rows_of_file(maker(parts, shape=tuple(map(int, store.attribute(item, "shape")))), where)
 
 
-def store_cells(rows: "Coming") -> "Stored":
+def store_cells(rows: "Coming") -> Stored:
     """Store cells, whose matrix is of counts where it can be."""
     raw, schema, seen = rows.raw, rows.schema, None
     if schema is None and rows.counts is None:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from latens.kinds.base import Rows, option
-from latens.kinds.tables import ENDINGS
+from latens.kinds.base import Rows, later, option
+from latens.kinds.tables import Table
 
 if TYPE_CHECKING:
-    from latens.data.door import Coming, Stored
+    from latens.data.door import Coming
     from latens.data.schema import Schema
 
 
@@ -17,7 +17,9 @@ class Steps(Rows):
     """Rows that are sequences of steps, or windows of them."""
 
     title = "long tables, with a line for each step"
-    endings = ENDINGS
+    endings = Table.samples
+    ends, pictured = True, False
+    store = later("latens.kinds.steps.long", "store_steps")
 
     sequence: str | None = option("the column that identifies the sequence of a line; - for a single series", "COLUMN")
     time: str | None = option("the column with the times", "COLUMN")
@@ -42,7 +44,5 @@ class Steps(Rows):
         return rows.long is not None
 
     @classmethod
-    def store(cls, rows: "Coming") -> "Stored":
-        from latens.kinds.steps.long import store_steps
-
-        return store_steps(rows)
+    def looks(cls, schema: "Schema") -> set[str]:
+        return {"numbers", "series"}

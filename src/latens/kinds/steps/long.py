@@ -26,6 +26,7 @@ from latens.data.rows import TEST, TRAIN, VALIDATION, row_keys, row_names, split
 from latens.data.schema import Schema
 from latens.errors import DataError, ResourceError, UsageError, nearest
 from latens.io.bounds import MAX_BYTES
+from latens.kinds.base import Stored
 from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.steps.sequences import LONGEST, Places, Sequences
 from latens.kinds.steps.times import Grid, Times, grid_of, read_times, steps_in
@@ -35,7 +36,7 @@ from latens.kinds.tables.dtypes import series_of
 from latens.kinds.text.vocabulary import chosen_edges
 
 if TYPE_CHECKING:
-    from latens.data.door import Coming, Stored
+    from latens.data.door import Coming
 
 
 SINGLE = "-"
@@ -424,10 +425,8 @@ def _check_size(rows: int, steps: int, columns: int, where: str) -> None:
 _BY_STEP = "Tell it to the model at every step: --input COLUMN."
 
 
-def store_steps(rows: "Coming") -> "Stored":
+def store_steps(rows: "Coming") -> Stored:
     """Store the rows of a long table, which are sequences of steps, or windows of them."""
-    from latens.data.door import Stored
-
     where, lines, schema, cut = rows.where, rows.lines, rows.schema, rows.long or Asked()
     gone = tuple(name for name, one in (rows.roles.declared or {}).items() if one.kind == LEFT_OUT)
     raw = without_columns(rows.raw, gone)

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from latens.kinds.base import Defaults, Rows, option
+from latens.kinds.base import Defaults, Rows, later, option
 
 if TYPE_CHECKING:
-    from latens.data.dataset import Dataset
-    from latens.data.door import Coming, Stored
+    from latens.data.door import Coming
     from latens.data.schema import Schema
 
 
@@ -41,8 +40,17 @@ diabetes +0.10, ten columns of breast cancer +0.39.
 LEFT_OUT = "leave out"
 """What a column is declared as that is not modelled."""
 
-ENDINGS = (".csv", ".tsv", ".parquet", ".arrow", ".jsonl", ".xlsx", ".npz")
-"""Of files with a table."""
+ENDINGS: dict[str, tuple[str, ...]] = {
+    "text": (".csv", ".tsv", ".tab", ".txt", ".dat", ".data"),
+    "json": (".jsonl", ".ndjson", ".json"),
+    "sheets": (".xlsx", ".xls", ".ods"),
+    "parquet": (".parquet", ".pq"),
+    "arrow": (".arrow", ".feather", ".ipc"),
+}
+"""Endings of tables by format; those of text and of JSON lines may be followed by one of `PACKED`."""
+PACKED = (".gz", ".zst")
+WRITTEN = (".csv", ".tsv", ".parquet", ".arrow", ".jsonl", ".xlsx")
+"""Endings of tables that are written."""
 
 HIDE = 0.25
 """The share of the training rows of a mixed table of which cells are hidden.
@@ -72,8 +80,25 @@ class Table(Rows):
         hide=HIDE,
         scored=1000,
     )
-
-    samples = ENDINGS
+    samples = (*WRITTEN, ".npz")
+    implies: ClassVar = {"typed": True}
+    lacks: ClassVar = {
+        "means": (
+            "the columns of a mixed table include categories and dates, which have no mean.",
+            "Leave it out: samples are drawn.",
+        ),
+        "arrays": (
+            "a mixed table contains categories and dates, which are not an array of numbers.",
+            "Use --out FILE.csv or FILE.parquet.",
+        ),
+    }
+    plain = True
+    unit = " columns"
+    known = later("latens.kinds.tables.typed", "known_columns")
+    frame = later("latens.kinds.tables.typed", "as_frame")
+    report = later("latens.kinds.tables.typed", "report_table")
+    rivals = later("latens.evidence.tree", "table_rivals")
+    store = later("latens.kinds.tables.typed", "store_table")
 
     typed: bool = option(
         "use kinds of columns and exact probabilities for a table of numbers", default=False, yes=True, again=(bool,)
@@ -113,25 +138,13 @@ class Table(Rows):
     )
 
     @classmethod
-    def implies(cls) -> dict[str, Any]:
-        return {"typed": True}
-
-    @classmethod
     def has(cls, schema: "Schema") -> bool:
         return schema.kind == "mixed"
 
     @classmethod
-    def report(cls, data: "Dataset") -> dict[str, Any]:
-        from latens.kinds.tables.typed import report_table
-
-        return report_table(data)
+    def looks(cls, schema: "Schema") -> set[str]:
+        return {"table", "mixed columns"}
 
     @classmethod
     def fits(cls, rows: "Coming") -> bool:
         return rows.typed or rows.raw.kinds is not None if rows.schema is None else rows.schema.kind == "mixed"
-
-    @classmethod
-    def store(cls, rows: "Coming") -> "Stored":
-        from latens.kinds.tables.typed import store_table
-
-        return store_table(rows)

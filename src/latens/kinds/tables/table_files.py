@@ -17,6 +17,7 @@ from polars import selectors
 from latens.data.raw import ColumnRoles, OtherCells, Raw, damaged, file_errors, readable
 from latens.errors import DataError, LatensError, ResourceError, UsageError
 from latens.io.bounds import GZIP, MAX_BYTES, ZSTD, check_zstd, refuse_large, refuse_packed, unpacked
+from latens.kinds.tables import ENDINGS, PACKED, WRITTEN
 from latens.kinds.tables.cells import coded_as, rows_of
 from latens.kinds.tables.columns import WHOLE
 from latens.kinds.tables.declared import Declared
@@ -24,13 +25,6 @@ from latens.kinds.tables.dtypes import as_dates
 from latens.kinds.tables.frame import check_names
 from latens.text import spreadsheet_text
 
-SHEETS = (".xlsx", ".xls", ".ods")
-LINES = (".jsonl", ".ndjson")
-ARROW = (".arrow", ".feather", ".ipc")
-TEXT = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data")
-PACKED = (".gz", ".zst")
-ENDINGS = (*TEXT, ".parquet", ".pq", *ARROW, *LINES, ".json", *SHEETS)
-"""Endings of tables; those of text and of JSON lines may be followed by one of `PACKED`."""
 SEPARATORS = ",;\t|"
 _HEAD, _LINES = 2**16, 100  # bytes and lines that the separator is told from
 _TYPED = 10_000  # rows that say what columns hold; where a later one holds something else, all rows do
@@ -67,24 +61,25 @@ def ending_of(name: str) -> str:
     for packed in PACKED:
         if name.endswith(packed):
             inner = Path(name.removesuffix(packed)).suffix
-            return inner if inner in (*TEXT, *LINES) else packed
+            return inner if inner in (*ENDINGS["text"], *ENDINGS["json"][:2]) else packed
     return Path(name).suffix
 
 
-def is_table_file(name: str) -> bool:
-    """Say whether a file is a table by its name."""
-    return ending_of(name) in ENDINGS
+def format_of(name: Any) -> str:
+    """The format of a file of a table by its name; "" of other files."""
+    ending = ending_of(str(name))
+    return next((form for form, endings in ENDINGS.items() if ending in endings), "")
 
 
 def read_table(path: str | Path, roles: ColumnRoles, *, empty: bool = False) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """Read a file, or what an address stands for, as a frame; and what is said of how it was read."""
     # empty: whether it may have no rows.
-    where, ending = str(path), ending_of(str(path))
-    if roles.sheet is not None and ending not in SHEETS:
+    where, form = str(path), format_of(path)
+    if roles.sheet is not None and form != "sheets":
         raise UsageError(f"{Path(path).name} has no sheets.", where="--sheet", fix="Leave it out.")
     with polars_errors(where):
-        scan, notes = read_text(path, roles) if ending in TEXT and isinstance(path, Path) else scanned(path, roles)
-        if ending in (".parquet", ".pq", *ARROW):  # equal rows take no bytes there
+        scan, notes = read_text(path, roles) if form == "text" and isinstance(path, Path) else scanned(path, roles)
+        if form in ("parquet", "arrow"):  # equal rows take no bytes there
             cells = scan.select(pl.len()).collect().item() * len(scan.collect_schema())
             if cells > MAX_BYTES // 8:
                 raise ResourceError(f"has {cells:,} cells.", where=where, fix="Use fewer rows or columns.")
@@ -267,7 +262,7 @@ def _refuse_line(data: bytes, separator: str, width: int, where: str) -> None:
 def written_of(spec: Any, options: Mapping[str, Any]) -> Written | None:
     """How a table of text is written; None for other data."""
     path = Path(spec) if isinstance(spec, str | Path) else None
-    if path is None or ending_of(path.name) not in TEXT or not path.is_file():
+    if path is None or format_of(path.name) != "text" or not path.is_file():
         return None
     comma = bool(options.get("decimal_comma"))
     with contextlib.suppress(LatensError, pl.exceptions.PolarsError, OSError):
@@ -414,25 +409,21 @@ def with_null(frame: Any, words: tuple[str, ...]) -> Any:
     )
 
 
-WRITTEN = (".csv", ".tsv", ".parquet", ".arrow", ".jsonl", ".xlsx")
-"""Endings of tables that are written."""
-
-
 def frame_bytes(frame: pl.DataFrame, path: Path, written: Written = Written(), known: Collection[str] = ()) -> bytes:  # noqa: B008
     """The bytes of a table, in the format of the ending of its file."""
     # known: Text that stands in the training data, and is written as it is; other text that a spreadsheet would run as
     # a formula gets an apostrophe before it.
-    ending, stream = path.suffix.lower(), io.BytesIO()
+    ending, form, stream = path.suffix.lower(), format_of(path), io.BytesIO()
     if ending in (".csv", ".tsv"):
         separator = "\t" if ending == ".tsv" else written.separator
         # Whole seconds as pandas and spreadsheets write them; else, or with a zone, as Polars does.
         times = frame.select(selectors.datetime(time_zone=None).dt.microsecond() != 0)
         whole = times.width == frame.select(selectors.datetime()).width and not any(one.any() for one in times)
-        form = "%Y-%m-%d %H:%M:%S" if whole else None
+        clock = "%Y-%m-%d %H:%M:%S" if whole else None
         day = written.day_first
         how: dict[str, Any] = {
             "decimal_comma": written.decimal_comma,
-            "datetime_format": form,
+            "datetime_format": clock,
             "date_format": f"%d{day}%m{day}%Y" if day else None,
         }
         if written.capital:
@@ -440,9 +431,9 @@ def frame_bytes(frame: pl.DataFrame, path: Path, written: Written = Written(), k
         _plain(frame, known).write_csv(stream, separator=separator, **how)
     elif ending == ".parquet":
         frame.write_parquet(stream)
-    elif ending in ARROW:
+    elif form == "arrow":
         frame.write_ipc(stream)
-    elif ending in LINES:
+    elif form == "json" and ending != ".json":
         _texts(frame).write_ndjson(stream)
     elif ending == ".xlsx":
         try:
@@ -487,19 +478,19 @@ BATCH_ROWS = None
 
 def scanned(path: str | Path, roles: ColumnRoles) -> tuple[pl.LazyFrame, list[str]]:
     """A table whose rows are not read yet, here or at an address that Polars reads; and what is said of it."""
-    ending, away, notes = ending_of(str(path)), isinstance(path, str), list[str]()
-    if ending in TEXT and away:
+    form, away, notes = format_of(path), isinstance(path, str), list[str]()
+    if form == "text" and away:
         scan = pl.scan_csv(path, try_parse_dates=True, infer_schema_length=None)
-    elif ending in TEXT:
+    elif form == "text":
         text = Text.of(Path(path), roles)
         scan, notes = text.finished(text.scan(sure=roles.sure)), text.notes
-    elif ending in (".parquet", ".pq"):
+    elif form == "parquet":
         scan = pl.scan_parquet(path, glob=away)
-    elif ending in ARROW:
+    elif form == "arrow":
         scan = pl.scan_ipc(path) if away else scan_arrow(Path(path))
-    elif ending in (*LINES, ".json"):
+    elif form == "json":
         source = _bytes(Path(path), str(path)).removeprefix(codecs.BOM_UTF8)
-        read = pl.read_json if ending == ".json" else pl.read_ndjson
+        read = pl.read_json if ending_of(str(path)) == ".json" else pl.read_ndjson
         scan = _with_dates(read(source, infer_schema_length=None)).lazy()
     else:
         scan = _read_sheet(Path(path), roles).lazy()
@@ -518,7 +509,7 @@ def table_parts(path: str | Path, roles: ColumnRoles) -> Iterator[Raw]:
                     raw.notes += tuple(notes)
                     yield raw
         except pl.exceptions.ComputeError:
-            if roles.sure or ending_of(str(path)) not in TEXT:
+            if roles.sure or format_of(path) != "text":
                 raise
             raise OtherCells("later rows hold something else.", where=str(path), fix="Read all rows first.") from None
 

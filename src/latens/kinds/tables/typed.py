@@ -13,6 +13,7 @@ from latens.data.mapped import change, on_disk, parts_of
 from latens.data.raw import Raw, without_columns
 from latens.data.schema import TINY, Column, Schema
 from latens.errors import DataError
+from latens.kinds.base import Stored
 from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.tables.cells import coded, known_as
 from latens.kinds.tables.columns import (
@@ -33,7 +34,7 @@ from latens.kinds.tables.dtypes import DAY
 
 if TYPE_CHECKING:
     from latens.data.dataset import Dataset
-    from latens.data.door import Coming, Stored
+    from latens.data.door import Coming
 
 
 LIKE_ID = 0.95
@@ -235,9 +236,9 @@ def with_absent(raw: Raw, schema: Schema) -> None:
     raw.columns = (*raw.columns, *lacking)
 
 
-def known_columns(schema: Schema) -> dict[str, Declared]:
+def known_columns(schema: Schema) -> dict[str, Any]:
     """How to read columns as those of a model."""
-    return known_as(dict(zip(schema.names, schema.column_types)), schema.ignored or ())
+    return {"declared": known_as(dict(zip(schema.names, schema.column_types)), schema.ignored or ())}
 
 
 def notes_of(
@@ -309,17 +310,15 @@ def as_frame(
 def in_units(x: Shaped[np.ndarray, "n columns"], types: Sequence[ColumnType]) -> np.ndarray:
     """Stored rows as numbers in the units of their columns."""
     # Categories stay codes, dates become days since 1970, times of the day and durations are seconds.
-    made = np.array(x, np.float64)
+    made = np.array(x, np.float64) if types else x
     for i, one in enumerate(types):
         if not one.named:
             made[:, i] = one.value(made[:, i]) / (DAY if one.kind == "date" and not one.days else 1)
     return made
 
 
-def store_table(rows: "Coming") -> "Stored":
+def store_table(rows: "Coming") -> Stored:
     """Store a table: codes of names, and places on the grids of numbers and dates."""
-    from latens.data.door import Stored
-
     every, derived = _typed(rows)
     raw, where = rows.raw, rows.where
     observed = find_missing(raw, rows.names, "nan", where)  # a gap in a table of several kinds is a gap
@@ -376,9 +375,7 @@ def report_table(dataset: "Dataset") -> dict[str, Any]:
 def _column(dataset: "Dataset", place: int) -> dict[str, Any]:
     """What one column of a mixed table holds: its kind, an example of its values, and how many are missing."""
     schema, mask = dataset.schema, dataset.mask
-    assert schema.types is not None
-    assert schema.columns is not None
-    one = schema.types[place]
+    one = schema.column_types[place]
     top = int(np.argmax(one.shares))
     if one.named:
         order = " in order" if one.kind == "ordinal" else ""
@@ -393,7 +390,7 @@ def _column(dataset: "Dataset", place: int) -> dict[str, Any]:
         if one.widths[top] == 1:
             values += f"; {one.texts(np.array([one.starts[top]]))[0]} in {one.shares[top]:.0%}"
     return {
-        "name": schema.columns[place].name,
+        "name": schema.names[place],
         "kind": one.kind,
         "dtype": one.dtype,
         "values": values,

@@ -1,13 +1,14 @@
 """Rows of text: lines, strings and molecules."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from latens.kinds.base import Defaults, Rows, option
+from latens.kinds.base import Defaults, Rows, later, option
 
 if TYPE_CHECKING:
-    from latens.data.dataset import Dataset
-    from latens.data.door import Coming, Stored
+    import numpy as np
+
+    from latens.data.door import Coming
     from latens.data.schema import Schema
 
 
@@ -20,37 +21,61 @@ class Text(Rows):
     defaults = Defaults(network="recurrent", whole_bits=True)
     endings = (".txt", ".csv", ".parquet", ".npz")
     printed = True
+    ends, pictured = True, False
+    unit = " tokens"
+    recipe = "text"
+    implies: ClassVar = {"pieces": "characters"}
+    lacks: ClassVar = {
+        **Rows.lacks,
+        "gaps": (
+            "rows of text have no gaps to fill in.",
+            "`latens sample RUN --complete BEGINNING` draws what follows.",
+        ),
+        "distances": ("rows of text have no distances", ""),
+        "density": ("holds rows of text, which have no density of numbers.", "Use --recipe text."),
+    }
+    unknown = ("piece", "rows hold pieces that no training row had; what follows these counts as missing")
+    batch_size = later("latens.kinds.text.vocabulary", "batch_of_texts")
+    report = later("latens.kinds.text.strings", "report_text")
+    counted = later("latens.evidence.baseline", "text_counted")
+    rivals = later("latens.evidence.baseline", "text_rivals")
+    store = later("latens.kinds.text.strings", "store_text")
 
     pieces: str | None = option(
         "the tokens of a row of text (default: characters)", "PIECES", choices=("characters", "words", "atoms")
     )
 
     @classmethod
-    def implies(cls) -> dict[str, Any]:
-        return {"pieces": "characters"}
-
-    @classmethod
     def has(cls, schema: "Schema") -> bool:
         return schema.tokens is not None
 
     @classmethod
-    def batch_size(cls, data: "Dataset", usual: int) -> tuple[int, str]:
-        from latens.kinds.text.vocabulary import batch_of_texts
-
-        return batch_of_texts(data, usual)
+    def looks(cls, schema: "Schema") -> set[str]:
+        return {"text"}
 
     @classmethod
-    def report(cls, data: "Dataset") -> dict[str, Any]:
-        from latens.kinds.text.strings import report_text
+    def known(cls, schema: Any) -> dict[str, Any]:
+        return {"pieces": schema.tokens.pieces}
 
-        return report_text(data)
+    @classmethod
+    def buckets(cls, schema: Any) -> tuple[int, ...]:
+        return schema.tokens.edges
+
+    @classmethod
+    def face(cls, schema: Any) -> dict[str, Any]:
+        return {"kind": "text", "pieces": schema.tokens.pieces, "values": list(schema.tokens.values)}
+
+    @classmethod
+    def described(cls, schema: Any) -> str:
+        most, many = schema.shape[0] - 1, len(schema.tokens.values)
+        return f"text of up to {most} {schema.tokens.pieces}, of a vocabulary of {many}"
+
+    @classmethod
+    def texts(cls, schema: "Schema", x: "np.ndarray") -> "dict[str, np.ndarray]":
+        import numpy as np
+
+        return {"text": np.array(schema.decode(x))}
 
     @classmethod
     def fits(cls, rows: "Coming") -> bool:
         return rows.raw.strings is not None
-
-    @classmethod
-    def store(cls, rows: "Coming") -> "Stored":
-        from latens.kinds.text.strings import store_text
-
-        return store_text(rows)

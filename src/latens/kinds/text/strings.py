@@ -18,8 +18,9 @@ from latens.data.infer import conform, store
 from latens.data.raw import ColumnRoles, Raw, with_roles
 from latens.data.rows import TRAIN
 from latens.data.schema import Schema
-from latens.errors import ConfigError, DataError, UsageError, nearest
+from latens.errors import DataError, UsageError, nearest
 from latens.io.bounds import unpacked
+from latens.kinds.base import Stored
 from latens.kinds.tables.cells import plain_cells, role_positions, rows_of
 from latens.kinds.tables.table_files import read_table, table_parts
 from latens.kinds.text.vocabulary import PIECES, PieceName, closes, learn_tokens, row_name, steps_of, unknown_pieces
@@ -27,7 +28,7 @@ from latens.text import visible
 
 if TYPE_CHECKING:
     from latens.data.dataset import Dataset
-    from latens.data.door import Coming, Stored
+    from latens.data.door import Coming
 
 
 def text_schema(raw: Raw, split: np.ndarray, pieces: str | None, where: str) -> Schema:
@@ -57,13 +58,6 @@ def one_column(raw: Raw, pieces: str | None, where: str) -> None:
         found = "" if raw.columns is None else f"; it has the columns {', '.join(raw.columns[:5])}"
         fix = "Give a text file with a line a row, a table with one column of text, a label and an id, or strings."
         raise DataError(f"holds no rows of text to be cut into pieces{found}.", where=where, fix=fix)
-
-
-def refuse_gaps(schema: Schema, where: str) -> None:
-    """Refuse rows of text where cells are filled in."""
-    if schema.tokens is not None:
-        fix = "`latens sample RUN --complete BEGINNING` draws what follows."
-        raise ConfigError("rows of text have no gaps to fill in.", where=where, fix=fix)
 
 
 def known_pieces(pieces: str) -> PieceName:
@@ -97,10 +91,8 @@ def code_strings(raw: Raw, schema: Schema, unknown: str, where: str) -> tuple[np
     return seen, strange
 
 
-def store_text(rows: "Coming") -> "Stored":
+def store_text(rows: "Coming") -> Stored:
     """Store strings as rows of codes."""
-    from latens.data.door import Stored
-
     raw, where, asked = rows.raw, rows.where, rows.asked
     if rows.typed or rows.counts:
         flag = "counts" if rows.counts else "typed" if asked.columns is None else "column"
@@ -226,4 +218,4 @@ def report_text(dataset: "Dataset") -> dict[str, Any]:
         "edges": list(tokens.edges),
         "counted": float(train.sum() / computed),
     }
-    return {"tokens": found}
+    return {"tokens": found, "constant_columns": {"count": 0, "first": []}}

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Shaped
 from scipy.special import ndtri
 
+from latens.data.schema import Kind as DataKind
 from latens.distributions import (
     AbstractDistribution,
     Affine,
@@ -30,7 +31,6 @@ from latens.typing import AnyArray, Array, Cond, Float, Key, check_options
 ScaleForm = Literal["log-scale", "log-variance", "softplus"]
 
 
-DataKind = Literal["binary", "levels", "unit", "real", "counts", "mixed", "tokens"]
 Sees = Literal["yes-no", "numbers", "index", "whole"]
 
 Moment = np.ndarray | None

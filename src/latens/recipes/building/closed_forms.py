@@ -62,7 +62,7 @@ def suits(parts: Parts, data: Dataset) -> AbstractHead | None:
     config, schema = parts.config, data.schema
     network, likelihood, posterior = config.network, config.likelihood, config.posterior
     pictures = (network.kind, likelihood.family) == ("conv", "logistic-mixture")
-    columns = (network.kind, likelihood.family, schema.kind) == ("dense", "normal", "real")
+    columns = (network.kind, likelihood.family, schema.cells.real) == ("dense", "normal", True)
     columns = columns and posterior.latent_dim is None and data.count("train") >= LEAST_ROWS
     tables = (network.kind, likelihood.family) == ("dense", "table") and data.count("train") >= FEWEST
     series = (network.kind, likelihood.family) == ("dense", "correlated-normal") and is_series(schema)

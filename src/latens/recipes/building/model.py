@@ -24,6 +24,7 @@ from latens.models import (
     widths_between,
 )
 from latens.models.heads.table import TableHead, TableInput
+from latens.models.heads.token_head import TokenHead
 from latens.models.semi_supervised import LABEL
 from latens.networks import Dense, LinearPath, decoder_network, encoder_network
 from latens.networks.token_networks import TokenEncoder
@@ -97,8 +98,8 @@ def _networks(
     if not convolutions and (network.kernel_size, network.blocks) != (3, 0):
         what = f"kernel_size and blocks are of convolutional networks, and these are {network.kind}."
         raise ConfigError(what, where="network.kind", fix="Use --set network=conv, or leave them out.")
-    if schema.tokens is not None:
-        return token_networks(schema.tokens.size, network, head.num_outputs, likelihood, latent_size, extra, key)
+    if isinstance(likelihood, TokenHead):
+        return token_networks(schema.num_values, network, head.num_outputs, likelihood, latent_size, extra, key)
     hidden = network.hidden or ()
     encoder_key, decoder_key = jax.random.split(key)
     up = encoder_network(

@@ -5,7 +5,6 @@ from msgspec.structs import replace
 from latens.config import NetworkConfig, VAEConfig
 from latens.data import Dataset, Schema, suggest_likelihood
 from latens.data.checks import is_picture
-from latens.data.schema import image_shape
 from latens.errors import ConfigError
 from latens.networks.canonical import half
 from latens.networks.factory import as_image_shape
@@ -39,7 +38,7 @@ def for_pictures(parts: Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     """Decide networks and likelihood of the default recipe where rows are pictures and neither was chosen."""
     config = parts.config
     network, reasons = config.network, []
-    shape = image_shape(data.schema)
+    shape = data.schema.image
     if network.hidden is not None or network.encoder or network.decoder or shape is None or not is_picture(data.schema):
         return replace(config, network=replace(network, kind="dense")), reasons
     widths = convolution_widths(shape, smallest=SMALLEST_MAP if of_codes(parts) else SMALLEST)
@@ -84,7 +83,7 @@ def of_binarised(config: VAEConfig) -> tuple[VAEConfig, list[str]]:
 
 def for_hierarchy(parts: Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     """Decide the channels and the likelihood of a deep hierarchy of pictures, where they were not chosen."""
-    shape = image_shape(data.schema)
+    shape = data.schema.image
     config, reasons = of_binarised(parts.config)
     if shape is None or parts.posterior.whole is None:
         return config, reasons  # refused when the model is built

@@ -22,7 +22,6 @@ from latens.config import (
 from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_likelihood
 from latens.data.infer import MOST_MEASURED
 from latens.data.mapped import few
-from latens.data.schema import image_shape
 from latens.errors import ConfigError
 from latens.evidence.windows import is_series
 from latens.io import keys
@@ -40,7 +39,7 @@ from latens.recipes.parts.bound import Parts, bind, preparation
 from latens.recipes.parts.options import OBJECTIVES, make
 from latens.recipes.parts.posteriors import whole_groups
 from latens.recipes.parts.priors import PRIORS, MixtureOptions
-from latens.training import Budget, Optimizer, Stage, by_group, make_optimizer, resting
+from latens.training import Budget, Optimizer, Stage, by_group, make_optimizer, patience_of, resting
 from latens.training.optimizers import OPTIMIZERS
 from latens.trees import count_parameters
 
@@ -107,7 +106,7 @@ def _likelihood(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[st
                 family, reason = "correlated-normal", "the times and numbers of a window depend on one another"
         likelihood = replace(likelihood, family=family)
         reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
-    if likelihood.family == "bernoulli" and schema.kind in ("levels", "unit") and config.data.binarize == "none":
+    if likelihood.family == "bernoulli" and schema.cells.grey and config.data.binarize == "none":
         reasons.append(
             "grey pixels under a Bernoulli: the numbers are cross-entropies, not log p(x) "
             "(--set data.binarize=stochastic makes them one)"
@@ -193,7 +192,7 @@ def _prior(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -
     prior = replace(prior, kind=parts.posterior.prior) if prior.kind == "auto" else prior
     if prior.refit is None:  # a prior that was chosen, by a user or by a recipe, is left as it is trained
         # The percentiles of a standard Normal space the plane of pictures with two units.
-        plane = config.posterior.latent_dim == 2 and image_shape(schema) is not None
+        plane = config.posterior.latent_dim == 2 and schema.image is not None
         refit = own and not usual.components and not plane and config.recipe == "default"
         prior = replace(prior, refit=refit and not unrefittable(parts.having(config)))
     if usual.components and config.recipe == "default" and own and prior.kind == "standard-normal":
@@ -283,14 +282,14 @@ _LIMITS = ("epochs", "steps", "minutes")
 
 
 def _budget(rows: int, batch_size: int, validated: bool) -> tuple[float, int]:
-    """At most 20,000 steps (and 30 epochs at least); patience is a fortieth of them, and 10 epochs at least."""
+    """At most 20,000 steps (and 30 epochs at least), and the patience of so many epochs."""
     # Where no rows validate, nothing tells when to stop, and few rows are soon known by heart: 10 steps a row (measured
     # on 40 rows of four data sets: held-out log p(x) is best after 200 to 600 steps; later it falls by hundreds).
     steps_per_epoch = -(-rows // min(rows, batch_size))
     if not validated and 10 * rows < 20_000:
-        return float(math.ceil(max(200, 10 * rows) / steps_per_epoch)), 10
+        return float(math.ceil(max(200, 10 * rows) / steps_per_epoch)), patience_of()
     epochs = max(30, math.ceil(20_000 / steps_per_epoch))
-    return float(epochs), max(10, round(epochs / 40))
+    return float(epochs), patience_of(epochs)
 
 
 def _epochs_a_round(rows: int, batch_size: int) -> int:
@@ -304,7 +303,7 @@ def _chunk_steps(schema: Schema, network: NetworkConfig, training: TrainingConfi
     weights = 2 * sum(a * b for a, b in zip((cells, *hidden), (*hidden, 1)))
     if network.kind == "recurrent":
         weights = 12 * cells * sum(width**2 for width in hidden)
-    if network.kind == "conv" and (shape := image_shape(schema)) is not None:
+    if network.kind == "conv" and (shape := schema.image) is not None:
         weights = 2 * work(network, shape)
     seconds = 6 * weights * batch_size / 1e11 + 2e-4
     by_memory = 2**25 / (batch_size * cells * 4)

@@ -111,7 +111,7 @@ def preparation(schema: Schema, config: VAEConfig | Parts) -> Preparation:
         raise ConfigError(
             f"binarised data need a bernoulli likelihood, not {family}.", where="data.binarize", fix="Use bernoulli."
         )
-    if family == "autoregressive-bernoulli" and schema.kind == "levels" and data.binarize == "none":
+    if family == "autoregressive-bernoulli" and schema.cells.grey and data.binarize == "none":
         what = f"pixels of {schema.levels} levels are not yes or no, and each is given to those after it."
         fix = "Use --set data.binarize=stochastic, or --set likelihood=autoregressive-logistics."
         raise ConfigError(what, where="likelihood.family", fix=fix)
@@ -129,14 +129,12 @@ def _seen(found: partial[Preparation], schema: Schema, parts: Parts) -> Preparat
         return found()
     if sees == "index":
         return found(integer=True)
-    if schema.kind == "counts":
+    if schema.cells.logged:
         return found(log1p=True)
-    if schema.kind != "levels":
-        return found(binarize=data.binarize, threshold=data.threshold)
-    assert schema.levels is not None
-    if sees == "yes-no" or not data.dequantize:
-        return found(divide=schema.levels - 1.0, binarize=data.binarize, threshold=data.threshold)
-    return found(divide=float(schema.levels), dequantize=True)
+    if schema.levels is not None and data.dequantize and sees != "yes-no":
+        return found(divide=float(schema.levels), dequantize=True)
+    divide = schema.cells.high if schema.cells.pixel else 1.0
+    return found(divide=divide, binarize=data.binarize, threshold=data.threshold)
 
 
 def num_classes(schema: Schema, config: VAEConfig) -> int:

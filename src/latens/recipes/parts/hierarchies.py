@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from latens import models as m
 from latens.config import VAEConfig
 from latens.data import Schema
-from latens.data.schema import image_shape
 from latens.errors import ConfigError
 from latens.models import AbstractHead, Conditional
 from latens.networks.convolutional import Convolution, TransposedConvolution
@@ -83,7 +82,7 @@ def top_down_model(
 
 def _picture(schema: Schema, config: VAEConfig) -> tuple[int, ...]:
     """The shape of the pictures; ConfigError for other rows, and for options without effect here."""
-    shape = image_shape(schema)
+    shape = schema.image
     if shape is None or min(shape[:2]) < 2:
         raise ConfigError(
             f"a top-down posterior is of pictures, and rows of shape {tuple(schema.shape)} are none.",

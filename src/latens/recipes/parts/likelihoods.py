@@ -60,7 +60,7 @@ class Likelihood(Row):
                 raise ConfigError(
                     what, where="likelihood.squash", fix="Use probit, cauchit or softsign, or leave it out."
                 )
-            if not (head.location_first or reads_logits) or schema.kind not in ("binary", "levels", "unit"):
+            if not (head.location_first or reads_logits) or not schema.cells.pixel:
                 what = (
                     f"a {config.family} likelihood of {schema.kind} data has no means in (0, 1) that could be squashed."
                 )
@@ -85,9 +85,9 @@ class Likelihood(Row):
             shares = none if getattr(self.read, "sees", "logs") == "residuals" else None
             return m.DepthInput(none, jnp.zeros(()), jnp.ones(()), shares)
         if schema.standardised:
-            return m.Standardise(*self._scaling(schema), log1p=self.sees == "whole" and schema.kind == "counts")
+            return m.Standardise(*self._scaling(schema), log1p=self.sees == "whole" and schema.cells.logged)
         if self.sees in ("whole", "index"):
-            return m.Standardise(jnp.zeros(schema.shape), jnp.full(schema.shape, max(_levels(schema) - 1.0, 1.0)))
+            return m.Standardise(jnp.zeros(schema.shape), jnp.full(schema.shape, max(schema.num_values - 1.0, 1.0)))
         return None
 
     def _scaling(self, schema: Schema) -> tuple[Any, Any]:
@@ -128,12 +128,6 @@ class ContextOptions(Part, frozen=True):
 class PixelContextOptions(ContextOptions, frozen=True):
     """The same for levels."""
 
-    # `features`: How many features of each value of a pixel the decoder adds to its outputs, for the window's network.
-    # `block`: The side of the blocks of pixels, each of which sees the features of all pixels of its block.
-    # `neighbour_units`: How many hidden units of each of its four neighbours before it a pixel sees, at most all.
-    # `rows`: How many rows above a pixel it depends on.
-    # `sides`: How many columns to either side of it.
-
     components: Annotated[int, Meta(ge=1, le=100)] = 1  # the number of logistics in the mixture of a pixel
 
 
@@ -155,8 +149,9 @@ class TokenOptions(Part, frozen=True):
     word_dropout: Probability = 0.0
 
 
-def _row(head: type[AbstractHead], make: Callable[[Schema, LikelihoodConfig], AbstractHead]) -> Likelihood:
-    return Likelihood(lambda schema, config, options: make(schema, config), head.kinds, head.sees)
+def _row(head: type[AbstractHead], make: Callable[..., AbstractHead], **how: Any) -> Likelihood:
+    made = make if "options" in how else lambda schema, config, options: make(schema, config)
+    return Likelihood(made, head.kinds, **{"sees": head.sees, **how})
 
 
 def _normal(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
@@ -186,7 +181,7 @@ def _counts(schema: Schema) -> heads.NegativeBinomialHead:
     return heads.NegativeBinomialHead(schema.shape, jnp.zeros(schema.shape))
 
 
-def _depth(schema: Schema, options: DepthOptions) -> m.DepthHead:
+def _depth(schema: Schema, config: LikelihoodConfig, options: DepthOptions) -> m.DepthHead:
     width = sum(one.width for one in schema.conditions or ())
     if options.dispersion == "gene-condition" and not width:
         what = "a dispersion for each gene and condition needs conditions, and the data have none."
@@ -196,18 +191,9 @@ def _depth(schema: Schema, options: DepthOptions) -> m.DepthHead:
     return m.DepthHead(schema.shape, jnp.zeros(schema.shape), changes, Frozen(jnp.zeros(())), options.zero_inflated)
 
 
-def _table(schema: Schema) -> TableHead:
-    return TableHead(schema.column_types)
-
-
 def _tokens(schema: Schema, config: LikelihoodConfig, options: TokenOptions) -> TokenHead:
-    assert schema.tokens is not None
-    rules = {"never_empty": schema.tokens.never_empty, "closing": schema.tokens.closing}
-    return TokenHead(schema.shape, schema.tokens.size, **structs.asdict(options), **rules)
-
-
-def _levels(schema: Schema) -> int:
-    return schema.levels or 2
+    rules = {name: getattr(schema.tokens, name) for name in ("never_empty", "closing")}
+    return TokenHead(schema.shape, schema.num_values, **structs.asdict(options), **rules)
 
 
 def _autoregressive(head: BernoulliHead | PixelHead, options: ContextOptions) -> AbstractHead:
@@ -218,52 +204,42 @@ def _autoregressive(head: BernoulliHead | PixelHead, options: ContextOptions) ->
 
 
 LIKELIHOODS: dict[str, Likelihood] = {
-    "autoregressive-bernoulli": Likelihood(
-        lambda s, c, options: _autoregressive(BernoulliHead(s.shape), options),
-        m.AutoregressiveHead.kinds,
-        BernoulliHead.sees,
+    "autoregressive-bernoulli": _row(
+        m.AutoregressiveHead,
+        lambda s, c, o: _autoregressive(BernoulliHead(s.shape), o),
+        sees=BernoulliHead.sees,
         options=ContextOptions,
     ),
-    "autoregressive-logistics": Likelihood(
-        lambda s, c, options: _autoregressive(PixelHead(s.shape, _levels(s), options.components), options),
-        m.AutoregressiveHead.kinds,
-        m.AutoregressiveHead.sees,
+    "autoregressive-logistics": _row(
+        m.AutoregressiveHead,
+        lambda s, c, o: _autoregressive(PixelHead(s.shape, s.num_values, o.components), o),
         options=PixelContextOptions,
     ),
     "bernoulli": _row(BernoulliHead, lambda s, c: BernoulliHead(s.shape, c.probability_floor)),
-    "categorical": _row(m.CategoricalHead, lambda s, c: m.CategoricalHead(s.shape, _levels(s))),
+    "categorical": _row(m.CategoricalHead, lambda s, c: m.CategoricalHead(s.shape, s.num_values)),
     "continuous-bernoulli": _row(m.ContinuousBernoulliHead, lambda s, c: m.ContinuousBernoulliHead(s.shape)),
     "correlated-normal": _row(m.CorrelatedNormalHead, _correlated),
-    "depth-negative-binomial": Likelihood(
-        lambda s, c, options: _depth(s, options),
-        m.DepthHead.kinds,
-        m.DepthHead.sees,
-        options=DepthOptions,
-        depth=True,
-    ),
+    "depth-negative-binomial": _row(m.DepthHead, _depth, options=DepthOptions, depth=True),
     "discretised-logistic": _row(
         heads.DiscretisedLogisticHead,
-        lambda s, c: heads.DiscretisedLogisticHead(shape=s.shape, levels=_levels(s), scale="softplus"),
+        lambda s, c: heads.DiscretisedLogisticHead(shape=s.shape, levels=s.num_values, scale="softplus"),
     ),
     "laplace": _row(heads.LaplaceHead, _heavy(heads.LaplaceHead)),
-    "logistic-mixture": Likelihood(
-        lambda s, c, options: PixelHead(s.shape, _levels(s), options.components),
-        PixelHead.kinds,
-        PixelHead.sees,
-        options=ComponentsOptions,
+    "logistic-mixture": _row(
+        PixelHead, lambda s, c, o: PixelHead(s.shape, s.num_values, o.components), options=ComponentsOptions
     ),
     "negative-binomial": _row(heads.NegativeBinomialHead, lambda s, c: _counts(s)),
     "normal": _row(m.NormalHead, _normal),
     "poisson": _row(heads.PoissonHead, lambda s, c: heads.PoissonHead(s.shape)),
-    "step-columns": Likelihood(
-        lambda s, c, options: StepColumnsHead(s.shape, options.binary, max(c.scale_floor, 1e-4)),
-        StepColumnsHead.kinds,
+    "step-columns": _row(
+        StepColumnsHead,
+        lambda s, c, o: StepColumnsHead(s.shape, o.binary, max(c.scale_floor, 1e-4)),
         options=CoinsOptions,
     ),
     # Made when it is called for: an array here would start a device, and its threads, at import.
     "student-t": _row(heads.StudentTHead, lambda s, c: _heavy(heads.StudentTHead, raw_df=jnp.zeros(()))(s, c)),
-    "table": _row(TableHead, lambda s, c: _table(s)),
-    "tokens": Likelihood(_tokens, TokenHead.kinds, TokenHead.sees, options=TokenOptions),
+    "table": _row(TableHead, lambda s, c: TableHead(s.column_types)),
+    "tokens": _row(TokenHead, _tokens, options=TokenOptions),
     "zero-inflated-negative-binomial": _row(
         heads.ZeroInflatedHead,
         lambda s, c: heads.ZeroInflatedHead(head=_counts(s)),  # pyright: ignore[reportCallIssue]

@@ -8,6 +8,7 @@ import numpy as np
 
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
+from latens.kinds import kind_of
 from latens.kinds.tables.columns import ColumnType, unknown_category
 from latens.kinds.tables.dtypes import DAY, is_day, number_of
 from latens.typing import checked_later
@@ -94,7 +95,7 @@ def _joined(
             said = f" ({' and '.join(typed)})" if typed else ""
             why = "the conditions exclude one another, or every training row"
             what = f"no row can have column {name!r} so{said}: {why}."
-            kind = (schema.types or ())[place]
+            kind = schema.column_types[place]
             span = "" if kind.named else " to ".join(kind.texts(np.array([0, kind.size - 1])))
             raise DataError(what, where=where, fix=f"The training rows have {span}." if span else "Ask for one name.")
     return Conditions(low, high)
@@ -102,16 +103,14 @@ def _joined(
 
 @checked_later
 def _kind_of(name: str, schema: Schema, where: str) -> ColumnType:
-    if schema.types is None:
-        fix = "Conditions need a table with columns of several kinds: text or dates in addition to numbers."
-        raise DataError("the model knows no columns by kind.", where=where, fix=fix)
+    kind_of(schema).refuse("types", where, DataError)
     names = schema.names
     if name not in names:
         hint = nearest(str(name), names) if len(names) <= 1000 else ""
         if name in [one.name for one in schema.derived or ()]:
             hint = "It is derived: ask for the columns that it is computed of."
         raise DataError(f"there is no column {name!r} in the model.", where=where, fix=hint)
-    return schema.types[names.index(name)]
+    return schema.column_types[names.index(name)]
 
 
 def _cells(value: Any, kind: ColumnType, name: str, where: str) -> tuple[float, float]:
