@@ -19,6 +19,7 @@ LONG = 60
 
 MOST = {
     "lines of Python in src": 60_000,
+    ": Any in src": 298,
     "lines of Python in data": 4_050,
     "lines of Python in tests": 46_150,
     "lines of JavaScript, CSS and HTML": 6_450,
@@ -70,6 +71,7 @@ def measured() -> dict[str, int]:
     static = [path for path in STATIC.rglob("*") if path.suffix in (".js", ".css", ".html")]
     return {
         "lines of Python in src": lines(SOURCE.rglob("*.py")),
+        ": Any in src": sum(len(re.findall(r":\s*Any\b", path.read_text())) for path in SOURCE.rglob("*.py")),
         "lines of Python in data": lines((SOURCE / "data").rglob("*.py")),
         "lines of Python in tests": lines(TESTS.rglob("*.py")),
         "lines of JavaScript, CSS and HTML": lines(static),

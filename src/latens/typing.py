@@ -82,14 +82,14 @@ def _hints(kind: type) -> dict[str, Any]:
         return {}
 
 
-def arms_of(hint: Any) -> list[Any]:
+def arms_of(hint: object) -> list[Any]:
     """The types that a type allows, each with its bounds."""
     if get_origin(hint) in (Union, types.UnionType):
         return [arm for each in get_args(hint) for arm in arms_of(each)]
     return [hint]
 
 
-def _bounded(hint: Any) -> tuple[Any, Meta]:
+def _bounded(hint: object) -> tuple[Any, Meta]:
     return get_args(hint)[:2] if get_origin(hint) is Annotated else (hint, Meta())
 
 
@@ -115,11 +115,11 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, tuple) and all(_fits(one, each) for one in value)
     if not hasattr(hint, "array_type") or value is None:
         return True
-    whole = hint.dtypes == Float[Array, ""].dtypes and getattr(getattr(value, "dtype", None), "kind", "") in ("i", "u")
+    whole = hint.dtype is Float and getattr(getattr(value, "dtype", None), "kind", "") in ("i", "u")
     return not whole and not isinstance(value, str | bytes | list | tuple | dict | set)
 
 
-def _words(hint: Any) -> str:
+def _words(hint: object) -> str:
     (kind, meta), origin = _bounded(hint), get_origin(hint)
     bounds = [(" of {} or more", meta.ge), (" above {}", meta.gt), (" of at most {}", meta.le)]
     said = " and".join(words.format(f"{bound:g}") for words, bound in bounds if bound is not None)

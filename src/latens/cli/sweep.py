@@ -7,7 +7,7 @@ import re
 import shlex
 import socket
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,9 @@ def sweep(context: Context) -> int:
 class Trials:
     """The trials of a study, as far as this process trains them."""
 
-    def __init__(self, context: Context, folder: Path, study: "Study", fixed: Any, space: Any) -> None:
+    def __init__(
+        self, context: Context, folder: Path, study: "Study", fixed: Mapping[str, Any], space: Mapping[str, Any]
+    ) -> None:
         self.context, self.folder, self.study, self.fixed, self.space = context, folder, study, fixed, space
         self.data = load_typed(context.args, start_of(context.args))
 

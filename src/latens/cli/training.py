@@ -24,7 +24,7 @@ from latens.verbs._sources import flags_of, read_with
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.config import Config
-    from latens.training import Event, Interrupted
+    from latens.training import Event, Interrupted, LoopState
     from latens.workflow.experiment import Experiment
     from latens.workflow.trained import TrainedModel
 else:
@@ -148,7 +148,7 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
 
 
 def _finish(
-    context: Context, run: RunFolder, experiment: Experiment, trained: "TrainedModel", loop: Any, plan: TimePlan
+    context: Context, run: RunFolder, experiment: Experiment, trained: "TrainedModel", loop: "LoopState", plan: TimePlan
 ) -> None:
     """Save the model, measure it, and note in the run what came out."""
     from latens.data.rows import MEASURED, every_nth

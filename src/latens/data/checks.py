@@ -150,7 +150,7 @@ def training_rows(dataset: Dataset) -> tuple[Any, np.ndarray | None]:
     return x, None if dataset.mask is None else take(dataset.mask, rows)
 
 
-def _constant(x: Any, mask: np.ndarray | None) -> np.ndarray:
+def _constant(x: np.ndarray | SparseRows, mask: np.ndarray | None) -> np.ndarray:
     if mask is None:
         return x.min(0) == x.max(0)
     low = np.where(mask, x, np.inf).min(0)

@@ -82,7 +82,7 @@ _WIDER: dict[Any, Any] = {int: Integral, float: Real, Sequence: Iterable}
 
 @checked_later
 def load(
-    source: Any,
+    source: object,
     *,
     name: str | None = None,
     schema: Schema | None = None,
@@ -133,7 +133,7 @@ def load(
     return rows.dataset(kind.store(rows))
 
 
-def _asked(source: Any, options: dict[str, Any], schema: Schema | None) -> tuple[Rows | None, Guessed]:
+def _asked(source: object, options: dict[str, Any], schema: Schema | None) -> tuple[Rows | None, Guessed]:
     """What was said of the rows; and their kind, where it is none of latens's own."""
     if isinstance(source, Rows):
         if options:
@@ -428,7 +428,7 @@ def _of_pictures(spec: Any) -> bool:
     return folder and bool(find_pictures(Path(spec)).pictures)
 
 
-def _read(spec: Any, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, str]:
+def _read(spec: object, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, str]:
     """The rows, what errors call their source, and the name of the data set."""
     if not isinstance(spec, str | Path):
         return read_object(spec, roles, name or "data"), name or "data", "data"

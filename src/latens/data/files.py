@@ -20,7 +20,7 @@ from latens.errors import DataError
 from latens.io.bounds import refuse_away
 from latens.kinds.counts import anndata
 from latens.kinds.counts import sparse as sparse
-from latens.kinds.counts.sparse import is_sparse, sparse_rows
+from latens.kinds.counts.sparse import SparseRows, is_sparse, sparse_rows
 from latens.kinds.numbers.hdf5 import hdf5_parts, read_hdf5
 from latens.kinds.numbers.npy import beside, is_beside, npy_parts, read_npy, read_npz
 from latens.kinds.pictures import picture_files as pictures
@@ -378,7 +378,7 @@ def strings_of(value: Any) -> list[str] | None:
     return [str(one) for one in value] if alike else None
 
 
-def check_numeric(x: Any, where: str) -> None:
+def check_numeric(x: np.ndarray | SparseRows | None, where: str) -> None:
     """Refuse what cannot be rows of numbers: objects, text, complex numbers, dates; no rows; no columns."""
     if x is None:
         fix = "Give rows of numbers, or a table of columns."

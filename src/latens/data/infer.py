@@ -76,7 +76,7 @@ def _all_stored(x: SparseRows, columns: Sequence[str] | None, where: str) -> Non
 
 
 def infer_schema(
-    x: Any,
+    x: np.ndarray | SparseRows,
     train_mask: np.ndarray,
     names: Sequence[str] | None = None,
     *,
@@ -204,8 +204,9 @@ class Range:
 
 
 def _kind(
-    x: Any, shape: tuple[int, ...], cells: Range, observed: np.ndarray | None, counts: bool | None, where: str
-) -> tuple[Kind, int | None]:
+    x: np.ndarray | SparseRows, shape: tuple[int, ...], cells: Range, observed: np.ndarray | None, counts: bool | None,
+    where: str,
+) -> tuple[Kind, int | None]:  # fmt: skip
     (low, high), picture = cells.ends, len(shape) > 1
     if counts:
         if picture or not cells.whole or low < 0:
@@ -241,7 +242,9 @@ def _column(name: str, mean: float, deviation: float, ends: tuple[float, float],
     return Column(name, mean, 1.0 if flat or deviation < MIN_SCALE else deviation)
 
 
-def fill(x: Any, observed: np.ndarray | None, train: Shaped[np.ndarray, " n"], schema: Schema) -> Any:
+def fill(
+    x: np.ndarray | SparseRows, observed: np.ndarray | None, train: Shaped[np.ndarray, " n"], schema: Schema
+) -> Any:
     """Replace missing values by the mean of the column's observed training values (0 where there is none)."""
     # observed: true where a value was observed; None for everywhere.
     if observed is None:
@@ -278,7 +281,7 @@ def stored_type(schema: Schema) -> np.dtype:
     return np.dtype(np.uint8 if schema.num_values <= 256 else np.uint16)
 
 
-def store(x: Any, schema: Schema, where: str = "data") -> Any:
+def store(x: np.ndarray | SparseRows, schema: Schema, where: str = "data") -> Any:
     """Convert rows to the type they are kept in."""
     dtype = stored_type(schema)
     with np.errstate(over="ignore"):
@@ -297,7 +300,7 @@ def store(x: Any, schema: Schema, where: str = "data") -> Any:
     return stored
 
 
-def _as_type(x: Any, dtype: DTypeLike) -> Any:
+def _as_type(x: np.ndarray | SparseRows, dtype: DTypeLike) -> Any:
     if isinstance(x, SparseRows):
         return x.astype(dtype)
     if isinstance(x, np.memmap) and x.dtype == dtype and x.flags.c_contiguous:
@@ -306,8 +309,9 @@ def _as_type(x: Any, dtype: DTypeLike) -> Any:
 
 
 def conform(
-    x: Any, names: Sequence[str] | None, schema: Schema, observed: np.ndarray | None = None, where: str = "data"
-) -> tuple[Any, np.ndarray | None]:
+    x: np.ndarray | SparseRows, names: Sequence[str] | None, schema: Schema, observed: np.ndarray | None = None,
+    where: str = "data",
+) -> tuple[Any, np.ndarray | None]:  # fmt: skip
     """Bring rows into the order that a model's schema asks for, and check them against it."""
     # Named columns are put in the schema's order; every observed value must be of the schema's kind.
     # observed: true where a value was observed; None for everywhere.
@@ -428,7 +432,7 @@ def _observed(x: np.ndarray | SparseRows, observed: np.ndarray | None) -> Iterat
         yield part if observed is None else part[observed[start : start + len(part)]]
 
 
-def _moments(x: Any, rows: np.ndarray, observed: np.ndarray | None) -> tuple[float, float]:
+def _moments(x: np.ndarray | SparseRows, rows: np.ndarray, observed: np.ndarray | None) -> tuple[float, float]:
     """Mean and standard deviation of all observed training cells together, in chunks and float64."""
     total, squares, count = 0.0, 0.0, 0
     keep = None if rows.all() else np.broadcast_to(rows.reshape(-1, *(1,) * (x.ndim - 1)), x.shape)

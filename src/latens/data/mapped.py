@@ -20,6 +20,7 @@ from latens.data.rows import mix
 from latens.errors import DataError, ResourceError
 from latens.io.compilation import user_cache
 from latens.io.json import to_json
+from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.tables.columns import FrameColumn
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def release(x: object) -> None:
         held.madvise(mmap.MADV_DONTNEED)
 
 
-def take(x: Any, rows: np.ndarray) -> Any:
+def take(x: np.ndarray | SparseRows, rows: np.ndarray) -> Any:
     """Gather rows; of a mapped file some at a time, since each may bring 2 MB of pages into the process."""
     if not isinstance(x, np.memmap) or not len(rows):
         return x[rows]
@@ -71,7 +72,7 @@ def take(x: Any, rows: np.ndarray) -> Any:
     return found
 
 
-def parts_of(x: Any) -> Iterator[tuple[int, Any]]:
+def parts_of(x: np.ndarray | SparseRows) -> Iterator[tuple[int, Any]]:
     """Go through rows some at a time: the first position, and the rows."""
     step = max(1, CELLS // max(1, int(np.prod(x.shape[1:]))))
     for start in range(0, len(x), step):

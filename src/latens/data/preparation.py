@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import ModuleType
 from typing import Annotated, Any
 
 import jax
@@ -96,7 +97,7 @@ class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True)
         """Prepare one row."""
         # `key` may be None where `is_random` is False.
         # On the host nothing is compiled, where JAX would make a program of each operation.
-        xp: Any = np if isinstance(x, np.ndarray) and not self.is_random else jnp
+        xp: ModuleType = np if isinstance(x, np.ndarray) and not self.is_random else jnp
         if self.integer:
             return xp.asarray(x).astype(np.int32)
         values: Any = xp.asarray(x).astype(np.float32)

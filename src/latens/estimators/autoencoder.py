@@ -244,7 +244,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         if strings is None and not asked and (schema is not None or not is_frame(X)):
             return None
         if strings is None and not is_frame(X):
-            numbers: Any = {"dtype": np.float64, "ensure_all_finite": "allow-nan", "input_name": "X"}
+            numbers: dict[str, Any] = {"dtype": np.float64, "ensure_all_finite": "allow-nan", "input_name": "X"}
             X = check_array(with_nan(X), **numbers)
         table = X if is_frame(X) else strings or as_named(X, names_of(self) if schema else None)
         rows = coming(table, None if schema is None else replace(schema, conditions=None), unknown, **said)

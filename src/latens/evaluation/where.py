@@ -113,7 +113,7 @@ def _kind_of(name: str, schema: Schema, where: str) -> ColumnType:
     return schema.column_types[names.index(name)]
 
 
-def _cells(value: Any, kind: ColumnType, name: str, where: str) -> tuple[float, float]:
+def _cells(value: object, kind: ColumnType, name: str, where: str) -> tuple[float, float]:
     """The first and the last stored cell of one value, which a row can have: of a day with times all of them."""
     if _is_day(value, kind):
         first, last = (_place(value, kind, name, where, last=last) for last in (False, True))
@@ -122,12 +122,12 @@ def _cells(value: Any, kind: ColumnType, name: str, where: str) -> tuple[float, 
     return cell, cell
 
 
-def _is_day(value: Any, kind: ColumnType) -> bool:
+def _is_day(value: object, kind: ColumnType) -> bool:
     """Whether a value is a date without a time, of a column that has times."""
     return kind.kind == "date" and not kind.days and kind.dtype != "Time" and is_day(str(value))
 
 
-def _cell(value: Any, kind: ColumnType, name: str, where: str) -> float:
+def _cell(value: object, kind: ColumnType, name: str, where: str) -> float:
     """The stored cell of one value, which a row can have."""
     if kind.named:
         return _place(value, kind, name, where)

@@ -1,8 +1,9 @@
 """log p(x) by annealed importance sampling: from the prior to the posterior in many small steps."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -92,7 +93,9 @@ def _annealed(
     return summarise(rows.log_weights), rows.acceptance
 
 
-def run_chains(chain: Any, num_samples: int, chains_at_once: int, *, key: Key) -> Annealed:
+def run_chains(
+    chain: Callable[[Key], tuple[Array, Array]], num_samples: int, chains_at_once: int, *, key: Key
+) -> Annealed:
     """Run K chains, at most some of them beside one another."""
     parts = math.ceil(num_samples / chains_at_once)
     together = math.ceil(num_samples / parts)

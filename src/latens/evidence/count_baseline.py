@@ -132,7 +132,7 @@ def alike(codes: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n groups"]:
     from sklearn.cluster import KMeans
 
     count = max(1, min(GROUPS, len(codes) // GROUP_ROWS))
-    options: Any = {"n_init": 2, "random_state": 0}
+    options: dict[str, Any] = {"n_init": 2, "random_state": 0}
     return np.eye(count)[KMeans(count, **options).fit_predict(codes)]
 
 

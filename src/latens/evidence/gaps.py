@@ -1,6 +1,7 @@
 """Where the nats between the ELBO and log p(x) go: to the family of the posterior, or to the encoder."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
@@ -194,7 +195,7 @@ def curved(log_joint: LogJoint, best: DiagonalNormal, *, key: Key) -> FullNormal
 
 
 def starting_point(
-    posterior: AbstractDistribution, family: Family, n: int, flat: Any, *, key: Key
+    posterior: AbstractDistribution, family: Family, n: int, flat: Callable[[PyTree], Array], *, key: Key
 ) -> AbstractDistribution:
     """Find the member of a family nearest to the encoder's posterior, over flat latents."""
     # It has the means and scales of the posterior, taken from 256 samples where these have no closed form.

@@ -1,5 +1,6 @@
 """log p(x) and the ELBO by importance sampling from the encoder, with what the weights say."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -163,7 +164,7 @@ def _summary(
 
 
 def stream(
-    draws: Any, rows: int, num_samples: int, samples_per_chunk: int
+    draws: Callable[[Array | int, int], tuple[Array, Array]], rows: int, num_samples: int, samples_per_chunk: int
 ) -> tuple[WeightSummary, Float[Array, "2 B"]]:
     """Summarise the log weights of each row, made a chunk at a time."""
     # returns: the summary of the log weights, and the means over the samples of log w and of the other number

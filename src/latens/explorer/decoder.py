@@ -13,12 +13,14 @@ from latens.data.conditions import GIVEN
 from latens.explorer.heads import described
 from latens.models import Conditional, LatentModel
 from latens.networks import ConvDecoder, Dense, Linear, LinearPath
+from latens.typing import Array
+from latens.workflow.trained import TrainedModel
 
 MOST_WEIGHTS = 3 << 20
 """Numbers of a convolutional decoder above which an export has pictures made beforehand instead: 12 MB."""
 
 
-def page_decoder(model: Any) -> dict[str, Any] | None:
+def page_decoder(model: object) -> dict[str, Any] | None:
     """Describe a decoder as the page reads it."""
     # `network` is what `network_of` gives; `head` says how the mean of p(x | z) is made of the outputs.
     # returns: the description; None where the page does not compute the decoder.
@@ -34,7 +36,7 @@ def page_decoder(model: Any) -> dict[str, Any] | None:
     return {"kind": "page", "network": network, "head": head, "cells": math.prod(decoder.head.shape)}
 
 
-def network_of(network: Any, path: str) -> dict[str, Any] | None:
+def network_of(network: object, path: str) -> dict[str, Any] | None:
     """Describe a network as the page reads it; None for one that it does not compute."""
     # `layers` name the arrays of each layer in the model file; `linear` is the map of the input that is added to the
     # first outputs, in so many copies.
@@ -83,7 +85,7 @@ def _conv(network: ConvDecoder, path: str) -> dict[str, Any] | None:
     return found | {"output_activation": network.output_activation}
 
 
-def _apart(network: Any) -> tuple[Any, LinearPath | None]:
+def _apart(network: object) -> tuple[Any, LinearPath | None]:
     """A network and the linear map beside it."""
     return (network.network, network) if type(network) is LinearPath else (network, None)
 
@@ -97,7 +99,7 @@ def folded(model: Any) -> Any:
     return model
 
 
-def _told(part: Conditional, vector: Any) -> Conditional:
+def _told(part: Conditional, vector: Array) -> Conditional:
     """A part that reads what it is told no more."""
     network: Any = part.network
     first = network.layers[0]
@@ -107,7 +109,7 @@ def _told(part: Conditional, vector: Any) -> Conditional:
     return Conditional(network, part.head, part.standardise, tuple(name for name in part.reads if name != GIVEN))
 
 
-def decoded_means(trained: Any, z: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
+def decoded_means(trained: TrainedModel, z: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
     """Decode latents to the means of p(x | z), a row each, in the units of the data."""
     values = evaluation.decode(trained.model, z, cond=trained.condition(codes), mean="seen")
     return evaluation.finite(trained.data_units(values, mean=True).reshape(len(z), -1).astype("<f4"), "decoded means")
@@ -123,7 +125,7 @@ def in_data_units(preparation: Preparation) -> dict[str, Any]:
     return {"units": units, "classes": preparation.classes}
 
 
-def why_not(model: Any) -> str:
+def why_not(model: object) -> str:
     """Say what a decoder is that a browser does not compute."""
     network, _ = _apart(getattr(getattr(model, "decoder", None), "network", None))
     if type(network) is ConvDecoder and _conv(network, "") is None:

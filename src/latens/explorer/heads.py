@@ -26,13 +26,7 @@ from latens.models.heads.pixel_heads import LOWEST, PixelHead
 from latens.models.heads.table import OrderedSegmentsHead, OrdinalHead, SegmentsHead, TableHead
 from latens.trees import Frozen
 
-_FIRST = (
-    NormalHead,
-    SharedScaleNormalHead,
-    CorrelatedNormalHead,
-    DeterministicHead,
-    LaplaceHead,
-)
+_FIRST = (NormalHead, SharedScaleNormalHead, CorrelatedNormalHead, DeterministicHead, LaplaceHead)
 """Heads whose mean is the first output of each cell, as it is."""
 
 _SEGMENTS = {SegmentsHead: "free", OrderedSegmentsHead: "ordered", OrdinalHead: "ordinal"}

@@ -2,9 +2,11 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from latens.data import Dataset, encode_labels, load
 from latens.data.arrays import as_dataset
@@ -18,18 +20,18 @@ from latens.explorer.serving import decoder_of
 from latens.explorer.whatif import answers
 from latens.io.process import counted
 from latens.typing import checked_later
-from latens.workflow.inputs import seed_key
+from latens.workflow.inputs import RowsLike, seed_key
 from latens.workflow.trained import TrainedModel
 
 
 @counted(most_rows=1, height=1)
 @checked_later
 def explore(
-    model: Any,
-    X: Any,
-    y: Any = None,
+    model: object,
+    X: RowsLike,
+    y: ArrayLike | None = None,
     *,
-    coordinates: Any = None,
+    coordinates: ArrayLike | None = None,
     most_rows: int = 20_000,
     seed: int = 0,
     height: int = 860,
@@ -65,7 +67,7 @@ def explore(
     return widget(trained, static_files() | found, height)
 
 
-def rows_of(model: Any, X: Any, y: Any) -> tuple[TrainedModel, Dataset]:
+def rows_of(model: Any, X: Any, y: ArrayLike | None) -> tuple[TrainedModel, Dataset]:
     """Take the model out of an estimator, and rows as a data set that it takes."""
     estimator = model if hasattr(model, "model_") else None
     trained = getattr(model, "model_", model)
@@ -117,7 +119,7 @@ def widget_class() -> Any:
             super().__init__(files=bundled(files), height=height)
             self.on_msg(self._answer)
 
-        def _answer(self, widget: Any, content: Any, buffers: Any) -> None:
+        def _answer(self, widget: object, content: object, buffers: Sequence[bytes]) -> None:
             """Compute what the page asks for, as the local server does."""
             if not isinstance(content, dict) or not buffers:
                 return

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
+from numpy.typing import ArrayLike
 
 from latens.data import Dataset
 from latens.data.conditions import GIVEN, cells_of
@@ -17,6 +18,7 @@ from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.typed import in_units
 from latens.text import visible
 from latens.typing import Float
+from latens.workflow.trained import TrainedModel
 
 CHUNK_BYTES = 4 << 20
 """About so much of the rows in one file: the page asks for a chunk when a row of it is to be shown."""
@@ -33,7 +35,7 @@ LONGEST_ID = 80
 """Characters of a text that stands for its row's number."""
 
 
-def event_of(trained: Any, data: Dataset | None) -> dict[str, Any]:
+def event_of(trained: TrainedModel, data: Dataset | None) -> dict[str, Any]:
     """Describe what one row is and how the page draws it: an image, a curve or a row of named columns."""
     # data: its data, for the range of the values; or None.
     schema: Schema = trained.schema
@@ -84,7 +86,7 @@ def manifest_columns(
     # coordinates: numbers of the rows shown by the name of each axis; or None.
     columns: list[dict[str, Any]] = []
 
-    def add(name: str, kind: str, values: np.ndarray, role: str, **more: Any) -> None:
+    def add(name: str, kind: str, values: np.ndarray, role: str, **more: object) -> None:
         file = f"data/column-{len(columns)}.bin"
         files[file] = np.ascontiguousarray(values).tobytes()
         dtype = values.dtype.newbyteorder("=").name
@@ -118,7 +120,7 @@ def manifest_columns(
     return columns
 
 
-def as_coordinates(values: Any, n: int, where: str) -> Float[np.ndarray, "n k"]:
+def as_coordinates(values: ArrayLike, n: int, where: str) -> Float[np.ndarray, "n k"]:
     """Check one or more numbers for each row."""
     array: np.ndarray
     try:
@@ -194,7 +196,7 @@ def _range(schema: Schema, data: Dataset | None) -> tuple[float, float]:
     return (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
 
 
-def is_series(trained: Any) -> bool:
+def is_series(trained: TrainedModel) -> bool:
     """Whether rows are curves."""
     # A recurrent network reads them so, or their 16 or more columns are numbered, not named (x0, x1 ...; t0, t1 ...; 0,
     # 1 ...; or from 1 on). A table of several kinds has no common unit, and text has one of its own.

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Shaped
+from numpy.typing import ArrayLike
 
 from latens import evaluation
 from latens.data import Dataset
@@ -22,7 +23,9 @@ from latens.io.safetensors import pack
 from latens.kinds import kind_of
 from latens.latents.codes import level_shapes
 from latens.text import visible
+from latens.typing import Key
 from latens.workflow.metrics import METRICS
+from latens.workflow.trained import TrainedModel
 
 FORMAT = 1
 ELBO_SAMPLES = 4  # draws a row of its ELBO: enough to order rows by, and a quarter of what `latens evaluate` takes
@@ -38,11 +41,11 @@ DECODED_ROWS = 100  # rows of an autoencoder whose decoding is looked at before 
 
 
 def payload(
-    trained: Any,
+    trained: TrainedModel,
     data: Dataset | None,  # None gives an empty page but for the history
     *,
     history: Sequence[dict[str, Any]] = (),  # the "epoch" records of metrics.jsonl
-    coordinates: Any = None,  # numbers of all rows, shape (n, k), which become axes and the first view
+    coordinates: ArrayLike | None = None,  # numbers of all rows, shape (n, k), which become axes and the first view
     most_rows: int = 100_000,
     seed: int = 0,
     title: str = "",
@@ -88,7 +91,7 @@ def payload(
     return files
 
 
-def _beginning(trained: Any, data: Dataset | None, shown: int, title: str) -> dict[str, Any]:
+def _beginning(trained: TrainedModel, data: Dataset | None, shown: int, title: str) -> dict[str, Any]:
     """What the manifest says of the model and of its data, and what is still to fill in."""
     arrays, recipe = tree_to_arrays(trained.model), getattr(trained.config, "recipe", None)
     return {
@@ -186,7 +189,7 @@ class _Writer:
         self.described[name] = {"dtype": array.dtype.name, "shape": list(array.shape), "file": file}
 
 
-def _codes(trained: Any, batch: Batch, key: Any) -> dict[str, np.ndarray]:
+def _codes(trained: TrainedModel, batch: Batch, key: Key) -> dict[str, np.ndarray]:
     """Posterior means and log-variances, KL by unit, and the parts of each row's ELBO where there is one."""
     rows = trained.rows(batch, key=key)
     found = evaluation.encode(rows)
@@ -200,7 +203,7 @@ def _codes(trained: Any, batch: Batch, key: Any) -> dict[str, np.ndarray]:
     return codes
 
 
-def _levels(trained: Any, batch: Batch, key: Any) -> list[dict[str, Any]]:
+def _levels(trained: TrainedModel, batch: Batch, key: Key) -> list[dict[str, Any]]:
     """The levels of a hierarchy, lowest first as its units stand: shape, and mean KL of the rows in nats."""
     shapes = level_shapes(trained.model, cond=trained.one_condition)
     if len(shapes) < 2:
@@ -211,7 +214,7 @@ def _levels(trained: Any, batch: Batch, key: Any) -> list[dict[str, Any]]:
     return [{"shape": list(shape), "kl": level.value} for shape, level in zip(shapes, found, strict=True)]
 
 
-def _readable(value: Any) -> Any:
+def _readable(value: object) -> Any:
     """The manifest with every text as it may be shown: a name shall not turn the page around."""
     if isinstance(value, dict):
         return {visible(key): _readable(item) for key, item in value.items()}
@@ -220,7 +223,7 @@ def _readable(value: Any) -> Any:
     return visible(value, keep="\n\t") if isinstance(value, str) else value
 
 
-def _prior(trained: Any, key: Any) -> np.ndarray | None:
+def _prior(trained: TrainedModel, key: Key) -> np.ndarray | None:
     if trained.is_point:
         return None  # an autoencoder's codes follow no prior
     cond = trained.condition(trained.in_turn(PRIOR_DRAWS))
@@ -228,11 +231,7 @@ def _prior(trained: Any, key: Any) -> np.ndarray | None:
 
 
 def _decoder(
-    trained: Any,
-    batch: Batch,
-    codes: dict[str, np.ndarray],
-    files: dict[str, bytes],
-    serve: bool,
+    trained: TrainedModel, batch: Batch, codes: dict[str, np.ndarray], files: dict[str, bytes], serve: bool
 ) -> dict[str, Any]:
     preparation = trained.preparation
     if trained.is_point:  # whose rows have no ELBO, in which a decoder that overflows would show

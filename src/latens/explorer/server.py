@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -213,7 +213,7 @@ class Handler(BaseHTTPRequestHandler):
         """Name the program, and not its version."""
         return "latens"
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """Write nothing: requests are not news."""
 
 
@@ -244,12 +244,7 @@ class PageServer:
     # `decoder`: What POST `decode` computes; None answers no such request.
 
     def __init__(
-        self,
-        files: Mapping[str, bytes],
-        *,
-        port: int = 0,
-        decoder: Decoder | None = None,
-        given: Answer | None = None,
+        self, files: Mapping[str, bytes], *, port: int = 0, decoder: Decoder | None = None, given: Answer | None = None
     ) -> None:
         self.decoder, self.given = decoder, given
         for name in files:
@@ -304,5 +299,5 @@ class _Listener(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away in the middle is nothing to talk about."""

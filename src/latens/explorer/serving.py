@@ -14,9 +14,10 @@ import numpy as np
 from latens.explorer.decoder import decoded_means
 from latens.explorer.server import Decoder, PageServer
 from latens.explorer.whatif import answers
+from latens.workflow.trained import TrainedModel
 
 
-def serve(context: Any, trained: Any, files: Mapping[str, bytes]) -> int:
+def serve(context: Any, trained: TrainedModel, files: Mapping[str, bytes]) -> int:
     """Serve the page, say where, open a browser, and wait for Ctrl-C."""
     args = context.args
     with PageServer(files, port=args.port or 0, decoder=decoder_of(trained, files), given=answers(trained)) as page:
@@ -45,7 +46,7 @@ def has_screen() -> bool:
     return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def decoder_of(trained: Any, files: Mapping[str, bytes]) -> Decoder | None:
+def decoder_of(trained: TrainedModel, files: Mapping[str, bytes]) -> Decoder | None:
     """Make what POST `decode` computes for a page: means of p(x | z) in the units of the data."""
     latent = json.loads(files["data/manifest.json"]).get("latent")
     if not latent:

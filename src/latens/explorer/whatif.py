@@ -21,8 +21,10 @@ from latens.explorer.guard import Refused
 from latens.explorer.page_columns import grid
 from latens.io.json import plain, to_json
 from latens.kinds.tables.columns import ColumnType
+from latens.models import AbstractLatentModel
 from latens.text import visible
 from latens.workflow.cell_scores import quantile
+from latens.workflow.trained import TrainedModel
 
 MOST_COLUMNS = 256
 """Columns of a table that the page asks about, the first ones."""
@@ -52,7 +54,7 @@ class Question(Struct, forbid_unknown_fields=True):
     row: Annotated[list[Annotated[float, Meta(ge=0)] | None], Meta(max_length=65536)] | None = None
 
 
-def whatif_columns(trained: Any) -> list[dict[str, Any]] | None:
+def whatif_columns(trained: TrainedModel) -> list[dict[str, Any]] | None:
     """Describe the columns that can be fixed, and what they are when nothing is."""
     schema: Schema = trained.schema
     types = schema.column_types
@@ -64,7 +66,7 @@ def whatif_columns(trained: Any) -> list[dict[str, Any]] | None:
     return [{"name": column.name, "kind": one.kind, **_described(one)} for column, one in pairs]
 
 
-def _has_density(model: Any, columns: int) -> bool:
+def _has_density(model: AbstractLatentModel, columns: int) -> bool:
     """Whether q(z | x) has a density everywhere, as weights of draws of the prior need."""
     row, mask = np.zeros(columns, np.float32), np.zeros(columns, bool)
     posterior = eqx.filter_eval_shape(lambda x, m: model.posterior(x, cond=None, mask=m), row, mask)
@@ -121,7 +123,7 @@ def masses(shares: Shaped[np.ndarray, " segments"], one: ColumnType, edges: np.n
     return np.diff(np.interp(edges, [*one.starts, one.size], [0.0, *np.cumsum(shares)]))
 
 
-def answers(trained: Any) -> Answer | None:
+def answers(trained: TrainedModel) -> Answer | None:
     """Make what POST `given` computes for a model: every free column's distribution given those that are fixed."""
     # Of a row with cells changed the other columns are those of another such row, beside `was`, without the change;
     # `moved` is the total variation between both, and `own` the cell of the row.
@@ -157,7 +159,7 @@ def answers(trained: Any) -> Answer | None:
     return answer
 
 
-def _shares(trained: Any, conditions: Conditions) -> GivenShares:
+def _shares(trained: TrainedModel, conditions: Conditions) -> GivenShares:
     """What each column may be under conditions; the same draws of z for every question."""
     return shares_given(trained.model, conditions, trained.schema.column_types, key=jax.random.key(0))
 

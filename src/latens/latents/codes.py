@@ -82,7 +82,7 @@ def _noise_like(posterior: AbstractDistribution) -> Any:
     return as_reparameterised(posterior).sample_noise(key=jax.random.key(0))
 
 
-def _from_noise(posterior: AbstractDistribution, noise: Any) -> Any:
+def _from_noise(posterior: AbstractDistribution, noise: PyTree) -> Any:
     if isinstance(posterior, Product):
         return {name: _from_noise(part, noise[name]) for name, part in posterior.parts.items()}
     if isinstance(posterior, RelaxedOneHot):
@@ -150,8 +150,9 @@ def mean_of(likelihood: Any, mean: Mean) -> Array:
 
 @compiled
 def _decode(
-    model: AbstractLatentModel, z: AnyArray, cond: Cond, key: Key, mean: Mean, temperature: np.floating | None = None
-) -> Array:
+    model: AbstractLatentModel, z: AnyArray, cond: Cond, key: Key, mean: Mean,
+    temperature: np.floating | Array | None = None,
+) -> Array:  # fmt: skip
     def one(z: PyTree, cond: Cond, key: Key) -> Array:
         likelihood: Any = model.likelihood(from_code(model, z, cond), cond=cond)
         if temperature is not None:

@@ -1,7 +1,7 @@
 """Densities fitted to the aggregated posterior by the training loop: flows and a prior of codes."""
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import equinox as eqx
 import jax
@@ -55,7 +55,7 @@ class AggregatedFit(AbstractObjective):
 
     def values(self, model: AbstractLatentModel, codes: Float[Array, "B n"], batch: Batch, key: Key) -> Any:
         """What is maximised, for each row: log p(z) of its draw."""
-        prior = _any(model).prior_part
+        prior = cast(Any, model).prior_part
         if isinstance(prior, AbstractModelPrior):
             return jax.vmap(lambda z, cond: prior(self.model.value, cond=cond).log_prob(z))(codes, batch.cond)
         return jax.vmap(prior.log_prob)(codes)
@@ -68,7 +68,7 @@ class MatchedFit(AggregatedFit):
 
     def values(self, model: AbstractLatentModel, codes: Float[Array, "B n"], batch: Batch, key: Key) -> Any:
         """What is maximised, for each row: minus the squared error of the velocity."""
-        prior: FlowMatching = _any(model).prior_part
+        prior: FlowMatching = cast(Any, model).prior_part
         keys = jax.vmap(lambda row_id: jax.random.fold_in(key, row_id))(batch.row_id)
         return -jax.vmap(lambda z, cond, key: prior.loss(z, cond=cond, key=key))(codes, batch.cond, keys)
 
@@ -110,7 +110,7 @@ def _fit_alone(
     stage = Stage(objective, optimizer, Budget(steps=steps))
     alone = LatentModel(prior, _absent, _absent)
     seen = Preparation(classes=preparation.classes)
-    return _any(fit(alone, codes, [stage], preparation=seen, settings=settings).model).prior_part
+    return cast(Any, fit(alone, codes, [stage], preparation=seen, settings=settings).model).prior_part
 
 
 @counted(steps=1)
@@ -140,12 +140,8 @@ def fit_codes(
     return _fit_alone(prior, model, data, size, preparation=preparation, steps=steps, seed=seed)
 
 
-def _absent(*operands: Any, **named: Any) -> Any:
+def _absent(*operands: object, **named: object) -> Any:
     raise TypeError("a density of codes alone has no encoder and no decoder")
-
-
-def _any(part: Any) -> Any:
-    return part
 
 
 def _of(model: AbstractLatentModel, data: Dataset, preparation: Preparation, seed: int) -> Moments:

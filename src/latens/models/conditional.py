@@ -159,7 +159,7 @@ class AbstractAround(eqx.Module):
 def with_usual(model: AbstractLatentModel, vector: AnyArray) -> Any:
     """The same model with another condition where none is given."""
 
-    def changed(part: Any) -> Any:
+    def changed(part: object) -> Any:
         if not isinstance(part, Conditional) or part.usual is None:
             return part
         return eqx.tree_at(lambda p: p.usual, part, Frozen(jnp.asarray(vector, jnp.float32)))

@@ -85,7 +85,7 @@ class ExactSmoother(AbstractModelEncoder):
         return messages_back(drift, write, jnp.exp(2.0 * rest[1]), weight, alone, pushed)
 
     def meet(
-        self, decoder: StepDecoder, message: Any, alive: Array, prior: DiagonalNormal, memory: Array, recalled: Array
+        self, decoder: StepDecoder, message: PyTree, alive: Array, prior: DiagonalNormal, memory: Array, recalled: Array
     ) -> PrecisionNormal:
         """The posterior of one step."""
         precision, shift = message

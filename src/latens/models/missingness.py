@@ -1,7 +1,5 @@
 """Missing cells: a row with gaps as an encoder of whole rows sees it."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -12,7 +10,7 @@ ROUNDS = 20
 """Rounds of conjugate gradients at the most: what an encoder is told need not be exact."""
 
 
-def seen_whole(decoder: Any, x: PyTree, mask: PyTree) -> Float[Array, "..."] | None:
+def seen_whole(decoder: object, x: PyTree, mask: PyTree) -> Float[Array, "..."] | None:
     """Fill in the missing cells of a row by their mean given the others; None where the decoder has no such map."""
     # Of a linear encoder of whole rows this gives the exact posterior mean of a linear decoder, whatever is missing.
     path, located = getattr(decoder, "network", None), getattr(getattr(decoder, "head", None), "located", None)

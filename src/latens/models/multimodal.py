@@ -1,7 +1,7 @@
 """Several modalities of one thing, any of which may be missing: an encoder and a decoder for each, in one model."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import equinox as eqx
@@ -177,7 +177,7 @@ class ByModality(eqx.Module):
         return Product(made) if self.blocks is None else Joined(made, self.blocks)
 
     def with_output_bias(
-        self, mean: Mapping[str, np.ndarray], frequencies: Any = None, variance: Any = None, rows: Any = None
+        self, mean: PyTree, frequencies: PyTree = None, variance: PyTree = None, rows: PyTree = None
     ) -> "ByModality":
         """The same decoders, each started at the moments of its own features.
 
@@ -191,7 +191,7 @@ class ByModality(eqx.Module):
             A new decoder.
         """
 
-        def by_name(values: Any) -> dict[str, Any]:
+        def by_name(values: PyTree) -> dict[str, Any]:
             if values is None:
                 return dict.fromkeys(self.decoders)
             return values if self.blocks is None else self.blocks.split(values)

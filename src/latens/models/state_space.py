@@ -370,7 +370,7 @@ class StepEncoder(AbstractModelEncoder):
         return scanned(step, nothing, (gates, alive), reverse=self.reads == "all")[1], flat, seen
 
     def meet(
-        self, decoder: StepDecoder, message: Any, alive: Array, prior: DiagonalNormal, memory: Array, recalled: Array
+        self, decoder: StepDecoder, message: PyTree, alive: Array, prior: DiagonalNormal, memory: Array, recalled: Array
     ) -> StepNormal:
         """The posterior of one step."""
         read, x, seen = message

@@ -10,7 +10,6 @@ of which has another of them as its derivative by the images, and products with 
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -114,14 +113,16 @@ def _of_weight(large: Array, small: Array, size: int, stride: int) -> Array:
     return found.reshape(outputs, size, size, channels)
 
 
-def _bilinear(name: str, forward: Callable[..., Array], of_images: Any, of_weight: Any) -> Primitive:
+def _bilinear(
+    name: str, forward: Callable[..., Array], of_images: Callable[..., Array], of_weight: Callable[..., Array]
+) -> Primitive:
     """An operation of images (n, h, w, c) and a weight (o, k, k, c), with its derivatives."""
     primitive = Primitive(name)
     compiled = functools.cache(lambda sizes: jax.jit(functools.partial(forward, **dict(sizes))))
     primitive.def_impl(lambda *operands, **sizes: compiled(tuple(sizes.items()))(*operands))
 
     @primitive.def_abstract_eval
-    def abstract(images: Any, weight: Any, **sizes: int) -> ShapedArray:
+    def abstract(images: ShapedArray, weight: ShapedArray, **sizes: int) -> ShapedArray:
         given = (jax.ShapeDtypeStruct(a.shape, a.dtype) for a in (images, weight))
         found = jax.eval_shape(functools.partial(forward, **sizes), *given)
         return ShapedArray(found.shape, found.dtype)
@@ -145,7 +146,7 @@ def _bilinear(name: str, forward: Callable[..., Array], of_images: Any, of_weigh
     return primitive
 
 
-def _turned(ct: Array, images: Any, weight: Array) -> Array:
+def _turned(ct: Array, images: object, weight: Array) -> Array:
     return SAME.bind(ct, jnp.transpose(jnp.flip(weight, (1, 2)), (3, 1, 2, 0)))
 
 

@@ -42,7 +42,7 @@ def _read() -> Iterator[Recipe]:
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _read()}
 
 
-def _of_model(what: Any) -> Recipe | None:
+def _of_model(what: object) -> Recipe | None:
     """A recipe whose model a function of the user's makes, `(schema, key) -> model`."""
     if isinstance(what, Recipe):
         return what
@@ -67,7 +67,7 @@ def _of_model(what: Any) -> Recipe | None:
     return replace(RECIPE, **words, resolve=resolved, build=build)
 
 
-def _add_model(name: str, what: Any) -> Recipe | None:
+def _add_model(name: str, what: object) -> Recipe | None:
     made = _of_model(what)
     return None if made is None else replace(made, name=name, config=structs.replace(made.config, recipe=name))
 

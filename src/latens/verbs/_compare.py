@@ -29,14 +29,14 @@ def parted(given: Any) -> tuple[list[Any], Any]:
     return models, rows[0] if rows else None
 
 
-def _names_model(given: Any) -> bool:
+def _names_model(given: object) -> bool:
     if not isinstance(given, str | Path):
         return False
     path = Path(given)
     return str(given).startswith("pretrained:") or path.suffix == ".safetensors" or (path / "run.json").is_file()
 
 
-def compared(at: At, others: list[Any], given: Any, num_samples: int | None, seed: int) -> Work:
+def compared(at: At, others: list[Any], given: object, num_samples: int | None, seed: int) -> Work:
     """Put the model and others against each other on the same held-out rows."""
     # given: the rows, split as for the training; None: those of the first run.
     from latens.verbs._sources import open_model
@@ -79,7 +79,7 @@ def compared(at: At, others: list[Any], given: Any, num_samples: int | None, see
     return Made(value=value, text="\n".join(lines), plain=plain, note=note, warnings=warnings)
 
 
-def _data(opened: list[At], given: Any) -> "Dataset":
+def _data(opened: list[At], given: object) -> "Dataset":
     """The data of the first run that names any; a DataError where another was trained on others."""
     from latens.data import KNOWN
 

@@ -4,7 +4,7 @@ import io
 from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
@@ -88,7 +88,7 @@ def arrays_of(table: Table) -> dict[str, np.ndarray]:
     return made
 
 
-def kept_dialect(facts: Any) -> Written:
+def kept_dialect(facts: object) -> Written:
     """How the table of text that a model was trained on was written, as its file says; commas where it does not."""
     # A stranger may have written that.
     if not isinstance(facts, dict) or facts.get("separator") not in (",", ";", "\t", "|"):

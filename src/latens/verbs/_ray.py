@@ -23,6 +23,7 @@ from latens.io.compilation import compute_in_full_precision, enable_compilation_
 from latens.io.waiting import doing, reached
 from latens.verbs._files import frame_of
 from latens.verbs.kernel import At, Made, Request, Work, Would, arguments_of, finished, name_of, refuse
+from latens.workflow.trained import TrainedModel
 
 SAID = 10
 """Warnings of workers that are said."""
@@ -109,7 +110,7 @@ def _of_batch(kept: tuple[Callable[..., Any], tuple[Any, ...]], part: tuple[Any,
     return function(*shared, *part)
 
 
-def over_dataset(trained: Any, verb: type[Request], data: Any, **options: Any) -> Any:
+def over_dataset(trained: TrainedModel, verb: type[Request], data: Any, **options: Any) -> Any:
     """The rows of a Ray Dataset as the verb makes others of them, by their ids."""
     known = [name for name, *_ in arguments_of(verb) if name not in ("run", "data")]
     if unknown := next((name for name in options if name not in (*known, *READING)), None):

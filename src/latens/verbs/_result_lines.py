@@ -26,7 +26,7 @@ SURE = 2.0
 
 
 def result_lines(
-    trained: "TrainedModel", data: "Dataset", positions: Any, found: "Summary", *, cells: bool
+    trained: "TrainedModel", data: "Dataset", positions: "np.ndarray", found: "Summary", *, cells: bool
 ) -> list[str]:
     """What came out, in at most three lines: the headline, the simplest rival, and one more of its kind."""
     # cells: whether there is time to hide cells of a table and fill them in.
@@ -58,7 +58,7 @@ def verdict(gain: Mapping[str, Any]) -> str:
     return f"the model is {'better' if size > 0 else 'WORSE'} by {found}"
 
 
-def hidden_cells(trained: "TrainedModel", data: "Dataset", positions: Any) -> list[str]:
+def hidden_cells(trained: "TrainedModel", data: "Dataset", positions: "np.ndarray") -> list[str]:
     """How well cells of held-out rows are filled in that were hidden at random, over all columns."""
     from latens.workflow.imputation import hidden
 

@@ -29,7 +29,7 @@ def reading_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {FLAGS[flag]: value for flag, value in _given(arguments).items()}
 
 
-def remembered(source: Any) -> dict[str, Any]:
+def remembered(source: object) -> dict[str, Any]:
     """Turn what `source_of` or a model file stored into the keywords for a file of the same form."""
     # A stranger may have written that, so only names of columns and keys count, and never a file with labels of other
     # rows.
@@ -156,7 +156,7 @@ def _warn_of(at: At, found: "Dataset", unknown: str | None, other: bool) -> None
         at.warn(f"{found.name}: {len(found.unseen):,} {at.kind.unknown[1]}")
 
 
-def _has_layer(spec: Any, name: str) -> bool:
+def _has_layer(spec: object, name: str) -> bool:
     """Whether an AnnData file or object has a layer of this name."""
     if not isinstance(spec, str | Path):
         return name in (getattr(spec, "layers", None) or ())
@@ -172,7 +172,7 @@ def _has_layer(spec: Any, name: str) -> bool:
 
 
 def _load_alike(
-    spec: Any, schema: "Schema", known: dict[str, Any], given: dict[str, Any]
+    spec: object, schema: "Schema", known: dict[str, Any], given: dict[str, Any]
 ) -> "tuple[Dataset, dict[str, Any]]":
     """The data, read with what is known of the training data and what was given."""
     # Another file may lack the label, or every such column. The error is that of the first attempt, but for what it

@@ -1,6 +1,7 @@
 """The methods made of verbs, as editors and type checkers read them: `python -m latens.verbs._stub` prints the file."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 from latens.verbs.kernel import Arg, Verb, arguments_of, method, verbs
@@ -14,14 +15,14 @@ def stub() -> str:
     for name, verb in verbs().items():
         own = vars(TrainedModel).get(name)
         if issubclass(verb, Verb) and (own is None or hasattr(own, "verb")):
-            made: Any = method(verb)
+            made: Callable[..., Any] = method(verb)
             lines += [f"    def {name}(", "        self,"]
             lines += [f"        {each}," for each in _parameters(verb, made)]
             lines += ["    ) -> Made:", f'        """{made.__doc__}"""']
     return "\n".join(lines) + "\n"
 
 
-def _parameters(verb: type[Verb], made: Any) -> list[str]:
+def _parameters(verb: type[Verb], made: Callable[..., Any]) -> list[str]:
     choices = {name: (meta.extra or {})["arg"] for name, _, _, meta in arguments_of(verb)}
     found = []
     for name, parameter in list(inspect.signature(made).parameters.items())[1:]:
@@ -32,7 +33,7 @@ def _parameters(verb: type[Verb], made: Any) -> list[str]:
     return found
 
 
-def _words(kind: Any, choices: tuple[str, ...]) -> str:
+def _words(kind: object, choices: tuple[str, ...]) -> str:
     if get_origin(kind) in (None, tuple, list, Literal):
         named = f"Literal{list(choices)!r}" if kind is str and choices else getattr(kind, "__name__", str(kind))
         return str(kind) if get_args(kind) else "None" if kind is type(None) else named.removeprefix("typing.")

@@ -13,6 +13,8 @@ from latens.verbs.kernel import At, Made, Seed, Verb, Work, Would, arg, draws, n
 
 if TYPE_CHECKING:
     from latens.data import Dataset
+    from latens.workflow.outliers import Detection
+    from latens.workflow.trained import TrainedModel
 
 CELLS, MOST_BLAMED = 3, 1000
 """Cells named for each flagged row of typed columns, and flagged rows of which they are named."""
@@ -100,7 +102,7 @@ class Detect(Verb):
             plain=tuple(self._plain(at, found, arrays, called, top)),
         )  # fmt: skip
 
-    def _top(self, at: At, new: "Dataset", found: Any, arrays: dict[str, Any], cells: int) -> "np.ndarray":
+    def _top(self, at: At, new: "Dataset", found: "Detection", arrays: dict[str, Any], cells: int) -> "np.ndarray":
         """The rows that are named, the oddest first; their odd cells and ranks become columns."""
         from latens.workflow.cell_scores import Blame, blame, named_cells
 
@@ -122,12 +124,12 @@ class Detect(Verb):
             arrays["rank"][top] = np.arange(1, len(top) + 1)
         return top
 
-    def _needed(self, found: Any) -> int:
+    def _needed(self, found: "Detection") -> int:
         """How many rows must have the smallest p-value there is before any of them is flagged."""
         return int(np.ceil(len(found.flagged) / (found.calibration + 1) / self.alpha - 1e-9))
 
     def _record(
-        self, new: "Dataset", found: Any, split: str, unread: bool, counted: bool, top: "np.ndarray"
+        self, new: "Dataset", found: "Detection", split: str, unread: bool, counted: bool, top: "np.ndarray"
     ) -> list[str]:
         """What rows were compared with, and what that can show."""
         from latens.workflow.outliers import strange_rows
@@ -150,7 +152,9 @@ class Detect(Verb):
             lines.append("rows count from 0: below a header row N is line N + 2 (--id COLUMN names them)")
         return lines
 
-    def _plain(self, at: At, found: Any, arrays: dict[str, Any], called: list[str], top: "np.ndarray") -> list[str]:
+    def _plain(
+        self, at: At, found: "Detection", arrays: dict[str, Any], called: list[str], top: "np.ndarray"
+    ) -> list[str]:
         """What it comes to: how many, which, and what to do next."""
         picture, flagged = at.trained.schema.image is not None, int(found.flagged.sum())
         rows, too_few = "pictures" if picture else "rows", self._needed(found) > 1 and not flagged
@@ -176,7 +180,7 @@ class Detect(Verb):
         return lines
 
     def _value(
-        self, new: "Dataset", found: Any, arrays: dict[str, Any], top: "np.ndarray", known: int, cells: int
+        self, new: "Dataset", found: "Detection", arrays: dict[str, Any], top: "np.ndarray", known: int, cells: int
     ) -> dict[str, Any]:
         """What --json prints."""
         from latens.workflow.outliers import strange_rows
@@ -186,7 +190,7 @@ class Detect(Verb):
         told |= {"score": "surprise + 2 KL"}
         return told if self.top is None else told | {"top": [_named(arrays, row, cells) for row in top.tolist()]}
 
-    def _sheet(self, new: "Dataset", found: Any, top: "np.ndarray") -> tuple[Any, int]:
+    def _sheet(self, new: "Dataset", found: "Detection", top: "np.ndarray") -> tuple[Any, int]:
         """The oddest pictures with their names, and how many stand in a line."""
         from latens.model_figures.image_scale import shown
         from latens.model_figures.sheet import captioned
@@ -224,7 +228,9 @@ class Detect(Verb):
         return own, trained_on, str(self.held_out), positions
 
 
-def _columns(trained: Any, new: "Dataset", found: Any, ids: Any) -> tuple[dict[str, Any], list[str]]:
+def _columns(
+    trained: "TrainedModel", new: "Dataset", found: "Detection", ids: object
+) -> tuple[dict[str, Any], list[str]]:
     """The columns of the file, and what each row is called."""
     own = not np.array_equal(new.names, np.arange(len(new)))
     name = ids if isinstance(ids, str) and ids != "row" else "row_id"  # as the column of the ids is called
@@ -240,7 +246,7 @@ def _columns(trained: Any, new: "Dataset", found: Any, ids: Any) -> tuple[dict[s
     return arrays, called
 
 
-def _line(found: Any, arrays: dict[str, Any], called: list[str], row: int) -> str:
+def _line(found: "Detection", arrays: dict[str, Any], called: list[str], row: int) -> str:
     """A row, how odd it is, and its oddest cell."""
     line = f"  {called[row]}: surprise {found.surprise[row]:.1f} nats, p {found.p_value[row]:.2g}"
     if "cell_1" in arrays and arrays["cell_1"][row]:

@@ -71,7 +71,7 @@ class Evaluate(Verb):
         words = f"measure {at.name} on {rows} with {draws} draws a row"
         return Would(words, {"model": at.name, "data": source, "num_samples": draws})
 
-    def _plain(self, at: At, data: "Dataset", positions: Any, found: "Summary") -> tuple[str, ...]:
+    def _plain(self, at: At, data: "Dataset", positions: "np.ndarray", found: "Summary") -> tuple[str, ...]:
         """What the numbers come to."""
         from latens.verbs._result_lines import result_lines
 

@@ -133,10 +133,7 @@ def _steps(data: "Dataset", positions: "np.ndarray", ends: "np.ndarray", steps: 
     """Sequence and time of every step that follows."""
     found, places = data.schema.sequences, data.places
     if found is None or places is None:
-        return {
-            "sequence": np.repeat(data.names[positions], steps),
-            "step": (ends[:, None] + np.arange(steps)).ravel(),
-        }
+        return {"sequence": np.repeat(data.names[positions], steps), "step": (ends[:, None] + np.arange(steps)).ravel()}
     own = places[positions]
     start = np.repeat(own.start, steps)
     times = found.step.times(start, (ends[:, None] + np.arange(steps)).ravel())

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from latens.data import Dataset, Schema
     from latens.kinds import Rows
+    from latens.kinds.steps.sequences import Places
+    from latens.kinds.tables.table_files import Written
     from latens.runs.folder import RunFolder
     from latens.workflow.trained import TrainedModel
 
@@ -126,13 +128,13 @@ class Made(Struct, kw_only=True):
     further: int = 0  # tables beside the file, from number 0 on
     infinite: tuple[str, ...] = ()  # columns that may hold infinite numbers
     known: tuple[str, ...] = ()  # cells that stand in a .csv as in the training data
-    dialect: Any = None  # how a table of text is written; None: with commas
+    dialect: "Written | None" = None  # how a table of text is written; None: with commas
     added: tuple[str, ...] = ()  # columns of numbers that a .csv has rounded, with the decimal mark of the others
     image: Any = None  # rows of a picture, (n, *x)
-    beside: Any = None  # the originals of these rows, which stand above them
+    beside: "np.ndarray | None" = None  # the originals of these rows, which stand above them
     pixels: Callable[[], tuple[Any, int]] | None = None  # a picture of another kind: images, and how many in a line
     schema: "Schema | None" = None  # of the rows
-    places: Any = None  # of rows that are sequences where their steps came from
+    places: "Places | None" = None  # of rows that are sequences where their steps came from
     files: Callable[[], dict[str, bytes]] | None = None  # what goes into a folder, by name
     raw: bytes | None = None  # the file itself
     trained: "TrainedModel | None" = None  # a model that was made
@@ -225,7 +227,7 @@ class At:
         self.warn: Callable[[str], Any] = warnings.warn
         self.say: Callable[[str], Any] = str  # on stderr, of a command alone
 
-    def tell(self, given: Any) -> None:
+    def tell(self, given: Mapping[str, Any] | Sequence[str]) -> None:
         """Have conditions hold for all that the model makes, and for all rows that are loaded."""
         from latens.data.conditions import beyond, parse_given
 

@@ -9,6 +9,7 @@ from latens.verbs._lazy import evaluation, jax, np, pl
 from latens.verbs.kernel import At, Given, Made, Mean, Seed, Verb, Work, arg, free_name, number, table_rows
 
 if TYPE_CHECKING:
+    from latens.evaluation.where import Conditions
     from latens.workflow.trained import TrainedModel
 
 SELDOM = 10.0
@@ -184,7 +185,7 @@ class Sample(Verb):
             table=labelled(found.x, found.label, data.schema.names, at.options.get("label")),
         )
 
-    def _conditional(self, at: At, conditions: Any, n: int) -> Made:
+    def _conditional(self, at: At, conditions: "Conditions", n: int) -> Made:
         """Rows of a mixed table under conditions."""
         from latens.evaluation.conditional_samples import sample_given
         from latens.kinds.tables.typed import as_frame

@@ -33,7 +33,7 @@ CODES = "obsm/X_latens"
 _REWRITE = "Write it again with anndata 0.8 or newer: anndata.read_h5ad(path).write_h5ad(new)."
 
 
-def is_annotated(value: Any) -> bool:
+def is_annotated(value: object) -> bool:
     """Say whether this is an AnnData object, without importing anndata."""
     return type(value).__name__ == "AnnData" and type(value).__module__.split(".")[0] == "anndata"
 
@@ -180,7 +180,7 @@ def counts_elsewhere(notes: Sequence[str]) -> str | None:
 _FRACTIONS = "holds fractions, not counts (log-normalised, say)"
 
 
-def _whole(x: Any) -> bool:
+def _whole(x: np.ndarray | SparseRows) -> bool:
     values = x.matrix.data if isinstance(x, SparseRows) else x
     return values.dtype.kind in "iub" or bool(np.all((values == np.floor(values)) | np.isnan(values)))
 
@@ -189,7 +189,7 @@ def _matrix_of(layer: str | None) -> str:
     return "X" if layer is None else f"the layer {layer!r}"
 
 
-def _index(store: "Store", group: Any, name: str) -> list[str]:
+def _index(store: "Store", group: object, name: str) -> list[str]:
     key = store.attribute(group, "_index")
     if not isinstance(key, str):
         raise damaged(f"{store.where}[{name}]", "has no index.", _REWRITE)

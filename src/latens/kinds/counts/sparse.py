@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from latens.data.raw import Raw, damaged, readable
 from latens.errors import DataError, ResourceError
@@ -45,7 +46,7 @@ class SparseRows:
             return self._dense(self.matrix[[int(key) % len(self)]])[0]
         return self._dense(self.matrix[key])
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         found = self._dense(self.matrix)
         return found if dtype is None else found.astype(dtype, copy=False)
 
@@ -98,11 +99,11 @@ class SparseRows:
         made.has_canonical_format = True
         return SparseRows(made)
 
-    def astype(self, dtype: Any) -> "SparseRows":
+    def astype(self, dtype: DTypeLike) -> "SparseRows":
         """The rows with cells of another type."""
         return self if self.dtype == dtype else self.of_values(lambda values: values.astype(dtype))
 
-    def reshape(self, *shape: Any) -> "SparseRows":
+    def reshape(self, *shape: int) -> "SparseRows":
         """The rows as they are, which have one axis each."""
         assert shape == (len(self), -1)
         return self
@@ -125,7 +126,7 @@ def columns_of(x: "np.ndarray | SparseRows") -> Iterator[np.ndarray]:
     yield from x.columns() if isinstance(x, SparseRows) else x.T
 
 
-def is_sparse(value: Any) -> bool:
+def is_sparse(value: object) -> bool:
     """Say whether this is a SciPy sparse matrix or array, without importing SciPy."""
     return hasattr(value, "toarray") and hasattr(value, "nnz") and hasattr(value, "format")
 

@@ -89,7 +89,7 @@ class Store:
             return item
         return self.array(item, key)
 
-    def is_group(self, item: Any) -> bool:
+    def is_group(self, item: object) -> bool:
         """Whether an item of the file is a group."""
         return isinstance(item, self._h5py.Group)
 

@@ -10,7 +10,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -28,7 +28,7 @@ BLOCK_ROWS, BLOCK_BYTES = 8192, 2**22
 _BESIDE = ("label", "id", "weight")
 
 
-def check_header(stream: Any, size: int, where: str) -> None:
+def check_header(stream: BinaryIO, size: int, where: str) -> None:
     """Refuse an array that is not of plain numbers or text, or that declares other bytes than follow."""
     with readable(where), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd bytes can look like odd Python, about which the parser would warn

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
@@ -215,7 +215,7 @@ def _done(seen: Survey, names: list[str], did: Shaped[np.ndarray, "3"]) -> list[
     return notes + ([" ".join(said)] if said else [])
 
 
-def head_of(file: Any) -> Head:
+def head_of(file: str | Path | IO[bytes]) -> Head:
     """Read the size and the kind of a picture, from its header alone."""
     with _opened(file) as picture:
         if picture.mode not in _KINDS:
@@ -239,7 +239,7 @@ def _orientation(picture: Any) -> int:
 
 
 @contextlib.contextmanager
-def _opened(path: Any) -> Iterator[Any]:
+def _opened(path: str | Path | IO[bytes]) -> Iterator[Any]:
     from PIL import Image
 
     with warnings.catch_warnings():
@@ -248,14 +248,14 @@ def _opened(path: Any) -> Iterator[Any]:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         # As an open file, not by its path: Pillow maps a TIFF on its side into memory with width and height exchanged.
-        opened = contextlib.nullcontext(path) if hasattr(path, "read") else open(path, "rb")  # noqa: SIM115
+        opened = open(path, "rb") if isinstance(path, str | Path) else contextlib.nullcontext(path)  # noqa: SIM115
         formats = (*_FORMATS, "HEIF") if "HEIF" in Image.OPEN else _FORMATS
         with opened as file, Image.open(file, formats=formats) as picture:
             yield picture
 
 
 def pixels_of(
-    path: Any, target: str, size: tuple[int, int] | None = None
+    path: str | Path | IO[bytes], target: str, size: tuple[int, int] | None = None
 ) -> tuple[np.ndarray, tuple[bool, bool, bool]]:
     """Decode a picture; with a size its shorter side is scaled to it and its centre kept."""
     # returns: uint8 (h, w) or (h, w, 3); whether the file has several frames, did not lie upright, was transparent.
@@ -289,9 +289,9 @@ def pixels_of(
         return pixels, (moving, orientation != 1, clear)
 
 
-def _ends(path: Any) -> bool:
+def _ends(path: str | Path | IO[bytes]) -> bool:
     """Whether a PNG has its last piece, without which Pillow blanks the pixels that are not there."""
-    with contextlib.nullcontext(path) if hasattr(path, "read") else open(path, "rb") as file:
+    with open(path, "rb") if isinstance(path, str | Path) else contextlib.nullcontext(path) as file:
         at = file.tell()
         file.seek(0)
         data = file.read()

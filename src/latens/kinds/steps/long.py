@@ -62,7 +62,7 @@ class Asked(NamedTuple):
         return any(value is not None and value != () for value in self)
 
 
-def lines_of(value: Any, where: str) -> tuple[Raw, np.ndarray] | None:
+def lines_of(value: object, where: str) -> tuple[Raw, np.ndarray] | None:
     """Give the lines of sequences that come as arrays, and the id of each; None for data of another kind."""
     # Such are a mapping from ids to arrays of shape (steps, columns), and a list of such arrays of unlike length.
     named = isinstance(value, Mapping)
@@ -88,7 +88,7 @@ def lines_of(value: Any, where: str) -> tuple[Raw, np.ndarray] | None:
     return Raw(np.concatenate(arrays), columns=columns), np.repeat(np.array(names), list(map(len, arrays)))
 
 
-def _empty(name: Any, where: str, why: str = "") -> DataError:
+def _empty(name: object, where: str, why: str = "") -> DataError:
     return DataError(f"sequence {name!r} {why}is of length 0.", where=where, fix="Leave it out.")
 
 

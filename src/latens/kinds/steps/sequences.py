@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -127,7 +127,7 @@ class Places:
     last: Bool[np.ndarray, " n"]  # whether a row ends with its sequence
     line: Int[np.ndarray, "n steps"]  # the line of the table of each step; -1 where the table has none
 
-    def __getitem__(self, rows: Any) -> "Places":
+    def __getitem__(self, rows: np.ndarray | slice) -> "Places":
         return Places(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
     @property

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 import polars as pl
 from msgspec import Meta, Struct
+from numpy.typing import ArrayLike
 
 from latens.errors import DataError
 
@@ -102,7 +103,7 @@ def world_of(metadata: Mapping[str, str] | None, where: str) -> World | None:
         raise DataError(what, where=where, fix="Record it again with `latens.worlds.record`.") from None
 
 
-def recorded(spec: Any) -> World | None:
+def recorded(spec: object) -> World | None:
     """What a file says of an environment; None for other data, and for files that are not Parquet."""
     if not isinstance(spec, str | Path) or not str(spec).lower().endswith(".parquet"):
         return None
@@ -115,7 +116,7 @@ def recorded(spec: Any) -> World | None:
     return world_of(metadata, str(spec))
 
 
-def box(low: Any, high: Any, dtype: str) -> Space:
+def box(low: ArrayLike, high: ArrayLike, dtype: str) -> Space:
     """The space of arrays between two others."""
     finite = lambda x: tuple(float(v) if np.isfinite(v) else None for v in np.ravel(x))  # noqa: E731
     return Space("box", np.shape(low), finite(low), finite(high), dtype)  # type: ignore[arg-type]

@@ -1,7 +1,6 @@
 """A frame as rows of numbers: what its columns hold by their dtypes, or as it is declared or a model knows them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -139,7 +138,7 @@ class _Refusal:
     def __init__(self, series: pl.Series, said: Declared, where: str) -> None:
         self.series, self.said, self.where = series, said, where
 
-    def __call__(self, wanted: str, fix: str, bad: Any = None) -> DataError:
+    def __call__(self, wanted: str, fix: str, bad: object = None) -> DataError:
         given = bad if bad is not None else next(iter(self.series.drop_nulls().head(1)), "nothing")
         known = f"the model knows it as {wanted}" if self.said.dtype else f"is to hold {wanted}"
         what = f"column {self.series.name!r} holds {str(given)[:60]!r} ({self.series.dtype}); {known}."

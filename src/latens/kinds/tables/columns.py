@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -11,6 +11,9 @@ from msgspec import Meta, Struct
 
 from latens.errors import DataError, nearest
 from latens.kinds.tables.dtypes import dtype_of, is_known, named_series, series_of
+
+if TYPE_CHECKING:
+    from latens.data.schema import Schema
 
 ColumnKind: TypeAlias = Literal["category", "ordinal", "number", "date", "duration"]
 """A category is one of some names, an ordinal one of names that have an order; a number lies on a grid of its own; a
@@ -368,7 +371,7 @@ def _far_apart(starts: list[int], places: np.ndarray, heavy: np.ndarray) -> list
     return starts
 
 
-def missing_words(schema: Any) -> list[str]:
+def missing_words(schema: "Schema") -> list[str]:
     """A sentence for each category that often marks a missing cell, with columns that have it."""
     columns = list(zip(schema.names, schema.column_types))
     found = {word: ", ".join([n for n, one in columns if word in one.values][:5]) for word in MISSING_WORDS}

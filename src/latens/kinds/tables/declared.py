@@ -36,7 +36,7 @@ class Declared(Struct, frozen=True):
         return self.kind in ("category", "ordinal")
 
 
-def declared_columns(given: Any, where: str = "columns") -> dict[str, Declared]:
+def declared_columns(given: object, where: str = "columns") -> dict[str, Declared]:
     """Check what is said of columns: kinds by name, or texts "NAME=KIND"."""
     if isinstance(given, str | list | tuple):
         given = dict(typed_column(text, where) for text in ([given] if isinstance(given, str) else given))
@@ -46,7 +46,7 @@ def declared_columns(given: Any, where: str = "columns") -> dict[str, Declared]:
     return {str(name): _declared(str(name), entry, where) for name, entry in given.items()}
 
 
-def typed_column(text: Any, where: str) -> tuple[str, Any]:
+def typed_column(text: object, where: str) -> tuple[str, Any]:
     """What is typed of one column: "size=ordinal:S,M,L", "day=date:%d/%m/%Y", "day=date:Europe/Paris"."""
     name, sign, said = str(text).rpartition("=")
     kind, _, more = said.partition(":")
@@ -59,7 +59,7 @@ def typed_column(text: Any, where: str) -> tuple[str, Any]:
     return name, {"kind": kind, "values": more.split(",")}
 
 
-def _declared(name: str, entry: Any, where: str) -> Declared:
+def _declared(name: str, entry: object, where: str) -> Declared:
     def wrong(what: str, fix: str) -> DataError:
         return DataError(f"column {name!r} {what}.", where=where, fix=fix)
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from graphlib import CycleError, TopologicalSorter
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,10 @@ from latens.data.named import Name
 from latens.errors import DataError, nearest
 from latens.kinds.tables.columns import ColumnType, FrameColumn, decimals_of, recorded_step
 from latens.kinds.tables.dtypes import DAY, number_of
+from latens.kinds.tables.frame import Frame
+
+if TYPE_CHECKING:
+    from latens.data.schema import Schema
 
 HOLDS, SHOWN, LONGEST = 0.99, 5, 300  # share of rows that must hold, rows that are named, letters of an expression
 _FIX = (
@@ -41,7 +45,7 @@ class Derived(Struct, frozen=True, forbid_unknown_fields=True):
     place: Annotated[int, Meta(ge=0)] = 0  # where it stands among the columns that are written
 
 
-def definitions(given: Any) -> dict[str, str]:
+def definitions(given: str | Iterable[str] | Mapping[str, str] | None) -> dict[str, str]:
     """The expressions by the names of their columns, of a mapping or of texts such as "total = count * price"."""
     said = dict[str, str]()
     texts = [given] if isinstance(given, str) else given or ()
@@ -131,8 +135,9 @@ def _computed(one: Derived, values: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def apart(
-    said: Mapping[str, str], names: Sequence[str], x: Any, kinds: Mapping[int, FrameColumn], called: Any, where: str
-) -> tuple[list[Derived], tuple[str, ...]]:
+    said: Mapping[str, str], names: Sequence[str], x: np.ndarray, kinds: Mapping[int, FrameColumn],
+    called: Sequence[object] | np.ndarray, where: str,
+) -> tuple[list[Derived], tuple[str, ...]]:  # fmt: skip
     """The derived columns of a table, held against its rows, and a sentence on each."""
     # x: numbers, codes of names, NaN where a cell is missing; called: what a reader calls each row.
     types = [ColumnType(k.kind, k.values, dtype=k.dtype, form=k.form) for _, k in sorted(kinds.items()) if said]
@@ -161,7 +166,7 @@ def apart(
     return made, tuple(notes)
 
 
-def with_derived(schema: Any, made: Sequence[Derived], every: Sequence[str], where: str) -> Any:
+def with_derived(schema: "Schema", made: Sequence[Derived], every: Sequence[str], where: str) -> Any:
     """A schema with its derived columns, of which each has its place among those that are written."""
     if not made:
         return schema
@@ -172,7 +177,7 @@ def with_derived(schema: Any, made: Sequence[Derived], every: Sequence[str], whe
     return found
 
 
-def check_derived(schema: Any) -> str:
+def check_derived(schema: "Schema") -> str:
     """What is wrong with derived columns, each of which is computed of modelled ones and of those before it."""
     try:
         names = (schema.names or ()) if schema.derived else ()
@@ -182,7 +187,7 @@ def check_derived(schema: Any) -> str:
     return ""
 
 
-def with_computed(frame: pl.DataFrame, schema: Any, cells: Iterable[np.ndarray]) -> pl.DataFrame:
+def with_computed(frame: pl.DataFrame, schema: "Schema", cells: Iterable[np.ndarray]) -> pl.DataFrame:
     """A frame with derived columns where they stood, computed of the numbers in units, or codes, of its others."""
     values, made = _values(frame.columns, schema.column_types, cells), []
     for one in schema.derived or ():
@@ -194,7 +199,7 @@ def with_computed(frame: pl.DataFrame, schema: Any, cells: Iterable[np.ndarray])
     return frame
 
 
-def hidden_in(frame: Any, columns: Sequence[str], schema: Any, hidden: np.ndarray) -> np.ndarray:
+def hidden_in(frame: Frame, columns: Sequence[str], schema: "Schema", hidden: np.ndarray) -> np.ndarray:
     """The gaps of a frame that came, of each column that fills them; of derived columns the cells that it lacks."""
     own = dict(zip(schema.names, hidden.T))
     for one in schema.derived or ():

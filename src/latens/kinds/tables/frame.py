@@ -72,10 +72,10 @@ def as_table(value: Any, where: str) -> pl.DataFrame | None:
     value = as_rows(value, where)
     if isinstance(value, pl.DataFrame):
         return value
-    return from_pandas(value, where) if is_frame(value) else None
+    return from_pandas(value, where) if is_pandas(value) else None
 
 
-def from_pandas(frame: Any, where: str) -> pl.DataFrame:
+def from_pandas(frame: "pandas.DataFrame", where: str) -> pl.DataFrame:
     """Take a frame of pandas as one of Polars, by its dtypes."""
     if getattr(frame.columns, "nlevels", 1) > 1:
         what = f"has column names of {frame.columns.nlevels} levels, such as {frame.columns[0]!r}."
@@ -119,13 +119,13 @@ def _of_pandas(name: str, column: Any, where: str) -> pl.Series:
     return _of_cells(name, [None if lost else value for value, lost in zip(column.tolist(), gone.tolist())])
 
 
-def _in_unit(column: Any, kind: str) -> np.ndarray:
+def _in_unit(column: "pandas.Series", kind: str) -> np.ndarray:
     """Dates or durations of pandas in a unit that Polars has."""
     unit = next((one for one in ("ns", "us", "ms") if f"[{one}" in str(column.dtype)), "ms")
     return column.to_numpy(f"{kind}[{unit}]")
 
 
-def _nullable(name: str, column: Any, gone: Any, kind: Any, dtype: Any) -> pl.Series:
+def _nullable(name: str, column: "pandas.Series", gone: "pandas.Series", kind: Any, dtype: Any) -> pl.Series:
     if not gone.any():
         return pl.Series(name, column.to_numpy(dtype=kind), dtype=dtype)
     cells = [None if lost else value for value, lost in zip(column.tolist(), gone.tolist())]
@@ -149,7 +149,7 @@ def _of_cells(name: str, cells: list[Any]) -> pl.Series:
     return pl.Series(name, [None if cell is None or cell != cell else str(cell) for cell in cells], dtype=pl.String)
 
 
-def zone_name(zone: Any, where: str) -> str:
+def zone_name(zone: datetime.tzinfo | str, where: str) -> str:
     """The name that Polars has for a time zone of Python."""
     name = str(zone)
     for own in (name, name.removeprefix("UTC"), getattr(zone, "key", name)):
@@ -171,7 +171,7 @@ def check_names(names: Sequence[str], where: str, fix: str = "Give every column 
         raise DataError(f"two columns are named {twice!r}.", where=where, fix=fix)
 
 
-def like(made: pl.DataFrame, given: Any) -> Any:
+def like(made: pl.DataFrame, given: Frame) -> Any:
     """A frame with the dtypes and names of columns of another one, in its library."""
     # made: its columns are those of `given`, by their names as text, in any order, or some of them, and others.
     # given: a frame, of which an empty one is enough.

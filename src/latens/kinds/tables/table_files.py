@@ -259,7 +259,7 @@ def _refuse_line(data: bytes, separator: str, width: int, where: str) -> None:
         raise DataError(what, where=f"{where}, line {line}", fix="Mend the line.")
 
 
-def written_of(spec: Any, options: Mapping[str, Any]) -> Written | None:
+def written_of(spec: object, options: Mapping[str, Any]) -> Written | None:
     """How a table of text is written; None for other data."""
     path = Path(spec) if isinstance(spec, str | Path) else None
     if path is None or format_of(path.name) != "text" or not path.is_file():
@@ -401,7 +401,7 @@ def _with_dates(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(made for one in iso if (made := as_dates(one, "", "")) is not None)
 
 
-def with_null(frame: Any, words: tuple[str, ...]) -> Any:
+def with_null(frame: pl.DataFrame | pl.LazyFrame, words: tuple[str, ...]) -> Any:
     """Take some words as empty cells of a frame, lazy or not; other columns stay."""
     text = [name for name, dtype in frame.collect_schema().items() if dtype == pl.String] if words else []
     return frame.with_columns(

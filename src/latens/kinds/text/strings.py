@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -173,7 +173,7 @@ def is_table(path: Path) -> bool:
     return False
 
 
-def _lines(stream: Any, where: str, encoding: str | None = None) -> Iterator[str]:
+def _lines(stream: IO[bytes], where: str, encoding: str | None = None) -> Iterator[str]:
     """The lines of a stream of text: of the encoding that is said, else UTF-8, or where a line is not, cp1252."""
     try:
         if encoding is not None:

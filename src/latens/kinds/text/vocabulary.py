@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Int
 from msgspec import Meta, Struct
+from numpy.typing import ArrayLike
 
 from latens.errors import DataError
 from latens.text import visible
@@ -85,7 +86,7 @@ class Tokens(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
             codes[row, : len(found)] = found
         return codes, strange
 
-    def texts(self, codes: Any) -> list[str]:
+    def texts(self, codes: ArrayLike) -> list[str]:
         """Read rows of codes up to their first 0 as strings."""
         rows = np.round(np.asarray(codes)).astype(np.int64)
         join, words = PIECES[self.pieces].join, np.array(["", *self.values], object)
@@ -175,8 +176,9 @@ def steps_of(codes: Int[np.ndarray, "n steps"]) -> Int[np.ndarray, " n"]:
 
 
 def by_buckets(
-    order: Int[np.ndarray, " n"], needed: Int[np.ndarray, " n"], edges: Sequence[int], size: int, shuffle: Any
-) -> Int[np.ndarray, " n"]:
+    order: Int[np.ndarray, " n"], needed: Int[np.ndarray, " n"], edges: Sequence[int], size: int,
+    shuffle: np.random.Generator,
+) -> Int[np.ndarray, " n"]:  # fmt: skip
     """Put shuffled rows into batches whose rows are of one bucket each, as far as these fill batches."""
     # needed: how many steps each of the rows needs. shuffle: a stream of random numbers, for the order of batches.
     # What no bucket fills comes in mixed batches, and last what fills no batch: there are as many batches as ever.
@@ -225,7 +227,9 @@ def check_tokens(tokens: Tokens, shape: tuple[int, ...]) -> str:
     return ""
 
 
-def unknown_pieces(strange: Sequence[tuple[int, int, str]], tokens: Tokens, where: str, lines: Any = None) -> DataError:
+def unknown_pieces(
+    strange: Sequence[tuple[int, int, str]], tokens: Tokens, where: str, lines: Sequence[int] | None = None
+) -> DataError:
     """The error for pieces that a vocabulary lacks: by line and character."""
     row, at, piece = strange[0]
     more = f" {len(strange):,} rows have such a piece." if len(strange) > 1 else ""

@@ -1,6 +1,7 @@
 """Counts given how many were counted in all: shares of a row's total from the network, a negative binomial around."""
 
 import math
+from types import ModuleType
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -22,7 +23,7 @@ MOST_RESIDUAL = 10.0
 """The largest residual of a count that an encoder sees: one cell of a rare gene would outweigh all else."""
 
 
-def residuals(counts: AnyArray, depth: AnyArray, shares: AnyArray, xp: Any = jnp) -> Any:
+def residuals(counts: AnyArray, depth: AnyArray, shares: AnyArray, xp: ModuleType = jnp) -> Any:
     """Pearson's residuals of counts from shares of a total, both as logarithms, with a dispersion of 1."""
     # xp: NumPy where digits beyond those of float32 matter.
     mean = xp.exp(shares + depth)

@@ -124,7 +124,7 @@ class PixelHead(AbstractHead):
             start[:, later * (later - 1) // 2 : later * (later + 1) // 2] = slopes
         return self, self._narrow(mean, own, start)
 
-    def _one(self, mean: np.ndarray, frequencies: Any, variance: np.ndarray | None) -> np.ndarray:
+    def _one(self, mean: np.ndarray, frequencies: np.ndarray | None, variance: np.ndarray | None) -> np.ndarray:
         """Location and logarithm of the scale of one logistic with these moments."""
         one = DiscretisedLogisticHead(shape=self.shape, levels=self.levels, scale="log-scale", scale_floor=0.0)
         return one.started(mean, frequencies, variance)[1].reshape(2, -1)

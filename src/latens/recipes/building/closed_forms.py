@@ -1,7 +1,7 @@
 """The closed form of each kind of data as the start of its model: fitted to the training rows before the first step."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -110,7 +110,7 @@ def located_rows(data: Dataset, prepare: Preparation, head: AbstractHead) -> Flo
 
 def _at_factors(model: LatentModel, data: Dataset, prepare: Preparation) -> LatentModel:
     """The model whose encoder and decoder are factors of the training rows, to which the networks add nothing yet."""
-    head = _any(model.decoder).head
+    head = cast(Any, model.decoder).head
     inner = getattr(head, "head", head)
     common, fixed = False, None
     if isinstance(inner, SharedScaleNormalHead):
@@ -118,7 +118,7 @@ def _at_factors(model: LatentModel, data: Dataset, prepare: Preparation) -> Late
             fixed = float(np.exp(inner.log_scale.value))
         else:
             common = inner.log_scale.ndim == 0
-    rows, count = located_rows(data, prepare, head), int(np.prod(_any(model.encoder).head.shape))
+    rows, count = located_rows(data, prepare, head), int(np.prod(cast(Any, model.encoder).head.shape))
     if head.group == rows.shape[1] > 1 and is_series(data.schema):
         return _with_factors(model, fit_window(rows.reshape(-1, *data.schema.shape)).factors(count))
     if not np.isfinite(rows).all():
@@ -128,7 +128,7 @@ def _at_factors(model: LatentModel, data: Dataset, prepare: Preparation) -> Late
 
 def _with_factors(model: LatentModel, made: Factors) -> LatentModel:
     """The model whose encoder and decoder are these factors, in the unit of its head's locations."""
-    encoder, decoder = _any(model.encoder), _any(model.decoder)
+    encoder, decoder = cast(Any, model.encoder), cast(Any, model.decoder)
     head, shape, group = decoder.head, decoder.head.shape, decoder.head.group
     _, shift, scale = head.located
     unit = np.broadcast_to(np.asarray(scale, np.float64), shape).reshape(-1)
@@ -154,9 +154,9 @@ def _with_factors(model: LatentModel, made: Factors) -> LatentModel:
     return eqx.tree_at(lambda m: (m.encoder.network, m.decoder.network, m.decoder.head), model, (up, down, new_head))
 
 
-def _at_depth(model: Any, data: Dataset, prepare: Preparation) -> Any:
+def _at_depth(model: LatentModel, data: Dataset, prepare: Preparation) -> Any:
     """The model of counts that sees them at the depth of these data, begun at their components where it has a path."""
-    encoder, decoder = _any(model.encoder), _any(model.decoder)
+    encoder, decoder = cast(Any, model.encoder), cast(Any, model.decoder)
     train, genes = data.subset("train"), int(np.prod(data.schema.shape))
     most = max(1, min(factors.MOST_ROWS, factors.MOST_VALUES // genes))
     kept = np.sort(first_rows(data, train, most))
@@ -166,7 +166,7 @@ def _at_depth(model: Any, data: Dataset, prepare: Preparation) -> Any:
     told = None if batch.cond is None or GIVEN not in batch.cond else np.asarray(batch.cond[GIVEN])
     path = isinstance(getattr(decoder, "network", None), LinearPath)
     count = int(np.prod(encoder.head.shape)) if path else 0
-    of_residuals = _any(encoder.standardise).shares is not None
+    of_residuals = cast(Any, encoder.standardise).shares is not None
     made = fit_depth_factors(x, told, count, mask, of_residuals=of_residuals)
     entry = DepthInput(made.centre, made.target, made.spread, made.usual)
     model = eqx.tree_at(lambda m: m.encoder.standardise, model, entry)
@@ -186,7 +186,3 @@ def _at_depth(model: Any, data: Dataset, prepare: Preparation) -> Any:
     raw = raw_scale(made.scale, encoder.head.scale, floor)
     paths = encoder.network.at(up, np.concatenate([made.at, raw])), decoder.network.at(down, bias)
     return eqx.tree_at(lambda m: (m.encoder.network, m.decoder.network), model, paths)
-
-
-def _any(part: Any) -> Any:
-    return part

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -32,7 +33,7 @@ from latens.recipes.building.pictures import map_of
 from latens.recipes.parts.bound import Parts, bind, conditions, prior_part
 from latens.recipes.parts.posteriors import POSTERIORS
 from latens.trees import Frozen
-from latens.typing import Key
+from latens.typing import Array, Key
 
 
 def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel:
@@ -130,7 +131,7 @@ def _networks(
 
 
 def with_linear_paths(
-    up: Any, down: Any, schema: Schema, parts: Parts, head: AbstractHead, extra: int
+    up: Callable[..., Array], down: Callable[..., Array], schema: Schema, parts: Parts, head: AbstractHead, extra: int
 ) -> tuple[LinearPath, LinearPath]:
     """Encoder and decoder with maps of 0 beside their networks, which the closed form of the data fills."""
     # extra: how many numbers of labels and conditions both read.

@@ -48,11 +48,7 @@ CRITIC = (256, 256)
 
 NETWORK = NetworkConfig(activation="silu", initializer="he-normal")
 OPTIMIZER = OptimizerConfig(
-    name="adamw",
-    learning_rate=None,
-    schedule="schedule-free",
-    warmup_steps=100,
-    options={"b1": 0.0, "b2": 0.99},
+    name="adamw", learning_rate=None, schedule="schedule-free", warmup_steps=100, options={"b1": 0.0, "b2": 0.99}
 )
 """What `default` has, and every recipe that says nothing else."""
 

@@ -1,7 +1,7 @@
 """The start of a table: encoder and decoder hold the factors of its columns' scores, to which networks add."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import numpy as np
@@ -32,7 +32,7 @@ def table_latents(data: Dataset, most: int) -> int:
 def at_columns(model: LatentModel, data: Dataset) -> LatentModel:
     """The model whose encoder and decoder are the factors of the training rows, to which networks add nothing yet."""
     x, mask, weight, types = _rows_of(data)
-    encoder, decoder = _any(model.encoder), _any(model.decoder)
+    encoder, decoder = cast(Any, model.encoder), cast(Any, model.decoder)
     count = int(np.prod(encoder.head.shape))
     made = fit_column_factors(x, mask, types, count=count, weight=weight)
     up, at = encoder_map(made, types, encoder.standardise)
@@ -121,7 +121,3 @@ def _of_number(
 def _rows_of(data: Dataset) -> tuple[Any, Any, Any, tuple[ColumnType, ...]]:
     x, mask, weight = training_rows(data, max(1, min(MOST_ROWS, MOST_VALUES // max(1, len(data.schema.column_types)))))
     return x, mask, weight, data.schema.column_types
-
-
-def _any(part: Any) -> Any:
-    return part

@@ -80,7 +80,7 @@ def bind(config: Config | Parts, known: Parts | None = None) -> Parts:
     return Parts(config) if known is None else known.having(config)
 
 
-def with_parts(trained: Trained, parts: Any) -> Trained:
+def with_parts(trained: Trained, parts: object) -> Trained:
     """A trained model with the parts of its configuration, which it would bind when it is first asked for them."""
     if isinstance(parts, Parts):
         vars(trained)["parts"] = parts

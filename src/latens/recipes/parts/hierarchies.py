@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -18,15 +19,16 @@ from latens.networks.initial import first_weights
 from latens.networks.parts import channels_of, make_linear
 from latens.networks.pyramid import Bottleneck, Features, ToPixels, sizes_of, steps_between
 from latens.recipes.parts.options import refuse_others
-from latens.typing import Key
+from latens.typing import Array, Key
 
 KERNEL = 4
 """The size of the kernels between the picture and the largest size of the pyramid."""
 
 
 def top_down_model(
-    schema: Schema, config: VAEConfig, head: AbstractHead, entry: Any, options: dict[str, Any], *, key: Key
-) -> m.TopDownModel:
+    schema: Schema, config: VAEConfig, head: AbstractHead, entry: Callable[..., Array] | None, options: dict[str, Any],
+    *, key: Key,
+) -> m.TopDownModel:  # fmt: skip
     """A deep hierarchy of Normals at every size of a picture."""
     # Sizes are the halvings by `network.hidden` and one point; each has `network.blocks` levels (one at least) of
     # `posterior.latent_dim` channels. Last layers of residual branches are smaller by the root of the number of levels,

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from latens.config import NetworkConfig
 from latens.data import Preparation, Schema
 from latens.errors import ConfigError
+from latens.models import LatentModel
 from latens.recipes.parts.options import lookup
 from latens.typing import Key
 
@@ -24,7 +25,7 @@ DECODERS: dict[str, Network] = {}
 """What `network.decoder` may be: the networks that were registered."""
 
 
-def with_networks(model: Any, schema: Schema, config: NetworkConfig, *, key: Key) -> Any:
+def with_networks(model: LatentModel, schema: Schema, config: NetworkConfig, *, key: Key) -> Any:
     """Put registered networks in the place of a model's; the head after each stays."""
     named = (("encoder", config.encoder, ENCODERS), ("decoder", config.decoder, DECODERS))
     for number, (part, name, table) in enumerate(named):
@@ -42,7 +43,7 @@ def with_networks(model: Any, schema: Schema, config: NetworkConfig, *, key: Key
     return model
 
 
-def refuse_wrong_sizes(model: Any, schema: Schema, preparation: Preparation) -> None:
+def refuse_wrong_sizes(model: LatentModel, schema: Schema, preparation: Preparation) -> None:
     """Trace one row: a network of a wrong size is named before training starts."""
     row = jax.ShapeDtypeStruct(schema.shape, jnp.int32 if preparation.integer else jnp.float32)
     key = jax.random.key(0)

@@ -32,6 +32,7 @@ from latens.recipes.parts.posteriors import POSTERIORS, Posterior
 from latens.recipes.parts.priors import PRIORS, Prior
 from latens.training import Optimizer, from_optax
 from latens.training.optimizers import OPTIMIZERS
+from latens.typing import Key
 
 PartName: TypeAlias = Literal[
     "likelihood", "prior", "posterior", "objective", "optimizer", "encoder", "decoder", "model"
@@ -65,7 +66,7 @@ _ALLOWED = {
 }
 
 
-def register_part(part: PartName, name: str, what: Any) -> None:
+def register_part(part: PartName, name: str, what: object) -> None:
     """Register your own part under a name for `VAE`, configurations, model files and commands.
 
     A model file contains the name and the options of a part, but never code. Register the part under the same name
@@ -98,7 +99,7 @@ def register_part(part: PartName, name: str, what: Any) -> None:
     OWN.add((part, name))
 
 
-def settings_of(part: PartName, what: Any) -> dict[str, Any]:
+def settings_of(part: PartName, what: object) -> dict[str, Any]:
     """The settings that name a part which was given as an object."""
     # An object of a class in the table is named with the values of its fields; any other becomes a row of the table
     # under a name made of its class and content, which only this process knows.
@@ -123,7 +124,7 @@ def settings_of(part: PartName, what: Any) -> dict[str, Any]:
     return settings
 
 
-def adopt(config: Any, given: Mapping[str, Any]) -> None:
+def adopt(config: object, given: Mapping[str, Any]) -> None:
     """Take objects for the names of a file that are not known in this process."""
     for part, what in given.items():
         choice, table = _table(part)
@@ -151,13 +152,13 @@ def adopted_if_it_fits() -> Iterator[None]:
         raise
 
 
-def unknown_parts(config: Any) -> dict[str, str]:
+def unknown_parts(config: object) -> dict[str, str]:
     """The parts of a configuration that no table has."""
     named = {part: _named(config, choice) for part, (choice, _) in TABLES.items() if part != "optimizer"}
     return {part: n for part, n in named.items() if n is not None and n != "auto" and n not in TABLES[part][1]}
 
 
-def told_of(config: Any, steps: int | None) -> dict[str, Any] | None:
+def told_of(config: object, steps: int | None) -> dict[str, Any] | None:
     """What a file says of an objective that is not latens's own: facts of its class and its fields, as plain values."""
     # A schedule is told by its values at eleven steps of the training.
     name = config.objective.name if isinstance(config, VAEConfig) else None
@@ -178,14 +179,14 @@ def told_of(config: Any, steps: int | None) -> dict[str, Any] | None:
     return told
 
 
-def has_own(config: Any) -> bool:
+def has_own(config: object) -> bool:
     """Whether a configuration names a part that is not latens's own, and may be replaced by another of that name."""
     if not isinstance(config, VAEConfig):
         return False
     return any((part, attrgetter(choice)(config)) in OWN for part, (choice, _) in TABLES.items())
 
 
-def _table(part: Any) -> tuple[str, dict[str, Any]]:
+def _table(part: object) -> tuple[str, dict[str, Any]]:
     if not isinstance(part, str) or part not in TABLES:
         raise ConfigError(f"there is no part {part!r}.", where="part", fix=nearest(str(part), TABLES))
     return TABLES[part]
@@ -196,14 +197,14 @@ def _options_in(config: Any, part: str) -> dict[str, Any]:
     return (named.get("options") or {}) if isinstance(named, dict) else {}
 
 
-def _named(config: Any, choice: str) -> str | None:
+def _named(config: object, choice: str) -> str | None:
     name = config
     for step in choice.split("."):
         name = name.get(step) if isinstance(name, dict) else None
     return name if isinstance(name, str) else None
 
 
-def _recorded(table: Mapping[str, Any], what: Any) -> tuple[str, dict[str, Any]] | None:
+def _recorded(table: Mapping[str, Any], what: object) -> tuple[str, dict[str, Any]] | None:
     """The name and the options of an object whose class is in a table, where these say all about it."""
     for name, row in table.items():
         kind = row if isinstance(row, type) else getattr(row, "head", None)
@@ -252,7 +253,7 @@ def _called(what: Any) -> str:
 # --- rows ---
 
 
-def _row(part: str, name: str, what: Any) -> Any:
+def _row(part: str, name: str, what: object) -> Any:
     """The row of the table of a part."""
     made = ROWS[part](name, what)
     if made is None:
@@ -272,7 +273,7 @@ def _maker(part: str, what: Any, *kinds: type) -> tuple[Callable[..., Any], type
     except (TypeError, ValueError):
         takes_key = False
 
-    def make(shape: Any, options: dict[str, Any], key: Any) -> Any:
+    def make(shape: tuple[int, ...], options: dict[str, Any], key: Key) -> Any:
         found = what(shape, **options, **({"key": key} if takes_key else {}))
         if not isinstance(found, kinds):
             raise ConfigError(f"its function gave {type(found).__name__}.", where=part, fix=f"Give {_ALLOWED[part]}.")
@@ -281,7 +282,7 @@ def _maker(part: str, what: Any, *kinds: type) -> tuple[Callable[..., Any], type
     return make, options_of(what) if isinstance(what, type) and dataclasses.is_dataclass(what) else NoOptions
 
 
-def _likelihood(name: str, what: Any) -> Likelihood | None:
+def _likelihood(name: str, what: object) -> Likelihood | None:
     if isinstance(what, Likelihood) or (found := _maker("likelihood", what, AbstractHead)) is None:
         return what if isinstance(what, Likelihood) else None
     make, options = found
@@ -312,7 +313,7 @@ def _likelihood(name: str, what: Any) -> Likelihood | None:
     return Likelihood(of_schema, head.kinds, head.sees, _first_line(what), known, options=options)
 
 
-def _prior(name: str, what: Any) -> Prior | None:
+def _prior(name: str, what: object) -> Prior | None:
     found = _maker("prior", what, AbstractDistribution, AbstractModelPrior)
     if isinstance(what, Prior) or found is None:
         return what if isinstance(what, Prior) else None
@@ -322,7 +323,7 @@ def _prior(name: str, what: Any) -> Prior | None:
     )
 
 
-def _posterior(name: str, what: Any) -> Posterior | None:
+def _posterior(name: str, what: object) -> Posterior | None:
     if isinstance(what, Posterior) or (found := _maker("posterior", what, AbstractHead)) is None:
         return what if isinstance(what, Posterior) else None
     make = found[0]
@@ -334,17 +335,17 @@ def _posterior(name: str, what: Any) -> Posterior | None:
     return dataclasses.replace(row, stacks=True, head=what if _is(what, AbstractHead) else None)
 
 
-def _objective(name: str, what: Any) -> type[AbstractObjective] | AbstractObjective | None:
+def _objective(name: str, what: object) -> type[AbstractObjective] | AbstractObjective | None:
     return what if isinstance(what, AbstractObjective) or _is(what, AbstractObjective) else None
 
 
-def _optimizer(name: str, what: Any) -> Optimizer | None:
+def _optimizer(name: str, what: object) -> Optimizer | None:
     if isinstance(what, Optimizer):
         return what
     return from_optax(what) if isinstance(what, optax.GradientTransformation) else None
 
 
-def _network(name: str, what: Any) -> Any:
+def _network(name: str, what: object) -> Any:
     return what if callable(what) else None
 
 
@@ -360,7 +361,7 @@ ROWS: dict[str, Callable[[str, Any], Any]] = {
 """Part -> what makes its row of a name and an object; None for an object of another kind."""
 
 
-def _is(what: Any, *kinds: type[Kind]) -> TypeGuard[type[Kind]]:
+def _is(what: object, *kinds: type[Kind]) -> TypeGuard[type[Kind]]:
     return isinstance(what, type) and issubclass(what, kinds)
 
 

@@ -55,7 +55,7 @@ _WITHOUT_EFFECT = {
 """Options that no model with networks and a prior of its own reads, and what to do about each."""
 
 
-def refuse_others(config: VAEConfig, what: str, fixes: Mapping[str, str], **network: Any) -> None:
+def refuse_others(config: VAEConfig, what: str, fixes: Mapping[str, str], **network: object) -> None:
     """Refuse options without effect in a model that has networks and a prior of its own."""
     # fixes: further options that it does not read. network: those of the network that are not their default there.
     usual = {"prior.kind": "standard-normal"} | {f"network.{name}": value for name, value in network.items()}

@@ -146,7 +146,7 @@ def _flow(kind: Literal["iaf", "planar"]) -> Callable[..., AbstractHead]:
 
 
 def _on_sphere(kind: Callable[..., AbstractHead]) -> Callable[..., AbstractHead]:
-    def make(shape: tuple[int, ...], config: PosteriorConfig, options: Any, key: Key) -> AbstractHead:
+    def make(shape: tuple[int, ...], config: PosteriorConfig, options: object, key: Key) -> AbstractHead:
         _at_least_two(shape[0], "a sphere")
         return kind(shape)
 
@@ -163,14 +163,10 @@ def _each(n: int, options: Any) -> Shape:
     return (n, options.choices)
 
 
-def _vectors(shape: tuple[int, ...], config: Any, options: VectorOptions, key: Key) -> m.CodeHead:
+def _vectors(shape: tuple[int, ...], config: PosteriorConfig, options: VectorOptions, key: Key) -> m.CodeHead:
     given: dict[str, Any] = {"decay": options.decay, "reset_below": options.reset_below} if options.averaged else {}
     quantiser = m.VectorQuantiser.create(
-        options.code_dim,
-        codes=options.codes,
-        averaged=options.averaged,
-        key=key,
-        **given,
+        options.code_dim, codes=options.codes, averaged=options.averaged, key=key, **given
     )
     return m.CodeHead(shape, quantiser)
 
@@ -200,10 +196,7 @@ POSTERIORS: dict[str, Posterior] = {
         "planar flows after a Normal", _flow("planar"), "standard-normal", options=PlanarOptions, scaled=True
     ),
     "deterministic": Posterior(
-        "a point: a plain autoencoder",
-        lambda s, c, o, key: m.DeterministicHead(s),
-        "standard-normal",
-        is_point=True,
+        "a point: a plain autoencoder", lambda s, c, o, key: m.DeterministicHead(s), "standard-normal", is_point=True
     ),
     "von-mises-fisher": Posterior("a direction, von Mises-Fisher", _on_sphere(m.VonMisesFisherHead), **_SPHERE),
     "bernoulli": Posterior(

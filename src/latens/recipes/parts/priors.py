@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -99,7 +99,7 @@ def _logistic_normal(latent: tuple[int, ...], concentration: float) -> d.Diagona
     return d.DiagonalNormal(jnp.zeros(latent), jnp.full(latent, 0.5 * math.log(variance)))
 
 
-def _flow(latent: tuple[int, ...], x: Any, *, layers: int, width: int, key: Key) -> Transformed:
+def _flow(latent: tuple[int, ...], x: tuple[int, ...], *, layers: int, width: int, key: Key) -> Transformed:
     flows = tuple(Autoregressive.create(latent[0], 0, width, key=k) for k in jax.random.split(key, layers))
     # Backwards: a density, which every training step needs, is one pass; a draw is one pass for each unit.
     # Flows only shrink; scales of their own let them fit codes of any size.

@@ -1,5 +1,6 @@
 """State-space models from a configuration: a latent for every step, with its networks and first weights."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import jax
@@ -19,7 +20,7 @@ from latens.networks import Dense
 from latens.networks.recurrent import GRU
 from latens.recipes.parts.options import make, refuse_others
 from latens.trees import Frozen
-from latens.typing import Key
+from latens.typing import Array, Key
 
 SPOKEN = 0.1
 """What the first maps from a latent to a step are drawn with, where no closed form is known."""
@@ -72,8 +73,9 @@ def _refuse_steps(schema: Schema, config: VAEConfig, head: AbstractHead, read: S
 
 
 def state_space_model(
-    schema: Schema, config: VAEConfig, head: AbstractHead, entry: Any, options: dict[str, Any], *, key: Key
-) -> m.StateSpaceModel:
+    schema: Schema, config: VAEConfig, head: AbstractHead, entry: Callable[..., Array] | None, options: dict[str, Any],
+    *, key: Key,
+) -> m.StateSpaceModel:  # fmt: skip
     """A state-space model whose networks begin at 0, beside linear maps that the closed form of the data fills."""
     read, network = make(StepOptions, config.posterior.options, "posterior"), config.network
     size, hidden, width = config.posterior.latent_dim or 1, network.hidden or (), head.num_outputs
@@ -142,13 +144,13 @@ def inputs_of(schema: Schema) -> int:
     return 0 if schema.sequences is None else sum(one.width for one in schema.sequences.inputs)
 
 
-def filled(head: Any) -> bool:
+def filled(head: AbstractHead) -> bool:
     """Whether the first outputs of a head are the means of a step, so that a closed form can fill them."""
     inner = _inside(head)
     return inner.location_first and not isinstance(inner, StepColumnsHead | m.BernoulliHead)
 
 
-def filled_by_changes(head: Any, latents: int, given: int, lags: tuple[int, ...]) -> bool:
+def filled_by_changes(head: AbstractHead, latents: int, given: int, lags: tuple[int, ...]) -> bool:
     """Whether steps are numbers beside ends, with latents enough for the numbers, and begin at their changes."""
     inner = _inside(head)
     if not isinstance(head, m.AffineHead) or not isinstance(inner, StepColumnsHead) or lags or not given:
@@ -156,5 +158,5 @@ def filled_by_changes(head: Any, latents: int, given: int, lags: tuple[int, ...]
     return 0 < inner.shape[-1] - len(inner.binary) <= latents
 
 
-def _inside(head: Any) -> AbstractHead:
+def _inside(head: AbstractHead) -> AbstractHead:
     return head.head if isinstance(head, m.AffineHead) else head
