@@ -108,8 +108,9 @@ def test_rows_are_compared_as_the_model_sees_them(trained, binarize):
 ])  # fmt: skip
 def test_cells_are_grey_under_a_bernoulli_alone(trained, family, x, binarize, grey):
     config = override(get_recipe("default").config, {"likelihood.family": family})
-    own = dataclasses.replace(trained, config=config, preparation=Preparation(divide=8.0, binarize=binarize))
-    sets = SampleSets(own, load(x.astype(np.uint8)), np.arange(8), 0)
+    data, prepared = load(x.astype(np.uint8)), Preparation(divide=8.0, binarize=binarize)
+    own = dataclasses.replace(trained, config=config, schema=data.schema, preparation=prepared)
+    sets = SampleSets(own, data, np.arange(8), 0)
     assert sets.grey is grey
     assert bool(sets.what) is grey
 

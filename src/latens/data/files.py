@@ -69,7 +69,7 @@ class Format(NamedTuple):
 
 
 _TEXT = (*TABLES["text"], *(f"{ending}{packed}" for ending in TABLES["text"] for packed in PACKED))
-_JSON = (*TABLES["json"], *(f"{ending}.gz" for ending in TABLES["json"][:2]))
+_JSON = (*TABLES["json"][:2], *(f"{ending}.gz" for ending in TABLES["json"][:2]), ".json")
 
 FORMATS: dict[str, Format] = {
     "npy": Format(".npy", (".npy",), lambda path, _: Raw(read_npy(path)), npy_parts),
