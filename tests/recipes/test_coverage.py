@@ -25,7 +25,7 @@ def rows(section: str) -> dict[str, str]:
     """The models of one section, each with its row of the table, or as one without an equivalent."""
     text = PAGE.read_text(encoding="utf-8").split(f"## {section}\n")[1].split("\n## ")[0]
     found = {m[1]: m[2] for m in re.finditer(r"^\| (\w+) \| (.+) \|$", text, re.M) if m[1] not in ("model", "sampler")}
-    missing = " ".join(re.findall(r"^latens has no equivalent of (.+)\.$", text, re.M)).replace(" and ", ", ")
+    missing = " ".join(re.findall(r"^latens has no equivalent of (.+)\.$", text, re.M)).replace(" or ", ", ")
     return found | dict.fromkeys(filter(None, missing.split(", ")), "not covered")
 
 
