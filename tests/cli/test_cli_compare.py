@@ -10,9 +10,11 @@ from asked import at
 from cli_fixtures import latens, run_folder  # noqa: F401
 from scipy import stats
 
+from latens import VAE
 from latens.cli.main import main
 from latens.config import override
 from latens.data import load
+from latens.errors import ConfigError
 from latens.evaluation import log_marginal
 from latens.evaluation.classes import class_log_joint
 from latens.recipes import get_recipe
@@ -115,6 +117,15 @@ def test_other_representations_are_refused(latens, run_folder, tmp_path):  # noq
     assert (refused.code, refused.json["error"]["code"]) == (4, "config")
     assert "log_marginal, cells binarised at random, once" in refused.json["error"]["message"]
     assert "cross_entropy_bound, grey cells under a Bernoulli" in refused.json["error"]["message"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_density_of_yes_and_no_is_no_rival_of_a_probability(dtype):
+    rows = np.random.default_rng(0).integers(0, 2, (60, 6)).astype(dtype)
+    probability, density = (VAE(2, steps=1, likelihood=name).fit(rows) for name in ("bernoulli", "normal"))
+    words = "p: log_marginal, probability of the cells as they are stored; d: log_marginal, density in the data's own"
+    with pytest.raises(ConfigError, match=words):
+        compare({"p": probability, "d": density}, rows, num_samples=2)
 
 
 def test_an_unknown_error_over_draws_is_explained() -> None:

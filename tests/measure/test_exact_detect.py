@@ -23,8 +23,9 @@ TRAINED = TrainedModel.load(GOLDEN / "format-2-table.safetensors")
 WORDS = [
     (Preparation(), "real", "x", "density in the data's own units; "),
     (Preparation(), "counts", "x", "density in the data's own units; "),
-    (Preparation(), "levels", "x", ""),
-    (Preparation(), "unit", "x", ""),
+    (Preparation(), "levels", "x", "density in the data's own units; "),
+    (Preparation(), "unit", "x", "density in the data's own units; "),
+    (Preparation(), "binary", "x", "density in the data's own units; "),
     (Preparation(), "mixed", "x", "probability of the cells as they were recorded; "),
     (Preparation(divide=255.0), "levels", "x / 255", "density of x / 255; "),
     (
@@ -33,8 +34,13 @@ WORDS = [
         "(x + u) / 256",
         "density of (x + u) / 256 with uniform u; ",
     ),
-    (Preparation(divide=255.0, binarize="stochastic"), "levels", "x", "cells binarised at random, once; "),
-    (Preparation(divide=255.0, binarize="threshold", threshold=0.3), "levels", "x", "cells binarised at 0.3; "),
+    (Preparation(divide=255.0, binarize="stochastic"), "levels", "x", "density of cells binarised at random, once; "),
+    (
+        Preparation(divide=255.0, binarize="threshold", threshold=0.3),
+        "levels",
+        "x",
+        "density of cells binarised at 0.3; ",
+    ),
     (Preparation(log1p=True), "counts", "log(1 + x)", "density of log(1 + x), not of the counts; "),
 ]
 
@@ -49,6 +55,7 @@ def test_densities_in_words(preparation, kind, of, words):
     bernoulli = dataclasses.replace(own, config=config)
     grey = kind in ("levels", "unit") and preparation.binarize == "none"
     told = "grey cells under a Bernoulli: a cross-entropy, not log p(x); " if grey else words
+    told = told.replace("density of cells", "cells").replace("density in the data's own units; ", "")
     assert what_density(bernoulli) == told
 
 

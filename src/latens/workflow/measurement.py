@@ -219,7 +219,8 @@ class Measurement:
         self.discrete = preparation.dequantize or (whole and not self.grey and cells.whole)
         self.counts = whole and cells.logged
         self.cells = math.prod(data.schema.shape)
-        self.what = "" if self.counts else what_density(trained)
+        self.probable = self._of_whole_numbers() if ("likelihood", self.family) in OWN else whole
+        self.what = what_density(trained, probable=self.probable)
         known = ["the label"] if trained.preparation.classes else []
         known += [one.name for one in trained.schema.conditions or ()]
         known += ["the total"] if preparation.depth else []
@@ -387,7 +388,7 @@ class Measurement:
             # As the model sees them: a random binarisation is the same one as in `evidence`.
             test = prepared_rows(self.at)
             rows, divide = self._expected(_taken(data.x, train))
-        if ("likelihood", self.family) in OWN and self._of_whole_numbers() != (kind in ("counts", "levels")):
+        if ("likelihood", self.family) in OWN and self.probable != (kind in ("counts", "levels")):
             return None  # a density and a probability are no rivals
         if mask is None and self.weight is None and (self.discrete if kind == "levels" else kind == "real"):
             self._gain_over_gaussian(data, ours)
@@ -476,22 +477,27 @@ class Measurement:
         self.add("log_likelihood", rows, 1, f"{self.what}log p(x | z) at the code of x; an autoencoder has no p(x)")
 
 
-def what_density(trained: TrainedModel) -> str:
-    """What the density is of, where that is not plain."""
+def what_density(trained: TrainedModel, *, probable: bool | None = None) -> str:
+    """What the density is of, or what the number is where it is none; "" for a probability of the stored cells."""
+    # probable: whether the likelihood is of whole numbers; None as its table says, so of classifiers not.
     preparation = trained.preparation
+    if probable is None and isinstance(trained.config, VAEConfig):
+        family = trained.config.likelihood.family
+        probable = family in LIKELIHOODS and LIKELIHOODS[family].discrete
     if is_grey(trained):
         return "grey cells under a Bernoulli: a cross-entropy, not log p(x); "
     if preparation.dequantize:
         return f"density of (x + u) / {preparation.divide:g} with uniform u; "
-    if preparation.binarize == "stochastic":
-        return "cells binarised at random, once; "
-    if preparation.binarize == "threshold":
-        return f"cells binarised at {preparation.threshold:g}; "
+    if preparation.binarize != "none":
+        how = "at random, once" if preparation.binarize == "stochastic" else f"at {preparation.threshold:g}"
+        return f"{'' if probable else 'density of '}cells binarised {how}; "
     if preparation.log1p:
         return "density of log(1 + x), not of the counts; "
+    if trained.schema.cells.probability:
+        return trained.schema.cells.probability
     if preparation.divide != 1.0:
         return f"density of x / {preparation.divide:g}; "
-    return trained.schema.cells.density
+    return "" if probable else "density in the data's own units; "
 
 
 def density_of(trained: TrainedModel) -> str:

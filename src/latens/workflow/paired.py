@@ -193,8 +193,7 @@ def per_row(
     batch = trained.batch(data, positions)
     if isinstance(trained.config, ClassifierConfig) and not trained.schema.classes:
         rows, protocol = of_one_class(trained, batch)
-        kind = what_density(trained)
-        return Rows("log_marginal", rows.astype(np.float64), 1, kind, protocol)
+        return Rows("log_marginal", rows.astype(np.float64), 1, what_density(trained), protocol)
     if isinstance(trained.config, ClassifierConfig):
         label = np.full(len(positions), -1) if batch.label is None else np.asarray(batch.label)
         if not np.any(label >= 0):
@@ -235,18 +234,14 @@ def refuse_other_kinds(found: list[tuple[str, TrainedModel, Rows]]) -> None:
     for name, _, rows in found[1:]:
         if (rows.name, rows.what) == (first.name, first.what):
             continue
-        kinds = (f"{first_name}: {_kind(first)}", f"{name}: {_kind(rows)}")
+        stored, both = "probability of the cells as they are stored", ((first_name, first), (name, rows))
+        kinds = [f"{of}: {one.name}, {one.what.removesuffix('; ') or stored}" for of, one in both]
         raise ConfigError(
-            f"these numbers cannot be subtracted: {kinds[0]}; {kinds[1]}.",
+            f"these numbers cannot be subtracted: {'; '.join(kinds)}.",
             where=name,
             fix="Compare runs with the same data.binarize, data.dequantize, label and kind of likelihood; "
             "bits_per_dimension of `latens evaluate` holds whole numbers and dequantised ones to one scale.",
         )
-
-
-def _kind(rows: Rows) -> str:
-    what = rows.what.removesuffix("; ") or "probability of the cells as they are stored"
-    return f"{rows.name}, {what}"
 
 
 def estimate_of(rows: Rows, weight: Shaped[np.ndarray, " n"] | None, seed: int | None = None) -> Estimate:

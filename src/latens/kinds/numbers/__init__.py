@@ -21,12 +21,11 @@ class Cells(NamedTuple):
     pixel: bool = False  # whether x / high lies in [0, 1] as the shade of a pixel does
     grey: bool = False  # whether these are more shades than black and white
     logged: bool = False  # whether a model works on log(1 + x)
-    density: str = ""  # what the density of a model is of, where it sees the cells as they are
+    probability: str = ""  # what log p(x) is a probability of, where that is not the cells as they are stored
     likelihood: tuple[str, str] | None = None  # that of the default recipe and why; None: the data decide
     warning: str = ""  # what is to be known of the numbers of a model
 
 
-_OWN = "density in the data's own units; "
 CELLS: dict[str, Cells] = {
     "binary": Cells("0 or 1", 1.0, whole=True, pixel=True, likelihood=("bernoulli", "Every cell is 0 or 1.")),
     "unit": Cells(
@@ -36,12 +35,11 @@ CELLS: dict[str, Cells] = {
         grey=True,
         warning="Bernoulli cross-entropy on grey cells is not log p(x): latens names it a cross-entropy.",
     ),
-    "real": Cells("a real number", real=True, density=_OWN),
+    "real": Cells("a real number", real=True),
     "counts": Cells(
         "a whole number from 0 on",
         whole=True,
         logged=True,
-        density=_OWN,
         likelihood=(
             "normal",
             "Cells are counts (whole numbers of 0 or more with a long tail): a normal of log(1 + x), a density of that "
@@ -51,7 +49,7 @@ CELLS: dict[str, Cells] = {
         warning="The cells are taken for counts: densities are of log(1 + x), not of counts, unless --set likelihood "
         "names one of counts. --no-counts takes them as numbers.",
     ),
-    "mixed": Cells("of a kind of its own", density="probability of the cells as they were recorded; "),
+    "mixed": Cells("of a kind of its own", probability="probability of the cells as they were recorded; "),
 }
 """Of each kind but those whose largest number is that of a schema: levels and the codes of text."""
 
