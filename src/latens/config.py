@@ -441,7 +441,7 @@ def override(config: AnyConfig, settings: Mapping[str, Any]) -> AnyConfig:
     if not isinstance(settings, Mapping) or not all(isinstance(name, str) for name in settings):
         what, fix = f"must be options by name, not {settings!r:.100}.", 'Give for example {"training.steps": 100}.'
         raise ConfigError(what, where="settings", fix=fix)
-    for given, value in sorted(settings.items(), key=lambda item: not _chooses(item[0])):
+    for given, value in sorted(settings.items(), key=lambda item: item[0].partition(".")[2] not in ("", *_CHOICES)):
         scheduled = given.endswith("beta") and isinstance(value, str) and ":" in value  # beta=cyclical:4
         name = "objective.beta_schedule" if scheduled else given if given in values else _SHORT.get(given, given)
         part, dot, option = name.partition(".")
@@ -513,10 +513,6 @@ def option_hint(part: str, name: str, known: Iterable[str]) -> str:
     if difflib.get_close_matches(name, [*own, *beside], n=1):
         return nearest(name, [*own, *beside])
     return f"It takes {', '.join(own)}." if own else f"Remove {part}.{name}."
-
-
-def _chooses(name: str) -> bool:
-    return "." not in name or name.partition(".")[2] in _CHOICES
 
 
 def _fits(config: VAEConfig | ClassifierConfig, part: str, values: dict[str, Any]) -> bool:

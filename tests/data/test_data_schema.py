@@ -185,10 +185,10 @@ def test_named_columns_are_put_in_the_models_order() -> None:
 @pytest.mark.parametrize(
     ("schema", "x", "words"),
     [
-        (Schema((2, 2), "binary"), np.full((1, 2, 2), 2), "each 0 or 1"),
+        (Schema((2, 2), "binary"), np.full((1, 2, 2), 2), "each 0 or 1. Cut them at a threshold"),
         (Schema((2, 2), "levels", 17), np.full((1, 2, 2), 17), "each a whole number from 0 to 16"),
         (Schema((2, 2), "levels", 17), np.full((1, 2, 2), 1.5), "each a whole number from 0 to 16"),
-        (Schema((2, 2), "unit"), np.full((1, 2, 2), 1.5), "each a number from 0 to 1"),
+        (Schema((2, 2), "unit"), np.full((1, 2, 2), 1.5), "each a number from 0 to 1. Scale them"),
         (Schema((2, 2), "unit"), np.full((1, 2, 3), 0.5), r"shape \(2, 3\), the model was trained on \(2, 2\)"),
     ],
 )

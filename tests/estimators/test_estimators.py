@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -140,7 +141,9 @@ def test_pictures_keep_their_shape_and_units():
     pictures = vae.reconstruct(digits.images[:5].astype(np.uint8))
     assert pictures.shape == (5, 8, 8)
     flat = vae.transform(digits.data[:5].astype(np.uint8))
-    np.testing.assert_array_equal(flat, vae.transform(digits.images[:5].astype(np.uint8)))
+    np.testing.assert_array_equal(flat, vae.transform(list(digits.images[:5].astype(np.uint8))))
+    with pytest.raises(ConfigError, match=r"receives a row of shape \(8, 8\).*Flatten it"):
+        VAE(2, encoder=eqx.nn.Linear(64, 4, key=jax.random.key(0)), **TINY).fit(list(digits.images))
     # Bernoulli draws of pixels with 17 levels are black or white in the data's units.
     assert set(np.unique(vae.sample(20))) == {0.0, 16.0}
 

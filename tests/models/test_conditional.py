@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from latens.config import override
 from latens.data import Dataset, Preparation, Schema, prepare_batch
 from latens.data.batches import Batch
+from latens.data.dataset import require_labels
 from latens.errors import ConfigError, DataError
 from latens.estimators import VAE
 from latens.recipes import get_recipe
@@ -38,9 +39,11 @@ def test_a_missing_label_is_no_class() -> None:
     config = override(get_recipe("conditional-vae").config, SMALL)
     with pytest.raises(DataError, match="1 of 550 rows have no label among a, b, c"):
         prepare(config, some)
-    with pytest.raises(DataError, match="550 of 550 rows have no label"):
+    with pytest.raises(DataError, match="550 of 550 rows have no label among a, b, c, and"):
         prepare(config, dataclasses.replace(rows(), label=None))
     unnamed = dataclasses.replace(rows(), schema=replace(rows().schema, classes=None))
+    with pytest.raises(DataError, match="550 of 550 rows have no label, and"):
+        require_labels(dataclasses.replace(unnamed, label=None), np.arange(550), "label")
     with pytest.raises(ConfigError, match="labels are asked for"):
         prepare(config, unnamed)
 

@@ -74,6 +74,9 @@ class AbsoluteError(AbstractObjective):
         return error, {"error": error}
 
 
+UNWATCHED = type("Unwatched", (AbsoluteError,), {"monitor": "score", "__module__": __name__})
+
+
 class Needy(AbsoluteError):
     needs_density: ClassVar[bool] = True
 
@@ -255,6 +258,8 @@ def test_a_model_of_ones_own():
         ({"settings": {"optimizer": optax.adam(1e-3)}, "learning_rate": 0.1}, "its own learning_rate"),
         ({"objective": AbsoluteError(), "beta": 2.0}, "no option 'beta'|takes no further options"),
         ({"likelihood": "cauchi"}, "no likelihood 'cauchi'"),
+        ({"objective": UNWATCHED()}, "Unwatched has monitor = 'score', and gives error"),
+        ({"encoder": eqx.nn.Linear(9, 4, key=jax.random.key(0))}, r"your encoder receives a row of shape \(4,\)"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_is_allowed(given, says):

@@ -355,6 +355,8 @@ def test_a_number_and_a_picture_are_a_row_and_its_function_each(run_folder, late
         drawn = latens("report", run, "--only", "figures", "--name", "steps")
         files = latens("report", run, "--only", "figures", "--name", "steps", "--json").json["files"]
         made = TrainedModel.load(run / "model.safetensors").report(only="figures", name="steps")
+        refused = latens("report", run, "--only", "figures", "--name", "manifold-percentile")
+    assert "is called manifold-percentile, which needs two units." in refused.err
     assert drawn.err.splitlines()[1].endswith("figures/steps.png")
     assert [Path(name).name for name in files] == ["steps.png", "steps.svg", "steps.csv"]
     assert made.arrays["steps"]["step"].tolist() == [0, 1, 2]

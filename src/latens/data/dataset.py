@@ -342,14 +342,10 @@ def keep_labels(data: Dataset, count: int, seed: int) -> Dataset:
 
 def require_labels(data: Dataset, positions: np.ndarray, where: str) -> None:
     """Refuse rows without a label."""
-    label = data.seen_label
+    label, classes = data.seen_label, data.schema.classes or ()
     missing = len(positions) if label is None else int(np.sum(label[positions] < 0))
     if missing:
-        what = f"{missing} of {len(positions)} rows have no label among {_listed(data)}; a conditional model reads it."
+        among = f" among {', '.join(classes[:5])}{' ...' * (len(classes) > 5)}" if classes else ""
+        what = f"{missing} of {len(positions)} rows have no label{among}, and a conditional model needs one of each."
         fix = "Name the column of the labels with --label NAME, and leave out rows without one."
         raise DataError(what, where=where, fix=fix)
-
-
-def _listed(data: Dataset) -> str:
-    classes = data.schema.classes or ()
-    return ", ".join(classes[:5]) + (" ..." if len(classes) > 5 else "") if classes else "no classes"

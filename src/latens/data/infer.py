@@ -329,7 +329,9 @@ def conform(
     (low, high), cells = seen.ends, schema.cells
     if (low < 0 and not cells.real) or high > cells.high or (cells.whole and not seen.whole):
         what = f"has cells from {low:g} to {high:g}; the model was trained on cells that are each {cells.words}."
-        raise DataError(what, where=where, fix="Scale them like the training data (MinMaxScaler: clip=True).")
+        fix = "Scale them like the training data (MinMaxScaler: clip=True)."
+        fix = "Cut them at a threshold: X > 0.5." if cells.high == 1.0 and cells.whole else fix
+        raise DataError(what, where=where, fix=fix)
     if schema.tokens is not None and observed is not None:
         holes = (observed[:, 1:] & ~observed[:, :-1]).any(1)
         if holes.any():

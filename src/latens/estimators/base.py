@@ -248,7 +248,7 @@ def with_nan(X: RowsLike) -> Any:
             what = f"a {type(X).__name__} holds no rows."
             raise DataError(what, where="X", fix="Give an array or a frame, for example latens.read(path).x.")
         refuse_other_cells(X, "X")
-        return unmasked(X)
+        return unmasked(np.asarray(X) if isinstance(X, list | tuple) and np.ndim(X[:1]) > 2 else X)
     refuse_twins(X)
     if not is_pandas(X):
         return X

@@ -106,12 +106,9 @@ def _said(name: str, metrics: Metrics, units: Units) -> str:
     needs, rule = _RULES[name]
     if not needs:
         return rule(metrics, units)
-    given = [_evidence(metrics) if need == "log p(x)" else metrics.get(need) for need in needs]
+    evidence = metrics.get("log_marginal") or metrics.get("cross_entropy_bound")
+    given = [evidence if need == "log p(x)" else metrics.get(need) for need in needs]
     return "" if None in given else rule(*given)
-
-
-def _evidence(metrics: Metrics) -> Estimate | None:
-    return metrics.get("log_marginal") or metrics.get("cross_entropy_bound")
 
 
 @_rule("posterior-collapse")

@@ -224,18 +224,13 @@ def _span(one: ColumnType) -> str:
     return f"{' to '.join(texts_of(one, np.array([0, one.size - 1])))} in {steps}"
 
 
-def _middle(shares: np.ndarray, one: ColumnType) -> float:
-    """The mean cell."""
-    return float(shares @ (np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1)) / shares.sum())
-
-
 def _distribution(shares: np.ndarray, one: ColumnType) -> dict[str, Any]:
     """What the page shows of a column."""
     evaluation.finite(shares, "probabilities of a column")
     if one.named:
         return {"shares": _by_name(shares, one)}
     cells = np.array([quantile(shares[None], one, q)[0] for q in QUANTILES])
-    mean = _middle(shares, one)
+    mean = float(shares @ (np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1)) / shares.sum())
     shown: Any = float(one.value(np.array(mean))) if one.kind == "number" else texts_of(one, np.array([mean]))[0]
     bars = masses(shares, one, edges_of(one)).tolist()
     return {"shares": bars, "mean": shown, "quantiles": texts_of(one, cells)}

@@ -18,11 +18,11 @@ def drawn(asked: "Report", at: At) -> Work:
     from latens.data import KNOWN
     from latens.figures.style import themed
     from latens.io.atomic import resource_errors
-    from latens.model_figures.draw import asked_for, drawing, save_pictures
+    from latens.model_figures.draw import NEEDS, asked_for, drawing, save_pictures
     from latens.model_figures.source import Plane, Source
 
     only = None if asked.name is None else [name.strip() for name in asked.name.split(",") if name.strip()]
-    needs = asked_for(only)[1]
+    chosen, needs = asked_for(only)
     # Real pixels need rows too, for their scale.
     needs_rows = "rows" in needs or at.trained.schema.cells.real
     has_data = asked.data is not None or at.run is not None or at.trained.facts.get("data") in KNOWN
@@ -45,7 +45,9 @@ def drawn(asked: "Report", at: At) -> Work:
                 files += save_pictures([picture], folder)
     if only is not None and not tables:
         fix = "`latens report RUN --only figures` draws all and lists their names."
-        raise UsageError(f"none of the figures of this model is called {asked.name}.", where="--name", fix=fix)
+        lacks = dict.fromkeys(word for one in chosen for word in one.words if not NEEDS[word](source))
+        why = f", which needs {', '.join(lacks)}" if lacks else ""
+        raise UsageError(f"none of the figures of this model is called {asked.name}{why}.", where="--name", fix=fix)
     if folder == Path():
         return Made(arrays=tables, text=f"{len(tables)} figures")
     lines = [f"{folder}: {len(tables)} figures as .png and .svg, their numbers as .csv"]

@@ -257,9 +257,12 @@ def _slope(model: AbstractLatentModel, objective: AbstractObjective, batch: Batc
 
     def value(trained: PyTree) -> Any:
         model, objective = eqx.combine(trained, rest)
-        step = jnp.zeros((), jnp.int32)
-        options = {"key": key, "step": step, "training": True, "in_shards": shards > 1}
-        return run_objective(objective, model, batch, **options)[0]
+        options = {"key": key, "step": jnp.zeros((), jnp.int32), "training": True, "in_shards": shards > 1}
+        loss, metrics, _ = run_objective(objective, model, batch, **options)
+        if (watched := getattr(objective, "monitor", None)) not in metrics:
+            what = f"{type(objective).__name__} has monitor = {watched!r}, and gives {', '.join(metrics) or 'none'}."
+            raise ConfigError(what, where="objective", fix="Give that metric too, or set `monitor` in the class.")
+        return loss
 
     return jax.grad(value)(trained)
 

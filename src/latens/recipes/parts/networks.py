@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from latens.config import NetworkConfig
 from latens.data import Preparation, Schema
-from latens.errors import ConfigError
+from latens.errors import ConfigError, LatensError
 from latens.models import LatentModel
 from latens.recipes.parts.options import lookup
 from latens.typing import Key
@@ -47,6 +47,14 @@ def refuse_wrong_sizes(model: LatentModel, schema: Schema, preparation: Preparat
     """Trace one row: a network of a wrong size is named before training starts."""
     row = jax.ShapeDtypeStruct(schema.shape, jnp.int32 if preparation.integer else jnp.float32)
     key = jax.random.key(0)
+    try:
+        eqx.filter_eval_shape(lambda m, x: m.posterior(x).sample(key=key), model, row)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, LatensError):
+            raise
+        flat = "Flatten it: eqx.nn.Sequential([eqx.nn.Lambda(jnp.ravel), network]). " if len(row.shape) > 1 else ""
+        what = f"your encoder receives a row of shape {row.shape}, and fails: {str(error).splitlines()[0]}"
+        raise ConfigError(what, where="encoder", fix=f"{flat}A row has {row.size} inputs.") from error
     eqx.filter_eval_shape(lambda m, x: m.likelihood(m.posterior(x).sample(key=key)).mean(), model, row)
 
 
