@@ -19,8 +19,7 @@ from latens.evaluation import log_marginal
 from latens.evaluation.classes import class_log_joint
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
-from latens.workflow.metrics import unknown_draws
-from latens.workflow.paired import Rows, compare, estimate_of, interval_of
+from latens.workflow.paired import Rows, compare, interval_of
 from latens.workflow.trained import TrainedModel
 
 
@@ -126,17 +125,6 @@ def test_a_density_of_yes_and_no_is_no_rival_of_a_probability(dtype):
     words = "p: log_marginal, probability of the cells as they are stored; d: log_marginal, density in the data's own"
     with pytest.raises(ConfigError, match=words):
         compare({"p": probability, "d": density}, rows, num_samples=2)
-
-
-def test_an_unknown_error_over_draws_is_explained() -> None:
-    rows = np.arange(10.0)
-    known, bound = (
-        estimate_of(Rows("log_marginal", rows, 30, "", "drawn", draws_error=error, at_least=0.6), None)
-        for error in (0.4, np.inf)
-    )
-    (line,) = unknown_draws([known, bound], "log p(x)")
-    assert line == "unknown: log p(x) is a lower bound, by an unknown amount; use more draws (--num-samples 300)"
-    assert unknown_draws([known], "log p(x)") == []
 
 
 def test_accuracies_are_paired_over_labelled_rows(tmp_path):

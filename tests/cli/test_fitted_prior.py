@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from cli_fixtures import Result
 
+from latens.cli.summary import after
 from latens.io.safetensors import read
+from latens.runs.folder import RunFolder
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -47,6 +49,7 @@ def test_fit_says_which_prior_is_kept_and_a_run_ended_meanwhile_ends_the_same(
     assert info["refit"]["kept"] is True
     assert info["refit"]["gain"]["n"] == info["data"]["rows"]["validation"]
     assert "prior: a mixture fitted to the codes, which changes log p(x) by +" in (whole / "log.txt").read_text()
+    assert after(RunFolder.open(whole))[0].endswith("in all; prior: a mixture fitted to the codes")
     folder = tmp_path / "run"
 
     def cut_off(*given: Any, **named: Any) -> Any:

@@ -96,7 +96,7 @@ def test_evidence_is_untrusted_where_what_it_lacks_is_more_than_the_error_over_r
     assert found(0.2, 0.6) == found(1.39, np.inf, at_least=0.51) == found(0.2, 0.1, 0.09) == ["untrusted-evidence"]
     assert found(0.2, np.inf) == found(0.2, 0.2, np.nan) == ["untrusted-evidence"]
     assert found(0.7, 0.4) == found(0.2, 0.01) == found(0.2, 0.09, 0.01) == []
-    # Heavy weights alone are said beside the number: `a lower bound, by an unknown amount`.
+    assert found(5.78, np.inf, 96.0, at_least=30.11) == found(0.2, 1.1, 96.0) == ["untrusted-evidence"]
     assert found(1.39, np.inf, at_least=0.49) == found(1.39, 0.01) == []
 
 

@@ -9,6 +9,7 @@ from scipy import optimize, stats
 
 from latens.errors import DataError
 from latens.evaluation import independent_baseline
+from latens.evidence.baseline import STRENGTHS
 
 RNG = np.random.default_rng(3)
 REAL = RNG.normal(size=(400, 2))
@@ -150,13 +151,26 @@ def test_the_order_of_rows_and_columns(kind: str) -> None:
     np.testing.assert_allclose(baseline(rows[:, columns], rows[:9][:, columns]), expected, rtol=1e-9)
 
 
-def test_levels_and_coins_are_frequencies() -> None:
+def test_coins_are_frequencies() -> None:
     p = (COINS.sum(0) + 0.5) / 61
     expected = stats.bernoulli.logpmf(COINS[:5], p).sum(1)
     np.testing.assert_allclose(independent_baseline(COINS, COINS[:5], "binary"), expected, rtol=1e-10)
-    counts = np.stack([np.equal(LEVELS, v).sum(0) + 0.25 for v in range(4)]) / 61
-    expected = np.log(counts[LEVELS[:5], np.arange(3)]).sum(1)
-    np.testing.assert_allclose(independent_baseline(LEVELS, LEVELS[:5], "levels", 4), expected, rtol=1e-10)
+
+
+def test_levels_are_drawn_to_those_of_all_cells_by_how_probable_values_left_out_are() -> None:
+    """The choice by hand, value by value; few pictures beat the uniform distribution of their 256 levels."""
+    x = RNG.binomial(3, 0.3, (6, 2, 2, 2))
+    cells = [(j, value) for row in x.reshape(6, 8) for j, value in enumerate(row)]
+
+    def log_p(left: list[tuple[int, int]], j: int, value: int, rows: float) -> float:
+        own, every = [v for at, v in left if at == j], [v for at, v in left if at % 2 == j % 2]
+        return math.log((own.count(value) + rows * (every.count(value) + 1) / (len(every) + 4)) / (len(own) + rows))
+
+    best = max(STRENGTHS, key=lambda s: sum(log_p(cells[:i] + cells[i + 1 :], *one, s) for i, one in enumerate(cells)))
+    expected = [sum(log_p(cells, *one, best) for one in cells[8 * row : 8 * row + 8]) for row in range(4)]
+    np.testing.assert_allclose(independent_baseline(x, x[:4], "levels", 4), expected, rtol=1e-10)
+    few, new = RNG.binomial(255, RNG.beta(2, 2, (2, 40, 8, 8)))
+    assert independent_baseline(few, new, "levels", 256).mean() > -64 * math.log(256)
 
 
 @every_kind
@@ -171,10 +185,10 @@ def test_missing_cells_have_no_influence(kind: str) -> None:
         np.where(mask, rows, other), np.where(test_mask, rows[:4], other), train_mask=mask, test_mask=test_mask
     )
     expected = np.zeros(4)
-    for j in range(rows.shape[1] if kind != "real, one unit" else 0):
+    for j in range(rows.shape[1]):
         alone = baseline(rows[mask[:, j], j : j + 1], rows[:4, j : j + 1])
         expected += np.where(test_mask[:, j], alone, 0.0)
-    if kind != "real, one unit":
+    if kind not in ("real, one unit", "levels"):  # of those all cells say something of each
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
     assert found[3] == 0.0
 

@@ -112,7 +112,8 @@ def test_what_may_hold_the_threads_is_seen_in_the_program() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cells", "rows", "usual", "with_draws"), [(784, 10_000, 500, 64), (4096, 200, 500, 16), (196_608, 200, 42, 1)]
+    ("cells", "rows", "usual", "with_draws"),
+    [(784, 10_000, 500, 64), (4096, 200, 500, 16), (4096, 2, 16, 2), (196_608, 200, 42, 1)],
 )
 def test_rows_of_many_cells_come_in_smaller_batches(cells, rows, usual, with_draws):
     """At most 2**23 cells at once, and 2**22 with 20 draws of each row."""

@@ -104,6 +104,8 @@ def test_pictures_of_one_size_are_as_they_were(tmp_path: Path) -> None:
     data = load(tmp_path / "photos")
     assert sorted(x.tobytes() for x in data.x) == sorted(row.tobytes() for row in rows)
     assert (data.notes, data.fingerprint) == ((), "52190482f342f6f283a16fde26ca1fdf5125174249bd32fc77698cea76d0aeb7")
+    _ = [saved(tmp_path / "square" / f"{n}.png", Image.fromarray(pixels(n, n))) for n in (8, 9)]
+    assert load(tmp_path / "square", size=8).notes[0].startswith("1 picture was scaled ")
 
 
 def test_grey_beside_colour_of_one_size_keeps_the_size(tmp_path: Path) -> None:

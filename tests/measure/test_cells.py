@@ -150,6 +150,7 @@ def test_cells_need_columns_of_types():
     plain = latens.workflow.train(latens.workflow.prepare(override(get_recipe("default").config, settings), data))[0]
     with pytest.raises(ConfigError, match="--typed"):
         blame(plain, data, np.arange(3), others=200)
+    assert plain.detect(data, cells=0, num_samples=2).value["rows"] == 200
 
 
 def test_the_outermost_of_many_rows_is_no_odder_than_one_more_row_beyond_them():

@@ -12,6 +12,7 @@ def test_pictures_are_written_as_they_are_drawn(tmp_path, monkeypatch):
     kind, size = rng.integers(0, 2, 300), np.round(rng.normal(size=300), 2)
     (tmp_path / "t.csv").write_text("\n".join(["kind,size", *(f"k{k},{k + s:.2f}" for k, s in zip(kind, size))]))
     assert main(["fit", "t.csv", "--steps", "5", "--out", "run", "--quiet"]) == 0
+    assert main(["report", "run", "--only", "figures", "--name", "marginals,latentmap", "--quiet"]) == 2
     names = ["marginals", "information"]
     order = [name for name in PICTURES if name in names]
 

@@ -37,6 +37,7 @@ def test_held_out_rows_are_given_as_a_data_set() -> None:
     assert "(the training data cannot be read, so these may include training rows)" in made.text
     with pytest.raises(UsageError, match="DATA is missing"):
         trained.detect(odd)
+    assert "VAE.load(path)" in str(pytest.raises(AttributeError, getattr, trained, "transform").value)  # noqa: RUF061
 
 
 def test_a_model_is_as_good_as_itself() -> None:

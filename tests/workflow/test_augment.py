@@ -172,7 +172,7 @@ def test_the_command_writes_a_table_that_reads_back(latens: Callable[..., Result
     header, *lines = out.read_text().splitlines()
     assert header.split(",") == [*(f"x{i}" for i in range(64)), "label"]
     assert [line.split(",")[-1] for line in lines] == [str(digit) for digit in range(10) for _ in range(3)]
-    assert latens(*words, "--out", tmp_path / "new.npz").code == 0
+    assert [latens(*words, "--out", tmp_path / f"new.{end}").code for end in ("png", "npz")] == [0, 0]
     with np.load(tmp_path / "new.npz") as found:
         assert found["x"].shape == (30, 8, 8)
         held_out = read("digits").subset("test")

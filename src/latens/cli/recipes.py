@@ -40,7 +40,8 @@ def parts(context: Context) -> int:
 
     kinds = {name: row for name, row in sorted(OBJECTIVES.items()) if isinstance(row, type)}
     objectives = {
-        name: {"what": _first_line(row), "options": defaults_of(options_of(row))} for name, row in kinds.items()
+        name: {"what": " ".join((row.__doc__ or "").split("\n\n")[0].split()), "options": defaults_of(options_of(row))}
+        for name, row in kinds.items()
     }
     value: dict[str, Any] = {"objective": objectives}
     for part, rows in (("prior", PRIORS), ("posterior", POSTERIORS)):
@@ -61,7 +62,3 @@ def parts(context: Context) -> int:
     lines.append(f"--set network={'|'.join(value['network'])}")
     context.result({"parts": value}, "\n".join(lines))
     return 0
-
-
-def _first_line(kind: type) -> str:
-    return " ".join((kind.__doc__ or "").split("\n\n")[0].split())

@@ -153,6 +153,7 @@ def _finish(
     """Save the model, measure it, and note in the run what came out."""
     from latens.data.rows import MEASURED, every_nth
     from latens.kinds.tables.table_files import written_of
+    from latens.recipes.building.pictures import few_pictures
     from latens.workflow.experiment import as_trained
     from latens.workflow.groups import held_out_rows, summary_of
     from latens.workflow.prior_refit import refit_prior, refit_text, then_text
@@ -188,6 +189,8 @@ def _finish(
     if loop.skipped:
         message = f"{loop.skipped} steps were not finite and left out; a smaller --set optimizer.learning_rate helps"
         warnings.append({"name": "skipped-steps", "message": message})
+    if few := few_pictures(data):
+        warnings.append({"name": "few-pictures", "message": few})
     for warning in warnings:
         log.warning("%s: %s", warning["name"], warning["message"])
     trained = trained.with_facts(metrics=found.to_json(seconds=False), split=split, held_out=found.held_out)

@@ -42,10 +42,6 @@ def _normal_normal(q: DiagonalNormal, p: DiagonalNormal) -> Float[Array, "*z"]:
     return 0.5 * (residual**2 + jnp.exp(2.0 * difference) - 1.0) - difference
 
 
-def _standard_standard(q: StandardNormal, p: StandardNormal) -> Float[Array, "*z"]:
-    return jnp.zeros(q.shape)
-
-
 Normal: TypeAlias = FullNormal | DiagonalNormal | StandardNormal
 
 
@@ -100,7 +96,7 @@ def _to_uniform_sphere(q: VonMisesFisher | UniformSphere, p: UniformSphere) -> N
 _CLOSED_FORMS: dict[tuple[type, type], Callable[..., Array]] = {
     (DiagonalNormal, StandardNormal): _normal_standard,
     (DiagonalNormal, DiagonalNormal): _normal_normal,
-    (StandardNormal, StandardNormal): _standard_standard,
+    (StandardNormal, StandardNormal): lambda q, p: jnp.zeros(q.shape),
     **{
         (q, p): _any_normal
         for q, p in itertools.product((StandardNormal, DiagonalNormal, FullNormal), repeat=2)
@@ -189,7 +185,7 @@ def kl_terms(q: AbstractDistribution, p: AbstractDistribution) -> Float[Array, "
     method = kl_method(q, p)
     if method == "Monte Carlo":
         raise ConfigError(
-            f"{_pair(q, p)} has no closed form here.",
+            f"KL({type(q).__name__} || {type(p).__name__}) has no closed form here.",
             where="objective.kl",
             fix="Use --set objective.kl=sampled; in Python ELBO(kl='sampled'), or give kl a key.",
         )
@@ -198,10 +194,6 @@ def kl_terms(q: AbstractDistribution, p: AbstractDistribution) -> Float[Array, "
     if method == "closed form":
         return _CLOSED_FORMS[type(q), type(p)](q, p)
     return _by_enumeration(q, p)
-
-
-def _pair(q: AbstractDistribution, p: AbstractDistribution) -> str:
-    return f"KL({type(q).__name__} || {type(p).__name__})"
 
 
 def _by_enumeration(q: AbstractDistribution, p: AbstractDistribution) -> Float[Array, "*z"]:

@@ -14,10 +14,6 @@ from latens.distributions.special import above_zero, inside_unit
 from latens.typing import Array, Float, Key, Nats
 
 
-def _gumbel(uniform: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    return -jnp.log(-jnp.log(inside_unit(uniform)))
-
-
 class RelaxedOneHot(AbstractDistribution[Array]):
     r"""The Concrete or Gumbel-softmax distribution: relaxed one-hot vectors on the simplex.
 
@@ -55,7 +51,7 @@ class RelaxedOneHot(AbstractDistribution[Array]):
         Returns:
             The event.
         """
-        return self._at(_gumbel(noise))
+        return self._at(-jnp.log(-jnp.log(inside_unit(noise))))
 
     def _at(self, noise: Float[Array, "*k n"]) -> Float[Array, "*k n"]:
         return above_zero(jax.nn.softmax((self.logits + noise) * jnp.exp(-self.log_temperature)))

@@ -15,8 +15,8 @@ LOST = 0.5
 MORE = 0.1
 """Nats a row by which a simpler model must be better."""
 
-BEHIND = 0.1
-"""log p(x) that draws may be wrong by so many nats or more, and by more than its standard error, is a bound."""
+BEHIND, FAR_BEHIND = 0.1, 1.0
+"""log p(x) that draws may be wrong by so many nats and by more than its standard error, or by a nat, is a bound."""
 
 LOOSE, LOOSE_SHARE = 1.0, 0.5
 """An encoder that loses so many nats, and this part of its KL, against the best posterior of its own family."""
@@ -54,8 +54,8 @@ def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tu
     - `posterior-collapse`: half of the latent units or more, and two at least, do not move with x (`units`); or the
       codes cost more than half a nat (`kl`) and buy less than a tenth of that (`log_likelihood_gain`): the decoder
       ignores them.
-    - `untrusted-evidence`: log p(x) may be wrong by its draws by 0.1 nats or more, and by more than its standard error
-      (`draws_error`). Heavy weights alone (`pareto_k`) make it a lower bound, by an unknown amount, as its text says.
+    - `untrusted-evidence`: log p(x) may be wrong by its draws by 1 nat or more, or by 0.1 nats and more than its
+      standard error (`draws_error`). Heavy weights alone (`pareto_k`) make it a lower bound, as its text says.
     - `loose-bound`: the ELBO (`elbo`) is below log p(x) by more than 20 nats and the KL: no family of posteriors
       explains that, the encoder proposes latents from which the decoder cannot make the row.
     - `loose-encoder`: the encoder loses 1 nat and half of its KL against the best posterior of its own family
@@ -149,7 +149,8 @@ def _untrusted(found: Estimate) -> str:
         return ""
     more = math.isinf(lacks) and found.at_least is not None
     lacks = found.at_least if more and found.at_least is not None else lacks
-    if not lacks >= BEHIND or lacks <= found.standard_error:
+    # The error over rows says nothing of what two models differ by on the same rows: a nat counts beside any.
+    if not lacks >= BEHIND or lacks <= min(found.standard_error, FAR_BEHIND):
         return ""
     told = f"it is too low by about {lacks:.1f} nats or more" if more else f"it may be too low by {lacks:.1f} nats"
     text = f"log p(x) from {found.num_samples} draws a row is only a lower bound: {told}; use more draws "

@@ -38,7 +38,8 @@ def independent_baseline(
     With n training rows, total t, mean m and sum of squared deviations S of a feature:
 
     - "binary" and "grey": a Bernoulli with p = (t + 1/2) / (n + 1); of grey features a cross-entropy.
-    - "levels": the frequencies of the levels, with one row of pseudo-counts spread over them.
+    - "levels": the frequencies of the levels, with one row of pseudo-counts spread over them; or drawn to the
+      frequencies in all features (of a picture's channel), by as many rows as training values left out favour.
     - "real": Student's t with n degrees of freedom, location m and squared scale $(S + s^2)(1 + 1/n)/n$. It is what is
       expected of a new value of a Normal whose mean has a flat prior and whose variance one row with the spread s.
       That spread is the feature's own, $s^2 = S / n$, so a change of units changes the density by that change and by
@@ -69,11 +70,12 @@ def independent_baseline(
     Raises:
         DataError: Where no training row has a weight above 0.
     """
+    channels = train.shape[-1] if len(train.shape) == 4 else 1
     train, test = train.reshape(len(train), -1), test.reshape(len(test), -1)
     fit = _Fit(train, train_mask, train_weight, divide)
     if kind == "levels":
         assert levels is not None
-        terms = _level_terms(fit, levels)
+        terms = _level_terms(fit, levels, channels)
     elif kind == "counts":
         terms = _count_terms(fit)
     else:
@@ -117,7 +119,7 @@ class _Fit:
         return np.where(self.count > 0, values, 0.0)
 
 
-def _level_terms(fit: _Fit, levels: int) -> Terms:
+def _level_terms(fit: _Fit, levels: int, channels: int) -> Terms:
     """How often each cell had each level."""
     cells = fit.rows.shape[1]
     counts = np.zeros(levels * cells)
@@ -126,8 +128,32 @@ def _level_terms(fit: _Fit, levels: int) -> Terms:
         weight = np.broadcast_to(fit.weight[part, None], index.shape)
         kept = slice(None) if fit.seen is None else fit.seen[part]
         counts += np.bincount(index[kept].ravel(), weight[kept].ravel(), minlength=levels * cells)
-    log_p = np.log((counts.reshape(levels, cells) + 1.0 / levels) / (fit.count + 1.0))
+    counts = counts.reshape(levels, cells)
+    shares, rows = _drawn_to(counts, channels)
+    log_p = np.log((counts + rows * shares[:, np.arange(cells) % channels]) / (fit.count + rows))
     return lambda rows: log_p[rows.astype(np.int64), np.arange(cells)]
+
+
+STRENGTHS = tuple(4.0**k for k in range(8))
+"""Rows that the shares of levels in all cells may count as, in each cell."""
+
+
+def _drawn_to(counts: np.ndarray, channels: int) -> tuple[np.ndarray, float]:
+    """Shares of levels (levels, channels) to which each cell is drawn, and how many rows they count as."""
+    # Of few rows most levels were never seen in a cell. The choice is the one under which the training values are most
+    # probable, each left out of the counts of its cell and of all cells.
+    levels = len(counts)
+    value, cell = np.nonzero(counts)
+    channel, often = cell % channels, counts[value, cell]
+    pooled = counts.reshape(levels, -1, channels).sum(1)
+    other, others = (np.maximum(a - 1.0, 0.0) for a in (often, counts.sum(0)[cell]))
+    # Each level counts once more in all cells: new pictures have some that no training picture had.
+    alike, shared = np.full_like(pooled, 1.0 / levels), (pooled + 1.0) / (pooled.sum(0) + levels)
+    left = np.maximum(pooled[value, channel], 1.0) / (np.maximum(pooled.sum(0)[channel] - 1.0, 0.0) + levels)
+    choices = [(alike, 1.0 / levels, 1.0), *((shared, left, rows) for rows in STRENGTHS)]
+    scores = [often @ np.log((other + rows * own) / (others + rows)) for _, own, rows in choices]
+    shares, _, rows = choices[int(np.argmax(scores))]
+    return shares, rows
 
 
 def _coin_terms(fit: _Fit) -> Terms:

@@ -111,9 +111,10 @@ def rows_in_cache(batch: Batch, samples: int, decoded: int = 0) -> int | None:
     if jax.default_backend() != "cpu":
         return None
     cells = max(cells_of(batch), decoded) * samples
-    if cells * BATCH_SIZES[0] > MOST_CELLS // 2:
-        return max(1, MOST_CELLS // 2 // cells)
-    most = min(BATCH_SIZES[-1], max(BATCH_SIZES[0], 2**20 // cells // 16 * 16))
+    if cells * BATCH_SIZES[0] > 2**19:  # to pad a few such rows takes longer than to compile a program for so few
+        few = 1 << (_rows_of(batch) - 1).bit_length()
+        return max(1, min(BATCH_SIZES[0], MOST_CELLS // 2 // cells, few))
+    most = min(BATCH_SIZES[-1], 2**20 // cells // 16 * 16)
     return next((size for size in BATCH_SIZES if _rows_of(batch) <= size <= most), most)
 
 

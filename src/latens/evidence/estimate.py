@@ -120,16 +120,14 @@ class Estimate:
 
     def __str__(self) -> str:
         draws = 0.0 if self.draws_error is None else self.draws_error
-        bound = f", {UNKNOWN[draws < 0]}" if np.isinf(draws) else ""
+        value, errors = f"{self.value:.2f}", f"± {self.standard_error:.2f}"
+        if np.isinf(draws):
+            value, errors = f"{('at least', 'at most')[draws < 0]} {value}", f"{errors} (rows)"
         if np.isnan(self.standard_error):
-            why = "one row: no" if self.n == 1 else "no"
-            return f"{self.value:.2f} {self.unit} ({why} standard error){bound}"
-        errors = f"± {self.standard_error:.2f}"
-        if bound:
-            errors += " (rows)"
-        elif draws >= 0.005:
-            return f"{self.side} {self.value:.2f} {errors} (rows) ± {draws:.2f} (draws) {self.unit}"
-        return f"{self.value:.2f} {errors} {self.unit}{bound}"
+            return f"{value} {self.unit} ({'one row: ' * (self.n == 1)}no standard error)"
+        if np.isfinite(draws) and draws >= 0.005:
+            return f"{self.side} {value} {errors} (rows) ± {draws:.2f} (draws) {self.unit}"
+        return f"{value} {errors} {self.unit}"
 
 
 GROUPS = 20

@@ -112,16 +112,12 @@ def mig(codes: np.ndarray, factors: np.ndarray, *, bins: int = BINS, seed: int) 
     codes, factors = checked(codes, factors)
 
     def gap(rows: np.ndarray) -> float:
-        table, entropy = _some(codes, factors, rows, bins)
+        table, entropy = information_matrix(codes[rows], factors[rows], bins=bins)
         first, second = np.sort(np.vstack([table, np.zeros((1, table.shape[1]))]), axis=0)[[-1, -2]]
         return float(np.mean((first - second) / entropy))
 
     words = f"gap of plug-in mutual information over the factor's entropy, {bins} bins of equal width"
     return scored(gap, len(codes), seed=seed, protocol=words)
-
-
-def _some(codes: np.ndarray, factors: np.ndarray, rows: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
-    return information_matrix(codes[rows], factors[rows], bins=bins)
 
 
 def dci_of(importance: Shaped[np.ndarray, "d f"]) -> tuple[float, float]:

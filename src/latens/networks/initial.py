@@ -38,12 +38,8 @@ def first_weights(name: str, shape: tuple[int, ...], fan_in: float, fan_out: flo
     return jax.pure_callback(draw, drawn, jax.random.key_data(key), vmap_method="sequential") * spread
 
 
-def _by_shape(name: str) -> Callable[[Key, tuple[int, int]], Float[Array, "n_in n_out"]]:
-    return lambda key, shape: first_weights(name, shape, *shape, key=key)
-
-
 INITIALIZERS: dict[str, Callable[[Key, tuple[int, int]], Float[Array, "n_in n_out"]]] = {
-    name: _by_shape(name) for name in LAWS
+    name: lambda key, shape, name=name: first_weights(name, shape, *shape, key=key) for name in LAWS
 }
 """Laws of the initial weights of a dense layer, called with a key and (in, out).
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from latens import __version__
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import SPLITS
 from latens.evidence.estimate import UNKNOWN
@@ -90,15 +91,9 @@ def document(title: str, heading: str, lead: Html | None, sections: Sequence[tup
         tag("a", "To the content", href="#main", class_="skip"),
         tag("header", tag("nav", tag("ul", *links), aria_label="Sections")),
         tag("main", tag("h1", heading), lead, *parts, id="main"),
-        tag("footer", tag("p", f"Made by latens {_version()}.", class_="small quiet")),
+        tag("footer", tag("p", f"Made by latens {__version__}.", class_="small quiet")),
     )
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
-
-
-def _version() -> str:
-    from latens import __version__
-
-    return __version__
 
 
 def with_error(metric: Mapping[str, Any]) -> str:
@@ -213,8 +208,6 @@ def evidence(told: Told) -> Html:
     note = "The standard error is that of the mean over rows: 95 % of such intervals of ± 2 contain the true mean."
     if any(over_draws(metric) for metric in told.metrics.values()):
         note += " The error over draws is what their number may make the value wrong by."
-    if any(map(bound, told.metrics.values())):
-        note += f" Where it is unknown, the value is {UNKNOWN[0]}."
     made = table("Every number with its error", head, rows, numbers=(1, 2, 3, 5, 6, 7))
     notes = (note, asked, f"Left out: {without}." if without else "")
     quiet = (tag("p", words, class_="small quiet") for words in notes if words)
@@ -301,7 +294,9 @@ def metric_name(name: str, trained: TrainedModel | None = None) -> str:
 def model_facts(trained: TrainedModel) -> list[tuple[str, str]]:
     """List the parts of a model and of its training."""
     config = trained.config
-    facts = [("Recipe", _recipe(config.recipe) if config else "built by hand")]
+    recipe = config.recipe if config else "built by hand"
+    known = f" — {RECIPES[recipe].summary} ({RECIPES[recipe].source})" if recipe in RECIPES else ""
+    facts = [("Recipe", recipe + known)]
     if isinstance(config, VAEConfig):
         posterior, optimizer = config.posterior, config.optimizer
         units = "chosen by the recipe" if posterior.latent_dim is None else f"{posterior.latent_dim} latent units"
@@ -321,10 +316,6 @@ def model_facts(trained: TrainedModel) -> list[tuple[str, str]]:
         facts.append(("Densities", f"one {config.density.kind} for each class, fitted in closed form or by inference"))
     facts.append(("Trained numbers", f"{trained.num_parameters:,}"))
     return facts
-
-
-def _recipe(name: str) -> str:
-    return f"{name} — {RECIPES[name].summary} ({RECIPES[name].source})" if name in RECIPES else name
 
 
 def likelihood(trained: TrainedModel) -> str:

@@ -94,9 +94,10 @@ def save_checkpoint(folder: Path, step: int, state_tree: PyTree, loop: dict[str,
         try:
             temporary.mkdir()
             state = pack(tree_to_arrays(state_tree), {"kind": "checkpoint", "step": step})
+            tagged = plain(loop, nonfinite=lambda value: {_FLOAT: float_text(value)})
             written = {
                 "state.safetensors": _write_hashed(temporary / "state.safetensors", state),
-                "loop.json": _write_hashed(temporary / "loop.json", to_json(plain(loop, nonfinite=_tag))),
+                "loop.json": _write_hashed(temporary / "loop.json", to_json(tagged)),
             }
             sync_folder(temporary)
             temporary.rename(final)
@@ -205,10 +206,6 @@ def _has_size(path: Path, size: int) -> bool:
 def _write_hashed(path: Path, raw: bytes) -> dict[str, Any]:
     write_synced(path, raw)
     return {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)}
-
-
-def _tag(value: float) -> dict[str, str]:
-    return {_FLOAT: float_text(value)}
 
 
 def _untag(value: object) -> Any:

@@ -22,7 +22,7 @@ def drawn(asked: "Report", at: At) -> Work:
     from latens.model_figures.source import Plane, Source
 
     only = None if asked.name is None else [name.strip() for name in asked.name.split(",") if name.strip()]
-    chosen, needs = asked_for(only)
+    needs = asked_for(only)[1]
     # Real pixels need rows too, for their scale.
     needs_rows = "rows" in needs or at.trained.schema.cells.real
     has_data = asked.data is not None or at.run is not None or at.trained.facts.get("data") in KNOWN
@@ -43,11 +43,11 @@ def drawn(asked: "Report", at: At) -> Work:
                 with resource_errors(folder):
                     folder.mkdir(parents=True, exist_ok=True)
                 files += save_pictures([picture], folder)
-    if only is not None and not tables:
+    if away := [name for name in only or () if not {one.name for one in asked_for([name])[0]} & tables.keys()]:
         fix = "`latens report RUN --only figures` draws all and lists their names."
-        lacks = dict.fromkeys(word for one in chosen for word in one.words if not NEEDS[word](source))
+        lacks = dict.fromkeys(word for one in asked_for(away)[0] for word in one.words if not NEEDS[word](source))
         why = f", which needs {', '.join(lacks)}" if lacks else ""
-        raise UsageError(f"none of the figures of this model is called {asked.name}{why}.", where="--name", fix=fix)
+        raise UsageError(f"no figure of this model is called {', '.join(away)}{why}.", where="--name", fix=fix)
     if folder == Path():
         return Made(arrays=tables, text=f"{len(tables)} figures")
     lines = [f"{folder}: {len(tables)} figures as .png and .svg, their numbers as .csv"]

@@ -73,7 +73,7 @@ class Detect(Verb):
 
         trained = at.trained
         types = trained.schema.column_types
-        if self.cells is not None:
+        if self.cells:
             at.kind.refuse("types", "--cells")
         cells = min(CELLS if self.cells is None else self.cells, len(types))
         new = at.load(unknown="missing")

@@ -48,7 +48,8 @@ class Sample(Verb):
 
     def place(self, at: At) -> Path | None:
         if self.like is not None:
-            return self.checked_out(at.asked, (".npz", ".csv", ".parquet"))
+            picture = at.kind.image(at.trained.schema) is not None
+            return self.checked_out(at.asked, (".npz", ".csv", ".parquet", *[".png"] * picture))
         if at.kind.printed and not at.asked:
             return None
         endings, usual = at.kind.sampled(at.trained.schema)
@@ -78,12 +79,6 @@ class Sample(Verb):
         arrays = self._drawn(at, n, chosen)
         x = evaluation.finite(arrays["x"], "x", where=at.name)
 
-        def pixels() -> tuple[Any, int]:
-            from latens.model_figures.image_scale import shown
-
-            assert chosen is not None
-            return _by_class(shown(trained.schema, x), chosen)
-
         frame = at.kind.frame(x, trained.schema)
         known = () if frame is None else formulas(trained.schema)
         said = self._said(at, frame is not None)
@@ -107,8 +102,8 @@ class Sample(Verb):
             told["given"], text = trained.told, f"{text} given {trained.told}"
         return Made(
             arrays=arrays, table=table, known=known, schema=trained.schema, value=told, image=x,
-            pixels=None if chosen is None or self.label is not None else pixels, dialect=at.dialect(),
-            text=text + formula_note(known, at.out),
+            pixels=None if chosen is None or self.label is not None else lambda: _by_class(trained, x, chosen),
+            dialect=at.dialect(), text=text + formula_note(known, at.out),
         )  # fmt: skip
 
     def _conditions(self, at: At) -> Any:
@@ -151,7 +146,7 @@ class Sample(Verb):
             raise UsageError("no rows are read.", where=flag, fix="Leave it out, or add --like DATA.")
         if self.draw is not None and self.like is None:
             raise UsageError("it needs --like.", where="--draw", fix="Add --like DATA.")
-        others = {"--where": self.where, "--complete": self.complete, "--given": self.given, "--noise": self.noise}
+        others = {"--where": self.where, "--complete": self.complete, "--given": self.given}
         if self.like is not None and (idle := [flag for flag, value in others.items() if value]):
             raise UsageError("--like determines the rows.", where=idle[0], fix=fix)
         if self.guidance is not None and (self.complete or self.like is not None):
@@ -172,17 +167,19 @@ class Sample(Verb):
         positions = data.subset("train", required=True) if known else np.arange(len(data))
         rows = f"{len(positions)} {'training rows' if known else 'rows'} of {data.name}"
         yield f"draw {each} rows of each class, from the labels of {rows},"
+        mean = self._means(at)
         found = augment(
-            at.trained, data, each, positions=positions, draw=self.draw, mean=self.mean, seed=self.seed  # type: ignore[arg-type]
+            at.trained, data, each, positions=positions, draw=self.draw, mean=mean, seed=self.seed  # type: ignore[arg-type]
         )  # fmt: skip
         classes = {str(name): int(count) for name, count in zip(*np.unique(found.label, return_counts=True))}
         how = "from p(x | class)" if found.around is None else f"around {rows}"
         around = {} if found.around is None else {"around": found.around}
         return Made(
             arrays={"x": found.x, "label": found.label, **around},
-            value={"rows": len(found.x), "classes": classes, "drawn": how, "mean": self.mean},
-            text=f"{len(found.x)} {'means' if self.mean else 'draws'} {how}, {each} of each of {len(classes)} classes",
+            value={"rows": len(found.x), "classes": classes, "drawn": how, "mean": mean},
+            text=f"{len(found.x)} {'means' if mean else 'draws'} {how}, {each} of each of {len(classes)} classes",
             table=labelled(found.x, found.label, data.schema.names, at.options.get("label")),
+            pixels=lambda: _by_class(at.trained, found.x, found.label),
         )
 
     def _conditional(self, at: At, conditions: "Conditions", n: int) -> Made:
@@ -278,8 +275,11 @@ def _class_of(trained: "TrainedModel", name: str) -> int:
     return trained.code_of(name)
 
 
-def _by_class(images: "np.ndarray", codes: "np.ndarray") -> "tuple[np.ndarray, int]":
+def _by_class(trained: "TrainedModel", x: "np.ndarray", codes: "np.ndarray") -> "tuple[np.ndarray, int]":
     """Images in rows, one for each class, and how many columns that makes; gaps are left empty."""
+    from latens.model_figures.image_scale import shown
+
+    images = shown(trained.schema, x)
     rows = [images[codes == code] for code in np.unique(codes)]
     columns = max(map(len, rows))
     blank = np.zeros((columns, *images.shape[1:]), images.dtype)

@@ -88,7 +88,7 @@ def augment(
     given = conditional(trained)
     if draw == "class" and not given:
         raise ConfigError("this model has no p(x | class).", where="draw=class",
-                          fix="Draw around rows (draw=rows), or train with --recipe conditional-vae.")  # fmt: skip
+                          fix="Draw around rows (draw=rows), or train with --set label=condition.")  # fmt: skip
     generator = np.random.default_rng(int(seed) % 2**64)
     new = np.repeat(occurring, per_class)
     if given:

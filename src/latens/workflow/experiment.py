@@ -296,7 +296,7 @@ def as_labelled(config: Config, data: Dataset) -> Dataset:
         if data.schema.conditions:
             what, fix = (
                 "a Bayes classifier reads no conditions.",
-                "Leave --condition out, or use --recipe conditional-vae.",
+                "Leave --condition out, or use a VAE with --set label=condition.",
             )
             raise ConfigError(what, where="--condition", fix=fix)
         return data
@@ -306,7 +306,7 @@ def as_labelled(config: Config, data: Dataset) -> Dataset:
             layer = told.rpartition("one of ")[2].split(", ")[0]
             fix = f"Name the layer with the counts: --layer {layer} (in Python layer={layer!r})."
             raise DataError(f"{told.partition(';')[0]}, which conditions of cells go with.", where=data.name, fix=fix)
-        fix = "Add --set label=condition, use --recipe conditional-vae or m2, or leave --condition out."
+        fix = "Add --set label=condition, or leave --condition out."
         raise ConfigError(f"this recipe does not read the conditions {names}.", where="--condition", fix=fix)
     if config.label.kind == "condition" and not (data.label is None and data.schema.conditions):
         require_labels(data, np.arange(len(data)), data.name)

@@ -151,7 +151,7 @@ def code_of(name: str, classes: Sequence[str], where: str = "label") -> int:
     """The code of the class of that name."""
     if name not in classes:
         if not classes:
-            fix = "Leave it out, or train with labels: --recipe conditional-vae or m2."
+            fix = "Leave it out, or train with --set label=condition."
             raise UsageError("this model is not conditioned on labels.", where=where, fix=fix)
         fix = nearest(name, classes)
         raise UsageError(f"this model has no class {name!r}.", where=where, fix=fix)

@@ -28,7 +28,7 @@ def translate(
     refuse_inputs(trained, data, TrainedModel)
     if not trained.preparation.classes:
         what = "this model reads no labels, so that no row can be decoded as another class."
-        raise ConfigError(what, where="recipe", fix="Use a model of --recipe conditional-vae, or of label=condition.")
+        raise ConfigError(what, where="recipe", fix="Train with --set label=condition.")
     code, other = (code_of(name, trained.classes, where) for name, where in ((start, "from"), (end, "to")))
     label = data.seen_label
     positions = np.flatnonzero(np.full(len(data), -1) if label is None else label == code)

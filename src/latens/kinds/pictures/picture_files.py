@@ -200,7 +200,9 @@ def _done(seen: Survey, names: list[str], did: Shaped[np.ndarray, "3"]) -> list[
         width, height = seen.size
         more = "; --size N takes another side" if seen.chosen else ""
         side = f"so that the shorter side has {width} pixels" if width == height else f"to {width} x {height} pixels"
-        notes.append(f"{len(names)} pictures were scaled {side}, and their centre was kept{more}.")
+        n = sum(head.size != seen.size for head in heads)
+        what = "1 picture was scaled" if n == 1 else f"{n:,} pictures were scaled"
+        notes.append(f"{what} {side}, and {'its' if n == 1 else 'their'} centre was kept{more}.")
     if seen.problems:
         notes.append(f"{_listed(seen.problems, seen.total)} They were left out.")
     moving, turned, clear = did.tolist()

@@ -59,9 +59,8 @@ def for_pictures(parts: Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
         reasons.append(f"gradients of a norm above {CLIP:g} are clipped")
     if posterior.scale == "auto" and parts.posterior.scaled:
         posterior = replace(posterior, scale="softplus")
-    rows = data.count("train")
-    if rows < FEW_ROWS:
-        reasons.append(f"{rows:,} training pictures are few: expect new pictures that look alike or blurred")
+    if few := few_pictures(data):
+        reasons.append(few)
         if prepared.shift is None and len(data.schema.shape) > 1:
             prepared = replace(prepared, shift=min(64, max(1, min(shape[:2]) // SHIFT)))
             pixels = "1 pixel" if prepared.shift == 1 else f"{prepared.shift} pixels"
@@ -71,6 +70,12 @@ def for_pictures(parts: Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
             )
     made = {"likelihood": likelihood, "optimizer": optimizer, "posterior": posterior, "data": prepared}
     return replace(config, network=network, **made), reasons
+
+
+def few_pictures(data: Dataset) -> str:
+    """What to expect of few training pictures; "" where they are no photographs, or many."""
+    text = f"{data.count('train'):,} training pictures are few: expect new pictures that look alike or blurred"
+    return f"{text}; more pictures help" if data.count("train") < FEW_ROWS and is_picture(data.schema) else ""
 
 
 def of_binarised(config: VAEConfig) -> tuple[VAEConfig, list[str]]:

@@ -237,7 +237,9 @@ def _limits(config: VAEConfig, data: Dataset, reasons: list[str]) -> VAEConfig:
     if not limits or training.patience == "auto":
         epochs, patience = _budget(rows, training.batch_size or rows, bool(len(data.subset("validation"))))
         if not limits and training.patience == "auto" and training.validate_every is None:
-            training = replace(training, validate_every=_epochs_a_round(rows, training.batch_size or rows))
+            # About 100 steps: what is done between them takes as long as 30 steps of a few rows.
+            steps = -(-rows // min(rows, training.batch_size or rows))
+            training = replace(training, validate_every=max(1, round(100 / steps)))
         training = training if limits else replace(training, epochs=epochs)
         training = replace(training, patience=patience) if training.patience == "auto" else training
         stop = f"fewer if validation rows gain nothing for {training.patience}"
@@ -286,11 +288,6 @@ def _budget(rows: int, batch_size: int, validated: bool) -> tuple[float, int]:
         return float(math.ceil(max(200, 10 * rows) / steps_per_epoch)), patience_of()
     epochs = max(30, math.ceil(20_000 / steps_per_epoch))
     return float(epochs), patience_of(epochs)
-
-
-def _epochs_a_round(rows: int, batch_size: int) -> int:
-    """So many epochs make about 100 steps: what is done between them takes as long as 30 steps of a few rows."""
-    return max(1, round(100 / -(-rows // min(rows, batch_size))))
 
 
 def _chunk_steps(schema: Schema, network: NetworkConfig, training: TrainingConfig) -> int:
