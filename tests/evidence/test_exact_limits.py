@@ -33,14 +33,14 @@ def test_a_bessel_function_at_zero_is_its_limit(order):
 @pytest.mark.parametrize("make", [IWAE, MIWAE, PIWAE, CIWAE])
 def test_an_importance_bound_takes_one_sample_and_not_none(make):
     make(num_samples=1)
-    with pytest.raises(ConfigError, match="num_samples must be 1 or more, not 0"):
+    with pytest.raises(ConfigError, match="num_samples must be a whole number of 1 or more, not 0"):
         make(num_samples=0)
 
 
 def test_averages_and_orders_are_checked():
     for make in (MIWAE, PIWAE):
         make(num_samples=2, num_averages=1)
-        with pytest.raises(ConfigError, match="num_averages must be 1 or more, not 0"):
+        with pytest.raises(ConfigError, match="num_averages must be a whole number of 1 or more, not 0"):
             make(num_samples=2, num_averages=0)
     with pytest.raises(ConfigError, match="num_samples"):
         Renyi(0.5, 0)

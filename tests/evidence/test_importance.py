@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from bound_checks import BEST_ELBO, LOG_P, evaluate
 from checks import close
-from enumeration import gradient_of, gradients, only, refused_at
+from enumeration import gradient_of, gradients, only
 from scipy import special
 from tables import MODELS, batch_of, conjugate_pair
 
-from latens.errors import ConfigError
 from latens.objectives import CIWAE, ELBO, IWAE, MIWAE, PIWAE, Renyi
 from latens.objectives import draw as plain_draw
 from latens.objectives.importance import importance_bound, renyi_bound
@@ -120,14 +119,3 @@ def test_no_gradient_is_left_at_the_exact_posterior(gradient, float64):
     encoder = only(pair, "encoder")
     close(gradients(IWAE(5, gradient), pair, batch_of(ONE), 50)[:, encoder], np.zeros((50, 4)), atol=1e-12)
     assert gradients(IWAE(5), pair, batch_of(ONE), 50)[:, encoder].std(axis=0).min() > 0.1
-
-
-def test_options_out_of_range_are_refused():
-    assert refused_at(IWAE, num_samples=0) == "objective.num_samples"
-    assert refused_at(IWAE, gradient="double") == "objective.gradient"
-    assert refused_at(MIWAE, num_averages=0) == "objective.num_averages"
-    assert refused_at(PIWAE, num_samples=0) == "objective.num_samples"
-    assert refused_at(CIWAE, beta=1.5) == "objective.beta"
-    assert refused_at(Renyi, alpha=float("nan")) == "objective.alpha"
-    with pytest.raises(ConfigError, match=r"objective\.num_samples: num_samples must be 1 or more, not 0\."):
-        IWAE(0)
