@@ -3,8 +3,6 @@
 import sys
 from typing import Any
 
-from rich.progress import Task
-
 _shown: "Waiting | None" = None
 
 
@@ -15,7 +13,7 @@ class Waiting:
 
     def __init__(self, name: str, minutes: float | None = None) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+        from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
         from rich.table import Column
         from rich.text import Text
 

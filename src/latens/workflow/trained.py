@@ -547,7 +547,7 @@ class TrainedModel(Methods):
 
     @classmethod
     @checked_later
-    def load(cls, path: str | Path, *, into: PyTree = None, **parts: Any) -> "TrainedModel":
+    def load(cls, path: str | Path, *, into: object = None, **parts: Any) -> "TrainedModel":
         """Load a model file. latens checks the whole file and executes nothing in it.
 
         Args:
@@ -567,7 +567,7 @@ class TrainedModel(Methods):
 
     @classmethod
     @checked_later
-    def from_bytes(cls, raw: bytes, *, into: PyTree = None, where: str = "the bytes", **parts: Any) -> "TrainedModel":
+    def from_bytes(cls, raw: bytes, *, into: object = None, where: str = "the bytes", **parts: Any) -> "TrainedModel":
         """Load a model from the bytes of a file.
 
         Args:
@@ -661,7 +661,7 @@ def _split(schema: Schema, given: Mapping[str, Any] | None) -> tuple[dict[str, A
 
 
 @checked_later
-def load(path: str | Path, *, into: PyTree = None, **parts: Any) -> TrainedModel:
+def load(path: str | Path, *, into: object = None, **parts: Any) -> TrainedModel:
     """Load a model from a file, a run folder or the models included in latens.
 
     Args:
