@@ -214,3 +214,13 @@ def test_no_memory_is_said_so(latens: Callable[..., Result], monkeypatch: pytest
     result = latens("sample", "pretrained:digits-2d", "--out", "x.npz", "--json")
     assert (result.code, result.json["error"]["where"]) == (7, "memory")
     assert "draws" in result.json["error"]["fix"]
+
+
+def test_programs_of_any_size_are_kept_where_the_environment_names_a_folder(tmp_path: Path) -> None:
+    code = (
+        "import jax; from latens.io.compilation import keep_programs; keep_programs();"
+        "print(jax.config.jax_persistent_cache_min_compile_time_secs)"
+    )
+    own = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **own}, capture_output=True, text=True)
+    assert done.stdout == "0.0\n"
