@@ -23,7 +23,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no tree": {"settings": {"start.kind": "none"}},
     "no trees by a name": {"patch": ("latens.evidence.kinds", "_kinds_of", lambda *_: [])},
     "no finer bins": {"patch": ("latens.evidence.kinds", "_finer", lambda types, low, kinds, parts: low)},
-    "no regression": {"patch": ("latens.workflow.experiment", "with_logits", lambda trained, data: trained)},
+    "no regression": {"patch": ("latens.trained.experiment", "with_logits", lambda trained, data: trained)},
     "final=split": {"settings": {"training.final": "split"}},
 }
 """How a part is switched off."""
@@ -84,7 +84,7 @@ def measured(path: Path, variant: str, seed: int) -> dict[str, Any]:
     if find_spec("latens.evaluation.copula"):  # version 0.1: without the copula, and without the steps after a draw
         imputer = import_module("latens").VAEImputer(random_state=seed).fit(train)
         pooled = pd.DataFrame(imputer.transform(gaps))[list(rows)]
-        imputer.pool_ = import_module("latens.workflow.filling").ALONE
+        imputer.pool_ = import_module("latens.trained.filling").ALONE
         left = pd.DataFrame(imputer.transform(gaps))[list(rows)]
         plain = pd.DataFrame(vae.prior_predictive(len(test), random_state=seed))[list(rows)]
         alone = {

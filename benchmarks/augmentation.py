@@ -30,9 +30,9 @@ from latens.data.dataset import keep_labels
 from latens.evaluation import Rows, reconstruct
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
-from latens.workflow.augmentation import augment
-from latens.workflow.experiment import prepare, train
-from latens.workflow.trained import TrainedModel
+from latens.trained.augmentation import augment
+from latens.trained.experiment import prepare, train
+from latens.trained.trained_model import TrainedModel
 from seeds import interval, some
 
 PER_CLASS, MOST_TEST, MOST_STEPS = 100, 2000, 2000

@@ -21,8 +21,8 @@ from latens.config import override
 from latens.data import Dataset
 from latens.evaluation import Rows, cluster_probabilities, matched
 from latens.recipes import get_recipe
+from latens.trained.experiment import prepare, train
 from latens.training import Event
-from latens.workflow.experiment import prepare, train
 from seeds import arguments_of, opened
 
 SETTINGS = {

@@ -23,7 +23,7 @@ from latens.config import override
 from latens.data import Dataset, load, prepare_batch
 from latens.evaluation import Estimate, Rows, independent_baseline, log_marginal
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare, train
+from latens.trained.experiment import prepare, train
 
 
 def folds_of(data: Dataset, folds: int) -> list[Dataset]:

@@ -13,7 +13,7 @@ from latens.config import override
 from latens.data import load
 from latens.evaluation import Estimate, log_marginal
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare, train
+from latens.trained.experiment import prepare, train
 
 RECIPES = ("default", "fast-forward", "fast-forward-2d", "tiao", "mlq-vae", "notebook")
 

@@ -32,8 +32,8 @@ from latens.data import Dataset, Schema
 from latens.io.compilation import enable_compilation_cache
 from latens.latents.codes import new_rows
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare, train
-from latens.workflow.prior_refit import refit_prior
+from latens.trained.experiment import prepare, train
+from latens.trained.prior_refit import refit_prior
 from latent_flow import Judge, grid
 
 MINUTES = 4.0

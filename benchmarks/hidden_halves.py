@@ -19,8 +19,8 @@ import numpy as np
 import latens
 from latens.config import override
 from latens.recipes import get_recipe
-from latens.workflow.imputation import imputed
-from latens.workflow.inputs import seed_key
+from latens.trained.imputation import imputed
+from latens.trained.inputs import seed_key
 from pictures import SETS
 
 SHARES = (1e-5, 1e-4, 1e-3, 0.01, 0.1)
@@ -74,7 +74,7 @@ def main() -> None:
     train, test = pictures_of(args.set, args.pictures)
     test = test[: args.pictures]
     config = override(get_recipe("default").config, {"training.minutes": args.minutes})
-    trained = latens.workflow.train(latens.workflow.prepare(config, latens.read(train)))[0]
+    trained = latens.trained.train(latens.trained.prepare(config, latens.read(train)))[0]
     hidden = np.zeros(test.shape[1:], bool)
     hidden[len(hidden) // 2 :] = True
     batch = trained.batch(latens.read(test, schema=trained.schema))

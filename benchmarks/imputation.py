@@ -24,7 +24,7 @@ from latens.data import TEST, TRAIN, load
 from latens.evaluation import impute
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare, train
+from latens.trained.experiment import prepare, train
 
 SHARED = Path(os.environ.get("LATENS_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 MOST_ROWS = 10_000

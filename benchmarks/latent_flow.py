@@ -39,10 +39,10 @@ from latens.io.compilation import enable_compilation_cache
 from latens.latents.aggregate import aggregated_draws
 from latens.latents.codes import new_rows
 from latens.recipes import get_recipe
+from latens.trained.experiment import prepare, train
+from latens.trained.prior_refit import refit_prior
+from latens.trained.trained_model import TrainedModel
 from latens.typing import Array
-from latens.workflow.experiment import prepare, train
-from latens.workflow.prior_refit import refit_prior
-from latens.workflow.trained import TrainedModel
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 JUDGED, SEEN, CLASSIFIER_STEPS = 1000, 5000, 400

@@ -23,7 +23,7 @@ from latens.config import override
 from latens.data import Dataset, prepare_batch
 from latens.evaluation import Rows, log_marginal
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare, train
+from latens.trained.experiment import prepare, train
 from seconds import table
 
 ADAM = {

@@ -23,9 +23,9 @@ import optax
 
 from latens import config as configuration
 from latens.recipes import get_recipe
+from latens.trained.experiment import prepare
 from latens.training.padding import pad_rows
 from latens.training.step import make_program
-from latens.workflow.experiment import prepare
 from throughput import random_pixels
 
 PIXELS, HIDDEN, LATENT, BATCH = 784, (200, 200), 40, 128

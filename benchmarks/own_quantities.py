@@ -31,7 +31,7 @@ from latens.data import Dataset, load
 from latens.evaluation import Rows, encode, kl_split, sample_prior
 from latens.evaluation.sample_quality import classifier_two_sample_test
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare, train
+from latens.trained.experiment import prepare, train
 from seeds import interval
 
 SAME = {

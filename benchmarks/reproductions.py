@@ -22,7 +22,7 @@ from latens.data.batches import Batch
 from latens.evaluation import Rows, log_marginal
 from latens.figures.style import dress, legend, new_axes, save, theme
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare, train
+from latens.trained.experiment import prepare, train
 from seeds import interval
 
 SAME = {

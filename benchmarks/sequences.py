@@ -23,8 +23,8 @@ from latens import read
 from latens.config import override
 from latens.evaluation import log_marginal
 from latens.recipes import get_recipe
-from latens.workflow import prepare
-from latens.workflow.experiment import train
+from latens.trained import prepare
+from latens.trained.experiment import train
 
 OPERATORS = {"+": 0.4, "-": 0.3, "*": 0.2, "/": 0.1}
 ENDS, DEEPEST = 0.55, 3

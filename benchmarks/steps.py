@@ -23,10 +23,10 @@ import numpy as np
 from latens import read
 from latens.config import override
 from latens.evaluation import forecast, particle_filter
-from latens.evaluation.forecasting import judged
+from latens.predictive.forecasting import judged
 from latens.recipes import get_recipe
-from latens.workflow import prepare
-from latens.workflow.experiment import train
+from latens.trained import prepare
+from latens.trained.experiment import train
 
 AHEAD = 15
 NOTES = (21, 109)
@@ -146,7 +146,7 @@ def environment(asked: argparse.Namespace, settings: dict[str, Any]) -> None:
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
-    from latens.worlds import record
+    from latens.environments import record
 
     with TemporaryDirectory() as folder:
         record(asked.what, steps=10_000, seed=asked.seed).write(Path(folder) / "steps.parquet")

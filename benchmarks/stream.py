@@ -26,9 +26,9 @@ from latens.data.files import files_of
 from latens.data.mapped import kept
 from latens.data.raw import ColumnRoles
 from latens.recipes import get_recipe
+from latens.trained.experiment import prepare
 from latens.training.padding import read_steps
 from latens.training.step import make_program
-from latens.workflow.experiment import prepare
 from throughput import replace_validation
 
 

@@ -23,9 +23,9 @@ from latens.cli.arguments import COMMANDS, GROUPS, subparsers
 from latens.cli.main import main as latens
 from latens.model_figures.draw import PICTURES
 from latens.recipes import RECIPES
-from latens.verbs.kernel import verbs
-from latens.workflow.groups import METRICS
-from latens.workflow.trained import TrainedModel
+from latens.commands.kernel import verbs
+from latens.trained.groups import METRICS
+from latens.trained.trained_model import TrainedModel
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "examples" / "notebooks"
@@ -100,7 +100,7 @@ TASKS: dict[str, dict[str, str]] = {
     "latens": {
         "Estimators": "estimators",
         "Data": "data kinds",
-        "Trained models": "workflow evaluation explorer io",
+        "Trained models": "trained evaluation predictive explorer io",
         "Training": "training",
         "Models of your own": "models networks distributions objectives",
         "Recipes and parts": "recipes config errors",

@@ -14,14 +14,14 @@ from msgspec.structs import replace
 
 import latens
 from latens.distributions import AbstractFactorised, VonMisesFisher
-from latens.kinds import Rows, option
+from latens.kinds import Kind, option
 from latens.models import AbstractHead
 
 TURN = 2 * np.pi
 
 
 @dataclass(kw_only=True, eq=False)
-class Angles(Rows):
+class Angles(Kind):
     """Rows of angles, each from minus to plus half a turn."""
 
     turn: float = option("how much a whole turn is: 360 for degrees, 24 for hours", "T", default=360.0)

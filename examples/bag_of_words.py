@@ -17,12 +17,12 @@ from scipy import sparse
 
 import latens
 from latens.distributions import AbstractDistribution, NegativeBinomial
-from latens.kinds import Rows, option
+from latens.kinds import Kind, option
 from latens.models import AbstractHead
 
 
 @dataclass(kw_only=True, eq=False)
-class Bags(Rows):
+class Bags(Kind):
     """Texts, of which the words of a vocabulary are counted; other words are left out."""
 
     implies: ClassVar = {"counts": True}

@@ -20,8 +20,8 @@ from latens.evaluation import Estimate
 from latens.figures.paths import medoid
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare, train
-from latens.workflow.trained import TrainedModel
+from latens.trained.experiment import prepare, train
+from latens.trained.trained_model import TrainedModel
 
 ROWS = 1000
 """Test rows that the loss of half precision is measured on."""

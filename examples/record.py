@@ -1,6 +1,6 @@
 """Steps of an environment as a table, to train a model of it.
 
-pip install 'latens[worlds]'
+pip install 'latens[environments]'
 python examples/record.py CartPole-v1 cart.parquet --steps 10000
 latens fit cart.parquet --recipe world --out runs/cart
 """
@@ -8,7 +8,7 @@ latens fit cart.parquet --recipe world --out runs/cart
 import argparse
 import runpy
 
-from latens.worlds import record
+from latens.environments import record
 
 
 def main():

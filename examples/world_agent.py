@@ -1,6 +1,6 @@
 """An agent of Stable-Baselines3 that learns only inside a learned world, and what it earns in the true one.
 
-    pip install 'latens[worlds]' stable-baselines3
+    pip install 'latens[environments]' stable-baselines3
     python examples/record.py CartPole-v1 cart.parquet --steps 10000
     latens fit cart.parquet --recipe world --out runs/cart
     python examples/world_agent.py runs/cart
@@ -18,7 +18,7 @@ from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
-from latens.worlds import ModelEnv
+from latens.environments import ModelEnv
 
 COPIES, ROUND = 8, 32
 """Environments that step in turn, and steps of each between two rounds of learning."""

@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 import pandas
 
-from latens.worlds import ModelVectorEnv
+from latens.environments import ModelVectorEnv
 
 
 class Linear:

@@ -16,7 +16,7 @@ from paths import GOLDEN
 
 FILE = GOLDEN / "defaults.json"
 ROOMS = ("data", "distributions", "estimators", "evaluation", "evidence", "kinds.tables", "latents", "models")
-ROOMS += ("objectives", "workflow")
+ROOMS += ("objectives", "predictive", "trained")
 PLAIN = (bool, int, float, str, tuple, type(None))
 
 

@@ -17,9 +17,9 @@ from latens import evaluation
 from latens.data import Dataset, prepare_batch
 from latens.models.heads.base import raw_scale
 from latens.recipes import get_recipe
+from latens.trained.outliers import detect
+from latens.trained.trained_model import TrainedModel
 from latens.trees import partition_trainable
-from latens.workflow.outliers import detect
-from latens.workflow.trained import TrainedModel
 
 DRAWS = 300
 """Draws of z behind each log p(x)."""
@@ -75,7 +75,7 @@ MODELS: dict[str, tuple[Callable[[], Dataset], str, dict[str, Any]]] = {
 def begun(name: str) -> TrainedModel:
     """A model before its first step, its decoder moved a little: q(z | x) is near the posterior, not at it."""
     make, recipe, settings = MODELS[name]
-    experiment = latens.workflow.prepare(latens.config.override(get_recipe(recipe).config, settings), make())
+    experiment = latens.trained.prepare(latens.config.override(get_recipe(recipe).config, settings), make())
     model = experiment.new_model()
     trained, rest = partition_trainable(model.decoder)
     leaves, structure = jax.tree.flatten(trained)
@@ -155,7 +155,7 @@ def names() -> TrainedModel:
         {"a": np.array(["x", "y"])[a], "b": np.array(["u", "v", "w"])[b], "c": np.array(["p", "q"])[c]}
     )
     settings = {"posterior.latent_dim": 1, "prior": "standard-normal"}
-    experiment = latens.workflow.prepare(
+    experiment = latens.trained.prepare(
         latens.config.override(get_recipe("default").config, settings), latens.read(frame)
     )
     model = experiment.new_model()

@@ -8,7 +8,7 @@ from paths import ROOT
 from latens.errors import LatensError
 from latens.io import bounds
 from latens.io.safetensors import MAX_FILE_BYTES, MAX_HEADER_BYTES
-from latens.workflow.trained import FORMAT
+from latens.trained.trained_model import FORMAT
 
 ERRORS = (ROOT / "docs" / "errors.md").read_text()
 RELIABILITY = (ROOT / "docs" / "reliability.md").read_text()

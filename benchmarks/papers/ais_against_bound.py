@@ -27,7 +27,7 @@ from latens.config import override
 from latens.data import Dataset, load
 from latens.evaluation import Estimate, Rows, annealed_importance_sampling, importance_sampling
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare, train
+from latens.trained.experiment import prepare, train
 
 MODELS = {"vae": ("elbo", {"objective.kl": "sampled"}), "iwae": ("iwae", {"objective.num_samples": 50})}
 """Name -> objective and its options."""

@@ -31,7 +31,7 @@ from latens.kinds.pictures.shapes import FORMS, factors_of, shapes
 from latens.latents.decomposition import kl_split
 from latens.latents.disentanglement import disentanglement_scores
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare, train
+from latens.trained.experiment import prepare, train
 
 MODELS: dict[str, tuple[str, dict]] = {
     "vae": ("beta-vae", {"objective.beta": 1.0}),

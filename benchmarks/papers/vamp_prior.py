@@ -29,7 +29,7 @@ from latens.config import override
 from latens.data import Dataset, Preparation, load
 from latens.evaluation import Rows, active_units, encode, importance_sampling
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare, train
+from latens.trained.experiment import prepare, train
 
 MODELS: dict[str, dict[str, Any]] = {
     "standard": {"prior.kind": "standard-normal"},

@@ -25,7 +25,7 @@ import numpy as np
 from latens.config import override
 from latens.data import load
 from latens.recipes import get_recipe
-from latens.workflow.experiment import Experiment, prepare, train
+from latens.trained.experiment import Experiment, prepare, train
 
 HERE = Path(__file__).parent
 PROGRAMS = {

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from latens import config as config
     from latens import data as data
     from latens import distributions as distributions
+    from latens import environments as environments
     from latens import estimators as estimators
     from latens import evaluation as evaluation
     from latens import explorer as explorer
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
     from latens import networks as networks
     from latens import objectives as objectives
     from latens import recipes as recipes
+    from latens import trained as trained
     from latens import training as training
-    from latens import workflow as workflow
-    from latens import worlds as worlds
     from latens.data import Dataset as Dataset
     from latens.data import load as read
     from latens.errors import LatensError as LatensError
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from latens.networks import Dense as Dense
     from latens.objectives import ELBO as ELBO
     from latens.recipes import register_part as register_part
+    from latens.trained.trained_model import TrainedModel as TrainedModel
+    from latens.trained.trained_model import load as load
     from latens.training import fit as fit
-    from latens.workflow.trained import TrainedModel as TrainedModel
-    from latens.workflow.trained import load as load
 
 __all__ = [
     "ELBO",
@@ -88,13 +88,13 @@ _HOMES = {
     "latens.objectives": ("ELBO",),
     "latens.recipes": ("register_part",),
     "latens.training": ("fit",),
-    "latens.workflow.trained": ("TrainedModel", "load"),
+    "latens.trained.trained_model": ("TrainedModel", "load"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _RENAMED = {"read": "load"}
 _ROOMS = (
-    "config", "data", "distributions", "estimators", "evaluation", "explorer", "figures", "models", "networks",
-    "objectives", "recipes", "training", "workflow", "worlds",
+    "config", "data", "distributions", "environments", "estimators", "evaluation", "explorer", "figures", "models",
+    "networks", "objectives", "recipes", "trained", "training",
 )  # fmt: skip
 """What has all other names: `latens.distributions.DiagonalNormal`."""
 
@@ -115,8 +115,8 @@ def __getattr__(name: str) -> object:
     finally:
         if on:
             gc.enable()
-    if (trained := modules.get("latens.workflow.trained")) is not None:
-        import_module("latens.verbs.kernel").attach(trained.TrainedModel)
+    if (trained := modules.get("latens.trained.trained_model")) is not None:
+        import_module("latens.commands.kernel").attach(trained.TrainedModel)
     globals()[name] = value
     return value
 

@@ -22,8 +22,8 @@ from latens.networks import Dense, LinearPath
 from latens.recipes import RECIPES
 from latens.recipes.building.closed_forms import located_rows
 from latens.recipes.building.plan import starting
-from latens.workflow import experiment
-from latens.workflow.trained import TrainedModel
+from latens.trained import experiment
+from latens.trained.trained_model import TrainedModel
 
 WINE: Any = load_wine()
 DIGITS: Any = load_digits()

@@ -11,7 +11,7 @@ from latens.recipes.building.pictures import convolution_widths, work
 
 def resolved(x: np.ndarray, **settings: object) -> tuple[VAEConfig, str]:
     config = override(get_recipe("default").config, {k.replace("__", "."): v for k, v in settings.items()})
-    experiment = latens.workflow.prepare(config, latens.read(x))
+    experiment = latens.trained.prepare(config, latens.read(x))
     assert isinstance(experiment.config, VAEConfig)
     return experiment.config, "\n".join(experiment.reasons)
 

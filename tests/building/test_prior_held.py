@@ -8,7 +8,7 @@ import pytest
 from latens.config import override
 from latens.data import load, prepare_batch
 from latens.recipes import get_recipe
-from latens.workflow.experiment import Experiment, _slope, prepare
+from latens.trained.experiment import Experiment, _slope, prepare
 
 ROWS = load(np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32))
 SMALL = {"network.hidden": [4], "posterior.latent_dim": 2, "training.steps": 2, "prior.kind": "mixture"}

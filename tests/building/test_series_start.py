@@ -11,14 +11,14 @@ from scipy import stats
 import latens
 from latens.config import override
 from latens.data import load
-from latens.evaluation.linear_posterior import around
-from latens.evaluation.missing_cells import impute, log_observed
 from latens.evidence.windows import fit_window
 from latens.models import CorrelatedNormalHead
+from latens.predictive.linear_posterior import around
+from latens.predictive.missing_cells import impute, log_observed
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import located_rows
-from latens.workflow.experiment import Experiment, prepare
-from latens.workflow.trained import TrainedModel
+from latens.trained.experiment import Experiment, prepare
+from latens.trained.trained_model import TrainedModel
 
 
 @pytest.fixture(scope="module")

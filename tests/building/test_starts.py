@@ -26,7 +26,7 @@ from latens.networks import Dense
 from latens.objectives import ELBO
 from latens.recipes import RECIPES
 from latens.recipes.building.plan import prepared_moments, starting
-from latens.workflow.experiment import prepare
+from latens.trained.experiment import prepare
 
 DIGITS: Any = load_digits()
 PICTURES = DIGITS.images.astype(np.uint8)

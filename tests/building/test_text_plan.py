@@ -4,7 +4,7 @@ import pytest
 
 from latens import read
 from latens.recipes import get_recipe
-from latens.workflow import prepare
+from latens.trained import prepare
 
 
 @pytest.mark.parametrize(("rows", "length", "size"), [(1300, 4, 128), (1300, 95, 64), (300, 95, 32), (300, 400, 8)])

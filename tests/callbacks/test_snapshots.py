@@ -12,10 +12,10 @@ from latens.errors import RunFolderError
 from latens.io.named_arrays import tree_to_arrays
 from latens.recipes import get_recipe
 from latens.runs.folder import RunFolder
+from latens.trained.experiment import prepare, train
+from latens.trained.trained_model import TrainedModel
 from latens.training import Interrupted, Pause
 from latens.training.stages import snapshot_steps
-from latens.workflow.experiment import prepare, train
-from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
 

@@ -14,8 +14,8 @@ from latens import evaluation
 from latens.config import override
 from latens.data import load
 from latens.recipes import RECIPES, get_recipe
-from latens.workflow.experiment import prepare
-from latens.workflow.trained import TrainedModel
+from latens.trained.experiment import prepare
+from latens.trained.trained_model import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
 

@@ -16,11 +16,11 @@ from latens.config import override
 from latens.data import load
 from latens.errors import ConfigError
 from latens.evaluation import log_marginal
-from latens.evaluation.classes import class_log_joint
+from latens.predictive.classes import class_log_joint
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare
-from latens.workflow.paired import Rows, compare, interval_of
-from latens.workflow.trained import TrainedModel
+from latens.trained.experiment import prepare
+from latens.trained.paired import PairedRows, compare, interval_of
+from latens.trained.trained_model import TrainedModel
 
 
 def untrained(path: Path, **settings: object) -> Path:
@@ -153,6 +153,6 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     for _ in range(2000):
         hard = 10 * rng.normal(size=8)
         a, b = hard + rng.normal(size=8) - 0.4, hard + rng.normal(size=8)
-        gap = interval_of(Rows("log_marginal", a, 1, "", ""), Rows("log_marginal", b, 1, "", ""), None, 0, "b")
+        gap = interval_of(*(PairedRows("log_marginal", v, 1, "", "") for v in (a, b)), None, 0, "b")
         held.append(gap.low < -0.4 < gap.high)
     assert abs(np.mean(held) - 0.95) < 5 * np.sqrt(0.95 * 0.05 / 2000)

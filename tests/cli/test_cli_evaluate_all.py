@@ -14,11 +14,11 @@ from latens.config import override
 from latens.data import Dataset, load
 from latens.evaluation import precision_recall_density_coverage
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare
-from latens.workflow.groups import measure_all
-from latens.workflow.metrics import MADE, METRICS
-from latens.workflow.sample_sets import SampleSets
-from latens.workflow.trained import TrainedModel
+from latens.trained.experiment import prepare
+from latens.trained.groups import measure_all
+from latens.trained.metrics import MADE, METRICS
+from latens.trained.sample_sets import SampleSets
+from latens.trained.trained_model import TrainedModel
 
 FIELDS = {"value", "standard_error", "draws_error", "num_samples", "n", "unit", "seed", "seconds", "protocol"}
 NAMES = {

@@ -40,7 +40,7 @@ def test_signal_then_resume(
 ) -> None:
     import signal
 
-    from latens.workflow.experiment import Recorder
+    from latens.trained.experiment import Recorder
 
     record = Recorder.__call__
 
@@ -71,7 +71,7 @@ def recording(folder: Path) -> list[str]:
     """Write a recording of an environment, and the flags of a model of it."""
     pytest.importorskip("gymnasium")
     pytest.importorskip("pyarrow")
-    from latens.worlds import record
+    from latens.environments import record
 
     record("CartPole-v1", steps=900, seed=0).write(folder / "cart.parquet")
     return [
@@ -93,7 +93,7 @@ def test_other_rows_go_on_bit_for_bit(
     import signal
 
     from golden.make import written
-    from latens.workflow.experiment import Recorder
+    from latens.trained.experiment import Recorder
 
     given = recording(tmp_path) if kind == "recording" else written("mixed", tmp_path)
     record, words = Recorder.__call__, [*given, "--steps", "40", "--batch-size", "20", *SMALL]

@@ -21,9 +21,9 @@ from latens.cli.main import main
 from latens.cli.sweep import pruning, space_of
 from latens.errors import RunFolderError, UsageError
 from latens.evaluation import log_marginal
+from latens.trained.paired import over_seeds
+from latens.trained.trained_model import TrainedModel
 from latens.training import Pause
-from latens.workflow.paired import over_seeds
-from latens.workflow.trained import TrainedModel
 
 WORDS = ("--epochs", "2", "--num-samples", "5", "--set", "network.hidden=[8]")
 
@@ -95,11 +95,11 @@ def test_a_sweep_is_measured_on_validation_rows(rows: str, tmp_path: Path, capsy
     words = ["sweep", rows, *WORDS, "--set", "posterior.latent_dim=1,2", "--seeds", "2", "--out", str(folder)]
     words += ["--sampler", "BruteForceSampler", "--pruner", "NopPruner", "--json", "--quiet"]
     with pytest.raises(RunFolderError, match="there is no sweep"):
-        latens.workflow.load_sweep(folder)
+        latens.trained.load_sweep(folder)
     assert main([*words, "--trials", "2"]) == 0
     value = json.loads(capsys.readouterr().out)
     assert value["states"] == ["COMPLETE", "COMPLETE"]
-    found = latens.workflow.load_sweep(folder)
+    found = latens.trained.load_sweep(folder)
     assert {one.options["posterior.latent_dim"] for one in found.models} == {"1", "2"}
     best = found.models[0]
     # The number is log p(x) of the validation rows of the run, and the interval that of two seeds.
@@ -136,7 +136,7 @@ def test_two_processes_share_a_journal_and_a_killed_trial_is_trained_again(rows:
     assert first.wait(300) == 0
     second.wait()
     subprocess.run(words, env=kept, stdout=subprocess.DEVNULL, check=True, timeout=300)
-    found = latens.workflow.load_sweep(folder)
+    found = latens.trained.load_sweep(folder)
     assert len(found.models) == 12
     betas = [one.options["objective.beta"] for one in found.models]
     assert len(set(betas)) == 12

@@ -10,12 +10,12 @@ from paths import GOLDEN
 
 import latens
 from latens.cli.main import main
+from latens.commands.detect import _again
 from latens.data import TRAIN, load
 from latens.errors import DataError
-from latens.verbs.detect import _again
-from latens.workflow import outliers as detecting
-from latens.workflow.cell_scores import Blame
-from latens.workflow.outliers import Detection
+from latens.trained import outliers as detecting
+from latens.trained.cell_scores import Blame
+from latens.trained.outliers import Detection
 
 
 def test_training_rows_are_found_by_position_and_twins_are_no_evidence() -> None:
@@ -80,9 +80,9 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
 
     looked_at: list[list[int]] = []
     gates: list[bool] = []
-    monkeypatch.setattr("latens.workflow.cell_scores.blame", blame)
-    monkeypatch.setattr("latens.workflow.outliers.detect", detected)
-    monkeypatch.setattr("latens.verbs.detect.SCANNED", 4)
+    monkeypatch.setattr("latens.trained.cell_scores.blame", blame)
+    monkeypatch.setattr("latens.trained.outliers.detect", detected)
+    monkeypatch.setattr("latens.commands.detect.SCANNED", 4)
     trained = latens.load(GOLDEN / "format-2-mixed.safetensors")
     new, held = tmp_path / "new.csv", tmp_path / "held.csv"
     head, row = "city,size,visits,pay,day\n", ["Lyon,S,0,1.5,2021-03-27\n"]

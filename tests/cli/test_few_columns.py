@@ -12,7 +12,7 @@ import latens
 from latens.cli.main import main
 from latens.recipes import get_recipe
 from latens.recipes.building.closed_forms import started_from
-from latens.workflow import prepare
+from latens.trained import prepare
 
 
 @pytest.fixture(scope="module")

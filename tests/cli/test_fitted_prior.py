@@ -43,7 +43,7 @@ def whole(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_fit_says_which_prior_is_kept_and_a_run_ended_meanwhile_ends_the_same(
     latens: Callable[..., Result], table: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from latens.workflow import prior_refit as refit
+    from latens.trained import prior_refit as refit
 
     info = json.loads((whole / "run.json").read_text())
     assert info["refit"]["kept"] is True

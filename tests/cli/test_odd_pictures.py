@@ -9,10 +9,10 @@ from cli_fixtures import Result
 from PIL import Image
 
 from latens import pretrained
+from latens.commands import detect
 from latens.data import load
 from latens.model_figures.sheet import LETTER, LINE, captioned
-from latens.verbs import detect
-from latens.workflow.trained import TrainedModel
+from latens.trained.trained_model import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
 

@@ -133,9 +133,9 @@ def test_rows_of_a_ray_dataset(place: Path, cluster: Any) -> None:
 
 @pytest.mark.more
 def test_rows_of_a_ray_dataset_need_ids(place: Path) -> None:
-    from latens.verbs._ray import _of_table
-    from latens.verbs.encode import Encode
-    from latens.verbs.kernel import At
+    from latens.commands._ray import _of_table
+    from latens.commands.encode import Encode
+    from latens.commands.kernel import At
 
     rows = pl.read_parquet(place / "parts").to_arrow()
     with pytest.raises(DataError, match="row_id="):
@@ -189,7 +189,7 @@ def _line(process: int) -> str:
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from latens.verbs._ray import connected
+    from latens.commands._ray import connected
 
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"latens\[ray\]"), connected("local"):
@@ -205,9 +205,9 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )
 def test_what_is_no_work_for_ray_is_refused(tmp_path: Path, data: str, out: str, why: str) -> None:
-    from latens.verbs._ray import over_files
-    from latens.verbs.encode import Encode
-    from latens.verbs.kernel import At
+    from latens.commands._ray import over_files
+    from latens.commands.encode import Encode
+    from latens.commands.kernel import At
 
     (tmp_path / "tables").mkdir()
     pl.DataFrame({"a": [1.0]}).write_csv(tmp_path / "tables" / "a.csv")

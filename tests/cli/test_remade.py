@@ -13,7 +13,7 @@ from latens.cli.training import command_of, made
 from latens.config import override
 from latens.data import load
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare
+from latens.trained.experiment import prepare
 
 
 @pytest.mark.parametrize(

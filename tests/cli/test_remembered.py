@@ -77,7 +77,7 @@ def test_a_file_without_the_label_is_read_without_it_and_flags_win(
 
 
 def test_a_stranger_s_model_file_names_no_files(home: Path) -> None:
-    from latens.verbs._sources import remembered
+    from latens.commands._sources import remembered
 
     hostile = {"label": "/etc/y.npy", "id": 7, "weight": ["a"], "missing": "yes", "counts": True, "spec": "/etc"}
     assert remembered(hostile) == {"counts": True}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from cli_fixtures import SMALL, Result
 
-from latens.verbs._result_lines import verdict
+from latens.commands._result_lines import verdict
 
 pytest_plugins = ("cli_fixtures",)
 

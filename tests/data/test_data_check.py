@@ -11,7 +11,7 @@ import pytest
 from paths import GOLDEN
 
 from latens.data import check, load, suggest_likelihood
-from latens.workflow.trained import TrainedModel
+from latens.trained.trained_model import TrainedModel
 
 RNG = np.random.default_rng(3)
 

@@ -24,7 +24,7 @@ from latens.estimators.base import are_columns, history_lists
 from latens.networks import Dense
 from latens.recipes.parts.likelihoods import kinds_of
 from latens.recipes.parts.objects import OWN, TABLES
-from latens.workflow.measurement import measure
+from latens.trained.measurement import measure
 
 TINY = {"hidden": (4,), "steps": 2, "batch_size": 16}
 """Few steps of one batch size: the checks call with dozens of shapes, and each compiles."""

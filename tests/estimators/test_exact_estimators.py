@@ -10,9 +10,9 @@ from latens.data import Preparation
 from latens.errors import UsageError
 from latens.estimators import autoencoder, vae
 from latens.estimators import detector as detectors
-from latens.workflow.imputation import Imputation
-from latens.workflow.outliers import Scores
-from latens.workflow.trained import TrainedModel
+from latens.trained.imputation import Imputation
+from latens.trained.outliers import Scores
+from latens.trained.trained_model import TrainedModel
 
 HELD_OUT = {"folds": 1}
 

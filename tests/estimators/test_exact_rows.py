@@ -17,7 +17,7 @@ from latens.estimators.targets import classes_of, codes_of, labelled
 from latens.evaluation import Estimate
 from latens.io import process
 from latens.recipes.parts.likelihoods import kinds_of
-from latens.workflow.prior_refit import Refitted
+from latens.trained.prior_refit import Refitted
 
 SMALL = {"network.hidden": [3]}
 RANDOM = np.random.default_rng(0)

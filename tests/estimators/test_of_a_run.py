@@ -9,7 +9,7 @@ import pytest
 import latens
 from latens.cli.main import main
 from latens.errors import DataError
-from latens.workflow import imputation as module
+from latens.trained import imputation as module
 
 
 @pytest.fixture(scope="module")

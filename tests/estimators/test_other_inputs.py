@@ -14,9 +14,9 @@ from latens.distributions import StandardNormal, kl
 from latens.errors import DataError, LatensError, ResourceError, UsageError
 from latens.estimators import VAE, GenerativeClassifier
 from latens.estimators.base import with_nan
-from latens.evaluation.where import conditions_of
 from latens.io.process import check_count
 from latens.kinds.tables.typed import as_frame
+from latens.predictive.where import conditions_of
 
 CELLS = type("AnnData", (), {"__module__": "anndata._core.anndata"})()
 DATES = np.full((3, 4), np.datetime64("2020-01-01"))

@@ -15,10 +15,10 @@ from latens.errors import DataError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier, VAEImputer
 from latens.estimators.base import weighed, weighted_mean
 from latens.recipes import get_recipe
+from latens.trained.experiment import prepare
 from latens.training.loop import _mean_weight
 from latens.training.padding import pad_rows
 from latens.training.step import make_program
-from latens.workflow.experiment import prepare
 
 SMALL: dict[str, Any] = {"hidden": (4,), "steps": 2, "batch_size": 16, "random_state": 0}
 RNG = np.random.default_rng(0)

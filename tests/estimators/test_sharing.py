@@ -16,10 +16,10 @@ from sklearn.base import clone
 import latens
 from latens import VAE, Autoencoder, GenerativeClassifier, VAEDetector, VAEImputer
 from latens.errors import UsageError
-from latens.evaluation.classes import sample_classes
 from latens.io import process
 from latens.models import NormalHead
 from latens.objectives import ELBO
+from latens.predictive.classes import sample_classes
 
 TINY: dict[str, Any] = {"hidden": (4,), "steps": 2, "batch_size": 16, "random_state": 0}
 ROWS: dict[str, Any] = {
@@ -187,7 +187,7 @@ def test_functions_in_a_fork_say_so(fork: Callable[[], None], tmp_path: Any) -> 
     calls: list[Callable[[], Any]] = [
         lambda: model.sample(3),
         lambda: model.batch(X),
-        lambda: latens.workflow.augment(model, data, 2),
+        lambda: latens.trained.augment(model, data, 2),
         lambda: latens.load("pretrained:digits-2d"),
         lambda: sample_classes(model.model, 2, key=key),
     ]

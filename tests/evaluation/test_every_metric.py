@@ -15,8 +15,6 @@ from latens.data.conditions import brought, cells_of, learned, vectors
 from latens.data.schema import Column, Schema
 from latens.errors import DataError
 from latens.evaluation import sample_quality
-from latens.evaluation.forecasting import crps, judged
-from latens.evaluation.where import parse_conditions
 from latens.evidence.estimate import Estimate, median, shares
 from latens.evidence.log_marginals import effective_sample_size
 from latens.kinds.steps.long import _groups
@@ -25,9 +23,11 @@ from latens.kinds.tables.dtypes import as_dates, number_of, seconds_of
 from latens.latents import disentanglement
 from latens.latents.clusters import matched
 from latens.latents.codes import active_units
-from latens.workflow.cell_scores import OUTER, tails
-from latens.workflow.outliers import adjusted, conformal
-from latens.workflow.paired import Rows, Run, _places, estimate_of, ranked
+from latens.predictive.forecasting import crps, judged
+from latens.predictive.where import parse_conditions
+from latens.trained.cell_scores import OUTER, tails
+from latens.trained.outliers import adjusted, conformal
+from latens.trained.paired import PairedRows, Run, _places, estimate_of, ranked
 
 CASES = 200
 Random = np.random.Generator
@@ -262,7 +262,7 @@ def of_contests(rng: Random) -> None:
     seeds, scores = int(rng.integers(1, 4)), rng.normal(size=(3, 3, 5))
     runs = {
         name: {k: Run(estimate_of(rows, None), rows) for k in range(seeds)
-               for rows in [Rows("elbo", scores[m, k], 1, "", "")]}
+               for rows in [PairedRows("elbo", scores[m, k], 1, "", "")]}
         for m, name in enumerate("abc")
     }  # fmt: skip
     means = scores[:, :seeds].mean(axis=(1, 2))

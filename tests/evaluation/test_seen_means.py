@@ -19,7 +19,7 @@ def test_a_mean_to_be_seen_is_near_the_mean(rows, same):
     settings = {"posterior.latent_dim": 2, "network.hidden": [8], "network.kind": "dense", "training.steps": 2}
     config = override(get_recipe("default").config, settings | {"likelihood": "logistic-mixture"})
     data = latens.read(rows)
-    trained, _ = latens.workflow.train(latens.workflow.prepare(config, data))
+    trained, _ = latens.trained.train(latens.trained.prepare(config, data))
     z = rng.normal(size=(5, 2)).astype(np.float32)
     exact, seen = (evaluation.decode(trained.model, z, mean=how) for how in (True, "seen"))
     assert np.array_equal(exact, seen) is same

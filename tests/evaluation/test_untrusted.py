@@ -11,9 +11,9 @@ from latens.data import Preparation, load
 from latens.distributions import DiagonalNormal
 from latens.evaluation import diagnose, importance_sampling
 from latens.evidence.importance import row_numbers
-from latens.workflow.measurement import Measured, measured
-from latens.workflow.metrics import Summary
-from latens.workflow.trained import TrainedModel
+from latens.trained.measurement import Measured, measured
+from latens.trained.metrics import Summary
+from latens.trained.trained_model import TrainedModel
 
 ROWS = np.asarray(rows_of_linear(200, seed=3).x)
 EXACT = log_p_of_linear(ROWS)

@@ -9,9 +9,9 @@ from latens.config import override
 from latens.data import VALIDATION, Dataset, load
 from latens.evaluation import Estimate, diagnose
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare, train
-from latens.workflow.groups import measure_all
-from latens.workflow.trained import TrainedModel
+from latens.trained.experiment import prepare, train
+from latens.trained.groups import measure_all
+from latens.trained.trained_model import TrainedModel
 
 DIAGNOSED = ("precision", "generalisation_gap", "gain_over_independent")
 """What the findings are made of."""

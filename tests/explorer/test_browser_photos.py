@@ -12,7 +12,7 @@ from latens.data import load
 from latens.explorer.server import PageServer
 from latens.explorer.serving import decoder_of
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare, train
+from latens.trained.experiment import prepare, train
 
 pytest_plugins = ("browser_fixtures", "page_fixtures")
 

@@ -17,8 +17,8 @@ from latens.explorer.payload import payload
 from latens.explorer.server import PageServer
 from latens.explorer.serving import decoder_of
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare
-from latens.workflow.trained import TrainedModel
+from latens.trained.experiment import prepare
+from latens.trained.trained_model import TrainedModel
 
 
 def made(recipe: str, **settings: object) -> tuple[TrainedModel, Dataset]:

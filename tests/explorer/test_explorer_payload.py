@@ -23,8 +23,8 @@ from latens.explorer.page_columns import event_of, manifest_columns
 from latens.explorer.page_files import single_file
 from latens.explorer.payload import _coloured_first
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare
-from latens.workflow.trained import TrainedModel
+from latens.trained.experiment import prepare
+from latens.trained.trained_model import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
 HOSTILE = ("<img src=x onerror=alert(1)>", 'a "quoted" & <b>b</b>', "=cmd|calc", "snow ☃")

@@ -27,7 +27,7 @@ from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.pixel_heads import PixelHead
 from latens.models.heads.table import TableHead, TableInput
 from latens.networks import ConvDecoder, Dense, LinearPath
-from latens.workflow.trained import TrainedModel
+from latens.trained.trained_model import TrainedModel
 
 rng = np.random.default_rng(0)
 HOSTILE = "<img src=x onerror=alert(1)>"

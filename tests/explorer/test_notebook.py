@@ -18,7 +18,7 @@ from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation import Rows
 from latens.explorer import notebook
 from latens.explorer.page_files import bundled
-from latens.workflow.trained import TrainedModel
+from latens.trained.trained_model import TrainedModel
 
 pytest_plugins = ("browser_fixtures",)
 pytest.importorskip("anywidget", reason="the widget needs anywidget: pip install 'latens[notebook]'")

@@ -19,8 +19,6 @@ from server_fixtures import FILES, HOSTILE, ask
 from latens.data import Preparation, load
 from latens.data.schema import Column, Schema
 from latens.distributions import StandardNormal
-from latens.evaluation.conditional_samples import shares_given
-from latens.evaluation.where import conditions_of
 from latens.explorer import payload, static_files
 from latens.explorer.server import Decoder, PageServer
 from latens.explorer.serving import decoder_of
@@ -29,7 +27,9 @@ from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.kinds.tables.typed import as_frame
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableHead, TableInput
-from latens.workflow.trained import TrainedModel
+from latens.predictive.conditional_samples import shares_given
+from latens.predictive.where import conditions_of
+from latens.trained.trained_model import TrainedModel
 
 pytest_plugins = ("browser_fixtures",)
 

@@ -20,8 +20,8 @@ from latens.cli.main import main
 from latens.config import ClassifierConfig
 from latens.data import as_batch, load
 from latens.evaluation import Rows
-from latens.evaluation.classes import class_log_joint
-from latens.workflow.trained import FORMAT, TrainedModel
+from latens.predictive.classes import class_log_joint
+from latens.trained.trained_model import FORMAT, TrainedModel
 
 FOLDER = Path(__file__).resolve().parent
 

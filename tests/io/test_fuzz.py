@@ -15,7 +15,7 @@ from paths import CORPUS
 
 from latens.data import load
 from latens.errors import DataError
-from latens.workflow.trained import TrainedModel
+from latens.trained.trained_model import TrainedModel
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits of memory and time need a POSIX system")
 

@@ -16,8 +16,8 @@ from paths import GOLDEN
 from scipy.stats import multivariate_normal
 
 from golden.make import OF_PICTURES, OF_STEPS, RECIPES, outputs
+from latens.trained.trained_model import FORMAT, TrainedModel
 from latens.training.checkpoint import save_checkpoint
-from latens.workflow.trained import FORMAT, TrainedModel
 
 FILES = sorted(path.stem for path in GOLDEN.glob("*.safetensors"))
 BY_HAND = [name for name in FILES if name.split("-", 2)[2] in ("table", "pictures", "classifier")]

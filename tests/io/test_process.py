@@ -99,7 +99,7 @@ def test_a_fork_of_a_process_that_computed_is_refused() -> None:
         "gauss = latens.GenerativeClassifier().fit(x, y)\n"
         "data = latens.read(x, label=y)\n"
         "calls = [lambda: gauss.sample(3), lambda: vae.model_.sample(3),\n"
-        "    lambda: latens.workflow.augment(gauss.model_, data, 2),\n"
+        "    lambda: latens.trained.augment(gauss.model_, data, 2),\n"
         "    lambda: new().fit(x), lambda: vae.transform(x), lambda: vae.score_samples(x),\n"
         "    lambda: vae.sample(3), lambda: vae.inverse_transform(np.zeros((2, 2))), lambda: vae.impute(x),\n"
         "    lambda: vae.model_.decode(np.zeros((2, 2))), lambda: vae.refit_prior(x),\n"

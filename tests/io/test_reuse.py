@@ -20,8 +20,8 @@ from latens.io.reuse import fingerprint
 from latens.objectives import ELBO
 from latens.recipes import get_recipe
 from latens.recipes.building import recipe as base
+from latens.trained.experiment import prepare
 from latens.training import make_optimizer, step
-from latens.workflow.experiment import prepare
 
 ROWS = np.random.default_rng(0).normal(size=(90, 5))
 

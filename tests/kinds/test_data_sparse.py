@@ -20,7 +20,7 @@ from latens.kinds.counts import sparse as sparse_module
 from latens.kinds.counts.sparse import SparseRows
 from latens.recipes import get_recipe
 from latens.recipes.building.plan import prepared_moments
-from latens.workflow.measurement import measure
+from latens.trained.measurement import measure
 
 
 def counts(n=120, columns=40, seed=0):
@@ -248,7 +248,7 @@ def test_training_and_evaluation_have_the_same_bits(likelihood, keep):
     found = []
     for rows in (x, scipy.sparse.csc_matrix(x)):
         data = load(rows)
-        trained = latens.workflow.train(latens.workflow.prepare(config, data))[0]
+        trained = latens.trained.train(latens.trained.prepare(config, data))[0]
         metrics = measure(trained, data, data.subset("test"), num_samples=20)
         numbers = {name: (one.value, one.standard_error) for name, one in metrics.items()}
         found.append((trained, numbers, trained.encode(data)))

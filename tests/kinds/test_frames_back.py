@@ -10,9 +10,9 @@ from msgspec import structs
 
 from latens.data import Schema, load
 from latens.errors import DataError
-from latens.evaluation.where import conditions_of, parse_conditions
 from latens.kinds.tables.frame import like
 from latens.kinds.tables.typed import as_frame
+from latens.predictive.where import conditions_of, parse_conditions
 
 SIZES = ["S", "M", "L", "XL"]
 N = 300

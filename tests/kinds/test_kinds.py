@@ -13,7 +13,7 @@ import latens
 from latens.cli.arguments import subparsers
 from latens.distributions import NegativeBinomial
 from latens.errors import UsageError
-from latens.kinds import FLAGS, KINDS, OPTIONS, Rows
+from latens.kinds import FLAGS, KINDS, OPTIONS, Kind
 
 RNG = np.random.default_rng(0)
 FRAME = pl.DataFrame(
@@ -23,7 +23,7 @@ LONG = pl.DataFrame({"id": np.repeat(np.arange(30), 4), "t": np.tile(np.arange(4
 
 
 def test_every_option_is_of_one_kind_or_of_all() -> None:
-    own = [name for kind in (Rows, *KINDS) for name in kind.options()]
+    own = [name for kind in (Kind, *KINDS) for name in kind.options()]
     assert sorted(own) == sorted(OPTIONS)
     assert len(FLAGS) == len(OPTIONS)
 
@@ -47,7 +47,7 @@ def test_every_option_is_a_flag_of_the_commands_that_read_rows() -> None:
         (latens.Pictures(RNG.integers(0, 255, (60, 8, 8)).astype(np.uint8)), {}),
     ],
 )
-def test_a_named_kind_is_what_its_options_say(kind: Rows, options: dict) -> None:
+def test_a_named_kind_is_what_its_options_say(kind: Kind, options: dict) -> None:
     found, same = latens.read(kind), latens.read(kind.source, **options)
     assert (found.fingerprint, found.schema) == (same.fingerprint, same.schema)
 
@@ -56,7 +56,7 @@ def test_a_named_kind_is_what_its_options_say(kind: Rows, options: dict) -> None
     "kind",
     [latens.Table(FRAME, label="b"), latens.Text(["abc", "abd", "ab"] * 20), latens.Numbers(RNG.normal(size=(60, 3)))],
 )
-def test_an_estimator_takes_a_kind(kind: Rows) -> None:
+def test_an_estimator_takes_a_kind(kind: Kind) -> None:
     vae = latens.VAE(epochs=1, random_state=0).fit(kind)
     assert len(vae.transform(kind)) == len(latens.read(kind))
     assert len(vae.sample(3)) == 3

@@ -14,15 +14,15 @@ from latens.data import TRAIN, load
 from latens.data.schema import Schema
 from latens.distributions import Segments
 from latens.errors import DataError
-from latens.evaluation.conditional_samples import sample_given
-from latens.evaluation.where import conditions_of
 from latens.kinds.tables.columns import MOST_OWN, FrameColumn, category_type, check_types
 from latens.kinds.tables.typed import as_frame
 from latens.models.heads.table import TableHead, TableInput
+from latens.predictive.conditional_samples import sample_given
+from latens.predictive.where import conditions_of
 from latens.recipes import get_recipe
-from latens.workflow.cell_scores import blame, named_cells, p_values, point
-from latens.workflow.experiment import prepare, train
-from latens.workflow.outliers import strange_rows
+from latens.trained.cell_scores import blame, named_cells, p_values, point
+from latens.trained.experiment import prepare, train
+from latens.trained.outliers import strange_rows
 
 N = 8000
 

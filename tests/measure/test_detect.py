@@ -8,8 +8,8 @@ import latens
 from latens.config import override
 from latens.errors import DataError
 from latens.recipes import get_recipe
-from latens.workflow.cell_scores import blame, named_cells
-from latens.workflow.outliers import detect
+from latens.trained.cell_scores import blame, named_cells
+from latens.trained.outliers import detect
 
 # --- names that no training row had ---
 
@@ -25,7 +25,7 @@ def towns(n, seed):
 def of_towns():
     settings = {"training.steps": 300, "posterior.latent_dim": 2, "network.hidden": [16], "prior": "standard-normal"}
     data = latens.read(towns(600, 0))
-    return latens.workflow.train(latens.workflow.prepare(override(get_recipe("default").config, settings), data))[0]
+    return latens.trained.train(latens.trained.prepare(override(get_recipe("default").config, settings), data))[0]
 
 
 def test_a_name_that_nobody_had_is_a_certain_anomaly(of_towns):

@@ -14,10 +14,10 @@ from latens.config import override
 from latens.data import Preparation, load
 from latens.evaluation import Estimate
 from latens.recipes import get_recipe
-from latens.workflow import measurement as core
-from latens.workflow import outliers as detection
-from latens.workflow.measurement import density_of, still_rising, what_density
-from latens.workflow.trained import TrainedModel
+from latens.trained import measurement as core
+from latens.trained import outliers as detection
+from latens.trained.measurement import density_of, still_rising, what_density
+from latens.trained.trained_model import TrainedModel
 
 TRAINED = TrainedModel.load(GOLDEN / "format-2-table.safetensors")
 WORDS = [

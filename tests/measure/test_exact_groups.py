@@ -11,11 +11,11 @@ from latens.config import override
 from latens.data import Preparation, load
 from latens.evaluation import Estimate
 from latens.recipes import get_recipe
-from latens.workflow import groups
-from latens.workflow.inputs import lacks_prior
-from latens.workflow.metrics import METRICS
-from latens.workflow.sample_sets import SampleSets
-from latens.workflow.trained import TrainedModel
+from latens.trained import groups
+from latens.trained.inputs import lacks_prior
+from latens.trained.metrics import METRICS
+from latens.trained.sample_sets import SampleSets
+from latens.trained.trained_model import TrainedModel
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from checks import close
 from paths import GOLDEN
 
 from latens.data import load
-from latens.workflow import cell_scores as cells
-from latens.workflow import code_reach as reach
-from latens.workflow.trained import TrainedModel
+from latens.trained import cell_scores as cells
+from latens.trained import code_reach as reach
+from latens.trained.trained_model import TrainedModel
 
 RANDOM = np.random.default_rng(0)
 

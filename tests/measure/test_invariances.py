@@ -18,9 +18,9 @@ from latens.config import override
 from latens.data import Dataset, load
 from latens.evaluation import Estimate, principal_features
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare, train
-from latens.workflow.groups import measure_all
-from latens.workflow.trained import TrainedModel
+from latens.trained.experiment import prepare, train
+from latens.trained.groups import measure_all
+from latens.trained.trained_model import TrainedModel
 
 ROWS, COLUMNS = 170, 4
 SCALE = np.array([1.0, 1e3, 1e-3, 1.0])

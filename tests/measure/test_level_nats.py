@@ -14,15 +14,15 @@ from latens.explorer.payload import payload
 from latens.latents.decomposition import level_kl_rows
 from latens.model_figures.draw import draw_pictures
 from latens.recipes import get_recipe
-from latens.workflow.measurement import measure
+from latens.trained.measurement import measure
 
 SETTINGS = {"training.steps": 40, "network.level_hidden": [16], "network.hidden": [16], "posterior.latent_dim": 4}
 
 
 def trained(recipe="two-level", **settings):
     given = override(get_recipe(recipe).config, {**SETTINGS, **settings})
-    made = latens.workflow.prepare(given, load("digits"))
-    return latens.workflow.train(made)[0], made.data
+    made = latens.trained.prepare(given, load("digits"))
+    return latens.trained.train(made)[0], made.data
 
 
 def test_levels_add_up_to_the_kl():
@@ -47,8 +47,8 @@ def test_an_untrained_deep_hierarchy_is_its_prior():
     """Every level of a new one starts with q at p: all its KL are exactly 0, at every size from the point on."""
     pictures = np.random.default_rng(0).integers(0, 256, size=(60, 16, 16)).astype(np.uint8)
     given = {"training.steps": 1, "optimizer.learning_rate": 1e-12, "network.hidden": [4, 4], "posterior.latent_dim": 2}
-    made = latens.workflow.prepare(override(get_recipe("ladder-conv").config, given), load(pictures))
-    model = latens.workflow.train(made)[0]
+    made = latens.trained.prepare(override(get_recipe("ladder-conv").config, given), load(pictures))
+    model = latens.trained.train(made)[0]
     found = measure(model, made.data, made.data.subset("test"), num_samples=5)
     levels = {name: one for name, one in found.items() if name.startswith("kl_level")}
     assert [one.protocol.rpartition(": ")[2] for one in levels.values()] == ["8 x 8 x 2", "4 x 4 x 2", "1 x 1 x 2"]

@@ -13,10 +13,10 @@ from latens.evaluation import Rows, elbo_parts, independent_baseline, log_margin
 from latens.evidence.batched import prepared_rows
 from latens.evidence.factors import gaussian_baseline
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare, train
-from latens.workflow.measurement import measure, unit_table
-from latens.workflow.metrics import headline
-from latens.workflow.trained import TrainedModel
+from latens.trained.experiment import prepare, train
+from latens.trained.measurement import measure, unit_table
+from latens.trained.metrics import headline
+from latens.trained.trained_model import TrainedModel
 
 SMALL = {"network.hidden": [16], "posterior.latent_dim": 2, "training.steps": 11}
 

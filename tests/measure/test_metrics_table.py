@@ -5,8 +5,8 @@ import re
 import pytest
 from paths import ROOT
 
-from latens.workflow.groups import NEEDS
-from latens.workflow.metrics import LAST_HEADLINE, MADE, METRICS, metric_of, ranked
+from latens.trained.groups import NEEDS
+from latens.trained.metrics import LAST_HEADLINE, MADE, METRICS, metric_of, ranked
 
 WITHOUT_UNIT = {"density"}
 

@@ -6,7 +6,7 @@ from checks import close
 
 from latens.errors import DataError
 from latens.figures.reach import reach_curves
-from latens.workflow.code_reach import MOST, reach
+from latens.trained.code_reach import MOST, reach
 
 CODES = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 2.0]])
 DIRECTIONS = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.6, 0.8]])

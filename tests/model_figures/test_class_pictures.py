@@ -11,7 +11,7 @@ from latens.model_figures.class_pictures import class_samples, draw_classes
 from latens.model_figures.draw import FIRST, write_pictures
 from latens.model_figures.source import Source
 from latens.models import BayesClassifier
-from latens.workflow.trained import TrainedModel
+from latens.trained.trained_model import TrainedModel
 
 
 def classifier(shape=(2, 2)):

@@ -26,9 +26,9 @@ from latens.model_figures.training_pictures import draw_training, history_arrays
 from latens.models import BernoulliHead, CategoricalHead, DeterministicHead, NormalHead
 from latens.objectives import ELBO
 from latens.recipes import get_recipe
+from latens.trained.experiment import prepare, train
+from latens.trained.trained_model import TrainedModel
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
-from latens.workflow.experiment import prepare, train
-from latens.workflow.trained import TrainedModel
 
 
 def columns(path):

@@ -17,14 +17,14 @@ from latens.data import Dataset, load
 from latens.errors import ConfigError, DataError
 from latens.estimators import GenerativeClassifier
 from latens.evaluation import Rows
-from latens.evaluation.classes import class_log_joint
 from latens.models import BayesClassifier
+from latens.predictive.classes import class_log_joint
 from latens.recipes import get_recipe
 from latens.recipes.classifiers import mixture_rows
-from latens.workflow.experiment import prepare, train
-from latens.workflow.measurement import measure
-from latens.workflow.paired import per_row
-from latens.workflow.trained import TrainedModel
+from latens.trained.experiment import prepare, train
+from latens.trained.measurement import measure
+from latens.trained.paired import per_row
+from latens.trained.trained_model import TrainedModel
 
 
 def _model(getkey, classes: int = 3, components: int = 2, cells: int = 4) -> BayesClassifier:

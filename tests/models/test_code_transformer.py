@@ -18,8 +18,8 @@ from latens.data import load
 from latens.errors import ConfigError
 from latens.models import CodeHead, ScalarQuantiser, TransformerCodePrior, VectorQuantiser
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare
-from latens.workflow.prior_refit import refit_prior
+from latens.trained.experiment import prepare
+from latens.trained.prior_refit import refit_prior
 
 pytest_plugins = ("cli_fixtures",)
 

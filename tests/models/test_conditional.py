@@ -15,7 +15,7 @@ from latens.data.dataset import require_labels
 from latens.errors import ConfigError, DataError
 from latens.estimators import VAE
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare
+from latens.trained.experiment import prepare
 
 SMALL = {"network.hidden": "16", "posterior.latent_dim": 1, "training.epochs": 25, "optimizer.learning_rate": 0.01}
 

@@ -18,7 +18,7 @@ from latens.models import Conditional, Downwards, FromLowest, LatentModel, Norma
 from latens.networks import Dense
 from latens.recipes import get_recipe
 from latens.recipes.building.model import build
-from latens.workflow.experiment import prepare
+from latens.trained.experiment import prepare
 
 
 def linear(weight: float, log_scale: float) -> Conditional:

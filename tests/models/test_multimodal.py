@@ -19,7 +19,7 @@ from latens.models import Experts, LatentModel, product_of_normals
 from latens.objectives import StratifiedELBO, SubsetELBO
 from latens.recipes import get_recipe
 from latens.recipes.parts.modalities import ExpertsOptions, blocks_of
-from latens.workflow.experiment import prepare
+from latens.trained.experiment import prepare
 
 # Posteriors
 

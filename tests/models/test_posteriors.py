@@ -20,7 +20,7 @@ from latens.models import FixedPrior, mean_code
 from latens.recipes import get_recipe
 from latens.recipes.parts.bound import bind, prior_part
 from latens.recipes.parts.posteriors import POSTERIORS
-from latens.workflow.experiment import prepare
+from latens.trained.experiment import prepare
 
 SMALL = {"network.hidden": 4, "posterior.latent_dim": 3, "training.steps": 1}
 SCORE = {"objective": "score-function", "objective.kl": "sampled"}

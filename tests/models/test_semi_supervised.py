@@ -18,8 +18,8 @@ from latens.evaluation import Rows, decode, encode, label_probabilities, sample_
 from latens.models import Conditional, SemiSupervised
 from latens.objectives import ELBO, SemiSupervisedELBO
 from latens.recipes import get_recipe
+from latens.trained.experiment import prepare
 from latens.trees import Frozen
-from latens.workflow.experiment import prepare
 
 NOTHING = Preparation()
 X = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0]])

@@ -19,8 +19,8 @@ from latens.models import Block, Conditional, Meet, SharedScaleNormalHead, TopDo
 from latens.objectives import ELBO, draw
 from latens.recipes import get_recipe
 from latens.recipes.building.model import build
+from latens.trained.experiment import prepare
 from latens.trees import Frozen
-from latens.workflow.experiment import prepare
 
 SHAPE = (3, 2)
 SMALL = {"network.hidden": [2], "posterior.latent_dim": 1, "training.steps": 1}

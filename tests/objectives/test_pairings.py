@@ -7,7 +7,7 @@ from latens.config import override
 from latens.errors import ConfigError
 from latens.recipes import get_recipe
 from latens.recipes.parts.options import OBJECTIVES, options_of
-from latens.workflow.experiment import prepare
+from latens.trained.experiment import prepare
 
 POSTERIORS = {
     "normal": {},

@@ -25,9 +25,9 @@ from latens.recipes import RECIPES
 from latens.recipes.building.plan import make_objective
 from latens.recipes.building.recipe import Size
 from latens.recipes.parts.posteriors import whole_groups
+from latens.trained.experiment import prepare
+from latens.trained.measurement import measure
 from latens.trees import partition_trainable
-from latens.workflow.experiment import prepare
-from latens.workflow.measurement import measure
 
 # --- the bound, and what is minimised ---
 

@@ -23,8 +23,8 @@ from latens.recipes.parts import options
 from latens.recipes.parts.bound import Parts, bind
 from latens.recipes.parts.objects import ROWS
 from latens.recipes.parts.posteriors import POSTERIORS
-from latens.workflow.experiment import prepare
-from latens.workflow.trained import TrainedModel
+from latens.trained.experiment import prepare
+from latens.trained.trained_model import TrainedModel
 
 
 @pytest.fixture

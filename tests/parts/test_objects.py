@@ -35,11 +35,11 @@ from latens.networks import Dense
 from latens.objectives import ELBO, AbstractObjective
 from latens.recipes import get_recipe
 from latens.recipes.parts.objects import OWN, TABLES, adopt, register_part, settings_of
+from latens.trained.experiment import prepare, train
+from latens.trained.inputs import has_likelihood, lacks_prior
+from latens.trained.measurement import measure
+from latens.trained.trained_model import TrainedModel
 from latens.training import Budget, Stage
-from latens.workflow.experiment import prepare, train
-from latens.workflow.inputs import has_likelihood, lacks_prior
-from latens.workflow.measurement import measure
-from latens.workflow.trained import TrainedModel
 
 X = np.random.default_rng(0).normal(size=(120, 4)).astype(np.float32) * 2 + 1
 FEW = {"steps": 3, "random_state": 0, "hidden": 8, "latent_dim": 2}

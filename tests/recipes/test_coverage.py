@@ -6,7 +6,7 @@ import pytest
 from paths import ROOT
 
 from latens.recipes import RECIPES
-from latens.workflow.prior_refit import PRIORS
+from latens.trained.prior_refit import PRIORS
 
 PAGE = ROOT / "docs" / "coverage.md"
 PEERS = {

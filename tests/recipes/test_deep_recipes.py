@@ -14,7 +14,7 @@ from latens.networks.pyramid import Grow, Shrink, sizes_of
 from latens.recipes import get_recipe
 from latens.recipes.building.model import build
 from latens.recipes.parts.options import refuse_others
-from latens.workflow.experiment import prepare
+from latens.trained.experiment import prepare
 
 
 def resolved(rows: np.ndarray, **settings: object):

@@ -16,7 +16,7 @@ from latens.data import load
 from latens.evaluation import decode, encode
 from latens.recipes import RECIPES
 from latens.recipes.parts.objects import OWN
-from latens.workflow.trained import TrainedModel
+from latens.trained.trained_model import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
 

@@ -9,7 +9,7 @@ from latens.config import VAEConfig, override
 from latens.data import load
 from latens.errors import ConfigError
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare
+from latens.trained.experiment import prepare
 
 
 def settings_of(name: str = "default", **settings: object) -> VAEConfig:

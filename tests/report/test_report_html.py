@@ -15,6 +15,7 @@ from cli_fixtures import SMALL
 from msgspec import structs
 
 from latens import TrainedModel
+from latens.commands.kernel import At
 from latens.data import Preparation, load
 from latens.errors import RunFolderError
 from latens.evaluation import Estimate
@@ -24,9 +25,8 @@ from latens.report.facts import Shot, Told, read_evaluation, warnings_of
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.page import over_draws, report_page
 from latens.text import number, with_digits
-from latens.verbs.kernel import At
-from latens.workflow import groups
-from latens.workflow.metrics import METRICS, Metric
+from latens.trained import groups
+from latens.trained.metrics import METRICS, Metric
 
 pytest_plugins = ("cli_fixtures",)
 

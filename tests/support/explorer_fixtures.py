@@ -11,8 +11,8 @@ from paths import ROOT
 from latens.config import override
 from latens.data import Dataset
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare
-from latens.workflow.trained import TrainedModel
+from latens.trained.experiment import prepare
+from latens.trained.trained_model import TrainedModel
 
 APP = (ROOT / "src" / "latens" / "explorer" / "static" / "app").as_uri() + "/"
 NODE = shutil.which("node")

@@ -68,7 +68,7 @@ class Watch:
 def read(kind: str, path: Path) -> Any:
     """The file as latens reads it."""
     if kind == "model":
-        from latens.workflow.trained import TrainedModel
+        from latens.trained.trained_model import TrainedModel
 
         return TrainedModel.load(path)
     from latens.data import load

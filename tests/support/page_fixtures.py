@@ -16,7 +16,7 @@ from latens.data.rows import evenly_spaced
 from latens.explorer import payload, static_files
 from latens.explorer.server import PageServer
 from latens.explorer.serving import decoder_of
-from latens.workflow.trained import TrainedModel
+from latens.trained.trained_model import TrainedModel
 
 ROWS = 400
 

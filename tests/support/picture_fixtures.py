@@ -8,7 +8,7 @@ from latens.distributions import StandardNormal
 from latens.model_figures.draw import FIRST
 from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead
 from latens.networks import Dense
-from latens.workflow.trained import TrainedModel
+from latens.trained.trained_model import TrainedModel
 
 HISTORY = [
     {"event": "epoch", "step": 5 * i, "epoch": float(i), "train_elbo": -90.0 + i, "validation_elbo": -95.0 + i}

@@ -13,7 +13,7 @@ from latens.config import VAEConfig, override
 from latens.data import Dataset
 from latens.data.arrays import as_dataset
 from latens.recipes import RECIPES, get_recipe
-from latens.workflow.experiment import prepare
+from latens.trained.experiment import prepare
 
 pytest_plugins = ("cli_fixtures",)
 

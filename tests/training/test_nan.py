@@ -21,9 +21,9 @@ from latens.errors import DivergedError
 from latens.io.safetensors import read
 from latens.objectives import AbstractObjective
 from latens.runs.folder import RunFolder
+from latens.trained.experiment import Recorder
+from latens.trained.trained_model import TrainedModel
 from latens.training import Budget, Optimizer
-from latens.workflow.experiment import Recorder
-from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -195,7 +195,7 @@ def test_in_latents(latens: Callable[..., Result], run_folder: Path, tmp_path: P
 
 
 def test_in_what_is_measured(latens: Callable[..., Result], run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import latens.workflow.measurement as measure
+    import latens.trained.measurement as measure
 
     row_numbers = measure.row_numbers
 

@@ -18,11 +18,11 @@ from latens.data import Preparation
 from latens.errors import ConfigError
 from latens.objectives import ELBO, AbstractObjective, by_row, draw
 from latens.recipes import get_recipe
+from latens.trained.experiment import Recorder, prepare, train
 from latens.training import Budget
 from latens.training.padding import pad_rows
 from latens.training.shards import check_shards, summed
 from latens.training.step import make_program
-from latens.workflow.experiment import Recorder, prepare, train
 
 
 def hashes(*recipes: str, devices: int = 4) -> dict[str, set[str]]:

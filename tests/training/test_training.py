@@ -179,7 +179,7 @@ def test_rounds_of_several_epochs_take_the_same_steps() -> None:
     from latens.config import override
     from latens.data.arrays import as_dataset
     from latens.recipes import get_recipe
-    from latens.workflow.experiment import prepare, train
+    from latens.trained.experiment import prepare, train
 
     rows = as_dataset(np.random.default_rng(0).normal(size=(70, 3)), None, validation_fraction=0.2)
     small = {"network.hidden": 8, "posterior.latent_dim": 2, "training.epochs": 10, "training.batch_size": 16}
@@ -204,7 +204,7 @@ def test_rounds_of_several_epochs_take_the_same_steps() -> None:
 def test_the_default_budget_suits_small_data(rows: int, steps: int, every: int) -> None:
     from latens.data.arrays import as_dataset
     from latens.recipes import get_recipe
-    from latens.workflow.experiment import prepare
+    from latens.trained.experiment import prepare
 
     x = np.random.default_rng(0).normal(size=(rows, 5))
     made = prepare(get_recipe("default").config, as_dataset(x, None, validation_fraction=0.1))

@@ -11,9 +11,9 @@ from latens.io.atomic import resource_errors, write_atomic
 from latens.model_figures.image_scale import write_image
 from latens.model_figures.source import Source
 from latens.model_figures.table_pictures import draw_marginals
+from latens.trained.trained_model import TrainedModel
 from latens.training import Event
 from latens.training.stages import falls_due
-from latens.workflow.trained import TrainedModel
 
 SAMPLES = 16
 """Samples in a picture, and twice the rows."""

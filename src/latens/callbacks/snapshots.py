@@ -13,9 +13,9 @@ from latens.io.atomic import resource_errors
 from latens.runs.folder import RunFolder
 
 if TYPE_CHECKING:
+    from latens.trained.experiment import Experiment
+    from latens.trained.trained_model import TrainedModel
     from latens.training import Event
-    from latens.workflow.experiment import Experiment
-    from latens.workflow.trained import TrainedModel
 else:
     Experiment = TrainedModel = Event = Any
 
@@ -90,7 +90,7 @@ def load_snapshots(run: Path) -> list[tuple[int, TrainedModel]]:
         RunFolderError: There are fewer than two.
         ModelFileError: A file is damaged.
     """
-    from latens.workflow.trained import TrainedModel
+    from latens.trained.trained_model import TrainedModel
 
     kept = kept_steps(run)
     if len(kept) < 2:

@@ -9,12 +9,7 @@ from typing import Any, NoReturn
 
 from msgspec import NODEFAULT
 
-from latens.errors import UsageError, nearest
-from latens.io.terminal import put
-from latens.kinds import KINDS as READERS
-from latens.kinds import Rows, Table
-from latens.kinds.tables import LEFT_OUT
-from latens.verbs.kernel import (
+from latens.commands.kernel import (
     DATA,
     RUN,
     Arg,
@@ -28,7 +23,12 @@ from latens.verbs.kernel import (
     verbs,
     whole,
 )
-from latens.verbs.refit import PRIORS
+from latens.commands.refit import PRIORS
+from latens.errors import UsageError, nearest
+from latens.io.terminal import put
+from latens.kinds import KINDS as READERS
+from latens.kinds import Kind, Table
+from latens.kinds.tables import LEFT_OUT
 
 _WORDS: dict[str, str] = {
     "demo": "train a first model on the built-in digits",
@@ -61,7 +61,7 @@ FEW = {
     "sweep": ("label", "recipe", "set", "out", "minutes", "seed", "trials", "seeds", "sampler", "pruner"),
 }
 """The flags that `--help` shows of a command; of the others all but those that many commands share."""
-_SHARED = ("output", "parts of your own", *(kind.title for kind in (Rows, *READERS)))
+_SHARED = ("output", "parts of your own", *(kind.title for kind in (Kind, *READERS)))
 
 _ENDING = """
 DATA  .csv .xlsx .parquet .jsonl .txt .npy .npz .h5ad,
@@ -308,7 +308,7 @@ def separator(text: str) -> str:
 def _reading(command: argparse.ArgumentParser, *, trains: bool = False) -> None:
     """Add the flags that say how rows are read, as each kind declares them."""
     # trains: whether the command trains or checks.
-    for kind in (Rows, *reversed(READERS)):
+    for kind in (Kind, *reversed(READERS)):
         group = command.add_argument_group(kind.title)
         for name, asked in kind.options().items():
             if asked.training and not trains:

@@ -3,8 +3,8 @@
 from typing import Any
 
 from latens.cli.context import Context
+from latens.commands._sources import reading_options
 from latens.io.terminal import table
-from latens.verbs._sources import reading_options
 
 
 def check(context: Context) -> int:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from latens.commands.kernel import At, Made, Request, Verb, Work, Would, arguments_of, finished, refuse
 from latens.io.signals import Signals
 from latens.io.terminal import print_json, put, say, with_record
 from latens.io.waiting import doing
 from latens.text import visible
-from latens.verbs.kernel import At, Made, Request, Verb, Work, Would, arguments_of, finished, refuse
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Context:
 
 def run_verb(verb: type[Request], context: Context) -> int:
     """Open the model, load, refuse, say what would be done or do it, write the file and tell of it."""
-    from latens.verbs._sources import open_model
+    from latens.commands._sources import open_model
 
     args = context.args
     request = verb(**{name: getattr(args, name) for name, *_ in arguments_of(verb) if hasattr(args, name)})
@@ -109,7 +109,7 @@ def run_verb(verb: type[Request], context: Context) -> int:
 
 
 def _over_workers(request: Request, at: At, address: str) -> Work:
-    from latens.verbs._ray import over_batches, over_files
+    from latens.commands._ray import over_batches, over_files
 
     return (over_files if request.by_row else over_batches)(request, at, address)
 
@@ -126,7 +126,7 @@ def tell(context: Context, value: dict[str, Any], made: Made) -> int:
 
 def reading_as_typed(at: At, context: Context, own: Collection[str] = ()) -> At:
     """Have a model read rows as the flags of a command say, and warn on stderr; `own` flags say something else."""
-    from latens.verbs._sources import reading_options
+    from latens.commands._sources import reading_options
 
     at.flags = given = vars(context.args)
     at.data, at.unknown = given.get("data"), given.get("unknown", "error")

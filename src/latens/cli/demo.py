@@ -8,8 +8,8 @@ from latens.cli.context import Context
 from latens.cli.fit import fit_into, new_experiment, settings_of
 from latens.cli.summary import after
 from latens.cli.training import would_fit
+from latens.commands.kernel import free_name
 from latens.runs.folder import RunFolder
-from latens.verbs.kernel import free_name
 
 
 def demo(context: Context) -> int:
@@ -22,7 +22,7 @@ def demo(context: Context) -> int:
     context.say("This demo trains a model on 1,797 handwritten digits of 8 x 8 pixels, in about a minute.")
     experiment = fit_into(context, folder)
     from latens.model_figures.draw import FIRST, write_pictures
-    from latens.workflow.trained import TrainedModel
+    from latens.trained.trained_model import TrainedModel
 
     run = RunFolder.open(folder, lock=False)
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"]

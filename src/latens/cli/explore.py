@@ -4,12 +4,12 @@ import shlex
 from pathlib import Path
 
 from latens.cli.context import Context, reading_as_typed, would
+from latens.commands._sources import open_model
+from latens.commands.kernel import At, Would
 from latens.data import KNOWN
 from latens.data.conditions import array_file
 from latens.errors import UsageError
 from latens.io.waiting import doing
-from latens.verbs._sources import open_model
-from latens.verbs.kernel import At, Would
 
 
 def explore(context: Context) -> int:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from latens.cli.context import Context
 from latens.cli.training import REMEMBERED, close, follow, joined, logged, train_run, would_fit
+from latens.commands._sources import reading_options, source_of
 from latens.errors import ConfigError, LatensError, UsageError
 from latens.io.json import read_json
 from latens.runs.folder import RunFolder, default_path, remove_own
-from latens.verbs._sources import reading_options, source_of
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.config import Config
     from latens.data import Dataset
-    from latens.workflow.experiment import Experiment
-    from latens.workflow.trained import TrainedModel
+    from latens.trained.experiment import Experiment
+    from latens.trained.trained_model import TrainedModel
 else:
     Config = Dataset = Experiment = TrainedModel = Any
 
@@ -115,7 +115,7 @@ def stored_config(args: Namespace) -> dict[str, Any] | None:
 def new_experiment(context: Context, settings: dict[str, Any], data: Dataset | None = None) -> Experiment:
     """Prepare what a command asks for."""
     from latens.config import VAEConfig
-    from latens.workflow.experiment import prepare
+    from latens.trained.experiment import prepare
 
     start = start_of(context.args)
     config = config_typed(context.args, settings, start)
@@ -125,7 +125,7 @@ def new_experiment(context: Context, settings: dict[str, Any], data: Dataset | N
     found = load_typed(context.args, start) if data is None else data
     experiment = prepare(config, found, start=start, settings=settings)
     if getattr(context.args, "then", None) is not None:
-        from latens.workflow.prior_refit import refuse_refit
+        from latens.trained.prior_refit import refuse_refit
 
         refuse_refit(experiment.config, context.args.then)
     return experiment
@@ -142,7 +142,7 @@ def config_typed(args: Namespace, settings: dict[str, Any], start: TrainedModel 
 
 def load_typed(args: Namespace, start: TrainedModel | None) -> Dataset:
     """Load the data that a command names, to train on them."""
-    from latens.verbs._sources import load_new
+    from latens.commands._sources import load_new
 
     further = {} if start is None else {"schema": start.schema}
     return load_new(args.data, reading_options(vars(args)) | further)
@@ -152,8 +152,8 @@ def start_of(args: Namespace) -> TrainedModel | None:
     """The model that `--from` names."""
     if getattr(args, "start", None) is None:
         return None
+    from latens.commands._sources import open_model
     from latens.config import VAEConfig
-    from latens.verbs._sources import open_model
 
     if getattr(args, "config", None) is not None or getattr(args, "recipe", "default") != "default":
         named = "--config" if args.config is not None else "--recipe"

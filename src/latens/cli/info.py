@@ -80,8 +80,8 @@ def _model(path: Path) -> dict[str, Any]:
     # Everything is parsed and checked, nothing executed.
     from latens.io.named_arrays import tree_to_arrays
     from latens.io.safetensors import read
+    from latens.trained.trained_model import TrainedModel
     from latens.trees import partition_trainable
-    from latens.workflow.trained import TrainedModel
 
     arrays, metadata = read(path)
     value = {"file": str(path), "bytes": path.stat().st_size, **dict(metadata.items())}

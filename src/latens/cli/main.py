@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from latens.cli.arguments import parse, parser
 from latens.cli.context import Context, run_verb
+from latens.commands.kernel import verbs
 from latens.errors import LatensError, ResourceError, UsageError
 from latens.io.atomic import as_resource_error
 from latens.io.compilation import compute_in_full_precision, jax_settings, refuse_little_space
@@ -26,7 +27,6 @@ from latens.io.signals import PATIENCE, Stopped
 from latens.io.terminal import json_text, print_json, put, say
 from latens.io.waiting import Waiting
 from latens.text import visible
-from latens.verbs.kernel import verbs
 
 TRAINING = ("fit", "resume", "demo", "check", "sweep")
 """Commands beside the verbs that may be silent for a while."""

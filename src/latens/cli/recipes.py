@@ -22,8 +22,8 @@ def recipes(context: Context) -> int:
 
 
 def environments(context: Context) -> int:
-    """The environments of Gymnasium that `latens.worlds.record` can play by name."""
-    from latens.worlds.record import needed_gymnasium
+    """The environments of Gymnasium that `latens.environments.record` can play by name."""
+    from latens.environments.record import needed_gymnasium
 
     names = sorted(name for name in needed_gymnasium().registry if "/" not in name)
     context.result({"environments": names}, "\n".join(names))

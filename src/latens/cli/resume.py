@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 from latens.cli.context import Context
 from latens.cli.fit import BUDGET, start_of
 from latens.cli.training import REMEMBERED, close, follow, joined, logged, train_run, would_resume
+from latens.commands._sources import reading_options
 from latens.errors import ConfigError, DataError, UsageError
 from latens.runs.folder import RunFolder
-from latens.verbs._sources import reading_options
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.config import Config
-    from latens.workflow.experiment import Experiment
+    from latens.trained.experiment import Experiment
 else:
     Experiment = Any
 
@@ -78,8 +78,8 @@ def _stored_config(context: Context, run: RunFolder) -> Any:
 
 def _stored_experiment(context: Context, run: RunFolder, config: "Config") -> Experiment:
     """What the run folder says, with the data it names; a DataError where they have changed."""
-    from latens.verbs._sources import load_new, original_source
-    from latens.workflow.experiment import prepare
+    from latens.commands._sources import load_new, original_source
+    from latens.trained.experiment import prepare
 
     source, start = run.info["data"], start_of(context.args)
     options = reading_options(source) | ({} if start is None else {"schema": start.schema})

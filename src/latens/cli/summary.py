@@ -1,4 +1,4 @@
-"""What `latens fit` prints: data, model and what to type next (the result: `verbs/_result_lines.py`)."""
+"""What `latens fit` prints: data, model and what to type next (the result: `commands/_result_lines.py`)."""
 
 import shlex
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,7 @@ from latens.runs.folder import RunFolder
 from latens.text import duration, visible
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
-    from latens.workflow.experiment import Experiment
+    from latens.trained.experiment import Experiment
 
 MOST_WARNINGS = 3
 """Warnings that are printed; the others stand in the log."""

@@ -16,17 +16,17 @@ from latens.callbacks.snapshots import snapshots_of
 from latens.cli.context import Context
 from latens.cli.summary import after, before
 from latens.cli.time_plan import TimePlan
+from latens.commands._result_lines import next_of, result_lines
+from latens.commands._sources import flags_of, read_with
 from latens.errors import LatensError
 from latens.io.waiting import doing
 from latens.runs.folder import RunFolder
-from latens.verbs._result_lines import next_of, result_lines
-from latens.verbs._sources import flags_of, read_with
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.config import Config
+    from latens.trained.experiment import Experiment
+    from latens.trained.trained_model import TrainedModel
     from latens.training import Event, Interrupted, LoopState
-    from latens.workflow.experiment import Experiment
-    from latens.workflow.trained import TrainedModel
 else:
     Config = Experiment = Any
 
@@ -47,8 +47,8 @@ REMEMBERED = ("num_samples", "log", "start", "then")
 def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resume: bool) -> None:
     """Train, measure and save the model of a run."""
     from latens.callbacks.progress import PlainProgress, TerminalProgress
+    from latens.trained.experiment import describe, train
     from latens.training import Interrupted
-    from latens.workflow.experiment import describe, train
 
     run.set_config(describe(experiment))
     run.set_state("running", data=run.info["data"] | about(experiment), seed=experiment.config.training.seed)
@@ -100,8 +100,8 @@ def joined(context: Context) -> bool:
 def follow(context: Context, experiment: Experiment, run: RunFolder | None = None) -> int:
     """Train as one of several processes that is not the first: nothing is written or said."""
     # run: the run that is resumed, only read; None where a new one begins.
+    from latens.trained.experiment import train
     from latens.training import Interrupted
-    from latens.workflow.experiment import train
 
     with context.signals.deferred():
         try:
@@ -154,9 +154,9 @@ def _finish(
     from latens.data.rows import MEASURED, every_nth
     from latens.kinds.tables.table_files import written_of
     from latens.recipes.building.pictures import few_pictures
-    from latens.workflow.experiment import as_trained
-    from latens.workflow.groups import held_out_rows, summary_of
-    from latens.workflow.prior_refit import refit_prior, refit_text, then_text
+    from latens.trained.experiment import as_trained
+    from latens.trained.groups import held_out_rows, summary_of
+    from latens.trained.prior_refit import refit_prior, refit_text, then_text
 
     began, source = refit_text(trained), run.info["data"]
     if began:
@@ -274,7 +274,7 @@ def about(experiment: Experiment) -> dict[str, Any]:
 def would_fit(context: Context, folder: Path, experiment: Experiment) -> int:
     """Say what a training would be, after everything that can be checked without it was."""
     from latens.io.json import to_json
-    from latens.workflow.experiment import describe
+    from latens.trained.experiment import describe
 
     experiment.stages()  # an optimiser or objective that does not exist is found here
     config = describe(experiment)

@@ -61,7 +61,7 @@ from latens.data.rows import (
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
 from latens.io.bounds import MAX_BYTES
-from latens.kinds import KINDS, OPTIONS, Guessed, Rows, kind_of
+from latens.kinds import KINDS, OPTIONS, Guessed, Kind, kind_of
 from latens.kinds.base import Stored
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.pictures import MOST_SIDE
@@ -133,9 +133,9 @@ def load(
     return rows.dataset(kind.store(rows))
 
 
-def _asked(source: object, options: dict[str, Any], schema: Schema | None) -> tuple[Rows | None, Guessed]:
+def _asked(source: object, options: dict[str, Any], schema: Schema | None) -> tuple[Kind | None, Guessed]:
     """What was said of the rows; and their kind, where it is none of latens's own."""
-    if isinstance(source, Rows):
+    if isinstance(source, Kind):
         if options:
             what = f"{next(iter(options))!r} is given in addition to a kind of rows."
             raise UsageError(what, where="read", fix=f"Say it of the kind: latens.{type(source).__name__}(...).")

@@ -216,7 +216,7 @@ def _write(source: "Files", folder: Path) -> None:
 def _pass(parts: Iterator[Raw], where: str, work: Path) -> _About:
     """Go through rows once: cells into one array file, what belongs to rows beside them into another."""
     first, beside, notes = None, [], dict[str, None]()
-    with Rows(work / "x.npy") as rows:
+    with MappedRows(work / "x.npy") as rows:
         for part in parts:
             first = first or part
             if part.strings is not None:
@@ -232,13 +232,13 @@ def _pass(parts: Iterator[Raw], where: str, work: Path) -> _About:
     return _About(**{name: getattr(first, name) for name in _TOLD}, notes=tuple(notes))
 
 
-class Rows:
+class MappedRows:
     """An array file to which rows are added; its type grows to one that holds them all."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.dtype, self.shape, self.count = path, np.dtype(bool), (), 0
 
-    def __enter__(self) -> "Rows":
+    def __enter__(self) -> "MappedRows":
         self.file = self.path.open("w+b")
         return self
 

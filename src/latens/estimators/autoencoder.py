@@ -56,7 +56,7 @@ from latens.estimators.targets import codes_of, label_units, labelled
 from latens.evidence.batched import map_rows
 from latens.io.compilation import keep_programs
 from latens.io.process import check_process
-from latens.kinds import Rows
+from latens.kinds import Kind
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.tables.frame import is_frame
 from latens.models import AbstractHead, AbstractModelPrior, LatentModel
@@ -66,11 +66,11 @@ from latens.recipes import get_recipe
 from latens.recipes.parts.likelihoods import kinds_of
 from latens.recipes.parts.networks import Network
 from latens.recipes.parts.objects import PartName, settings_of
+from latens.trained.experiment import prepare, train
+from latens.trained.inputs import RowsLike
+from latens.trained.trained_model import TrainedModel
 from latens.training import Callback
 from latens.typing import Array, Key, checked_later
-from latens.workflow.experiment import prepare, train
-from latens.workflow.inputs import RowsLike
-from latens.workflow.trained import TrainedModel
 
 Likelihood: TypeAlias = str | AbstractHead | Callable[..., AbstractHead]
 Prior: TypeAlias = str | AbstractDistribution | AbstractModelPrior | Callable[..., Any] | None
@@ -271,7 +271,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         check_is_fitted(self)
         refuse_unknown(unknown)
         (X, _), schema = roles_of(X), self.model_.schema
-        if schema.sequences is not None or is_annotated(X) or isinstance(X, Rows):
+        if schema.sequences is not None or is_annotated(X) or isinstance(X, Kind):
             data = self._long(X, None, None, schema)
             return data, y
         X, y, cells = known_apart(X, y, self._told, schema)

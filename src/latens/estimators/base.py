@@ -26,9 +26,9 @@ from latens.io.safetensors import read_bytes
 from latens.kinds.tables.frame import is_frame, is_pandas
 from latens.recipes.parts.objects import unknown_parts
 from latens.text import visible
+from latens.trained.inputs import RowsLike, model_file
+from latens.trained.trained_model import TrainedModel
 from latens.typing import checked_later
-from latens.workflow.inputs import RowsLike, model_file
-from latens.workflow.trained import TrainedModel
 
 RandomState: TypeAlias = int | np.random.RandomState | None
 """A seed, a generator to draw one from, or None for numpy's global generator."""

@@ -27,14 +27,14 @@ from latens.estimators.base import (
     weighed,
     whole,
 )
-from latens.evaluation.classes import ClassSamples, class_log_joint, normalise, sample_classes
 from latens.io import keys
 from latens.io.process import check_count, check_process
+from latens.predictive.classes import ClassSamples, class_log_joint, normalise, sample_classes
 from latens.recipes import get_recipe
+from latens.trained.experiment import prepare, train
+from latens.trained.inputs import RowsLike
+from latens.trained.trained_model import TrainedModel
 from latens.typing import checked_later
-from latens.workflow.experiment import prepare, train
-from latens.workflow.inputs import RowsLike
-from latens.workflow.trained import TrainedModel
 
 _RECIPES = {"gaussian": "mlq-gaussian", "mixture": "mlq-mixture"}
 

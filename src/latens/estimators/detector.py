@@ -21,11 +21,11 @@ from latens.estimators.rows import RowsEstimator
 from latens.evidence.estimate import finite
 from latens.io.process import check_count
 from latens.kinds.tables.frame import as_rows, is_frame
+from latens.trained.cell_scores import blame, named_cells
+from latens.trained.inputs import RowsLike
+from latens.trained.outliers import conformal, row_scores
+from latens.trained.trained_model import TrainedModel
 from latens.typing import checked_later
-from latens.workflow.cell_scores import blame, named_cells
-from latens.workflow.inputs import RowsLike
-from latens.workflow.outliers import conformal, row_scores
-from latens.workflow.trained import TrainedModel
 
 USUAL = {"prior.refit": False}
 """A prior fitted to the codes gains log p(x) and tells outliers apart no better.
@@ -194,7 +194,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
 
         The outlier score is minus this value. A row with an unusual code scores low, even if the model reconstructs it
         well. Only observed cells are used. A number far outside the training rows counts as missing in log p(x), and
-        the log probability of a number so far outside is added (`latens.workflow.cell_scores.tails`).
+        the log probability of a number so far outside is added (`latens.trained.cell_scores.tails`).
 
         Args:
             X: Rows with the columns of `fit`.

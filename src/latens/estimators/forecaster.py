@@ -14,12 +14,12 @@ from latens.config import VAEConfig, override
 from latens.data import load
 from latens.errors import DataError, UsageError
 from latens.estimators.base import RandomState, seed_of, whole
-from latens.evaluation.forecasting import forecast
 from latens.evidence.estimate import finite
 from latens.io.process import check_count
+from latens.predictive.forecasting import forecast
 from latens.recipes import get_recipe
+from latens.trained.experiment import prepare, train
 from latens.typing import checked_later
-from latens.workflow.experiment import prepare, train
 
 if TYPE_CHECKING:
     import pandas

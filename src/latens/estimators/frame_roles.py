@@ -14,12 +14,12 @@ from latens.data import TRAIN, VALIDATION, Dataset, Schema, load
 from latens.data.conditions import GIVEN, arrays_of, learned, plain_name, vectors
 from latens.data.raw import LackingColumn
 from latens.errors import DataError, UsageError, nearest
-from latens.kinds import Rows
+from latens.kinds import Kind
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.steps.long import lines_of
 from latens.kinds.steps.sequences import nearest_the_centre
 from latens.kinds.tables.frame import Frame, as_rows, is_frame, is_pandas
-from latens.workflow.inputs import RowsLike
+from latens.trained.inputs import RowsLike
 
 ROLES = ("label", "weight", "layer")
 """What later rows bring too."""
@@ -39,7 +39,7 @@ class Named(NamedTuple):
 
 def roles_of(X: RowsLike) -> tuple[Any, Named]:
     """The frame of a kind of rows, and the roles of its columns; other rows as they are."""
-    if not isinstance(X, Rows):
+    if not isinstance(X, Kind):
         return as_rows(X), Named()
     said = {**X.implies, **X.said()}
     named = Named()._replace(**{role: one for role in ROLES if isinstance(one := said.get(role), str)})
@@ -133,7 +133,7 @@ def condition_cells(X: RowsLike, asked: Sequence[str]) -> tuple[Any, dict[str, A
 def is_long(X: RowsLike, schema: Schema | None) -> bool:
     """Whether `load` reads the rows: sequences, cells of AnnData, or rows whose kind says more than a frame has."""
     of_steps = schema is not None and schema.sequences is not None
-    return of_steps or isinstance(X, Rows) or is_annotated(X) or lines_of(X, "X") is not None
+    return of_steps or isinstance(X, Kind) or is_annotated(X) or lines_of(X, "X") is not None
 
 
 def long_dataset(
@@ -142,7 +142,7 @@ def long_dataset(
 ) -> Dataset:  # fmt: skip
     """The rows of a long table, arrays of unlike length, or AnnData as a data set."""
     # Some validate where a share of rows is to do so; a model's own training cuts windows by time.
-    if isinstance(X, Rows):
+    if isinstance(X, Kind):
         beside = {name: one for name, one in (("label", y), ("weight", weight)) if one is not None}
         try:
             data = load(replaced(X, **beside), name="X", schema=schema)

@@ -17,7 +17,7 @@ from latens.kinds import KINDS, Guessed, kind_of
 from latens.kinds.tables.derived import hidden_in
 from latens.kinds.tables.frame import Frame, is_pandas, like, to_pandas, with_cells
 from latens.kinds.tables.typed import as_frame, in_units
-from latens.workflow.inputs import RowsLike
+from latens.trained.inputs import RowsLike
 
 
 def coming(X: RowsLike, schema: Schema | None, unknown: str, **said: Any) -> Coming:

@@ -14,13 +14,13 @@ from latens.errors import UsageError
 from latens.estimators.base import RandomState, names_of, seed_of, whole
 from latens.estimators.frames import ends_like
 from latens.estimators.rows import RowsEstimator
-from latens.evaluation.missing_cells import DRAWS
 from latens.io.process import check_count
 from latens.kinds.tables.frame import as_rows, is_frame
 from latens.kinds.tables.typed import in_units
+from latens.predictive.missing_cells import DRAWS
+from latens.trained.cell_scores import interval
+from latens.trained.inputs import RowsLike
 from latens.typing import checked_later
-from latens.workflow.cell_scores import interval
-from latens.workflow.inputs import RowsLike
 
 
 @checked_later  # scikit-learn may set anything here; fit looks at it

@@ -12,7 +12,7 @@ from latens.data.conditions import text_of
 from latens.data.infer import with_classes
 from latens.data.rows import refuse_masked, unmasked
 from latens.errors import UsageError
-from latens.workflow.trained import TrainedModel
+from latens.trained.trained_model import TrainedModel
 
 
 def labelled(data: Dataset, y: ArrayLike | None, config: VAEConfig) -> Dataset:

@@ -22,20 +22,20 @@ from latens.estimators.frame_roles import known_apart, put_back, with_filled_ste
 from latens.estimators.frames import array_with_filled, as_fitted, with_filled, with_numbers
 from latens.estimators.targets import classes_of, codes_of, labelled
 from latens.evaluation import Estimate
-from latens.evaluation.missing_cells import DRAWS as IMPUTED
 from latens.evidence.batched import BATCH_SIZES
 from latens.io import keys
 from latens.io.process import check_count, check_process
 from latens.kinds import kind_of
 from latens.kinds.tables.frame import as_rows, is_frame
 from latens.latents.codes import new_rows
+from latens.predictive.missing_cells import DRAWS as IMPUTED
 from latens.recipes import RECIPES
 from latens.recipes.parts.objects import PartName
+from latens.trained.imputation import Imputation, imputed
+from latens.trained.inputs import RowsLike, seed_key
+from latens.trained.prior_refit import refit_prior
+from latens.trained.trained_model import TrainedModel
 from latens.typing import Key, checked_later
-from latens.workflow.imputation import Imputation, imputed
-from latens.workflow.inputs import RowsLike, seed_key
-from latens.workflow.prior_refit import refit_prior
-from latens.workflow.trained import TrainedModel
 
 MOST_SAMPLES = 10**6
 """What a file may ask for; a call may ask for more."""
@@ -494,7 +494,7 @@ class VAE(BaseVAE):
 
         Args:
             X: The rows of `fit`, so that the validation rows are the same.
-            kind: Kind of the new prior, as in `latens.workflow.prior_refit.refit_prior`.
+            kind: Kind of the new prior, as in `latens.trained.prior_refit.refit_prior`.
             y: The labels of `fit`, if the recipe is conditional. Otherwise ignored.
             options: Options of this prior by name. None: the defaults.
             steps: Optimiser steps of a prior that is trained. None: 2000, or 8000 for flow matching.

@@ -1,4 +1,4 @@
-"""Samples, imputation, forecasts and warnings of a trained model, and the public names of evidence and latents."""
+"""Samples against rows, warnings about a model, and the public names of evidence, latents and predictive."""
 
 from latens.evaluation.sample_quality import PrincipalFeatures as PrincipalFeatures
 from latens.evaluation.sample_quality import classifier_two_sample_test as classifier_two_sample_test
@@ -36,12 +36,12 @@ from latens.latents.decomposition import level_kl as level_kl
 from latens.latents.disentanglement import dci as dci
 from latens.latents.disentanglement import disentanglement_scores as disentanglement_scores
 from latens.latents.disentanglement import mig as mig
+from latens.predictive.classes import ClassSamples as ClassSamples
+from latens.predictive.classes import accuracy as accuracy
+from latens.predictive.forecasting import QUANTILES as QUANTILES
+from latens.predictive.forecasting import forecast as forecast
+from latens.predictive.missing_cells import Imputed as Imputed
+from latens.predictive.missing_cells import impute as impute
 
-from .classes import ClassSamples as ClassSamples
-from .classes import accuracy as accuracy
-from .forecasting import QUANTILES as QUANTILES
-from .forecasting import forecast as forecast
-from .missing_cells import Imputed as Imputed
-from .missing_cells import impute as impute
 from .warnings import Finding as Finding
 from .warnings import diagnose as diagnose

@@ -71,7 +71,7 @@ def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tu
 
     Args:
         metrics: Metrics by name.
-        units: The rows of `latens.workflow.measurement.unit_table`.
+        units: The rows of `latens.trained.measurement.unit_table`.
         rising: Whether training was stopped while its validation still rose.
 
     Returns:

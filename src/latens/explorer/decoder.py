@@ -13,8 +13,8 @@ from latens.data.conditions import GIVEN
 from latens.explorer.heads import described
 from latens.models import Conditional, LatentModel
 from latens.networks import ConvDecoder, Dense, Linear, LinearPath
+from latens.trained.trained_model import TrainedModel
 from latens.typing import Array
-from latens.workflow.trained import TrainedModel
 
 MOST_WEIGHTS = 3 << 20
 """Numbers of a convolutional decoder above which an export has pictures made beforehand instead: 12 MB."""

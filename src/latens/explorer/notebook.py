@@ -19,9 +19,9 @@ from latens.explorer.server import latents_of
 from latens.explorer.serving import decoder_of
 from latens.explorer.whatif import answers
 from latens.io.process import counted
+from latens.trained.inputs import RowsLike, seed_key
+from latens.trained.trained_model import TrainedModel
 from latens.typing import checked_later
-from latens.workflow.inputs import RowsLike, seed_key
-from latens.workflow.trained import TrainedModel
 
 
 @counted(most_rows=1, height=1)

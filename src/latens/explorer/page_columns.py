@@ -17,8 +17,8 @@ from latens.kinds import kind_of
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.typed import in_units
 from latens.text import visible
+from latens.trained.trained_model import TrainedModel
 from latens.typing import Float
-from latens.workflow.trained import TrainedModel
 
 CHUNK_BYTES = 4 << 20
 """About so much of the rows in one file: the page asks for a chunk when a row of it is to be shown."""

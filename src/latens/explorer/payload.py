@@ -23,9 +23,9 @@ from latens.io.safetensors import pack
 from latens.kinds import kind_of
 from latens.latents.codes import level_shapes
 from latens.text import visible
+from latens.trained.metrics import METRICS
+from latens.trained.trained_model import TrainedModel
 from latens.typing import Key
-from latens.workflow.metrics import METRICS
-from latens.workflow.trained import TrainedModel
 
 FORMAT = 1
 ELBO_SAMPLES = 4  # draws a row of its ELBO: enough to order rows by, and a quarter of what `latens evaluate` takes

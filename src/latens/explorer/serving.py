@@ -14,7 +14,7 @@ import numpy as np
 from latens.explorer.decoder import decoded_means
 from latens.explorer.server import Decoder, PageServer
 from latens.explorer.whatif import answers
-from latens.workflow.trained import TrainedModel
+from latens.trained.trained_model import TrainedModel
 
 
 def serve(context: Any, trained: TrainedModel, files: Mapping[str, bytes]) -> int:

@@ -15,16 +15,16 @@ from msgspec import Meta, Struct
 from latens import evaluation
 from latens.data.schema import Schema
 from latens.errors import DataError
-from latens.evaluation.conditional_samples import GivenShares, shares_given
-from latens.evaluation.where import Conditions, conditions_of
 from latens.explorer.guard import Refused
 from latens.explorer.page_columns import grid
 from latens.io.json import plain, to_json
 from latens.kinds.tables.columns import ColumnType
 from latens.models import AbstractLatentModel
+from latens.predictive.conditional_samples import GivenShares, shares_given
+from latens.predictive.where import Conditions, conditions_of
 from latens.text import visible
-from latens.workflow.cell_scores import quantile
-from latens.workflow.trained import TrainedModel
+from latens.trained.cell_scores import quantile
+from latens.trained.trained_model import TrainedModel
 
 MOST_COLUMNS = 256
 """Columns of a table that the page asks about, the first ones."""

@@ -4,8 +4,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from latens.kinds.base import Defaults as Defaults
+from latens.kinds.base import Kind as Kind
 from latens.kinds.base import Option as Option
-from latens.kinds.base import Rows as Rows
 from latens.kinds.base import option as option
 from latens.kinds.counts import Counts as Counts
 from latens.kinds.numbers import Numbers as Numbers
@@ -17,7 +17,7 @@ from latens.kinds.text import Text as Text
 if TYPE_CHECKING:
     from latens.data.schema import Schema
 
-KINDS: tuple[type[Rows], ...] = (Steps, Text, Table, Counts, Pictures, Numbers)
+KINDS: tuple[type[Kind], ...] = (Steps, Text, Table, Counts, Pictures, Numbers)
 """The kinds; rows that nothing was said of are of the first one that fits."""
 
 
@@ -32,6 +32,6 @@ FLAGS: dict[str, str] = {(one.flag or name).replace("-", "_"): name for name, on
 """The names of flags, as the command has them in its arguments, and the options that they say."""
 
 
-def kind_of(schema: "Schema") -> type[Rows]:
+def kind_of(schema: "Schema") -> type[Kind]:
     """The kind of rows that a schema is of."""
     return next(one for one in KINDS if one.has(schema))

@@ -79,7 +79,7 @@ def always(value: Any) -> Any:
 
 
 @dataclass(kw_only=True, eq=False)
-class Rows:
+class Kind:
     """Rows of any kind: a path, a name, an array, a frame or another object, and how it is read.
 
     Args:

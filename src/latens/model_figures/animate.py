@@ -15,7 +15,7 @@ from latens.figures import moving
 from latens.figures.images import framed
 from latens.figures.paths import PathKind, align, in_log_time, medoid, path_between, random_walk
 from latens.model_figures.source import Source
-from latens.workflow.trained import TrainedModel
+from latens.trained.trained_model import TrainedModel
 
 MOST_STOPS, MOST_POINTS = 10, 2000
 SHOWN = 150

@@ -4,14 +4,14 @@ import jax
 import numpy as np
 
 from latens import evaluation, figures
-from latens.evaluation.classes import sample_classes
 from latens.figures.images import gap_of
 from latens.figures.style import figure_of, new_axes, readable
 from latens.model_figures.image_scale import shown
 from latens.model_figures.source import MOST_CLASSES, Made, Source
 from latens.models import BayesClassifier
+from latens.predictive.classes import sample_classes
+from latens.trained.trained_model import TrainedModel
 from latens.typing import Key
-from latens.workflow.trained import TrainedModel
 
 EACH, CELL = 6, 0.78  # samples of every class; inches for one image
 

@@ -22,7 +22,7 @@ from latens.model_figures import (
 )
 from latens.model_figures.source import Made, Source
 from latens.text import number
-from latens.workflow.trained import TrainedModel
+from latens.trained.trained_model import TrainedModel
 
 Drawn = list[tuple[str, Any, dict[str, np.ndarray]]]
 """Pictures: of each its name, its Axes and the table of its numbers."""

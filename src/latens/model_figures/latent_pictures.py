@@ -15,7 +15,7 @@ from latens.figures.style import readable
 from latens.figures.tables import marginals, marginals_table
 from latens.latents.aggregate import aggregated_draws
 from latens.model_figures.source import FEW_POINTS, Made, Plane, Posteriors, Source
-from latens.workflow.code_reach import MOST, reach_of
+from latens.trained.code_reach import MOST, reach_of
 
 WIDE, MOST_UNITS = 11, 8  # points along a path; units that are traversed
 MOST_CELLS = 1_000_000  # numbers up to which a manifold's table holds every pixel, else the mean of each image

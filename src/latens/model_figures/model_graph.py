@@ -9,9 +9,9 @@ from latens.figures.diagram import Arrow, PartBox, model_diagram
 from latens.io.named_arrays import tree_to_arrays
 from latens.model_figures.source import Made, Source
 from latens.models import NormalHead
+from latens.trained.trained_model import TrainedModel
 from latens.trees import count_parameters, partition_trainable
 from latens.typing import PyTree
-from latens.workflow.trained import TrainedModel
 
 
 def graph_of(trained: TrainedModel) -> tuple[list[PartBox], list[Arrow]]:

@@ -15,14 +15,14 @@ from latens.data.batches import Batch
 from latens.data.rows import MEASURED, evenly_spaced, every_nth
 from latens.distributions import StandardNormal
 from latens.evaluation import Rows
-from latens.evaluation.classes import sample_classes
-from latens.evaluation.column_information import Information, column_information
 from latens.evidence.batched import prepared_rows
 from latens.figures.style import Made as Made
 from latens.kinds import kind_of
 from latens.model_figures.image_scale import shown
 from latens.models import BayesClassifier
-from latens.workflow.trained import TrainedModel
+from latens.predictive.classes import sample_classes
+from latens.predictive.column_information import Information, column_information
+from latens.trained.trained_model import TrainedModel
 
 MOST_CLASSES = 20
 """Classes that a picture shows."""

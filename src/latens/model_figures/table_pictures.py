@@ -16,7 +16,7 @@ from latens.kinds.counts.sparse import SMALL, SparseRows
 from latens.kinds.steps.sequences import Sequences
 from latens.kinds.tables.typed import in_units
 from latens.model_figures.source import Made, Source
-from latens.workflow.imputation import hidden
+from latens.trained.imputation import hidden
 
 MOST_ROWS = 50_000
 """Rows of a histogram."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from latens import figures
 from latens.model_figures.source import Made, Source
-from latens.workflow.trained import TrainedModel
+from latens.trained.trained_model import TrainedModel
 
 
 def history_arrays(history: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:

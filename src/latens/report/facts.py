@@ -18,7 +18,7 @@ from latens.model_figures.draw import PICTURES, draw_of
 from latens.model_figures.source import Source
 from latens.report.html import Html, data_uri, tag
 from latens.runs.folder import RunFolder
-from latens.workflow.trained import TrainedModel
+from latens.trained.trained_model import TrainedModel
 
 _MOST_BYTES = 16 << 20
 _DPI = 150  # of a picture of pixels in the page

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from latens.kinds.base import Rows, later, option
+from latens.kinds.base import Kind, later, option
 
 if TYPE_CHECKING:
     from latens.data.door import Coming
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True, eq=False)
-class Counts(Rows):
+class Counts(Kind):
     """Counts of single cells (cells by genes), for example from AnnData."""
 
     title = "AnnData"

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from latens.kinds.base import Rows, option
+from latens.kinds.base import Kind, option
 
 if TYPE_CHECKING:
     from latens.data.door import Coming
@@ -55,7 +55,7 @@ CELLS: dict[str, Cells] = {
 
 
 @dataclass(kw_only=True, eq=False)
-class Numbers(Rows):
+class Numbers(Kind):
     """Rows of numbers of the same kind in all columns."""
 
     title = "numbers"

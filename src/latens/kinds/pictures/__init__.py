@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from latens.kinds.base import Rows, option
+from latens.kinds.base import Kind, option
 
 if TYPE_CHECKING:
     from latens.data.door import Coming
@@ -14,7 +14,7 @@ MOST_SIDE = 8192
 
 
 @dataclass(kw_only=True, eq=False)
-class Pictures(Rows):
+class Pictures(Kind):
     """Rows that are pictures."""
 
     title = "pictures"

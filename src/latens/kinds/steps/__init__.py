@@ -1,10 +1,10 @@
-"""Rows that are sequences of steps: long tables, windows of series, recorded worlds."""
+"""Rows that are sequences of steps: long tables, windows of series, recorded environments."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from latens.kinds.base import Rows, later, option
+from latens.kinds.base import Kind, later, option
 from latens.kinds.tables import Table
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True, eq=False)
-class Steps(Rows):
+class Steps(Kind):
     """Rows that are sequences of steps, or windows of them."""
 
     title = "long tables, with a line for each step"

@@ -100,7 +100,7 @@ def world_of(metadata: Mapping[str, str] | None, where: str) -> World | None:
         return msgspec.convert(json.loads(text), World)
     except (ValueError, msgspec.ValidationError) as error:
         what = f"what it says of its environment is damaged ({str(error)[:120]})."
-        raise DataError(what, where=where, fix="Record it again with `latens.worlds.record`.") from None
+        raise DataError(what, where=where, fix="Record it again with `latens.environments.record`.") from None
 
 
 def recorded(spec: object) -> World | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from latens.kinds.base import Defaults, Rows, later, option
+from latens.kinds.base import Defaults, Kind, later, option
 
 if TYPE_CHECKING:
     from latens.data.door import Coming
@@ -61,7 +61,7 @@ On 32,561 rows of Adult it costs 0.05 nats of log p(x), where a half would cost 
 
 
 @dataclass(kw_only=True, eq=False)
-class Table(Rows):
+class Table(Kind):
     """Rows of a table, in which each column has a kind and exact probabilities."""
 
     title = "tables"

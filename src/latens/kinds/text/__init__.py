@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from latens.kinds.base import Defaults, Rows, later, option
+from latens.kinds.base import Defaults, Kind, later, option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True, eq=False)
-class Text(Rows):
+class Text(Kind):
     """Rows that are strings."""
 
     title = "text"
@@ -26,7 +26,7 @@ class Text(Rows):
     recipe = "text"
     implies: ClassVar = {"pieces": "characters"}
     lacks: ClassVar = {
-        **Rows.lacks,
+        **Kind.lacks,
         "gaps": (
             "rows of text have no gaps to fill in.",
             "`latens sample RUN --complete BEGINNING` draws what follows.",

@@ -48,7 +48,7 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
         or config.likelihood.family == "auto"
     ):
         what = "the configuration leaves the likelihood, the networks or the latent size open."
-        raise ConfigError(what, where=config.recipe, fix="Build it from data, with latens.workflow.prepare.")
+        raise ConfigError(what, where=config.recipe, fix="Build it from data, with latens.trained.prepare.")
     reads, classes, width = conditions(schema, config)
     extra, usual = classes + width, Frozen(jnp.zeros(width)) if width else None
     row = parts.posterior

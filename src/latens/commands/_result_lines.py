@@ -1,0 +1,95 @@
+"""What a model came to, in at most three lines: the headline, the simplest rival, and one more of its kind."""
+
+import math
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from latens.commands._lazy import np
+from latens.kinds import kind_of
+
+if TYPE_CHECKING:
+    from latens.data import Dataset
+    from latens.trained.metrics import Summary
+    from latens.trained.trained_model import TrainedModel
+
+RIVALS = {
+    "gain_over_independent": "independent {}s",
+    "gain_over_genes": "each gene alone",
+    "gain_over_bigram": "pairs of tokens, counted",
+    "gain_over_seasonal_naive": "the step a season before",
+    "gain_over_regression": "a regression on earlier steps",
+}
+"""What a model is put beside, the simplest first."""
+SURE = 2.0
+"""Standard errors from which on one number is called better than another."""
+
+
+def result_lines(
+    trained: "TrainedModel", data: "Dataset", positions: "np.ndarray", found: "Summary", *, cells: bool
+) -> list[str]:
+    """What came out, in at most three lines: the headline, the simplest rival, and one more of its kind."""
+    # cells: whether there is time to hide cells of a table and fill them in.
+    from latens.trained.metrics import headline
+
+    metrics, name = found.metrics, headline(found.metrics)
+    rows = f"{metrics[name].n:,} {'unseen' if found.held_out else found.split} rows"
+    gain = next((one for one in RIVALS if one in metrics), None)
+    if name not in ("log_marginal", "cross_entropy_bound") or gain is None:
+        return [f"{found.label(name)} {metrics[name]} on {rows}"]
+    value, over = metrics[name], RIVALS[gain].format(found.cells)
+    lines = [f"{found.label(name)} {value.value:.2f} ± {value.standard_error:.2f} nats a row on {rows}"]
+    lines += [f"{over}: {value.value - metrics[gain].value:.2f}, {verdict(metrics[gain].to_json())}"]
+    if (bits := metrics.get("bits_per_dimension")) is not None:
+        lines.append(f"{bits.value:.2f} ± {bits.standard_error:.2f} bits a {found.cells}")
+    elif cells and trained.schema.column_types and not trained.is_point:
+        lines += hidden_cells(trained, data, positions)
+    return lines
+
+
+def verdict(gain: Mapping[str, Any]) -> str:
+    """Whether the model is better by more than its errors, in words."""
+    size, error = gain["value"], gain["standard_error"]
+    if error is None or not math.isfinite(error):
+        return f"the model {size:+.2f}"
+    found = f"{abs(size):.2f} ± {error:.2f}"
+    if abs(size) < SURE * error:
+        return f"no significant difference ({found})"
+    return f"the model is {'better' if size > 0 else 'WORSE'} by {found}"
+
+
+def hidden_cells(trained: "TrainedModel", data: "Dataset", positions: "np.ndarray") -> list[str]:
+    """How well cells of held-out rows are filled in that were hidden at random, over all columns."""
+    from latens.trained.imputation import hidden
+
+    found, types = hidden(trained, data, positions), trained.schema.column_types
+    x, filled, hide = found.true, found.filled, found.cells
+    train = np.asarray(data.x[data.subset("train")], np.float64)
+    known = np.ones(train.shape, bool) if data.mask is None else np.asarray(data.mask[data.subset("train")])
+    right, usual, away = [], [], []
+    for i, one in enumerate(types):
+        at, own = hide[:, i], train[known[:, i], i]
+        if not len(own) or not at.any():
+            continue
+        if one.kind in ("category", "ordinal"):
+            values, counts = np.unique(own, return_counts=True)
+            right.append(filled[at, i] == x[at, i])
+            usual.append(x[at, i] == values[counts.argmax()])
+        elif own.std() > 0:
+            away.append(np.abs(filled[at, i] - x[at, i]) / own.std())
+    parts = []
+    if right:
+        share, other = (100 * np.concatenate(each).mean() for each in (right, usual))
+        parts.append(f"right in {share:.0f} % (most frequent value: {other:.0f} %)")
+    if away:
+        parts.append(f"numbers off by {np.concatenate(away).mean():.2f} of their spread")
+    return [f"hidden cells: {', '.join(parts)}"] if parts else []
+
+
+def next_of(trained: "TrainedModel", run: str) -> str:
+    """The command to type next."""
+    here = shlex.quote(run)
+    usual = kind_of(trained.schema).sampled(trained.schema)[1]
+    if many := {".txt": 20, ".png": 64}.get(usual):
+        return f"latens sample {here} -n {many} --out new{usual}"
+    return f"latens report {here} --only figures" if trained.preparation.depth else f"latens explore {here}"

@@ -1,0 +1,143 @@
+"""`latens report`: a run as one HTML file; with `--only` its figures or an animation."""
+
+import argparse
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from latens.commands.kernel import At, Given, Made, Theme, Verb, Work, Would, arg, free_name, number, whole
+from latens.errors import LatensError, UsageError, nearest
+
+ANIMATIONS = ("morph", "walk", "manifold", "latent")
+_NAME = f"the figures to write, by the names of their files; or the animation: {', '.join(ANIMATIONS)}"
+_OUT = "default: RUN/report.html; RUN/figures; RUN/figures/NAME.gif"
+_ROWS = "with --only, the rows to use (default: those of the run)"
+_PLANE, _PATH = "the latent plane (models with two latents)", "an animation"
+
+
+def low_and_high(text: str) -> tuple[float, float]:
+    """Read LOW,HIGH."""
+    low, comma, high = text.partition(",")
+    try:
+        pair = (float(low), float(high))
+    except ValueError:
+        pair = (0.0, 0.0)
+    if not comma or not 0.0 < pair[0] < pair[1] < 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not LOW,HIGH with 0 < LOW < HIGH < 1, as in 0.05,0.95")
+    return pair
+
+
+_EDGES = arg("probabilities at the edges (default 0.05,0.95)", metavar="LOW,HIGH", kind=low_and_high, group=_PLANE)
+_CELLS = arg(
+    "pictures along each side, 2 to 100 (default 21; 15 in an animation)", metavar="N", kind=whole(2, 100), group=_PLANE
+)
+_RANGE = arg(
+    "equal steps of z, or of the percentiles of the prior (default: both; linear in an animation)",
+    choices=("linear", "percentile"), group=_PLANE,
+)  # fmt: skip
+_BETWEEN = "morph: the classes or row ids to visit (default: every class, or rows of the data)"
+_FRAMES = "frames between two points of a morph (default 12), or of a walk (default 120)"
+
+
+class Report(Verb):
+    """Write an HTML page, figures or an animation."""
+
+    endings: ClassVar = ()
+    takes_out: ClassVar = ("PATH", _OUT)
+    needs_latents: ClassVar = False
+    data: Annotated[Any, arg(_ROWS, "DATA", reads=True)] = None
+    only: Annotated[str | None, arg("write only figures, or one animation", choices=("figures", "animation"))] = None
+    name: Annotated[str | None, arg(_NAME, metavar="NAME[,NAME]")] = None
+    theme: Theme = "light"
+    given: Given = None
+    manifold_cells: Annotated[int | None, _CELLS] = None
+    manifold_range: Annotated[str | None, _RANGE] = None
+    percentiles: Annotated[tuple[float, float] | None, _EDGES] = None
+    between: Annotated[str | None, arg(_BETWEEN, metavar="A,B,...", group=_PATH)] = None
+    path: Annotated[
+        str, arg("morph: arcs or straight lines (default spherical)", choices=("spherical", "linear"), group=_PATH)
+    ] = "spherical"  # fmt: skip
+    frames: Annotated[int | None, arg(_FRAMES, metavar="N", kind=whole(1, 100_000), group=_PATH)] = None
+    fps: Annotated[
+        float, arg("frames a second (default 12)", metavar="N", kind=number(0.1, 60.0), group=_PATH)
+    ] = 12.0  # fmt: skip
+    seed: Annotated[
+        int, arg("the seed of a random walk (default 0)", metavar="S", kind=whole(0, 2**32 - 1), group=_PATH)
+    ] = 0  # fmt: skip
+
+    def place(self, at: At) -> Path | None:
+        self._refuse_idle()
+        if self.only == "figures":
+            if not at.asked and at.run is None:
+                raise UsageError("a model file has no folder for figures.", where=at.name, fix="Add --out FOLDER.")
+            at.out = Path(at.asked) if at.asked or at.run is None else at.run.path / "figures"
+            return None  # the result names the folder itself
+        if self.only == "animation":
+            folder = None if at.run is None else at.run.path / "figures"
+            default = free_name(str(self.name), ".gif") if folder is None else str(folder / f"{self.name}.gif")
+            return self.checked_out(at.asked or default, (".gif",))
+        if at.run is None:
+            raise UsageError("a report needs a run folder.", where=at.name, fix="Give the one that `fit` made.")
+        out = Path(at.asked) if at.asked else at.run.path / "report.html"
+        if out.suffix.lower() != ".html":
+            raise UsageError("a report is an HTML file.", where=f"--out {out}", fix="Let the name end in .html.")
+        return out
+
+    def __call__(self, at: At) -> Work:
+        from latens.commands._animate import animated
+        from latens.commands._figures import drawn
+
+        self._refuse_idle()
+        if self.only == "figures":
+            return drawn(self, at)
+        return animated(self, at) if self.only == "animation" else self._page(at)
+
+    def _refuse_idle(self) -> None:
+        """Refuse an animation without a name, and options that would change nothing."""
+        kind = self.name if self.only == "animation" else self.only or "report"
+        if self.only == "animation" and kind not in ANIMATIONS:
+            what = "the animation has no name." if kind is None else f"there is no animation {kind!r}."
+            fix = nearest(kind, ANIMATIONS) if kind else f"Add --name with one of: {', '.join(ANIMATIONS)}."
+            raise UsageError(what, where="--name", fix=fix)
+        plane, moving = ("figures", "manifold"), ANIMATIONS
+        of = {"name": ("figures", *moving), "theme": ("figures", *moving), "given": ("figures", *moving)}
+        of |= {"manifold_cells": plane, "manifold_range": plane, "percentiles": plane, "between": ("morph",)}
+        of |= {"path": ("morph",), "frames": moving, "fps": moving, "seed": ("walk",), "data": ("figures", *moving)}
+        usual = {"theme": "light", "path": "spherical", "fps": 12.0, "seed": 0}
+        for name, kinds in of.items():
+            if getattr(self, name) != usual.get(name) and kind not in kinds:
+                needs = " or ".join(f"--only {'figures' if one == 'figures' else f'animation --name {one}'}"
+                                    for one in kinds)  # fmt: skip
+                fix = f"Remove it, or add {needs}." if len(kinds) < 3 else "Remove it, or add --only."
+                where = "DATA" if name == "data" else f"--{name.replace('_', '-')}"
+                raise UsageError("changes nothing here.", where=where, fix=fix)
+        if kind == "manifold" and self.percentiles and self.manifold_range != "percentile":
+            what = "the grid has equal steps of z, not of percentiles."
+            raise UsageError(what, where="--percentiles", fix="Add --manifold-range percentile, or remove it.")
+
+    def _page(self, at: At) -> Work:
+        from latens.io.atomic import resource_errors, write_atomic
+        from latens.report import report_page
+        from latens.report.facts import tell
+
+        if at.run is None:
+            raise UsageError("a report needs a run folder.", where=at.name, fix="Use report(only='figures').")
+        yield Would(f"write the report of {at.name} into {at.out}; nothing was written", {"out": str(at.out)})
+        lacking, data = "", None
+        try:
+            data = at.load()
+        except LatensError as error:  # a run outlives its data: what needs no rows is told all the same
+            lacking = f"Pictures of data are left out: {error}"
+            at.warn(lacking)
+        told = tell(at.run, at.trained, data, lacking=lacking)
+        with resource_errors(at.out):
+            at.out.parent.mkdir(parents=True, exist_ok=True)
+        raw = report_page(told).encode("utf-8")
+        write_atomic(at.out, raw)
+        value = {
+            "bytes": len(raw),
+            "pictures": [shot.name for shot in told.shots],
+            "warnings": [{"run": at.name, "name": one.name, "message": one.found} for one in told.warnings],
+        }
+        count = f"{len(value['pictures'])} pictures, warnings: {len(value['warnings'])}"
+        text = f"{at.out}: {len(raw) / 1e6:.1f} MB, {count}; opens in any browser, needs no network"
+        return Made(value=value, text=text)

@@ -1,0 +1,365 @@
+"""What missing values may have been: draws of p(missing | observed) by importance resampling."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from latens.data.batches import Batch
+from latens.distributions import Mixture
+from latens.evidence.batched import Rows, even, in_cache, map_rows
+from latens.io.keys import IMPUTED_EVENTS
+from latens.io.process import counted
+from latens.kinds.tables.columns import ColumnType
+from latens.models import AbstractLatentModel
+from latens.predictive.linear_posterior import linear_posteriors
+from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, PyTree, UInt32
+
+DRAWS = 128
+"""Draws of z for each row, where nobody says how many."""
+
+FEW_DRAWS = 10
+"""The effective number of draws of z below which a row hangs on too few of them."""
+
+MANY, _FEW = 10, 16
+"""Variables that share noise from which on they are many, and rows of such that are taken at once."""
+
+
+FEW, AT_ONCE = 16, 64
+"""Rows of a batch of typed columns: the segments of all columns of every draw stay in a processor's cache."""
+
+
+class Imputed(NamedTuple):
+    r"""What a model makes of incomplete rows, in the unit of its likelihood.
+
+    Args:
+        mean: $E[x \mid x_{obs}]$ where a value is missing and the value itself where it is observed, shape (B, *x);
+            None of typed columns, and where it was not asked for.
+        shares: Of typed columns the probability of each category, or segment of the grid, given what is observed of the
+            row, each of shape (B, segments); of an observed cell that of another such cell. None of other rows.
+        draws: M samples from $p(x_{mis} \mid x_{obs})$, observed values likewise, shape (B, M, *x).
+        effective: The effective number $1/\sum_k w_k^2$ of the K samples, shape (B,): near 1, the mean hangs on a
+            single sample.
+    """
+
+    mean: Any
+    shares: list[np.ndarray] | None
+    draws: np.ndarray
+    effective: np.ndarray
+
+
+@counted(num_samples=1, num_draws=0)
+def impute(
+    rows: Rows,
+    *,
+    num_samples: int = DRAWS,
+    num_draws: int = 0,
+    mean: bool = True,
+    types: Sequence[ColumnType] | None = None,
+) -> Imputed:
+    r"""Impute missing values: their mean and samples of them, given what is observed of each row.
+
+    $E[x_{mis} \mid x_{obs}] \approx \sum_k w_k\, E[x_{mis} \mid z_k]$ with
+    $w_k \propto p(x_{obs} \mid z_k)\,p(z_k)/r(z_k)$, normalised over the K samples. The proposal r is a mixture of
+    the encoder's $q(z \mid x_{obs})$ and of the prior: an encoder that never saw such gaps may miss the posterior, the
+    prior does not. Where the likelihood has variances, three of four draws come from the posterior as if the decoder
+    were linear, which is exact where it is. A sample of the missing values takes one of the $z_k$ with probability
+    $w_k$, then x from $p(x \mid z_k)$. K is
+    streamed in chunks, so memory does not grow with it.
+
+    Args:
+        rows: The model and the stored rows, B of them.
+        num_samples: K, samples of z for each row.
+        num_draws: M, samples of the missing values of each row.
+        mean: Whether to compute the mean, or the probabilities of typed columns, which takes most of the time.
+        types: The types of the columns of a mixed table, of which probabilities take the place of the mean.
+
+    Returns:
+        Means and samples of all rows.
+
+    Source: Mattei & Frellsen (2019), "MIWAE", arXiv 1812.02633, section 3.3, with the mean over x given z in closed
+    form; Owen & Zhou (2000) for the defensive mixture.
+    """
+    types = types if mean else None
+    rows = _at_once(rows, num_samples) if types is None else _few_rows(rows)
+    sizes = {
+        "num_samples": num_samples,
+        "num_draws": num_draws,
+        "of": _shares if types is not None else _mean if mean else _nothing,
+    }
+    found, draws, effective = map_rows(
+        Partial(_impute, samples_per_chunk=even(num_samples, rows.samples_per_chunk), **sizes), rows
+    )
+    if types is None:
+        return Imputed(found, None, draws, effective)
+    return Imputed(None, in_order(found, rows.model, types), draws, effective)
+
+
+def _few_rows(rows: Rows) -> Rows:
+    return replace(rows, batch_size=rows.batch_size or (FEW if len(rows.batch.row_id) <= FEW else AT_ONCE))
+
+
+def in_order(found: dict[str, np.ndarray], model: AbstractLatentModel, types: Sequence[ColumnType]) -> list[np.ndarray]:
+    """What was computed of columns together, as one array for each."""
+    columns = {i: found[name][:, k] for name, own in model_places(model).items() for k, i in enumerate(own)}
+    return [columns[i][:, : one.count].astype(np.float64) for i, one in enumerate(types)]
+
+
+def _at_once(rows: Rows, num_samples: int) -> Rows:
+    """The rows a few at a time and all draws of each at once, where what is seen of a row is costly to prepare."""
+    # Of correlated variables the covariance of the observed ones is inverted once for all draws of a row.
+    head = getattr(getattr(rows.model, "decoder", None), "head", None)
+    if getattr(head, "group", 1) < MANY:
+        return in_cache(rows, min(num_samples, rows.samples_per_chunk))
+    return replace(rows, batch_size=rows.batch_size or _FEW, samples_per_chunk=min(num_samples, 1000))
+
+
+def _impute(
+    model: AbstractLatentModel, batch: Batch, key: Key, num_samples: int, num_draws: int, samples_per_chunk: int,
+    of: Callable[..., Any],
+) -> tuple[Any, Array, Array]:  # fmt: skip
+    sizes = {"num_samples": num_samples, "num_draws": num_draws, "samples_per_chunk": samples_per_chunk}
+    state, choice_key = given_observed(partial(of, model), model, batch, key, **sizes)
+    mask = _observed(batch)
+    events = _events(model, state.chosen, batch, num_draws, jax.random.fold_in(choice_key, IMPUTED_EVENTS))
+    exact = jnp.result_type(float)
+    observed = batch.x.astype(exact)
+    found = state.mean if of is _shares else jnp.where(mask, observed, state.mean) if of is _mean else None
+    draws = jnp.where(mask[:, None], observed[:, None], events.astype(exact))
+    return found, draws, state.effective
+
+
+def _observed(batch: Batch) -> Array:
+    return jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
+
+
+def _nothing(model: AbstractLatentModel, z: PyTree, cond: Cond, x: PyTree, mask: Array) -> Array:
+    """What draws are weighed for where only they are asked for."""
+    return jnp.zeros(())
+
+
+def _shares(model: Any, z: PyTree, cond: Cond, x: PyTree, mask: Array) -> dict[str, Array]:
+    """The probability of every segment of every column given z and the observed cells."""
+    joined = model.likelihood(z, cond=cond).each_given(x, mask)
+    return {name: jnp.exp(part.log_shares()) for name, part in joined.parts.items()}
+
+
+def given_observed(
+    of: Callable[[Any, Any, Any, Array], PyTree[Array]],
+    model: AbstractLatentModel,
+    batch: Batch,
+    key: Key,
+    *,
+    num_samples: int,
+    num_draws: int,
+    samples_per_chunk: int,
+) -> tuple["WeighedDraws", Key]:
+    r"""Average a function of z over $p(z \mid x_{obs})$, and choose some z by their weights."""
+    # returns: the average with the chosen z, and a key for what is drawn from these.
+    posterior_key, choice_key = jax.random.split(key)
+    beside = linear_posteriors(model, batch)
+    values = lambda z: jax.vmap(jax.vmap(of), (0, None, None, None))(z, batch.cond, batch.x, _observed(batch))  # noqa: E731
+    given = (num_samples, num_draws, samples_per_chunk, posterior_key, choice_key, beside)
+    return averaged(values, model, batch, *given), choice_key
+
+
+def averaged(
+    values: Callable[[Any], PyTree[Array]], model: AbstractLatentModel, batch: Batch, num_samples: int, num_draws: int,
+    samples_per_chunk: int, key: Key, choice_key: Key, beside: Mixture | None = None,
+) -> "WeighedDraws":  # fmt: skip
+    """Average what draws of z give of each row by their weights, a chunk of draws at a time."""
+    rows = batch.row_id.shape[0]
+    like, _ = jax.eval_shape(lambda: weighed(model, batch, 1, first=0, key=key, beside=beside))
+
+    def add(state: WeighedDraws, first: Array | int, count: int) -> WeighedDraws:
+        z, log_weight = weighed(model, batch, count, first=first, key=key, beside=beside)
+        return state.with_draws(log_weight, values(z), z, first, batch.row_id, choice_key)
+
+    state = WeighedDraws(
+        jnp.full(rows, -jnp.inf),
+        jnp.full(rows, -jnp.inf),
+        jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:]), jax.eval_shape(values, like)),
+        jnp.full((rows, num_draws), -jnp.inf),
+        jax.tree.map(lambda leaf: jnp.zeros((rows, num_draws, *leaf.shape[2:]), leaf.dtype), like),
+    )
+    full, rest = divmod(num_samples, samples_per_chunk)
+    state = jax.lax.fori_loop(0, full, lambda i, s: add(s, i * samples_per_chunk, samples_per_chunk), state)
+    return add(state, full * samples_per_chunk, rest) if rest else state
+
+
+def weighed(
+    model: AbstractLatentModel, batch: Batch, count: int, *, first: Array | int, key: Key, beside: Mixture | None = None
+) -> tuple[PyTree[Array], Float[Array, "K B"]]:
+    r"""Draws of z given what is observed of each row, with their log weights."""
+    # Every second draw is one of the prior: $\log w = \log p(x_{obs} \mid z) + \log p(z) - \log(\frac12 q(z \mid
+    # x_{obs}) + \frac12 p(z))$; all are of $q$ where its density is known along its own draws only.
+    # Source: Owen & Zhou (2000), "Safe and effective importance sampling".
+    # first: the number of the first draw, so that K can be drawn in parts. beside: one more proposal for each row, of
+    # which six of eight draws then are, one of q and one of the prior.
+
+    def one_row(
+        x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask, linear: Mixture | None
+    ) -> tuple[PyTree[Array], Array]:
+        row_key = jax.random.fold_in(key, row_id)
+        posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
+        parts = 2 if linear is None else 8
+
+        def one(index: Array) -> tuple[PyTree[Array], Array]:
+            own = jax.random.fold_in(row_key, index)
+            z, log_density = posterior.sample_and_log_prob(key=own)
+            if posterior.density_elsewhere:
+                other = prior.sample(key=own)
+                z = jax.tree.map(lambda a, b: jnp.where(index % parts == 0, a, b), z, other)
+            if linear is not None:
+                z = jnp.where(index % parts >= 2, linear.sample(key=own).astype(z.dtype), z)
+            log_prior, log_likelihood = model.log_joint(z, x, cond=cond, mask=mask)
+            if posterior.density_elsewhere:
+                log_density = jnp.logaddexp(posterior.log_prob(z), log_prior) - jnp.log(float(parts))
+            if linear is not None:
+                log_density = jnp.logaddexp(log_density, linear.log_prob(z) + jnp.log(0.75))
+            return z, log_likelihood + log_prior - log_density
+
+        return jax.vmap(one)(first + jnp.arange(count))
+
+    return jax.vmap(one_row, out_axes=1)(batch.x, batch.row_id, batch.cond, batch.mask, beside)
+
+
+@counted(num_samples=1)
+def log_observed(rows: Rows, *, num_samples: int = 1000) -> np.ndarray:
+    r"""Estimate log p of what is observed of each row, in nats, by the draws of `impute`."""
+    rows = _at_once(rows, num_samples)
+    return map_rows(Partial(_log_observed, samples_per_chunk=rows.samples_per_chunk, num_samples=num_samples), rows)
+
+
+def _log_observed(
+    model: AbstractLatentModel, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int
+) -> Array:
+    size = even(num_samples, samples_per_chunk)
+    sizes = {"num_samples": num_samples, "num_draws": 0, "samples_per_chunk": size}
+    state, _ = given_observed(partial(_nothing, model), model, batch, key, **sizes)
+    return state.total - jnp.log(float(num_samples))
+
+
+class WeighedDraws(eqx.Module):
+    """What of the draws so far is kept."""
+
+    total: Float[Array, " B"]  # the log sum of the weights, of shape (B,)
+    squares: Float[Array, " B"]  # the log sum of their squares, of shape (B,)
+    mean: PyTree[Array]  # the weighted mean of a function of z, every leaf with B as its leading axis
+    best: Float[Array, "B M"]  # the largest log weight with Gumbel noise, for each z that is chosen, of shape (B, M)
+    chosen: PyTree[Array]  # the z that are chosen, every leaf with the leading axes (B, M)
+
+    @property
+    def effective(self) -> Float[Array, " B"]:
+        """The effective number of draws of each row."""
+        return jnp.exp(2.0 * self.total - self.squares)
+
+    def with_draws(
+        self, log_weight: Float[Array, "K B"], values: PyTree[Array], z: PyTree, first: Array | int,
+        ids: UInt32[AnyArray, " B"], key: Key,
+    ) -> "WeighedDraws":  # fmt: skip
+        """Add some draws."""
+        total = jnp.logaddexp(self.total, jax.nn.logsumexp(log_weight, axis=0))
+        squares = jnp.logaddexp(self.squares, jax.nn.logsumexp(2.0 * log_weight, axis=0))
+        share = jnp.exp(log_weight - total)
+        kept = jnp.exp(self.total - total)
+        # An einsum, so that the product with the weights is never held.
+        add = lambda mean, leaf: jnp.einsum("b,b...->b...", kept, mean) + jnp.einsum("kb,kb...->b...", share, leaf)  # noqa: E731
+        mean = jax.tree.map(add, self.mean, values)
+        if self.best.shape[1] == 0:
+            return WeighedDraws(total, squares, mean, self.best, self.chosen)
+        # The largest log weight + Gumbel noise is a draw by weight (Gumbel-max), also one chunk after the other.
+        count = log_weight.shape[0]
+
+        def noise(row_id: AnyArray, sample: Array) -> Array:
+            own = jax.random.fold_in(jax.random.fold_in(key, row_id), sample)
+            return jax.random.gumbel(own, self.best.shape[1:])
+
+        gumbel = jax.vmap(lambda k: jax.vmap(lambda i: noise(i, k))(ids))(first + jnp.arange(count))
+        scores = log_weight[:, :, None] + gumbel
+        which, best = jnp.argmax(scores, axis=0), jnp.max(scores, axis=0)
+        better = best > self.best
+
+        def choose(new: Array, old: Array) -> Array:
+            picked = jax.vmap(lambda leaf, index: leaf[index], in_axes=(1, 0))(new, which)
+            return jnp.where(better.reshape(*better.shape, *(1,) * (old.ndim - 2)), picked, old)
+
+        chosen = jax.tree.map(choose, z, self.chosen)
+        return WeighedDraws(total, squares, mean, jnp.where(better, best, self.best), chosen)
+
+
+def _mean(model: Any, z: PyTree, cond: Cond, x: PyTree, mask: Array) -> Float[Array, "*x"]:
+    r"""$E[x \mid z, x_{obs}]$."""
+    return model.likelihood(z, cond=cond).conditioned(x, mask).mean()
+
+
+def _events(model: AbstractLatentModel, z: PyTree, batch: Batch, num_draws: int, key: Key) -> Array:
+    """One x for each chosen z: (B, M, *x)."""
+    if num_draws == 0:
+        return jnp.zeros((batch.row_id.shape[0], 0, *batch.x.shape[1:]))
+
+    def one(z: PyTree, cond: Cond, x: PyTree, mask: Array, key: Key) -> Array:
+        return model.likelihood(z, cond=cond).conditioned(x, mask).sample(key=key)
+
+    def of_row(z: PyTree, cond: Cond, x: PyTree, mask: Array, row_id: AnyArray) -> Array:
+        keys = jax.random.split(jax.random.fold_in(key, row_id), num_draws)
+        return jax.vmap(lambda z, k: one(z, cond, x, mask, k))(z, keys)
+
+    return jax.vmap(of_row)(z, batch.cond, batch.x, _observed(batch), batch.row_id)
+
+
+def model_places(model: AbstractLatentModel) -> dict[str, tuple[int, ...]]:
+    """The columns of a mixed table that are computed together."""
+    z = jax.eval_shape(lambda: model.prior(cond=None).sample(key=jax.random.key(0)))
+    one = jax.eval_shape(lambda z: model.likelihood(z, cond=None), z)
+    blocks = getattr(one, "columns", one).blocks
+    return dict(zip(blocks.names, blocks.places))
+
+
+def left_out(rows: Rows, types: Sequence[ColumnType], *, num_samples: int = 100) -> list[np.ndarray]:
+    r"""Compute the probability of every category, or segment, of each column given the other cells of its row."""
+    # By the same draws for all columns: $p(x_j \mid x_{-j}) \approx \sum_k w_{kj}\, p(x_j \mid x_{-j}, z_k)$ with
+    # $w_{kj} \propto w_k / p(x_j \mid x_{-j}, z_k)$, what draw k weighs without this cell.
+    # Source: Gelfand, Dey & Chang (1992), "Model determination using predictive distributions", for the weights.
+    rows = _few_rows(rows)
+    places = model_places(rows.model)
+    function = Partial(
+        _left_out, places=places, num_samples=num_samples, at_once=even(num_samples, rows.samples_per_chunk)
+    )
+    return in_order(map_rows(function, rows), rows.model, types)
+
+
+def _left_out(
+    model: Any, batch: Batch, key: Key, places: dict[str, tuple[int, ...]], num_samples: int,
+    at_once: int,
+) -> dict[str, Array]:  # fmt: skip
+    def of(z: PyTree, cond: Cond, x: PyTree, mask: Array) -> tuple[dict[str, Array], Array]:
+        joined = model.likelihood(z, cond=cond).each_given(x, mask)
+        shares = {name: jnp.exp(part.log_shares()) for name, part in joined.parts.items()}
+        return shares, jnp.where(mask, joined.log_prob_terms(x), 0.0)
+
+    def add(state: tuple[Array, dict[str, Array]], first: Array | int, count: int) -> tuple[Array, dict[str, Array]]:
+        z, log_weight = weighed(model, batch, count, first=first, key=key)
+        shares, own = jax.vmap(jax.vmap(of), (0, None, None, None))(z, batch.cond, batch.x, _observed(batch))
+        log_weights = log_weight[..., None] - own
+        total = jnp.logaddexp(state[0], jax.nn.logsumexp(log_weights, axis=0))
+        kept, share = jnp.exp(state[0] - total), jnp.exp(log_weights - total)
+        mean = {
+            name: kept[:, list(at), None] * state[1][name]
+            + jnp.einsum("kbm,kbms->bms", share[:, :, list(at)], shares[name])
+            for name, at in places.items()
+        }
+        return total, mean
+
+    draw = lambda: jax.tree.map(lambda leaf: leaf[0], weighed(model, batch, 1, first=0, key=key)[0])  # noqa: E731
+    like, _ = jax.eval_shape(lambda: jax.vmap(of)(draw(), batch.cond, batch.x, _observed(batch)))
+    state = jnp.full(batch.x.shape, -jnp.inf), {name: jnp.zeros(leaf.shape) for name, leaf in like.items()}
+    full, rest = divmod(num_samples, at_once)
+    state = jax.lax.fori_loop(0, full, lambda i, s: add(s, i * at_once, at_once), state)
+    return (add(state, full * at_once, rest) if rest else state)[1]

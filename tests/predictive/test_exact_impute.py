@@ -1,0 +1,77 @@
+"""Weighed draws of two rows, by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import close
+
+from latens.data.batches import as_batch
+from latens.distributions import DiagonalNormal, StandardNormal
+from latens.models import LatentModel
+from latens.predictive.missing_cells import WeighedDraws, weighed
+
+WEIGHTS = np.array([[1.0, 0.5], [3.0, 2.0], [4.0, 0.0], [2.0, 1.5]])
+VALUES = np.array([[1.0, -1.0], [2.0, 5.0], [0.0, 100.0], [-3.0, 2.0]])
+IDS = jnp.array([7, 9], jnp.uint32)
+
+
+def after(parts, draws):
+    return jax.jit(lambda: _after(parts, draws))()
+
+
+def _after(parts, draws):
+    nothing = jnp.full(2, -jnp.inf)
+    state = WeighedDraws(nothing, nothing, jnp.zeros(2), jnp.full((2, draws), -jnp.inf), jnp.zeros((2, draws)))
+    with np.errstate(divide="ignore"):
+        log_weight, first = np.log(WEIGHTS), 0
+    for count in parts:
+        own = slice(first, first + count)
+        values = jnp.asarray(VALUES[own])
+        state = state.with_draws(jnp.asarray(log_weight[own]), values, values, first, IDS, jax.random.key(1))
+        first += count
+    return state
+
+
+@pytest.mark.parametrize("parts", [(4,), (1, 3)])
+def test_a_mean_is_that_of_the_weights_in_one_part_or_in_two(parts):
+    state = after(parts, 0)
+    close(state.mean, (WEIGHTS * VALUES).sum(axis=0) / WEIGHTS.sum(axis=0))
+    close(state.total, np.log(WEIGHTS.sum(axis=0)))
+    close(state.effective, WEIGHTS.sum(axis=0) ** 2 / (WEIGHTS**2).sum(axis=0))
+
+
+def test_choices_are_by_weight_whatever_the_parts():
+    one, two = after((4,), 400), after((1, 3), 400)
+    np.testing.assert_array_equal(one.chosen, two.chosen)
+    for row in (0, 1):
+        shares = WEIGHTS[:, row] / WEIGHTS[:, row].sum()
+        found = np.array([np.mean(np.asarray(one.chosen[row]) == value) for value in VALUES[:, row]])
+        assert np.all(np.abs(found - shares) <= 4 * np.sqrt(shares * (1 - shares) / 400))
+
+
+def noise_of(z, **how):
+    return DiagonalNormal(jnp.broadcast_to(z, (2,)), jnp.zeros(2))
+
+
+PAIR = LatentModel(StandardNormal((1,)), lambda x, **how: DiagonalNormal(x[:1], jnp.log(jnp.full(1, 2.0))), noise_of)
+"""z ~ N(0, 1), x | z ~ N(z, 1) in each of two columns, and a proposal of N(x, 4) of the first."""
+
+
+def normal(x, mean=0.0, scale=1.0):
+    return np.exp(-0.5 * ((x - mean) / scale) ** 2) / scale / np.sqrt(2 * np.pi)
+
+
+def test_every_second_draw_is_one_of_the_prior_and_weighs_against_both():
+    x, mask = np.array([[0.5, 9.0]], np.float32), np.array([[True, False]])
+    batch = as_batch(x, mask=jnp.asarray(mask), row_id=np.array([3], np.uint32))
+    first = jax.jit(lambda: weighed(PAIR, batch, 4, first=0, key=jax.random.key(0)))
+    z, log_weight = first()
+    own = np.asarray(z)[:, 0, 0]
+    proposal = 0.5 * normal(own, 0.5, 2.0) + 0.5 * normal(own)
+    close(np.exp(log_weight[:, 0]), normal(0.5, own) * normal(own) / proposal, rtol=1e-4)
+    row_key = jax.random.fold_in(jax.random.key(0), jnp.uint32(3))
+    noise = [float(jax.random.normal(jax.random.fold_in(row_key, k), (1,))[0]) for k in range(4)]
+    close(own, [0.5 + 2 * noise[0], noise[1], 0.5 + 2 * noise[2], noise[3]], rtol=1e-5)
+    later, _ = jax.jit(lambda: weighed(PAIR, batch, 2, first=2, key=jax.random.key(0)))()
+    close(later, z[2:])
