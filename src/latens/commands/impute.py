@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands._lazy import evaluation, np, pl
-from latens.commands.kernel import At, Given, Made, Seed, Unknown, Verb, Work, Would, arg, draws, number, numbered
+from latens.commands.kernel import At, Given, Made, Seed, Unknown, Verb, Work, Would, arg, number, numbered, whole
 from latens.errors import DataError, UsageError
 from latens.io.waiting import doing
 from latens.text import visible
@@ -34,8 +34,8 @@ class Impute(Verb):
     needs_latents: ClassVar = False
     needs_density: ClassVar = ("the values of missing cells", "Train a VAE, best with --recipe miwae-missing.")
     data: Annotated[Any, arg(_DATA, "DATA", reads=True)]
-    num_samples: Annotated[int, arg("draws of z for each row (default 128)", metavar="K", kind=draws)] = 128
-    draws: Annotated[int | None, arg(_DRAWS, metavar="M", kind=draws)] = None
+    num_samples: Annotated[int, arg("draws of z for each row (default 128)", metavar="K", kind=whole(1, 10**7))] = 128
+    draws: Annotated[int | None, arg(_DRAWS, metavar="M", kind=whole(1, 10**5))] = None
     interval: Annotated[float | None, arg(_SURE, metavar="P", kind=number(0.01, 0.999))] = None
     unknown: Unknown = "error"
     given: Given = None
