@@ -317,7 +317,6 @@ def test_models_without_such_probabilities_answer_nothing(trained: TrainedModel)
 def test_the_page_fixes_columns_and_shows_the_others(browser: Browser, trained: TrainedModel) -> None:
     frame = as_frame(trained.sample(200, seed=1), SCHEMA)
     files = static_files() | payload(trained, load(frame, schema=SCHEMA), serve=True)
-    assert "what_if" not in json.loads(payload(trained, load(frame, schema=SCHEMA))["data/manifest.json"])
     with PageServer(files, decoder=decoder_of(trained, files), given=answers(trained)) as page:
         browser.open(page.url)
         browser.run("latens.app.set({ tab: 'whatif' })")

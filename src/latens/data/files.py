@@ -72,7 +72,7 @@ _TEXT = (*TABLES["text"], *(f"{ending}{packed}" for ending in TABLES["text"] for
 _JSON = (*TABLES["json"][:2], *(f"{ending}.gz" for ending in TABLES["json"][:2]), ".json")
 
 FORMATS: dict[str, Format] = {
-    "npy": Format(".npy", (".npy",), lambda path, _: Raw(read_npy(path)), npy_parts),
+    "npy": Format(".npy", (".npy",), lambda path, _: read_object(read_npy(path), ColumnRoles(), str(path)), npy_parts),
     "npz": Format(".npz", (".npz",), read_npz),
     "market": Format(".mtx", (".mtx", ".mtx.gz"), lambda path, _: sparse.read_market(path)),
     "idx": Format("IDX", ("ubyte", "ubyte.gz", ".idx", ".idx.gz"), lambda path, _: Raw(read_idx(path))),
