@@ -24,11 +24,8 @@ def visible(text: object, *, keep: str = "") -> str:
     # A printable text may still hold a mark of direction, but only among characters beyond ASCII.
     if words.isprintable() and words.isascii():
         return words
-    return "".join(c if c in keep or not _steers(c) else ascii(c)[1:-1] for c in words)
-
-
-def _steers(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or ord(character) in _DIRECTIONS
+    steers = lambda c: unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or ord(c) in _DIRECTIONS  # noqa: E731
+    return "".join(c if c in keep or not steers(c) else ascii(c)[1:-1] for c in words)
 
 
 def spreadsheet_text(text: str) -> str:

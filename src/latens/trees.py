@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
 from jax.core import Tracer
@@ -51,6 +52,11 @@ class Frozen(eqx.Module):
     """
 
     value: PyTree
+
+
+def zeros_of(shapes: PyTree) -> PyTree:
+    """Zeros of the shapes and dtypes of a pytree's leaves."""
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 def value_of(array: AnyArray | Frozen) -> Any:

@@ -269,7 +269,7 @@ def test_a_density_takes_one_event_and_a_file_brings_all_back() -> None:
             assert jax.tree.structure(back) == jax.tree.structure(made)
             jax.tree.map(lambda a, b: close(a, b, rtol=0, atol=0), back, made)
             if name != "Product":
-                assert made.takes(made.shape)
+                assert made._takes(made.shape)
                 for event in (np.zeros((5, *made.shape)), np.zeros(1), 0.0):
                     with pytest.raises(UsageError, match="is not one event of shape"):
                         made.log_prob(event)

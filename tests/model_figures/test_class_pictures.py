@@ -8,7 +8,7 @@ from latens import figures
 from latens.data import Dataset, Preparation, Schema
 from latens.figures.animation import frame
 from latens.model_figures.class_pictures import class_samples, draw_classes
-from latens.model_figures.draw import FIRST, write_pictures
+from latens.model_figures.draw import FIRST, draw_pictures, save_pictures
 from latens.model_figures.source import Source
 from latens.models import BayesClassifier
 from latens.trained.trained_model import TrainedModel
@@ -60,4 +60,4 @@ def test_pictures_of_a_classifier(monkeypatch, tmp_path, shape, expected):
     ids = np.arange(30)
     x = np.random.default_rng(0).normal(size=(30, *shape)).astype(np.float32)
     data = Dataset(x, trained.schema, ids.astype(np.uint32), ids, np.zeros(30, np.uint8), "made", label=ids % 3)
-    assert [path.name for path in write_pictures(trained, data, [], tmp_path, only=FIRST)] == expected
+    assert [path.name for path in save_pictures(draw_pictures(trained, data, only=FIRST), tmp_path)] == expected

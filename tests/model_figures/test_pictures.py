@@ -18,7 +18,7 @@ from latens.data.rows import evenly_spaced
 from latens.errors import UsageError
 from latens.figures import training_curves_table
 from latens.figures.style import figure_of
-from latens.model_figures.draw import FIRST, write_pictures
+from latens.model_figures.draw import FIRST, draw_pictures, save_pictures
 from latens.model_figures.latent_pictures import draw_latent, draw_traversals
 from latens.model_figures.reconstructions import draw_reconstructions
 from latens.model_figures.source import Source
@@ -97,7 +97,7 @@ def no_files(monkeypatch):
     ids=["image", "three-units", "one-unit", "without-data", "autoencoder", "table"],
 )
 def test_every_picture_that_applies(no_files, tmp_path, trained, data, history, expected):
-    written = write_pictures(trained, data, history, tmp_path, only=FIRST)
+    written = save_pictures(draw_pictures(trained, data, history, only=FIRST), tmp_path)
     assert [path.name for path in written] == expected.split()
 
 
@@ -106,7 +106,7 @@ def test_pictures_show_the_numbers_of_the_model(tmp_path):
         model_of(CategoricalHead((8, 8), 17)), LEVELS, Preparation(integer=True), facts={"best_step": 10}
     )
     data = data_of(LEVELS)
-    written = write_pictures(trained, data, HISTORY, tmp_path / "figures", seed=3, only=FIRST)
+    written = save_pictures(draw_pictures(trained, data, HISTORY, seed=3, only=FIRST), tmp_path / "figures")
     names = ["training", "reconstructions", "samples", "manifold-linear", "manifold-percentile", "latent", "units"]
     assert {path.name for path in written} == {f"{name}.{kind}" for name in names for kind in ("png", "svg", "csv")}
     table = {name: columns(tmp_path / "figures" / f"{name}.csv") for name in names}

@@ -55,11 +55,11 @@ def test_codes_of_a_step_depend_on_those_of_the_steps_before_alone():
     codes, order = np.array([2, 0, 1, 1, 0, 2]), p.order
     assert sorted(order) == list(range(6))
     assert not np.array_equal(order, np.arange(6)), "neighbours are drawn apart"
-    logits = np.asarray(p.logits(jnp.asarray(codes)))
+    logits = np.asarray(p._logits(jnp.asarray(codes)))
     for step in range(3):
         other = codes.copy()
         other[order[2 * step :]] = (other[order[2 * step :]] + 1) % 3
-        found = np.asarray(p.logits(jnp.asarray(other)))
+        found = np.asarray(p._logits(jnp.asarray(other)))
         np.testing.assert_array_equal(found[order[: 2 * step + 2]], logits[order[: 2 * step + 2]])
         assert np.all(np.abs(found - logits)[order[2 * step + 2 :]].max(axis=1) > 1e-3)
 
@@ -124,7 +124,7 @@ def test_widths_that_do_not_fit_are_refused():
 def test_codes_at_a_temperature_are_drawn_from_powers_of_each_step(temperature):
     """All 27 sequences: the product over places of p(k | before)^(1/t), each normalised; at 0 the most probable one."""
     p, draws = uneven(), 20_000
-    steps = np.stack([np.asarray(jax.nn.log_softmax(p.logits(jnp.asarray(codes)))) for codes in EVERY])
+    steps = np.stack([np.asarray(jax.nn.log_softmax(p._logits(jnp.asarray(codes)))) for codes in EVERY])
     logs = steps / max(temperature, 1e-6)
     logs = logs - special.logsumexp(logs, axis=-1, keepdims=True)
     expected = np.exp(np.take_along_axis(logs, EVERY[..., None], axis=-1).sum(axis=(1, 2)))

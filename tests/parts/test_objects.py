@@ -341,7 +341,7 @@ def test_a_registered_part_is_known_by_name_and_option():
 def TrainedModelOf(vae):
     """The estimator of the bytes of its model."""
     again = VAE(**FEW)
-    again._restore(TrainedModel.from_bytes(vae._with_facts().to_bytes()), "test")
+    again._restore(TrainedModel.from_bytes(vae.model_.with_facts(estimator=vae._facts()).to_bytes()), "test")
     return again
 
 

@@ -21,14 +21,15 @@ def demo(context: Context) -> int:
         return would_fit(context, folder, new_experiment(context, settings_of(args)))
     context.say("This demo trains a model on 1,797 handwritten digits of 8 x 8 pixels, in about a minute.")
     experiment = fit_into(context, folder)
-    from latens.model_figures.draw import FIRST, write_pictures
+    from latens.model_figures.draw import FIRST, draw_pictures, save_pictures
     from latens.trained.trained_model import TrainedModel
 
     run = RunFolder.open(folder, lock=False)
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"]
     (folder / "figures").mkdir(exist_ok=True)
     trained = TrainedModel.load(run.model_file)
-    written = write_pictures(trained, experiment.data, history, folder / "figures", only=FIRST)
+    drawn = draw_pictures(trained, experiment.data, history, only=FIRST)
+    written = save_pictures(drawn, folder / "figures")
     names = ("metrics", "split", "held_out", "warnings", "step")
     value = {"run": str(folder), "model": str(run.model_file), "figures": [str(path) for path in written]}
     context.done(value | {name: run.info.get(name) for name in names}, said(run, written))

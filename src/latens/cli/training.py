@@ -178,7 +178,9 @@ def _finish(
     positions = every_nth(positions, MEASURED)
     seen = loop.total * experiment.settings.batch_size
     pace = seen / loop.seconds if loop.seconds else 0.0
-    draws, usual = context.args.num_samples, draws_of(len(positions), seen) if then is None else AFTER_REFIT
+    # A row of a step costs about six decodings: 1,000 draws take at most half as long as the training did.
+    usual = AFTER_REFIT if then is not None else 1000 if 1000 * len(positions) <= 3 * seen else 100
+    draws = context.args.num_samples
     if draws is None:
         most, draws, words = plan.effort(len(positions), usual, pace)
         positions = every_nth(positions, most)
@@ -206,12 +208,6 @@ def _finish(
         summary=text, plain=lines, next=next_of(trained, str(run.path)),
         late=plan.late(loop.seconds),
     )  # fmt: skip
-
-
-def draws_of(rows: int, seen: int) -> int:
-    """Draws a row at the end of a run: 1,000 where these are at most three for each row of a step, else 100."""
-    # A row of a step costs about six decodings: measuring takes at most half as long as the training did.
-    return 1000 if 1000 * rows <= 3 * seen else 100
 
 
 def close(context: Context, run: RunFolder) -> None:

@@ -181,11 +181,6 @@ class Dataset:
         mixed = np.concatenate([np.resize(order[known], drawn), order[~known][: len(order) - drawn]])
         return mixed[shuffled.draw(shuffled.blocks + 1, len(mixed))]
 
-    def lazy_order(self, seed: int, epoch: int) -> "Shuffled | np.ndarray":
-        """Give what slices give the parts of `order`, a block at a time where that can be."""
-        whole = self.labelled_share is not None and self.seen_label is not None
-        return self.order(seed, epoch) if whole else Shuffled(self.split, seed, epoch, BLOCK)
-
     def test_as_validation(self) -> "Dataset":
         """Join the validation rows to training and use the test rows as validation.
 

@@ -61,7 +61,7 @@ from latens.data.rows import (
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
 from latens.io.bounds import MAX_BYTES
-from latens.kinds import KINDS, OPTIONS, Guessed, Kind, kind_of
+from latens.kinds import KINDS, OPTIONS, Guessed, Kind, kind_of, kind_of_rows
 from latens.kinds.base import Stored
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.pictures import MOST_SIDE
@@ -129,7 +129,7 @@ def load(
         rows.identify()
     if own is not None:
         own.read(rows)
-    kind: Any = own or next(one for one in KINDS if one.fits(rows))
+    kind: Any = own or kind_of_rows(rows)
     return rows.dataset(kind.store(rows))
 
 

@@ -360,8 +360,15 @@ def every_nth(positions: Shaped[np.ndarray, " n"], most: int) -> np.ndarray:
 
 
 def evenly_spaced(positions: Shaped[np.ndarray, " n"], most: int) -> np.ndarray:
-    """Choose positions evenly spaced, in order: sorted data must not show one class only."""
-    # Where there are more than `most`, just as many are kept, from the first to the last, unlike by `every_nth`.
+    """Choose positions evenly spaced, in order: sorted data must not show one class only.
+
+    Args:
+        positions: Positions of rows.
+        most: How many are kept at the most, from the first to the last.
+
+    Returns:
+        All positions, or `most` of them where there are more.
+    """
     if len(positions) <= most:
         return positions
     return positions[np.linspace(0, len(positions) - 1, most).round().astype(np.int64)]

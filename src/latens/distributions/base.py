@@ -27,7 +27,7 @@ def _of_one_event(log_prob: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(log_prob)
     def checked(self: "AbstractDistribution", event: PyTree) -> Any:
         known = isinstance(event, np.ndarray | jax.Array | float | int | str) and not isinstance(event, Tracer)
-        if known and not self.takes(np.shape(event)):
+        if known and not self._takes(np.shape(event)):
             what = f"an array of shape {np.shape(event)} is not one event of shape {self.shape}."
             raise UsageError(what, where="event", fix="Use jax.vmap for a batch of events.")
         return log_prob(self, event)
@@ -91,7 +91,7 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
         event = jax.eval_shape(lambda: self.sample(key=jax.random.key(0)))
         return jax.tree.map(lambda leaf: leaf.shape, event)
 
-    def takes(self, shape: tuple[int, ...]) -> bool:
+    def _takes(self, shape: tuple[int, ...]) -> bool:
         """Whether an array of this shape is one event."""
         return shape == self.shape
 

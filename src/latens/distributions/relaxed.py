@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.distributions.base import AbstractDistribution
-from latens.distributions.special import above_zero, inside_unit
+from latens.distributions.special import inside_unit
 from latens.typing import Array, Float, Key, Nats
 
 
@@ -54,7 +54,8 @@ class RelaxedOneHot(AbstractDistribution[Array]):
         return self._at(-jnp.log(-jnp.log(inside_unit(noise))))
 
     def _at(self, noise: Float[Array, "*k n"]) -> Float[Array, "*k n"]:
-        return above_zero(jax.nn.softmax((self.logits + noise) * jnp.exp(-self.log_temperature)))
+        event = jax.nn.softmax((self.logits + noise) * jnp.exp(-self.log_temperature))
+        return jnp.maximum(event, float(jnp.finfo(event.dtype).tiny))  # whose logarithm is finite
 
     def log_prob(self, event: Float[Array, "*k n"]) -> Nats:
         """The log density of one event, in nats; minus infinity outside the simplex."""

@@ -45,11 +45,6 @@ def log_sum_of_parts(terms: Float[Array, "*x k"]) -> Float[Array, "*x"]:
     return jnp.where(possible[..., 0], total, -jnp.inf)
 
 
-def above_zero(event: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    """Raise numbers to at least the smallest normal number of their precision, whose logarithm is finite."""
-    return jnp.maximum(event, float(jnp.finfo(event.dtype).tiny))
-
-
 def inside_unit(event: Float[Array, "*x"]) -> Float[Array, "*x"]:
     """Move numbers strictly between 0 and 1 in their precision."""
     kind = jnp.finfo(event.dtype)

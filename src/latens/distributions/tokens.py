@@ -53,7 +53,7 @@ class TokenSequence(AbstractDistribution[Array]):
     never_empty: bool = eqx.field(static=True, default=False)
     closing: tuple[int, int, tuple[int, ...]] | None = eqx.field(static=True, default=None)
 
-    def takes(self, shape: tuple[int, ...]) -> bool:
+    def _takes(self, shape: tuple[int, ...]) -> bool:
         """Whether an array of this shape is one event: also the first places of one."""
         return len(shape) == 1 and shape[0] <= self.shape[0]
 

@@ -51,14 +51,14 @@ from latens.estimators.frame_roles import (
     long_dataset,
     roles_of,
 )
-from latens.estimators.frames import as_fitted, as_named, coming, dataset_of, emptied
-from latens.estimators.targets import codes_of, label_units, labelled
+from latens.estimators.frames import as_fitted, as_named, coming, dataset_of
+from latens.estimators.targets import codes_of, labelled
 from latens.evidence.batched import map_rows
 from latens.io.compilation import keep_programs
 from latens.io.process import check_process
 from latens.kinds import Kind
 from latens.kinds.counts.anndata import is_annotated
-from latens.kinds.tables.frame import is_frame
+from latens.kinds.tables.frame import is_frame, is_pandas
 from latens.models import AbstractHead, AbstractModelPrior, LatentModel
 from latens.objectives import AbstractObjective
 from latens.objectives.schedules import check_schedule
@@ -254,7 +254,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
             validated(self, X, reset=reset, skip_check_array=True)
         if reset:
             self._event_shape = None
-            self._template = emptied(X) if is_frame(X) else None
+            self._template = (X.iloc[:0] if is_pandas(X) else X.clear()) if is_frame(X) else None
             self.n_features_in_ = 1 if strings is not None else self.n_features_in_
         data = dataset_of(rows, self._fraction or 0.0)
         data = data if schema is None else with_fields(data, schema=schema)
@@ -373,7 +373,8 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
     def _count_latents(self, config: Config | None) -> None:
         assert isinstance(config, VAEConfig)
         size = self.model_.parts.posterior.size + sum(config.posterior.levels)
-        self.latent_dim_ = self._n_features_out = size + label_units(config, self.model_)
+        size += len(self.model_.classes) if config.label.kind == "predict" else 0
+        self.latent_dim_ = self._n_features_out = size
 
     # --- rows to codes and back ---
 
@@ -491,11 +492,8 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         return facts
 
     def _open(self, raw: bytes, where: str) -> TrainedModel:
-        return TrainedModel.from_bytes(raw, where=where, **self._objects())
-
-    def _objects(self) -> dict[str, Any]:
-        """The parts that were given as objects, not by name."""
-        return {part: what for part, what in self._parts().items() if not isinstance(what, str)}
+        given = {part: what for part, what in self._parts().items() if not isinstance(what, str)}
+        return TrainedModel.from_bytes(raw, where=where, **given)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

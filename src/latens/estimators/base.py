@@ -125,7 +125,7 @@ class LatensEstimator(BaseEstimator):
             ResourceError: The file cannot be written.
         """
         check_is_fitted(self)
-        return self._with_facts().save(path)
+        return self.model_.with_facts(estimator=self._facts()).save(path)
 
     @classmethod
     @checked_later
@@ -166,10 +166,6 @@ class LatensEstimator(BaseEstimator):
     def _open(self, raw: bytes, where: str) -> TrainedModel:
         """The model in these bytes."""
         return TrainedModel.from_bytes(raw, where=where)
-
-    def _with_facts(self) -> TrainedModel:
-        """The model with what only the estimator knows."""
-        return self.model_.with_facts(estimator=self._facts())
 
     def _facts(self) -> dict[str, Any]:
         return {

@@ -13,7 +13,7 @@ from latens.data import Dataset, Schema
 from latens.data.arrays import split_of_few
 from latens.data.batches import hash_rows
 from latens.data.door import Coming
-from latens.kinds import KINDS, Guessed, kind_of
+from latens.kinds import Guessed, kind_of, kind_of_rows
 from latens.kinds.tables.derived import hidden_in
 from latens.kinds.tables.frame import Frame, is_pandas, like, to_pandas, with_cells
 from latens.kinds.tables.typed import as_frame, in_units
@@ -33,7 +33,7 @@ def dataset_of(rows: Coming, validation_fraction: float) -> Dataset:
     """Turn rows that were read into a data set, of which a share validates."""
     rows.identify()
     rows.split = split_of_few(rows.n, validation_fraction)
-    made = rows.dataset(next(one for one in KINDS if one.fits(rows)).store(rows))
+    made = rows.dataset(kind_of_rows(rows).store(rows))
     if made.kept is not None:
         warnings.warn(made.notes[-1], UserWarning, stacklevel=4)
     return replace(made, row_id=hash_rows(made.x))
@@ -128,8 +128,3 @@ def as_fitted(x: Shaped[np.ndarray, "n *x"], schema: Schema, template: Frame | N
         return texts.tolist()
     made = kind_of(schema).frame(x, schema)
     return x if made is None else made if template is None else like(made, template)
-
-
-def emptied(X: Frame) -> Frame:
-    """A frame without its rows."""
-    return X.iloc[:0] if is_pandas(X) else X.clear()

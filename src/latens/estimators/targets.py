@@ -59,8 +59,3 @@ def codes_of(trained: TrainedModel, y: ArrayLike | None, n: int) -> Shaped[np.nd
     if values.shape != (n,):
         raise UsageError(f"labels of shape {values.shape} for {n} rows.", where="y", fix="Give one for each row.")
     return np.array([trained.code_of(text_of(value)) for value in values.tolist()], np.int32)
-
-
-def label_units(config: VAEConfig, trained: TrainedModel) -> int:
-    """Count the numbers that a latent has beside its code."""
-    return len(trained.classes) if config.label.kind == "predict" else 0

@@ -34,16 +34,13 @@ def serve(context: Any, trained: TrainedModel, files: Mapping[str, bytes]) -> in
 
 def announce(context: Any, url: str, words: str, *, browser: bool) -> None:
     """Write one line with the address, and open a browser where there is a screen."""
-    opened = browser and has_screen() and not context.json
+    # A text browser would take over the terminal.
+    screen = sys.platform in ("win32", "darwin") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    opened = browser and screen and not context.json
     context.say(f"{url}  ({'opening a browser; ' if opened else ''}{words})")
     if opened:
         with contextlib.suppress(webbrowser.Error, OSError):
             webbrowser.open(url)
-
-
-def has_screen() -> bool:
-    """Whether a browser has somewhere to show itself: a text browser would take over the terminal."""
-    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def decoder_of(trained: TrainedModel, files: Mapping[str, bytes]) -> Decoder | None:

@@ -75,7 +75,17 @@ def path_between(points: ArrayLike, num: int, kind: PathKind, *, closed: bool = 
 
 
 def medoid(points: ArrayLike) -> Shaped[np.ndarray, " n"]:
-    """Find the point with the least sum of distances to all others; of several such points the first."""
+    """Find the point with the least sum of distances to all others; of several such points the first.
+
+    Args:
+        points: Points of shape (k, n), at least one.
+
+    Returns:
+        One of them, of shape (n,).
+
+    Raises:
+        DataError: There is no point, or one is not finite.
+    """
     given = numbers(points, "points", ndim=2).astype(float)
     return given[int(np.argmin(np.linalg.norm(given[:, None] - given, axis=-1).sum(1)))]
 

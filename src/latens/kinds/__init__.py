@@ -15,10 +15,11 @@ from latens.kinds.tables import Table as Table
 from latens.kinds.text import Text as Text
 
 if TYPE_CHECKING:
+    from latens.data.door import Coming
     from latens.data.schema import Schema
 
 KINDS: tuple[type[Kind], ...] = (Steps, Text, Table, Counts, Pictures, Numbers)
-"""The kinds; rows that nothing was said of are of the first one that fits."""
+"""The kinds of rows that latens knows."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -34,4 +35,18 @@ FLAGS: dict[str, str] = {(one.flag or name).replace("-", "_"): name for name, on
 
 def kind_of(schema: "Schema") -> type[Kind]:
     """The kind of rows that a schema is of."""
-    return next(one for one in KINDS if one.has(schema))
+    if schema.sequences is not None or schema.tokens is not None:
+        return Steps if schema.sequences is not None else Text
+    if schema.kind in ("mixed", "counts"):
+        return Table if schema.kind == "mixed" else Counts
+    return Pictures if len(schema.shape) > 1 else Numbers
+
+
+def kind_of_rows(rows: "Coming") -> type[Kind]:
+    """The kind of rows that were read, where none was named."""
+    if rows.long is not None or rows.raw.strings is not None:
+        return Steps if rows.long is not None else Text
+    if rows.typed or rows.raw.kinds is not None if rows.schema is None else rows.schema.kind == "mixed":
+        return Table
+    pictured = Pictures if getattr(rows.raw.x, "ndim", 0) > 2 else Numbers
+    return Counts if rows.raw.cells else pictured

@@ -64,7 +64,17 @@ class Stored(NamedTuple):
 
 
 def option(help: str, metavar: str = "NAME", *, default: Any = None, **how: Any) -> Any:
-    """Declare an option of a kind."""
+    """Declare an option of a kind, which the command has as a flag.
+
+    Args:
+        help: What it says of the rows, as `--help` prints it.
+        metavar: What stands for its value in the help.
+        default: Its value where nothing is said.
+        **how: Further fields of `latens.kinds.Option`, such as `choices`.
+
+    Returns:
+        The field of a dataclass.
+    """
     return dataclasses.field(default=default, metadata={"option": Option(help, metavar, **how)})
 
 
@@ -132,7 +142,14 @@ class Kind:
 
     @classmethod
     def image(cls, schema: "Schema") -> tuple[int, ...] | None:
-        """The shape of rows that are images."""
+        """The shape of rows that are images.
+
+        Args:
+            schema: Of the rows.
+
+        Returns:
+            Height and width, with a third number, 1 or 3, where the rows have channels. None: they are no images.
+        """
         # Images are rows with two axes, or three of which the last has length 1 or 3; and unnamed rows of one axis
         # whose values are binary, levels or in [0, 1] and whose length is a square, 8 by 8 or more (784 is 28 by 28).
         shape = schema.shape if cls.pictured else ()
@@ -143,7 +160,14 @@ class Kind:
 
     @classmethod
     def looks(cls, schema: "Schema") -> set[str]:
-        """The words for what pictures of a model may need of its rows."""
+        """What the figures of a model may need of its rows.
+
+        Args:
+            schema: Of the rows.
+
+        Returns:
+            Some of the words "numbers", "images", "table", "mixed columns", "series" and "text".
+        """
         if cls.image(schema) is not None:
             return {"numbers", "images"}
         long = schema.shape[0] >= SERIES and not (schema.cells.whole and schema.cells.pixel)
@@ -151,53 +175,113 @@ class Kind:
 
     @classmethod
     def face(cls, schema: "Schema") -> dict[str, Any]:
-        """How the explorer's page draws a row: as an image, a table or a curve."""
+        """How the explorer's page draws a row.
+
+        Args:
+            schema: Of the rows.
+
+        Returns:
+            The `kind` of picture by name ("image", "table", "curve" or "text"), and what that kind needs beside it.
+        """
         if (image := cls.image(schema)) is not None:
             return {"kind": "image", "image": [*image, 1][:3]}
         return {"kind": "curve" if schema.columns is None else "table"}
 
     @classmethod
     def described(cls, schema: "Schema") -> str:
-        """What a row is: "8 × 8 = 64 cells, each a whole number from 0 to 16"."""
+        """What a row is, in words: "8 × 8 = 64 cells, each a whole number from 0 to 16".
+
+        Args:
+            schema: Of the rows.
+        """
         count = math.prod(schema.shape)
         shape = f"{' × '.join(map(str, schema.shape))} = " if len(schema.shape) > 1 and not schema.columns else ""
         return f"{shape}{count} {'columns' if schema.columns else 'cells'}, each {schema.cells.words}"
 
     @classmethod
     def refuse(cls, what: str, where: str, error: type[LatensError] = ConfigError) -> None:
-        """Refuse what needs something that such rows have not."""
+        """Refuse what needs something that such rows have not.
+
+        Args:
+            what: What is needed, a key of `lacks`; any other is not refused.
+            where: The argument, flag or command that needs it.
+            error: The class of the error.
+
+        Raises:
+            LatensError: The rows lack it. The error is of the class `error`.
+        """
         if found := cls.lacks.get(what):
             raise error(found[0], where=where, fix=found[1])
 
     @classmethod
     def known(cls, schema: "Schema") -> dict[str, Any]:
-        """How other rows are read where a model knows them, by the names of `ColumnRoles`."""
+        """How other rows are read for a model of such rows.
+
+        Args:
+            schema: Of the rows that the model was trained on.
+
+        Returns:
+            Options of reading by name, such as the `pieces` of text; for images the shape of `pictures`.
+        """
         picture = len(schema.shape) in (2, 3) and not schema.standardised
         return {"pictures": (*schema.shape, 1)[:3]} if picture else {}
 
     @classmethod
     def sampled(cls, schema: "Schema") -> tuple[tuple[str, ...], str]:
-        """The endings of files with samples, and the usual one."""
+        """The endings of files with samples.
+
+        Args:
+            schema: Of the rows.
+
+        Returns:
+            Every ending that can be written, and the usual one.
+        """
         endings = cls.samples or cls.endings
         endings = (".npz", ".csv", ".parquet") if ".csv" not in endings and schema.names else endings
         return endings, ".png" if cls.image(schema) is not None else endings[0]
 
     @classmethod
     def batch_size(cls, data: "Dataset", usual: int) -> tuple[int, str]:
-        """How many rows a batch has, and what of them says so."""
+        """How many rows a batch of training has.
+
+        Args:
+            data: The rows.
+            usual: How many it has where the rows do not decide.
+
+        Returns:
+            The number of rows, and the reason in words: "" where it is the usual number.
+        """
         return usual, ""
 
     def read(self, rows: "Coming") -> None:
-        """Change rows that were read, in place; a kind of one's own may do so."""
+        """Change rows that were read, in place; a kind of one's own may do so.
 
-    has = always(False)
-    """Of a schema, whether it is one of rows of this kind."""
-    fits = always(False)
-    """Of rows that were read, whether they are of this kind."""
-    buckets = always(())
-    """Of a schema, the lengths that batches of training are cut to; none of rows of one length."""
-    texts = always({})
-    """Of a schema and stored rows, arrays that stand beside them in a file so that people can read them, by name."""
+        Args:
+            rows: The rows, with their values in `rows.raw.x`, of shape (n, ...).
+        """
+
+    @classmethod
+    def buckets(cls, schema: "Schema") -> tuple[int, ...]:
+        """The lengths that batches of training are cut to, in steps, the longest last; none of rows of one length.
+
+        Args:
+            schema: Of the rows.
+        """
+        return ()
+
+    @classmethod
+    def texts(cls, schema: "Schema", x: "np.ndarray") -> "dict[str, np.ndarray]":
+        """Arrays that stand beside rows in a file so that people can read them.
+
+        Args:
+            schema: Of the rows.
+            x: Rows as they are stored, of shape (n, ...).
+
+        Returns:
+            By name, arrays of shape (n,).
+        """
+        return {}
+
     frame = always(None)
     """Of stored rows, a schema and the steps of cells beyond it, the frame that they are; None of arrays."""
     counted = always({})

@@ -215,13 +215,6 @@ def asked_for(only: Collection[str] | None) -> tuple[list[Picture], set[str]]:
     return kept, {word for one in kept for word in one.words}
 
 
-def write_pictures(
-    trained: TrainedModel, data: Dataset | None, history: Sequence[dict[str, Any]], folder: Path, **look: Any
-) -> list[Path]:
-    """Write the pictures of a model, each as PNG and SVG with its numbers as CSV."""
-    return save_pictures(draw_pictures(trained, data, history, **look), folder)
-
-
 def save_pictures(drawn: Drawn, folder: Path) -> list[Path]:
     """Write each picture as PNG and SVG with its numbers as CSV."""
     return [path for name, axes, table in drawn for path in figures.save(axes, Path(folder) / name, table)]

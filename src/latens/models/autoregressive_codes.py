@@ -50,13 +50,13 @@ class TransformerCodes(AbstractDistribution):
 
     def sample_at(self, temperature: float, *, key: Key) -> Float[Array, "*z"]:
         """Draw one event, a code at a time, with logits divided by the temperature."""
-        codes = self.draw(max(temperature, _COLDEST), key=key)
+        codes = self._draw(max(temperature, _COLDEST), key=key)
         return self.quantiser.decode(codes[:, None]).reshape(self.shape)
 
     def log_prob(self, event: Float[Array, "*z"]) -> Nats:
         """The log probability of one event's codes, in nats."""
         codes = self.codes(event)
-        return jnp.sum(jax.nn.one_hot(codes, self.quantiser.num_codes) * jax.nn.log_softmax(self.logits(codes)))
+        return jnp.sum(jax.nn.one_hot(codes, self.quantiser.num_codes) * jax.nn.log_softmax(self._logits(codes)))
 
     def codes(self, event: Float[Array, "*z"]) -> Int[Array, " n"]:
         """The number of each group's code: an event is exactly one of them, so the nearest.
@@ -77,7 +77,7 @@ class TransformerCodes(AbstractDistribution):
         n = len(self.network.positions)
         return np.arange(n) if self.network.together == 1 else np.random.default_rng(0).permutation(n)
 
-    def draw(self, temperature: float = 1.0, *, key: Key) -> Int[Array, " n"]:
+    def _draw(self, temperature: float = 1.0, *, key: Key) -> Int[Array, " n"]:
         """Draw the codes of one event, as many at a time as are drawn together; what was computed before is kept."""
         starts = jnp.arange(0, len(self.network.positions), self.network.together)
 
@@ -91,7 +91,7 @@ class TransformerCodes(AbstractDistribution):
         codes = jax.lax.scan(step, first, (starts, jax.random.split(key, len(starts))))[1]
         return codes.reshape(-1)[np.argsort(self.order)]
 
-    def logits(self, codes: Int[Array, " n"]) -> Float[Array, "n K"]:
+    def _logits(self, codes: Int[Array, " n"]) -> Float[Array, "n K"]:
         """The logits of every code, given those before it."""
         return self.network(codes[self.order], self.label)[np.argsort(self.order)]
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from latens.errors import ConfigError
 from latens.networks.canonical import half
-from latens.networks.dense import ACTIVATIONS, Linear, check_options
+from latens.networks.dense import ACTIVATIONS, AbstractDroppedWeights, Linear, check_options
 from latens.networks.initial import first_weights
 from latens.networks.parts import (
     Hidden,
@@ -19,14 +19,12 @@ from latens.networks.parts import (
     make_linear,
     split_event,
     to_outputs,
-    with_drawn_weight,
 )
 from latens.networks.strided import convolve, convolve_same, convolve_transposed
-from latens.trees import AbstractRandomWeights
 from latens.typing import Array, Float, Key, Shaped
 
 
-class Convolution(AbstractRandomWeights):
+class Convolution(AbstractDroppedWeights):
     """A convolution of stride 2 with one bias for each channel."""
 
     # (h, w, c) -> (ceil(h/2), ceil(w/2), o).
@@ -40,12 +38,8 @@ class Convolution(AbstractRandomWeights):
         """Convolve one image."""
         return convolve(image, self.weight) + self.bias[None, None]
 
-    def realise(self, *, key: Key) -> "Convolution":
-        """The layer with this step's weights, some of them dropped."""
-        return with_drawn_weight(self, key=key)
 
-
-class TransposedConvolution(AbstractRandomWeights):
+class TransposedConvolution(AbstractDroppedWeights):
     """The adjoint of a convolution of stride 2, to an image of a given size."""
 
     weight: Float[Array, "c k k o"]  # the kernel of the convolution whose adjoint this is, of shape (c, k, k, o)
@@ -58,12 +52,8 @@ class TransposedConvolution(AbstractRandomWeights):
         """Apply the adjoint of the convolution to one image."""
         return convolve_transposed(image, self.weight, *self.size) + self.bias
 
-    def realise(self, *, key: Key) -> "TransposedConvolution":
-        """The layer with this step's weights, some of them dropped."""
-        return with_drawn_weight(self, key=key)
 
-
-class SameConvolution(AbstractRandomWeights):
+class SameConvolution(AbstractDroppedWeights):
     """A convolution of stride 1 with one bias for each channel."""
 
     # (h, w, c) -> (h, w, o).
@@ -76,10 +66,6 @@ class SameConvolution(AbstractRandomWeights):
     def __call__(self, image: Float[Array, "h w c"]) -> Float[Array, "h w o"]:
         """Convolve one image."""
         return convolve_same(image, self.weight) + self.bias
-
-    def realise(self, *, key: Key) -> "SameConvolution":
-        """The layer with this step's weights, some of them dropped."""
-        return with_drawn_weight(self, key=key)
 
 
 class ConvBlock(eqx.Module):

@@ -1,6 +1,7 @@
 """Dense networks from a list of widths."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import equinox as eqx
 import jax
@@ -41,7 +42,20 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-class Linear(AbstractRandomWeights):
+class AbstractDroppedWeights(AbstractRandomWeights):
+    """A layer of which single weights are dropped in training, each with the same probability."""
+
+    weight: eqx.AbstractVar[Array]
+    drop_probability: eqx.AbstractVar[float]
+
+    def realise(self, *, key: Key) -> "AbstractDroppedWeights":
+        """The layer with this step's weights, some of them 0."""
+        if self.drop_probability == 0.0:
+            return self
+        return replace(self, weight=_dropout(self.weight, self.drop_probability, key), drop_probability=0.0)
+
+
+class Linear(AbstractDroppedWeights):
     """A linear layer, with an optional drop probability for single weights.
 
     `x @ weight + bias`.
@@ -59,12 +73,6 @@ class Linear(AbstractRandomWeights):
     def __call__(self, x: Float[Array, "*places n_in"]) -> Float[Array, "*places n_out"]:
         """Apply the layer to one vector, or to each of several."""
         return x @ self.weight + self.bias
-
-    def realise(self, *, key: Key) -> "Linear":
-        """The layer with this step's weights, some of them dropped."""
-        if self.drop_probability == 0.0:
-            return self
-        return Linear(_dropout(self.weight, self.drop_probability, key), self.bias)
 
 
 def check_options(

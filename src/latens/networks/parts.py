@@ -1,8 +1,6 @@
 """What networks of every kind share: initialisation by fan, hidden units with dropout, the order of outputs."""
 
-import dataclasses
 import math
-from typing import TypeVar
 
 import equinox as eqx
 import jax
@@ -13,21 +11,11 @@ from latens.networks.dense import ACTIVATIONS, Linear, _dropout
 from latens.networks.initial import INITIALIZERS
 from latens.typing import Array, Float, Key
 
-Layer = TypeVar("Layer", bound=eqx.Module)
-
 
 def make_linear(n_in: int, n_out: int, initializer: str, weight_drop_probability: float, *, key: Key) -> Linear:
     """Initialise a linear layer, with biases of 0."""
     weight = INITIALIZERS[initializer](key, (n_in, n_out))
     return Linear(weight, jnp.zeros(n_out, jnp.float32), weight_drop_probability)
-
-
-def with_drawn_weight(layer: Layer, *, key: Key) -> Layer:
-    """The layer with this step's weights: each is 0 with its drop probability."""
-    if layer.drop_probability == 0.0:  # pyright: ignore[reportAttributeAccessIssue]
-        return layer
-    weight = _dropout(layer.weight, layer.drop_probability, key)  # pyright: ignore[reportAttributeAccessIssue]
-    return dataclasses.replace(layer, weight=weight, drop_probability=0.0)  # pyright: ignore[reportCallIssue]
 
 
 class Hidden(eqx.Module):

@@ -4,10 +4,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from latens.networks.dense import Linear
+from latens.networks.dense import AbstractDroppedWeights, Linear
 from latens.networks.initial import INITIALIZERS
-from latens.networks.parts import with_drawn_weight
-from latens.trees import AbstractRandomWeights
 from latens.typing import Array, Float, Key
 
 
@@ -52,7 +50,7 @@ class GRU(eqx.Module):
         return (1.0 - update) * new + update * state
 
 
-class StepOutput(AbstractRandomWeights):
+class StepOutput(AbstractDroppedWeights):
     """A linear layer that is the same at all steps but for its bias."""
 
     # `states @ weight + bias`.
@@ -65,7 +63,3 @@ class StepOutput(AbstractRandomWeights):
     def __call__(self, states: Float[Array, "t n_in"]) -> Float[Array, "t n_out"]:
         """Apply the layer to the states of all steps."""
         return states @ self.weight + self.bias
-
-    def realise(self, *, key: Key) -> "StepOutput":
-        """The layer with this step's weights, some of them dropped."""
-        return with_drawn_weight(self, key=key)

@@ -10,7 +10,7 @@ from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
 from latens.kinds import kind_of
 from latens.kinds.tables.columns import ColumnType, unknown_category
-from latens.kinds.tables.dtypes import DAY, is_day, number_of
+from latens.kinds.tables.dtypes import DAY, DAY_ONLY, number_of
 from latens.typing import checked_later
 
 _OPERATOR = re.compile(r">=|<=|=|>|<")
@@ -124,7 +124,7 @@ def _cells(value: object, kind: ColumnType, name: str, where: str) -> tuple[floa
 
 def _is_day(value: object, kind: ColumnType) -> bool:
     """Whether a value is a date without a time, of a column that has times."""
-    return kind.kind == "date" and not kind.days and kind.dtype != "Time" and is_day(str(value))
+    return kind.kind == "date" and not kind.days and kind.dtype != "Time" and DAY_ONLY.match(str(value)) is not None
 
 
 def _cell(value: object, kind: ColumnType, name: str, where: str) -> float:

@@ -258,17 +258,12 @@ def versions_of(told: Told) -> tuple[str, object]:
     return "Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)
 
 
-def fingerprint_of(told: Told) -> tuple[str, object]:
-    """The fingerprint of a run's data, with its name."""
-    return "Data fingerprint", tag("code", told.info.get("data", {}).get("fingerprint") or "unknown")
-
-
 def again(told: Told) -> Html:
     """Write the command, the versions and the data that give a run again."""
     info, place = told.info, told.info.get("platform") or {}
     facts: list[tuple[str, object]] = [
         ("Seed", info.get("seed", "")),
-        fingerprint_of(told),
+        ("Data fingerprint", tag("code", info.get("data", {}).get("fingerprint") or "unknown")),
         versions_of(told),
         ("Machine", ", ".join(f"{key} {value}" for key, value in place.items())),
         ("Run", tag("code", info.get("id", ""))),

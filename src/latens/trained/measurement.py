@@ -159,11 +159,6 @@ def still_rising(facts: Mapping[str, Any]) -> bool:
     )
 
 
-def of_one_code(trained: TrainedModel) -> bool:
-    """Whether a posterior has all of its probability on one code."""
-    return isinstance(getattr(getattr(trained.model, "encoder", None), "head", None), CodeHead)
-
-
 def unit_table(
     trained: TrainedModel,
     batch: Batch,
@@ -207,7 +202,7 @@ class Measurement:
             what = f"the weights of all {len(weight)} rows that are measured are 0."
             raise DataError(what, where="weight", fix="Give some of them a weight above 0, or leave the weights out.")
         # All of a quantised posterior is on one code: more draws are the same one.
-        self.point = of_one_code(trained)
+        self.point = isinstance(getattr(getattr(trained.model, "encoder", None), "head", None), CodeHead)
         self.num_samples: int | None = 1 if self.point else num_samples
         self.found: dict[str, Estimate] = {}
         self.schema = data.schema

@@ -33,11 +33,6 @@ class Metric(NamedTuple):
         """What terminal and explorer call it."""
         return self.words if self.short is None else self.short
 
-    @property
-    def is_share(self) -> bool:
-        """Whether people read it in percent."""
-        return self.unit in ("share", "accuracy")
-
 
 LAST_HEADLINE = 5
 Run = Callable[[Any], dict[str, Estimate]]
@@ -219,7 +214,7 @@ class Summary:
 def _shown(name: str, metrics: dict[str, Estimate]) -> str:
     """Write a number as people read it: shares in percent, counts whole."""
     estimate, row = metrics[name], metric_of(name)
-    if row.is_share:
+    if row.unit in ("share", "accuracy"):
         error = "" if math.isnan(estimate.standard_error) else f" ± {estimate.standard_error:.1%}"
         return f"{estimate.value:.1%}{error}"
     if name == "pareto_k":

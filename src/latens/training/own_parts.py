@@ -17,6 +17,7 @@ from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
 from latens.io.compilation import compiled
 from latens.models import AbstractHead, AbstractLatentModel, AbstractModelEncoder, AbstractModelPrior
+from latens.trees import zeros_of
 from latens.typing import Array, Bool, Float, Key, PyTree
 
 _log = logging.getLogger(__name__)
@@ -144,14 +145,10 @@ def _same_events(parts: dict[str, Any], x: PyTree) -> None:
         _refuse("likelihood", "samples of the likelihood are whole numbers, and the rows are not.", "Sample real ones.")
 
 
-def _zeros(event: PyTree) -> PyTree:
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), event)
-
-
 def check_distribution(distribution: AbstractDistribution, part: str) -> None:
     """Refuse one distribution that contradicts itself."""
     name, event = type(distribution).__name__, _event(distribution)
-    number = jax.eval_shape(lambda: distribution.log_prob(_zeros(event)))
+    number = jax.eval_shape(lambda: distribution.log_prob(zeros_of(event)))
     real = [leaf.dtype for leaf in jax.tree.leaves(distribution) if eqx.is_inexact_array(leaf)]
     usual = jnp.result_type(*real) if real else jnp.result_type(float)
     for what, found in (("sample", jax.tree.leaves(event)), ("log_prob", [number])):
@@ -165,7 +162,7 @@ def check_distribution(distribution: AbstractDistribution, part: str) -> None:
         _refuse(part, what, "Sum it over the variables of the event.")
     if isinstance(distribution, AbstractFactorised):
         for method in ("log_prob_terms", "mean"):
-            given = (_zeros(event),) if method == "log_prob_terms" else ()
+            given = (zeros_of(event),) if method == "log_prob_terms" else ()
             found = jax.eval_shape(lambda method=method, given=given: getattr(distribution, method)(*given))
             if found.shape != event.shape:
                 what = f"{method} of a {name} gives the shape {found.shape}, and an event has {event.shape}."

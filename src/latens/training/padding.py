@@ -10,6 +10,7 @@ import numpy as np
 
 from latens.data import Dataset
 from latens.data.batches import Batch
+from latens.data.dataset import BLOCK, Shuffled
 from latens.data.rows import philox
 from latens.kinds import kind_of
 from latens.kinds.text.vocabulary import by_buckets, steps_of
@@ -38,7 +39,7 @@ def read_steps(
         for at, epoch, start, taken in _by_epoch(first, count, steps_per_epoch):
             if epoch not in orders:
                 orders.clear()
-                order = data.lazy_order(seed, epoch)
+                order = lazy_order(data, seed, epoch)
                 if needed is not None:  # their batches are shuffled by a stream of their own
                     shuffle = philox((seed, epoch), (0, 0, 1, 0))
                     order = by_buckets(order[:], needed[order[:]], edges, batch_size, shuffle)
@@ -48,6 +49,12 @@ def read_steps(
         return pad_rows(data, places[:, part].reshape(-1), chunk_steps, len(range(batch_size)[part]))
 
     return rows
+
+
+def lazy_order(data: Dataset, seed: int, epoch: int) -> Shuffled | np.ndarray:
+    """Give what slices give the parts of an epoch's order, a block at a time where that can be."""
+    whole = data.labelled_share is not None and data.seen_label is not None
+    return data.order(seed, epoch) if whole else Shuffled(data.split, seed, epoch, BLOCK)
 
 
 def buckets(data: Dataset) -> tuple[int, ...]:

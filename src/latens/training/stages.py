@@ -15,7 +15,14 @@ from latens.typing import PyTree
 
 
 def patience_of(epochs: float = 0.0) -> int:
-    """How many epochs without a gain on validation end a training of so many, unasked."""
+    """How many epochs without a gain on validation end a training, where nothing was said of it.
+
+    Args:
+        epochs: How many epochs the training has at the most; 0 where steps or minutes limit it.
+
+    Returns:
+        A fortieth of them, and 10 at least.
+    """
     return max(10, round(epochs / 40))
 
 

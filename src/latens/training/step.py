@@ -20,7 +20,7 @@ from latens.io.reuse import Reused
 from latens.objectives import AbstractObjective, run_objective
 from latens.training.optimizers import Optimizer
 from latens.training.shards import Devices, alone, devices_of, step_options, summed
-from latens.trees import partition_trainable
+from latens.trees import partition_trainable, zeros_of
 from latens.typing import Array, Bool, Float, Int, Key, PyTree
 
 
@@ -257,7 +257,7 @@ class _Step:
     def _empty_metrics(self, state: TrainState, rows: Batch) -> dict:
         # Without the gradient: tracing it takes most of the time.
         first = lambda s, r: self._loss(s.trainable, s, *self._ready(s, _row(r, jnp.array(0))))[1][0]  # noqa: E731
-        return _zeros(jax.eval_shape(first, state, rows))
+        return zeros_of(jax.eval_shape(first, state, rows))
 
     def chunk(self, state: TrainState, rows: Batch, count: Array, loss_limit: Array) -> tuple[TrainState, ChunkResult]:
         """Take several steps."""
@@ -316,17 +316,13 @@ class _Step:
             prepared = prepare_batch(self.preparation, batch, key=data_key)
             return run_objective(objective, model, prepared, key=draw_key, step=state.step, training=False)[1]
 
-        start = _zeros(jax.eval_shape(lambda r: metrics_of(_row(r, jnp.array(0))), rows))
+        start = zeros_of(jax.eval_shape(lambda r: metrics_of(_row(r, jnp.array(0))), rows))
         body = lambda i, sums: jax.tree.map(jnp.add, sums, metrics_of(_row(rows, i)))  # noqa: E731
         return jax.lax.fori_loop(0, count, body, start)
 
 
 def _row(rows: Batch, index: Array) -> Batch:
     return jax.tree.map(lambda leaf: leaf[index], rows)
-
-
-def _zeros(shapes: PyTree) -> PyTree:
-    return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
 
 def _after(

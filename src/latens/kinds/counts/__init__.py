@@ -1,13 +1,9 @@
 """Counts: cells by genes of AnnData, sparse matrices."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from latens.kinds.base import Kind, later, option
-
-if TYPE_CHECKING:
-    from latens.data.door import Coming
-    from latens.data.schema import Schema
 
 
 @dataclass(kw_only=True, eq=False)
@@ -20,11 +16,3 @@ class Counts(Kind):
     store = later("latens.kinds.counts.anndata", "store_cells")
 
     layer: str | None = option("the layer to read instead of X", again=(str,))
-
-    @classmethod
-    def has(cls, schema: "Schema") -> bool:
-        return schema.kind == "counts"
-
-    @classmethod
-    def fits(cls, rows: "Coming") -> bool:
-        return rows.raw.cells

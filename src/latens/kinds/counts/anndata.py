@@ -64,7 +64,8 @@ def read_h5ad(store: "Store", roles: ColumnRoles) -> Raw:
     for name in ("obs", "var", "X")[: 3 if roles.layer is None else 2]:
         if name not in store.items:
             raise damaged(where, f"has no {name}, which every AnnData file with data has.", _REWRITE)
-    obs, var, layers = store.item("obs"), store.item("var"), layer_names(store)
+    obs, var = store.item("obs"), store.item("var")
+    layers = [name.removeprefix("layers/") for name in store.items if re.fullmatch("layers/[^/]+", name)]
     if not store.is_group(obs) or not store.is_group(var):
         raise DataError("is written by an anndata older than 0.7.", where=where, fix=_REWRITE)
 
@@ -78,11 +79,6 @@ def read_h5ad(store: "Store", roles: ColumnRoles) -> Raw:
     columns = [name for name in obs if name not in ("__categories", store.attribute(obs, "_index"))]
     made = _cells(matrix, names, genes, columns, column, layers, roles, where)
     return made if store.stays else _counted(made, layers, roles)
-
-
-def layer_names(store: "Store") -> list[str]:
-    """The names of the layers of an open file."""
-    return [name.removeprefix("layers/") for name in store.items if re.fullmatch("layers/[^/]+", name)]
 
 
 def _cells(

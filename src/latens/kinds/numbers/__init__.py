@@ -2,13 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from latens.kinds.base import Kind, option
-
-if TYPE_CHECKING:
-    from latens.data.door import Coming
-    from latens.data.schema import Schema
 
 
 class Cells(NamedTuple):
@@ -63,11 +59,3 @@ class Numbers(Kind):
     counts: bool | None = option(
         "model whole numbers as log(1 + x) (default: if they have a long tail)", either=True, again=(bool,)
     )
-
-    @classmethod
-    def has(cls, schema: "Schema") -> bool:
-        return True
-
-    @classmethod
-    def fits(cls, rows: "Coming") -> bool:
-        return True

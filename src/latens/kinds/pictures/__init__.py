@@ -1,13 +1,8 @@
 """Pictures: folders of them, IDX files and drawn shapes."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from latens.kinds.base import Kind, option
-
-if TYPE_CHECKING:
-    from latens.data.door import Coming
-    from latens.data.schema import Schema
 
 MOST_SIDE = 8192
 """Pixels of the side of a picture at the most."""
@@ -26,11 +21,3 @@ class Pictures(Kind):
         most=MOST_SIDE,
         once=True,
     )
-
-    @classmethod
-    def has(cls, schema: "Schema") -> bool:
-        return len(schema.shape) > 1
-
-    @classmethod
-    def fits(cls, rows: "Coming") -> bool:
-        return getattr(rows.raw.x, "ndim", 0) > 2

@@ -99,7 +99,14 @@ def known_shapes() -> Raw:
 
 
 def known_factors(data: Dataset) -> Shaped[np.ndarray, "n 6"] | None:
-    """Tell the factors of the rows of the data set `shapes`."""
+    """Tell the factors of the rows of the data set `shapes`.
+
+    Args:
+        data: The data set, or rows of it.
+
+    Returns:
+        The number of each factor's level, from 0, in the order of `FACTORS`. None: the rows are of other data.
+    """
     if data.name != "shapes" or data.label is None or data.names.dtype.kind != "i":
         return None
     if data.names.min() < 0 or data.names.max() >= TOTAL:

@@ -8,7 +8,6 @@ from latens.kinds.base import Kind, later, option
 from latens.kinds.tables import Table
 
 if TYPE_CHECKING:
-    from latens.data.door import Coming
     from latens.data.schema import Schema
 
 
@@ -34,14 +33,6 @@ class Steps(Kind):
         "a column that the model is conditioned on at every step; repeatable", "COLUMN", flag="input", many=True
     )
     longest: int | None = None  # steps that rows are stored at where they are whole sequences
-
-    @classmethod
-    def has(cls, schema: "Schema") -> bool:
-        return schema.sequences is not None
-
-    @classmethod
-    def fits(cls, rows: "Coming") -> bool:
-        return rows.long is not None
 
     @classmethod
     def looks(cls, schema: "Schema") -> set[str]:

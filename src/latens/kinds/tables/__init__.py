@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from latens.kinds.base import Defaults, Kind, later, option
 
 if TYPE_CHECKING:
-    from latens.data.door import Coming
     from latens.data.schema import Schema
 
 
@@ -138,13 +137,5 @@ class Table(Kind):
     )
 
     @classmethod
-    def has(cls, schema: "Schema") -> bool:
-        return schema.kind == "mixed"
-
-    @classmethod
     def looks(cls, schema: "Schema") -> set[str]:
         return {"table", "mixed columns"}
-
-    @classmethod
-    def fits(cls, rows: "Coming") -> bool:
-        return rows.typed or rows.raw.kinds is not None if rows.schema is None else rows.schema.kind == "mixed"

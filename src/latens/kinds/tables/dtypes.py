@@ -175,12 +175,8 @@ _UNITS = {
 SECONDS = {word: size for words, size in _UNITS.items() for word in words}
 """Seconds of a unit, by its words."""
 _EPOCH = datetime.datetime(1970, 1, 1)
-_DAY_ONLY = re.compile(r"\s*\d{4}-\d\d-\d\d\s*\Z")
-
-
-def is_day(text: str) -> bool:
-    """Say whether a text is a date without a time."""
-    return _DAY_ONLY.match(text) is not None
+DAY_ONLY = re.compile(r"\s*\d{4}-\d\d-\d\d\s*\Z")
+"""A date without a time."""
 
 
 def is_zone(name: str) -> bool:

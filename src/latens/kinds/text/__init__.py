@@ -8,7 +8,6 @@ from latens.kinds.base import Defaults, Kind, later, option
 if TYPE_CHECKING:
     import numpy as np
 
-    from latens.data.door import Coming
     from latens.data.schema import Schema
 
 
@@ -46,10 +45,6 @@ class Text(Kind):
     )
 
     @classmethod
-    def has(cls, schema: "Schema") -> bool:
-        return schema.tokens is not None
-
-    @classmethod
     def looks(cls, schema: "Schema") -> set[str]:
         return {"text"}
 
@@ -75,7 +70,3 @@ class Text(Kind):
         import numpy as np
 
         return {"text": np.array(schema.decode(x))}
-
-    @classmethod
-    def fits(cls, rows: "Coming") -> bool:
-        return rows.raw.strings is not None

@@ -10,15 +10,11 @@ import numpy as np
 
 from latens.distributions import DiscretisedLogistic, Laplace, NegativeBinomial, Poisson, StudentT, ZeroInflated
 from latens.models.heads.base import AbstractHead, DataKind, Moment, ScaleForm, Sees, Started, raw_scale, spread
-from latens.trees import Frozen
+from latens.trees import Frozen, value_of
 from latens.typing import Array, Float
 
 Shared = Float[Array, "..."] | Frozen
 """A parameter that all events share: an array is learned, a `Frozen` array is fixed."""
-
-
-def _value(parameter: Shared) -> Array:
-    return parameter.value if isinstance(parameter, Frozen) else parameter
 
 
 def _log_mean(mean: np.ndarray) -> np.ndarray:
@@ -150,10 +146,10 @@ class StudentTHead(AbstractLocationScaleHead):
     def __call__(self, outputs: Float[Array, " n_out"]) -> StudentT:
         """The distribution with these locations and scales."""
         loc, raw = self._halves(outputs)
-        return StudentT(loc, self._log_scale(raw), jnp.log(self.df_floor + jax.nn.softplus(_value(self.raw_df))))
+        return StudentT(loc, self._log_scale(raw), jnp.log(self.df_floor + jax.nn.softplus(value_of(self.raw_df))))
 
     def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
-        df = self.df_floor + np.logaddexp(0.0, np.asarray(_value(self.raw_df), np.float64)).reshape(-1)
+        df = self.df_floor + np.logaddexp(0.0, np.asarray(value_of(self.raw_df), np.float64)).reshape(-1)
         # Below 2.5 degrees of freedom the variance says little of the middle, where the data are.
         return deviation * np.sqrt(1.0 - 2.0 / np.maximum(df, 2.5))
 
@@ -269,7 +265,7 @@ class NegativeBinomialHead(AbstractHead):
         """The distribution with these log means and the dispersion."""
         if self.log_dispersion is not None:
             log_mean = bounded_log_rate(outputs.reshape(self.shape))
-            return NegativeBinomial(log_mean, jnp.clip(_value(self.log_dispersion), *DISPERSIONS))
+            return NegativeBinomial(log_mean, jnp.clip(value_of(self.log_dispersion), *DISPERSIONS))
         raw, log_dispersion = outputs.reshape(2, *self.shape)
         return NegativeBinomial(bounded_log_rate(raw), jnp.clip(log_dispersion, *DISPERSIONS))
 
