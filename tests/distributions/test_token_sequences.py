@@ -76,6 +76,6 @@ class _Cooler:
 
 def test_untrained_networks_give_the_logits_that_are_given():
     net = TokenGRU.create(4, 6, key=KEY)
-    given = jnp.zeros(net.num_given).at[-4:].set(jnp.log(jnp.array([0.4, 0.3, 0.2, 0.1])))
+    given = jnp.zeros(4 * 6 + 4).at[-4:].set(jnp.log(jnp.array([0.4, 0.3, 0.2, 0.1])))
     p = TokenSequence(net, given, (6,))
     assert p.log_prob(jnp.array([3, 1, 0, 0, 0, 0])) == pytest.approx(math.log(0.1 * 0.3 * 0.4), rel=1e-6)

@@ -120,7 +120,7 @@ def uneven_network(network: Any, scale: float = 1.0) -> Any:
 
 def tokens(vocabulary: int = 3, places: int = 4, marks: int = 0, **options: Any) -> TokenSequence:
     network = uneven_network(TokenGRU.create(vocabulary, 5, marks=marks, key=KEY))
-    return TokenSequence(network, jax.random.normal(jax.random.key(0), (network.num_given,)), (places,), **options)
+    return TokenSequence(network, jax.random.normal(jax.random.key(0), (4 * 5 + vocabulary,)), (places,), **options)
 
 
 BEGINNINGS = np.arange(4) < np.arange(5)[:, None]

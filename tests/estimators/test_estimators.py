@@ -84,13 +84,10 @@ def test_linear_vae_gives_the_evidence_of_the_data():
     rows = x[:500]
     near = np.mean((vae.posterior_predictive(rows, mean=True) - rows) ** 2)
     far = np.mean((vae.posterior_predictive(rows) - rows) ** 2)
-    assert far - near == pytest.approx(noise + _posterior_spread(mixing, eigenvalues, noise), rel=0.25)
+    # The variance that a draw of z adds to a cell, averaged over cells: sum (lambda - s2) s2 / lambda over 4.
+    spread = float(np.sum((eigenvalues[:2] - noise) * noise / eigenvalues[:2]) / 4)
+    assert far - near == pytest.approx(noise + spread, rel=0.25)
     np.testing.assert_array_equal(vae.posterior_predictive(rows, mean=True), vae.reconstruct(rows))
-
-
-def _posterior_spread(mixing: np.ndarray, eigenvalues: np.ndarray, noise: float) -> float:
-    """The variance that a draw of z adds to a cell, averaged over cells: sum (lambda - s2) s2 / lambda over 4."""
-    return float(np.sum((eigenvalues[:2] - noise) * noise / eigenvalues[:2]) / 4)
 
 
 def test_score_samples_and_codes_belong_to_the_row():

@@ -11,7 +11,7 @@ from tables import conjugate_pair
 
 from latens.data import Preparation
 from latens.data.batches import as_batch
-from latens.distributions import Categorical, StandardNormal, VariableMixture
+from latens.distributions import Categorical, DiagonalNormal, StandardNormal, VariableMixture
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError
 from latens.evaluation import LogMarginals, Rows, importance_sampling, log_marginal, pareto_k
@@ -136,7 +136,8 @@ def test_mixtures_are_brute_force_sums() -> None:
     """Two variables, each a mixture of three Normals by itself: the product is one of nine."""
     logits = np.random.default_rng(0).standard_normal((2, 3))
     locs = np.arange(6.0).reshape(2, 3) - 2.0
-    mixture = VariableMixture(jnp.asarray(logits, jnp.float32), _normals(locs))
+    normals = DiagonalNormal(jnp.asarray(locs, jnp.float32), jnp.zeros(locs.shape))
+    mixture = VariableMixture(jnp.asarray(logits, jnp.float32), normals)
     share = special.softmax(logits, axis=1)
     total = sum(
         share[0, i] * share[1, j] * stats.norm.pdf(0.3, locs[0, i]) * stats.norm.pdf(-1.1, locs[1, j])
@@ -144,12 +145,6 @@ def test_mixtures_are_brute_force_sums() -> None:
         for j in range(3)
     )
     close(mixture.log_prob(jnp.asarray([0.3, -1.1])), np.log(total))
-
-
-def _normals(locs: np.ndarray) -> object:
-    from latens.distributions import DiagonalNormal
-
-    return DiagonalNormal(jnp.asarray(locs, jnp.float32), jnp.zeros(locs.shape))
 
 
 def test_a_prior_as_wide_as_the_posterior_costs_nothing() -> None:

@@ -122,7 +122,7 @@ def test_at_least_is_true_of_every_family(rows: int) -> None:
     """Where an error is printed, log p(x) is no further below the number; above it only where q covers it."""
     for name in (*SETTINGS, *UNSEEN):
         found = repeated(name, 100, 100, rows)
-        error, value = (np.array([of(one) for one in found]) for of in (lambda one: one.draws_error, mean_of))
+        error, value = np.array([(one.draws_error, one.rows.mean()) for one in found]).T
         printed = np.isfinite(error)
         if printed.sum() < 20:
             continue
@@ -131,10 +131,6 @@ def test_at_least_is_true_of_every_family(rows: int) -> None:
         assert name in UNSEEN or np.mean(above & below) >= 0.93, name
         shown = [str(one.estimate()) for one in found if 0.005 <= one.draws_error < np.inf]
         assert all(words.startswith("at least ") for words in shown), name
-
-
-def mean_of(one: LogMarginals) -> float:
-    return float(one.rows.mean())
 
 
 @pytest.mark.parametrize(("name", "count"), MARKED)

@@ -21,7 +21,7 @@ def flat(z):
 
 @pytest.mark.parametrize("family", ["own", "diagonal", "full"])
 def test_a_normal_starts_as_it_is(family):
-    found = starting_point(NORMAL, family, 3, flat, key=KEY)
+    found = starting_point(NORMAL, family, flat, key=KEY)
     assert isinstance(found, FullNormal if family == "full" else DiagonalNormal)
     event = np.array([0.1, 0.2, 0.3])
     close(found.log_prob(jnp.asarray(event, jnp.float32)), stats.norm.logpdf(event, LOC, SCALE).sum())

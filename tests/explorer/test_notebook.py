@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from browser_fixtures import Browser
@@ -50,17 +51,11 @@ def test_the_widget_has_the_page_and_the_rows(trained: TrainedModel, rows: Any) 
     np.testing.assert_array_equal(codes, label)
     means = np.frombuffer(widget.files["data/mean.bin"], "<f4").reshape(ROWS, 2)
     batch = trained.batch(x)
-    found = evaluation.encode(Rows(trained.model, batch, key=latens_key(), preparation=trained.preparation))
+    found = evaluation.encode(Rows(trained.model, batch, key=jax.random.key(0), preparation=trained.preparation))
     np.testing.assert_array_equal(means, found["mean"])
     state = widget.get_state()
     assert {"files", "height", "_esm"} <= set(state)
     assert state["files"]["index.html"].startswith(b"<!doctype html>")
-
-
-def latens_key() -> Any:
-    import jax
-
-    return jax.random.key(0)
 
 
 def test_rows_of_an_estimator_as_it_takes_them() -> None:
@@ -77,7 +72,7 @@ def test_what_cannot_be_shown_is_refused(trained: TrainedModel, rows: Any) -> No
     x, label = rows
     with pytest.raises(UsageError, match="neither a fitted estimator nor a model"):
         latens.explore("model.safetensors", x)
-    with pytest.raises(DataError, match=r"shape \(5, 3\), but the model was trained on rows of \(8, 8\)"):
+    with pytest.raises(DataError, match=r"rows of shape \(3,\), the model was trained on \(8, 8\)"):
         latens.explore(trained, np.zeros((5, 3)))
     with pytest.raises(DataError, match=r"labels of shape \(59,\) for 60 rows"):
         latens.explore(trained, x, label[1:])

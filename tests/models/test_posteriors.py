@@ -175,17 +175,14 @@ def test_what_does_not_go_together_is_refused_with_the_reason(kind: str, more: d
 
 def test_a_flow_prior_is_the_flow_backwards() -> None:
     """The density of a draw is the one it comes with, and by the change of variables on the way back."""
-    made: Any = prior_part(SCHEMA, flow_prior(), (3,), key=jax.random.key(0))
+    flow = VAEConfig(prior=PriorConfig(kind="flow", options={"width": 8}), posterior=PosteriorConfig(latent_dim=3))
+    made: Any = prior_part(SCHEMA, flow, (3,), key=jax.random.key(0))
     p = jax.tree.map(lambda a: a + 0.2 * jax.random.normal(jax.random.key(1), a.shape), made)
     z, density = jax.jit(lambda k: p.sample_and_log_prob(key=k))(jax.random.key(2))
     back = lambda z: p.bijection.inverse_and_log_det(z, None)[0]  # noqa: E731
     _, log_det = np.linalg.slogdet(np.asarray(jax.jacobian(back)(z), np.float64))
     expected = stats.norm.logpdf(np.asarray(back(z), np.float64)).sum() + log_det
     close([density, p.log_prob(z)], [expected, expected], rtol=1e-3, atol=1e-3)
-
-
-def flow_prior() -> VAEConfig:
-    return VAEConfig(prior=PriorConfig(kind="flow", options={"width": 8}), posterior=PosteriorConfig(latent_dim=3))
 
 
 def test_a_prior_near_a_dirichlet_has_its_moments() -> None:

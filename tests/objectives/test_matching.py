@@ -23,10 +23,6 @@ def average(metrics, name):
     return float(metrics[name][0] / metrics[name][1])
 
 
-def with_weights(weight):
-    return Batch(jnp.zeros((len(weight), 1)), ids(len(weight)), weight=jnp.asarray(weight, float))
-
-
 def kernel_by_numpy(a, b, form):
     squared, base = ((a[:, None] - b[None]) ** 2).sum(axis=2), 2 * a.shape[1]
     if form == "rbf":
@@ -43,7 +39,8 @@ def test_mmd_by_numpy(form):
     within = lambda k: k[~same].mean()  # noqa: E731
     value = [kernel_by_numpy(p[rows], q[rows], form) for p, q in ((a, a), (b, b), (a, b))]
     expected = within(value[0]) + within(value[1]) - 2 * value[2].mean()
-    operands = (jnp.asarray(a, jnp.float32), jnp.asarray(b, jnp.float32), with_weights(weight))
+    rows = Batch(jnp.zeros((len(weight), 1)), ids(len(weight)), weight=jnp.asarray(weight, float))
+    operands = (jnp.asarray(a, jnp.float32), jnp.asarray(b, jnp.float32), rows)
     close(mmd(*operands, form=form), expected)
 
 

@@ -24,11 +24,6 @@ def critic() -> QuadraticCritic:
     return QuadraticCritic(jnp.asarray([0.1, -0.4, 0.2, -0.05]))
 
 
-def row_critic() -> Dense:
-    """Of a row of six cells."""
-    return Dense([6, 4, 3, 1], activation="elu", key=jax.random.key(9))
-
-
 MORE_OBJECTIVES: dict[str, Callable[[], o.AbstractObjective]] = {
     "ELBO, capacity": lambda: o.ELBO(beta=30.0, capacity=0.8),
     "IWAE": lambda: o.IWAE(5),
@@ -48,7 +43,7 @@ MORE_OBJECTIVES: dict[str, Callable[[], o.AbstractObjective]] = {
     "PerceptualSimilarity": lambda: o.PerceptualSimilarity(20.0),
     "FactorVAE": lambda: o.FactorVAE(critic()),
     "AAE": lambda: o.AAE(critic()),
-    "GAN": lambda: o.GAN(row_critic()),
+    "GAN": lambda: o.GAN(Dense([6, 4, 3, 1], activation="elu", key=jax.random.key(9))),
     "SemiSupervisedELBO": lambda: o.SemiSupervisedELBO(alpha=0.7),
     "SemiSupervisedELBO, sampled KL": lambda: o.SemiSupervisedELBO(kl="sampled", num_samples=2),
     "Quantised": lambda: o.Quantised(0.7, 0.3),

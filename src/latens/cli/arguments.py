@@ -338,7 +338,9 @@ def _training(command: argparse.ArgumentParser) -> None:
     group.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/TIME-DATA-RECIPE)")
     group.add_argument("--force", action="store_true", help="replace an earlier run in the folder")
     _dry_run(group, "print the complete configuration, and write nothing")
-    _keeping(_while_training(command))
+    words = f"store about N models during training, for animations (default {SNAPSHOTS})"
+    how: dict[str, Any] = {"type": whole(2, 1000), "nargs": "?", "const": SNAPSHOTS}
+    _while_training(command).add_argument("--snapshots", **how, metavar="N", help=words)
     _evaluation(command)
 
 
@@ -411,12 +413,6 @@ def _distributed(command: argparse.ArgumentParser) -> None:
 def _evaluation(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("evaluation")
     group.add_argument("--num-samples", type=draws, metavar="K", help="draws per row for log p(x)")
-
-
-def _keeping(group: argparse._ActionsContainer) -> None:
-    """Add the flag by which a training keeps models on its way."""
-    words = f"store about N models during training, for animations (default {SNAPSHOTS})"
-    group.add_argument("--snapshots", type=whole(2, 1000), nargs="?", const=SNAPSHOTS, metavar="N", help=words)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

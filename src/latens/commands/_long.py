@@ -11,19 +11,13 @@ from jaxtyping import Bool, Shaped
 from latens.commands._files import series_of
 from latens.commands._tables import numbers_of, table_columns
 from latens.data import Dataset, Schema
-from latens.kinds.steps.sequences import Places, Sequences, long_table, named_steps, nearest_the_centre
+from latens.kinds.steps.sequences import Places, long_table, named_steps, nearest_the_centre
 from latens.kinds.tables.frame import with_cells
-
-
-def sequences_of(schema: Schema) -> Sequences:
-    """The sequences of a schema that has them."""
-    assert schema.sequences is not None
-    return schema.sequences
 
 
 def table_of(schema: Schema, arrays: Mapping[str, np.ndarray], places: Places | None) -> dict[str, np.ndarray]:
     """Rows as a long table: a line for each step, beside it what is said of the whole row."""
-    found, x = sequences_of(schema), arrays["x"]
+    found, x = schema.steps, arrays["x"]
     if places is None:
         row = np.repeat(np.arange(len(x)), x.shape[1])
         made = {found.sequence or "sequence": row, "step": np.tile(np.arange(x.shape[1]), len(x))}
@@ -55,7 +49,7 @@ def long_as_written(
     options: Mapping[str, Any],
 ) -> pl.DataFrame:
     """A long table with its gaps filled in, every cell that was there as it stood; steps without a line get one."""
-    found, places = sequences_of(data.schema), data.places
+    found, places = data.schema.steps, data.places
     assert places is not None
     chosen = nearest_the_centre(places)
     order = in_order(places, chosen)

@@ -52,8 +52,9 @@ def over_files(request: Request, at: At, address: str) -> Work:
     if not parts:
         fix = "Give them as 'parts/*.parquet', or leave --ray out."
         raise UsageError(f"{at.data} is not a folder or glob of tables of one format.", where="--ray", fix=fix)
-    if at.trained.schema.sequences is not None or at.out.suffix.lower() not in ("", ".npz", ".csv", ".parquet"):
-        what = "a picture" if at.picture else f"a {at.out.suffix} file" if at.out.suffix else "a long table"
+    at.kind.refuse("parts", "--ray", UsageError)
+    if at.out.suffix.lower() not in ("", ".npz", ".csv", ".parquet"):
+        what = "a picture" if at.picture else f"a {at.out.suffix} file"
         raise UsageError(f"{what} is made of all rows at once.", where="--ray", fix="Leave --ray out.")
     if folder and at.out.resolve() == parts[0].root.resolve():
         raise UsageError("this would overwrite the input.", where=f"--out {at.out}", fix="Choose another folder.")

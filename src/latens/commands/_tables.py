@@ -21,7 +21,7 @@ def column_table(
     data: Dataset, x: np.ndarray, hidden: np.ndarray, path: Path, options: Mapping[str, Any]
 ) -> pl.DataFrame:
     """The columns of a table of numbers, every cell that was there as it stood where they come from a file."""
-    if data.schema.sequences is not None and data.places is not None:
+    if data.places is not None:
         from latens.commands._long import long_as_written
 
         return long_as_written(data, x, hidden, path, options)

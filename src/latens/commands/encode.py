@@ -64,12 +64,12 @@ class Encode(Verb):
         if data.cond is not None and data.schema.conditions:
             known = cells_of(data.schema.conditions, data.cond[GIVEN][positions])
             arrays |= {f"{GIVEN}_{name}": cells for name, cells in known.items()}
-        if data.places is not None and trained.schema.sequences is not None:
+        if data.places is not None:
             from latens.kinds.steps.sequences import named_steps
 
             places = data.places[positions]
             first = np.arange(places.line.shape[1]) == np.zeros((len(positions), 1))
-            arrays |= named_steps(trained.schema.sequences, places, first)
+            arrays |= named_steps(trained.schema.steps, places, first)
         arrays |= {name: codes[name] for name in ("mean", "log_variance") if name in codes}
         from latens.latents.clusters import has_clusters, predicts_labels
 

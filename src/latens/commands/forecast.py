@@ -72,7 +72,7 @@ class Forecast(Verb):
         """The step that follows each row, the rows that are followed, and whether that is known."""
         length, places = data.x.shape[1], data.places
         counts = np.full(len(data), length) if places is None else np.asarray(places.count)
-        inputs = data.schema.sequences.inputs if data.schema.sequences is not None else ()
+        inputs = data.schema.inputs
         cut = self.backtest or bool(inputs)
         positions = np.arange(len(data)) if places is None or self.backtest else np.flatnonzero(places.last)
         ends = counts[positions] - (self.steps if cut else 0)
@@ -123,18 +123,18 @@ class Forecast(Verb):
 
 def _columns(data: "Dataset") -> "tuple[list[str], np.ndarray]":
     """The names of the numbers of a step, and their spread."""
-    if data.schema.sequences is not None:
-        return [one.name for one in data.schema.sequences.columns], data.schema.sequences.scaling[1]
+    if found := data.schema.sequences:
+        return [one.name for one in found.columns], np.array([one.scale for one in found.columns])
     count = int(np.prod(data.x.shape[2:]))
     return [f"x{j}" for j in range(count)], np.full(count, data.schema.scale)
 
 
 def _steps(data: "Dataset", positions: "np.ndarray", ends: "np.ndarray", steps: int) -> "dict[str, np.ndarray]":
     """Sequence and time of every step that follows."""
-    found, places = data.schema.sequences, data.places
-    if found is None or places is None:
+    places = data.places
+    if places is None:
         return {"sequence": np.repeat(data.names[positions], steps), "step": (ends[:, None] + np.arange(steps)).ravel()}
-    own = places[positions]
+    own, found = places[positions], data.schema.steps
     start = np.repeat(own.start, steps)
     times = found.step.times(start, (ends[:, None] + np.arange(steps)).ravel())
     several = found.sequence is not None or len(positions) > 1

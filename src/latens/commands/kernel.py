@@ -145,13 +145,12 @@ class Made(Struct, kw_only=True):
 
         if self.schema is None or "x" not in self.arrays:
             return
-        if texts := kind_of(self.schema).texts(self.schema, self.arrays["x"]):
+        kind = kind_of(self.schema)
+        if texts := kind.texts(self.schema, self.arrays["x"]):
             self.arrays = {**self.arrays, **texts}
             self.table = {name: array for name, array in self.arrays.items() if array.ndim == 1}
-        if self.schema.sequences is not None and self.table is None:
-            from latens.commands._long import table_of
-
-            self.table = table_of(self.schema, self.arrays, self.places)
+        if self.table is None:
+            self.table = kind.table(self.schema, self.arrays, self.places)
 
     def write(self, path: str | Path) -> None:
         """Write the file that the ending asks for, whole or not at all."""

@@ -278,9 +278,8 @@ def told(conditions: Sequence[Condition], cells: Cells) -> str:
 
 def usual_inputs(schema: Schema) -> dict[str, np.ndarray]:
     """What is usual at every step of a row that is a sequence with inputs, shape (steps, width)."""
-    inputs = schema.sequences.inputs if schema.sequences is not None else None
-    width = sum(one.width for one in inputs or ())
-    return {INPUTS: np.zeros((schema.shape[0], width), np.float32)} if inputs else {}
+    width = sum(one.width for one in schema.inputs)
+    return {INPUTS: np.zeros((schema.shape[0], width), np.float32)} if width else {}
 
 
 def conditions_of_rows(

@@ -114,18 +114,19 @@ def infer_schema(
     shape = tuple(int(n) for n in x.shape[1:])
     check_shape(shape, names, where)
     kind, levels = _kind(x, shape, Range.of(x, observed), observed, counts, where)
-    if kind == "real" and len(shape) > 1:
+    found = Schema(shape, kind, levels=levels)
+    if found.standardised and len(shape) > 1:
         shift, scale = _moments(x, rows, observed)
         if not abs(shift) <= MAX_SHIFT or scale > MAX_SCALE:
             what = f"cells are too large (mean {shift:g}, sd {scale:g})."
             raise DataError(what, where=where, fix="Rescale them.")
-        return Schema(shape, kind, shift=shift, scale=scale if scale >= MIN_SCALE else 1.0)
+        return replace(found, shift=shift, scale=scale if scale >= MIN_SCALE else 1.0)
     made = None if names is None or len(shape) > 1 else tuple(map(Column, names))
-    if kind in ("real", "counts"):
+    if found.standardised:
         titles = names if names is not None else [f"x{i}" for i in range(math.prod(shape))]
-        moments = _by_column(x, rows, observed, log=kind == "counts")
+        moments = _by_column(x, rows, observed, log=found.cells.logged)
         made = tuple(_column(name, *one, where) for name, one in zip(titles, moments))
-    return Schema(shape, kind, levels=levels, columns=made)
+    return replace(found, columns=made)
 
 
 def sequence_schema(
@@ -266,16 +267,14 @@ def standard_centre(schema: Schema) -> np.ndarray | None:
     """Give what stands for missing cells of standardised columns: their shift, which is of the training data."""
     if not schema.standardised:
         return np.zeros(schema.shape) if kind_of(schema).ends else None
-    if schema.sequences is None and schema.columns is None:
+    if schema.scaled is None:
         return None
     centre = np.asarray(scaling(schema)[0])
     return np.round(np.expm1(centre)) if schema.cells.logged else centre
 
 
-def stored_type(schema: Schema) -> np.dtype:
-    """Give the type that cells are kept in: uint8 (uint16 above 256 levels), int16 or int32 of tokens, else float32."""
-    if schema.tokens is not None:
-        return schema.tokens.dtype
+def dtype_of_numbers(schema: Schema) -> np.dtype:
+    """Give the type that cells are kept in: uint8 (uint16 above 256 levels), else float32."""
     if not (schema.cells.whole and schema.cells.pixel):
         return np.dtype(np.float32)
     return np.dtype(np.uint8 if schema.num_values <= 256 else np.uint16)
@@ -283,7 +282,7 @@ def stored_type(schema: Schema) -> np.dtype:
 
 def store(x: np.ndarray | SparseRows, schema: Schema, where: str = "data") -> Any:
     """Convert rows to the type they are kept in."""
-    dtype = stored_type(schema)
+    dtype = kind_of(schema).dtype(schema)
     with np.errstate(over="ignore"):
         stored = _as_type(x, dtype)
     if dtype.kind != "f":
@@ -332,11 +331,8 @@ def conform(
         fix = "Scale them like the training data (MinMaxScaler: clip=True)."
         fix = "Cut them at a threshold: X > 0.5." if cells.high == 1.0 and cells.whole else fix
         raise DataError(what, where=where, fix=fix)
-    if schema.tokens is not None and observed is not None:
-        holes = (observed[:, 1:] & ~observed[:, :-1]).any(1)
-        if holes.any():
-            what = f"row {int(holes.argmax())} has a hole: of text only a beginning can be all that is seen."
-            raise DataError(what, where=where, fix="Mask every place after the first that is masked.")
+    if observed is not None:
+        kind_of(schema).refuse_holes(observed, where)
     return x, observed
 
 

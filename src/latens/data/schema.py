@@ -17,13 +17,13 @@ from latens.data.named import Condition as Condition
 from latens.data.named import Name, Scale, Shift
 from latens.errors import DataError, ModelFileError
 from latens.io.json import typed
-from latens.kinds import kind_of
+from latens.kinds import KINDS, kind_of
 from latens.kinds.numbers import CELLS, Cells
-from latens.kinds.steps.sequences import Sequences, check_sequences
+from latens.kinds.steps.sequences import Sequences
 from latens.kinds.steps.world import World
-from latens.kinds.tables.columns import ColumnType, check_types
-from latens.kinds.tables.derived import Derived, check_derived
-from latens.kinds.text.vocabulary import Tokens, check_tokens, unknown_pieces
+from latens.kinds.tables.columns import ColumnType
+from latens.kinds.tables.derived import Derived
+from latens.kinds.text.vocabulary import Tokens, unknown_pieces
 from latens.typing import AnyArray
 
 Kind = Literal["binary", "levels", "unit", "real", "counts", "mixed", "tokens"]
@@ -92,6 +92,23 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         return self.types or ()
 
     @property
+    def steps(self) -> Sequences:
+        """What rows that are sequences are made of."""
+        found = self.sequences
+        assert found is not None
+        return found
+
+    @property
+    def inputs(self) -> tuple[Condition, ...]:
+        """What a model is told at every step, of rows that are sequences."""
+        return self.sequences.inputs if self.sequences else ()
+
+    @property
+    def scaled(self) -> tuple[Column, ...] | None:
+        """The columns that have a shift and a scale of their own, of a table or of every step; None of other rows."""
+        return self.sequences.columns if self.sequences else self.columns
+
+    @property
     def num_values(self) -> int:
         """How many values a cell of whole numbers may have."""
         return self.tokens.size if self.tokens else self.levels or 2
@@ -112,6 +129,13 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         """Whether a model works on standardised values: real numbers, or the logarithms of counts."""
         return self.cells.logged or self.cells.real
 
+    @property
+    def vocabulary(self) -> Tokens:
+        """How strings are written as rows of codes; an error of rows that are not text."""
+        if found := self.tokens:
+            return found
+        raise DataError(f"rows of kind {self.kind!r} are not text.", fix="Give and read them as numbers.")
+
     def encode(self, texts: Sequence[str], *, where: str = "data") -> np.ndarray:
         """Write strings as rows of codes, for kind "tokens".
 
@@ -125,11 +149,9 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             DataError: A string is empty or too long, or has a piece that the vocabulary lacks; or rows are not text.
         """
-        if self.tokens is None:
-            raise DataError(f"rows of kind {self.kind!r} are not text.", where=where, fix="Give rows of numbers.")
-        codes, strange = self.tokens.coded(texts, self.shape[0], where)
+        codes, strange = self.vocabulary.coded(texts, self.shape[0], where)
         if strange:
-            raise unknown_pieces(strange, self.tokens, where)
+            raise unknown_pieces(strange, self.vocabulary, where)
         return codes
 
     def decode(self, x: ArrayLike) -> list[str]:
@@ -144,9 +166,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         Raises:
             DataError: Rows of this kind are not text.
         """
-        if self.tokens is None:
-            raise DataError(f"rows of kind {self.kind!r} are not text.", fix="Read them as numbers.")
-        return self.tokens.texts(x)
+        return self.vocabulary.texts(x)
 
     def to_json(self) -> dict[str, Any]:
         """Give the fields for JSON.
@@ -178,25 +198,14 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         shape, columns = schema.shape, schema.columns
         if math.prod(shape) > MAX_CELLS:
             raise _wrong("shape", f"{shape} has more than {MAX_CELLS} cells")
+        if columns is not None and shape != (len(columns),):
+            raise _wrong("columns", f"has {len(columns)} columns for rows of shape {shape}")
         for entry, kind in (("levels", "levels"), ("types", "mixed"), ("tokens", "tokens")):
             if (getattr(schema, entry) is not None) != (schema.kind == kind):
                 raise _wrong(entry, f"only kind {kind!r} has {entry}, and always: not {schema.kind!r}")
-        if columns is not None and shape != (len(columns),):
-            raise _wrong("columns", f"has {len(columns)} columns for rows of shape {shape}")
-        if len(schema.column_types) != len(schema.typed_columns if schema.types is not None else ()):
-            raise _wrong("types", "are those of the columns of a mixed table, one for each")
-        if wrong := check_types(schema.column_types):
-            raise _wrong("types", wrong)
-        if wrong := check_derived(schema):
-            raise _wrong("derived", wrong)
-        if schema.tokens is not None and (wrong := check_tokens(schema.tokens, shape)):
-            raise _wrong("tokens", wrong)
-        if schema.sequences is not None and (wrong := check_sequences(schema.sequences, shape, schema.kind)):
-            raise _wrong("sequences", wrong)
-        if schema.world is not None and schema.sequences is None:
-            raise _wrong("world", "is of rows that are sequences alone")
-        if schema.sequences is not None and columns is not None:
-            raise _wrong("columns", "are those of its sequences, where rows are steps")
+        for one in KINDS:
+            if wrong := one.wrong(schema):
+                raise _wrong(*wrong)
         several = [one.name for one in schema.conditions or ()]
         if any(one.values and one.usual not in range(one.width) for one in schema.conditions or ()):
             raise _wrong("conditions", "name no usual value")
@@ -228,16 +237,14 @@ class ScaledLater(Schema, frozen=True):
 
 def unscaled(schema: Schema) -> tuple[Schema, tuple[Any, Any]]:
     """Give a schema with NaN for its shifts and scales, and these."""
-    nan, given, sequences = float("nan"), schema.columns, schema.sequences
-    if sequences is not None:
-        given = sequences.columns
-        blank = tuple(replace(one, shift=nan, scale=nan) for one in given)
-        sequences = replace(sequences, columns=blank)
-    columns = None if schema.columns is None else tuple(replace(c, shift=nan, scale=nan) for c in schema.columns)
-    pairs = [(schema.shift, schema.scale)] if given is None else [(c.shift, c.scale) for c in given]
-    shifts, scales = np.array(pairs, np.float32).T
+    nan, given, sequences = float("nan"), schema.scaled, schema.sequences
+    shifts, scales = np.array([(c.shift, c.scale) for c in given or (schema,)], np.float32).T
     numbers = (shifts[0], scales[0]) if given is None else (shifts, scales)
-    return replace(schema, shift=nan, scale=nan, columns=columns, sequences=sequences), numbers
+    blank = None if given is None else tuple(replace(one, shift=nan, scale=nan) for one in given)
+    found = replace(schema, shift=nan, scale=nan)
+    if sequences:
+        return replace(found, sequences=replace(sequences, columns=blank)), numbers
+    return replace(found, columns=blank), numbers
 
 
 def scaling(schema: Schema) -> tuple[AnyArray, AnyArray]:
@@ -245,13 +252,11 @@ def scaling(schema: Schema) -> tuple[AnyArray, AnyArray]:
     if isinstance(schema, ScaledLater):
         shift, scale = schema.numbers
         return jnp.broadcast_to(shift, schema.shape), jnp.broadcast_to(scale, schema.shape)
-    if schema.sequences is not None:
-        shift, scale = schema.sequences.scaling
-        return np.broadcast_to(shift, schema.shape), np.broadcast_to(scale, schema.shape)
-    if schema.columns is None:
+    if schema.scaled is None:
         # jax's, not NumPy's: under eval_shape they take no memory, whatever shape a stranger's file claims.
         return jnp.full(schema.shape, schema.shift, jnp.float32), jnp.full(schema.shape, schema.scale, jnp.float32)
-    return np.array([c.shift for c in schema.columns]), np.array([c.scale for c in schema.columns])
+    pairs = np.array([(c.shift, c.scale) for c in schema.scaled]).T
+    return np.broadcast_to(pairs[0], schema.shape), np.broadcast_to(pairs[1], schema.shape)
 
 
 def restricted(schema: Schema, shape: tuple[int, ...], places: tuple[int, ...]) -> Schema:

@@ -40,11 +40,6 @@ def _keys(key: Key, count: Array | np.int32, num: int) -> Any:
     return jax.random.split(jax.random.fold_in(key, count), num)
 
 
-def _picked(which: Bool[Array, " n"], new: PyTree, old: PyTree) -> Any:
-    """The first of two trees where a copy is one of these, else the second."""
-    return jax.tree.map(lambda a, b: jnp.where(which.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
-
-
 def _begin(simulator: Any, starts: AnyArray | None, keys: Array) -> _Carry:
     """Begin one copy for each key, at given observations or as an episode begins."""
     state, seen = jax.vmap(simulator.init)(starts, keys)
@@ -64,7 +59,7 @@ def _advance(
     truncated = (clock >= horizon) & ~terminated
     went = _Carry(state, seen, clock, terminated | truncated)
     gone = carry.ended
-    after = _picked(gone, fresh, went)
+    after = jax.tree.map(lambda a, b: jnp.where(gone.reshape(-1, *[1] * (a.ndim - 1)), a, b), fresh, went)
     reward = jnp.where(gone, 0.0, reward)
     return after, _Arrived(after.seen, reward, terminated & ~gone, truncated & ~gone)
 

@@ -56,10 +56,8 @@ class LearnedWorld(eqx.Module):
 
 def coding_of(schema: Schema) -> Float[np.ndarray, "A a"]:
     """What a model reads of each discrete action, from the first on; one that was never taken is none of these."""
-    world, sequences = schema.world, schema.sequences
+    world, (one,) = schema.world, schema.inputs
     assert world is not None
-    assert sequences is not None
-    (one,) = sequences.inputs
     hot = np.concatenate([np.eye(one.width), np.zeros((1, one.width))])
     places = {float(name): i for i, name in enumerate(one.values)}
     numbers = world.action.start + np.arange(world.action.n)

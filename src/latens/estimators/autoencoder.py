@@ -15,12 +15,12 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from latens import evaluation
 from latens.config import Config, VAEConfig, override
-from latens.data import Batch, Dataset, Schema
+from latens.data import Dataset, Schema
 from latens.data.arrays import as_dataset
 from latens.data.door import refuse_unknown
 from latens.data.files import strings_of
 from latens.data.rows import refuse_masked, refuse_other_cells
-from latens.distributions import AbstractDistribution, log_prob
+from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError, DataError
 from latens.estimators.base import (
     LatensEstimator,
@@ -56,10 +56,8 @@ from latens.estimators.targets import codes_of, labelled
 from latens.evidence.batched import map_rows
 from latens.io.compilation import keep_programs
 from latens.io.process import check_process
-from latens.kinds import Kind
-from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.tables.frame import is_frame, is_pandas
-from latens.models import AbstractHead, AbstractModelPrior, LatentModel
+from latens.models import AbstractHead, AbstractModelPrior
 from latens.objectives import AbstractObjective
 from latens.objectives.schedules import check_schedule
 from latens.recipes import get_recipe
@@ -68,9 +66,10 @@ from latens.recipes.parts.networks import Network
 from latens.recipes.parts.objects import PartName, settings_of
 from latens.trained.experiment import prepare, train
 from latens.trained.inputs import RowsLike
+from latens.trained.measurement import at_code
 from latens.trained.trained_model import TrainedModel
 from latens.training import Callback
-from latens.typing import Array, Key, checked_later
+from latens.typing import Key, checked_later
 
 Likelihood: TypeAlias = str | AbstractHead | Callable[..., AbstractHead]
 Prior: TypeAlias = str | AbstractDistribution | AbstractModelPrior | Callable[..., Any] | None
@@ -271,7 +270,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         check_is_fitted(self)
         refuse_unknown(unknown)
         (X, _), schema = roles_of(X), self.model_.schema
-        if schema.sequences is not None or is_annotated(X) or isinstance(X, Kind):
+        if is_long(X, schema):
             data = self._long(X, None, None, schema)
             return data, y
         X, y, cells = known_apart(X, y, self._told, schema)
@@ -541,13 +540,5 @@ class Autoencoder(BaseVAE):
             The mean in nats per row.
         """
         batch = self._batch(X)
-        rows = map_rows(_log_likelihood, self.model_.rows(batch, seed=self.seed_))
+        rows = map_rows(at_code, self.model_.rows(batch, seed=self.seed_))
         return weighted_mean(rows, sample_weight)
-
-
-def _log_likelihood(model: LatentModel, batch: Batch, key: Key) -> Array:
-    def one_row(x: Array) -> Array:
-        posterior: Any = model.posterior(x)
-        return log_prob(model.likelihood(posterior.mean()), x)
-
-    return jax.vmap(one_row)(batch.x)

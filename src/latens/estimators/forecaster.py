@@ -243,8 +243,7 @@ class VAEForecaster(BaseEstimator):
         """Draws of what follows a long table of one row, and the times of these steps."""
         model, count = self.model_, check_count(self.num_draws, "num_draws")
         data: Any = load(lines, schema=model.schema, missing="nan", name="y")
-        ends, sequences = np.asarray(data.places.count), model.schema.sequences
-        assert sequences is not None
+        ends, sequences = np.asarray(data.places.count), model.schema.steps
         rows = model.rows(model.batch(data, np.arange(1)), seed=self.seed_)
         made = model.data_units(forecast(rows, steps=steps, num_draws=count, lengths=ends[:1]), mean=False)
         times = sequences.step.times(np.repeat(data.places.start[:1], steps), ends[0] + np.arange(steps))

@@ -172,9 +172,8 @@ def _trained(data: Dataset, validation_fraction: float) -> Dataset:
 
 def with_filled_steps(X: Any, data: Dataset, filled: Float[np.ndarray, "n steps d"]) -> Any:
     """Rows as they came, with these values in the gaps of their steps; steps without a line are left out."""
-    places, schema = data.places, data.schema.sequences
+    places, schema = data.places, data.schema.steps
     assert places is not None
-    assert schema is not None
     hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
     chosen = nearest_the_centre(places) & (places.line >= 0)
     line, gone, values = places.line[chosen], hidden[chosen], filled[chosen]

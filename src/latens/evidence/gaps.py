@@ -127,7 +127,7 @@ def _gaps(
             place = path.at(path.flat(z))
             return place.log_prior + place.log_likelihood
 
-        start = starting_point(posterior, family, path.size, path.flat, key=start_key)
+        start = starting_point(posterior, family, path.flat, key=start_key)
         options = {"steps": steps, "learning_rate": learning_rate, "num_samples": draws_per_step}
         best = ascend(log_joint, start, key=step_key, **options)
 
@@ -195,7 +195,7 @@ def curved(log_joint: LogJoint, best: DiagonalNormal, *, key: Key) -> FullNormal
 
 
 def starting_point(
-    posterior: AbstractDistribution, family: Family, n: int, flat: Callable[[PyTree], Array], *, key: Key
+    posterior: AbstractDistribution, family: Family, flat: Callable[[PyTree], Array], *, key: Key
 ) -> AbstractDistribution:
     """Find the member of a family nearest to the encoder's posterior, over flat latents."""
     # It has the means and scales of the posterior, taken from 256 samples where these have no closed form.

@@ -25,12 +25,6 @@ THRESHOLD = 0.5
 """The share of particles below which these are drawn anew."""
 
 
-def of_runs(log_z: Float[Array, "B R"], sizes: Float[Array, " B"]) -> WeightSummary:
-    """The summary of rows whose runs are the weights; what is effective and what smooth is said of the particles."""
-    value, unknown = jax.vmap(log_mean)(log_z), jnp.full(sizes.shape, jnp.nan)
-    return summarise(log_z)._replace(log_mean=value, effective_sample_size=sizes, pareto_k=unknown)
-
-
 def resampled(places: PyTree, log_weights: Float[Array, " N"], *, key: Key) -> PyTree:
     """Resample N particles by their weights, at evenly spaced places with one random offset (systematic resampling)."""
     # log_weights: log weights in nats; they need not be normalised.
@@ -158,4 +152,6 @@ def _particles(
         return found.log_z, jnp.sum(found.smallest)
 
     log_z, sizes = jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
-    return of_runs(log_z, sizes)
+    # The runs are the weights; what is effective and what smooth is said of the particles.
+    value, unknown = jax.vmap(log_mean)(log_z), jnp.full(sizes.shape, jnp.nan)
+    return summarise(log_z)._replace(log_mean=value, effective_sample_size=sizes, pareto_k=unknown)

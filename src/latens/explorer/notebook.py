@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from latens.data import Dataset, encode_labels, load
-from latens.data.arrays import as_dataset
 from latens.data.infer import with_classes
 from latens.errors import ConfigError, DataError, UsageError
 from latens.explorer import payload, static_files
@@ -76,14 +75,8 @@ def rows_of(model: Any, X: Any, y: ArrayLike | None) -> tuple[TrainedModel, Data
         raise UsageError(what, where="model", fix="Call fit first, or give latens.load(path).")
     if isinstance(X, Dataset):
         data = X
-    elif trained.schema.types is not None:
-        data = load(X, schema=trained.schema, name="X")
     else:
-        rows = np.asarray(X) if estimator is None else estimator._table(X, reset=False)
-        if rows.ndim < 2 or not len(rows) or rows[0].size != np.prod(trained.schema.shape):
-            what = f"an array of shape {rows.shape}, but the model was trained on rows of {trained.schema.shape}."
-            raise DataError(what, where="X", fix="Give rows with the same columns or pixels in the same order.")
-        data = as_dataset(rows.reshape(len(rows), -1), trained.schema.shape, schema=trained.schema)
+        data = load(X, schema=trained.schema, name="X") if estimator is None else estimator._read(X)[0]
     if y is None:
         return trained, data
     values = np.asarray(y)

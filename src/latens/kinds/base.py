@@ -282,6 +282,14 @@ class Kind:
         """
         return {}
 
+    wrong = always(None)
+    """Of a schema of any kind that a file holds, the entry of this kind that is wrong and what is wrong with it."""
+    refuse_holes = always(None)
+    """Of what is seen of rows and the name of the data, refuse gaps that such rows cannot have."""
+    dtype = later("latens.data.infer", "dtype_of_numbers")
+    """Of a schema, the type that cells are kept in."""
+    table = always(None)
+    """Of a schema, arrays by name and where steps came from, the columns of the table that they make."""
     frame = always(None)
     """Of stored rows, a schema and the steps of cells beyond it, the frame that they are; None of arrays."""
     counted = always({})

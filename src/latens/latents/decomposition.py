@@ -103,11 +103,6 @@ def level_kl_rows(rows: Rows, *, num_samples: int = 16) -> np.ndarray:
     return map_rows(function, rows)
 
 
-def _density_terms(distribution: AbstractDistribution, z: PyTree) -> list[Float[Array, ""]]:
-    """log density of every level, in the order of the event."""
-    return distribution.log_prob_by_level(z) if isinstance(distribution, AbstractLevels) else [distribution.log_prob(z)]
-
-
 def _levels(model: AbstractLatentModel, batch: Batch, key: Key, num_samples: int) -> Float[Array, "B L"]:
     def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> Array:
         posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
@@ -116,7 +111,8 @@ def _levels(model: AbstractLatentModel, batch: Batch, key: Key, num_samples: int
 
         def one(index: Array) -> Array:
             z = posterior.sample(key=jax.random.fold_in(own, index))
-            both = [_density_terms(d, z) for d in (posterior, prior)]
+            each = posterior, prior
+            both = [d.log_prob_by_level(z) if isinstance(d, AbstractLevels) else [d.log_prob(z)] for d in each]
             if len(both[0]) != len(both[1]):
                 both = [[sum(terms[1:], start=terms[0])] for terms in both]
             return jnp.stack([q - p for q, p in zip(*both)])

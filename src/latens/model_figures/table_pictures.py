@@ -147,8 +147,8 @@ def draw_correlations(source: Source) -> Made | None:
 def draw_series(source: Source) -> Made:
     """Draw rows of a series and bands of draws from p(x|z)."""
     assert source.data is not None
-    if source.schema.sequences is not None:
-        return _draw_steps(source, source.schema.sequences)
+    if found := source.schema.sequences:
+        return _draw_steps(source, found)
     trained, batch = source.trained, source.trained.batch(source.data, evenly_spaced(source.few.positions, 6))
     keys = [jax.random.fold_in(source.row_key, i) for i in range(100)]
     draws = [evaluation.reconstruct(trained.rows(batch, key=key), mean=False) for key in keys]

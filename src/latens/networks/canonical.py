@@ -38,12 +38,6 @@ def half(size: int) -> int:
     return -(-size // 2)
 
 
-def _framed(images: Array) -> Array:
-    """With a row and a column of zeros before, and behind as many as make the sizes even."""
-    after = [2 * half(n) + 1 - n for n in images.shape[1:3]]
-    return jnp.pad(images, ((0, 0), (1, after[0]), (1, after[1]), (0, 0)))
-
-
 def _down(images: Array, weight: Array) -> Array:
     if images.shape[-1] < FEW_CHANNELS:
         patches = unfolded(images, weight.shape[1], 2)
@@ -85,8 +79,10 @@ def unfolded(images: Array, size: int, stride: int) -> Array:
         rows = jnp.concatenate([padded[:, :, j : j + width] for j in range(size)], axis=-1)
         return jnp.concatenate([rows[:, i : i + height] for i in range(size)], axis=-1)
     m, p = half(height), half(width)
+    # A row and a column of zeros stand before, and behind as many as make the sizes even.
+    framed = jnp.pad(images, ((0, 0), (1, 2 * m + 1 - height), (1, 2 * p + 1 - width), (0, 0)))
     # Two neighbouring columns are one run of memory: first patches one row high, then k such rows.
-    pairs = _framed(images).reshape(n, 2 * m + 2, p + 1, 2 * channels)
+    pairs = framed.reshape(n, 2 * m + 2, p + 1, 2 * channels)
     rows = jnp.concatenate([pairs[:, :, :p], pairs[:, :, 1:, : (size - 2) * channels]], axis=-1)
     phases = rows.reshape(n, m + 1, 2, p, size * channels)
     return jnp.concatenate([phases[:, i // 2 : i // 2 + m, i % 2] for i in range(size)], axis=-1)

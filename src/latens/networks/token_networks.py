@@ -57,12 +57,6 @@ class TokenGRU(eqx.Module):
         output = Linear(jnp.zeros((width, vocabulary)), jnp.zeros(vocabulary))
         return cls(cell, output, DroppedWords(vocabulary, word_dropout))
 
-    @property
-    def num_given(self) -> int:
-        """How many numbers are given: a state, its three gates, and a logit for each token."""
-        n, vocabulary = self.output.weight.shape
-        return 4 * n + vocabulary
-
     def _parts(self, given: Float[Array, " g"]) -> list[Array]:
         n = len(self.output.weight)
         return jnp.split(given, [n, 4 * n])

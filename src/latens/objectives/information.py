@@ -22,13 +22,6 @@ def _positive(total: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.where(total > 0.0, total, 1.0)
 
 
-def pairwise_log_posterior(posterior: AbstractFactorised, z: Float[Array, "B *z"]) -> Float[Array, "B B n"]:
-    r"""Evaluate the posterior of every row at the sample of every row, one latent dimension at a time."""
-    # $\log q(z_{i,d} \mid x_j)$ for all i, j and latent dimensions d.
-    terms = jax.vmap(lambda q: jax.vmap(q.log_prob_terms)(z))(posterior)
-    return jnp.swapaxes(terms, 0, 1).reshape(z.shape[0], z.shape[0], -1)
-
-
 def _factorised(q: AbstractDistribution, name: str) -> AbstractFactorised:
     if not isinstance(q, AbstractFactorised):
         raise ConfigError(
@@ -75,7 +68,10 @@ class BetaTC(AbstractObjective):
         statistics = {"q": lambda q, p, z, x: _factorised(q, "beta-tc")}
         parts = evidence(model, batch, key=key, kl="sampled", statistics=statistics)
         own, prior = parts.draws.log_posterior[0], parts.draws.log_prior[0]
-        by_unit = pairwise_log_posterior(parts.draws.statistics["q"], parts.draws.z[0])
+        # $\log q(z_{i,d} \mid x_j)$ for all i, j and latent dimensions d.
+        z = parts.draws.z[0]
+        terms = jax.vmap(lambda q: jax.vmap(q.log_prob_terms)(z))(parts.draws.statistics["q"])
+        by_unit = jnp.swapaxes(terms, 0, 1).reshape(z.shape[0], z.shape[0], -1)
         weight = batch.weights / _positive(jnp.sum(batch.weights))
         share = jnp.where(weight > 0.0, jnp.log(jnp.where(weight > 0.0, weight, 1.0)), NOTHING)
         joint = jax.nn.logsumexp(share + jnp.sum(by_unit, axis=2), axis=1)

@@ -34,8 +34,8 @@ _log = logging.getLogger(__name__)
 
 def resolve(config: ClassifierConfig, data: Dataset) -> tuple[ClassifierConfig, list[str]]:
     """Check the labels, decide how many rows of a class a mixture may see, and say why; without labels, of all rows."""
-    density, counts = config.density, class_counts(data)
-    classes = _classes(data.schema)
+    density, classes, labels = config.density, _classes(data.schema), _labels(data)[data.subset("train")]
+    counts = np.bincount(labels[labels >= 0], minlength=len(classes))  # of training rows with a label
     kind_of(data.schema).refuse("density", data.name, DataError)
     if data.mask is not None:
         raise DataError("has missing cells, which a Gaussian with full covariance here does not take.", where=data.name,
@@ -85,12 +85,6 @@ def _classes(schema: Schema) -> tuple[str, ...]:
 
 def _labels(data: Dataset) -> np.ndarray:
     return np.zeros(len(data), np.int32) if data.label is None else data.label
-
-
-def class_counts(data: Dataset) -> np.ndarray:
-    """The number of training rows of every class, of shape (C,); those without a label do not count."""
-    labels = _labels(data)[data.subset("train")]
-    return np.bincount(labels[labels >= 0], minlength=len(_classes(data.schema)))
 
 
 def preparation(schema: Schema, config: ClassifierConfig) -> Preparation:

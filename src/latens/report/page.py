@@ -252,19 +252,13 @@ def _model(told: Told) -> Html:
     return joined([_pictures(told, "model"), tag("details", tag("summary", "Details: arrays"), arrays)])
 
 
-def versions_of(told: Told) -> tuple[str, object]:
-    """The versions of what made a run, with their name."""
-    versions = told.info.get("versions") or {}
-    return "Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-
-
 def again(told: Told) -> Html:
     """Write the command, the versions and the data that give a run again."""
-    info, place = told.info, told.info.get("platform") or {}
+    info, place, versions = told.info, told.info.get("platform") or {}, told.info.get("versions") or {}
     facts: list[tuple[str, object]] = [
         ("Seed", info.get("seed", "")),
         ("Data fingerprint", tag("code", info.get("data", {}).get("fingerprint") or "unknown")),
-        versions_of(told),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
         ("Machine", ", ".join(f"{key} {value}" for key, value in place.items())),
         ("Run", tag("code", info.get("id", ""))),
         ("Begun, ended", f"{info.get('created')}, {info.get('ended')}"),

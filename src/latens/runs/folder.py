@@ -131,7 +131,8 @@ class RunFolder:
     def open(cls, path: str | os.PathLike[str], *, lock: bool = True) -> "RunFolder":
         """Open an existing run folder, to continue it or only to read it, also while it runs."""
         path = as_path(path)
-        refuse_links(path)
+        with resource_errors(path):  # a stranger may have made it, with links, pipes, sockets or devices
+            refuse_unplain(path, OWN_FILES, OWN_FOLDERS)
         info, config = read_run_file(path, "run.json"), read_run_file(path, "config.json")
         if info.get("format") != RUN_FORMAT or type(info.get("format_version")) is not int:
             raise not_a_run(path, "its run.json was not written by latens")
@@ -354,12 +355,6 @@ def read_run_file(path: Path, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise not_a_run(path, f"its {name} is not a JSON object")
     return value
-
-
-def refuse_links(path: Path) -> None:
-    """Refuse a run folder in which something is a link, pipe, socket or device: a stranger may have made it."""
-    with resource_errors(path):
-        refuse_unplain(path, OWN_FILES, OWN_FOLDERS)
 
 
 def clean_run(path: Path) -> None:

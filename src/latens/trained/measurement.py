@@ -375,24 +375,26 @@ class Measurement:
         mask = None if self.batch.mask is None else np.asarray(self.batch.mask)
         given: dict[str, Any] = {"train_mask": None if data.mask is None else take(data.mask, train), "test_mask": mask}
         given["train_weight"] = None if data.weight is None else data.weight[train]
-        if self.discrete and not self.yes_no:
+        whole = self.discrete and not self.yes_no
+        numbers = not whole and not self.yes_no
+        if whole:
             kind = "counts" if self.counts else "levels"
             rows, test, ours = _taken(data.x, train), np.asarray(self.batch.x), self._discrete()
         else:
-            kind, ours = "grey" if self.yes_no else "real", self.rows
+            kind, ours = "real" if numbers else "grey", self.rows
             # As the model sees them: a random binarisation is the same one as in `evidence`.
             test = prepared_rows(self.at)
             rows, divide = self._expected(_taken(data.x, train))
-        if ("likelihood", self.family) in OWN and self.probable != (kind in ("counts", "levels")):
+        if ("likelihood", self.family) in OWN and self.probable != whole:
             return None  # a density and a probability are no rivals
-        if mask is None and self.weight is None and (self.discrete if kind == "levels" else kind == "real"):
+        if mask is None and self.weight is None and (numbers or (whole and not self.counts)):
             self._gain_over_gaussian(data, ours)
-        if isinstance(self.trained.model, StateSpaceModel) and kind == "real" and len(data.schema.shape) == 2:
+        if isinstance(self.trained.model, StateSpaceModel) and numbers and len(data.schema.shape) == 2:
             self._gains_over_steps(data, train, rows, test)
         given |= {"divide": divide, "common_unit": data.schema.columns is None}
         independent = independent_baseline(rows, test, kind, self.schema.num_values, **given)
         # Both minuends are of the counts or levels themselves where there are probabilities of these.
-        of = "x" if kind in ("counts", "levels") else density_of(self.trained)
+        of = "x" if whole else density_of(self.trained)
         what = "cross-entropy" if self.grey else f"log p({of})"
         cells = {"real": "cells, a Student-t each,", "counts": "cells, a negative binomial each,"}.get(kind, "cells")
         self._gain(ours - independent, f"{what} minus that of independent {cells} fitted to")
@@ -467,7 +469,7 @@ class Measurement:
 
     def autoencoder(self) -> None:
         """Add log p(x | z) at the code of x, all that an autoencoder has."""
-        rows = map_rows(_at_code, self.at)
+        rows = map_rows(at_code, self.at)
         self.rows = rows
         self.add("log_likelihood", rows, 1, f"{self.what}log p(x | z) at the code of x; an autoencoder has no p(x)")
 
@@ -505,7 +507,9 @@ def density_of(trained: TrainedModel) -> str:
     return "x" if preparation.divide == 1.0 or preparation.binarize != "none" else f"x / {preparation.divide:g}"
 
 
-def _at_code(model: Any, batch: Batch, key: Key) -> Array:
+def at_code(model: Any, batch: Batch, key: Key) -> Array:
+    """Compute log p(x | z) at the code of x."""
+
     def one_row(x: PyTree, cond: Cond, mask: Mask) -> Array:
         z = model.posterior(x, cond=cond, mask=mask).mean()
         return log_prob(model.likelihood(z, cond=cond), x, mask)

@@ -162,9 +162,9 @@ def _stages(
 
 
 def _preparation(data: Dataset) -> Preparation:
-    kind = data.schema.kind
-    if kind in ("levels", "counts"):
-        what = f"the cells are whole numbers ({kind}), and nothing says what the model sees of them."
+    cells = data.schema.cells
+    if cells.whole and (cells.grey or cells.logged):
+        what = f"each cell is {cells.words}, and nothing says what the model sees of it."
         fix = "Give preparation=Preparation(divide=255.0), or Preparation() for the whole numbers themselves."
         raise ConfigError(what, where="preparation", fix=fix)
     return Preparation()

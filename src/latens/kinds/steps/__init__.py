@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from latens.kinds.base import Kind, later, option
 from latens.kinds.tables import Table
@@ -18,6 +18,9 @@ class Steps(Kind):
     title = "long tables, with a line for each step"
     endings = Table.samples
     ends, pictured = True, False
+    lacks: ClassVar = {**Kind.lacks, "parts": ("a long table is made of all rows at once.", "Leave --ray out.")}
+    wrong = later("latens.kinds.steps.sequences", "wrong_sequences")
+    table = later("latens.commands._long", "table_of")
     store = later("latens.kinds.steps.long", "store_steps")
 
     sequence: str | None = option("the column that identifies the sequence of a line; - for a single series", "COLUMN")

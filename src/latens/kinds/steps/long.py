@@ -92,14 +92,6 @@ def _empty(name: object, where: str, why: str = "") -> DataError:
     return DataError(f"sequence {name!r} {why}is of length 0.", where=where, fix="Leave it out.")
 
 
-def refuse_other_rows(raw: Raw, where: str) -> None:
-    """Refuse rows that are no lines of a long table."""
-    if raw.x is None or isinstance(raw.x, SparseRows) or raw.x.ndim != 2 or raw.x.dtype.kind not in "biuf":
-        shape = "of text" if raw.x is None else f"of {raw.x.dtype} and shape {raw.x.shape[1:]}"
-        what = f"has rows {shape}, which are not lines of a long table."
-        raise DataError(what, where=where, fix="Give a table with a line for each step, or arrays by id.")
-
-
 def stacked_lines(x: np.ndarray, where: str) -> tuple[Raw, np.ndarray]:
     """Give the lines of rows of shape (steps, columns), and the row of each; a row ends with its last observed step."""
     seen = np.isfinite(x).any(2) if x.dtype.kind == "f" else np.ones(x.shape[:2], bool)
@@ -433,10 +425,13 @@ def store_steps(rows: "Coming") -> Stored:
     if lines is None and getattr(raw.x, "ndim", 0) == 3:
         lines = stacked_lines(raw.x, where)
         raw = replace(raw, x=lines[0].x)
-    refuse_other_rows(raw, where)
+    if raw.x is None or isinstance(raw.x, SparseRows) or raw.x.ndim != 2 or raw.x.dtype.kind not in "biuf":
+        shape = "of text" if raw.x is None else f"of {raw.x.dtype} and shape {raw.x.shape[1:]}"
+        what = f"has rows {shape}, which are not lines of a long table."
+        raise DataError(what, where=where, fix="Give a table with a line for each step, or arrays by id.")
     condition = rows.asked.condition
     said = conditions_of_rows(raw, condition, schema, len(raw.x), where) if lines is None else {}
-    known = schema.sequences.inputs if schema is not None and schema.sequences else ()
+    known = schema.inputs if schema is not None else ()
     inner = taken_out(raw, cut.inputs or [one.name for one in known], where)
     folded = fold(raw, None if lines is None else lines[1], cut, schema, where)
     rows.raw = raw = folded.raw

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -91,14 +91,17 @@ class Sequences(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     # columns that the model is told at every step and does not model, `cond["inputs"]` of a batch
     inputs: Annotated[tuple[Condition, ...], Meta(max_length=1000)] = ()
 
-    @property
-    def scaling(self) -> tuple[np.ndarray, np.ndarray]:
-        """Shift and scale of each column."""
-        return np.array([one.shift for one in self.columns]), np.array([one.scale for one in self.columns])
+
+def wrong_sequences(schema: Any) -> tuple[str, str] | None:
+    """What is wrong with the sequences of a file, for rows of its shape."""
+    if schema.sequences is None:
+        return None if schema.world is None else ("world", "is of rows that are sequences alone")
+    if wrong := _wrong(schema.sequences, schema.shape, schema.kind):
+        return "sequences", wrong
+    return None if schema.columns is None else ("columns", "are those of its sequences, where rows are steps")
 
 
-def check_sequences(found: Sequences, shape: tuple[int, ...], kind: str) -> str:
-    """What is wrong with the sequences of a file, for rows of a shape."""
+def _wrong(found: Sequences, shape: tuple[int, ...], kind: str) -> str:
     names = [one.name for one in found.columns]
     told = [*names, *(one.name for one in found.inputs)]
     if len(shape) != 2 or shape[0] > LONGEST or shape[1] != len(names):

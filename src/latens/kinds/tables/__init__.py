@@ -97,6 +97,7 @@ class Table(Kind):
     frame = later("latens.kinds.tables.typed", "as_frame")
     report = later("latens.kinds.tables.typed", "report_table")
     rivals = later("latens.evidence.tree", "table_rivals")
+    wrong = later("latens.kinds.tables.derived", "wrong_table")
     store = later("latens.kinds.tables.typed", "store_table")
 
     typed: bool = option(

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct, structs
 
 from latens.data.named import Name
 from latens.errors import DataError, nearest
-from latens.kinds.tables.columns import ColumnType, FrameColumn, decimals_of, recorded_step
+from latens.kinds.tables.columns import ColumnType, FrameColumn, check_types, decimals_of, recorded_step
 from latens.kinds.tables.dtypes import DAY, number_of
 from latens.kinds.tables.frame import Frame
 
@@ -185,6 +185,15 @@ def check_derived(schema: "Schema") -> str:
     except (DataError, ValueError, IndexError, pl.exceptions.PolarsError) as error:
         return getattr(error, "message", "a column is there twice, or its dtype, form or place is none").rstrip(".")
     return ""
+
+
+def wrong_table(schema: "Schema") -> tuple[str, str] | None:
+    """What is wrong with the columns of a file's table."""
+    if schema.types is not None and len(schema.types) != len(schema.names):
+        return "types", "are those of the columns of a mixed table, one for each"
+    if wrong := check_types(schema.column_types):
+        return "types", wrong
+    return ("derived", wrong) if (wrong := check_derived(schema)) else None
 
 
 def with_computed(frame: pl.DataFrame, schema: "Schema", cells: Iterable[np.ndarray]) -> pl.DataFrame:

@@ -113,7 +113,7 @@ def _of_pandas(name: str, column: Any, where: str) -> pl.Series:
         zone = getattr(column.dt, "tz", None)
         plain = column if zone is None else column.dt.tz_convert("UTC").dt.tz_localize(None)
         made = pl.Series(name, _in_unit(plain, "datetime64"))
-        return made if zone is None else made.dt.replace_time_zone("UTC").dt.convert_time_zone(zone_name(zone, where))
+        return made if zone is None else made.dt.replace_time_zone("UTC").dt.convert_time_zone(zone_name(zone))
     if types.is_timedelta64_dtype(dtype):
         return pl.Series(name, _in_unit(column, "timedelta64"))
     return _of_cells(name, [None if lost else value for value, lost in zip(column.tolist(), gone.tolist())])
@@ -149,7 +149,7 @@ def _of_cells(name: str, cells: list[Any]) -> pl.Series:
     return pl.Series(name, [None if cell is None or cell != cell else str(cell) for cell in cells], dtype=pl.String)
 
 
-def zone_name(zone: datetime.tzinfo | str, where: str) -> str:
+def zone_name(zone: datetime.tzinfo | str) -> str:
     """The name that Polars has for a time zone of Python."""
     name = str(zone)
     for own in (name, name.removeprefix("UTC"), getattr(zone, "key", name)):

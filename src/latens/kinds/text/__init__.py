@@ -36,6 +36,9 @@ class Text(Kind):
     unknown = ("piece", "rows hold pieces that no training row had; what follows these counts as missing")
     batch_size = later("latens.kinds.text.vocabulary", "batch_of_texts")
     report = later("latens.kinds.text.strings", "report_text")
+    wrong = later("latens.kinds.text.vocabulary", "wrong_tokens")
+    refuse_holes = later("latens.kinds.text.vocabulary", "refuse_holes")
+    dtype = classmethod(lambda cls, schema: schema.vocabulary.dtype)
     counted = later("latens.evidence.baseline", "text_counted")
     rivals = later("latens.evidence.baseline", "text_rivals")
     store = later("latens.kinds.text.strings", "store_text")
@@ -49,21 +52,21 @@ class Text(Kind):
         return {"text"}
 
     @classmethod
-    def known(cls, schema: Any) -> dict[str, Any]:
-        return {"pieces": schema.tokens.pieces}
+    def known(cls, schema: "Schema") -> dict[str, Any]:
+        return {"pieces": schema.vocabulary.pieces}
 
     @classmethod
-    def buckets(cls, schema: Any) -> tuple[int, ...]:
-        return schema.tokens.edges
+    def buckets(cls, schema: "Schema") -> tuple[int, ...]:
+        return schema.vocabulary.edges
 
     @classmethod
-    def face(cls, schema: Any) -> dict[str, Any]:
-        return {"kind": "text", "pieces": schema.tokens.pieces, "values": list(schema.tokens.values)}
+    def face(cls, schema: "Schema") -> dict[str, Any]:
+        return {"kind": "text", "pieces": schema.vocabulary.pieces, "values": list(schema.vocabulary.values)}
 
     @classmethod
-    def described(cls, schema: Any) -> str:
-        most, many = schema.shape[0] - 1, len(schema.tokens.values)
-        return f"text of up to {most} {schema.tokens.pieces}, of a vocabulary of {many}"
+    def described(cls, schema: "Schema") -> str:
+        most, many = schema.shape[0] - 1, len(schema.vocabulary.values)
+        return f"text of up to {most} {schema.vocabulary.pieces}, of a vocabulary of {many}"
 
     @classmethod
     def texts(cls, schema: "Schema", x: "np.ndarray") -> "dict[str, np.ndarray]":

@@ -206,8 +206,7 @@ def has_lines(path: Path, roles: ColumnRoles) -> bool:
 
 def report_text(dataset: "Dataset") -> dict[str, Any]:
     """What rows of text are made of, and which share of the steps that training computes is of their pieces."""
-    tokens, lengths = dataset.schema.tokens, steps_of(dataset.x)
-    assert tokens is not None
+    tokens, lengths = dataset.schema.vocabulary, steps_of(dataset.x)
     train = lengths[dataset.split == TRAIN] if (dataset.split == TRAIN).any() else lengths
     computed = np.array(tokens.edges)[np.searchsorted(tokens.edges, train)].sum()
     found = {

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from msgspec import Meta, Struct
 from numpy.typing import ArrayLike
 
@@ -215,16 +215,26 @@ def bucket_edges(counts: Int[np.ndarray, " steps"], most: int, length: int) -> t
     return best[1]
 
 
-def check_tokens(tokens: Tokens, shape: tuple[int, ...]) -> str:
-    """What is wrong with the vocabulary of a file, for rows of a shape."""
-    values, edges = tokens.values, tokens.edges
+def wrong_tokens(schema: Any) -> tuple[str, str] | None:
+    """What is wrong with the vocabulary of a file, for rows of its shape."""
+    if schema.tokens is None:
+        return None
+    values, edges, shape, wrong = schema.tokens.values, schema.tokens.edges, schema.shape, ""
     if len(shape) != 1 or shape[0] > LONGEST:
-        return f"are of rows with one axis of at most {LONGEST} tokens, not of shape {shape}"
-    if len(values) > MOST_TOKENS or len(set(values)) != len(values):
-        return f"has {len(values)} pieces, more than {MOST_TOKENS}, or one twice"
-    if edges and (edges[-1] != shape[0] or any(one >= other for one, other in pairwise(edges))):
-        return f"has edges {edges[:8]} that do not rise to {shape[0]}"
-    return ""
+        wrong = f"are of rows with one axis of at most {LONGEST} tokens, not of shape {shape}"
+    elif len(values) > MOST_TOKENS or len(set(values)) != len(values):
+        wrong = f"has {len(values)} pieces, more than {MOST_TOKENS}, or one twice"
+    elif edges and (edges[-1] != shape[0] or any(one >= other for one, other in pairwise(edges))):
+        wrong = f"has edges {edges[:8]} that do not rise to {shape[0]}"
+    return ("tokens", wrong) if wrong else None
+
+
+def refuse_holes(observed: Bool[np.ndarray, "n steps"], where: str) -> None:
+    """Refuse text of which what is seen is not a beginning."""
+    holes = (observed[:, 1:] & ~observed[:, :-1]).any(1)
+    if holes.any():
+        what = f"row {int(holes.argmax())} has a hole: of text only a beginning can be all that is seen."
+        raise DataError(what, where=where, fix="Mask every place after the first that is masked.")
 
 
 def unknown_pieces(

@@ -45,20 +45,7 @@ def unbounded_log_rate(log_rate: np.ndarray) -> np.ndarray:
     return np.minimum(log_rate, RATE_BOUND) + np.expm1(np.maximum(log_rate - RATE_BOUND, 0.0))
 
 
-class AbstractPairHead(AbstractHead):
-    """A head with two outputs for each feature: all the first ones, then all the second ones."""
-
-    @property
-    def num_outputs(self) -> int:
-        """Two for each feature."""
-        return 2 * math.prod(self.shape)
-
-    def _halves(self, outputs: Float[Array, " n_out"]) -> tuple[Array, Array]:
-        first, second = outputs.reshape(2, *self.shape)
-        return first, second
-
-
-class AbstractLocationScaleHead(AbstractPairHead):
+class AbstractLocationScaleHead(AbstractHead):
     r"""Location and scale from the network: the first half of the outputs are locations.
 
     Args:
@@ -69,6 +56,15 @@ class AbstractLocationScaleHead(AbstractPairHead):
 
     scale: eqx.AbstractVar[ScaleForm]
     scale_floor: eqx.AbstractVar[float]
+
+    @property
+    def num_outputs(self) -> int:
+        """Two for each feature."""
+        return 2 * math.prod(self.shape)
+
+    def _halves(self, outputs: Float[Array, " n_out"]) -> tuple[Array, Array]:
+        first, second = outputs.reshape(2, *self.shape)
+        return first, second
 
     def _log_scale(self, raw: Array) -> Array:
         match self.scale:

@@ -15,23 +15,7 @@ from latens.models.heads.base import AbstractHead, NormalHead
 from latens.typing import Array, Float, Key
 
 
-class AbstractAroundNormalHead(AbstractHead):
-    """A head whose first outputs are those of a `NormalHead`, of whose shape it is."""
-
-    normal: NormalHead
-
-    @property
-    def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The shape (n,) of one event."""
-        return self.normal.shape
-
-    @property
-    def num_outputs(self) -> int:
-        """Those of the `NormalHead`."""
-        return self.normal.num_outputs
-
-
-class FullNormalHead(AbstractAroundNormalHead):
+class FullNormalHead(AbstractHead):
     """A Normal with all correlations.
 
     The outputs are those of a `NormalHead`, then what stands below the diagonal of the Cholesky factor, by rows.
@@ -39,6 +23,13 @@ class FullNormalHead(AbstractAroundNormalHead):
     Args:
         normal: The head of the means and of the factor's diagonal.
     """
+
+    normal: NormalHead
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The shape (n,) of one event."""
+        return self.normal.shape
 
     @property
     def num_outputs(self) -> int:

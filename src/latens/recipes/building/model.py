@@ -71,7 +71,7 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
     if network.linear:
         up, down = with_linear_paths(up, down, schema, parts, head, extra)
     encoder = Conditional(up, head, entry, reads, usual)
-    decoder = Conditional(down, likelihood, row.decoder_input, reads, usual)
+    decoder = Conditional(down, likelihood, row.sees(row.read), reads, usual)
     if posterior.levels:
         return _hierarchy(schema, parts, encoder, decoder, key=prior_key)
     of = head if isinstance(head, CodeHead) else latent

@@ -81,7 +81,7 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
         config, others = for_pictures(parts.having(config), data)
         reasons += others
         pictures = config.network.kind == "conv"
-    if data.schema.sequences is not None and data.schema.sequences.inputs and not parts.posterior.reads_inputs:
+    if data.schema.inputs and not parts.posterior.reads_inputs:
         what = f"the recipe {config.recipe!r} has no inputs at every step."
         fix = "Use --recipe world, or leave --input out: the columns are then modelled."
         raise ConfigError(what, where="--input", fix=fix)

@@ -192,7 +192,7 @@ def _depth(schema: Schema, config: LikelihoodConfig, options: DepthOptions) -> m
 
 
 def _tokens(schema: Schema, config: LikelihoodConfig, options: TokenOptions) -> TokenHead:
-    rules = {name: getattr(schema.tokens, name) for name in ("never_empty", "closing")}
+    rules = {name: getattr(schema.vocabulary, name) for name in ("never_empty", "closing")}
     return TokenHead(schema.shape, schema.num_values, **structs.asdict(options), **rules)
 
 

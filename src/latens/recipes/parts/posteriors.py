@@ -73,11 +73,6 @@ class Posterior(Row):
         """What the number of latent dimensions is a multiple of."""
         return self.group(self.read)
 
-    @property
-    def decoder_input(self) -> Callable[[Any], Any] | None:
-        """What happens to a latent before the decoder's network."""
-        return self.sees(self.read)
-
     def made(self, latent: Shape, *, key: Key) -> AbstractHead:
         """The head over latents of this shape."""
         return self.make(latent, self.config, self.read, key=key)
@@ -147,16 +142,12 @@ def _flow(kind: Literal["iaf", "planar"]) -> Callable[..., AbstractHead]:
 
 def _on_sphere(kind: Callable[..., AbstractHead]) -> Callable[..., AbstractHead]:
     def make(shape: tuple[int, ...], config: PosteriorConfig, options: object, key: Key) -> AbstractHead:
-        _at_least_two(shape[0], "a sphere")
+        if shape[0] < 2:
+            what = f"a posterior of a sphere needs posterior.latent_dim of 2 or more, not {shape[0]}."
+            raise ConfigError(what, where="posterior.latent_dim", fix="Add --set posterior.latent_dim=2.")
         return kind(shape)
 
     return make
-
-
-def _at_least_two(size: int, what: str) -> None:
-    if size < 2:
-        message = f"a posterior of {what} needs posterior.latent_dim of 2 or more, not {size}."
-        raise ConfigError(message, where="posterior.latent_dim", fix="Add --set posterior.latent_dim=2.")
 
 
 def _each(n: int, options: Any) -> Shape:

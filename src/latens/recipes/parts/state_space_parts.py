@@ -80,7 +80,7 @@ def state_space_model(
     read, network = make(StepOptions, config.posterior.options, "posterior"), config.network
     size, hidden, width = config.posterior.latent_dim or 1, network.hidden or (), head.num_outputs
     _refuse_steps(schema, config, head, read)
-    given = inputs_of(schema)
+    given = sum(one.width for one in schema.inputs)
     keys = jax.random.split(key, 6)
     d = 1
     for side in head.shape:
@@ -134,14 +134,8 @@ def _said(head: AbstractHead, size: int, dense: Any, n_in: int, width: int, key:
 
 def _blind(schema: Schema) -> tuple[int, ...]:
     """The columns that say of a recorded step what follows from the observation: they are foretold, and not read."""
-    if schema.world is None or schema.sequences is None:
-        return ()
-    return tuple(i for i, one in enumerate(schema.sequences.columns) if one.name in (REWARD, TERMINATED))
-
-
-def inputs_of(schema: Schema) -> int:
-    """How many numbers are given at every step."""
-    return 0 if schema.sequences is None else sum(one.width for one in schema.sequences.inputs)
+    columns = schema.scaled if schema.world is not None else None
+    return tuple(i for i, one in enumerate(columns or ()) if one.name in (REWARD, TERMINATED))
 
 
 def filled(head: AbstractHead) -> bool:
