@@ -48,8 +48,9 @@ def test_fit_says_which_prior_is_kept_and_a_run_ended_meanwhile_ends_the_same(
     info = json.loads((whole / "run.json").read_text())
     assert info["refit"]["kept"] is True
     assert info["refit"]["gain"]["n"] == info["data"]["rows"]["validation"]
-    assert "prior: a mixture fitted to the codes, which changes log p(x) by +" in (whole / "log.txt").read_text()
-    assert after(RunFolder.open(whole))[0].endswith("in all; prior: a mixture fitted to the codes")
+    said = "prior: a mixture of Gaussians fitted to the codes"
+    assert f"{said}, which changes log p(x) by +" in (whole / "log.txt").read_text()
+    assert after(RunFolder.open(whole))[0].endswith(f"in all; {said}")
     folder = tmp_path / "run"
 
     def cut_off(*given: Any, **named: Any) -> Any:
@@ -67,7 +68,7 @@ def test_fit_says_which_prior_is_kept_and_a_run_ended_meanwhile_ends_the_same(
     assert (metadata["config"]["prior"]["kind"], "refit" in metadata["facts"]) == ("standard-normal", False)
     again = latens("resume", folder, "--verbose")
     assert again.code == 0, again.err
-    assert "prior: a mixture fitted to the codes, which changes log p(x) by +" in again.err
+    assert "prior: a mixture of Gaussians fitted to the codes, which changes log p(x) by +" in again.err
     one, two = read(folder / "model.safetensors"), read(whole / "model.safetensors")
     assert one[1] == two[1]
     assert {n: a.tobytes() for n, a in one[0].items()} == {n: a.tobytes() for n, a in two[0].items()}

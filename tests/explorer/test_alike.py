@@ -1,4 +1,4 @@
-"""What the rows have that are as it was asked for stands beside an answer of What if, with its standard error."""
+"""A prediction of What if stands beside the mean of the matching rows, with its standard error."""
 
 from typing import Any
 
@@ -37,8 +37,8 @@ def test_the_mean_of_the_rows_that_are_so_stands_with_its_standard_error() -> No
     assert found["rows"] == np.flatnonzero(strands == 60).tolist()
     assert not found["near"]
     error = own.std(ddof=1) / np.sqrt(len(own))
-    assert found["text"] == f"the {len(own)} rows that are so: mean {own.mean():.2f} ± {error:.2f}"
-    assert f"{len(own)} of 60 rows are so; what they have" in found["note"]
+    assert found["text"] == f"mean of {len(own)} matching rows: {own.mean():.2f} ± {error:.2f}"
+    assert f"{len(own)} of 60 rows match. Each prediction" in found["note"]
 
 
 @pytest.mark.parametrize(("errors", "told"), [(0.0, False), (2.0, False), (4.0, True), (-4.0, True)])
@@ -46,7 +46,7 @@ def test_rows_that_part_from_an_answer_by_more_than_chance_say_so(errors: float,
     _, strands, load, *_ = map(np.array, cells())
     own = load[strands == 60]
     said = own.mean() + errors * own.std(ddof=1) / np.sqrt(len(own))
-    assert asked({1: "60"}, said=float(said))["text"].endswith(", further from it than by chance") == told
+    assert asked({1: "60"}, said=float(said))["text"].endswith(", significantly different from the model") == told
 
 
 def test_names_are_counted_and_none_of_few_is_not_surely_none() -> None:
@@ -56,11 +56,11 @@ def test_names_are_counted_and_none_of_few_is_not_surely_none() -> None:
     share, n = own.mean(), len(own)
     error = np.sqrt((own.sum() + 1) * (n - own.sum() + 1) / ((n + 2) ** 2 * (n + 3)))
     said = f"({100 * share:.0f} % ± {100 * error:.0f} %)"
-    assert found["text"] == f"beam in {own.sum()} of the {n} rows that are so {said}"
+    assert found["text"] == f"beam in {own.sum()} of {n} matching rows {said}"
     table = cells(8)
     table[0], table[1] = [0] * 8, [20] * 8
     few = asked({1: "20"}, place=0, level=1, cells=table)
-    assert "beam in 0 of the" in few["text"]
+    assert "beam in 0 of " in few["text"]
     assert "± 0 %" not in few["text"]
 
 
@@ -70,7 +70,7 @@ def test_a_number_that_few_rows_have_takes_those_near_it() -> None:
     found = asked({1: "50"}, cells=table)
     assert found["near"]
     assert found["rows"] == [k for k, one in enumerate(table[1]) if abs(one - 50) <= 5]
-    assert "nearly so" in found["note"]
+    assert "have similar values" in found["note"]
     assert "so few" in found["note"]
 
 
@@ -78,7 +78,7 @@ def test_a_number_that_few_rows_have_takes_those_near_it() -> None:
 def test_few_rows_are_called_a_guess(rows: int) -> None:
     table = cells()
     table[1] = [60] * rows + [20] * (60 - rows)
-    assert ("so few that the answers are guesses" in asked({1: "60"}, cells=table)["note"]) == (rows < 10)
+    assert ("With so few rows, the predictions are unreliable" in asked({1: "60"}, cells=table)["note"]) == (rows < 10)
 
 
 def test_a_day_is_a_day_and_what_cannot_be_read_is_not_counted() -> None:
@@ -88,7 +88,7 @@ def test_a_day_is_a_day_and_what_cannot_be_read_is_not_counted() -> None:
     assert 7 in found["rows"]
     assert asked({4: "3 days after built"}) is None
     assert asked({}) is None
-    assert asked({1: "60", 0: 1}, cells=[[0] * 60, *cells()[1:]])["note"].startswith("No row is so")
+    assert asked({1: "60", 0: 1}, cells=[[0] * 60, *cells()[1:]])["note"].startswith("No row matches")
 
 
 def test_names_are_compared_by_number_and_only_the_most_frequent() -> None:

@@ -69,7 +69,7 @@ def test_a_part_of_a_name_finds_its_rows(browser: Browser, photo_page: PageServe
     assert row == 1
     assert words.startswith("11 rows hold that: IMG_1.jpg, IMG_10.jpg, IMG_11.jpg")
     assert words.endswith(", .... The first is shown.")
-    assert browser.run(script, "2319") == [1, "No row among those shown has such an id."]
+    assert browser.run(script, "2319") == [1, "None of the rows shown has this id."]
     pieces = "const { wrapped } = await import('/app/panels/parts.js');"
     pieces += "return wrapped(args[0]).map((one) => one.tagName ?? one);"
     assert browser.run(pieces, "a/IMG_1239.jpg") == ["a/", "WBR", "IMG_", "WBR", "1239", "WBR", ".jpg"]

@@ -379,7 +379,7 @@ def test_the_page_fixes_columns_and_shows_the_others(browser: Browser, trained: 
         other = int(frame["city"][5] == CITY.values[0])
         browser.run(choose, 0, "select", str(other), "change")
         browser.until("document.querySelectorAll('.given .may svg').length === 3")
-        assert "of it moves" in browser.run("return document.querySelectorAll('.given .may')[1].innerText")
+        assert "of the probability moves" in browser.run("return document.querySelectorAll('.given .may')[1].innerText")
         browser.run("[...document.querySelectorAll('.panel button')].find((b) => b.textContent === 'No row').click()")
         browser.until("document.querySelectorAll('.given .may svg').length === 4")
         settled(browser)

@@ -113,12 +113,12 @@ def decoded(grid):
 def test_manifold_pixel_is_the_image_of_its_latent_point(grid):
     given = decoded(grid)
     drawn = pixels(manifold(given, grid))
-    rows, columns, height, width = given.shape
+    rows, columns, height, width = given.shape[0], given.shape[1], given.shape[2] + 2, given.shape[3] + 2
     assert drawn.shape == (rows * height, columns * width, 4)
     for i in range(rows):
         for j in range(columns):
             cell = drawn[i * height : (i + 1) * height, j * width : (j + 1) * width]
-            np.testing.assert_array_equal(cell[..., 0], given[i, j])
+            np.testing.assert_array_equal(cell[..., 0], np.pad(given[i, j], 1))  # in a black frame
 
 
 def test_manifold_is_oriented_as_a_scatter():
@@ -133,7 +133,7 @@ def test_manifold_is_oriented_as_a_scatter():
     for x, y in grid.reshape(-1, 2):
         row = int((top - y) / (top - bottom) * drawn.shape[0])
         column = int((x - left) / (right - left) * drawn.shape[1])
-        cell = drawn[row // 3 * 3, column // 4 * 4 : column // 4 * 4 + 4, 0]
+        cell = drawn[row // 5 * 5 + 1, column // 6 * 6 + 1 : column // 6 * 6 + 5, 0]
         np.testing.assert_allclose(cell, [(x + 4) / 8] * 2 + [(y + 4) / 8] * 2, rtol=1e-6)
 
 

@@ -10,7 +10,7 @@ from scipy.stats import kstest, ortho_group
 
 from latens.errors import DataError, UsageError
 from latens.figures.animation import FRAME_DPI, check_ending, frame, write_animation
-from latens.figures.images import framed, linear_grid, manifold, percentile_grid
+from latens.figures.images import linear_grid, manifold, percentile_grid
 from latens.figures.latent import latent_scatter
 from latens.figures.moving import TRAIL, moving_image, moving_manifold, moving_scatter, trail
 from latens.figures.paths import align, in_log_time, linear_path, medoid, path_between, random_walk, spherical_path
@@ -210,7 +210,7 @@ def test_percentiles_of_the_prior_are_shown_over_training():
     *_, last = made.frames
     grid = percentile_grid(4, 0.1, 0.9)
     images = Source(kept[-1][1], data, 0).decoded_images(grid.reshape(-1, 2)).reshape(4, 4, 5, 4)
-    still = manifold(framed(images), grid, title="step 5", dpi=FRAME_DPI)
+    still = manifold(images, grid, title="step 5", dpi=FRAME_DPI)
     np.testing.assert_allclose(last.astype(int), frame(still), atol=1)  # a rotation by nothing, to the last bit but one
     assert "4 by 4 percentiles of the prior" in made.says
 

@@ -145,5 +145,5 @@ def test_a_function_and_an_equinox_module_are_networks(getkey):
 
 def test_the_wrong_number_of_outputs_is_refused_with_the_right_one():
     part = Conditional(lambda x: x, NormalHead((2,)))
-    with pytest.raises(ConfigError, match=r"gives 3 outputs, NormalHead\(shape=\(2,\)\) needs 4"):
+    with pytest.raises(ConfigError, match=r"array of shape \(3,\), but NormalHead of shape \(2,\) needs 4"):
         part(jnp.ones(3))

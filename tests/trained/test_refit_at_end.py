@@ -86,7 +86,7 @@ def test_two_clusters_of_codes_are_found_and_gain_what_the_formula_says() -> Non
     assert new.model.encoder is old.model.encoder
     again = TrainedModel.from_bytes(new.to_bytes())
     assert np.array_equal(again.model.prior_part.loc, prior.loc)
-    assert refit_text(again).startswith("prior: a mixture fitted to the codes, which changes log p(x) by +0.")
+    assert "prior: a mixture of Gaussians fitted to the codes, which changes log p(x) by +0." in refit_text(again)
 
 
 def test_only_validation_rows_decide_and_test_rows_are_not_looked_at() -> None:

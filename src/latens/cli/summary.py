@@ -53,7 +53,7 @@ def after(run: RunFolder) -> list[str]:
     seconds, whole, steps = info.get("training_seconds"), info.get("command_seconds"), info.get("step") or 0
     took = "" if seconds is None else f"{duration(seconds)}, {duration(whole or seconds)} in all"
     best = f", best step {info['best_step']:,}" if info.get("best_step") not in (None, steps) else ""
-    prior = f"; prior: a {refit['prior']} fitted to the codes" if (refit := info.get("refit") or {}).get("kept") else ""
+    prior = "; prior: a mixture of Gaussians fitted to the codes" if (info.get("refit") or {}).get("kept") else ""
     lines = [line("trained", (f"{steps:,} steps{best}, {took}" if steps else took) + prior)] if took else []
     lines += [line("" if k else "result", text) for k, text in enumerate(info.get("plain") or [])]
     if info.get("late"):

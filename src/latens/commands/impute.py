@@ -60,7 +60,7 @@ class Impute(Verb):
         if self.interval is not None:
             at.kind.refuse("types", "--interval")
         batch = replace(trained.batch(data), mask=~hidden)
-        doing("what is missing")
+        doing("filling missing cells")
         found = imputed(
             trained, batch, key=seed_key(self.seed), num_samples=self.num_samples, num_draws=self.draws or 0
         )

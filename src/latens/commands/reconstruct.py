@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
-from latens.commands._lazy import evaluation
+from latens.commands._lazy import evaluation, np
 from latens.commands.kernel import At, Data, Given, Made, Mean, Seed, Unknown, Verb, Work
 
 
@@ -29,10 +29,16 @@ class Reconstruct(Verb):
         yield f"reconstruct {len(chosen)} rows of {data.name}"
         values = evaluation.reconstruct(trained.rows(data, chosen, seed=self.seed), mean=self.mean)
         x = evaluation.finite(trained.data_units(values, mean=self.mean), "x", where=at.name)
+        text = f"{drawn_words(len(x), len(data))} of {data.name}"
+        if (trained.schema.image is not None or trained.schema.cells.real) and data.mask is None and at.knows(data):
+            for split in ("train", "validation", "test"):
+                rows = np.isin(chosen, data.subset(split))
+                errors = np.square(x[rows] - np.asarray(data.x[chosen[rows]], np.float64))
+                text += f"\nmean squared error of {rows.sum()} {split} rows: {errors.mean():.4g}" if len(errors) else ""
         return Made(
             arrays={"row_id": data.names[chosen], "x": x},
             value={"rows": len(x), "shape": list(x.shape)},
-            text=f"{drawn_words(len(x), len(data))} of {data.name}",
+            text=text,
             image=x,
             beside=data.x[chosen],
             schema=trained.schema,

@@ -23,7 +23,8 @@ from latens.io.process import check_count
 from latens.kinds.tables.frame import as_rows, is_frame
 from latens.trained.cell_scores import blame, named_cells
 from latens.trained.inputs import RowsLike
-from latens.trained.outliers import conformal, row_scores
+from latens.trained.measurement import what_density
+from latens.trained.outliers import CODE, conformal, row_scores
 from latens.trained.trained_model import TrainedModel
 from latens.typing import checked_later
 
@@ -77,6 +78,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         offset_: The value of `score_samples` below which a row is an outlier.
         others_: Number of scored rows that new rows are compared with.
         calibration_: The outlier scores of these rows in ascending order, shape (m,), in nats.
+        reasons_: What the score and its limit are, and the options that were chosen from the data, as sentences.
         n_features_in_: Number of columns in `fit`.
         feature_names_in_: Names of these columns, if `X` has names.
 
@@ -154,6 +156,14 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             words = f"no p-value is as small as {self.alpha:g} of {self.others_} held-out rows, so no row is an outlier"
             fix = f"give {least if folds > 1 else 2 * least} rows or more, or a larger alpha"
             warnings.warn(f"{words}: {fix}", UserWarning, stacklevel=3)
+        trained, several = self.model_, f", the median of {len(parts)} models" * (len(parts) > 1)
+        self.reasons_ = [
+            f"outlier score: -log p(x) + {CODE:g} KL(q(z | x) || p(z)) in nats{several}; likelihood "
+            f"{trained.config.likelihood.family} ({what_density(trained).strip('; ') or 'probability of the cells'})",
+            f"outliers: scores above {-self.offset_:.4g}, which at most {100 * self.alpha:g} % of the {self.others_} "
+            "rows have that were scored by a model trained without them",
+            *self.vaes_[0].reasons_,
+        ]
         return self
 
     def _fold(self, kept: RowsLike) -> None:
@@ -270,17 +280,29 @@ class VAEDetector(OutlierMixin, RowsEstimator):
 
         Returns:
             A dictionary of columns of text, each of shape (n,). For the k-th cell, starting from 1, it has `cell_k`
-            (the column), `value_k`, `expected_k` (with an interval for numbers) and `p_k`.
+            (the column), `value_k`, `expected_k` (with an interval for numbers) and `p_k`. `reason` is a sentence
+            about the first cell.
 
         Raises:
             ConfigError: The columns have no kinds. Pass `typed=True`.
         """
         cells = check_count(cells, "cells")
         data = self._rows(X)
+        if not data.schema.column_types:
+            what = "the columns have no kinds, so single cells have no probabilities."
+            raise ConfigError(what, where="explain", fix="Use VAEDetector(typed=True).")
         rows = np.arange(len(data))
-        return named_cells(
-            blame(self.model_, data, rows, others=self.others_, cells=cells, seed=self.seed_), data, rows
-        )
+        found = blame(self.model_, data, rows, others=self.others_, cells=cells, seed=self.seed_)
+        named = named_cells(found, data, rows)
+        each = zip(*(named[f"{part}_1"] for part in ("cell", "value", "expected", "p")))
+        said = [_reason(*one) if one[0] else "" for one in each]
+        return named | {"reason": np.array(said, object)}
+
+
+def _reason(cell: str, value: str, expected: str, p: str) -> str:
+    """How improbable a cell is, in words."""
+    often = f"1 in {1.0 / float(p):,.0f} such rows is as extreme" if float(p) else "no training row has this value"
+    return f"{cell} is {value}, expected {expected}: {often}"
 
 
 def _row_ids(data: Dataset) -> np.ndarray:

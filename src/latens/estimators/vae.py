@@ -22,7 +22,6 @@ from latens.estimators.frame_roles import known_apart, put_back, with_filled_ste
 from latens.estimators.frames import array_with_filled, as_fitted, with_filled, with_numbers
 from latens.estimators.targets import classes_of, codes_of, labelled
 from latens.evaluation import Estimate
-from latens.evidence.batched import BATCH_SIZES
 from latens.io import keys
 from latens.io.process import check_count, check_process
 from latens.kinds import kind_of
@@ -274,35 +273,6 @@ class VAE(BaseVAE):
         seed = seed_of(self.random_state if random_state is None else random_state)
         x = self.model_.sample(n_samples, seed=seed, label=codes, given=given, temperature=temperature)
         return as_fitted(x, schema, getattr(self, "_template", None))
-
-    def warm_up(self, n_rows: int | None = None, *, label: ArrayLike | None = None) -> "VAE":
-        """Compile the programs for encoding, decoding and scoring, so that no request waits for the compiler.
-
-        A request is padded to 16, 128 or 500 rows, or computed in chunks of 500 rows. This method compiles one program
-        for each size.
-
-        Args:
-            n_rows: Maximum number of rows of a request, at least 1. Larger sizes are not compiled. None: any number.
-            label: The class of the sampled rows, if the model is conditional. None: all classes in turn.
-
-        Returns:
-            The estimator itself.
-
-        Raises:
-            NotFittedError: Before `fit`.
-            UsageError: The number of rows is below 1.
-        """
-        most = BATCH_SIZES[-1] if n_rows is None else check_count(n_rows, "n_rows")
-        for smaller, size in zip((0, *BATCH_SIZES), BATCH_SIZES):
-            if smaller >= most:
-                break
-            n = min(size, most)
-            x, y = self.sample(n, label=label), None
-            if self.model_.preparation.classes:
-                y = np.repeat(label, n) if label is not None else self.classes_[self.model_.in_turn(n)]
-            self.inverse_transform(self.transform(x, y), y)
-            self.score_samples(x, y)
-        return self
 
     @checked_later
     def prior_predictive(

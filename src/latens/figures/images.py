@@ -250,10 +250,10 @@ def _on_grid(images: ArrayLike, latents: ArrayLike) -> tuple[np.ndarray, np.ndar
     return pictures, grid
 
 
-def framed(images: np.ndarray) -> np.ndarray:
+def framed(images: Shaped[np.ndarray, "n m H W C"]) -> Shaped[np.ndarray, "n m h w C"]:
     """Put images into thin black frames: pictures that touch cannot be told apart."""
     edge = (max(1, round(max(images.shape[2:4]) / 28)),) * 2
-    return np.pad(images, ((0, 0), (0, 0), edge, edge, *((0, 0),) * (images.ndim - 4)))
+    return np.pad(images, ((0, 0), (0, 0), edge, edge, (0, 0)))
 
 
 def manifold_table(images: ArrayLike, latents: ArrayLike) -> dict[str, np.ndarray]:
@@ -295,13 +295,13 @@ def manifold(
         ax: Axes to draw into. None: a new figure.
 
     Returns:
-        The Axes; its one image is RGBA, row i and column j at `[i*H:(i+1)*H, j*W:(j+1)*W]`.
+        The Axes; its one image is RGBA and has a thin black frame around each of the images.
 
     Raises:
         DataError: Shapes do not fit, or the points are not such a grid.
     """
     pictures, grid = _on_grid(images, latents)
-    rows, columns, height, width, _ = pictures.shape
+    rows, columns, height, width, _ = (pictures := framed(pictures)).shape
     whole = displayed(pictures).transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 4)
     across, up = grid[0, :, 0].astype(float), grid[::-1, 0, 1].astype(float)
     even = _even(across) and _even(up)

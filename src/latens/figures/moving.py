@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from latens.errors import DataError
 from latens.figures.animation import FRAME_DPI, frame
-from latens.figures.images import as_images, displayed, manifold
+from latens.figures.images import as_images, displayed, framed, manifold
 from latens.figures.latent import MARKERS, latent_scatter, latent_scatter_table
 from latens.figures.style import bare, dress, figure_of, new_axes, readable, theme
 from latens.figures.validation import numbers
@@ -52,7 +52,8 @@ def moving_image(
     colours = theme()
     ratio = pictures.shape[1] / pictures.shape[2]
     beside = path is not None and points is not None  # a plane to show
-    size = (9.8, 4.7) if beside else (4.4, 4.4 * ratio + 0.4)
+    wide = max(4.4, 0.3 + 0.09 * max(map(len, words), default=0))  # room for the longest caption
+    size = (5.4 + wide, 4.7) if beside else (wide, 4.4 * ratio + 0.4)
     axes = new_axes(1, 2 if beside else 1, size=size)[0]
     ax, dot, places, trails = axes[-1], None, None, []
     if path is not None and points is not None:
@@ -74,6 +75,7 @@ def moving_image(
     dress(ax, title=words[0], grid=None)
     bare(ax)
     shown = ax.imshow(pictures[0], interpolation="nearest")
+    ax.set_anchor("W")
     figure = figure_of(ax)
     frame(figure)  # lays the parts out, which then stay where they are
     figure.set_layout_engine("none")
@@ -95,7 +97,7 @@ def moving_manifold(images: Sequence[np.ndarray], latents: ArrayLike, captions: 
     ax = manifold(images[0], latents, title=words[0], dpi=FRAME_DPI)
     (shown,), colours, figure = ax.images, theme(), figure_of(ax)
     for grid, text in zip(images, words):
-        pictures = displayed(as_images(grid, "images", lead=2))
+        pictures = displayed(framed(as_images(grid, "images", lead=2)))
         rows, columns, height, width = pictures.shape[:4]
         shown.set_data(pictures.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 4))
         ax.set_title(text, loc="left", fontsize=11, color=colours.text, pad=8)

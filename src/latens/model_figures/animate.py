@@ -12,7 +12,6 @@ from latens.data import Dataset
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.figures import moving
-from latens.figures.images import framed
 from latens.figures.paths import PathKind, align, in_log_time, medoid, path_between, random_walk
 from latens.model_figures.source import Source
 from latens.trained.trained_model import TrainedModel
@@ -213,7 +212,7 @@ def manifold_over_training(
     for _, source, _, turn in moments:
         # A point of the turned plane is z R, so z is that point times R transposed.
         images = source.decoded_images(grid.reshape(-1, 2) @ turn.T, label)
-        decoded.append(framed(images.reshape(cells, cells, *images.shape[1:])))
+        decoded.append(images.reshape(cells, cells, *images.shape[1:]))
     index, share, captions = _in_time(moments, frames)
     between = [(1 - s) * decoded[i] + s * decoded[i + 1] for i, s in zip(index, share)]
     of = "points" if spacing == "linear" else "percentiles of the prior"

@@ -7,7 +7,7 @@ import numpy as np
 from latens import evaluation, figures
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError
-from latens.figures.images import framed, image_strips
+from latens.figures.images import image_strips
 from latens.figures.paths import linear_path, spherical_path
 from latens.figures.planes import two_views
 from latens.figures.reach import reach_curves
@@ -88,7 +88,7 @@ def draw_two_views(source: Source) -> Made | None:
     if code.mean.shape[1] != 2:
         return None
     grid, images = _plane(source, Plane().cells)
-    axes = two_views(code.mean, framed(images), grid, code.label, code.classes)
+    axes = two_views(code.mean, images, grid, code.label, code.classes)
     return axes, figures.manifold_table(images, grid)
 
 
@@ -153,7 +153,7 @@ def _manifold(source: Source, grid: np.ndarray, images: np.ndarray, title: str) 
     if images.size > MOST_CELLS:  # a table of millions of pixels serves nobody
         means = images.reshape(len(table["row"]), -1).mean(1)
         table = {key: table[key] for key in ("row", "column", "latent_0", "latent_1")} | {"mean_pixel": means}
-    return figures.manifold(framed(images), grid, title=title), table
+    return figures.manifold(images, grid, title=title), table
 
 
 def _images_at(source: Source, grid: np.ndarray, codes: np.ndarray | None = None) -> np.ndarray:

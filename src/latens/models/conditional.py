@@ -91,13 +91,11 @@ class Conditional(eqx.Module):
         # Without a key there is no dropout, in networks of the user's own neither.
         network = eqx.nn.inference_mode(self.network) if key is None else self.network
         outputs = network(inputs, key=key) if _takes_key(network) else network(inputs)
-        if outputs.size != self.head.num_outputs:
-            raise ConfigError(
-                f"the network gives {outputs.size} outputs, {type(self.head).__name__}(shape={self.head.shape}) "
-                f"needs {self.head.num_outputs}.",
-                where="network",
-                fix=f"Give its last layer {self.head.num_outputs} outputs.",
-            )
+        if (shape := getattr(outputs, "shape", None)) is None or outputs.size != self.head.num_outputs:
+            found = f"an array of shape {shape}" if shape is not None else f"a {type(outputs).__name__}"
+            name, needed = type(getattr(self.head, "head", self.head)).__name__, self.head.num_outputs
+            what = f"the network returns {found}, but {name} of shape {self.head.shape} needs {needed} numbers."
+            raise ConfigError(what, where="network", fix=f"Give its last layer {needed} outputs.")
         return self.head.given(cond)(outputs.reshape(-1))
 
     def _condition(self, name: str, cond: Cond) -> Float[Array, " n"]:

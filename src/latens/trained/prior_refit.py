@@ -307,7 +307,7 @@ def refit_text(trained: TrainedModel) -> str:
     found = trained.facts.get("refit", {})
     if "gain" not in found:
         return ""
-    gain, what, of = found["gain"], _measured(trained), "full " * (found["prior"] == "full-mixture") + "mixture"
+    gain, what, of = found["gain"], _measured(trained), "mixture of Gaussians"
     by = f"{gain['value']:+.2f} ± {gain['standard_error']:.2f} nats on {gain['n']} validation rows"
     if found["kept"]:
         return f"prior: a {of} fitted to the codes, which changes {what} by {by} (--set prior.refit=false: as trained)"

@@ -45,17 +45,20 @@ def with_networks(model: LatentModel, schema: Schema, config: NetworkConfig, *, 
 
 def refuse_wrong_sizes(model: LatentModel, schema: Schema, preparation: Preparation) -> None:
     """Trace one row: a network of a wrong size is named before training starts."""
-    row = jax.ShapeDtypeStruct(schema.shape, jnp.int32 if preparation.integer else jnp.float32)
-    key = jax.random.key(0)
-    try:
-        eqx.filter_eval_shape(lambda m, x: m.posterior(x).sample(key=key), model, row)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, LatensError):
+    given = jax.ShapeDtypeStruct(schema.shape, jnp.int32 if preparation.integer else jnp.float32)
+    encode = lambda m, x: m.posterior(x).sample(key=jax.random.key(0))  # noqa: E731
+    for part, of, run in (("encoder", "row", encode), ("decoder", "latent", lambda m, z: m.likelihood(z).mean())):
+        try:
+            made = eqx.filter_eval_shape(run, model, given)
+        except LatensError as error:
+            if error.where == "network":
+                error.where = part
             raise
-        flat = "Flatten it: eqx.nn.Sequential([eqx.nn.Lambda(jnp.ravel), network]). " if len(row.shape) > 1 else ""
-        what = f"your encoder receives a row of shape {row.shape}, and fails: {str(error).splitlines()[0]}"
-        raise ConfigError(what, where="encoder", fix=f"{flat}A row has {row.size} inputs.") from error
-    eqx.filter_eval_shape(lambda m, x: m.likelihood(m.posterior(x).sample(key=key)).mean(), model, row)
+        except (TypeError, ValueError) as error:
+            flat = "Flatten it: eqx.nn.Sequential([eqx.nn.Lambda(jnp.ravel), network]). " * (len(given.shape) > 1)
+            what = f"your {part} receives a {of} of shape {given.shape}, and fails: {str(error).splitlines()[0]}"
+            raise ConfigError(what, where=part, fix=f"{flat}A {of} has {given.size} inputs.") from error
+        given = made
 
 
 def _is_factory(network: Network) -> bool:

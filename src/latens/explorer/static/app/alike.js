@@ -1,4 +1,4 @@
-// What the rows of the data have that are as it was asked for, beside what the model says of such rows.
+// Rows of the data that match the fixed values, compared with the predictions of the model.
 
 import { count3, format, fixed as decimals } from "./dom.js";
 
@@ -69,19 +69,19 @@ export async function besideText(model, column, place, alike, level, said) {
   if (column.levels ? column.levels.length > MOST_NAMED : column.input !== "number") return "";
   const found = await inRows(model, column, place, alike, level);
   if (!found) return "";
-  const which = `the ${count3(found.count)} rows ${alike.near ? "nearly so" : "that are so"}`;
-  const far = isFar(found, said) ? ", further from it than by chance" : "";
+  const which = `${count3(found.count)} ${alike.near ? "similar" : "matching"} rows`;
+  const far = isFar(found, said) ? ", significantly different from the model" : "";
   const sure = sureText(column, found);
   return column.levels
     ? `${column.levels[level]} in ${count3(found.own)} of ${which} (${sure})${far}`
-    : `${which}: mean ${sure}${far}`;
+    : `mean of ${which}: ${sure}${far}`;
 }
 
 // How many rows an answer can be held against.
 export function alikeText(alike, of) {
   const { rows: { length: count }, near } = alike;
-  const few = count < SELDOM ? ", so few that the answers are guesses" : "";
-  const which = near ? "nearly so (numbers within a twentieth of their range)" : "so";
-  if (!count) return "No row is so: the answers are guesses. ";
-  return `${count3(count)} of ${count3(of)} rows ${count === 1 ? "is" : "are"} ${which}${few}; what they have, ± its standard error, stands beside each answer. `;
+  const few = count < SELDOM ? " With so few rows, the predictions are unreliable." : "";
+  const which = near ? `${count === 1 ? "has" : "have"} similar values (numbers within 5 % of their range)` : `${count === 1 ? "matches" : "match"}`;
+  if (!count) return "No row matches: the predictions are unreliable. ";
+  return `${count3(count)} of ${count3(of)} rows ${which}. Each prediction shows their mean or share ± standard error.${few} `;
 }

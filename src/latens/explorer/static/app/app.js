@@ -363,13 +363,13 @@ export class App {
   // {near: 0..1 and more in units of what is far, words}: how far a point is from every row.
   farness(distance) {
     const { median, far } = this.model.manifest.far;
-    if (this.unused) return { share: 0, words: "every row has this latent: no unit is used" };
-    if (!far) return { share: 0, words: "there are too few rows to say what is far from them" };
+    if (this.unused) return { share: 0, words: "all rows have the same latents: no unit is used" };
+    if (!far) return { share: 0, words: "too few rows to measure distances" };
     const share = distance / far;
     if (share <= 1) return { share, words: distance <= median ? "near the centre of the data" : "within the data" };
     return {
       share,
-      words: `far from the data: ${format(share, 2)} times as far from the nearest row as most rows are from theirs`,
+      words: `far from the data: ${format(share, 2)} times the usual distance between neighbouring rows`,
     };
   }
 

@@ -38,7 +38,7 @@ export async function fetchBytes(file) {
   try {
     response = await fetch(file, { cache: "no-cache" });
   } catch {
-    throw new Error(`${file} could not be read: the server that gave this page does not answer any more.`);
+    throw new Error(`${file} could not be read: the server does not respond.`);
   }
   if (!response.ok) throw new Error(`${file} could not be read: the server says ${response.status}.`);
   return readCounting(response);

@@ -141,7 +141,7 @@ export function listen(scatter) {
 
 function decodeAt(scatter, px, py) {
   const z = scatter.moved(scatter.fromX(px), scatter.fromY(py));
-  if (!z) scatter.note.textContent = "These axes are no latents: click a point, or choose units to decode anywhere.";
+  if (!z) scatter.note.textContent = "These axes are not latents. Click a point, or choose latent units as axes to decode any point.";
   else {
     scatter.hint = false;
     scatter.app.hovered = null;

@@ -29,7 +29,7 @@ function fail(error) {
     error instanceof TypeError && /fetch/i.test(error.message)
       ? "The data could not be read."
       : String(error?.message ?? error);
-  const box = h("div", { class: "error", role: "alert" }, h("strong", {}, "This did not work. "), text.slice(0, 400));
+  const box = h("div", { class: "error", role: "alert" }, h("strong", {}, "Error: "), text.slice(0, 400));
   const old = root.querySelector(".error");
   if (old) old.replaceWith(box);
   else root.prepend(box);
@@ -144,7 +144,7 @@ async function build(model) {
   const training = trainingPanel(app);
   if (model.empty) {
     app.state.tab = "training";
-    const note = h("p", { class: "empty" }, "There are no rows to show: the data have none.");
+    const note = h("p", { class: "empty" }, "The data have no rows.");
     replace(root, header(app), note, training.element);
     app.on((changed) => changed.has("theme") && chooseTheme(app.state.theme));
     redrawAll = () => training.update();

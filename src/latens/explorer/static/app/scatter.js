@@ -24,7 +24,7 @@ const AT_AN_END = 0.01; // the share of rows at either end of an axis that may
 const SQUEEZED = 1.5; // all rows take up so many times what nearly all do
 const MOST_TRACED = 60; // classes with a contour and a name at their centre
 
-const UNUSED = "No latent unit is used, so all rows lie at one place.";
+const UNUSED = "No latent unit is used, so all rows have the same latents.";
 
 export class Scatter {
   constructor(app) {
@@ -317,8 +317,8 @@ export class Scatter {
     while (i < this.x.length && !this.lies(i, this.view)) i++;
     const empty = near && i === this.x.length;
     const n = empty ? 0 : this.outside();
-    const far = `${count3(n)} of ${count3(this.x.length)} rows ${n === 1 ? "lies" : "lie"} outside of this view. `;
-    const words = empty ? "No row lies in this part of the plane. " : n ? far : "";
+    const far = `${count3(n)} of ${count3(this.x.length)} rows ${n === 1 ? "is" : "are"} outside this view. `;
+    const words = empty ? "There are no rows in this view. " : n ? far : "";
     if (words === this.said) return;
     this.said = words;
     const all0 = button("Show all", () => this.showAll(), { title: "key 0" });

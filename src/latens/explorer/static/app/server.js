@@ -31,7 +31,7 @@ async function post(name, kind, body) {
   try {
     response = await fetch(name, { method: "POST", headers: { "Content-Type": kind }, body });
   } catch {
-    throw new Error("nothing was computed: the server that gave this page does not answer any more.");
+    throw new Error("nothing was computed: the server does not respond.");
   }
   if (response.ok) return response;
   throw new Error(`nothing was computed: the server says ${response.status}, ${(await response.text()).trim().slice(0, 200)}.`);

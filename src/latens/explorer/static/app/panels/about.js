@@ -11,7 +11,7 @@ const KEYS = [
   ["0", "show all points"],
   ["Enter", "go to the row nearest to the decoded point"],
   ["A, B, C", "mark the selected row"],
-  ["D, L, P", "dragging decodes, draws a lasso, moves the view"],
+  ["D, L, P", "drag to decode, draw a lasso, or move the view"],
   ["Escape", "clear the selection"],
 ];
 
@@ -31,8 +31,8 @@ export function aboutPanel(app) {
     ],
     ["one row", `${event.kind} of shape ${event.shape.join(" × ")}, ${event.cells}`],
     ["latent units", `${app.model.size}, of which ${app.model.units.filter((u) => u.active).length} active`],
-    ["numbers in the model", count3(manifest.parameters)],
-    ["decoding", `by ${manifest.decoder.kind === "page" ? "this page itself" : "the server that gave this page"}`],
+    ["parameters", count3(manifest.parameters)],
+    ["decoding", `by ${manifest.decoder.kind === "page" ? "this page" : "the server"}`],
     ["ELBO of a row", `mean over ${manifest.elbo_samples} draws`],
     ...plain.map(([name, value]) => [
       name === "rows" ? "training rows" : name.replaceAll("_", " "),

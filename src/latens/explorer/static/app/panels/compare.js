@@ -104,10 +104,10 @@ export function comparison(app, columns, place, closed, as = {}) {
         h("td", { class: "number" }, one.rows ? `${sureText(column, one.rows)}${isFar(one.rows, one.said) ? " *" : ""}` : ""),
         h("td", { class: "number" }, one.number === null ? "" : count3(one.number) + (one.near ? " near" : ""))));
     const notes = [
-      state.found.some((one) => one.rows) && "Full dot: the model. Ring: the rows that are so, with two standard errors to each side.",
-      near && "Near: numbers within a twentieth of their range.",
-      far && "* The model is further from the rows than by chance; these rows may differ in other columns too.",
-      columns[state.by].levels?.length > MOST_LINES && `The ${MOST_LINES} most frequent of ${columns[state.by].levels.length} names.`,
+      state.found.some((one) => one.rows) && "Dot: prediction of the model. Ring: matching rows, ± 2 standard errors.",
+      near && "Similar rows: numbers within 5 % of their range.",
+      far && "* The model differs significantly from the rows. These rows may also differ in other columns.",
+      columns[state.by].levels?.length > MOST_LINES && `The ${MOST_LINES} most frequent of ${columns[state.by].levels.length} categories.`,
     ];
     replace(body,
       h("table", { class: "says" }, h("thead", {}, h("tr", {}, heads(ends).map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, rows)),
@@ -125,7 +125,7 @@ export function comparison(app, columns, place, closed, as = {}) {
   async function show() {
     const asked = ++state.asked;
     const wanted = lines(columns[state.by]);
-    replace(body, h("p", { class: "note", role: "status" }, `Asking for each value of ${columns[state.by].name} ...`));
+    replace(body, h("p", { class: "note", role: "status" }, `Computing the prediction for each value of ${columns[state.by].name} ...`));
     const found = [];
     try {
       for (const one of wanted) {
@@ -168,7 +168,7 @@ export function comparison(app, columns, place, closed, as = {}) {
   const heading = h("h3", {}, title());
   const others = partners(columns, place, new Set(app.state.given.map((one) => one.column)));
   if (!others.length) {
-    const none = h("p", { class: "note" }, "No other column is left to compare with.");
+    const none = h("p", { class: "note" }, "There is no other column to compare with.");
     return { state, element: h("div", {}, none, button("Close", closed)) };
   }
   const by = select("by", others.map(({ column: one, k }) => [k, one.name]), "", (value) => {

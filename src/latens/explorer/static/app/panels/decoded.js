@@ -22,7 +22,7 @@ export function decodedBox(app) {
   });
   const element = h(
     "section",
-    { class: "decoded", "aria-label": "what the cross decodes to" },
+    { class: "decoded", "aria-label": "decoded point" },
     pictures,
     h("div", { class: "rest" }, apart, h("div", { class: "words" }, meter, save)),
   );
@@ -75,7 +75,7 @@ export function decodedBox(app) {
     const most = [...size.keys()].sort((i, j) => size[j] - size[i]).slice(0, TELLING);
     const cell = ({ values }, i) => h("td", {}, cellText(columns[i], values[i]));
     const line = (i) => h("tr", {}, h("th", { scope: "row" }, columns[i].name), cell(decoded, i), cell(real, i));
-    const head = ["what stands out", decoded.title, real.title].map((text) => h("th", { scope: "col" }, text));
+    const head = ["most unusual columns", decoded.title, real.title].map((text) => h("th", { scope: "col" }, text));
     return h("table", { class: "values telling" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, most.map(line)));
   }
 

@@ -73,7 +73,7 @@ export function pathsPanel(app) {
       stops,
       "Through: ",
       via.map((stop, k) => [
-        button(`${k + 1}: ${model.id(stop)} ×`, () => drop(k), { "aria-label": `leave out stop ${k + 1}, ${model.id(stop)}` }),
+        button(`${k + 1}: ${model.id(stop)} ×`, () => drop(k), { "aria-label": `remove stop ${k + 1}, ${model.id(stop)}` }),
         " ",
       ]),
       button("Add the selected row", () => row !== null && app.set({ via: [...via, row] }), {

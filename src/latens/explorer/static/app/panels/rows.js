@@ -38,8 +38,8 @@ export function rowsPanel(app) {
         const whole = model.rowOf(wanted);
         const found = whole >= 0 ? [whole] : model.rowsLike(wanted);
         const names = found.slice(0, NAMED).map((row) => model.id(row)).join(", ");
-        const several = `${found.length} rows hold that: ${names}${found.length > NAMED ? ", ..." : ""}. The first is shown.`;
-        message.textContent = found.length > 1 ? several : found.length ? "" : "No row among those shown has such an id.";
+        const several = `${found.length} rows match: ${names}${found.length > NAMED ? ", ..." : ""}. The first is shown.`;
+        message.textContent = found.length > 1 ? several : found.length ? "" : "None of the rows shown has this id.";
         if (found.length) app.choose(found[0]);
       },
     },
@@ -104,7 +104,7 @@ export function rowsPanel(app) {
       found.map((one, i) => ({
         values: Float32Array.from(values[i]),
         caption: `${model.id(one.row)} at ${format(one.distance, 2)}`,
-        title: `row ${model.id(one.row)}, distance ${format(one.distance, 3)} in spreads of the active units`,
+        title: `row ${model.id(one.row)}, distance ${format(one.distance, 3)} in standard deviations of the active units`,
         onclick: () => app.choose(one.row),
       })),
       width,
@@ -115,7 +115,7 @@ export function rowsPanel(app) {
     if (!model.manifest.arrays.log_likelihood)
       return replace(
         worst,
-        h("p", { class: "muted" }, "An autoencoder without a prior has no ELBO to order its rows by."),
+        h("p", { class: "muted" }, "An autoencoder has no prior, so its rows have no ELBO."),
       );
     const items = [];
     for (const { row, value } of await worstRows()) {
@@ -149,9 +149,9 @@ export function rowsPanel(app) {
     heading(model.event.kind === "text" ? "Original and reconstruction" : "Original, reconstruction, error", save),
     pictures,
     facts,
-    heading("Nearest in latent space, with their distance in spreads of the active units", saveStrip(app, "nearest-rows", near, 12)),
+    heading("Nearest rows in latent space, with distances in standard deviations of the active units", saveStrip(app, "nearest-rows", near, 12)),
     near,
-    heading(`Reconstructed worst: the row, then ${model.words.log_likelihood} in nats`, saveStrip(app, "worst-reconstructed", worst, 12)),
+    heading(`Worst reconstructions, with ${model.words.log_likelihood} in nats`, saveStrip(app, "worst-reconstructed", worst, 12)),
     worst,
   );
   return {

@@ -23,7 +23,7 @@ export function selectionPanel(app) {
   const tables = h("div", { class: "stack" });
   const pictures = h("div", { class: "strip" });
   const photos = isPhoto(model.event);
-  const title = h("span", {}, photos ? "Some of them" : "Decoded at their mean, and some of them");
+  const title = h("span", {}, photos ? "Examples" : "Decoded mean, and examples");
   const rows = () => app.state.selection ?? new Uint32Array(0);
   const ids = (chosen) => Array.from(chosen, (row) => model.id(row)).join("\n");
 
@@ -129,7 +129,7 @@ export function selectionPanel(app) {
           "p",
           { class: "muted" },
           selection
-            ? "Nothing is left of what was picked."
+            ? "The selection is empty."
             : "Choose Lasso (key L) and draw around some points, or click a label under the scatter: Shift adds, " +
                 "Alt removes.",
         ),
@@ -214,7 +214,7 @@ export async function copy(control, text) {
     await navigator.clipboard.writeText(text);
     control.textContent = "Copied";
   } catch {
-    control.textContent = "The browser did not allow it";
+    control.textContent = "The browser blocked it";
   }
   setTimeout(() => {
     control.textContent = before;

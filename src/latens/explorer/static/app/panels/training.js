@@ -60,7 +60,7 @@ export function trainingPanel(app) {
         : h(
             "p",
             { class: "muted" },
-            "There is no history here: a model file has none, a run folder has.",
+            "A model file has no training history. Open a run folder.",
           ),
     );
   }

@@ -38,7 +38,7 @@ export function unitsPanel(app) {
               colour: t.first,
             }))
             .reverse(),
-          { title: `KL (nats) by level of the model, in the order of drawing; level 1 is drawn last` },
+          { title: `KL (nats) by level of the model, in the order of sampling; level 1 is sampled last` },
         ),
       );
     }
@@ -84,9 +84,9 @@ export function unitsPanel(app) {
     ];
     const u = model.units[unit];
     note.textContent = prior
-      ? `Posterior means of the rows: mean ${format(u.mean, 3)}, spread ${format(u.spread, 3)}. Where the two densities ` +
-        "differ, draws from the prior decode what no row looks like."
-      : "An autoencoder's codes follow no prior.";
+      ? `Posterior means of the rows: mean ${format(u.mean, 3)}, spread ${format(u.spread, 3)}. If the two densities ` +
+        "differ, samples from the prior decode to unusual rows."
+      : "An autoencoder has no prior.";
   });
 
   // One draw from the posterior of each of at most 50,000 rows.
@@ -126,8 +126,8 @@ export function unitsPanel(app) {
   const saveAgainst = saveButtons("prior-and-posterior", { svg: () => drawn, csv: () => table });
   const element = panel(
     "Units",
-    ...(levels.length ? [heading("How much each level says", saveLevels), byLevel] : []),
-    heading("How much each unit says", saveKl),
+    ...(levels.length ? [heading("KL of each level", saveLevels), byLevel] : []),
+    heading(`${model.units.some((u) => u.kl !== null) ? "KL" : "Variance"} of each unit`, saveKl),
     kl,
     heading("Aggregated posterior and prior", saveAgainst),
     chooser,

@@ -34,7 +34,7 @@ function chart(column, shares, beside = column.training, said = "of the training
     width: WIDE,
     height: tall,
     role: "img",
-    "aria-label": `what ${column.name} may be`,
+    "aria-label": `distribution of ${column.name}`,
   });
   shares.forEach((share, k) => {
     const name = column.levels?.[k] ?? `from ${column.edges[k]}`;
@@ -58,10 +58,10 @@ const aboutOf = (mean) => (typeof mean === "number" ? format(mean, Math.abs(mean
 function words(column, { shares, mean, quantiles }) {
   if (!column.levels) {
     const [low, quarter, middle, three, high] = quantiles;
-    return `mean ${aboutOf(mean)}, median ${middle}; half of it ${quarter} to ${three}, 90 % ${low} to ${high}`;
+    return `mean ${aboutOf(mean)}, median ${middle}; 50 % interval ${quarter} to ${three}, 90 % interval ${low} to ${high}`;
   }
   const order = [...shares.keys()].sort((a, b) => shares[b] - shares[a] || a - b);
-  if (named(column)) return `most often ${column.levels[order[0]]}, ${percent(shares[order[0]])}`;
+  if (named(column)) return `most frequent: ${column.levels[order[0]]}, ${percent(shares[order[0]])}`;
   const said = order.slice(0, MOST_WORDS).map((k) => `${column.levels[k]} ${percent(shares[k])}`);
   const left = order.length - MOST_WORDS;
   return said.join(", ") + (left > 0 ? ` and ${left} more` : "");
@@ -70,14 +70,14 @@ function words(column, { shares, mean, quantiles }) {
 // What is said of a column where a row's cells are changed, beside the same without the change.
 function brief(column, one) {
   if (column.levels) return words(column, one);
-  return `mean ${aboutOf(one.mean)}, 90 % ${one.quantiles[0]} to ${one.quantiles.at(-1)}`;
+  return `mean ${aboutOf(one.mean)}, 90 % interval ${one.quantiles[0]} to ${one.quantiles.at(-1)}`;
 }
 
 // What was said of a column, in few words.
 function shortly(column, one) {
   if (!column.levels) return `mean ${aboutOf(one.mean)}`;
   const top = one.shares.indexOf(Math.max(...one.shares));
-  return `most often ${column.levels[top]}, ${percent(one.shares[top])}`;
+  return `most frequent: ${column.levels[top]}, ${percent(one.shares[top])}`;
 }
 
 export function whatIfPanel(app) {
@@ -131,7 +131,7 @@ export function whatIfPanel(app) {
       // What cannot be is said where the answers stand: they are without it.
       const valid = (text) => {
         const fits = box.reportValidity();
-        if (!fits) note.textContent = `${column.name} ${text}: ${box.validationMessage} The answers below are without it.`;
+        if (!fits) note.textContent = `${column.name} ${text}: ${box.validationMessage} It is ignored below.`;
         return fits;
       };
       const box = h("input", {
@@ -221,7 +221,7 @@ export function whatIfPanel(app) {
       element.style.order = String(rank.get(place) ?? 0);
       if (fixed(place)) replace(shown, h("span", { class: "muted" }, "fixed"));
       else if (one?.was && answer.changed) {
-        const by = `${percent(one.moved)} of it moves`;
+        const by = `${percent(one.moved)} of the probability moves`;
         const said = `${brief(columns[place], one)}; before ${brief(columns[place], one.was)}`;
         replace(shown, chart(columns[place], one.shares, one.was.shares, "before"),
           h("span", {}, h("b", {}, by), `, row ${one.own || "empty"}: ${said}`));
@@ -230,7 +230,7 @@ export function whatIfPanel(app) {
         const old = last?.columns.get(place);
         const before = old && shortly(columns[place], old);
         const changed = before && before !== shortly(columns[place], one);
-        const beside = [answer.beside?.get(place), changed && `with ${last.words} it was ${before}`];
+        const beside = [answer.beside?.get(place), changed && `previously (${last.words}): ${before}`];
         replace(shown, chart(columns[place], one.shares), h("span", {}, words(columns[place], one)),
           beside.filter(Boolean).map((text) => h("span", { class: "beside" }, text)));
       }
@@ -239,14 +239,14 @@ export function whatIfPanel(app) {
     if (about !== null) why.style.order = lines[about].element.style.order;
     if (!answer) return;
     const worth = `${count3(Math.round(answer.effective))} of ${count3(answer.draws)} draws of z`;
-    const rough = answer.effective < FEW ? ": so few that the numbers are rough" : "";
+    const rough = answer.effective < FEW ? ", so the estimates are imprecise" : "";
     // How sure an answer is depends on how many rows it was learned from.
     const number = answer.probability * app.model.manifest.rows.of;
-    const few = app.model.manifest.rows.of && number < SELDOM ? ": few, so read the answer as a guess" : "";
+    const few = app.model.manifest.rows.of && number < SELDOM ? ", so the predictions are unreliable" : "";
     const near = number < 1 ? "fewer than 1" : `about ${count3(Math.round(number))}`;
     const count = app.model.manifest.rows.of ? `, ${near} of ${count3(app.model.manifest.rows.of)}` : "";
     const held = answer.alike ? alikeText(answer.alike, app.model.n) : "";
-    const so = `${held}The model holds ${percent(answer.probability)} of the rows to be so${held ? "" : `${count}${few}`}. `;
+    const so = `${held}According to the model, ${percent(answer.probability)} of rows match${held ? "" : `${count}${few}`}. `;
     const rows = app.state.given.length ? so : "";
     const all = answer.effective > NEARLY * answer.draws; // as without latents: nothing is rough
     note.textContent = `${rows}${all ? "" : `Effective sample size ${worth}${rough}.`}`.trim();
@@ -283,8 +283,8 @@ export function whatIfPanel(app) {
     const question = base ? { given, row: base.cells } : { given };
     const asked = JSON.stringify(question);
     intro.textContent = base
-      ? `Change cells of row ${base.row}; the others show what another such row has, over what it has without the change.`
-      : "Fix one or more columns. The others show what they then may be, those that moved most first; the training rows are grey.";
+      ? `Change cells of row ${base.row}; the other columns show the predictions with the change (blue) and without it (grey).`
+      : "Fix one or more columns. The other columns show their conditional distributions, the largest changes first. Grey: training rows.";
     freeRow.disabled = !base;
     fromRow.disabled = app.state.row === null || app.state.row === undefined;
     if (answer?.asked !== asked) {
