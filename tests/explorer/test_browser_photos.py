@@ -67,7 +67,7 @@ def test_a_part_of_a_name_finds_its_rows(browser: Browser, photo_page: PageServe
     assert browser.run(script, "img_42") == [42, ""]
     row, words = browser.run(script, "_1")
     assert row == 1
-    assert words.startswith("11 rows hold that: IMG_1.jpg, IMG_10.jpg, IMG_11.jpg")
+    assert words.startswith("11 rows match: IMG_1.jpg, IMG_10.jpg, IMG_11.jpg")
     assert words.endswith(", .... The first is shown.")
     assert browser.run(script, "2319") == [1, "None of the rows shown has this id."]
     pieces = "const { wrapped } = await import('/app/panels/parts.js');"
@@ -85,7 +85,7 @@ def test_an_outlier_does_not_squeeze_the_others(browser: Browser, photo_page: Pa
       return [scatter.view[1], document.querySelector(".away").textContent];"""
     right, words = browser.run(script)
     assert 58 < right < 120
-    assert words.startswith("1 of 60 rows lies outside of this view. Show all")
+    assert words.startswith("1 of 60 rows is outside this view. Show all")
     browser.run("document.querySelector('.away button').click()")
     settled(browser)
     assert browser.run("return latens.scatter.view[1]") > 1000
