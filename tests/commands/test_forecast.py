@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 import latens
+from latens.commands.forecast import _steps
 from latens.config import override
 from latens.data import load
 from latens.errors import ConfigError, DataError, UsageError
@@ -66,10 +69,20 @@ def test_what_cannot_be_forecast_is_refused(trained: Any) -> None:
         get_recipe("deep-kalman").resolve(get_recipe("deep-kalman").config, load(np.zeros((30, 4), np.float32)))
 
 
-def test_a_season_is_found_and_what_needs_no_model_is_a_density() -> None:
+def test_steps_that_follow_have_the_sequence_and_the_time_of_their_windows() -> None:
+    """Of windows of three lines, of which the last is hidden: it is the one after the last that is seen."""
+    table = pl.DataFrame({"who": list("ab") * 20, "t": np.arange(40) // 2 + 5, "u": np.arange(40.0)})
+    data = load(table, sequence="who", time="t", window=3, stride=1)
+    found = _steps(data, np.arange(len(data)), np.full(len(data), 2), 1)
+    seen = table[data.x[:, 1, 0].round().astype(int)]  # a line holds its own number
+    assert_frame_equal(
+        pl.DataFrame(found).cast(pl.String),
+        pl.DataFrame({"who": seen["who"], "origin": seen["t"], "t": seen["t"] + 1}).cast(pl.String),
+    )
+
+
+def test_what_needs_no_model_is_a_density() -> None:
     rng = np.random.default_rng(0)
-    x = np.nan_to_num(waves(50).astype(float))
-    assert season_of(x, np.ones(x.shape, bool)) == PERIOD
     noise = rng.normal(size=(50, 40, 2))
     everywhere = np.ones(noise.shape, bool)
     assert season_of(noise, everywhere) is None

@@ -29,18 +29,16 @@ def test_polynomials_of_the_expansion_for_large_orders():
 
 
 @pytest.mark.parametrize("m", [2, 3, 5])
-@pytest.mark.parametrize("kind", [VonMisesFisher])
-def test_densities_on_spheres(kind, m):
+def test_densities_on_spheres(m):
     """By quadrature over the cosine, whose density has the factor (1 - w^2)^((m - 3) / 2) and the area of a circle."""
     kappa = 2.5
-    one = kind(2.0 * jnp.ones(m), jnp.log(kappa))
+    one = VonMisesFisher(2.0 * jnp.ones(m), jnp.log(kappa))
     angle, weight = np.polynomial.legendre.leggauss(200)
     angle = 0.5 * np.pi * (angle + 1.0)
     area = 2.0 * np.pi ** ((m - 1) / 2) / special.gamma((m - 1) / 2)
     weight = 0.5 * np.pi * weight * area * np.sin(angle) ** (m - 2)
     cosine = np.cos(angle)
-    raw = kappa * cosine if kind is VonMisesFisher else kappa * np.log1p(cosine)
-    log_p = raw - np.log(np.sum(weight * np.exp(raw)))
+    log_p = kappa * cosine - np.log(np.sum(weight * np.exp(kappa * cosine)))
     unit, other = np.ones(m) / np.sqrt(m), np.eye(m)[0] - np.ones(m) / m
     other /= np.linalg.norm(other)
     some = [20, 100, 150]

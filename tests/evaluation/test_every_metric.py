@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from types import SimpleNamespace as Made
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,12 +12,16 @@ import pytest
 from scipy import linalg, stats
 from sklearn.metrics import mutual_info_score
 
-from latens.data.conditions import brought, cells_of, learned, vectors
+from latens.commands._compare import _verdict
+from latens.data.conditions import beyond, brought, cells_of, learned, vectors
 from latens.data.schema import Column, Schema
-from latens.errors import DataError
+from latens.errors import DataError, UsageError
+from latens.estimators import VAEForecaster
 from latens.evaluation import sample_quality
 from latens.evidence.estimate import Estimate, median, shares
 from latens.evidence.log_marginals import effective_sample_size
+from latens.evidence.series_baseline import seasonal_draws
+from latens.evidence.windows import LEAST_NOISE, _autoregression, _regular
 from latens.kinds.steps.long import _groups
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.dtypes import as_dates, number_of, seconds_of
@@ -25,6 +30,7 @@ from latens.latents.clusters import matched
 from latens.latents.codes import active_units
 from latens.predictive.forecasting import crps, judged
 from latens.predictive.where import parse_conditions
+from latens.recipes.building.step_starts import RIDGE, _regress
 from latens.trained.cell_scores import OUTER, tails
 from latens.trained.outliers import adjusted, conformal
 from latens.trained.paired import PairedRows, Run, _places, estimate_of, ranked
@@ -191,6 +197,8 @@ def of_conditions(rng: Random) -> None:
     some = rng.integers(0, 12, 2)
     other = [name for name in said if np.any(cells[name][some] != said[name])]
     assert sorted(brought(kinds, made[some], said)) == sorted(other)
+    n, numbers = float(rng.integers(-4, 16)) / 4, cells["n"]
+    assert bool(beyond(kinds, {"n": n})) == (n < numbers.min() or n > numbers.max())
 
 
 def of_where(rng: Random) -> None:
@@ -281,6 +289,67 @@ def of_contests(rng: Random) -> None:
             [one.difference.value, one.difference.low, one.difference.high],
             gaps.mean() + np.array([0.0, -wide, wide]), atol=1e-9,
         )  # fmt: skip
+
+
+def of_seasons(rng: Random) -> None:
+    """A forecast without a model: what was there whole seasons ago, with each difference of a season as noise."""
+    season, steps, x = int(rng.integers(1, 5)), int(rng.integers(1, 7)), few(rng, 20).reshape(2, 10, 1)
+    ends = rng.integers(3, 11, 2)
+    seen = (rng.random(x.shape) < 0.8) & (np.arange(10) < ends[:, None])[..., None]
+    draws, found = seasonal_draws(x, seen, ends, steps, 200, season=season)
+    assert found == min(season, *ends)
+    for row, end in enumerate(ends):
+
+        def back(t: int, row: int = row) -> float:
+            while t >= 0 and not seen[row, t]:
+                t -= found
+            return x[row, t, 0] if t >= 0 else x[seen].sum() / max(seen.sum(), 1)
+
+        apart = {x[row, t, 0] - x[row, t - found, 0] for t in range(found, end) if seen[row, [t, t - found]].all()}
+        for h in range(steps):
+            made = {round(back(end - found + h % found) + one, 9) for one in apart or {0.0}}
+            assert set(draws[row, :, h, 0].round(9)) == made
+    period = int(rng.integers(4, 7))  # of those that fit as well, the shortest
+    wave = np.cos(2 * np.pi * (np.arange(7 * period) + rng.uniform(0, 9, (2, 1))) / period)[..., None]
+    assert seasonal_draws(wave, np.ones(wave.shape, bool), np.full(2, 7 * period), 1, 1)[1] == period
+
+
+def of_ridges(rng: Random) -> None:
+    """A ridge is rows of zeros beside the data, of the square root of a share of the mean square of what is read."""
+    read, said = rng.normal(size=(2, 12, 3)) * rng.uniform(0.1, 9.0, (2, 1, 1))
+
+    def slopes(share: float, more: float = 0.0) -> np.ndarray:
+        own = np.sqrt(share * (read**2).sum(axis=0).mean() + more)
+        return np.linalg.lstsq(np.vstack([read, own * np.eye(3)]), np.vstack([said, np.zeros((3, 3))]))[0]
+
+    np.testing.assert_allclose(_regress(read, said), slopes(RIDGE, 1e-9), rtol=1e-6)
+    assert _regress(read[:, :0], said).shape == (0, 3)
+    first, left, found = read.T @ read / 12, said - read @ slopes(LEAST_NOISE), slopes(LEAST_NOISE)
+    rest = np.block([[first, first @ found], [found.T @ first, left.T @ left / 12 + found.T @ first @ found]])
+    np.testing.assert_allclose(_autoregression(np.stack([read, said], axis=1), (1,)), rest, rtol=1e-6, atol=1e-9)
+    still = np.diag([0.0, *rng.uniform(1.0, 9.0, 2)])  # a cell that never moves
+    np.testing.assert_allclose(np.diagonal(_regular(still)), [still.sum() / 3e6, *np.diag(still)[1:] * 1.0001])
+
+
+def of_horizons(rng: Random) -> None:
+    """Steps ahead are whole, from 1 on and ascending, as numbers or as the times that are theirs."""
+    made, steps = VAEForecaster(), rng.integers(0, 5, rng.integers(1, 4)).tolist()
+    made.y_ = pd.Series(np.zeros(9), pd.date_range("2024-01-01", periods=9, freq=str(rng.choice(["D", "6h"]))))
+    times = pd.DatetimeIndex([made.y_.index[-1] + k * made.y_.index.freq for k in steps])
+    for given in (steps, times):
+        if min(steps) < 1 or steps != sorted(set(steps)):
+            with pytest.raises(UsageError, match="not ahead of what was seen"):
+                made._horizon(given)
+        else:
+            assert made._horizon(given).tolist() == steps
+
+
+def of_rivals(rng: Random) -> None:
+    """Runs whose gap to the best reaches 0 or more, by name."""
+    highs = [None, *rng.integers(-2, 3, 3).tolist()]
+    named = [Made(name=f"r{k}", difference=None if h is None else Made(high=h)) for k, h in enumerate(highs)]
+    level = ", ".join(f"r{k}" for k, h in enumerate(highs) if h is not None and h >= 0)
+    assert f"better than {level or 'every other run'}" in _verdict(named)
 
 
 BRUTE: dict[str, Callable[[Random], None]] = {

@@ -4,20 +4,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from asked import at
 from checks import agrees, close
 from scipy import special, stats
 from tables import conjugate_pair
 
 from latens.data import Preparation
 from latens.data.batches import as_batch
-from latens.distributions import Categorical, DiagonalNormal, StandardNormal, VariableMixture
+from latens.distributions import Categorical
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError
-from latens.evaluation import LogMarginals, Rows, importance_sampling, log_marginal, pareto_k
-from latens.evidence.log_marginals import summarise
+from latens.evaluation import LogMarginals, Rows, importance_sampling, pareto_k
 from latens.models import AbstractLatentModel
-from latens.objectives import draw
 
 WHOLE = Preparation(integer=True)
 LOG_P, CHI_SQUARED = -1.82801212348, 0.203829472709  # the reference page, Ab
@@ -69,21 +66,6 @@ def test_the_conjugate_pair_has_the_effective_draws_of_its_chi_square() -> None:
     assert np.max(found.pareto_k) < 0.5
 
 
-def test_streaming_draws_say_the_same_as_all_at_once() -> None:
-    chunk, num_samples = 50, 5020  # two sorts of 40 chunks, one of 20, and a rest
-    batch, key = as_batch(np.array([[1.5], [-4.0]], np.float32)), jax.random.key(3)
-    options = {"num_samples": num_samples, "key": key, "samples_per_chunk": chunk}
-    found = at(importance_sampling, conjugate_pair(), batch, **options)
-    inner = jax.random.split(key)[1]  # the first half goes to the preparation of rows
-    all_at_once = jax.jit(lambda k: draw(conjugate_pair(), batch, num_samples=num_samples, key=k).log_weight.T)
-    whole = summarise(all_at_once(inner))
-    close(found.rows, whole.log_mean, rtol=1e-5)
-    close(found.row_errors, whole.error, rtol=1e-4)
-    close(found.effective_sample_size, whole.effective_sample_size, rtol=1e-4)
-    close(found.pareto_k, whole.pareto_k, rtol=0, atol=1e-3)
-    close(found.rows, at(log_marginal, conjugate_pair(), batch, **options), rtol=1e-5)
-
-
 def test_a_report_names_its_worst_row() -> None:
     found = LogMarginals(
         np.array([-1.0, -3.0]), np.array([0.3, 0.4]), 100, "made", np.array([50.0, 2.0]), np.array([0.1, 0.9]), 99
@@ -130,36 +112,3 @@ def test_hidden_markov() -> None:
     agrees(np.exp(found.rows), np.exp(-6.03909013366))
     low, high = found.interval(0.99999)
     assert np.all((low < -6.03909013366) & (high > -6.03909013366))
-
-
-def test_mixtures_are_brute_force_sums() -> None:
-    """Two variables, each a mixture of three Normals by itself: the product is one of nine."""
-    logits = np.random.default_rng(0).standard_normal((2, 3))
-    locs = np.arange(6.0).reshape(2, 3) - 2.0
-    normals = DiagonalNormal(jnp.asarray(locs, jnp.float32), jnp.zeros(locs.shape))
-    mixture = VariableMixture(jnp.asarray(logits, jnp.float32), normals)
-    share = special.softmax(logits, axis=1)
-    total = sum(
-        share[0, i] * share[1, j] * stats.norm.pdf(0.3, locs[0, i]) * stats.norm.pdf(-1.1, locs[1, j])
-        for i in range(3)
-        for j in range(3)
-    )
-    close(mixture.log_prob(jnp.asarray([0.3, -1.1])), np.log(total))
-
-
-def test_a_prior_as_wide_as_the_posterior_costs_nothing() -> None:
-    """x that says nothing about z: q = prior is exact, all draws are effective."""
-
-    class Silent(AbstractLatentModel):
-        def prior(self, *, cond=None, key=None):
-            return StandardNormal((3,))
-
-        def likelihood(self, z, *, cond=None, key=None):
-            return StandardNormal((2,))
-
-        def posterior(self, x, *, cond=None, mask=None, key=None):
-            return StandardNormal((3,))
-
-    found = importance_sampling(Rows(Silent(), as_batch(np.zeros((1, 2), np.float32))), num_samples=64)
-    close(found.rows, [-np.log(2 * np.pi)])
-    assert found.row_errors[0] < 1e-3

@@ -19,7 +19,6 @@ from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.evaluation import Rows
 from latens.evidence.particles import filtered, resampled
-from latens.evidence.series_baseline import seasonal_draws
 from latens.models.state_space import StepDecoder, StepEncoder
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
@@ -157,17 +156,6 @@ def test_the_mean_of_many_estimates_is_p(proposal: Any) -> None:
     assert abs(ratio.mean() - 1.0) < 3.0 * ratio.std(ddof=1) / np.sqrt(400)
     assert np.median(smallest) < 64.0  # it was drawn anew on the way
     assert ratio.std() < 5.0
-
-
-def test_the_naive_rival_is_a_season_before() -> None:
-    t = np.arange(40)
-    x = np.sin(2 * np.pi * t / 8)[None, :, None] * np.array([1.0, 3.0])
-    seen = np.ones(x.shape, bool)
-    seen[0, 30, 0] = False
-    draws, season = seasonal_draws(np.where(seen, x, 1e9), seen, np.array([36]), 10, 4)
-    assert season == 8
-    ahead = np.sin(2 * np.pi * np.arange(36, 46) / 8)[:, None] * np.array([1.0, 3.0])
-    np.testing.assert_allclose(draws, np.broadcast_to(ahead, (1, 4, 10, 2)), atol=1e-9)
 
 
 def test_what_has_no_steps_is_refused() -> None:

@@ -1,14 +1,12 @@
 """Further figures: what they draw is what was given, and their tables are what a hand computes."""
 
-import csv
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-from picture_fixtures import BITS, HISTORY, beyond_first, data_of, trained_bits
+from picture_fixtures import BITS, HISTORY, beyond_first, columns, data_of, trained_bits
 from scipy.stats import norm
 
 from latens import evaluation
@@ -30,12 +28,6 @@ def random(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def read(path):
-    with open(path, newline="") as file:
-        header, *rows = csv.reader(file)
-    return dict(zip(header, zip(*rows)))
-
-
 # --- rows of images ---
 
 
@@ -48,7 +40,7 @@ def test_strips_show_their_images_beside_their_names(tmp_path):
     np.testing.assert_allclose(pixels[4:7, 6:11, 2], rows[1][1], atol=1e-7)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["unit 3", r"<b>\$x\$"]
     save(ax, tmp_path / "strips", image_strips(rows, names)[1])
-    table = read(tmp_path / "strips.csv")
+    table = columns(tmp_path / "strips.csv")
     assert table["strip"] == ("unit 3",) * 4 + ("<b>$x$",) * 2
     np.testing.assert_array_equal(np.array(table["y2_x4"], float), np.concatenate(rows)[:, 2, 4])
     with pytest.raises(DataError):

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import close
-from tables import MU, SIGMA, W, batch_of, linear, linear_gaussian
+from tables import batch_of, linear
 
 from latens.data.batches import Batch
-from latens.distributions import Bernoulli, DiagonalNormal, StandardNormal
+from latens.distributions import AbstractDistribution, Bernoulli, DiagonalNormal, StandardNormal
+from latens.distributions.chain import Chain
 from latens.errors import ConfigError
 from latens.evaluation import Rows, elbo_parts
 from latens.latents.decomposition import kl_split, level_kl
@@ -125,14 +126,23 @@ def test_parts_that_do_not_exist_are_not_given() -> None:
         kl_split(Rows(LatentModel(StandardNormal((1,)), point, decoder), batch, key=KEY))
 
 
-def test_one_level_is_the_kl() -> None:
-    model, batch = linear_gaussian(), batch_of(np.tile(np.stack([MU, -MU]), (200, 1)))
-    (level,) = level_kl(Rows(model, batch, key=KEY))
-    precision = W.T @ W / SIGMA**2 + np.eye(2)
-    mean = (np.stack([MU, -MU]) - MU) @ W @ np.linalg.inv(precision) / SIGMA**2
-    variance = 1.0 / np.diag(precision)
-    exact = 0.5 * np.mean(np.sum(mean**2, axis=1) + np.sum(variance - 1.0 - np.log(variance)))
-    assert abs(level.value - exact) < 5 * level.standard_error
+class Together(AbstractDistribution):
+    """Two standard Normals that are told together."""
+
+    def sample(self, *, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return jax.random.normal(key, (1,)), jax.random.normal(jax.random.fold_in(key, 1), (1,))
+
+    def log_prob(self, event: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return sum(StandardNormal((1,)).log_prob(z) for z in event)
+
+
+def test_levels_that_a_prior_tells_together_have_one_kl() -> None:
+    """The sum of both levels' KL, by the formula of Normals."""
+    normal = lambda loc, scale: DiagonalNormal(jnp.full(1, loc), jnp.log(jnp.full(1, scale)))  # noqa: E731
+    model = LatentModel(Together(), lambda x, **how: Chain(normal(1.0, 0.5), (lambda z: normal(-2.0, 1.5),)), jnp.abs)
+    (level,) = level_kl(Rows(model, batch_of(np.zeros((300, 1))), key=KEY), num_samples=32)
+    exact = (1.0 + 0.25 - 1.0 - np.log(0.25)) / 2 + (4.0 + 2.25 - 1.0 - np.log(2.25)) / 2
+    assert abs(level.value - exact) < 5 * level.standard_error < 0.2
 
 
 def test_a_discrete_code() -> None:

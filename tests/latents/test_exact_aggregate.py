@@ -69,6 +69,8 @@ def test_a_normal_has_the_moments_and_a_unit_that_never_moves_a_density():
     close(found.covariance(), covariance + 1.5e-6 * np.eye(2), rtol=1e-6)
     still = normal_of(Moments(mean, np.diag([4.0, 0.0])))
     close(still.covariance(), np.diag([4.0, 2e-6]), rtol=1e-4, atol=1e-9)
+    close(normal_of(Moments(mean, np.zeros((2, 2)))).covariance(), 1e-18 * np.eye(2), rtol=1e-4)
+    close(mixture_of(np.tile(mean, (5, 1)), 1, full=True)(None).component(0).covariance(), 1e-18 * np.eye(2), rtol=1e-4)
 
 
 @pytest.mark.parametrize("full", [False, True])

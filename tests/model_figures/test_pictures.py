@@ -1,13 +1,12 @@
 """From a trained model to its pictures: which there are, and that they show the model's numbers."""
 
-import csv
 from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from picture_fixtures import BITS, HISTORY, LEVELS, data_of, model_of, trained_bits
+from picture_fixtures import BITS, HISTORY, LEVELS, columns, data_of, model_of, trained_bits
 from test_images import tiles
 
 from latens import evaluation, figures
@@ -29,12 +28,6 @@ from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
 from latens.trained.trained_model import TrainedModel
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
-
-
-def columns(path):
-    with open(path, newline="") as file:
-        header, *rows = csv.reader(file)
-    return dict(zip(header, zip(*rows)))
 
 
 def floats(table, *names):

@@ -1,6 +1,5 @@
 """Quantised latents: the bound that counts log K for each code, what is minimised, and what is said and refused."""
 
-import itertools
 import math
 
 import equinox as eqx
@@ -69,21 +68,6 @@ def test_the_bound_counts_log_k_for_every_code(quantiser, size, constant, strict
     # Importance sampling has one code to draw, however many draws it takes.
     marginal = log_marginal(Rows(model, batch_of(X), key=KEY), num_samples=3)
     close(marginal, bound)
-
-
-def test_the_bound_is_below_log_p_by_enumeration(float64):
-    """log p(x) = log of the mean of p(x | z) over all 25 pairs of codes."""
-    model = model_of(vectors(BOOKS[:1]), 6)
-    pairs = jnp.asarray(list(itertools.product(range(5), repeat=2)))
-    codes = jax.vmap(lambda pair: vectors(BOOKS[:1]).decode(pair[:, None]).reshape(-1))(pairs)
-    x = jnp.asarray(X)
-    terms = jax.vmap(lambda row: jax.vmap(lambda z: model.likelihood(z).log_prob(row))(codes))(x)
-    exact = special.logsumexp(np.asarray(terms), axis=1) - math.log(25)
-    bound = log_marginal(Rows(model, batch_of(X), key=KEY), num_samples=1)
-    assert np.all(bound < exact)
-    # Below by the share of log p(x) that is on the code: the posterior probability of it.
-    chosen = np.array([row[0] for row in rows_of(model, batch_of(X))])
-    close(exact - bound, -(chosen - math.log(25) - exact))
 
 
 def test_each_part_has_the_gradient_of_its_own_terms(float64):

@@ -9,7 +9,7 @@ from checks import close
 from latens.data.batches import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.models import LatentModel
-from latens.predictive.missing_cells import WeighedDraws, weighed
+from latens.predictive.missing_cells import WeighedDraws, _impute, given_observed, weighed
 
 WEIGHTS = np.array([[1.0, 0.5], [3.0, 2.0], [4.0, 0.0], [2.0, 1.5]])
 VALUES = np.array([[1.0, -1.0], [2.0, 5.0], [0.0, 100.0], [-3.0, 2.0]])
@@ -60,6 +60,19 @@ PAIR = LatentModel(StandardNormal((1,)), lambda x, **how: DiagonalNormal(x[:1], 
 
 def normal(x, mean=0.0, scale=1.0):
     return np.exp(-0.5 * ((x - mean) / scale) ** 2) / scale / np.sqrt(2 * np.pi)
+
+
+def test_the_noise_of_a_gap_is_not_the_one_that_chose_its_latent():
+    """The first latent lies apart from the second, and is chosen by noise of its own stream."""
+    x, key, hidden = np.full((3000, 2), 2.5, np.float32), jax.random.key(5), jnp.zeros((3000, 2), bool)
+    batch, nothing = as_batch(x, mask=hidden, row_id=np.arange(3000, dtype=np.uint32)), lambda *given: jnp.zeros(())
+
+    def both():
+        state, _ = given_observed(nothing, PAIR, batch, key, num_samples=2, num_draws=1, samples_per_chunk=2)
+        return state.chosen[:, 0, 0], _impute(PAIR, batch, key, 2, 1, 2, nothing)[1][:, 0, 0]
+
+    chosen, drawn = jax.jit(both)()
+    assert abs(np.corrcoef(chosen, drawn - chosen)[0, 1]) < 5 / np.sqrt(3000)
 
 
 def test_every_second_draw_is_one_of_the_prior_and_weighs_against_both():

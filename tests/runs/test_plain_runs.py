@@ -4,13 +4,11 @@ import contextlib
 import os
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli_fixtures import Result
+from cli_fixtures import Result, dead_process
 
 from latens.errors import LatensError, RunFolderError
 from latens.io.atomic import open_plain, temporary_beside
@@ -153,12 +151,6 @@ def test_data_and_model_files_that_are_pipes_are_refused_at_once(latens: Callabl
 
 
 # --- killed ---
-
-
-def dead_process() -> int:
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    return child.pid
 
 
 def test_what_a_killed_command_left_is_removed_by_the_next(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_fixtures import dead_process
 
 from latens.errors import ConfigError, RunFolderError
 from latens.runs.folder import RunFolder, default_path
@@ -24,12 +25,6 @@ def create(path: Path, **options) -> RunFolder:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-def dead_process() -> int:
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
-    return child.pid
 
 
 def write_lock(folder: Path, **changes) -> None:

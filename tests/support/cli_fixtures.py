@@ -50,6 +50,13 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def dead_process() -> int:
+    """The number of a process that has ended."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
 def process(code: str, *argv: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """Another Python that runs `code`, with `argv` as the command line."""
     words = [sys.executable, "-c", code, *map(str, argv)]

@@ -18,7 +18,6 @@ from latens.objectives import AbstractObjective
 from latens.trees import partition_trainable
 
 CODES = np.array(list(itertools.product([0.0, 1.0], repeat=2)))
-EVENTS = np.array(list(itertools.product([0.0, 1.0], repeat=3)))
 EVENT = np.array([1.0, 0.0, 1.0])
 
 

@@ -1,5 +1,8 @@
 """Small models and data of every kind that pictures are drawn of."""
 
+import csv
+from pathlib import Path
+
 import jax
 import numpy as np
 
@@ -51,3 +54,10 @@ LEVELS = Schema((8, 8), "levels", levels=17)
 
 def trained_bits(**options):
     return TrainedModel(model_of(BernoulliHead((5, 4)), **options), BITS, Preparation())
+
+
+def columns(path: Path) -> dict[str, tuple[str, ...]]:
+    """The columns of a CSV file, by name."""
+    with open(path, newline="") as file:
+        header, *rows = csv.reader(file)
+    return dict(zip(header, zip(*rows)))

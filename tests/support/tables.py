@@ -99,9 +99,6 @@ DISTRIBUTIONS: dict[str, DistributionRow] = {
     **FAMILY,
 }
 
-WITHOUT_DENSITY = ("Deterministic",)
-"""Public distributions that have samples and a mean but no density."""
-
 
 def dense(widths: list[int], key: jax.Array, **options: str) -> Dense:
     """A dense network in JAX's current precision (`Dense` itself starts in float32)."""

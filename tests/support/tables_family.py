@@ -23,9 +23,7 @@ from latens.distributions import (
 )
 
 IDENTITY = (lambda t: t, np.ones_like)
-EXP = (np.exp, np.exp)
 SINH = (np.sinh, np.cosh)
-SIGMOID = (special.expit, lambda t: special.expit(t) * special.expit(-t))
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,3 @@ SURROGATES = {"IWAE, doubly reparameterised", "PIWAE", "ScoreFunction", "GAN", *
 
 NEED_MODALITIES = {name for name in MORE_OBJECTIVES if name.startswith(("Stratified", "Subset"))}
 """Objectives for a model with an encoder for each of several modalities, here three."""
-
-NEED_IMAGES = {"PerceptualSimilarity"}
-"""Objectives for rows that are images."""
