@@ -30,7 +30,7 @@ class Reconstruct(Verb):
         values = evaluation.reconstruct(trained.rows(data, chosen, seed=self.seed), mean=self.mean)
         x = evaluation.finite(trained.data_units(values, mean=self.mean), "x", where=at.name)
         text = f"{drawn_words(len(x), len(data))} of {data.name}"
-        if (trained.schema.image is not None or trained.schema.cells.real) and data.mask is None and at.knows(data):
+        if x.ndim > 2 and data.mask is None and at.knows(data):
             for split in ("train", "validation", "test"):
                 rows = np.isin(chosen, data.subset(split))
                 errors = np.square(x[rows] - np.asarray(data.x[chosen[rows]], np.float64))

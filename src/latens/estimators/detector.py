@@ -288,9 +288,6 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         """
         cells = check_count(cells, "cells")
         data = self._rows(X)
-        if not data.schema.column_types:
-            what = "the columns have no kinds, so single cells have no probabilities."
-            raise ConfigError(what, where="explain", fix="Use VAEDetector(typed=True).")
         rows = np.arange(len(data))
         found = blame(self.model_, data, rows, others=self.others_, cells=cells, seed=self.seed_)
         named = named_cells(found, data, rows)
