@@ -146,7 +146,10 @@ def test_arrays_have_their_shape_and_numbers(kind: str) -> None:
     assert np.asarray(one.sample(7)).dtype.kind in "fiub"
 
 
-@pytest.mark.parametrize("labels", [WORD, WHOLE % 3, COIN], ids=["words", "numbers", "coins"])
+WRITTEN = (WORD, WHOLE % 3, COIN, *(np.resize(one, len(WHOLE)) for one in (["1", "01", "10"], ["NA", "True"])))
+
+
+@pytest.mark.parametrize("labels", [*WRITTEN, 2**64 - 1 - WHOLE.astype("u8") % 3], ids=str)
 def test_classes_are_the_labels_in_order(labels: np.ndarray) -> None:
     x = np.stack([REAL, WHOLE], axis=1)
     one = VAE(2, recipe="m2", random_state=0, settings={"network.hidden": [3]}).fit(x, labels)

@@ -117,11 +117,17 @@ def test_later_steps_move_the_forecast_without_training(fitted: Any) -> None:
 def test_series_periods_and_numbers_keep_their_index_and_name() -> None:
     y = series(60)["heat"]
     made = VAEForecaster(recipe="linear-gaussian", window=8, num_draws=8, random_state=0)
-    for index in (pandas.period_range("2024-01-01", periods=60, freq="D"), pandas.RangeIndex(60)):
-        found = clone(made).fit(y.set_axis(index)).predict([1, 3])
+    days, months = (pandas.date_range("2024-01-01", periods=63, freq=one) for one in ("D", "MS"))
+    hours = pandas.date_range("2024-10-24 13:00", periods=183, freq="h", tz="Europe/Oslo")[120:]  # the clock changes
+    working = pandas.bdate_range("2024-01-01", periods=60)  # the last window has ten steps without a line
+    longer = pandas.period_range("2024-01-01", periods=63, freq="D"), pandas.RangeIndex(63), days, months, hours
+    for index in (*longer, working.append(pandas.date_range(working[-1] + pandas.Timedelta("1D"), periods=3))):
+        one = clone(made).fit(y.set_axis(index[:60]))
+        found = one.predict([1, 3])
         assert isinstance(found, pandas.Series)
-        assert found.name == "heat"
-        assert list(found.index) == [index[-1] + 1, index[-1] + 3]
+        assert (found.name, list(found.index)) == ("heat", list(index[[60, 62]]))
+        if not isinstance(index, pandas.RangeIndex):
+            assert one.predict(found.index).equals(found)
 
 
 def test_what_cannot_be_forecast_is_refused(fitted: Any) -> None:
@@ -135,7 +141,7 @@ def test_what_cannot_be_forecast_is_refused(fitted: Any) -> None:
         made.fit(y, X=y)
     with pytest.raises(UsageError, match="window"):
         VAEForecaster(window=30).fit(y)
-    for fh in (0, [2, 1], [1.5], [], y.index[:2]):
+    for fh in (0, [2, 1], [1.5], [], y.index[:2], [[1]], [[1], [1, 2]], y.index[-1:].tz_localize("UTC"), "x"):
         with pytest.raises(UsageError, match="fh"):
             fitted.predict(fh)
     for level in (0.0, 1.0, [], [0.5, 2.0]):

@@ -137,7 +137,7 @@ def row_names(values: ArrayLike, n: int, where: str) -> Shaped[np.ndarray, " n"]
     return names
 
 
-def encode_labels(values: ArrayLike, n: int, where: str, classes: tuple[str, ...] | None = None):
+def encode_labels(values: ArrayLike, n: int, where: str, classes: tuple[str, ...] | None = None, as_text: bool = False):
     """Encode labels as numbers of classes.
 
     Whole numbers and text are classes, sorted; a missing label (NaN, an empty cell) gets the code -1, and so does a
@@ -148,6 +148,7 @@ def encode_labels(values: ArrayLike, n: int, where: str, classes: tuple[str, ...
         n: Number of rows.
         where: How an error names the data.
         classes: Names of the classes, if they are known.
+        as_text: Whether "1", "01" and "NA" are classes as they are written, and not 1, 1 and a missing label.
 
     Returns:
         int32 codes of shape (n,), and the tuple of class names.
@@ -158,10 +159,10 @@ def encode_labels(values: ArrayLike, n: int, where: str, classes: tuple[str, ...
     array = _flat(values, n, where, "labels")
     if array.dtype.kind in "OUSM":
         text = _texts(array, where, "label")
-        text = ["" if t.lower() in MISSING_WORDS else t for t in text]
+        text = ["" if t.lower() in MISSING_WORDS and not as_text else t for t in text]
         array = np.array(text)
         # Longer numbers would lose digits as a float: they stay text.
-        if all(t == "" or (len(t) < 16 and _NUMBER.match(t)) for t in text) and any(text):
+        if not as_text and all(t == "" or (len(t) < 16 and _NUMBER.match(t)) for t in text) and any(text):
             array = np.array([float(t) if t else np.nan for t in text])
     if array.dtype.kind == "f":
         missing = np.isnan(array)

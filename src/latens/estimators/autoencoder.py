@@ -52,7 +52,7 @@ from latens.estimators.frame_roles import (
     roles_of,
 )
 from latens.estimators.frames import as_fitted, as_named, coming, dataset_of
-from latens.estimators.targets import codes_of, labelled
+from latens.estimators.targets import codes_of, is_text, labelled
 from latens.evidence.batched import map_rows
 from latens.io.compilation import keep_programs
 from latens.io.process import check_process
@@ -213,6 +213,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         experiment = prepare(config, data, start=start, settings={**self._said(), **(once or {})})
         trained, result = train(experiment, callbacks=self._checked_callbacks())
         masked = [f"{np.ma.count_masked(X):,} masked cells of X count as missing"] if np.ma.is_masked(X) else []
+        trained = trained.with_facts(text_labels=True) if trained.classes and is_text(y) else trained
         self.model_, self.reasons_ = trained, [*masked, *experiment.reasons]
         self.history_: dict[str, list[Any]] = history_lists(result.history)
         self._count_latents(experiment.config)

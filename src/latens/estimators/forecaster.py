@@ -210,17 +210,21 @@ class VAEForecaster(BaseEstimator):
         """The steps ahead, from numbers or from times."""
         import pandas
 
-        index: Any = self.y_.index
-        if isinstance(fh, pandas.DatetimeIndex | pandas.PeriodIndex) and type(fh) is type(index):
-            same: Any = fh.astype(index.dtype)
-            own, other = index.asi8, same.asi8
-            ahead = (other - own[-1]) / np.diff(own).min()
-            fh = ahead.astype(int) if np.all(ahead == np.round(ahead)) else ahead
-        steps = np.atleast_1d(np.asarray(fh))
-        if steps.dtype.kind not in "iu" or not len(steps) or steps.min() < 1 or np.any(np.diff(steps) < 1):
+        own: Any = self.y_.index
+        times = isinstance(own, pandas.DatetimeIndex | pandas.PeriodIndex)
+        try:
+            if times and np.asarray(fh).dtype.kind not in "biuf":
+                steps = _steps_after(own, type(own)(pandas.Index(np.ravel(fh)) if np.ndim(fh) == 0 else fh))
+            else:
+                steps = np.atleast_1d(np.asarray(fh))
+        except (TypeError, ValueError, AttributeError):  # of other types, zones or frequencies, or ragged
+            steps = np.zeros((0, 0))
+        ahead = steps.dtype.kind in "iuf" and steps.ndim == 1 and steps.size and np.all(steps == np.round(steps))
+        if not ahead or steps.min() < 1 or np.any(np.diff(steps.astype(np.int64)) < 1):
             what = f"{fh!r:.100} is not ahead of what was seen."
-            raise UsageError(what, where="fh", fix="Give whole numbers from 1 on, ascending, such as [1, 2, 3].")
-        return steps
+            fix = "Give whole numbers from 1 on, ascending, such as [1, 2, 3], or times like those of y."
+            raise UsageError(what, where="fh", fix=fix)
+        return steps.astype(np.int64)
 
     def _draws(self, fh: ArrayLike | None, X: object) -> tuple[Float[np.ndarray, "M h d"], Any]:
         """Draws of the steps asked for, and their times."""
@@ -230,11 +234,15 @@ class VAEForecaster(BaseEstimator):
         steps = self.fh_ if fh is None else self._horizon(fh)
         if steps is None:
             raise UsageError("nothing says how far.", where="fh", fix="Give it to fit, or here.")
-        lines, ahead = self._seen(self.y_, X).iloc[-self.window_ :], int(steps[-1])
+        lines, ahead = self._seen(self.y_, X), int(steps[-1])
+        # Steps without a line are of the window too: what follows comes after the last line.
+        lines = lines[np.round(_steps_after(pandas.Index(lines[TIME]))) > -self.window_]
         draws, times = self._followed(lines, ahead)
         index = pandas.Index(times[steps - 1])
         if isinstance(self.y_.index, pandas.DatetimeIndex | pandas.PeriodIndex):
-            index = pandas.DatetimeIndex(index).as_unit("ns")
+            zone = getattr(self.y_.index, "tz", None)
+            index = pandas.to_datetime(index, utc=zone is not None).as_unit("ns")
+            index = index.tz_convert(zone) if zone is not None else index
             index = index.to_period(self.y_.index.freq) if isinstance(self.y_.index, pandas.PeriodIndex) else index
         index.name = self.y_.index.name
         return draws[:, steps - 1], index
@@ -248,6 +256,22 @@ class VAEForecaster(BaseEstimator):
         made = model.data_units(forecast(rows, steps=steps, num_draws=count, lengths=ends[:1]), mean=False)
         times = sequences.step.times(np.repeat(data.places.start[:1], steps), ends[0] + np.arange(steps))
         return np.asarray(finite(made, "draws", where="y"), np.float64)[0], times
+
+
+def _steps_after(own: Any, other: Any = None) -> Float[np.ndarray, " n"]:
+    """How many steps times lie after the last one of a series; by default its own times."""
+    other = own if other is None else other
+    if hasattr(own, "month") and hasattr(own, "tz"):
+        if (own.tz is None) != (other.tz is None):
+            raise TypeError
+        own, other = own.as_unit("ns"), other.as_unit("ns")
+        days = np.diff(own.asi8) / 86_400e9
+        if days.min() >= 28 and (days % days.min()).any():  # months are of unlike length
+            own, other = (12 * one.year + one.month for one in (own, other))
+    elif hasattr(own, "asi8") and own.dtype != other.dtype:
+        raise TypeError
+    first, others = (np.asarray(getattr(one, "asi8", one), np.float64) for one in (own, other))
+    return (others - first[-1]) / np.diff(first).min()
 
 
 def _shares(given: float | Sequence[float], where: str) -> list[float]:

@@ -25,23 +25,28 @@ def labelled(data: Dataset, y: ArrayLike | None, config: VAEConfig) -> Dataset:
     if y is None:
         raise UsageError(f"the recipe {config.recipe!r} needs y.", where="y", fix="Call fit(X, y).")
     values = np.asarray(unmasked(y))
-    if values.dtype.kind in "if":
+    if values.dtype.kind in "if" and (values == -1).any():
         values = np.where(values == -1, np.nan, values.astype(np.float64))
-    codes, classes = encode_labels(values, len(data), "y")
+    codes, classes = encode_labels(values, len(data), "y", as_text=is_text(values))
     return dataclasses.replace(data, label=codes, schema=with_classes(data.schema, classes))
+
+
+def is_text(y: ArrayLike | None) -> bool:
+    """Whether labels are strings, which then are classes as they are written."""
+    flat = [] if y is None else np.ravel(np.asarray(unmasked(y), object)).tolist()
+    return any(isinstance(one, str) for one in flat) and all(isinstance(one, str) or one is None for one in flat)
 
 
 def classes_of(trained: TrainedModel) -> Shaped[np.ndarray, " C"]:
     """Give the classes of a model in the order of their codes, numbers as numbers and truths as truths."""
-    names = np.array(trained.classes)
+    if trained.facts.get("text_labels"):
+        return np.array(trained.classes)
     if {*trained.classes} <= {"False", "True"}:
-        return names == "True"
+        return np.array(trained.classes) == "True"
     try:
-        numbers = names.astype(np.float64)
+        return np.array([int(name) for name in trained.classes])
     except ValueError:
-        return names
-    kind = np.int64 if np.all(numbers == np.floor(numbers)) else np.float64
-    return numbers.astype(kind)
+        return np.array(trained.classes)
 
 
 def codes_of(trained: TrainedModel, y: ArrayLike | None, n: int) -> Shaped[np.ndarray, " n"] | None:
