@@ -137,15 +137,6 @@ def test_gaps_are_filled_and_all_else_stays(library: str) -> None:
         assert before == after, name
 
 
-@pytest.mark.parametrize("kind", ["f4", "f8", "i2", "i8", "u1", "?"])
-def test_arrays_have_their_shape_and_numbers(kind: str) -> None:
-    x = np.stack([WHOLE, WHOLE % 3, COIN], axis=1).astype(kind)
-    one = VAE(2, random_state=0, settings={"network.hidden": [3]}).fit(x)
-    assert one.sample(7).shape == (7, 3)
-    assert one.inverse_transform(one.transform(x)).shape == x.shape
-    assert np.asarray(one.sample(7)).dtype.kind in "fiub"
-
-
 WRITTEN = (WORD, WHOLE % 3, COIN, *(np.resize(one, len(WHOLE)) for one in (["1", "01", "10"], ["NA", "True"])))
 
 
