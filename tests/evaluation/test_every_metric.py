@@ -13,7 +13,7 @@ from scipy import linalg, stats
 from sklearn.metrics import mutual_info_score
 
 from latens.commands._compare import _verdict
-from latens.data.conditions import beyond, brought, cells_of, learned, vectors
+from latens.data.conditions import beyond, brought, cells_of, learned, told, vectors
 from latens.data.schema import Column, Schema
 from latens.errors import DataError, UsageError
 from latens.estimators import VAEForecaster
@@ -198,6 +198,9 @@ def of_conditions(rng: Random) -> None:
     other = [name for name in said if np.any(cells[name][some] != said[name])]
     assert sorted(brought(kinds, made[some], said)) == sorted(other)
     n, numbers = float(rng.integers(-4, 16)) / 4, cells["n"]
+    coded = {"k": rng.permutation(np.arange(12) % rng.integers(9, 13)) / rng.choice([1, 2])}
+    asked = len(set(coded["k"])) <= 10 and all(coded["k"] % 1 == 0)
+    assert ("if k holds codes" in told(learned(coded, np.ones(12, bool), "made"), coded)) == asked
     assert bool(beyond(kinds, {"n": n})) == (n < numbers.min() or n > numbers.max())
 
 
