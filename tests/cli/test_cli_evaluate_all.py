@@ -25,7 +25,7 @@ NAMES = {
     "elbo", "log_marginal", "log_likelihood", "kl", "active_units", "mutual_information", "total_correlation",
     "dimensionwise_kl", "approximation_gap", "amortisation_gap", "precision", "recall", "density", "coverage",
     "frechet_distance", "two_sample_accuracy",
-    "posterior_coverage", "generalisation_gap", "effective_sample_size", "pareto_k",
+    "generalisation_gap", "effective_sample_size", "pareto_k",
     "log_likelihood_gain",
 }  # fmt: skip
 

@@ -108,14 +108,6 @@ def test_an_encoder_is_named_where_it_loses_much_of_what_it_says():
     assert found(4.0, 0.2, 20.0) == found(0.9, 0.01, 0.5) == found(12.8, 0.8, 20.0) == []
 
 
-def test_a_posterior_is_narrow_below_half():
-    def found(share, error):
-        return names({"posterior_coverage": number(share, error)})
-
-    assert found(0.05, 0.01) == found(0.45, 0.01) == ["narrow-posterior"]
-    assert found(0.47, 0.01) == found(0.85, 0.01) == []
-
-
 def fitted(data: Dataset, seed: int, **settings: object) -> tuple[TrainedModel, Dataset]:
     small = {"network.hidden": [64], "posterior.latent_dim": 8, "training.epochs": 60, "training.seed": seed}
     experiment = prepare(override(get_recipe("default").config, {**small, **settings}), data)

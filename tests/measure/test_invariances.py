@@ -32,12 +32,11 @@ DRAWS = (
     *("recall", "density", "coverage", "precision", "frechet_distance"),
     *("two_sample_accuracy", "two_sample_p_value"),
 )
-SIMULATED = ("posterior_coverage", "calibration_p_value")
 
 WHY_NOT: dict[str, dict[tuple[str, ...], str]] = {
     "units": {},
     "rows": {DRAWS: "neighbours and halves are drawn by the places of rows"},
-    "columns": {(*DRAWS, *SIMULATED): "every column of a sample has noise of its own, drawn by its place"},
+    "columns": {DRAWS: "every column of a sample has noise of its own, drawn by its place"},
     "weights": {},
 }
 LEFT_OUT_OF_WEIGHTS = (*DRAWS, "precision_of_rows", "gain_over_gaussian")

@@ -20,8 +20,6 @@ from latens.evidence.log_marginals import pareto_k as pareto_k
 from latens.evidence.particles import particle_filter as particle_filter
 from latens.evidence.refine import Refined as Refined
 from latens.evidence.refine import refine as refine
-from latens.latents.calibration import Calibration as Calibration
-from latens.latents.calibration import simulation_based_calibration as simulation_based_calibration
 from latens.latents.clusters import cluster_probabilities as cluster_probabilities
 from latens.latents.clusters import label_probabilities as label_probabilities
 from latens.latents.clusters import matched as matched

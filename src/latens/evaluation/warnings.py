@@ -24,9 +24,6 @@ LOOSE, LOOSE_SHARE = 1.0, 0.5
 APART, APART_SHARE = 20.0, 1.0
 """An ELBO so many nats and this many times the KL below log p(x), is far from what was to be maximised."""
 
-NARROW = 0.5
-"""A posterior whose central nine tenths hold less than this share of the true latents."""
-
 SPENT = 0.5
 """Codes that cost more nats than this, and buy next to nothing of log p(x | z), are ignored by the decoder."""
 
@@ -60,8 +57,6 @@ def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tu
       explains that, the encoder proposes latents from which the decoder cannot make the row.
     - `loose-encoder`: the encoder loses 1 nat and half of its KL against the best posterior of its own family
       (`amortisation_gap`, 4 standard errors above that).
-    - `narrow-posterior`: less than half of the latents of simulated rows lie in the central nine tenths of the
-      encoder's posterior (`posterior_coverage`, 4 standard errors below that).
     - `overfitting`: at least half of the gain over independent cells on the training rows is lost on held-out rows
       (`generalisation_gap`, 4 standard errors above that).
     - `simpler-is-better`: a tree of columns, a Gaussian of factors or another simple model has a log p(x) that is
@@ -175,15 +170,6 @@ def _loose(gap: Estimate, kl: Estimate) -> str:
     text = f"at a KL of {kl.value:.1f} nats the amortisation gap is {gap.value:.1f} nats"
     more = "train longer, or stop at the best validation ELBO"
     return f"{text}; use a larger encoder (--set network.hidden), {more}"
-
-
-@_rule("narrow-posterior", "posterior_coverage")
-def _narrow(coverage: Estimate) -> str:
-    if not coverage.value + 4.0 * coverage.standard_error < NARROW:
-        return ""
-    text = f"the central 90 % of the posterior contains only {coverage.value:.0%} of the latents of simulated rows, so "
-    text += "log p(x) by importance sampling can be far too low; train the encoder longer, with the "
-    return f"{text}whole KL (--set objective.beta=1), or use a richer posterior (--set posterior=full-normal)"
 
 
 @_rule("overfitting", "generalisation_gap", "gain_over_independent")

@@ -41,8 +41,6 @@ GAP_ROWS, GAP_SAMPLES = 100, 500
 TRAIN_ROWS = 200
 """Training rows whose log p(x) is held against that of the held-out rows."""
 
-CALIBRATION_ROWS = 1000
-
 TEXT_SAMPLES = 1000
 """Samples of text that are compared with one another and with training rows."""
 
@@ -100,9 +98,6 @@ def _refused(test: Callable[[Work], Any], reason: str) -> Callable[[Work], str]:
 NEEDS: dict[str, Callable[[Work], str]] = {
     "latents": _refused(lambda work: work.classifier, "a Bayes classifier has no latents"),
     "posterior": _refused(lambda work: work.autoencoder, "an autoencoder has no posterior but a point"),
-    "draws like rows": _refused(
-        lambda work: work.sets.grey, "draws of grey cells under a Bernoulli are black and white, unlike the rows"
-    ),
     "known factors": _refused(lambda work: known_factors(work.data) is None, "the factors are not known"),
     "equal rows": _refused(_unequal, "the methods that look at codes take no row weights"),
     "pictures": _pictures,
@@ -141,13 +136,6 @@ def _gaps(work: Work) -> dict[str, Estimate]:
     draws = max(2, min(work.num_samples, GAP_SAMPLES))
     found = inference_gaps(work.rows(GAP_ROWS, 2), num_samples=draws)
     return {name: found[name] for name in ("approximation_gap", "amortisation_gap")}
-
-
-@makes("share", "posterior_coverage", "latents, posterior, draws like rows")
-@makes("probability", "calibration_p_value", "latents, posterior, draws like rows")
-def _calibration(work: Work) -> dict[str, Estimate]:
-    options = {"num_rows": CALIBRATION_ROWS, "cond": work.sets.conditions(CALIBRATION_ROWS), "key": work.key(4)}
-    return evaluation.simulation_based_calibration(work.trained.model, **options).estimates
 
 
 def _codes(work: Work) -> np.ndarray:
@@ -235,7 +223,7 @@ def measure_all(
     only: Collection[str] | None = None,
 ) -> Measured:
     """Measure what `measure` does and, in the order of `MADE`, all else that applies to the rows at `positions`."""
-    # That is: where the KL goes, gaps of inference, the aggregated posterior against the prior, calibration, codes
+    # That is: where the KL goes, gaps of inference, the aggregated posterior against the prior, codes
     # against labels, samples against rows, and training rows against held-out rows. Large data are subsampled, as each
     # protocol says.
     # num_samples: samples for each row for log p(x); None as in `measure`.
