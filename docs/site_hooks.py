@@ -21,9 +21,9 @@ from nbconvert import MarkdownExporter
 
 from latens.cli.arguments import COMMANDS, GROUPS, subparsers
 from latens.cli.main import main as latens
+from latens.commands.kernel import verbs
 from latens.model_figures.draw import PICTURES
 from latens.recipes import RECIPES
-from latens.commands.kernel import verbs
 from latens.trained.groups import METRICS
 from latens.trained.trained_model import TrainedModel
 
@@ -119,7 +119,7 @@ TASKS: dict[str, dict[str, str]] = {
         "Heads": "heads",
         "Priors": "priors flow_matching",
         "Posteriors": "latent_arrays",
-        "Hierarchies": "hierarchy top_down",
+        "Hierarchies": "hierarchy",
         "Discrete codes": "quantised autoregressive_codes",
         "Series": "state_space exact_steps",
     },

@@ -12,7 +12,6 @@ from jax.tree_util import Partial
 from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import AbstractDistribution, AbstractFactorised, Deterministic, DiagonalNormal, FullNormal
-from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_rows, padded_batches, prepared_with, weights_of
 from latens.evidence.estimate import Estimate
