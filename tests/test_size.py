@@ -22,12 +22,12 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 59_960,
+    "lines of Python in src": 59_133,
     ": Any in src": 295,
     "lines of Python in data": 4_050,
-    "lines of Python in tests": 46_150,
+    "lines of Python in tests": 45_762,
     "lines of JavaScript, CSS and HTML": 6_450,
-    "words of docs": 32_450,
+    "words of docs": 32_346,
     "pages of docs": 40,
     "words of README": 450,
     "commands": 18,

@@ -42,7 +42,6 @@ class NetworkConfig(Part, frozen=True):
         encoder_output_activation: The activation of what the encoder gives.
         decoder_output_activation: The activation of what the decoder gives.
         drop_probability: The probability of dropout of a hidden value.
-        weight_drop_probability: The probability that a weight is dropped.
         encoder: The name of a registered network that is the encoder; None is one of `kind`.
         decoder: The name of a registered network that is the decoder; None is one of `kind`.
     """
@@ -60,7 +59,6 @@ class NetworkConfig(Part, frozen=True):
     encoder_output_activation: str = "identity"
     decoder_output_activation: str = "identity"
     drop_probability: Probability = 0.0
-    weight_drop_probability: Probability = 0.0
     encoder: str | None = None
     decoder: str | None = None
 

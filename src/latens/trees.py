@@ -1,4 +1,4 @@
-"""What of a model is trained, what is fixed, and what is drawn anew at every step."""
+"""What of a model is trained, and what is fixed."""
 
 import functools
 from collections.abc import Callable
@@ -7,12 +7,11 @@ from typing import Any, TypeVar, cast
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.tree_util as jtu
 import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
 
-from latens.typing import AnyArray, Key, PyTree
+from latens.typing import AnyArray, PyTree
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -75,41 +74,6 @@ def said(part: object, fact: str, of: tuple[str, ...]) -> Any:
     return None
 
 
-class AbstractRandomWeights(eqx.Module):
-    """A module whose weights are random during training (weight dropout); resolved once a step, before any vmap."""
-
-    def realise(self, *, key: Key) -> "AbstractRandomWeights":
-        """The same module with this step's weights.
-
-        Args:
-            key: A JAX random key.
-
-        Returns:
-            A module of the same structure.
-
-        Raises:
-            TypeError: The class does not say how its weights are drawn.
-        """
-        raise TypeError(f"{type(self).__name__} draws no weights")
-
-
-class Realised(eqx.Module):
-    """A module with the weights that one training step uses, beside the module that is trained."""
-
-    # It is called, and its attributes are read, as those of the first.
-
-    module: Any  # the module with this step's weights
-    trained: AbstractRandomWeights  # the module whose arrays are trained
-
-    def __call__(self, *args: object, **kwargs: object) -> Any:
-        return self.module(*args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("module", "trained"):
-            raise AttributeError(name)
-        return getattr(self.module, name)
-
-
 def is_frozen(node: object) -> bool:
     """Whether a node of a pytree is `Frozen`."""
     return isinstance(node, Frozen)
@@ -128,26 +92,6 @@ def partition_trainable(tree: PyTree) -> tuple[PyTree, PyTree]:
     """
     spec = jax.tree.map(lambda leaf: not is_frozen(leaf) and eqx.is_inexact_array(leaf), tree, is_leaf=is_frozen)
     return eqx.partition(tree, spec)
-
-
-def realise(tree: PyTree, *, key: Key) -> PyTree:
-    """Draw the random weights of every module that has some, each with its own key."""
-    is_random = lambda node: isinstance(node, AbstractRandomWeights | Realised)  # noqa: E731
-    nodes, structure = jtu.tree_flatten(tree, is_leaf=is_random)
-
-    def drawn(node: object, number: int) -> Any:
-        if not isinstance(node, AbstractRandomWeights):
-            return node
-        new = node.realise(key=jax.random.fold_in(key, number))
-        return node if new is node else Realised(new, node)
-
-    return jtu.tree_unflatten(structure, [drawn(node, number) for number, node in enumerate(nodes)])
-
-
-def trained_weights(tree: PyTree) -> PyTree:
-    """Give every module its trained weights in the place of those that a training step drew."""
-    is_realised = lambda node: isinstance(node, Realised)  # noqa: E731
-    return jax.tree.map(lambda node: node.trained if is_realised(node) else node, tree, is_leaf=is_realised)
 
 
 def count_parameters(tree: PyTree) -> int:

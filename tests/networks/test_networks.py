@@ -13,7 +13,7 @@ from latens.errors import ConfigError
 from latens.models import AffineHead, Conditional, NormalHead, widths_between
 from latens.networks import ACTIVATIONS, INITIALIZERS, Dense
 from latens.networks.initial import host_draws
-from latens.trees import count_parameters, partition_trainable, realise
+from latens.trees import count_parameters
 
 X = np.array([0.5, -1.0, 2.0, 0.25])
 
@@ -108,36 +108,6 @@ def test_hidden_layers_drop_different_units(getkey):
     agrees((np.asarray(survivors) - 100) ** 2, 400 * 3 / 16)
 
 
-def test_weight_dropout_is_drawn_once_a_step(getkey):
-    """`realise` draws the weights; after that every row sees the same ones, and nothing is random."""
-    network = Dense([200, 100], weight_drop_probability=0.3, key=getkey())
-    weight = np.asarray(network.layers[0].weight)
-    step = realise(network, key=getkey())
-    drawn = np.asarray(step.layers[0].weight)
-    agrees((drawn == 0).ravel(), 0.3)
-    close(drawn[drawn != 0], weight[drawn != 0] / 0.7)
-    rows = jax.vmap(lambda x: step(x, key=jax.random.key(0)))(jnp.ones((4, 200)))
-    close(rows, np.tile(drawn.sum(axis=0), (4, 1)), atol=1e-4)
-    close(network(jnp.ones(200)), weight.sum(axis=0), atol=1e-4)
-    again = np.asarray(realise(network, key=getkey()).layers[0].weight)
-    agrees(((again == 0) & (drawn == 0)).ravel(), 0.09)
-
-
-def test_layers_drop_different_weights(getkey):
-    network = Dense([100, 100, 100], weight_drop_probability=0.3, key=getkey())
-    first, second = (np.asarray(layer.weight) == 0 for layer in realise(network, key=getkey()).layers)
-    agrees((first & second).ravel(), 0.09)
-
-
-def test_weight_dropout_reaches_the_gradient(getkey):
-    """The gradient by a dropped weight is 0, by a kept one 1 / keep."""
-    network, key = Dense([3, 2], weight_drop_probability=0.5, key=getkey()), getkey()
-    trainable, rest = partition_trainable(network)
-    gradient = jax.grad(lambda t: realise(eqx.combine(t, rest), key=key)(jnp.ones(3)).sum())(trainable)
-    kept = np.asarray(realise(network, key=key).layers[0].weight) != 0
-    close(gradient.layers[0].weight, np.where(kept, 2.0, 0.0))
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -147,7 +117,7 @@ def test_weight_dropout_reaches_the_gradient(getkey):
         ({"output_activation": "sigmoi"}, r"sigmoid"),
         ({"initializer": "he-norml"}, r"he-normal"),
         ({"drop_probability": 1.0}, r"\[0, 1\), not 1.0"),
-        ({"weight_drop_probability": -0.1}, r"\[0, 1\), not -0.1"),
+        ({"drop_probability": -0.1}, r"\[0, 1\), not -0.1"),
     ],
 )
 def test_wrong_options_are_refused_with_the_remedy(options, message, getkey):

@@ -1,14 +1,11 @@
-"""The encoder of rows of tokens: what follows the end changes nothing; and dropped words."""
-
-from itertools import product
+"""The encoder of rows of tokens: what follows the end changes nothing."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from latens.models.heads.token_head import TokenHead, TokenInput
-from latens.networks.token_networks import DroppedWords, TokenEncoder
-from latens.trees import realise
+from latens.networks.token_networks import TokenEncoder
 
 KEY = jax.random.key(2)
 ROW = jnp.array([2, 1, 3, 0])
@@ -45,22 +42,6 @@ def test_conditions_stand_behind_the_row():
     np.testing.assert_allclose(network(rows[0]), network(rows[1]), rtol=1e-6)
     other = rows[0].at[-1].set(2.0)
     assert not np.allclose(network(other), network(rows[0]), atol=1e-4)
-
-
-def test_a_step_leaves_out_whole_words_of_the_inputs_only():
-    words = DroppedWords(2000, 0.3)
-    drawn = words.realise(key=KEY)
-    kept = np.asarray(drawn(jnp.arange(2000)).sum(axis=1))
-    assert set(kept) == {0.0, 1.0}
-    assert abs(kept.mean() - 0.7) < 4 * np.sqrt(0.21 / 2000)
-    assert np.array_equal(words(jnp.arange(2000)), jnp.eye(2000))
-    head = TokenHead((4,), 6, width=3, word_dropout=0.9).initialised(key=KEY)
-    drawn = realise(head, key=KEY)
-    given = jax.random.normal(KEY, (head.num_outputs,))
-    rows = jnp.array([[*row, *[0] * (4 - n)] for n in range(4) for row in product(range(1, 6), repeat=n)])
-    log_p = jax.jit(jax.vmap(drawn(given).log_prob))(rows)
-    assert np.isfinite(log_p).all()  # dropped words can still be written
-    np.testing.assert_allclose(np.exp(np.asarray(log_p, float)).sum(), 1.0, rtol=1e-5)
 
 
 def test_the_first_outputs_are_the_shares_of_the_tokens():

@@ -8,14 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import close
-from training_fixtures import assert_same_bits, make_model, run, stage
+from training_fixtures import make_model, run, stage
 
 from latens.data.batches import Batch
 from latens.errors import ConfigError
-from latens.io import keys
 from latens.objectives import ELBO, AbstractObjective, draw, run_objective
 from latens.training import Budget
-from latens.trees import count_parameters, partition_trainable, realise, trained_weights
+from latens.trees import partition_trainable
 
 KEY, STEP = jax.random.key(4), jnp.asarray(0)
 X = (np.random.default_rng(0).random((3, 3, 2)) < 0.4).astype(np.float32)
@@ -57,7 +56,7 @@ def outcome(model, batch, objective=None, training=True):
 
 def test_padding_changes_neither_number_nor_gradient():
     """Bit for bit, whatever padding holds; beside a batch of another length, to a rounding."""
-    model = make_model(drop_probability=0.4, weight_drop_probability=0.3)
+    model = make_model(drop_probability=0.4)
     zeros, *others = (outcome(model, batch_of(5, junk)) for junk in (0.0, np.nan, 1e6))
     for other in others:
         for one, two in zip(jax.tree.leaves(other), jax.tree.leaves(zeros), strict=True):
@@ -78,39 +77,13 @@ def test_the_number_is_the_mean_of_the_rows():
     close(metrics["mine"][0], np.sum(rows), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["drop_probability", "weight_drop_probability"])
-def test_dropout_is_on_in_training_and_off_in_validation(name):
-    dropping, plain, batch = make_model(**{name: 0.5}), make_model(), batch_of(2)
+def test_dropout_is_on_in_training_and_off_in_validation():
+    dropping, plain, batch = make_model(drop_probability=0.5), make_model(), batch_of(2)
     (training, _), _ = outcome(dropping, batch)
     (validation, _), _ = outcome(dropping, batch, training=False)
     (without, _), _ = outcome(plain, batch)
     assert float(validation) == float(without)
     assert abs(float(training) - float(without)) > 1e-3
-
-
-def test_the_weights_of_a_step_are_drawn_once():
-    """Every call inside an objective sees the same weights, and those that are trained can be told from them."""
-    model = make_model(weight_drop_probability=0.5)
-    step = realise(model, key=jax.random.fold_in(KEY, keys.WEIGHT_DROPOUT))
-    expected = -np.mean(draw(step, batch_of(), num_samples=1, key=KEY).log_weight[0])
-    close(outcome(model, batch_of())[0][0], expected, rtol=1e-6)
-    again = realise(step, key=jax.random.key(9))
-    for one, two in zip(jax.tree.leaves(again), jax.tree.leaves(step), strict=True):
-        assert one is two
-    kept = [np.asarray(layer.weight) != 0 for layer in step.encoder.network.layers]
-    assert 0 < sum(map(np.sum, kept)) < sum(map(np.size, kept))
-    assert count_parameters(trained_weights(step)) == count_parameters(model)
-    assert_same_bits(trained_weights(step), model)
-
-
-def test_a_penalty_counts_the_weights_that_a_step_leaves_out():
-    model, batch = make_model(weight_drop_probability=0.5), batch_of(2)
-    (plain, _), gradient = outcome(model, batch, ELBO())
-    (penalised, _), with_penalty = outcome(model, batch, ELBO(l2=0.2))
-    weights = [layer.weight for part in (model.encoder, model.decoder) for layer in part.network.layers]
-    close(penalised - plain, 0.1 * sum(np.sum(np.asarray(w, float) ** 2) for w in weights), rtol=1e-5)
-    first = lambda tree: tree.encoder.network.layers[0].weight  # noqa: E731
-    close(first(with_penalty) - first(gradient), 0.2 * first(model), rtol=1e-4, atol=1e-6)
 
 
 def test_it_trains_as_the_objective_that_thinks_of_both():

@@ -104,7 +104,7 @@ def _told(part: Conditional, vector: Array) -> Conditional:
     network: Any = part.network
     first = network.layers[0]
     weight, told = first.weight[: -len(vector)], first.weight[-len(vector) :]
-    layer = Linear(weight, first.bias + vector @ told, first.drop_probability)
+    layer = Linear(weight, first.bias + vector @ told)
     network = eqx.tree_at(lambda one: one.layers[0], network, layer)
     return Conditional(network, part.head, part.standardise, tuple(name for name in part.reads if name != GIVEN))
 

@@ -55,7 +55,6 @@ def threefry(words: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 # Folded into the key of a training step, or of one evaluation.
-WEIGHT_DROPOUT = 0x3E16  # which weights of the model are dropped in a step
 NETWORK_DROPOUT = 0xD809  # which activations are dropped, of each row
 LABEL_NETWORK_DROPOUT = 0xC1A5  # which activations of a network of labels are dropped, of each row
 PRIOR_SAMPLES = 0x9A10  # a latent event of the prior for each row

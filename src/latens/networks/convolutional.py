@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from latens.errors import ConfigError
 from latens.networks.canonical import half
-from latens.networks.dense import ACTIVATIONS, AbstractDroppedWeights, Linear, check_options
+from latens.networks.dense import ACTIVATIONS, Linear, check_options
 from latens.networks.initial import first_weights
 from latens.networks.parts import (
     Hidden,
@@ -24,44 +24,38 @@ from latens.networks.strided import convolve, convolve_same, convolve_transposed
 from latens.typing import Array, Float, Key, Shaped
 
 
-class Convolution(AbstractDroppedWeights):
+class Convolution(eqx.Module):
     """A convolution of stride 2 with one bias for each channel."""
 
     # (h, w, c) -> (ceil(h/2), ceil(w/2), o).
 
     weight: Float[Array, "o k k c"]  # the kernel, of shape (o, k, k, c)
     bias: Float[Array, " o"]
-    # the probability of dropping a single weight in a training step, in [0, 1)
-    drop_probability: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, image: Float[Array, "h w c"]) -> Float[Array, "m p o"]:
         """Convolve one image."""
         return convolve(image, self.weight) + self.bias[None, None]
 
 
-class TransposedConvolution(AbstractDroppedWeights):
+class TransposedConvolution(eqx.Module):
     """The adjoint of a convolution of stride 2, to an image of a given size."""
 
     weight: Float[Array, "c k k o"]  # the kernel of the convolution whose adjoint this is, of shape (c, k, k, o)
     bias: Float[Array, "#h #w o"]
     size: tuple[int, int] = eqx.field(static=True)  # the height and width (h, w) of the result, in pixels
-    # the probability of dropping a single weight in a training step, in [0, 1)
-    drop_probability: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, image: Float[Array, "m p c"]) -> Float[Array, "h w o"]:
         """Apply the adjoint of the convolution to one image."""
         return convolve_transposed(image, self.weight, *self.size) + self.bias
 
 
-class SameConvolution(AbstractDroppedWeights):
+class SameConvolution(eqx.Module):
     """A convolution of stride 1 with one bias for each channel."""
 
     # (h, w, c) -> (h, w, o).
 
     weight: Float[Array, "o 3 3 c"]  # the kernel, of shape (o, 3, 3, c)
     bias: Float[Array, " o"]
-    # the probability of dropping a single weight in a training step, in [0, 1)
-    drop_probability: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, image: Float[Array, "h w c"]) -> Float[Array, "h w o"]:
         """Convolve one image."""
@@ -84,7 +78,7 @@ class ConvBlock(eqx.Module):
 
 
 def _blocks(
-    channels: int, count: int, all_blocks: int, activation: str, initializer: str, drop: float, *, key: Key
+    channels: int, count: int, all_blocks: int, activation: str, initializer: str, *, key: Key
 ) -> tuple[ConvBlock, ...]:
     """Blocks of one size of an image; their branches' variances add up to that of one."""
 
@@ -93,7 +87,6 @@ def _blocks(
             SameConvolution(
                 first_weights(initializer, (channels, 3, 3, channels), 9 * channels, 9 * channels, key=k),
                 jnp.zeros(channels, jnp.float32),
-                drop,
             )
             for k in jax.random.split(key)
         )
@@ -120,7 +113,6 @@ class ConvEncoder(eqx.Module):
         output_activation: The name of the activation after the last layer.
         initializer: The name of the distribution of the initial weights. Biases start at 0.
         drop_probability: The probability of dropping a hidden activation in training, in [0, 1).
-        weight_drop_probability: The probability of dropping a single weight in training, in [0, 1).
         key: A JAX random key for the initialisation.
 
     Attributes:
@@ -168,10 +160,9 @@ class ConvEncoder(eqx.Module):
         output_activation: str = "identity",
         initializer: str = "he-normal",
         drop_probability: float = 0.0,
-        weight_drop_probability: float = 0.0,
         key: Key,
     ) -> None:
-        check_options(activation, output_activation, initializer, drop_probability, weight_drop_probability)
+        check_options(activation, output_activation, initializer, drop_probability)
         check_widths(tuple(widths), num_outputs)
         self.shape = _image(shape, kernel_size)
         *keys, last = jax.random.split(key, len(widths) + 1)
@@ -181,14 +172,14 @@ class ConvEncoder(eqx.Module):
             weight = first_weights(
                 initializer, (n_out, kernel_size, kernel_size, n_in), taps * n_in, taps * n_out / 4, key=layer_key
             )
-            layers.append(Convolution(weight, jnp.zeros(n_out, jnp.float32), weight_drop_probability))
-            of_blocks = (num_blocks * len(widths), activation, initializer, weight_drop_probability)
+            layers.append(Convolution(weight, jnp.zeros(n_out, jnp.float32)))
+            of_blocks = (num_blocks * len(widths), activation, initializer)
             blocks.append(_blocks(n_out, num_blocks, *of_blocks, key=layer_key))
             height, width, n_in = half(height), half(width), n_out
         self.layers, self.blocks = tuple(layers), tuple(blocks)
         places = height * width
         n_in, n_out = (n_in, _at_each(num_outputs, places, extra)) if on_map else (places * n_in + extra, num_outputs)
-        self.output = make_linear(n_in, n_out, initializer, weight_drop_probability, key=last)
+        self.output = make_linear(n_in, n_out, initializer, key=last)
         self.hidden = Hidden(activation, drop_probability)
         self.extra, self.on_map, self.copies, self.output_activation = extra, on_map, copies, output_activation
 
@@ -236,7 +227,6 @@ class ConvDecoder(eqx.Module):
         output_activation: The name of the activation after the last layer.
         initializer: The name of the distribution of the initial weights. Biases start at 0.
         drop_probability: The probability of dropping a hidden activation in training, in [0, 1).
-        weight_drop_probability: The probability of dropping a single weight in training, in [0, 1).
         key: A JAX random key for the initialisation.
 
     Attributes:
@@ -283,10 +273,9 @@ class ConvDecoder(eqx.Module):
         output_activation: str = "identity",
         initializer: str = "he-normal",
         drop_probability: float = 0.0,
-        weight_drop_probability: float = 0.0,
         key: Key,
     ) -> None:
-        check_options(activation, output_activation, initializer, drop_probability, weight_drop_probability)
+        check_options(activation, output_activation, initializer, drop_probability)
         check_widths(tuple(widths), num_outputs)
         height, width, channels = _image(shape, kernel_size)
         last, self.blocks = channels_of(num_outputs, height * width * channels, height * width, blocks)
@@ -300,18 +289,18 @@ class ConvDecoder(eqx.Module):
         if on_map:
             n_in, n_out = _at_each(latent_dim, math.prod(sizes[0])), int(widths[0])
             weight = first_weights(initializer, (n_out, 3, 3, n_in), 9 * n_in, 9 * n_out, key=first)
-            self.start = SameConvolution(weight, jnp.zeros(n_out, jnp.float32), weight_drop_probability)
+            self.start = SameConvolution(weight, jnp.zeros(n_out, jnp.float32))
         else:
             cells = math.prod(self.start_shape)
-            self.start = make_linear(latent_dim, cells, initializer, weight_drop_probability, key=first)
+            self.start = make_linear(latent_dim, cells, initializer, key=first)
         layers, residual, taps = [], [], kernel_size**2
         for layer_key, n_in, n_out, size in zip(keys, widths, (*widths[1:], last), sizes[1:]):
             weight = first_weights(
                 initializer, (n_in, kernel_size, kernel_size, n_out), taps * n_in / 4, taps * n_out, key=layer_key
             )
             bias = jnp.zeros((*(size if len(layers) == len(widths) - 1 else (1, 1)), n_out), jnp.float32)
-            layers.append(TransposedConvolution(weight, bias, size, weight_drop_probability))
-            of_blocks = (num_blocks * len(widths), activation, initializer, weight_drop_probability)
+            layers.append(TransposedConvolution(weight, bias, size))
+            of_blocks = (num_blocks * len(widths), activation, initializer)
             residual.append(_blocks(n_in, num_blocks, *of_blocks, key=layer_key))
         self.layers, self.residual = tuple(layers), tuple(residual)
         self.hidden = Hidden(activation, drop_probability)

@@ -1,7 +1,6 @@
 """Dense networks from a list of widths."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import equinox as eqx
 import jax
@@ -10,7 +9,7 @@ import numpy as np
 
 from latens.errors import ConfigError, nearest
 from latens.networks.initial import INITIALIZERS
-from latens.trees import AbstractRandomWeights, held, on_host
+from latens.trees import held, on_host
 from latens.typing import Array, Float, Key, Shaped
 
 
@@ -42,49 +41,31 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-class AbstractDroppedWeights(AbstractRandomWeights):
-    """A layer of which single weights are dropped in training, each with the same probability."""
-
-    weight: eqx.AbstractVar[Array]
-    drop_probability: eqx.AbstractVar[float]
-
-    def realise(self, *, key: Key) -> "AbstractDroppedWeights":
-        """The layer with this step's weights, some of them 0."""
-        if self.drop_probability == 0.0:
-            return self
-        return replace(self, weight=_dropout(self.weight, self.drop_probability, key), drop_probability=0.0)
-
-
-class Linear(AbstractDroppedWeights):
-    """A linear layer, with an optional drop probability for single weights.
+class Linear(eqx.Module):
+    """A linear layer.
 
     `x @ weight + bias`.
 
     Args:
         weight: Shape (n_in, n_out).
-        bias: Shape (n_out,).
-        drop_probability: The probability of dropping a single weight in a training step, in [0, 1).
+        bias: Shape (n_out,), or (t, n_out) for one at each of t places.
     """
 
     weight: Float[Array, "n_in n_out"]
-    bias: Float[Array, " n_out"]
-    drop_probability: float = eqx.field(static=True, default=0.0)
+    bias: Float[Array, "*t n_out"]
 
     def __call__(self, x: Float[Array, "*places n_in"]) -> Float[Array, "*places n_out"]:
         """Apply the layer to one vector, or to each of several."""
         return x @ self.weight + self.bias
 
 
-def check_options(
-    activation: str, output_activation: str, initializer: str, drop_probability: float, weight_drop_probability: float
-) -> None:
-    """Refuse names that are in no table and probabilities outside [0, 1)."""
+def check_options(activation: str, output_activation: str, initializer: str, drop_probability: float) -> None:
+    """Refuse names that are in no table and a probability outside [0, 1)."""
     for name, table in ((activation, ACTIVATIONS), (output_activation, ACTIVATIONS), (initializer, INITIALIZERS)):
         if name not in table:
             raise ConfigError(f"there is no {name!r}.", where="network", fix=nearest(name, table))
-    for p in (drop_probability, weight_drop_probability):
-        if not 0.0 <= p < 1.0:
-            raise ConfigError(f"a drop probability lies in [0, 1), not {p}", where="network")
+    if not 0.0 <= drop_probability < 1.0:
+        raise ConfigError(f"a drop probability lies in [0, 1), not {drop_probability}", where="network")
 
 
 def _dropout(x: Array, drop_probability: float, key: Key) -> Array:
@@ -104,7 +85,6 @@ class Dense(eqx.Module):
         output_activation: The name of the activation after the last layer.
         initializer: The name of the distribution of the initial weights. Biases start at 0.
         drop_probability: The probability of dropping a hidden unit, in [0, 1).
-        weight_drop_probability: The probability of dropping a single weight, in [0, 1).
         key: A JAX random key for the initial weights.
 
     Attributes:
@@ -138,16 +118,15 @@ class Dense(eqx.Module):
         output_activation: str = "identity",
         initializer: str = "he-normal",
         drop_probability: float = 0.0,
-        weight_drop_probability: float = 0.0,
         key: Key,
     ) -> None:
         if len(widths) < 2 or any(int(w) < 1 for w in widths):
             raise ConfigError(f"widths {list(widths)} need an input and an output, all positive", where="network")
-        check_options(activation, output_activation, initializer, drop_probability, weight_drop_probability)
+        check_options(activation, output_activation, initializer, drop_probability)
         law = INITIALIZERS[initializer]
         keys = jax.random.split(key, len(widths) - 1)
         self.layers = tuple(
-            Linear(law(k, (n_in, n_out)), jnp.zeros(n_out, jnp.float32), weight_drop_probability)
+            Linear(law(k, (n_in, n_out)), jnp.zeros(n_out, jnp.float32))
             for k, n_in, n_out in zip(keys, widths[:-1], widths[1:])
         )
         self.activation, self.output_activation = activation, output_activation

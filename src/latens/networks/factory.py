@@ -11,7 +11,7 @@ from latens.typing import Key
 
 NetworkKind = Literal["dense", "conv"]
 Network: TypeAlias = Dense | ConvEncoder | ConvDecoder
-OPTIONS = ("activation", "output_activation", "initializer", "drop_probability", "weight_drop_probability")
+OPTIONS = ("activation", "output_activation", "initializer", "drop_probability")
 """What every kind takes by keyword; "conv" takes `kernel_size`, `num_blocks`, `on_map` and `copies` besides."""
 
 

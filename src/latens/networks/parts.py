@@ -12,10 +12,10 @@ from latens.networks.initial import INITIALIZERS
 from latens.typing import Array, Float, Key
 
 
-def make_linear(n_in: int, n_out: int, initializer: str, weight_drop_probability: float, *, key: Key) -> Linear:
+def make_linear(n_in: int, n_out: int, initializer: str, *, key: Key) -> Linear:
     """Initialise a linear layer, with biases of 0."""
     weight = INITIALIZERS[initializer](key, (n_in, n_out))
-    return Linear(weight, jnp.zeros(n_out, jnp.float32), weight_drop_probability)
+    return Linear(weight, jnp.zeros(n_out, jnp.float32))
 
 
 class Hidden(eqx.Module):

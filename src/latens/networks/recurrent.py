@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from latens.networks.dense import AbstractDroppedWeights, Linear
+from latens.networks.dense import Linear
 from latens.networks.initial import INITIALIZERS
 from latens.typing import Array, Float, Key
 
@@ -20,14 +20,12 @@ class GRU(eqx.Module):
     state: Linear  # the linear layer of $U$ and $c$, from n to 3 n, in the same order
 
     @classmethod
-    def create(
-        cls, n_in: int, n: int, *, initializer: str = "glorot-uniform", drop_probability: float = 0.0, key: Key
-    ) -> "GRU":
+    def create(cls, n_in: int, n: int, *, initializer: str = "glorot-uniform", key: Key) -> "GRU":
         """Initialise a unit; every gate's weights are drawn by the law on their own."""
 
         def gates(size: int, layer_key: Key) -> Linear:
             parts = [INITIALIZERS[initializer](k, (size, n)) for k in jax.random.split(layer_key, 3)]
-            return Linear(jnp.concatenate(parts, axis=1), jnp.zeros(3 * n, jnp.float32), drop_probability)
+            return Linear(jnp.concatenate(parts, axis=1), jnp.zeros(3 * n, jnp.float32))
 
         return cls(*(gates(size, k) for size, k in zip((n_in, n), jax.random.split(key, 2))))
 
@@ -48,18 +46,3 @@ class GRU(eqx.Module):
         reset, update = (jax.nn.sigmoid(of_input[i] + of_state[i]) for i in (0, 1))
         new = jnp.tanh(of_input[2] + reset * of_state[2])
         return (1.0 - update) * new + update * state
-
-
-class StepOutput(AbstractDroppedWeights):
-    """A linear layer that is the same at all steps but for its bias."""
-
-    # `states @ weight + bias`.
-
-    weight: Float[Array, "n_in n_out"]
-    bias: Float[Array, "t n_out"]  # a bias for each step, of shape (t, n_out)
-    # the probability of dropping a single weight in a training step, in [0, 1)
-    drop_probability: float = eqx.field(static=True, default=0.0)
-
-    def __call__(self, states: Float[Array, "t n_in"]) -> Float[Array, "t n_out"]:
-        """Apply the layer to the states of all steps."""
-        return states @ self.weight + self.bias

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 
 from latens.networks.dense import Dense, Linear
 from latens.networks.recurrent import GRU
-from latens.trees import AbstractRandomWeights
 from latens.typing import Array, Float, Int, Key, Shaped
 
 HELD = 1e4
@@ -19,43 +18,18 @@ UNROLL = 2
 """Steps of a turn of the loop over a row: with 1 and with 4 a training step takes as long or longer."""
 
 
-class DroppedWords(AbstractRandomWeights):
-    """Which tokens a step sees as inputs: in training each of the vocabulary is left out with a probability."""
-
-    # A row of the weights that read the tokens is 0 in the whole step.
-    # Source: Gal & Ghahramani (2016), arXiv 1512.05287; Merity et al. (2018), arXiv 1708.02182, section 4.3.
-
-    count: int = eqx.field(static=True)
-    drop_probability: float = eqx.field(static=True, default=0.0)
-    kept: Float[Array, " V"] | None = None
-
-    def realise(self, *, key: Key) -> "DroppedWords":
-        """The tokens that this step sees."""
-        if self.drop_probability == 0.0:
-            return self
-        keep = jax.random.bernoulli(key, 1.0 - self.drop_probability, (self.count,))
-        return DroppedWords(self.count, 0.0, keep.astype(jnp.float32))
-
-    def __call__(self, codes: Int[Array, "*t"]) -> Float[Array, "*t V"]:
-        """The tokens as zeros and a one; a product with it differentiates faster than a gather on a CPU."""
-        chosen = jax.nn.one_hot(codes, self.count)
-        return chosen if self.kept is None else chosen * self.kept
-
-
 class TokenGRU(eqx.Module):
     """A recurrent unit that reads the tokens so far; what is given is its first state, an input, and logits."""
 
     cell: GRU
     output: Linear
-    words: DroppedWords
 
     @classmethod
-    def create(cls, vocabulary: int, width: int, *, word_dropout: float = 0.0, marks: int = 0, key: Key) -> "TokenGRU":
+    def create(cls, vocabulary: int, width: int, *, marks: int = 0, key: Key) -> "TokenGRU":
         """Initialise the network; its logits are 0 at first, but for those that are given."""
         # marks: of how many marks that must close the network reads at each place whether they are open.
         cell = GRU.create(vocabulary + marks, width, key=key)
-        output = Linear(jnp.zeros((width, vocabulary)), jnp.zeros(vocabulary))
-        return cls(cell, output, DroppedWords(vocabulary, word_dropout))
+        return cls(cell, Linear(jnp.zeros((width, vocabulary)), jnp.zeros(vocabulary)))
 
     def _parts(self, given: Float[Array, " g"]) -> list[Array]:
         n = len(self.output.weight)
@@ -70,7 +44,8 @@ class TokenGRU(eqx.Module):
     ) -> Float[Array, "t V"]:
         """The logits of every token, given those before it, and which marks these left open."""
         _, gates, logits = self._parts(given)
-        chosen = self.words(codes[:-1])
+        # Zeros and a one: a product with them differentiates faster than a gather on a CPU.
+        chosen = jax.nn.one_hot(codes[:-1], logits.size)
         inputs = jnp.concatenate([jnp.zeros_like(chosen[:1]), chosen])
         inputs = inputs if marks is None else jnp.concatenate([inputs, marks], axis=1)
         # The products that do not wait for a state are taken of all steps at once.
@@ -87,7 +62,7 @@ class TokenGRU(eqx.Module):
     ) -> tuple[Float[Array, " V"], Float[Array, " n"]]:
         """The logits of the next token, and the state that they come from."""
         _, gates, logits = self._parts(given)
-        chosen = jnp.where(place > 0, self.words(previous), 0.0)
+        chosen = jnp.where(place > 0, jax.nn.one_hot(previous, logits.size), 0.0)
         chosen = chosen if marks is None else jnp.concatenate([chosen, marks])
         (state,) = self.cell((self.cell.inputs(chosen) + gates)[None], memory)
         return self.output(state) + logits, state
@@ -109,8 +84,7 @@ class TokenEncoder(eqx.Module):
     ) -> "TokenEncoder":
         """Initialise the network; a token that is not seen has a number of its own, the vocabulary's size."""
         keys = jax.random.split(key, 3)
-        law = {"initializer": "glorot-uniform", "drop_probability": options.get("weight_drop_probability", 0.0)}
-        forth, back = (GRU.create(vocabulary + 1, hidden[0], **law, key=k) for k in keys[:2])
+        forth, back = (GRU.create(vocabulary + 1, hidden[0], key=k) for k in keys[:2])
         readout = Dense([2 * hidden[0] + extra, *hidden[1:], num_outputs], **options, key=keys[2])
         return cls(forth, back, readout, extra)
 

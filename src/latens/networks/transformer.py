@@ -10,7 +10,6 @@ from latens.errors import ConfigError
 from latens.networks.dense import Linear
 from latens.networks.initial import first_weights
 from latens.networks.parts import make_linear
-from latens.networks.recurrent import StepOutput
 from latens.typing import Array, Float, Int, Key
 
 LAW = "glorot-uniform"
@@ -56,7 +55,7 @@ class CausalTransformer(eqx.Module):
     positions: Float[Array, "n w"]  # a vector for each place, of shape (n, w)
     blocks: tuple[TransformerBlock, ...]  # the blocks, one after the other
     norm: eqx.nn.LayerNorm  # what normalises after them
-    output: StepOutput  # the layer to the logits of the code at each place, of shape (n, K)
+    output: Linear  # the layer to the logits of the code at each place, of shape (n, K)
     # a vector for each class, of shape (C, w), which is added at every place; None: no label is read
     classes: Float[Array, "C w"] | None = None
     together: int = eqx.field(static=True, default=1)  # how many codes s in turn do not depend on one another
@@ -85,7 +84,7 @@ class CausalTransformer(eqx.Module):
         code_key, place_key, *keys = jax.random.split(key, 2 + layers)
 
         def linear(n_in: int, n_out: int, key: Key, factor: float = 1.0) -> Linear:
-            made = make_linear(n_in, n_out, LAW, 0.0, key=key)
+            made = make_linear(n_in, n_out, LAW, key=key)
             return Linear(factor * made.weight, made.bias)
 
         def block(key: Key) -> TransformerBlock:
@@ -99,7 +98,7 @@ class CausalTransformer(eqx.Module):
             first_weights("lecun-normal", (count, width), 2.0, 2.0, key=k)
             for count, k in ((num_codes, code_key), (places, place_key))
         ]
-        output = StepOutput(jnp.zeros((width, num_codes)), jnp.zeros((places, num_codes)))
+        output = Linear(jnp.zeros((width, num_codes)), jnp.zeros((places, num_codes)))
         of_class = None
         if classes:
             label_key = jax.random.fold_in(key, classes)

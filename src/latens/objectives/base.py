@@ -10,9 +10,8 @@ import jax.numpy as jnp
 
 from latens.data.batches import Batch
 from latens.errors import ConfigError
-from latens.io import keys
 from latens.models import AbstractLatentModel
-from latens.trees import partition_trainable, realise, said, trained_weights
+from latens.trees import partition_trainable, said
 from latens.typing import Array, Float, Key, Nats, PyTree, Step, check_options
 
 Metrics = dict[str, tuple[Nats, Float[Array, ""]]]
@@ -142,7 +141,7 @@ def run_objective(
 ) -> tuple[Nats, Metrics, PyTree]:
     """Compute an objective as a training step or a validation does: what no objective has to think of is done here.
 
-    Rows of weight 0 cannot matter. In training, the model's weights are drawn once for all that the objective computes.
+    Rows of weight 0 cannot matter.
 
     Args:
         objective: The objective.
@@ -150,7 +149,7 @@ def run_objective(
         batch: The prepared rows, B of them; those of weight 0 are padding.
         key: Random key of this step.
         step: Number of the training step, from 0; shape ().
-        training: Whether weights and activations are dropped.
+        training: Whether activations are dropped.
         in_shards: Whether the batch is a part of a larger one, over whose parts the mean is taken.
 
     Returns:
@@ -160,9 +159,7 @@ def run_objective(
         ConfigError: The objective gives something that is neither a number nor one number for each row; or it gives
             one number in shards, and does not say whether it couples rows.
     """
-    if training:
-        model = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))
-    else:
+    if not training:
         model, objective = eqx.nn.inference_mode((model, objective.in_validation()))
     batch = without_padding(batch)
     loss, metrics, aux = objective.with_aux(model, batch, key=key, step=step)
@@ -252,9 +249,8 @@ def mean(pair: tuple[Nats, Float[Array, ""]]) -> Nats:
 
 def sum_of_squares(tree: PyTree, form: Literal["weights", "all"] = "weights") -> Nats:
     r"""Half the sum of squared parameters, which is the penalty called L2 or weight decay."""
-    # $\frac12\sum w^2$ over the chosen arrays that are trained: all of them, also those that weight dropout leaves out
-    # in this step.
-    trained = partition_trainable(trained_weights(tree))[0]
+    # $\frac12\sum w^2$ over the chosen arrays that are trained.
+    trained = partition_trainable(tree)[0]
     leaves = jax.tree_util.tree_leaves_with_path(trained)
     name = lambda entry: getattr(entry, "name", getattr(entry, "key", ""))  # noqa: E731
     counted = [leaf for path, leaf in leaves if form == "all" or name(path[-1]) == "weight"]

@@ -32,7 +32,6 @@ class TokenHead(AbstractHead):
 
     # never_empty: Whether a row has a token before its end.
     # closing: The codes of marks that must close; None: nothing must.
-    # word_dropout: The probability that a training step does not see a token of the vocabulary as an input.
 
     kinds: ClassVar[tuple[DataKind, ...]] = ("tokens",)
     sees: ClassVar[Sees] = "index"
@@ -41,7 +40,6 @@ class TokenHead(AbstractHead):
     vocabulary: int = eqx.field(static=True)
     network: TokenGRU | None = None
     width: int = eqx.field(static=True, default=128)
-    word_dropout: float = eqx.field(static=True, default=0.0)
     never_empty: bool = eqx.field(static=True, default=False)
     closing: tuple[int, int, tuple[int, ...]] | None = eqx.field(static=True, default=None)
 
@@ -53,8 +51,7 @@ class TokenHead(AbstractHead):
     def initialised(self, *, key: Key) -> "TokenHead":
         """The head with the first weights of its network: at first tokens depend on no others."""
         marks = 0 if self.closing is None else 1 + len(self.closing[2])
-        given = {"word_dropout": self.word_dropout, "marks": marks}
-        return replace(self, network=TokenGRU.create(self.vocabulary, self.width, **given, key=key))
+        return replace(self, network=TokenGRU.create(self.vocabulary, self.width, marks=marks, key=key))
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> TokenSequence:
         """The distribution of rows given these outputs."""

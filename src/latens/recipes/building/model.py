@@ -223,5 +223,4 @@ def network_options(config: NetworkConfig) -> dict[str, Any]:
         "activation": config.activation,
         "initializer": config.initializer,
         "drop_probability": config.drop_probability,
-        "weight_drop_probability": config.weight_drop_probability,
     }

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Meta, structs
 
 from latens import models as m
-from latens.config import LikelihoodConfig, Part, Probability
+from latens.config import LikelihoodConfig, Part
 from latens.data import Schema
 from latens.data.schema import scaling
 from latens.errors import ConfigError
@@ -145,8 +145,6 @@ class TokenOptions(Part, frozen=True):
     """Tokens one after another, by a recurrent network that reads the tokens so far."""
 
     width: Annotated[int, Meta(ge=1, le=65536)] = 128  # the number of units of its state
-    # the probability that a training step does not see a token of the vocabulary as an input
-    word_dropout: Probability = 0.0
 
 
 def _row(head: type[AbstractHead], make: Callable[..., AbstractHead], **how: Any) -> Likelihood:
