@@ -20,7 +20,7 @@ from latens.trained.code_reach import MOST, reach_of
 WIDE, MOST_UNITS = 11, 8  # points along a path; units that are traversed
 MOST_CELLS = 1_000_000  # numbers up to which a manifold's table holds every pixel, else the mean of each image
 MOST_POINTS = 10_000  # of a scatter
-PLANES = ("vector", "sphere", "ball", "shares")  # latents that a plane of two numbers shows; choices are none
+PLANES = ("vector", "sphere")  # latents that a plane of two numbers shows; choices are none
 
 
 # --- where the rows lie ---
