@@ -22,8 +22,8 @@ from latens.data import Dataset
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
 from latens.trained import prepare, train
-from latens.trained.groups import measure_all
 from latens.trained.measurement import Measured
+from latens.trained.metric_functions import measure_all
 from seeds import some
 
 DIGITS = {"posterior.latent_dim": 8, "network.hidden": [64], "training.steps": 1000, "training.batch_size": 64}

@@ -21,10 +21,10 @@ from nbconvert import MarkdownExporter
 
 from latens.cli.arguments import COMMANDS, GROUPS, subparsers
 from latens.cli.main import main as latens
-from latens.commands.kernel import verbs
+from latens.commands.base import verbs
 from latens.model_figures.draw import PICTURES
 from latens.recipes import RECIPES
-from latens.trained.groups import METRICS
+from latens.trained.metric_functions import METRICS
 from latens.trained.trained_model import TrainedModel
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"

@@ -6,7 +6,6 @@ import re
 from paths import ROOT
 
 from latens.errors import LatensError
-from latens.io import bounds
 from latens.io.safetensors import MAX_FILE_BYTES, MAX_HEADER_BYTES
 from latens.trained.trained_model import FORMAT
 

@@ -27,7 +27,7 @@ from latens.config import override
 from latens.data import Dataset, load
 from latens.evaluation import encode
 from latens.io.atomic import write_atomic
-from latens.kinds.pictures.shapes import FORMS, factors_of, shapes
+from latens.kinds.pictures.drawn_shapes import FORMS, factors_of, shapes
 from latens.latents.decomposition import kl_split
 from latens.latents.disentanglement import disentanglement_scores
 from latens.recipes import get_recipe

@@ -29,7 +29,7 @@ from latens.data import Dataset, Preparation, load
 from latens.data.batches import Batch
 from latens.distributions import StandardNormal
 from latens.evaluation import Rows, active_units, encode
-from latens.evidence.gaps import gap_rows
+from latens.evidence.inference_gaps import gap_rows
 from latens.models import Conditional, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.networks import Dense
 from latens.objectives import ELBO

@@ -116,7 +116,7 @@ def __getattr__(name: str) -> object:
         if on:
             gc.enable()
     if (trained := modules.get("latens.trained.trained_model")) is not None:
-        import_module("latens.commands.kernel").attach(trained.TrainedModel)
+        import_module("latens.commands.base").attach(trained.TrainedModel)
     globals()[name] = value
     return value
 

@@ -15,7 +15,7 @@ from latens.data import Dataset, load
 from latens.evaluation import precision_recall_density_coverage
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare
-from latens.trained.groups import measure_all
+from latens.trained.metric_functions import measure_all
 from latens.trained.metrics import MADE, METRICS
 from latens.trained.sample_sets import SampleSets
 from latens.trained.trained_model import TrainedModel

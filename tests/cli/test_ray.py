@@ -134,8 +134,8 @@ def test_rows_of_a_ray_dataset(place: Path, cluster: Any) -> None:
 @pytest.mark.more
 def test_rows_of_a_ray_dataset_need_ids(place: Path) -> None:
     from latens.commands._ray import _of_table
+    from latens.commands.base import At
     from latens.commands.encode import Encode
-    from latens.commands.kernel import At
 
     rows = pl.read_parquet(place / "parts").to_arrow()
     with pytest.raises(DataError, match="row_id="):
@@ -206,8 +206,8 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_what_is_no_work_for_ray_is_refused(tmp_path: Path, data: str, out: str, why: str) -> None:
     from latens.commands._ray import over_files
+    from latens.commands.base import At
     from latens.commands.encode import Encode
-    from latens.commands.kernel import At
 
     (tmp_path / "tables").mkdir()
     pl.DataFrame({"a": [1.0]}).write_csv(tmp_path / "tables" / "a.csv")

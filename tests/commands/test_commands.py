@@ -13,7 +13,7 @@ from cli_fixtures import Result
 import latens
 import latens.commands
 from latens.cli import arguments
-from latens.commands import _stub, kernel
+from latens.commands import _stub, base
 from latens.errors import UsageError
 from latens.trained import methods
 from latens.trained.trained_model import TrainedModel
@@ -37,13 +37,13 @@ MIXED = GOLDEN / "format-2-mixed.safetensors"
 def further(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Three verbs more, each a file of its own that nothing else names."""
     monkeypatch.setattr(latens.commands, "__path__", [*latens.commands.__path__, str(FURTHER)])
-    kernel.verbs.cache_clear()
-    words = {name: kernel.summary_of(verb) for name, verb in kernel.verbs().items()}
+    base.verbs.cache_clear()
+    words = {name: base.summary_of(verb) for name, verb in base.verbs().items()}
     monkeypatch.setattr(arguments, "COMMANDS", arguments.COMMANDS | words)
     for name in ("length", "nearest", "anonymise"):
-        monkeypatch.setattr(TrainedModel, name, kernel.method(kernel.verbs()[name]), raising=False)
+        monkeypatch.setattr(TrainedModel, name, base.method(base.verbs()[name]), raising=False)
     yield
-    kernel.verbs.cache_clear()
+    base.verbs.cache_clear()
     for name in ("length", "nearest", "anonymise"):
         sys.modules.pop(f"latens.commands.{name}", None)
 
@@ -121,17 +121,17 @@ def test_type_checkers_read_what_the_verbs_say() -> None:
     assert Path(methods.__file__).with_suffix(".pyi").read_text() == _stub.stub()
 
 
-@pytest.mark.parametrize("name", sorted(kernel.verbs()))
+@pytest.mark.parametrize("name", sorted(base.verbs()))
 def test_every_verb_is_small_and_describes_its_fields(name: str) -> None:
-    verb = kernel.verbs()[name]
-    for field, _, _, meta in kernel.arguments_of(verb):
+    verb = base.verbs()[name]
+    for field, _, _, meta in base.arguments_of(verb):
         assert meta.extra is not None, f"{name}.{field} is not described"
         assert meta.description or field in ("run", "data")
-    assert kernel.summary_of(verb)
+    assert base.summary_of(verb)
 
 
 def test_a_method_has_the_fields_as_its_signature() -> None:
-    signature = inspect.signature(kernel.method(kernel.verbs()["forecast"]))
+    signature = inspect.signature(base.method(base.verbs()["forecast"]))
     given = {name: parameter.default for name, parameter in signature.parameters.items()}
     empty = inspect.Parameter.empty
     assert given == {
@@ -153,13 +153,13 @@ def test_a_method_has_the_fields_as_its_signature() -> None:
 )
 def test_a_method_refuses_what_the_command_refuses(values: tuple, options: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message.replace("(", r"\(")):
-        kernel.method(kernel.verbs()["forecast"])(TrainedModel.load(MODEL), *values, **options)
+        base.method(base.verbs()["forecast"])(TrainedModel.load(MODEL), *values, **options)
 
 
 def test_arguments_of_a_method_are_numbers_of_any_kind_and_given_once() -> None:
     trained = TrainedModel.load(MODEL)
     data = latens.read(np.zeros((3, *trained.schema.shape)))
-    call: Callable[..., kernel.Made] = trained.evaluate
+    call: Callable[..., base.Made] = trained.evaluate
     found = call(data, num_samples=np.int64(2), seed=np.uint32(3)).value["metrics"]
     same = call(data, num_samples=2, seed=3).value["metrics"]
     assert {name: one["value"] for name, one in found.items()} == {name: one["value"] for name, one in same.items()}

@@ -8,8 +8,8 @@ import pytest
 
 import latens
 from latens.errors import DataError, UsageError
-from latens.trained.groups import held_out_rows
 from latens.trained.measurement import measure
+from latens.trained.metric_functions import held_out_rows
 from latens.trained.trained_model import TrainedModel
 
 GOLDEN = Path(__file__).parents[1] / "golden"

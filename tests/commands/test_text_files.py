@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latens.commands.kernel import Made
+from latens.commands.base import Made
 from latens.data import load
 from latens.errors import DataError
 

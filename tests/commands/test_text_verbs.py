@@ -11,8 +11,8 @@ from paths import ROOT
 
 from latens import read
 from latens.cli.main import main
+from latens.commands.base import At, finished
 from latens.commands.decode import Decode
-from latens.commands.kernel import At, finished
 from latens.commands.sample import Sample
 from latens.config import override
 from latens.errors import ConfigError, DataError, UsageError

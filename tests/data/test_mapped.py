@@ -243,7 +243,7 @@ def test_files_that_nobody_used_for_long_leave_the_cache(tmp_path: Path, monkeyp
 
 def test_rows_stay_on_disk_above_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(numbers(300), tmp_path / "rows.csv")
-    monkeypatch.setattr("latens.data.door.LARGEST", 1000)
+    monkeypatch.setattr("latens.data.loading.LARGEST", 1000)
     assert isinstance(load(path, label="kind").x, np.memmap)
     assert not isinstance(load(path, label="kind", stream=False).x, np.memmap)
     mixed = load(path)  # has a column of names

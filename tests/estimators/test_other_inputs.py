@@ -169,7 +169,7 @@ def test_options_of_other_types(name: str, value: Any) -> None:
     asked = latens.kinds.Guessed(np.zeros((2, 2)))
     setattr(asked, name, value)  # tests check the types of arguments themselves
     with pytest.raises(UsageError, match=f"^{name}: .* does not fit. It takes .* None"):
-        latens.data.door._check(asked, None, "error")
+        latens.data.loading._check(asked, None, "error")
 
 
 def test_labels_that_are_masked_are_missing_or_refused(vae: VAE) -> None:

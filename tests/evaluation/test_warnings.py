@@ -10,7 +10,7 @@ from latens.data import VALIDATION, Dataset, load
 from latens.evaluation import Estimate, diagnose
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
-from latens.trained.groups import measure_all
+from latens.trained.metric_functions import measure_all
 from latens.trained.trained_model import TrainedModel
 
 DIAGNOSED = ("precision", "generalisation_gap", "gain_over_independent")

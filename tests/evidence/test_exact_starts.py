@@ -8,7 +8,7 @@ from checks import close
 from scipy import stats
 
 from latens.distributions import DiagonalNormal, FullNormal
-from latens.evidence.gaps import curved, starting_point
+from latens.evidence.inference_gaps import curved, starting_point
 
 LOC, SCALE = np.array([0.5, -1.0, 2.0]), np.array([0.3, 1.0, 2.0])
 NORMAL = DiagonalNormal(jnp.asarray(LOC, jnp.float32), jnp.log(jnp.asarray(SCALE, jnp.float32)))

@@ -12,7 +12,7 @@ from latens.data.batches import Batch, as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.errors import ConfigError
 from latens.evaluation import Rows, inference_gaps
-from latens.evidence.gaps import gap_rows
+from latens.evidence.inference_gaps import gap_rows
 from latens.models import AbstractLatentModel
 
 

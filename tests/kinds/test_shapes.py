@@ -5,7 +5,7 @@ import pytest
 
 from latens.data import load
 from latens.errors import UsageError
-from latens.kinds.pictures.shapes import FACTORS, FORMS, LEVELS, RADIUS, factors_of, known_factors, shapes
+from latens.kinds.pictures.drawn_shapes import FACTORS, FORMS, LEVELS, RADIUS, factors_of, known_factors, shapes
 
 
 def moments(picture: np.ndarray) -> tuple[float, np.ndarray]:

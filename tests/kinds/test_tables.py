@@ -15,9 +15,9 @@ from latens.data import load
 from latens.data.raw import ColumnRoles
 from latens.errors import DataError, ResourceError, UsageError
 from latens.kinds.tables import table_files
-from latens.kinds.tables.cells import plain_numbers
 from latens.kinds.tables.columns import MOST_CELLS, FrameColumn, number_type
 from latens.kinds.tables.dtypes import dtype_of, name_of, numbers_of, series_of
+from latens.kinds.tables.infer_columns import plain_numbers
 from latens.kinds.tables.table_files import WRITTEN, Written, frame_bytes, read_table, written_of
 from latens.kinds.tables.typed import as_frame
 

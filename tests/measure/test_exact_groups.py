@@ -11,7 +11,6 @@ from latens.config import override
 from latens.data import Preparation, load
 from latens.evaluation import Estimate
 from latens.recipes import get_recipe
-from latens.trained import groups
 from latens.trained.inputs import lacks_prior
 from latens.trained.metrics import METRICS
 from latens.trained.sample_sets import SampleSets

@@ -19,7 +19,7 @@ from latens.data import Dataset, load
 from latens.evaluation import Estimate, principal_features
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
-from latens.trained.groups import measure_all
+from latens.trained.metric_functions import measure_all
 from latens.trained.trained_model import TrainedModel
 
 ROWS, COLUMNS = 170, 4

@@ -5,7 +5,7 @@ import re
 import pytest
 from paths import ROOT
 
-from latens.trained.groups import NEEDS
+from latens.trained.metric_functions import NEEDS
 from latens.trained.metrics import LAST_HEADLINE, MADE, METRICS, metric_of, ranked
 
 WITHOUT_UNIT = {"density"}

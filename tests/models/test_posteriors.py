@@ -18,8 +18,8 @@ from latens.errors import ConfigError
 from latens.evaluation import Rows, decode, encode, reconstruct, sample_prior
 from latens.models import FixedPrior, mean_code
 from latens.recipes import get_recipe
-from latens.recipes.parts.bound import bind, prior_part
 from latens.recipes.parts.posteriors import POSTERIORS
+from latens.recipes.parts.resolved import bind, prior_part
 from latens.trained.experiment import prepare
 
 SMALL = {"network.hidden": 4, "posterior.latent_dim": 3, "training.steps": 1}

@@ -20,9 +20,9 @@ from latens.errors import ConfigError
 from latens.models import AbstractHead
 from latens.recipes import RECIPES, Recipe, get_recipe
 from latens.recipes.parts import options
-from latens.recipes.parts.bound import Parts, bind
 from latens.recipes.parts.objects import ROWS
 from latens.recipes.parts.posteriors import POSTERIORS
+from latens.recipes.parts.resolved import Parts, bind
 from latens.trained.experiment import prepare
 from latens.trained.trained_model import TrainedModel
 

@@ -15,7 +15,7 @@ from cli_fixtures import SMALL
 from msgspec import structs
 
 from latens import TrainedModel
-from latens.commands.kernel import At
+from latens.commands.base import At
 from latens.data import Preparation, load
 from latens.errors import RunFolderError
 from latens.evaluation import Estimate
@@ -25,7 +25,6 @@ from latens.report.facts import Shot, Told, read_evaluation, warnings_of
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.page import over_draws, report_page
 from latens.text import number, with_digits
-from latens.trained import groups
 from latens.trained.metrics import METRICS, Metric
 
 pytest_plugins = ("cli_fixtures",)

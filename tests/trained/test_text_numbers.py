@@ -21,7 +21,7 @@ from latens.io.json import to_json
 from latens.model_figures import text_pictures as texts
 from latens.model_figures.draw import draw_pictures
 from latens.model_figures.source import Source
-from latens.trained.groups import measure_all
+from latens.trained.metric_functions import measure_all
 from latens.trained.trained_model import TrainedModel
 
 PIECES = "50 48 | 50 | 52 49\n50 | 52 48\n52 49 | 50 | 50 48\n"

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from msgspec import NODEFAULT
 
-from latens.commands.kernel import (
+from latens.commands.base import (
     DATA,
     RUN,
     Arg,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from latens.commands.kernel import At, Made, Request, Verb, Work, Would, arguments_of, finished, refuse
+from latens.commands.base import At, Made, Request, Verb, Work, Would, arguments_of, finished, refuse
 from latens.io.signals import Signals
 from latens.io.terminal import print_json, put, say, with_record
 from latens.io.waiting import doing

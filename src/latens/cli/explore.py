@@ -5,7 +5,7 @@ from pathlib import Path
 
 from latens.cli.context import Context, reading_as_typed, would
 from latens.commands._sources import open_model
-from latens.commands.kernel import At, Would
+from latens.commands.base import At, Would
 from latens.data import KNOWN
 from latens.data.conditions import array_file
 from latens.errors import UsageError

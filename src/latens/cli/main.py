@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from latens.cli.arguments import parse, parser
 from latens.cli.context import Context, run_verb
-from latens.commands.kernel import verbs
+from latens.commands.base import verbs
 from latens.errors import LatensError, ResourceError, UsageError
 from latens.io.atomic import as_resource_error
 from latens.io.compilation import compute_in_full_precision, jax_settings, refuse_little_space

@@ -155,7 +155,7 @@ def _finish(
     from latens.kinds.tables.table_files import written_of
     from latens.recipes.building.pictures import few_pictures
     from latens.trained.experiment import as_trained
-    from latens.trained.groups import held_out_rows, summary_of
+    from latens.trained.metric_functions import held_out_rows, summary_of
     from latens.trained.prior_refit import refit_prior, refit_text, then_text
 
     began, source = refit_text(trained), run.info["data"]

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from latens.commands._lazy import np
-from latens.commands.kernel import At, Made, Work, Would
+from latens.commands.base import At, Made, Work, Would
 from latens.errors import UsageError
 from latens.io.waiting import doing
 

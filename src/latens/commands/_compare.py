@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latens.commands.kernel import At, Made, Work, Would
+from latens.commands.base import At, Made, Work, Would
 from latens.errors import DataError, UsageError
 from latens.io.terminal import table
 
@@ -40,8 +40,8 @@ def compared(at: At, others: list[Any], given: object, num_samples: int | None, 
     """Put the model and others against each other on the same held-out rows."""
     # given: the rows, split as for the training; None: those of the first run.
     from latens.commands._sources import open_model
-    from latens.trained.groups import held_out_rows
     from latens.trained.measurement import density_of
+    from latens.trained.metric_functions import held_out_rows
     from latens.trained.metrics import metric_of, unknown_draws
     from latens.trained.paired import compare
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latens.commands.kernel import At, Made, Work, Would
+from latens.commands.base import At, Made, Work, Would
 from latens.errors import UsageError
 
 if TYPE_CHECKING:

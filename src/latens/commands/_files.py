@@ -17,8 +17,8 @@ from latens.errors import DataError
 from latens.evaluation import finite
 from latens.io.atomic import resource_errors, write_atomic
 from latens.kinds.numbers.npy import Archive, read_npy
-from latens.kinds.tables.cells import plain_cells, plain_numbers
 from latens.kinds.tables.dtypes import names_of
+from latens.kinds.tables.infer_columns import plain_cells, plain_numbers
 from latens.kinds.tables.table_files import Written, format_of, frame_bytes, read_table
 from latens.text import spreadsheet_text, visible
 

@@ -16,7 +16,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from latens.commands._files import frame_of
-from latens.commands.kernel import At, Made, Request, Work, Would, arguments_of, finished, name_of, refuse
+from latens.commands.base import At, Made, Request, Work, Would, arguments_of, finished, name_of, refuse
 from latens.data.files import Part, tables_of
 from latens.errors import ConfigError, DataError, LatensError, ResourceError, UsageError, nearest
 from latens.evidence.batched import computed_by, take_as_of_many

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from latens.commands.kernel import At
+from latens.commands.base import At
 from latens.errors import DataError, RunFolderError, UsageError
 from latens.io.waiting import doing
 from latens.kinds import FLAGS, OPTIONS

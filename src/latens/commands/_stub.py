@@ -4,14 +4,14 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
-from latens.commands.kernel import Arg, Verb, arguments_of, method, verbs
+from latens.commands.base import Arg, Verb, arguments_of, method, verbs
 from latens.trained.trained_model import TrainedModel
 
 
 def stub() -> str:
     """Write `trained/methods.pyi`: each verb that is not a method of `TrainedModel` by itself."""
     lines = ["# Written by `python -m latens.commands._stub`.", "from typing import Any, Literal", ""]
-    lines += ["from latens.commands.kernel import Made", "", "class Methods:"]
+    lines += ["from latens.commands.base import Made", "", "class Methods:"]
     for name, verb in verbs().items():
         own = vars(TrainedModel).get(name)
         if issubclass(verb, Verb) and (own is None or hasattr(own, "verb")):

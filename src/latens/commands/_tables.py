@@ -10,9 +10,9 @@ from jaxtyping import Bool, Shaped
 
 from latens.data import Dataset
 from latens.data.raw import ColumnRoles
-from latens.kinds.tables.cells import role_positions
 from latens.kinds.tables.derived import hidden_in
 from latens.kinds.tables.frame import with_cells
+from latens.kinds.tables.infer_columns import role_positions
 from latens.kinds.tables.table_files import format_of, read_table
 from latens.kinds.tables.typed import as_frame
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands._lazy import evaluation, np
-from latens.commands.kernel import At, Given, Made, Verb, Work, arg, whole
+from latens.commands.base import At, Given, Made, Verb, Work, arg, whole
 from latens.errors import UsageError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands._lazy import np
-from latens.commands.kernel import At, Made, Seed, Verb, Work, Would, arg, draws, number, table_rows, whole
+from latens.commands.base import At, Made, Seed, Verb, Work, Would, arg, draws, number, table_rows, whole
 from latens.errors import ConfigError, DataError, LatensError
 from latens.io.waiting import doing
 from latens.kinds import kind_of
@@ -207,7 +207,7 @@ class Detect(Verb):
 
     def _held_out(self, at: At) -> "tuple[Dataset, Dataset | None, str, np.ndarray]":
         """The rows to compare with, the training data where they can be read, and which of the first count."""
-        from latens.trained.groups import held_out_rows
+        from latens.trained.metric_functions import held_out_rows
 
         own = at.load_of(self.held_out, unknown=None if self.held_out is None else "missing")
         if at.knows(own):  # also where --held-out names the run's own data: its split says which rows trained

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from latens.commands._lazy import evaluation, np
-from latens.commands.kernel import At, Data, Given, Made, Seed, Unknown, Verb, Work, arg, draws
+from latens.commands.base import At, Data, Given, Made, Seed, Unknown, Verb, Work, arg, draws
 from latens.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands._lazy import np
-from latens.commands.kernel import At, Made, Seed, Unknown, Verb, Work, Would, arg, draws
+from latens.commands.base import At, Made, Seed, Unknown, Verb, Work, Would, arg, draws
 from latens.errors import ResourceError
 from latens.io.atomic import write_atomic
 from latens.io.json import plain, to_json
@@ -36,7 +36,7 @@ class Evaluate(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.commands._compare import compared, parted
-        from latens.trained.groups import held_out_rows, summary_of
+        from latens.trained.metric_functions import held_out_rows, summary_of
 
         others, at.data = parted(self.data)
         if others:

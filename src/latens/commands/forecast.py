@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands._lazy import evaluation, np
-from latens.commands.kernel import At, Made, Seed, Verb, Work, Would, arg, parts, whole
+from latens.commands.base import At, Made, Seed, Verb, Work, Would, arg, parts, whole
 from latens.errors import DataError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands._lazy import evaluation, np, pl
-from latens.commands.kernel import At, Given, Made, Seed, Unknown, Verb, Work, Would, arg, number, numbered, whole
+from latens.commands.base import At, Given, Made, Seed, Unknown, Verb, Work, Would, arg, number, numbered, whole
 from latens.errors import DataError, UsageError
 from latens.io.waiting import doing
 from latens.text import visible

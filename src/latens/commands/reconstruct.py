@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from latens.commands._lazy import evaluation, np
-from latens.commands.kernel import At, Data, Given, Made, Mean, Seed, Unknown, Verb, Work
+from latens.commands.base import At, Data, Given, Made, Mean, Seed, Unknown, Verb, Work
 
 
 class Reconstruct(Verb):

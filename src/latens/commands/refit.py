@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from latens.commands.kernel import At, Made, Verb, Work, Would, arg, count, draws, free_name, number, units, whole
+from latens.commands.base import At, Made, Verb, Work, Would, arg, count, draws, free_name, number, units, whole
 from latens.errors import DataError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Refit(Verb):
         from latens.commands._sources import source_of
         from latens.config import to_json
         from latens.runs.folder import RunFolder
-        from latens.trained.groups import held_out_rows, summary_of
+        from latens.trained.metric_functions import held_out_rows, summary_of
 
         trained, config = found.trained, found.trained.config
         assert config is not None

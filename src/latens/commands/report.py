@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from latens.commands.kernel import At, Given, Made, Theme, Verb, Work, Would, arg, free_name, number, whole
+from latens.commands.base import At, Given, Made, Theme, Verb, Work, Would, arg, free_name, number, whole
 from latens.errors import LatensError, UsageError, nearest
 
 ANIMATIONS = ("morph", "walk", "manifold", "latent")

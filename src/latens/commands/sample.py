@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands._lazy import evaluation, jax, np, pl
-from latens.commands.kernel import At, Given, Made, Mean, Seed, Verb, Work, arg, free_name, number, table_rows
+from latens.commands.base import At, Given, Made, Mean, Seed, Verb, Work, arg, free_name, number, table_rows
 from latens.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:

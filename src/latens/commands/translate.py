@@ -3,7 +3,7 @@
 from typing import Annotated, Any, ClassVar
 
 from latens.commands._lazy import np
-from latens.commands.kernel import At, Made, Mean, Seed, Verb, Work, arg
+from latens.commands.base import At, Made, Mean, Seed, Verb, Work, arg
 
 
 class Translate(Verb):

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from .checks import check as check
     from .checks import suggest_likelihood as suggest_likelihood
     from .dataset import Dataset as Dataset
-    from .door import load as load
     from .infer import infer_schema as infer_schema
     from .known import KNOWN as KNOWN
+    from .loading import load as load
     from .preparation import Preparation as Preparation
     from .preparation import prepare_batch as prepare_batch
     from .rows import SPLITS as SPLITS
@@ -41,7 +41,7 @@ _HOMES = {
     "preparation": ("Preparation", "prepare_batch"),
     "rows": ("SPLITS", "TEST", "TRAIN", "VALIDATION", "encode_labels", "row_keys", "split_by_hash"),
     "schema": ("Column", "Schema"),
-    "door": ("load",),
+    "loading": ("load",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -17,7 +17,7 @@ from latens.data.mapped import joined
 from latens.data.raw import ColumnRoles, OtherCells, Raw, file_errors, no_roles, readable, with_roles
 from latens.data.rows import SPLITS, TRAIN, unmasked
 from latens.errors import DataError
-from latens.io.bounds import refuse_away
+from latens.io.file_limits import refuse_away
 from latens.kinds.counts import anndata
 from latens.kinds.counts import sparse as sparse
 from latens.kinds.counts.sparse import SparseRows, is_sparse, sparse_rows
@@ -27,8 +27,8 @@ from latens.kinds.pictures import picture_files as pictures
 from latens.kinds.pictures.picture_files import idx_folder, read_idx, read_idx_folder
 from latens.kinds.tables import ENDINGS as TABLES
 from latens.kinds.tables import PACKED
-from latens.kinds.tables.cells import rows_of
 from latens.kinds.tables.frame import as_table, is_pandas
+from latens.kinds.tables.infer_columns import rows_of
 from latens.kinds.tables.table_files import (
     ending_of,
     format_of,

@@ -21,7 +21,7 @@ from latens.kinds.counts.sparse import SparseRows, columns_of
 from latens.kinds.steps.sequences import Sequences
 
 if TYPE_CHECKING:
-    from latens.data.door import Coming
+    from latens.data.loading import Coming
 
 _CHUNK = 2**19
 MOST_MEASURED = 2**18

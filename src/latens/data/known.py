@@ -12,7 +12,7 @@ import numpy as np
 from latens.data.files import read_path
 from latens.data.raw import ColumnRoles, Raw
 from latens.errors import DataError
-from latens.kinds.pictures.shapes import known_shapes
+from latens.kinds.pictures.drawn_shapes import known_shapes
 
 _IDX_FILES = (
     "train-images-idx3-ubyte.gz",

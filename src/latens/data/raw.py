@@ -16,7 +16,7 @@ import numpy as np
 
 from latens.data.rows import TEST, TRAIN, VALIDATION
 from latens.errors import DataError, LatensError, ResourceError
-from latens.io.bounds import MAX_RATIO
+from latens.io.file_limits import MAX_RATIO
 from latens.kinds.tables.columns import FrameColumn
 from latens.kinds.tables.declared import Declared
 

@@ -17,8 +17,8 @@ from latens import evaluation
 from latens.config import Config, VAEConfig, override
 from latens.data import Dataset, Schema
 from latens.data.arrays import as_dataset
-from latens.data.door import refuse_unknown
 from latens.data.files import strings_of
+from latens.data.loading import refuse_unknown
 from latens.data.rows import refuse_masked, refuse_other_cells
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError, DataError

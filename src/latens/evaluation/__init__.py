@@ -10,10 +10,10 @@ from latens.evidence.baseline import independent_baseline as independent_baselin
 from latens.evidence.batched import Rows as Rows
 from latens.evidence.estimate import Estimate as Estimate
 from latens.evidence.estimate import finite as finite
-from latens.evidence.gaps import inference_gaps as inference_gaps
 from latens.evidence.importance import elbo_parts as elbo_parts
 from latens.evidence.importance import importance_sampling as importance_sampling
 from latens.evidence.importance import log_marginal as log_marginal
+from latens.evidence.inference_gaps import inference_gaps as inference_gaps
 from latens.evidence.log_marginals import LogMarginals as LogMarginals
 from latens.evidence.log_marginals import effective_sample_size as effective_sample_size
 from latens.evidence.log_marginals import pareto_k as pareto_k

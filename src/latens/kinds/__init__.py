@@ -15,7 +15,7 @@ from latens.kinds.tables import Table as Table
 from latens.kinds.text import Text as Text
 
 if TYPE_CHECKING:
-    from latens.data.door import Coming
+    from latens.data.loading import Coming
     from latens.data.schema import Schema
 
 KINDS: tuple[type[Kind], ...] = (Steps, Text, Table, Counts, Pictures, Numbers)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from latens.data.dataset import Dataset
-    from latens.data.door import Coming
+    from latens.data.loading import Coming
     from latens.data.schema import Schema
 
 SMALLEST_SIDE = 8  # 16 yes-or-no answers are not a picture of 4 by 4

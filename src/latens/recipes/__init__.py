@@ -17,9 +17,9 @@ from latens.errors import ConfigError, nearest, refuse_other
 from latens.kinds import kind_of
 from latens.recipes.building.plan import RECIPE, resolve
 from latens.recipes.building.recipe import Recipe as Recipe
-from latens.recipes.parts.bound import Parts, bind
 from latens.recipes.parts.objects import ROWS, TABLES
 from latens.recipes.parts.objects import register_part as register_part
+from latens.recipes.parts.resolved import Parts, bind
 from latens.typing import Key, checked_later
 
 from . import classifiers, labels, pixel_vae, series, single_cell

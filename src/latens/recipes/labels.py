@@ -20,7 +20,7 @@ from latens.recipes.building import model as building
 from latens.recipes.building import plan as vae
 from latens.recipes.building.clustering import as_plain, with_clusters
 from latens.recipes.building.recipe import Size
-from latens.recipes.parts.bound import Parts, bind, num_classes, preparation
+from latens.recipes.parts.resolved import Parts, bind, num_classes, preparation
 from latens.training import Budget, Stage
 from latens.trees import Frozen
 from latens.typing import Key

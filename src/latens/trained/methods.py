@@ -5,7 +5,7 @@ from typing import Any
 
 
 class Methods:
-    """What is done with a trained model beside its own methods; `latens.commands.kernel.attach` adds it."""
+    """What is done with a trained model beside its own methods; `latens.commands.base.attach` adds it."""
 
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_"):  # the package adds it on first use; a model out of a pickle comes before

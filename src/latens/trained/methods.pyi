@@ -1,7 +1,7 @@
 # Written by `python -m latens.commands._stub`.
 from typing import Any, Literal
 
-from latens.commands.kernel import Made
+from latens.commands.base import Made
 
 class Methods:
     def detect(

@@ -25,9 +25,9 @@ from latens.models import AbstractLatentModel, Downwards, FullMixturePrior, Late
 from latens.objectives.draws import draw
 from latens.recipes import recipe_of
 from latens.recipes.building.recipe import build_new
-from latens.recipes.parts.bound import bind
-from latens.trained.groups import held_out_rows
+from latens.recipes.parts.resolved import bind
 from latens.trained.inputs import is_grey, refuse_inputs, seed_key
+from latens.trained.metric_functions import held_out_rows
 from latens.trained.trained_model import TrainedModel
 from latens.typing import Array, Float, Key, checked_later
 

@@ -36,8 +36,8 @@ from latens.predictive.conditional_samples import sample_given
 from latens.predictive.missing_cells import DRAWS
 from latens.predictive.where import conditions_of
 from latens.recipes import recipe_of
-from latens.recipes.parts.bound import Parts, bind, with_parts
 from latens.recipes.parts.objects import adopted_if_it_fits, config_of_file
+from latens.recipes.parts.resolved import Parts, bind, with_parts
 from latens.trained.inputs import (
     batch_of,
     code_of,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Annotated, ClassVar
 
-from latens.commands.kernel import At, Data, Made, Seed, Verb, Work, arg
+from latens.commands.base import At, Data, Made, Seed, Verb, Work, arg
 from latens.errors import UsageError, nearest
 
 

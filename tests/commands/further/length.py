@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar
 
-from latens.commands.kernel import At, Data, Made, Seed, Verb, Work, arg, draws
+from latens.commands.base import At, Data, Made, Seed, Verb, Work, arg, draws
 
 
 class Length(Verb):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar
 
-from latens.commands.kernel import At, Data, Made, Verb, Work, arg, whole
+from latens.commands.base import At, Data, Made, Verb, Work, arg, whole
 
 
 class Nearest(Verb):

@@ -20,11 +20,11 @@ from latens.data.schema import Schema
 from latens.errors import DataError, nearest
 from latens.kinds.base import Stored
 from latens.kinds.counts.sparse import SparseRows, is_sparse, rows_of_file, sparse_rows
-from latens.kinds.tables.cells import plain_cells
 from latens.kinds.tables.frame import check_names, from_pandas
+from latens.kinds.tables.infer_columns import plain_cells
 
 if TYPE_CHECKING:
-    from latens.data.door import Coming
+    from latens.data.loading import Coming
     from latens.kinds.numbers.hdf5 import Store
 
 

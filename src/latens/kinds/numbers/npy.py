@@ -16,7 +16,7 @@ import numpy as np
 
 from latens.data.raw import ColumnRoles, LackingColumn, Raw, check_bytes, damaged, join_parts, no_roles, readable
 from latens.errors import DataError, nearest
-from latens.io.bounds import MAX_RATIO, refuse_away, refuse_large
+from latens.io.file_limits import MAX_RATIO, refuse_away, refuse_large
 from latens.kinds.counts.sparse import holds_matrix, read_matrix
 
 if TYPE_CHECKING:

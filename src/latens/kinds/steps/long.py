@@ -25,7 +25,7 @@ from latens.data.raw import Raw, without_columns
 from latens.data.rows import TEST, TRAIN, VALIDATION, row_keys, row_names, split_by_hash, split_of
 from latens.data.schema import Schema
 from latens.errors import DataError, ResourceError, UsageError, nearest
-from latens.io.bounds import MAX_BYTES
+from latens.io.file_limits import MAX_BYTES
 from latens.kinds.base import Stored
 from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.steps.sequences import LONGEST, Places, Sequences
@@ -36,7 +36,7 @@ from latens.kinds.tables.dtypes import series_of
 from latens.kinds.text.vocabulary import chosen_edges
 
 if TYPE_CHECKING:
-    from latens.data.door import Coming
+    from latens.data.loading import Coming
 
 
 SINGLE = "-"

@@ -15,7 +15,6 @@ from latens.data.schema import TINY, Column, Schema
 from latens.errors import DataError
 from latens.kinds.base import Stored
 from latens.kinds.counts.sparse import SparseRows
-from latens.kinds.tables.cells import coded, known_as
 from latens.kinds.tables.columns import (
     FURTHEST,
     MOST_CATEGORIES,
@@ -31,10 +30,11 @@ from latens.kinds.tables.columns import (
 from latens.kinds.tables.declared import LEFT_OUT, Declared, check_declared
 from latens.kinds.tables.derived import Derived, apart, with_computed, with_derived
 from latens.kinds.tables.dtypes import DAY
+from latens.kinds.tables.infer_columns import coded, known_as
 
 if TYPE_CHECKING:
     from latens.data.dataset import Dataset
-    from latens.data.door import Coming
+    from latens.data.loading import Coming
 
 
 LIKE_ID = 0.95

@@ -19,16 +19,16 @@ from latens.data.raw import ColumnRoles, Raw, with_roles
 from latens.data.rows import TRAIN
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
-from latens.io.bounds import unpacked
+from latens.io.file_limits import unpacked
 from latens.kinds.base import Stored
-from latens.kinds.tables.cells import plain_cells, role_positions, rows_of
+from latens.kinds.tables.infer_columns import plain_cells, role_positions, rows_of
 from latens.kinds.tables.table_files import read_table, table_parts
 from latens.kinds.text.vocabulary import PIECES, PieceName, closes, learn_tokens, row_name, steps_of, unknown_pieces
 from latens.text import visible
 
 if TYPE_CHECKING:
     from latens.data.dataset import Dataset
-    from latens.data.door import Coming
+    from latens.data.loading import Coming
 
 
 def text_schema(raw: Raw, split: np.ndarray, pieces: str | None, where: str) -> Schema:

@@ -14,7 +14,7 @@ from latens.data.dataset import first_rows
 from latens.evidence import factors
 from latens.evidence.count_baseline import fit_depth_factors
 from latens.evidence.factors import Factors, fit_factors, latent_gains
-from latens.evidence.factors_of_gaps import fit_gappy, gappy_gains
+from latens.evidence.factors_with_missing import fit_gappy, gappy_gains
 from latens.evidence.windows import FEWEST as FEWEST_WINDOWS
 from latens.evidence.windows import fit_window, is_series
 from latens.io import keys
@@ -24,7 +24,7 @@ from latens.models.heads.table import TableHead
 from latens.networks import LinearPath
 from latens.recipes.building.step_starts import started_steps
 from latens.recipes.building.table_starts import at_columns, table_latents
-from latens.recipes.parts.bound import Parts
+from latens.recipes.parts.resolved import Parts
 from latens.trees import Frozen
 
 MOST_CELLS = 2**14

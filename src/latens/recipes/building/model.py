@@ -30,8 +30,8 @@ from latens.models.semi_supervised import LABEL
 from latens.networks import Dense, LinearPath, decoder_network, encoder_network
 from latens.networks.token_networks import TokenEncoder
 from latens.recipes.building.pictures import map_of
-from latens.recipes.parts.bound import Parts, bind, conditions, prior_part
 from latens.recipes.parts.posteriors import POSTERIORS
+from latens.recipes.parts.resolved import Parts, bind, conditions, prior_part
 from latens.trees import Frozen
 from latens.typing import Array, Key
 

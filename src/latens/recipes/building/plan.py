@@ -35,10 +35,10 @@ from latens.recipes.building.model import build
 from latens.recipes.building.pictures import BATCH as PICTURE_BATCH
 from latens.recipes.building.pictures import for_pictures, map_of, of_binarised, of_codes, work
 from latens.recipes.building.recipe import Recipe, Size
-from latens.recipes.parts.bound import Parts, bind, preparation
 from latens.recipes.parts.options import OBJECTIVES, make
 from latens.recipes.parts.posteriors import whole_groups
 from latens.recipes.parts.priors import PRIORS, MixtureOptions
+from latens.recipes.parts.resolved import Parts, bind, preparation
 from latens.training import Budget, Optimizer, Stage, by_group, make_optimizer, patience_of, resting
 from latens.training.optimizers import OPTIMIZERS
 from latens.trees import count_parameters

@@ -60,7 +60,7 @@ from latens.data.rows import (
 )
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
-from latens.io.bounds import MAX_BYTES
+from latens.io.file_limits import MAX_BYTES
 from latens.kinds import KINDS, OPTIONS, Guessed, Kind, kind_of, kind_of_rows
 from latens.kinds.base import Stored
 from latens.kinds.counts.anndata import is_annotated

@@ -19,9 +19,9 @@ from latens.data import Dataset
 from latens.errors import LatensError
 from latens.evaluation import Estimate, diagnose
 from latens.evidence.batched import Rows
-from latens.evidence.gaps import inference_gaps
+from latens.evidence.inference_gaps import inference_gaps
 from latens.kinds import kind_of
-from latens.kinds.pictures.shapes import known_factors
+from latens.kinds.pictures.drawn_shapes import known_factors
 from latens.latents.decomposition import kl_split
 from latens.latents.disentanglement import disentanglement_scores
 from latens.models import StateSpaceModel
