@@ -119,7 +119,7 @@ TASKS: dict[str, dict[str, str]] = {
         "Heads": "heads",
         "Priors": "priors flow_matching",
         "Posteriors": "latent_arrays",
-        "Hierarchies": "hierarchy",
+        "Hierarchies": "hierarchy top_down",
         "Discrete codes": "quantised autoregressive_codes",
         "Series": "state_space exact_steps",
     },

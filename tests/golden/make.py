@@ -51,6 +51,7 @@ OF_STEPS["deep-steps"] += ("--set", "posterior.units=3", "--set", "posterior.mem
 SMALL = ("--steps", "40", "--num-samples", "2", "--set", "training.batch_size=32")
 OF_PICTURES = {
     "convolutions": ("--set", "network=conv", "--set", "network.hidden=[2,3]", "--set", "network.blocks=1"),
+    "ladder-conv": ("--recipe", "ladder-conv", "--set", "network.hidden=[2,2]", "--set", "posterior.latent_dim=1"),
     "pixel-vae": ("--recipe", "pixel-vae", "--set", "network=dense", "--set", "network.hidden=[3]"),
     "codes": ("--recipe", "vq-vae", "--set", "network=conv", "--set", "network.hidden=[2,3]"),
 }

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from checks import agrees
 
 import latens
@@ -39,6 +40,19 @@ def test_levels_add_up_to_the_kl():
     page = json.loads(payload(model, data)["data/manifest.json"])["levels"]
     assert [level["shape"] for level in page] == [[4], [16]]
     assert all(abs(level["kl"] - one.value) < 1.0 for level, one in zip(page, levels, strict=True))
+
+
+@pytest.mark.more
+def test_an_untrained_deep_hierarchy_is_its_prior():
+    """Every level of a new one starts with q at p: all its KL are exactly 0, at every size from the point on."""
+    pictures = np.random.default_rng(0).integers(0, 256, size=(60, 16, 16)).astype(np.uint8)
+    given = {"training.steps": 1, "optimizer.learning_rate": 1e-12, "network.hidden": [4, 4], "posterior.latent_dim": 2}
+    made = latens.trained.prepare(override(get_recipe("ladder-conv").config, given), load(pictures))
+    model = latens.trained.train(made)[0]
+    found = measure(model, made.data, made.data.subset("test"), num_samples=5)
+    levels = {name: one for name, one in found.items() if name.startswith("kl_level")}
+    assert [one.protocol.rpartition(": ")[2] for one in levels.values()] == ["8 x 8 x 2", "4 x 4 x 2", "1 x 1 x 2"]
+    assert all(abs(one.value) < 1e-5 for one in levels.values())
 
 
 def test_one_row_is_drawn_without_errors():

@@ -259,9 +259,9 @@ def summed() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
 
 
 def test_every_public_model_is_registered() -> None:
-    """But those of steps, which test_state_space.py sums by matrices."""
+    """But those of steps and of deep hierarchies, which test_state_space.py and test_top_down.py sum by matrices."""
     registered = {type(as_made(name)).__name__ for name in EVERY}
-    assert public(latens.models, AbstractLatentModel) - registered == {"StateSpaceModel"}
+    assert public(latens.models, AbstractLatentModel) - registered == {"StateSpaceModel", "TopDownModel"}
 
 
 def _total(logs: jax.Array) -> jax.Array:

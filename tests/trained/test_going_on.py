@@ -176,6 +176,7 @@ def test_a_model_is_loaded_by_the_name_of_its_run(tmp_path, rows):
 
 PICTURES = {
     "default": ("--set", "network.hidden=8,8", "--set", "posterior.latent_dim=2"),
+    "ladder-conv": ("--set", "network.hidden=8,8", "--set", "posterior.latent_dim=2"),
     "pixel-vae": ("--set", "likelihood.width=4", "--set", "network.hidden=8", "--set", "posterior.latent_dim=2"),
     "vq-vae-ema": ("--set", "network=auto", "--set", "network.hidden=8,8", "--set", "posterior.codes=8"),
 }
@@ -183,7 +184,7 @@ PICTURES = {
 
 @pytest.mark.parametrize("recipe", PICTURES)
 def test_models_of_pictures_go_on_bit_for_bit(tmp_path, recipe):
-    """Moved pictures, pixels after pixels and averaged codes: 7 steps at once, and 3 and then the others."""
+    """Moved pictures, levels, pixels after pixels and averaged codes: 7 steps at once, and 3 and then the others."""
     rows = tmp_path / "x.npy"
     np.save(rows, np.random.default_rng(0).integers(0, 256, (60, 16, 16)).astype(np.uint8))
     still = ("--set", "optimizer.schedule=constant", "--set", "optimizer.warmup_steps=0", "--batch-size", "16")

@@ -2,7 +2,8 @@
 
 import functools
 import operator
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import equinox as eqx
@@ -12,7 +13,31 @@ from latens.distributions.base import AbstractDistribution, AbstractReparameteri
 from latens.typing import Array, Float, Key, Nats, PyTree, Shaped
 
 
-class Chain(AbstractReparameterised[tuple[Any, ...]]):
+class AbstractLevels(AbstractReparameterised[tuple[Any, ...]]):
+    """Several levels of latents: an event is a tuple, one entry a level."""
+
+    @abstractmethod
+    def log_prob_by_level(self, event: tuple[Any, ...]) -> list[Nats]:
+        """The log density of every level, given those drawn before it.
+
+        Args:
+            event: One event.
+
+        Returns:
+            A number of shape () for each level, in the order of the event, in nats.
+        """
+
+    def log_prob(self, event: tuple[Any, ...]) -> Nats:
+        """The log density of all levels together, in nats, added up in the order of the event."""
+        return added(self.log_prob_by_level(event))
+
+
+def added(terms: Iterable[Nats]) -> Nats:
+    """Log densities added up in their order, from the first."""
+    return functools.reduce(operator.add, terms)
+
+
+class Chain(AbstractLevels):
     r"""Several levels of latents, each drawn given the one before it."""
 
     # $p(z_1, \dots, z_L) = p(z_1) \prod_{l>1} p(z_l \mid z_{l-1})$: an event is a tuple, one entry a level.
@@ -66,7 +91,7 @@ class Chain(AbstractReparameterised[tuple[Any, ...]]):
 
     def log_prob(self, event: tuple[Any, ...]) -> Nats:
         """The log density of all levels together, in nats, added up in the order of drawing."""
-        return functools.reduce(operator.add, self._ordered(self.log_prob_by_level(event)))
+        return added(self._ordered(self.log_prob_by_level(event)))
 
     def log_prob_by_level(self, event: tuple[Any, ...]) -> list[Nats]:
         """The log density of every level given the one before it, in the order of the event, in nats."""

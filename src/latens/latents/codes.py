@@ -15,7 +15,7 @@ from jax.tree_util import Partial
 from latens.data.batches import Batch
 from latens.data.rows import plain_numbers
 from latens.distributions import AbstractDistribution, ColourLogistics, Product, RelaxedOneHot, as_reparameterised
-from latens.distributions.chain import Chain
+from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evidence.batched import BATCH_SIZES, Rows, map_rows, of_parts
 from latens.evidence.estimate import shares
@@ -316,7 +316,7 @@ def level_shapes(model: AbstractLatentModel, *, cond: Cond = None) -> tuple[tupl
 
     def seen(cond: Cond) -> None:
         prior = model.prior(cond=cond)
-        shapes.extend(prior.shape if isinstance(prior, Chain) else ())
+        shapes.extend(prior.shape if isinstance(prior, AbstractLevels) else ())
 
     eqx.filter_eval_shape(seen, cond)
     return tuple(shapes)

@@ -12,7 +12,7 @@ from jax.tree_util import Partial
 from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import AbstractDistribution, AbstractFactorised, Deterministic, DiagonalNormal, FullNormal
-from latens.distributions.chain import Chain
+from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_rows, padded_batches, prepared_with, weights_of
 from latens.evidence.estimate import Estimate
@@ -112,7 +112,7 @@ def _levels(model: AbstractLatentModel, batch: Batch, key: Key, num_samples: int
         def one(index: Array) -> Array:
             z = posterior.sample(key=jax.random.fold_in(own, index))
             each = posterior, prior
-            both = [d.log_prob_by_level(z) if isinstance(d, Chain) else [d.log_prob(z)] for d in each]
+            both = [d.log_prob_by_level(z) if isinstance(d, AbstractLevels) else [d.log_prob(z)] for d in each]
             if len(both[0]) != len(both[1]):
                 both = [[sum(terms[1:], start=terms[0])] for terms in both]
             return jnp.stack([q - p for q, p in zip(*both)])

@@ -28,6 +28,7 @@ from latens.models.heads.posteriors import flow_head as flow_head
 
 from .autoregressive_codes import TransformerCodePrior as TransformerCodePrior
 from .autoregressive_codes import TransformerCodes as TransformerCodes
+from .base import AbstractJointModel as AbstractJointModel
 from .base import AbstractLatentModel as AbstractLatentModel
 from .base import AbstractModelEncoder as AbstractModelEncoder
 from .base import Joint as Joint
@@ -71,3 +72,11 @@ from .state_space import StateSpaceModel as StateSpaceModel
 from .state_space import StepNormals as StepNormals
 from .state_space import StepPrior as StepPrior
 from .state_space import StepState as StepState
+from .top_down import Block as Block
+from .top_down import Meet as Meet
+from .top_down import TopDownDecoder as TopDownDecoder
+from .top_down import TopDownEncoder as TopDownEncoder
+from .top_down import TopDownModel as TopDownModel
+from .top_down import TopDownNormals as TopDownNormals
+from .top_down import TopDownPrior as TopDownPrior
+from .top_down import Walk as Walk

@@ -17,14 +17,15 @@ class Joint(NamedTuple):
         log_likelihood: $\log p(x \mid z)$, of shape (), in nats.
         log_prior: $\log p(z)$, likewise.
         log_posterior: $\log q(z \mid x)$, likewise.
-        kl: The KL of each step from its prior by formula, given the draws before it, of shape (T,), in nats.
+        kl: The KL of each level from its prior by formula, given the draws of the levels before it, of shape (L,), in
+            nats; None where the model gives none.
     """
 
     z: PyTree
     log_likelihood: Nats
     log_prior: Nats
     log_posterior: Nats
-    kl: Float[Array, " T"]
+    kl: Float[Array, " L"] | None = None
 
 
 class AbstractLatentModel(eqx.Module):
@@ -101,6 +102,27 @@ class AbstractLatentModel(eqx.Module):
         """
         likelihood = self.likelihood(z, cond=cond, key=key)
         return self.prior(cond=cond).log_prob(z), log_prob(likelihood, x, mask)
+
+
+class AbstractJointModel(AbstractLatentModel):
+    """A model of which one walk gives a draw of the posterior with all its log densities."""
+
+    @abstractmethod
+    def draw_joint(
+        self, posterior: AbstractDistribution, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key
+    ) -> Joint:
+        """A draw of the posterior with all its log densities.
+
+        Args:
+            posterior: The posterior of the row, as `posterior` gives it.
+            x: The row.
+            cond: Named arrays that the model is conditioned on.
+            mask: True where x is observed; None: everywhere.
+            key: The key of the draw, as `sample` of the posterior takes it.
+
+        Returns:
+            The draw, its log densities, and the KL of each level or step given the draws before it.
+        """
 
 
 class AbstractModelEncoder(eqx.Module):

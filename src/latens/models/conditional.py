@@ -143,6 +143,17 @@ class Conditional(eqx.Module):
         return eqx.tree_at(lambda part: (part.network, part.head), self, (network, head))
 
 
+class AbstractAround(eqx.Module):
+    """A decoder around a part, at whose data moments it starts."""
+
+    part: eqx.AbstractVar[Conditional]
+
+    def with_output_bias(self, *moments: Any) -> "AbstractAround":
+        """The same decoder around the part that `Conditional.with_output_bias` gives of these moments."""
+        part = self.part.with_output_bias(*moments)
+        return eqx.tree_at(lambda d: d.part, self, part, is_leaf=lambda node: node is self.part)
+
+
 def with_usual(model: AbstractLatentModel, vector: AnyArray) -> Any:
     """The same model with another condition where none is given."""
 

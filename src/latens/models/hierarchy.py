@@ -1,13 +1,12 @@
 """Several levels of latents: q goes up from x, p comes down to it."""
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 
 from latens.distributions import AbstractDistribution
 from latens.distributions.chain import Chain
-from latens.models.conditional import Conditional
+from latens.models.conditional import AbstractAround, Conditional
 from latens.models.priors import AbstractModelPrior
 from latens.typing import Array, Cond, Key, Mask, PyTree
 
@@ -50,7 +49,7 @@ class Downwards(eqx.Module):
         return Chain(top, tuple(_given(part, cond, key) for part in self.parts), backwards=True)
 
 
-class FromLowest(eqx.Module):
+class FromLowest(AbstractAround):
     r"""A decoder that sees the lowest level of a hierarchy only.
 
     $p(x \mid z_1)$.
@@ -65,10 +64,6 @@ class FromLowest(eqx.Module):
         """The distribution of a row, given the latents of all levels."""
         # key: a JAX random key for dropout; None: no dropout.
         return self.part(z[0], cond=cond, key=key)
-
-    def with_output_bias(self, *moments: Any) -> "FromLowest":
-        """The same decoder around the part that `Conditional.with_output_bias` gives of these moments."""
-        return FromLowest(self.part.with_output_bias(*moments))
 
 
 def _given(part: Conditional, cond: Cond, key: Key | None) -> Callable[[Array], AbstractDistribution]:

@@ -17,7 +17,7 @@ from latens.distributions import (
 )
 from latens.distributions.steps import Steps, key_of_step
 from latens.errors import ConfigError
-from latens.models.base import AbstractLatentModel, AbstractModelEncoder, Joint
+from latens.models.base import AbstractJointModel, AbstractLatentModel, AbstractModelEncoder, Joint
 from latens.models.flat import LatentModel
 from latens.models.heads.base import AbstractHead, bounded
 from latens.models.priors import AbstractModelPrior
@@ -414,7 +414,7 @@ class StepPrior(AbstractModelPrior):
         return StepNormals(model.decoder, model.decoder.inputs_of(cond, self.steps))
 
 
-class StateSpaceModel(LatentModel):
+class StateSpaceModel(LatentModel, AbstractJointModel):
     r"""A latent-variable model of sequences with a latent for every step.
 
     $p(x, z) = \prod_t p(z_t \mid z_{<t}, x_{<t}, a_{\le t})\, p(x_t \mid z_{\le t}, x_{<t}, a_{\le t})$. Rows are

@@ -11,7 +11,7 @@ from latens.data.batches import Batch
 from latens.distributions import AbstractDistribution, AbstractReparameterised, as_reparameterised
 from latens.errors import ConfigError
 from latens.io import keys
-from latens.models import AbstractLatentModel, StateSpaceModel
+from latens.models import AbstractJointModel, AbstractLatentModel
 from latens.trees import said
 from latens.typing import AnyArray, Array, Cond, Float, Int, Key, Mask, PyTree, Shaped
 
@@ -31,7 +31,7 @@ class Draws(eqx.Module):
         log_posterior: $\log q(z \mid x)$, shape (K, B), nats.
         statistics: What the named functions given to `draw` returned, every leaf with B as its leading axis.
         kl: The KL of each level from its prior by formula, given the draws of the levels before it, of shape (K, B, L),
-            nats; None where the model gives none (a `StateSpaceModel` does).
+            nats; None where the model gives none (an `AbstractJointModel` does).
     """
 
     z: PyTree[Shaped[Array, "K B ..."]]
@@ -183,7 +183,7 @@ def draw(
 
         def one_sample(index: Array, given: PyTree) -> tuple:
             sample_key = jax.random.fold_in(row_key, index)
-            if how.plain and isinstance(model, StateSpaceModel):
+            if how.plain and isinstance(model, AbstractJointModel):
                 return tuple(model.draw_joint(posterior, x, cond=cond, mask=mask, key=sample_key))
             z, log_posterior = place(sample_key, given)
             decoder_key = None if network_key is None else jax.random.fold_in(network_key, index)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from latens.data.batches import Batch
 from latens.distributions import AbstractDistribution, AbstractFactorised, kl_terms
-from latens.models import AbstractLatentModel, StepNormals
+from latens.models import AbstractLatentModel, StepNormals, TopDownNormals
 from latens.objectives.base import AbstractObjective, Loss, mean, sum_of_squares, weighted
 from latens.objectives.draws import Statistic, draw
 from latens.objectives.roles import KL, by_formula, require
@@ -110,7 +110,7 @@ class ELBO(AbstractObjective):
     def _kl_by_unit(
         self, q: AbstractDistribution, p: AbstractDistribution, z: PyTree, x: PyTree
     ) -> Float[Array, "*z"] | None:
-        if isinstance(q, StepNormals) and self.kl != "sampled" and self.noise_scale == 1.0:
+        if isinstance(q, TopDownNormals | StepNormals) and self.kl != "sampled" and self.noise_scale == 1.0:
             return None  # `draw` gives it
         if by_formula(self.kl, q, p):
             return kl_terms(q, p)

@@ -22,14 +22,14 @@ from latens.recipes.parts.objects import register_part as register_part
 from latens.recipes.parts.resolved import Parts, bind
 from latens.typing import Key, checked_later
 
-from . import classifiers, labels, pixel_vae, series, single_cell
+from . import classifiers, deep, labels, series, single_cell
 
 
 def _read() -> Iterator[Recipe]:
     """The recipes of `recipes.ini`."""
     words = configparser.RawConfigParser(delimiters="=", comment_prefixes="#")
     words.read(Path(__file__).with_name("recipes.ini"), encoding="utf-8")
-    made = (single_cell, classifiers, pixel_vae, labels, series)
+    made = (single_cell, classifiers, deep, labels, series)
     own = {name: recipe for module in made for name, recipe in module.RECIPES.items()}
     for name in words.sections():
         said = {key.replace(" ", "_"): " ".join(value.split()) for key, value in words[name].items()}

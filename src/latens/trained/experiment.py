@@ -27,7 +27,7 @@ from latens.io.compilation import jax_settings
 from latens.io.named_arrays import arrays_to_tree, path_name, tree_to_arrays
 from latens.io.process import check_process
 from latens.kinds.counts.anndata import counts_elsewhere
-from latens.models import AbstractLatentModel, LatentModel, SemiSupervised, StateSpaceModel
+from latens.models import AbstractJointModel, AbstractLatentModel, LatentModel, SemiSupervised
 from latens.objectives import ELBO, AbstractObjective, run_objective
 from latens.recipes import Recipe, of_rows, recipe_of
 from latens.recipes.building.plan import unrefittable
@@ -218,8 +218,8 @@ def _sampled_kl(model: AbstractLatentModel, objective: AbstractObjective, batch:
     """The sentence for `reasons` where an objective that takes KL(q || p) as it can has to draw it."""
     if getattr(objective, "kl", "") != "auto" or isinstance(model, SemiSupervised):
         return []
-    if isinstance(model, StateSpaceModel) and isinstance(objective, ELBO):
-        return []  # by formula at every step
+    if isinstance(model, AbstractJointModel) and isinstance(objective, ELBO):
+        return []  # by formula at every level
     found: list[str] = []
 
     def one_row(model: AbstractLatentModel, x: PyTree, cond: Cond, mask: Mask) -> Any:

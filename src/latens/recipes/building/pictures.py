@@ -13,6 +13,9 @@ from latens.recipes.parts.resolved import Parts
 WIDTHS = (32, 64, 128)
 """Channels after each halving; further halvings keep the last."""
 
+HIERARCHY_WIDTHS = (16, 32, 64)
+"""The same in a deep hierarchy, whose residual blocks go through half as many."""
+
 SMALLEST, SMALLEST_MAP = 4, 8
 """Pixels of the shorter side at which halving ends; where codes lie on the smallest picture, 7 x 7 of 28 x 28."""
 
@@ -83,6 +86,25 @@ def of_binarised(config: VAEConfig) -> tuple[VAEConfig, list[str]]:
     return replace(config, likelihood=chosen), [f"likelihood: bernoulli, for data.binarize={config.data.binarize}"]
 
 
+def for_hierarchy(parts: Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
+    """Decide the channels and the likelihood of a deep hierarchy of pictures, where they were not chosen."""
+    shape = data.schema.image
+    config, reasons = of_binarised(parts.config)
+    if shape is None or parts.posterior.whole is None:
+        return config, reasons  # refused when the model is built
+    network, likelihood = config.network, config.likelihood
+    if network.hidden is None:
+        widths = convolution_widths(shape, HIERARCHY_WIDTHS) or HIERARCHY_WIDTHS[:1]
+        network = replace(network, hidden=widths)
+        reasons.append(f"{', '.join(map(str, widths))} channels, for pictures of {' x '.join(map(str, shape))}")
+    if likelihood.family == "auto":
+        family, reason = suggest_likelihood(data, convolutions=True)
+        options = {"components": 1} | likelihood.options if family == "logistic-mixture" else likelihood.options
+        likelihood = replace(likelihood, family=family, options=options)
+        reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
+    return replace(config, network=network, likelihood=likelihood), reasons
+
+
 def of_codes(parts: Parts) -> bool:
     """Whether the latents are codes, and networks without conditions are free to give them places."""
     config = parts.config
@@ -105,12 +127,14 @@ def map_of(parts: Parts, schema: Schema) -> tuple[int, int]:
     return height, width
 
 
-def convolution_widths(shape: tuple[int, ...], smallest: int = SMALLEST) -> tuple[int, ...]:
+def convolution_widths(
+    shape: tuple[int, ...], channels: tuple[int, ...] = WIDTHS, smallest: int = SMALLEST
+) -> tuple[int, ...]:
     """Choose the channels of convolutions that halve a picture until its shorter side is `smallest` pixels or less."""
     side, widths = min(shape[:2]), []
     while side > smallest:
         side = half(side)
-        widths.append(WIDTHS[min(len(widths), len(WIDTHS) - 1)])
+        widths.append(channels[min(len(widths), len(channels) - 1)])
     return tuple(widths)
 
 

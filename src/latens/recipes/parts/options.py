@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from latens import objectives
-from latens.config import Part, option_hint, unfit
+from latens.config import Part, VAEConfig, option_hint, unfit
 from latens.errors import ConfigError, nearest
 from latens.objectives import AbstractObjective
 from latens.typing import arms_of
@@ -41,6 +41,30 @@ OBJECTIVES: dict[str, type[AbstractObjective] | AbstractObjective] = {
 """What `objective.name` may be: a class, whose fields are its options, or an object of the user's, which has none."""
 
 Value = TypeVar("Value")
+
+
+_WITHOUT_EFFECT = {
+    "network.kernel_size": "Leave it out.",
+    "network.encoder_output_activation": "Leave it out.",
+    "network.decoder_output_activation": "Leave it out.",
+    "network.encoder": "Leave it out.",
+    "network.decoder": "Leave it out.",
+    "label.kind": "Leave it out: it reads no labels.",
+    "prior.kind": "The prior is the decoder's own: leave it out.",
+}
+"""Options that no model with networks and a prior of its own reads, and what to do about each."""
+
+
+def refuse_others(config: VAEConfig, what: str, fixes: Mapping[str, str], **network: object) -> None:
+    """Refuse options without effect in a model that has networks and a prior of its own."""
+    # fixes: further options that it does not read. network: those of the network that are not their default there.
+    usual = {"prior.kind": "standard-normal"} | {f"network.{name}": value for name, value in network.items()}
+    for where, fix in {**fixes, **_WITHOUT_EFFECT}.items():
+        part, _, name = where.partition(".")
+        given = getattr(config, part)
+        allowed = usual.get(where, getattr(type(given)(), name))
+        if getattr(given, name) != allowed:
+            raise ConfigError(f"{what} takes no other {where} than {allowed!r}.", where=where, fix=fix)
 
 
 class NoOptions(Part, frozen=True):

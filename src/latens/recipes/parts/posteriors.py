@@ -12,6 +12,7 @@ from latens.config import Part, PosteriorConfig, Width
 from latens.data import Schema
 from latens.errors import ConfigError
 from latens.models import AbstractHead, NormalHead
+from latens.recipes.parts.hierarchies import top_down_model
 from latens.recipes.parts.modalities import ExpertsOptions, by_part
 from latens.recipes.parts.options import Row
 from latens.recipes.parts.state_space_parts import StepOptions, state_space_model, step_schema
@@ -232,6 +233,13 @@ POSTERIORS: dict[str, Posterior] = {
         lambda s, c, o, key: m.CodeHead(s, m.ScalarQuantiser(o.grid)),
         options=ScalarOptions,
         **_CODES | {"group": lambda options: len(options.grid)},
+    ),
+    "top-down": Posterior(
+        "levels of pictures at every size, from the top down, in networks that prior and likelihood share; "
+        "posterior.latent_dim is the channels of each",
+        lambda s, c, o, key: _normal(s, c),
+        "standard-normal",
+        whole=top_down_model,
     ),
     "steps": Posterior(
         "a latent for every step of a row, each given those before it; posterior.latent_dim is the size of one",

@@ -18,7 +18,7 @@ from latens.models.heads.mixed_steps import CoinsApart, InUnits, StepColumnsHead
 from latens.models.state_space import StepDecoder, StepEncoder
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
-from latens.recipes.parts.options import make
+from latens.recipes.parts.options import make, refuse_others
 from latens.trees import Frozen
 from latens.typing import Array, Key
 
@@ -52,31 +52,15 @@ def step_schema(schema: Schema) -> Schema:
     return structs.replace(schema, shape=schema.shape[1:])
 
 
-_WITHOUT_EFFECT = {
-    "network.decoder_hidden": "Its networks have network.hidden.",
-    "network.blocks": "Leave it out.",
-    "network.linear": "It begins at a linear model by itself.",
-    "network.kernel_size": "Leave it out.",
-    "network.encoder_output_activation": "Leave it out.",
-    "network.decoder_output_activation": "Leave it out.",
-    "network.encoder": "Leave it out.",
-    "network.decoder": "Leave it out.",
-    "posterior.levels": "Every step has one latent: leave it out.",
-    "label.kind": "Leave it out: it reads no labels.",
-    "prior.kind": "The prior is the decoder's own: leave it out.",
-}
-"""Options that a model of steps does not read, and what to do about each."""
-
-
 def _refuse_steps(schema: Schema, config: VAEConfig, head: AbstractHead, read: StepOptions) -> None:
     """Refuse options that do not go with a latent for every step, or with an exact posterior of it."""
-    for where, fix in _WITHOUT_EFFECT.items():
-        part, _, name = where.partition(".")
-        given = getattr(config, part)
-        allowed = "standard-normal" if where == "prior.kind" else getattr(type(given)(), name)
-        if getattr(given, name) != allowed:
-            what = f"a latent for every step takes no other {where} than {allowed!r}."
-            raise ConfigError(what, where=where, fix=fix)
+    fixes = {
+        "network.decoder_hidden": "Its networks have network.hidden.",
+        "network.blocks": "Leave it out.",
+        "network.linear": "It begins at a linear model by itself.",
+        "posterior.levels": "Every step has one latent: leave it out.",
+    }
+    refuse_others(config, "a latent for every step", fixes)
     if read.reads == "exact" and (
         config.network.hidden or read.memory or read.lags or type(_inside(head)) is not m.SharedScaleNormalHead
     ):

@@ -1,4 +1,4 @@
-"""Pictures whose pixels depend on one another."""
+"""Deep models of pictures: levels at every size from the top down, and pixels that depend on one another."""
 
 from dataclasses import replace
 
@@ -6,6 +6,7 @@ from msgspec.structs import replace as replace_struct
 
 from latens.config import VAEConfig
 from latens.data import Dataset
+from latens.recipes.building.pictures import for_hierarchy
 from latens.recipes.building.plan import RECIPE, resolve
 from latens.recipes.parts.resolved import Parts, bind
 
@@ -14,6 +15,13 @@ OF_TWO_LEVELS = {"features": 8, "block": 2, "neighbour_units": 16, "rows": 4, "s
 
 
 def _resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
+    parts = bind(config)
+    found, reasons = for_hierarchy(parts, data)
+    config, others = resolve(parts.having(found), data)
+    return config, [*reasons, *others]
+
+
+def _resolve_pixels(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     parts = bind(config)
     config = parts.config
     family = config.likelihood.family
@@ -33,5 +41,6 @@ def _resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[
     return config, reasons
 
 
-RECIPES = {"pixel-vae": replace(RECIPE, resolve=_resolve)}
-"""What this recipe begins with."""
+_DEEP = replace(RECIPE, resolve=_resolve)
+RECIPES = {"pixel-vae": replace(RECIPE, resolve=_resolve_pixels), "ladder-conv": _DEEP, "very-deep-vae": _DEEP}
+"""What these recipes begin with."""
