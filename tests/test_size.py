@@ -102,12 +102,12 @@ def measured() -> dict[str, int]:
     core = [path for path in SOURCE.rglob("*.py") if SOURCE / "kinds" not in path.parents]
     static = [path for path in STATIC.rglob("*") if path.suffix in (".js", ".css", ".html")]
     return {
-        "lines of Python in src": 59_850lines(SOURCE.rglob("*.py")),
+        "lines of Python in src": lines(SOURCE.rglob("*.py")),
         ": Any in src": sum(len(re.findall(r":\s*Any\b", path.read_text())) for path in SOURCE.rglob("*.py")),
         "lines of Python in data": lines((SOURCE / "data").rglob("*.py")),
-        "lines of Python in tests": 46_100lines(TESTS.rglob("*.py")),
+        "lines of Python in tests": lines(TESTS.rglob("*.py")),
         "lines of JavaScript, CSS and HTML": lines(static),
-        "words of docs": 32_450words(DOCS.rglob("*.md")),
+        "words of docs": words(DOCS.rglob("*.md")),
         "pages of docs": len(list(DOCS.rglob("*.md"))),
         "words of README": words([ROOT / "README.md"]),
         "commands": len(COMMANDS),
