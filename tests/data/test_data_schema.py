@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from latens.data import Column, Schema, infer_schema, load
+from latens.data.checks import lost_digits
 from latens.errors import DataError, ModelFileError
 
 RNG = np.random.default_rng(0)
@@ -197,10 +198,13 @@ def test_data_that_do_not_fit_a_model(schema: Schema, x: np.ndarray, words: str)
         load(x, schema=schema)
 
 
-def test_numbers_without_a_digit_left_in_single_precision_are_refused() -> None:
-    far = np.random.default_rng(0).normal(size=(50, 2)) + np.array([0.0, 1e9])
+@pytest.mark.parametrize("offset", [1e9, 1e11, 1e12, 1e15])
+def test_numbers_without_a_digit_left_in_single_precision_are_refused(offset: float) -> None:
+    far = np.random.default_rng(0).normal(size=(50, 2)) * 5 + np.array([0.0, offset])
     with pytest.raises(DataError, match=r"varies by .* around .*: single precision keeps none of its digits"):
         load(far)
-    assert load(far - np.array([0.0, 1e9])).schema.columns[1].scale > 0.5
-    constant = np.stack([far[:, 0], np.full(50, 0.1 + 0.2) + np.arange(50) * 1e-17], axis=1)
-    assert load(constant).schema.columns[1].scale == 1.0
+    assert load(far - np.array([0.0, offset])).schema.columns[1].scale > 0.5
+    for cells in (np.full(50, 0.1 + 0.2) + np.arange(50) * 1e-17, np.full(50, offset)):
+        constant = load(np.stack([far[:, 0], cells], axis=1))
+        assert constant.schema.columns[1].scale == 1.0
+        assert lost_digits(constant.schema) == []  # it does not vary, and loses nothing

@@ -112,9 +112,9 @@ def test_settings_of_a_fit(told):
     assert (config.posterior.latent_dim, config.network.hidden, config.training.batch_size) == (3, (4,), 7)
     assert (config.optimizer.learning_rate, config.training.steps, config.training.epochs) == (0.01, 11, None)
     assert (config.training.seed, config.data.validation) == (5, "split")
-    VAE(3, random_state=5, epochs=2, settings={"training.seed": 8, **SMALL}).fit(X)
+    VAE(3, random_state=5, epochs=2, settings=SMALL).fit(X)
     config = told[-1].config
-    assert (config.training.epochs, config.training.steps, config.training.seed) == (2, None, 8)
+    assert (config.training.epochs, config.training.steps, config.training.seed) == (2, None, 5)
     assert told[-1].data.count("validation") == np.count_nonzero(row_keys(np.arange(60)) / 2.0**32 < 0.1)
     VAE(2, random_state=0, settings=SMALL | {"validation_fraction": None}).fit(X)
     assert told[-1].data.count("validation") == 0
@@ -139,6 +139,12 @@ def test_a_mean_is_asked_for(told):
     assert np.abs(drawn - mean).min() > 0
     np.testing.assert_array_equal(one.posterior_predictive(X[:5]), drawn)
     assert np.abs(one.posterior_predictive(X[:5], random_state=1) - drawn).min() > 0
+    np.testing.assert_array_equal(one.posterior_predictive(X[:5], mean=np.int64(1)), mean)
+    np.testing.assert_array_equal(one.prior_predictive(3, np.int64(1)), one.prior_predictive(3, True))
+    for wrong in ("3", np.nan, [2], None):
+        for call in (lambda: one.posterior_predictive(X[:5], wrong), lambda: one.prior_predictive(3, wrong)):  # noqa: B023
+            with pytest.raises(ConfigError, match=r"mean: .* is neither true nor false"):
+                call()
 
 
 def test_a_prior_is_fitted_to_rows_of_the_same_columns(told, monkeypatch):

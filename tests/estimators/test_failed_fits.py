@@ -1,14 +1,16 @@
 """A fit that fails leaves the estimator as it was: what an earlier fit learned stays, whole."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
 
 from latens.errors import ConfigError, LatensError, ResourceError, UsageError
-from latens.estimators import VAE, Autoencoder, GenerativeClassifier, VAEDetector, VAEImputer
+from latens.estimators import VAE, Autoencoder, GenerativeClassifier, VAEDetector, VAEForecaster, VAEImputer
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = (X[:, 0] > 0).astype(int)
@@ -82,6 +84,7 @@ def test_parameters_of_a_classifier_may_be_numbers_of_numpy() -> None:
         ),
         *(({"recipe": v}, "recipe: there is no recipe") for v in (3, None, ["default"])),
         *(({"settings": v}, "settings: must be options by name") for v in ([1], "abc", {3: 3})),
+        ({"settings": {"training.seed": 3}}, 'settings["training.seed"]: the seed of an estimator is its argument'),
         ({"encoder": lambda schema, key: 3}, "encoder: the function gives a int, which is not a network"),
         *(({"beta": v}, "objective.beta: beta must be a finite number") for v in (-1.0, np.nan, np.inf)),
     ],
@@ -92,11 +95,43 @@ def test_parameters_of_the_wrong_kind_are_named(options: dict[str, Any], words: 
     assert str(error.value).startswith(words)
 
 
-@pytest.mark.parametrize("made", [VAEImputer, VAEDetector])
+@pytest.mark.parametrize("made", [VAEImputer, VAEDetector, VAEForecaster])
 def test_settings_of_the_other_estimators_are_named_too(made: Any) -> None:
-    for given in ([1], "abc", {3: 3}):
+    rows = pd.Series(X[:, 0]) if made is VAEForecaster else X
+    for given in (3, [1], "abc", {3: 3}):
         with pytest.raises(ConfigError, match="settings: must be options by name"):
-            made(settings=given).fit(X)
+            made(settings=given).fit(rows)
+    with pytest.raises(ConfigError, match="the seed of an estimator is its argument random_state"):
+        made(settings={"training.seed": 3}, random_state=0).fit(rows)
+
+
+WORDS = pd.DataFrame({"word": ["a", "b"] * 20, "x": X[:, 0]})
+NAMED = [f"no time {i}" for i in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("call", "fix"),
+    [
+        (lambda: VAE(likelihood="poisson", **SMALL).fit(X), 'Use likelihood="normal", or'),
+        (
+            lambda: VAEImputer(settings={"likelihood.family": "poisson"}).fit(X),
+            'Use settings={"likelihood.family": "normal"}, or',
+        ),
+        (lambda: VAE(learning_rate=1e30, **SMALL | {"steps": 9}).fit(X), "or lower the rate: learning_rate=..."),
+        (lambda: GenerativeClassifier("mixture", n_components=30).fit(X, Y), "fewer components (n_components=...)."),
+        (lambda: VAE(1, **SMALL).fit(WORDS).partial_fit(WORDS.replace("a", "c")), "it then counts as missing."),
+        (lambda: VAE(1, **SMALL).fit(WORDS).transform(WORDS.replace("a", "c")), 'unknown="skip" leaves the rows out.'),
+        (lambda: VAE(1, recipe="m2", **SMALL).fit(X, Y * 0), 'or more; or use settings={"label": "none"}.'),
+        (lambda: VAEForecaster().fit(pd.DataFrame({"a": NAMED})), "Remove it from the file."),
+        (lambda: VAEForecaster().fit(pd.Series(X[:, 0], np.r_[:39, 39.4])), "Mend the row."),
+    ],
+)
+def test_a_remedy_names_what_the_call_takes(call: Any, fix: str) -> None:
+    with pytest.raises(LatensError) as error:
+        call()
+    assert fix in error.value.fix
+    assert not re.search(r"--|step=|sequence|columns|label=", error.value.fix)
+    assert "unknown" not in error.value.fix or "unknown" in fix
 
 
 def test_bad_names_of_files_and_a_misspelt_option_are_named(tmp_path: Path) -> None:

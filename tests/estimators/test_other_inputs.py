@@ -184,6 +184,13 @@ def test_masked_rows_are_missing_and_said() -> None:
     assert VAE(1, hidden=(4,), steps=1, random_state=0).fit(x).reasons_[0] == "8 masked cells of X count as missing"
 
 
+def test_a_column_without_a_number_is_said() -> None:
+    rows = np.where([False, True], np.nan, np.random.default_rng(0).normal(size=(40, 2)))
+    for given, name in ((rows, "x1"), (pd.DataFrame(rows, columns=["a", "b"]), "b")):
+        with pytest.warns(UserWarning, match=f"^X, column {name!r} has no observed value to train on"):
+            VAE(1, hidden=(4,), steps=1, random_state=0).fit(given)
+
+
 def test_gaps_of_objects_are_filled_in(vae: VAE) -> None:
     """Cells that are objects, as in a frame with truth values beside numbers, are numbers as any other."""
     rows = pd.DataFrame([[1.0, np.nan, 2.0, 3.0], [1.0, 2.0, 3.0, np.nan]], columns=list("abcd"))

@@ -48,6 +48,9 @@ def test_what_has_no_temperature_is_refused():
     for wrong in (-0.1, float("nan"), float("inf"), "warm", None, [0.5], True):
         with pytest.raises(UsageError, match="is not a temperature"):
             sample_prior(with_prior(NORMAL), 3, key=KEY, temperature=wrong)
+    for same in (np.float64(2.0), np.int64(2), jnp.float32(2.0)):
+        drawn = [sample_prior(with_prior(NORMAL), 3, key=KEY, temperature=one) for one in (same, 2.0)]
+        np.testing.assert_array_equal(*drawn)
 
 
 @pytest.mark.parametrize(

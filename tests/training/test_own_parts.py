@@ -1,7 +1,8 @@
 """What contradicts itself in a user's own parts is refused before training."""
 
 import dataclasses
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -215,6 +216,37 @@ def test_an_encoder_sees_real_columns_standardised_whatever_the_likelihood_sees(
     np.testing.assert_allclose(found[:, 1] * slope + shift, x[:, 1], atol=1e-4)
     assert abs(slope - 2.0) < 0.4
     assert abs(shift - 10.0) < 1.0
+
+
+class NoDensity(Normal):
+    def log_prob_terms(self, event):
+        return None
+
+
+class Few(Normal):
+    def log_prob_terms(self, event):
+        return super().log_prob_terms(event)[:2]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (
+            {"prior": StandardNormal((3,))},
+            r"prior: samples of the posterior have the shape \(2,\), and those of the prior",
+        ),
+        (
+            {"likelihood": partial(Head, kind=lambda loc: Normal(loc[:1]))},
+            r"have the shape \(1,\), and rows have \(4,\)",
+        ),
+        ({"likelihood": partial(Head, kind=Short)}, r"likelihood have the shape \(3,\), and rows have \(4,\)"),
+        ({"likelihood": partial(Head, kind=Few)}, r"log_prob_terms of a Few gives the shape \(2,\)"),
+        ({"likelihood": partial(Head, kind=NoDensity)}, "log_prob of a NoDensity fails"),
+    ],
+)
+def test_parts_that_give_no_rows_are_refused_before_they_are_trained(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        VAE(**FEW | given).fit(X)
 
 
 def test_parts_that_cannot_work_name_themselves() -> None:

@@ -10,7 +10,7 @@ from latens.data import TRAIN, VALIDATION
 from latens.data.batches import hash_rows
 from latens.data.checks import lost_digits
 from latens.data.dataset import Dataset
-from latens.data.infer import conform, fill, infer_schema, store
+from latens.data.infer import cell_name, conform, fill, infer_schema, store
 from latens.data.rows import row_keys
 from latens.data.schema import Schema
 
@@ -57,7 +57,9 @@ def as_dataset(
             schema = Schema(schema.shape, "unit")
         elif schema.kind not in kinds and "counts" in kinds and shape is None and whole and low >= 0:
             schema = infer_schema(rows, split == TRAIN, titles, observed=observed, where="X", counts=True)
-        for sentence in lost_digits(schema):
+        empty = [] if observed is None or shape else np.flatnonzero(~observed[split == TRAIN].any(axis=0)).tolist()
+        hollow = "has no observed value to train on: what is filled in there means nothing. Leave it out."
+        for sentence in (*lost_digits(schema), *(f"X, {cell_name((j,), schema.columns)} {hollow}" for j in empty)):
             warnings.warn(sentence, UserWarning, stacklevel=4)
     else:
         conform(rows, None, schema, observed, where="X")

@@ -222,5 +222,5 @@ def lost_digits(schema: Schema) -> list[str]:
         f"Column {column.name!r} varies by {column.scale:g} around {column.shift:g}: float32 keeps few of its "
         "digits; subtract a constant first."
         for column in schema.columns or ()
-        if abs(column.shift) > 1e5 * column.scale
+        if column.scale != 1.0 and abs(column.shift) > 1e5 * column.scale  # 1: it does not vary
     ]

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _CHUNK = 2**19
 MOST_MEASURED = 2**18
 """Rows that means and deviations of columns are taken of, where there are more: those of the smallest hash."""
-ROUNDING, DIGITS = 1e-11, 4
-"""The relative deviation that sums in double precision leave in a constant column, and how many steps of single
+ROUNDING, DIGITS = 1e-14, 4
+"""The relative width that rounding in double precision gives a constant column, and how many steps of single
 precision a column has to vary by."""
 
 
@@ -234,12 +234,13 @@ def _column(name: str, mean: float, deviation: float, ends: tuple[float, float],
         what = f"column {name!r} varies from {ends[0]:g} to {ends[1]:g}, which single precision takes as 0."
         raise DataError(what, where=where, fix="Multiply this column by a constant.")
     most = max(map(abs, ends))
-    if ROUNDING * most < deviation < DIGITS * np.spacing(np.float32(min(most, MAX_SHIFT))):
+    rounded = ends[1] - ends[0] <= ROUNDING * most
+    if not rounded and deviation < DIGITS * np.spacing(np.float32(min(most, MAX_SHIFT))):
         what = f"column {name!r} varies by {deviation:g} around {mean:.10g}: single precision keeps none of its digits."
         raise DataError(what, where=where, fix="Subtract a constant from this column.")
     with np.errstate(over="ignore"):
         # What float32 cannot tell apart does not vary: its rounding would be blown up to unit size.
-        flat = np.float32(ends[0]) == np.float32(ends[1])
+        flat = rounded or np.float32(ends[0]) == np.float32(ends[1])
     return Column(name, mean, 1.0 if flat or deviation < MIN_SCALE else deviation)
 
 

@@ -3,8 +3,9 @@
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, ParamSpec, TypeAlias, TypeVar
 
@@ -323,14 +324,29 @@ _FLAG = re.compile(
 )
 
 
-def _argument(flag: "re.Match[str]") -> str:
-    """A flag with its value as an argument: `settings={"prior": "vamp"}` for `--set prior=vamp`."""
-    name, value = _FLAGS[flag[1]], flag[2]
+def _argument(flag: "re.Match[str]", own: Collection[str]) -> tuple[str, str]:
+    """The argument for a flag, alone and with its value: `settings={"prior": "vamp"}` for `--set prior=vamp`."""
+    name, value = "columns" if flag[1] == "column" and "columns" in own else _FLAGS[flag[1]], flag[2]
     if value is None:
-        return name
-    key, equals, rest = f"{value}{'=...' if name == 'settings' and '=' not in value else ''}".partition("=")
-    key, rest = (one if one[:1].isdigit() or one == "..." else f'"{one}"' for one in (key.strip("'"), rest.strip("'")))
-    return f"{name}={{{key}: {rest}}}" if equals else f"{name}={key}"
+        return name, name
+    key, equals, rest = f"{value}{'=...' if flag[1] == 'set' and '=' not in value else ''}".partition("=")
+    key, rest = (one if re.match(r"\d|\[|\.\.\.$", one) else f'"{one}"' for one in (key.strip("'"), rest.strip("'")))
+    word = re.sub(r"\.(kind|name|family)$", "", key.strip('"')).rpartition(".")[2]
+    for given in (word, f"n_{word}") if flag[1] == "set" else ():
+        if given in own:
+            return given, f"{given}={rest}"
+    return name, f"{name}={{{key}: {rest}}}" if equals else f"{name}={key}"
+
+
+def _in_python(text: str, own: Collection[str], taken: Collection[str]) -> str:
+    """A remedy with arguments for flags, without the clauses of those that a call does not take."""
+    kept = []
+    for clause in re.split("(?<=[.;]) ", text):
+        named = [_argument(flag, own)[0] for flag in _FLAG.finditer(clause)]
+        if {*named, *(["unknown"] if "unknown=" in clause else [])} <= {*taken}:
+            kept.append(_FLAG.sub(lambda flag: _argument(flag, own)[1], clause))
+    text = re.sub(";$", ".", " ".join(kept))
+    return re.sub("^or (.)", lambda first: first[1].upper(), text)
 
 
 def whole(fit: Callable[P, R]) -> Callable[P, R]:
@@ -345,7 +361,12 @@ def whole(fit: Callable[P, R]) -> Callable[P, R]:
         except BaseException as error:
             estimator.__dict__ = before
             if isinstance(error, LatensError):
-                error.where, error.fix = (_FLAG.sub(_argument, text) for text in (error.where, error.fix))
+                own = {*getattr(estimator, "_asked", estimator.get_params(deep=False))} - {"num_samples"}
+                roles = {*_FLAGS.values()} - {"unknown"} if hasattr(estimator, "_told") else set[str]()
+                taken = own | roles | {*signature(fit).parameters}
+                taken -= {"label"} if options.get("y") is not None else set[str]()
+                error.where = _FLAG.sub(lambda flag: _argument(flag, own)[1], error.where)
+                error.fix = _in_python(error.fix, own, taken)
             raise
 
     return kept
@@ -407,6 +428,9 @@ def given_settings(settings: Mapping[str, Any] | None) -> dict[Any, Any]:
     if not isinstance(settings, Mapping | None):
         fix = 'Give for example {"training.steps": 100}.'
         raise ConfigError(f"must be options by name, not {settings!r:.100}.", where="settings", fix=fix)
+    if "training.seed" in (settings or {}):
+        what = "the seed of an estimator is its argument random_state."
+        raise ConfigError(what, where='settings["training.seed"]', fix="Give random_state=...")
     return {name: plain_value(value) for name, value in (settings or {}).items()}
 
 
@@ -430,7 +454,7 @@ def refuse_words(**given: object) -> None:
 
 
 def truth(value: object, name: str) -> bool:
-    """Give the truth value of an argument of a constructor, which 0 and 1 may stand for."""
+    """Give the truth value of an argument, which whole numbers may stand for."""
     if not isinstance(value, bool | np.bool_ | int | np.integer):
         raise ConfigError(f"{value!r:.100} is neither true nor false.", where=name, fix="Give True or False.")
     return bool(value)

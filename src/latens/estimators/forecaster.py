@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from latens.config import VAEConfig, override
 from latens.data import load
 from latens.errors import DataError, UsageError
-from latens.estimators.base import RandomState, seed_of, whole
+from latens.estimators.base import RandomState, given_settings, seed_of, whole
 from latens.evidence.estimate import finite
 from latens.io.process import check_count
 from latens.predictive.forecasting import forecast
@@ -92,7 +92,7 @@ class VAEForecaster(BaseEstimator):
             raise UsageError(f"a window of {window} of {count} steps.", where="window", fix=fix)
         config = get_recipe(self.recipe).config if isinstance(self.recipe, str) else self.recipe
         self.seed_ = seed_of(self.random_state)
-        config = override(config, {"training.seed": self.seed_, **(self.settings or {})})
+        config = override(config, {"training.seed": self.seed_, **given_settings(self.settings)})
         cut = {"sequence": "-", "time": TIME, "window": window, "stride": max(1, window // 4)}
         self.fh_ = None if fh is None else self._horizon(fh)
         self.model_ = train(prepare(config, load(lines, missing="nan", name="y", **cut)))[0]

@@ -1,5 +1,6 @@
 """Frames with columns of several kinds: as rows of a model, and back with the dtypes that they had."""
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -50,7 +51,11 @@ def with_filled(
 ) -> Any:
     """Fill in the gaps of a frame that are to be filled, whose other cells and dtypes stay."""
     made = as_frame(filled, data.schema, data.outside)
-    gone = hidden_in(X, made.columns, data.schema, gone)
+    return _with_gaps(X, made, hidden_in(X, made.columns, data.schema, gone))
+
+
+def _with_gaps(X: Any, made: pl.DataFrame, gone: Shaped[np.ndarray, "n columns"]) -> Any:
+    """Put cells into the gaps of a frame, whose dtypes stay."""
     if not is_pandas(X):
         return with_cells(X, made, gone)
     table: Any = X.copy()
@@ -85,23 +90,13 @@ def array_with_filled(
 def with_numbers(X: Any, filled: Shaped[np.ndarray, "n columns"]) -> Any:
     """Fill in the gaps of a frame of numbers, whose index and other columns stay."""
     if not is_pandas(X):
-        frame = X.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
-        made = pl.DataFrame({name: filled[:, j] for j, name in enumerate(frame.columns)})
-        gone = [frame[name].is_null() for name in frame.columns]
-        pairs = zip(frame.columns, gone)
-        return frame.with_columns(
-            made[name].zip_with(one, frame[name].cast(pl.Float64)) for name, one in pairs if one.any()
-        )
-    made: Any = X.copy()
-    for j, name in enumerate(made.columns):
-        column = made[name]
-        gone = column.isna().to_numpy()
-        if gone.any():
-            numbers = column.to_numpy(np.float64, na_value=np.nan).copy()
-            numbers[gone] = filled[gone, j]
-            kind = column.dtype.kind if isinstance(column.dtype, np.dtype) else ""
-            made[name] = numbers.astype(column.dtype) if kind == "f" else numbers
-    return made
+        X = X.with_columns(pl.col(pl.Float32, pl.Float64).fill_nan(None))
+    made, gone = {}, X.isna().to_numpy() if is_pandas(X) else X.select(pl.all().is_null()).to_numpy()
+    for name, kind, cells in zip(X.columns, X.dtypes, filled.T):
+        whole = re.match(r"u?int\d+", str(kind).lower())  # a nullable one, that of Arrow, or that of Polars
+        ends = np.iinfo(whole[0]) if whole else None
+        made[str(name)] = cells if ends is None else np.clip(np.rint(cells), ends.min, ends.max)
+    return _with_gaps(X, pl.DataFrame(made), gone)
 
 
 def ends_like(X: RowsLike, data: Dataset, ends: Shaped[np.ndarray, "n columns"]) -> Any:

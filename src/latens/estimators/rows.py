@@ -24,7 +24,9 @@ class RowsEstimator(BaseEstimator):
         """A `VAE` that is not fitted yet; settings of the user come before the usual ones of a task."""
         settings = {**(usual or {}), **given_settings(self.settings)}
         settings["columns"] = {} if typed and self.columns is None else self.columns
-        return VAE(recipe=recipe or self.recipe, settings=settings, random_state=seed)
+        made = VAE(recipe=recipe or self.recipe, settings=settings, random_state=seed)
+        made._asked = [*self.get_params(deep=False)]  # what a remedy may name
+        return made
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether a fit has come to its end."""

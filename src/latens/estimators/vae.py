@@ -17,7 +17,7 @@ from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.errors import UsageError
 from latens.estimators.autoencoder import BaseVAE, Posterior, Prior
-from latens.estimators.base import RandomState, names_of, seed_of, weighted_mean, with_nan
+from latens.estimators.base import RandomState, names_of, seed_of, truth, weighted_mean, with_nan
 from latens.estimators.frame_roles import known_apart, put_back, with_filled_steps
 from latens.estimators.frames import array_with_filled, as_fitted, with_filled, with_numbers
 from latens.estimators.targets import classes_of, codes_of, labelled
@@ -308,7 +308,7 @@ class VAE(BaseVAE):
         cond = self.model_.condition(codes_of(self.model_, label, n))
         how: dict[str, Any] = {"key": self._sampling_key(random_state), "cond": cond, "temperature": temperature}
         trained = self.model_ if guidance is None else self.model_.guided(guidance)
-        return self._in_units(new_rows(trained.model, n, mean=mean, **how)[0], draws=not mean)
+        return self._in_units(new_rows(trained.model, n, mean=truth(mean, "mean"), **how)[0], draws=not mean)
 
     def posterior_predictive(
         self, X: RowsLike, mean: bool = False, *, y: ArrayLike | None = None, random_state: RandomState = None
@@ -327,7 +327,8 @@ class VAE(BaseVAE):
             its dtypes.
         """
         batch = self._batch(X, y)
-        values = evaluation.reconstruct(self.model_.rows(batch, key=self._sampling_key(random_state)), mean=mean)
+        rows = self.model_.rows(batch, key=self._sampling_key(random_state))
+        values = evaluation.reconstruct(rows, mean=truth(mean, "mean"))
         return self._in_units(values, draws=not mean)
 
     # --- paths through the latents ---

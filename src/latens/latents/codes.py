@@ -244,20 +244,20 @@ def sample_prior(
     size = next((size for size in BATCH_SIZES if n <= size), n)
     index = np.concatenate([np.arange(n), np.zeros(size - n, int)])
     cond = cond if cond is None or size == n else jax.tree.map(lambda leaf: np.asarray(leaf)[index], cond)
-    with _at(temperature):
-        return np.asarray(_prior_codes(model, np.arange(size), cond, key, temperature))[:n]
+    with _at(temperature) as scale:
+        return np.asarray(_prior_codes(model, np.arange(size), cond, key, scale))[:n]
 
 
 @contextlib.contextmanager
-def _at(temperature: Any) -> Iterator[None]:
-    """Refuse what is no temperature, and priors that have none."""
+def _at(temperature: Any) -> Iterator[float]:
+    """Give a temperature as a plain number; refuse what is none, and priors that have none."""
     given = np.asarray(temperature)
     allowed = given.shape == () and given.dtype.kind in "iuf"
     if not allowed or not 0.0 <= temperature < math.inf:
         what = f"{temperature!r} is not a temperature."
         raise UsageError(what, where="temperature", fix="Give a number from 0; 1 samples from the prior as it is.")
     try:
-        yield
+        yield float(temperature)
     except TypeError as error:
         if temperature == 1.0 or not any(words in str(error) for words in _NO_TEMPERATURE):
             raise
@@ -286,17 +286,18 @@ def new_rows(
         and isinstance(getattr(getattr(model, "decoder", None), "head", None), TokenHead)
     ):
         z = sample_prior(model, n, key=z_key, cond=cond)  # the temperature is that of the tokens
-        return decode(model, z, key=x_key, mean=False, cond=cond, temperature=temperature), z
+        with _at(temperature) as scale:
+            return decode(model, z, key=x_key, mean=False, cond=cond, temperature=scale), z
     check_process()
     check_generator(key)
     # Codes and rows are one program.
     model, size = eqx.nn.inference_mode(model), next((size for size in BATCH_SIZES if n <= size), BATCH_SIZES[-1])
     parts = []
-    for number, start in enumerate(range(0, n, size)):
-        index = np.minimum(np.arange(start, start + size), n - 1)
-        own = None if cond is None else jax.tree.map(lambda leaf, i=index: np.asarray(leaf)[i], cond)
-        parts.append((index, own, z_key, folded(x_key, number), mean, temperature))
-    with _at(temperature):
+    with _at(temperature) as scale:
+        for number, start in enumerate(range(0, n, size)):
+            index = np.minimum(np.arange(start, start + size), n - 1)
+            own = None if cond is None else jax.tree.map(lambda leaf, i=index: np.asarray(leaf)[i], cond)
+            parts.append((index, own, z_key, folded(x_key, number), mean, scale))
         made = of_parts(_rows_of_prior, (model,), parts)
     x, z = (np.concatenate(each)[:n] for each in zip(*made))
     return x, z

@@ -52,7 +52,7 @@ def resolve(config: ClassifierConfig, data: Dataset) -> tuple[ClassifierConfig, 
             raise DataError(
                 f"class {name!r} has {count} training rows, {needed} are needed.",
                 where=data.name,
-                fix="Give more rows of this class, or --set density.components to fewer."
+                fix="Give more rows of this class, or fewer components (--set density.components)."
                 if count
                 else "Give training rows of this class, or leave it out.",
             )

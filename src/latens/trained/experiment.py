@@ -33,7 +33,7 @@ from latens.recipes import Recipe, of_rows, recipe_of
 from latens.recipes.building.plan import unrefittable
 from latens.recipes.building.recipe import Size, build_new
 from latens.recipes.parts.networks import refuse_wrong_sizes
-from latens.recipes.parts.objects import told_of
+from latens.recipes.parts.objects import has_own, told_of
 from latens.recipes.parts.resolved import with_parts
 from latens.runs.folder import RunFolder, versions
 from latens.trained.prior_refit import refitted_at_end
@@ -54,6 +54,7 @@ from latens.training import (
 )
 from latens.training import checkpoint as checkpoints
 from latens.training.checkpoint import latest_checkpoint, save_checkpoint
+from latens.training.own_parts import check_given_parts
 from latens.training.shards import check_shards
 from latens.trees import partition_trainable
 from latens.typing import Cond, Key, Mask, PyTree, checked_later
@@ -198,6 +199,9 @@ def prepare(
         if why:
             raise ConfigError(f"no prior can be fitted at the end {why}.", where="prior.refit", fix="Leave it out.")
     row = data.rows(data.subset("train")[:1])
+    prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)
+    if isinstance(model, LatentModel) and has_own(resolved):
+        check_given_parts(model, prepared)
     reasons += lost_digits(data.schema)
     if isinstance(data.x, np.memmap):
         reasons.append(f"the rows stay on disk, {data.x.nbytes / 2**20:,.0f} MB, and are gathered from there")
@@ -207,7 +211,6 @@ def prepare(
         batch_size = min(experiment.settings.batch_size, data.count("train"))
         check_shards(experiment.settings.shards, batch_size, stage.objective)
         if stage.objective is not None:
-            prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)
             shards = experiment.settings.shards
             eqx.filter_eval_shape(_slope, model, stage.objective, prepared, key, shards)
             reasons += [*_sampled_kl(model, stage.objective, prepared), *stage.objective.remarks()]

@@ -2,19 +2,20 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from latens.data import Dataset, Preparation, prepare_batch
 from latens.data.batches import Batch
 from latens.distributions import AbstractDistribution, AbstractFactorised, Affine, Joined, Product, log_prob
 from latens.distributions.chain import Transformed
-from latens.errors import ConfigError
+from latens.errors import ConfigError, LatensError
 from latens.io.compilation import compiled
 from latens.models import AbstractHead, AbstractLatentModel, AbstractModelEncoder, AbstractModelPrior
 from latens.trees import zeros_of
@@ -43,6 +44,20 @@ def check_own_parts(model: AbstractLatentModel, data: Dataset, preparation: Prep
             check_distribution(each, name)
     if "likelihood" in own:
         _finite(model, data, preparation, key)
+
+
+def check_given_parts(model: AbstractLatentModel, batch: Batch) -> None:
+    """Refuse parts that give no distributions, or of other shapes, before anything else traces them."""
+
+    def look(model: AbstractLatentModel, row: Batch) -> Array:
+        parts = _distributions.__wrapped__(model, row, jax.random.key(0))
+        _same_events(parts, row.x)
+        for name, found in parts.items():
+            for each in _checkable(found) if _is_own(_part_of(model, name)) else ():
+                check_distribution(each, name)
+        return jnp.zeros(())
+
+    eqx.filter_eval_shape(lambda m, b: jax.vmap(lambda row: look(m, row))(b), eqx.nn.inference_mode(model), batch)
 
 
 def _finite(model: AbstractLatentModel, data: Dataset, preparation: Preparation, key: Key) -> None:
@@ -107,13 +122,29 @@ def _checkable(distribution: AbstractDistribution) -> list[Any]:
 
 @compiled
 def _distributions(model: AbstractLatentModel, row: Batch, key: Key) -> dict[str, Any]:
-    posterior = model.posterior(row.x, cond=row.cond, mask=row.mask)
-    z = posterior.sample(key=key)
-    return {
-        "posterior": posterior,
-        "prior": model.prior(cond=row.cond),
-        "likelihood": model.likelihood(z, cond=row.cond),
-    }
+    parts = {"posterior": model.posterior(row.x, cond=row.cond, mask=row.mask), "prior": model.prior(cond=row.cond)}
+    z = _tried("posterior", "sample", parts["posterior"], lambda q: q.sample(key=key))
+    parts["likelihood"] = model.likelihood(z, cond=row.cond)
+    for name, found in parts.items():
+        if not isinstance(one := _scaled(found), AbstractDistribution):
+            _refuse(name, f"it gives a {type(one).__name__}.", "Return a distribution.")
+    return parts
+
+
+def _scaled(distribution: object) -> Any:
+    """What a model shifts and scales to the units of the data."""
+    return distribution.base if isinstance(distribution, Affine) else distribution
+
+
+def _tried(part: str, method: str, distribution: object, call: Callable[[Any], Any]) -> Any:
+    """The result of a method; one that cannot work is named."""
+    try:
+        return call(distribution)
+    except (TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, LatensError):
+            raise
+        what = f"{method} of a {type(distribution).__name__} fails: {str(error).splitlines()[0].rstrip('.')}."
+        raise ConfigError(what, where=part, fix="Try it alone, with the parameters of one row.") from error
 
 
 def _refuse(part: str, what: str, fix: str) -> None:
@@ -124,13 +155,18 @@ def _shape_of(event: PyTree) -> Any:
     return jax.tree.map(lambda leaf: leaf.shape, event)
 
 
-def _event(distribution: AbstractDistribution) -> PyTree:
-    return jax.eval_shape(lambda: distribution.sample(key=jax.random.key(0)))
+def _event(distribution: AbstractDistribution, part: str = "likelihood") -> PyTree:
+    sample = lambda of: jax.eval_shape(lambda: of.sample(key=jax.random.key(0)))  # noqa: E731
+    return _tried(part, "sample", distribution, sample)
 
 
 def _same_events(parts: dict[str, Any], x: PyTree) -> None:
     """Posterior and prior are of the same latents, and a likelihood is of rows."""
-    q, p, row = (_event(parts[name]) for name in ("posterior", "prior", "likelihood"))
+    row = _event(_scaled(parts["likelihood"]))  # what stretches it would hide its shape
+    if _shape_of(row) != _shape_of(x):
+        what = f"samples of the likelihood have the shape {_shape_of(row)}, and rows have {_shape_of(x)}."
+        _refuse("likelihood", what, "Give it the shape of a row.")
+    q, p, row = (_event(parts[name], name) for name in ("posterior", "prior", "likelihood"))
     whole = [all(jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in jax.tree.leaves(event)) for event in (q, p, row)]
     if _shape_of(q) != _shape_of(p):
         what = f"samples of the posterior have the shape {_shape_of(q)}, and those of the prior {_shape_of(p)}."
@@ -138,17 +174,16 @@ def _same_events(parts: dict[str, Any], x: PyTree) -> None:
     if whole[0] != whole[1]:
         what = f"samples of the {'posterior' if whole[0] else 'prior'} are whole numbers, and the other's are not."
         _refuse("prior", what, "Give both the same kind of numbers.")
-    if _shape_of(row) != _shape_of(x):
-        what = f"samples of the likelihood have the shape {_shape_of(row)}, and rows have {_shape_of(x)}."
-        _refuse("likelihood", what, "Give it the shape of a row.")
-    if whole[2] and any(np.any(np.nan_to_num(leaf) % 1) for leaf in jax.tree.leaves(x)):
+    known = not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x))
+    if known and whole[2] and any(np.any(np.nan_to_num(leaf) % 1) for leaf in jax.tree.leaves(x)):
         _refuse("likelihood", "samples of the likelihood are whole numbers, and the rows are not.", "Sample real ones.")
 
 
 def check_distribution(distribution: AbstractDistribution, part: str) -> None:
     """Refuse one distribution that contradicts itself."""
-    name, event = type(distribution).__name__, _event(distribution)
-    number = jax.eval_shape(lambda: distribution.log_prob(zeros_of(event)))
+    name, event = type(distribution).__name__, _event(distribution, part)
+    log_prob = lambda of: jax.eval_shape(lambda: of.log_prob(zeros_of(event)))  # noqa: E731
+    number = _tried(part, "log_prob", distribution, log_prob)
     real = [leaf.dtype for leaf in jax.tree.leaves(distribution) if eqx.is_inexact_array(leaf)]
     usual = jnp.result_type(*real) if real else jnp.result_type(float)
     for what, found in (("sample", jax.tree.leaves(event)), ("log_prob", [number])):

@@ -137,7 +137,7 @@ def with_genes(raw: Raw, schema: Schema, unknown: str, where: str, layer: str | 
     if lacking and unknown != "missing":
         some = ", ".join(map(repr, lacking[:5])) + (", ..." if len(lacking) > 5 else "")
         what = f"lacks {len(lacking)} of the model's {len(wanted)} genes: {some}."
-        fix = "Add them (with counts of 0 where they were looked for), or take them as missing: --unknown missing"
+        fix = "Add them (with counts of 0 where they were looked for); or take them as missing: --unknown missing"
         fix += " (in Python unknown='missing')."
         raise DataError(what, where=where, fix=fix)
     if extra := len(have) - (len(wanted) - len(lacking)):

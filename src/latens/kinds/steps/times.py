@@ -51,7 +51,7 @@ def read_times(numbers: Shaped[np.ndarray, " lines"], found: FrameColumn | None,
         return Times(numbers, "days" if days else "seconds", zone, name)
     first = f", such as {found.values[int(numbers[0])]!r:.60}" if found.values else ""
     kind = "names" if found.named else "durations"
-    fix = f"Write times as 2024-05-16 13:20 or as numbers, or say how: --column '{name}=date:%d/%m/%Y'."
+    fix = f"Write times as 2024-05-16 13:20 or as numbers; or say how: --column '{name}=date:%d/%m/%Y'."
     raise DataError(f"column {name!r} holds {kind}{first}, not times.", where=where, fix=fix)
 
 
@@ -216,7 +216,7 @@ def _nearest(
     if len(twice):
         line, former = int(order[twice[0]]), int(order[twice[0] - 1])
         what = f"has the time {times.shown(line)}, of one step with {times.shown(former)} in row {former}."
-        raise DataError(what, where=f"{where}, row {line}", fix="Give a smaller --step, or leave one of them out.")
+        raise DataError(what, where=f"{where}, row {line}", fix="Leave one of them out; or give a smaller --step.")
     start = grid[starts] * size
     whole = bool(np.all(start % 1 == 0) and size % 1 == 0)
     return Grid(_bounded(k, where), start, known or Step(size, unit, day, whole, times.zone))

@@ -245,7 +245,7 @@ def unknown_pieces(
     more = f" {len(strange):,} rows have such a piece." if len(strange) > 1 else ""
     kind = {"characters": "character"}.get(tokens.pieces, f"piece ({tokens.pieces})")
     what = f"{kind} {at + 1} is {piece[:40]!r}, which the vocabulary of {len(tokens.values)} pieces lacks.{more}"
-    fix = "--unknown skip leaves such rows out, and --unknown missing takes what follows as missing."
+    fix = "Leave such rows out; --unknown skip does, and --unknown missing takes what follows as missing."
     fix = f'{fix} In Python: unknown="skip".'
     if where.startswith("--"):  # of a command that is given the text itself
         some = " ".join(tokens.values[:40]) + (" ..." if len(tokens.values) > 40 else "")

@@ -146,7 +146,7 @@ def num_classes(schema: Schema, config: VAEConfig) -> int:
         raise ConfigError(
             f"labels are asked for, and the data have {len(classes) or 'none'} of them.",
             where=f"label.kind={config.label.kind}",
-            fix="Name their column with --label NAME, or use --set label=none.",
+            fix="Give two classes or more; or name their column with --label NAME; or use --set label=none.",
         )
     return len(classes)
 
