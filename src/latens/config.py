@@ -401,6 +401,7 @@ def unfit(value: object, error: msgspec.ValidationError, hint: object, *, where:
     words, said = _literals(hint), str(error).partition(" - at `$")[0]
     if words and said.startswith(("Invalid enum value", "Expected `str`")):
         return ConfigError(f"there is no {str(value)[:100]!r}.", where=where, fix=nearest(str(value), words))
+    said = said.replace("`array", "`whole number from 1, or a list of them").replace("| null", "| none")
     what = f"{str(value)[:100]!r} does not fit: {said[:1].lower()}{said[1:300]}."
     return ConfigError(what, where=where, fix="`latens info parts` lists what options take.")
 

@@ -12,8 +12,9 @@ import latens
 from latens.data.conditions import text_of
 from latens.distributions import StandardNormal, kl
 from latens.errors import DataError, LatensError, ResourceError, UsageError
-from latens.estimators import VAE, GenerativeClassifier
+from latens.estimators import VAE, GenerativeClassifier, VAEForecaster
 from latens.estimators.base import with_nan
+from latens.estimators.forecaster import _shares
 from latens.io.process import check_count
 from latens.kinds.tables.typed import as_frame
 from latens.predictive.where import conditions_of
@@ -124,7 +125,7 @@ def test_conditions_that_are_none() -> None:
 def test_arrays_beside_the_rows(vae: VAE) -> None:
     trained, rows = vae.model_, np.zeros((2, 4))
     frame = pd.DataFrame(rows[:, ::-1], columns=list("dcba"))
-    own = frame[list("abcd")]
+    own, series = frame[list("abcd")], pd.Series(np.arange(40.0))
     for call, words in (
         (lambda: vae.inverse_transform(MASKED), "Z: cell [0, 0] is masked"),
         (lambda: vae.inverse_transform(DATES), "Z: holds dates"),
@@ -156,6 +157,18 @@ def test_arrays_beside_the_rows(vae: VAE) -> None:
         (lambda: latens.read({"a": 1}), "data: column 'a' is not a list of cells"),
         (lambda: kl(StandardNormal((2,)), StandardNormal((3,))), "shapes (2,) and (3,) have no divergence"),
         (lambda: trained.sample(2, seed="a"), "seed: 'a' is not a seed"),
+        (lambda: trained.detect(rows, alpha=None), "alpha: None is not within"),
+        (lambda: trained.forecast(rows, None), "steps: None is not within"),
+        (lambda: vae.fit({"a": [1.0], "b": [2.0]}), "a dict holds no rows. Give a frame: pandas.DataFrame(X)"),
+        (lambda: vae.save("model"), "path: 'model' is not the name of a file of a model. Give a name that ends in"),
+        (lambda: VAE(settings={"num_samples": -1}).fit(rows), "num_samples: must be a whole number of 1 or more"),
+        (lambda: VAE(hidden=-1).fit(rows), "'-1' does not fit: expected `whole number from 1, or a list of them"),
+        (lambda: GenerativeClassifier(density=["gaussian"]).fit(rows, [0, 1]), "there is no density ['gaussian']"),  # type: ignore[arg-type]
+        (lambda: GenerativeClassifier().fit(rows, np.array(["a", 1], object)), "y: holds labels of several types"),
+        (lambda: GenerativeClassifier().fit(rows, ["a" * 5000, "b"]), "y: a label has 5000 characters, of 1000"),
+        (lambda: VAEForecaster(num_draws=1).fit(series), "num_draws: must be a whole number of 2 or more"),
+        (lambda: VAEForecaster(window=0).fit(series), "window: must be a whole number of 1 or more, not 0. Give 1 or"),
+        (lambda: _shares([[0.1], [0.1, 0.2]], "alpha"), "alpha: [[0.1], [0.1, 0.2]] is not between 0 and 1"),  # type: ignore[list-item]
         (lambda: trained.sample(2, seed=2**80), "is not a seed"),
     ):
         with pytest.raises(LatensError) as error:

@@ -76,7 +76,7 @@ def test_the_nearest_option_is_named_whatever_holds_it(name: str, hint: str) -> 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"network.hidden": "abc"}, "'abc' does not fit: expected `array | null`, got `str`"),
+        ({"network.hidden": "abc"}, "'abc' does not fit: expected `whole number from 1, or a list of them | none`"),
         ({"network.hidden": [0]}, "'[0]' does not fit: expected `int` >= 1"),
         ({"training.drop_last": 3}, "'3' does not fit: expected `bool`, got `int`"),
         ({"data.threshold": 2}, "'2' does not fit: expected `float` < 1.0"),

@@ -437,13 +437,13 @@ def method(verb: type[Request]) -> Callable[..., Made]:
         unknown = next((name for name in options if name not in names), None)
         if unknown is not None:
             raise UsageError(f"there is no argument {unknown!r}.", where=name_of(verb), fix=nearest(unknown, names))
-        for name, _, default, meta in given:
+        for name, hint, default, meta in given:
             if name not in options:
                 if default is NODEFAULT:
                     raise UsageError(f"{name} is missing.", where=name_of(verb), fix=f"Give {name}=.")
                 continue
             asked: Arg = (meta.extra or {})["arg"]
-            if isinstance(asked.kind, Range) and options[name] is not None:
+            if isinstance(asked.kind, Range) and not (options[name] is None and type(None) in get_args(hint)):
                 options[name] = asked.kind.checked(options[name], name)
             if asked.choices and options[name] is not None and options[name] not in asked.choices:
                 fix = nearest(str(options[name]), asked.choices)

@@ -449,4 +449,7 @@ def _moments(x: np.ndarray | SparseRows, rows: np.ndarray, observed: np.ndarray 
 
 def with_classes(schema: Schema, classes: tuple[str, ...] | None) -> Schema:
     """Give a schema the names of its classes."""
+    if (longest := max(map(len, classes or ()), default=0)) > MAX_NAME:
+        what = f"a label has {longest} characters, of {MAX_NAME} at most."
+        raise DataError(what, where="y", fix="Shorten it.")
     return schema if classes is None else replace(schema, classes=classes)

@@ -55,7 +55,7 @@ from latens.estimators.frames import as_fitted, as_named, coming, dataset_of
 from latens.estimators.targets import codes_of, is_text, labelled
 from latens.evidence.batched import map_rows
 from latens.io.compilation import keep_programs
-from latens.io.process import check_process
+from latens.io.process import check_count, check_process
 from latens.kinds.tables.frame import is_frame, is_pandas
 from latens.models import AbstractHead, AbstractModelPrior
 from latens.objectives import AbstractObjective
@@ -184,6 +184,8 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         if fraction is not None and not (number and 0.0 <= fraction < 1.0):
             what = f"must be a share from 0 and below 1, or None, not {fraction!r:.100}."
             raise ConfigError(what, where="validation_fraction", fix="Give for example 0.1.")
+        if (count := self._option("num_samples")) is not None:
+            check_count(count, "num_samples")
         keep_programs()
         X, named = roles_of(X)
         if start is None or once is None:

@@ -122,10 +122,14 @@ class LatensEstimator(BaseEstimator):
 
         Raises:
             NotFittedError: `fit` has not been called.
+            UsageError: The name of the file does not end in `.safetensors`.
             ModelFileError: An array of the model is not finite.
             ResourceError: The file cannot be written.
         """
         check_is_fitted(self)
+        if not str(path).endswith(".safetensors"):
+            what = f"{str(path)[:100]!r} is not the name of a file of a model."
+            raise UsageError(what, where="path", fix="Give a name that ends in .safetensors.")
         return self.model_.with_facts(estimator=self._facts()).save(path)
 
     @classmethod
@@ -242,8 +246,9 @@ def with_nan(X: RowsLike) -> Any:
     """Refuse what holds no numbers, and mark as NaN what a masked array masks and pandas' NA."""
     if not is_frame(X):
         if not hasattr(X, "shape") and not isinstance(X, list | tuple) and not hasattr(X, "__array__"):
-            what = f"a {type(X).__name__} holds no rows."
-            raise DataError(what, where="X", fix="Give an array or a frame, for example latens.read(path).x.")
+            fix = "Give an array or a frame, for example latens.read(path).x."
+            fix = "Give a frame: pandas.DataFrame(X)." if isinstance(X, Mapping) else fix
+            raise DataError(f"a {type(X).__name__} holds no rows.", where="X", fix=fix)
         refuse_other_cells(X, "X")
         return unmasked(np.asarray(X) if isinstance(X, list | tuple) and np.ndim(X[:1]) > 2 else X)
     refuse_twins(X)
@@ -425,7 +430,7 @@ def plain_value(value: object) -> Any:
 
 def given_settings(settings: Mapping[str, Any] | None) -> dict[Any, Any]:
     """The options that a user gave by name, as plain values; none for None."""
-    if not isinstance(settings, Mapping | None):
+    if not isinstance(settings, Mapping | None) or not all(isinstance(name, str) for name in settings or ()):
         fix = 'Give for example {"training.steps": 100}.'
         raise ConfigError(f"must be options by name, not {settings!r:.100}.", where="settings", fix=fix)
     if "training.seed" in (settings or {}):

@@ -106,11 +106,14 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         if y_.dtype.kind in "mM":
             what = f"holds {'dates' if y_.dtype.kind == 'M' else 'durations'}, which no file of the model could carry."
             raise DataError(what, where="y", fix="Give them as text: y.astype(str).")
-        check_classification_targets(y_)
-        classes, codes = np.unique(y_, return_inverse=True)
+        try:
+            check_classification_targets(y_)
+            classes, codes = np.unique(y_, return_inverse=True)
+        except TypeError:
+            raise DataError("holds labels of several types.", where="y", fix="Give all as text.") from None
         self.classes_: np.ndarray = classes
         self.seed_ = seed_of(self.random_state)
-        if self.density not in _RECIPES:
+        if not isinstance(self.density, str) or self.density not in _RECIPES:
             what = f"there is no density {self.density!r}."
             raise UsageError(what, where="density", fix=f"Valid: {', '.join(_RECIPES)}.")
         data = as_dataset(x, self._event_shape, names=names_of(self))

@@ -107,7 +107,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         """Train a model without each fold, and score the rows of the fold.
 
         Args:
-            X: Rows, shape (n, columns): an array of numbers, or a frame; NaN, None and NA are missing.
+            X: Rows, shape (n, columns): an array of numbers, in which NaN is missing, or a frame, with None and NA too.
             y: Ignored.
 
         Returns:

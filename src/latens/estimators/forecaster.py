@@ -91,6 +91,7 @@ class VAEForecaster(BaseEstimator):
             fix = f"Give 2 to {count // 2}." if count >= 4 else "Give a longer series."
             raise UsageError(f"a window of {window} of {count} steps.", where="window", fix=fix)
         config = get_recipe(self.recipe).config if isinstance(self.recipe, str) else self.recipe
+        check_count(self.num_draws, "num_draws", least=2)
         self.seed_ = seed_of(self.random_state)
         config = override(config, {"training.seed": self.seed_, **given_settings(self.settings)})
         cut = {"sequence": "-", "time": TIME, "window": window, "stride": max(1, window // 4)}
@@ -249,7 +250,7 @@ class VAEForecaster(BaseEstimator):
 
     def _followed(self, lines: Any, steps: int) -> tuple[Float[np.ndarray, "M H d"], Any]:
         """Draws of what follows a long table of one row, and the times of these steps."""
-        model, count = self.model_, check_count(self.num_draws, "num_draws")
+        model, count = self.model_, check_count(self.num_draws, "num_draws", least=2)
         data: Any = load(lines, schema=model.schema, missing="nan", name="y")
         ends, sequences = np.asarray(data.places.count), model.schema.steps
         rows = model.rows(model.batch(data, np.arange(1)), seed=self.seed_)
@@ -276,7 +277,7 @@ def _steps_after(own: Any, other: Any = None) -> Float[np.ndarray, " n"]:
 
 def _shares(given: float | Sequence[float], where: str) -> list[float]:
     """Probabilities, one or several."""
-    made = np.atleast_1d(np.asarray(given)).tolist()
-    if not made or not all(isinstance(one, float) and 0.0 < one < 1.0 for one in made):
+    made = np.atleast_1d(np.asarray(given, object)).tolist()  # objects: lists of unequal length are no array of numbers
+    if not made or not all(isinstance(one, float | np.floating) and 0.0 < one < 1.0 for one in made):
         raise UsageError(f"{given!r:.100} is not between 0 and 1.", where=where, fix="Give for example 0.9.")
-    return made
+    return [float(one) for one in made]

@@ -68,7 +68,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         """Train a model on the observed cells.
 
         Args:
-            X: Rows, shape (n, columns): an array of numbers, or a frame; NaN, None and NA are missing.
+            X: Rows, shape (n, columns): an array of numbers, in which NaN is missing, or a frame, with None and NA too.
             y: Ignored.
             sample_weight: Weights of the rows, at least 0, shape (n,); 2 counts a row twice. None: all are 1.
 

@@ -356,8 +356,7 @@ class VAE(BaseVAE):
         """
         check_is_fitted(self)
         between = _path(path)
-        if check_count(steps, "steps", cells=int(np.prod(self.model_.schema.shape))) < 2:
-            raise UsageError("a path has two ends, and 1 step was asked for.", where="steps", fix="Ask for 2 or more.")
+        check_count(steps, "steps", cells=int(np.prod(self.model_.schema.shape)), least=2)
         return self.inverse_transform(between(self._code(a, y), self._code(b, y), steps), y)
 
     def _code(self, row: Any, y: ArrayLike | None) -> np.ndarray:

@@ -51,9 +51,9 @@ def free_memory() -> int | None:
         return None
 
 
-def check_count(n: object, where: str, *, cells: int = 1) -> int:
-    """Check a number of rows that is asked for: a whole number from 1 on, of which `cells` times it fit into memory."""
-    n = min(_check_whole(n, 1, where, "Ask for 1 row or more."), 10**15)
+def check_count(n: object, where: str, *, cells: int = 1, least: int = 1) -> int:
+    """Check a number that is asked for: a whole number from `least` on, of which `cells` times it fit into memory."""
+    n = min(_check_whole(n, least, where, f"Give {least} or more."), 10**15)
     free = free_memory()
     needed = 4 * n * (cells + 2)  # float32, and a random key for each row
     if needed > (2**50 if free is None else free):
