@@ -257,3 +257,66 @@ def test_parts_that_cannot_work_name_themselves() -> None:
         ConfigError, match=r"posterior: draws of the posterior are not finite at \d+ of the first 1\d\d"
     ):
         VAE(likelihood=WholeHead, encoder=lambda shape, key: Echo(True), **FEW).fit(x)
+
+
+class Poisson(AbstractFactorised):
+    log_rate: jax.Array
+
+    def sample(self, *, key):
+        return jax.random.poisson(key, jnp.exp(self.log_rate)).astype(jnp.float32)
+
+    def log_prob_terms(self, event):
+        return event * self.log_rate - jnp.exp(self.log_rate) - jax.lax.lgamma(event + 1.0)
+
+    def mean(self):
+        return jnp.exp(self.log_rate)
+
+
+class CountsHead(Head):
+    kinds: ClassVar = ("real", "counts")
+    sees: ClassVar = "numbers"
+
+
+@pytest.mark.parametrize("dtype", [int, float])
+def test_counts_that_a_preparation_makes_no_counts_are_refused(dtype: type) -> None:
+    counts = np.random.default_rng(0).poisson(5.0, (130, 4)).astype(dtype)
+    with pytest.raises(ConfigError, match=r'samples and the rows are whole numbers.*sees = "whole"'):
+        VAE(likelihood=partial(CountsHead, kind=Poisson), **FEW).fit(counts)
+
+
+class Reads(Head):
+    def __call__(self, outputs):
+        return Normal(outputs.reshape(2, *self.shape)[0])
+
+
+class Sloped(latens.distributions.AbstractReparameterised):
+    loc: jax.Array
+
+    def sample_noise(self, *, key):
+        return jax.random.normal(key, self.loc.shape)
+
+    def from_noise(self, noise):
+        return self.loc + noise
+
+    def log_prob(self, event):
+        return StandardNormal(self.loc.shape).log_prob(event - self.loc)
+
+
+class LossAlone(latens.objectives.AbstractObjective):
+    monitor: ClassVar[str] = "elbo"
+
+    def __call__(self, model, batch, *, key, step):
+        return -latens.objectives.draw(model, batch, num_samples=1, key=key).log_weight[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"likelihood": Reads}, "likelihood: Reads receives 4 outputs, its `num_outputs`, and fails: cannot reshape"),
+        ({"posterior": partial(Head, kind=Sloped)}, r"posterior: .*no attribute 'mean'\. Define mean\(self\)"),
+        ({"objective": LossAlone()}, "LossAlone does not return a pair"),
+    ],
+)
+def test_what_a_part_lacks_is_named(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        VAE(**FEW | given).fit(X)

@@ -432,11 +432,18 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         if flag.startswith("-"):
             short = flag in COUNTS and args.command and "-n" in subparsers(top)[args.command]._option_string_actions
             fix = "Did you mean '-n'?" if short else nearest(flag, _flags(top, args.command))
+            if args.command == "fit" and flag in _SET:
+                fix = f"Use --set {_SET[flag]}=..."
             raise UsageError(f"there is no flag {flag}.", where=where, fix=fix)
         shown = " ".join(unknown)[:200]
         raise UsageError(f"too many arguments: {shown!r}.", where=where, fix=f"`{where} --help` shows what it takes.")
     refuse_twice(argv, subparsers(top).get(args.command, top))
     return args
+
+
+_SET = {"--latent-dim": "posterior.latent_dim", "--beta": "objective.beta", "--hidden": "network.hidden"}
+_SET |= dict.fromkeys(("--lr", "--learning-rate"), "optimizer.learning_rate")
+"""Flags that a reader expects of `latens fit`, and the options that they stand for."""
 
 
 def refuse_twice(argv: Sequence[str], command: argparse.ArgumentParser) -> None:

@@ -26,6 +26,7 @@ from latens.estimators.base import (
     LatensEstimator,
     RandomState,
     are_columns,
+    arguments_of,
     given_settings,
     history_lists,
     names_of,
@@ -38,6 +39,7 @@ from latens.estimators.base import (
     weighed,
     weighted_mean,
     whole,
+    with_arguments,
     with_nan,
 )
 from latens.estimators.frame_roles import (
@@ -67,6 +69,7 @@ from latens.recipes.parts.objects import PartName, settings_of
 from latens.trained.experiment import prepare, train
 from latens.trained.inputs import RowsLike
 from latens.trained.measurement import at_code
+from latens.trained.prior_refit import refit_text
 from latens.trained.trained_model import TrainedModel
 from latens.training import Callback
 from latens.typing import Key, checked_later
@@ -216,7 +219,9 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
         trained, result = train(experiment, callbacks=self._checked_callbacks())
         masked = [f"{np.ma.count_masked(X):,} masked cells of X count as missing"] if np.ma.is_masked(X) else []
         trained = trained.with_facts(text_labels=True) if trained.classes and is_text(y) else trained
-        self.model_, self.reasons_ = trained, [*masked, *experiment.reasons]
+        fitted = [refit_text(trained)] * trained.facts.get("refit", {}).get("kept", False)
+        own, self.model_ = arguments_of(self), trained
+        self.reasons_ = [with_arguments(reason, own) for reason in (*masked, *experiment.reasons, *fitted)]
         self.history_: dict[str, list[Any]] = history_lists(result.history)
         self._count_latents(experiment.config)
         return self

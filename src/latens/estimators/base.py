@@ -343,13 +343,23 @@ def _argument(flag: "re.Match[str]", own: Collection[str]) -> tuple[str, str]:
     return name, f"{name}={{{key}: {rest}}}" if equals else f"{name}={key}"
 
 
+def arguments_of(estimator: Any) -> set[str]:
+    """The arguments that a remedy may name."""
+    return {*getattr(estimator, "_asked", estimator.get_params(deep=False))} - {"num_samples"}
+
+
+def with_arguments(text: str, own: Collection[str]) -> str:
+    """A text with arguments for flags."""
+    return _FLAG.sub(lambda flag: _argument(flag, own)[1], text)
+
+
 def _in_python(text: str, own: Collection[str], taken: Collection[str]) -> str:
     """A remedy with arguments for flags, without the clauses of those that a call does not take."""
     kept = []
     for clause in re.split("(?<=[.;]) ", text):
         named = [_argument(flag, own)[0] for flag in _FLAG.finditer(clause)]
         if {*named, *(["unknown"] if "unknown=" in clause else [])} <= {*taken}:
-            kept.append(_FLAG.sub(lambda flag: _argument(flag, own)[1], clause))
+            kept.append(with_arguments(clause, own))
     text = re.sub(";$", ".", " ".join(kept))
     return re.sub("^or (.)", lambda first: first[1].upper(), text)
 
@@ -366,11 +376,11 @@ def whole(fit: Callable[P, R]) -> Callable[P, R]:
         except BaseException as error:
             estimator.__dict__ = before
             if isinstance(error, LatensError):
-                own = {*getattr(estimator, "_asked", estimator.get_params(deep=False))} - {"num_samples"}
+                own = arguments_of(estimator)
                 roles = {*_FLAGS.values()} - {"unknown"} if hasattr(estimator, "_told") else set[str]()
                 taken = own | roles | {*signature(fit).parameters}
                 taken -= {"label"} if options.get("y") is not None else set[str]()
-                error.where = _FLAG.sub(lambda flag: _argument(flag, own)[1], error.where)
+                error.where = with_arguments(error.where, own)
                 error.fix = _in_python(error.fix, own, taken)
             raise
 

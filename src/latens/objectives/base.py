@@ -2,6 +2,7 @@
 
 import dataclasses
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import equinox as eqx
@@ -106,7 +107,12 @@ class AbstractObjective(eqx.Module):
             What to minimise and the metrics, as from a call, and a tree of arrays of which no gradient is taken, or
             None.
         """
-        return *self(model, batch, key=key, step=step), None
+        found = self(model, batch, key=key, step=step)
+        if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], Mapping)):
+            what = f"{type(self).__name__} does not return a pair of a loss and a dictionary."
+            fix = "Return (loss, metrics): what to minimise, and a dictionary of metrics with that of `monitor`."
+            raise ConfigError(what, where="objective", fix=fix)
+        return *found, None
 
     def after_update(
         self, model: AbstractLatentModel, aux: PyTree, *, key: Key, step: Step

@@ -618,7 +618,8 @@ class TrainedModel(Methods):
                 recipe = recipe_of(config)
                 parts = recipe.bind(config)
                 if recipe.preparation(schema, parts) != preparation:
-                    raise ConfigError("the preparation is not the one that this configuration gives.")
+                    what = "the preparation is not the one that this configuration gives"
+                    raise ConfigError(f"{what}, or the class registered for one of its parts changed.")
                 skeleton = eqx.filter_eval_shape(lambda key: recipe.model(schema, parts, key=key), keys.of_seed(0))
             except ModelFileError:
                 raise

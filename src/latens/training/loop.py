@@ -366,7 +366,8 @@ class _StageRun:
             f"{bad[0] if bad else 'the update'} ({skipped} of {count} steps); skipping bad steps and halving the "
             "learning rate did not help.",
             where=f"stage {self.loop.stage}",
-            fix="Look for extreme values with `latens check`, or lower the rate: --set optimizer.learning_rate=...",
+            fix="Look for extreme values with `latens check`, or lower the rate: --set optimizer.learning_rate=... "
+            "In a part of your own, both branches of jnp.where need finite gradients.",
         )
 
     # --- rows ---

@@ -18,6 +18,7 @@ from latens.distributions.chain import Transformed
 from latens.errors import ConfigError, LatensError
 from latens.io.compilation import compiled
 from latens.models import AbstractHead, AbstractLatentModel, AbstractModelEncoder, AbstractModelPrior
+from latens.models.latent_arrays import mean_code
 from latens.trees import zeros_of
 from latens.typing import Array, Bool, Float, Key, PyTree
 
@@ -43,6 +44,7 @@ def check_own_parts(model: AbstractLatentModel, data: Dataset, preparation: Prep
         for each in _checkable(parts[name]):
             check_distribution(each, name)
     if "likelihood" in own:
+        _whole(model, rows.x, batch, key)
         _finite(model, data, preparation, key)
 
 
@@ -58,6 +60,30 @@ def check_given_parts(model: AbstractLatentModel, batch: Batch) -> None:
         return jnp.zeros(())
 
     eqx.filter_eval_shape(lambda m, b: jax.vmap(lambda row: look(m, row))(b), eqx.nn.inference_mode(model), batch)
+
+
+def _whole(model: AbstractLatentModel, stored: PyTree, batch: Batch, key: Key) -> None:
+    """Refuse a likelihood of whole numbers where the rows hold them, and it sees others instead of them."""
+    holds = lambda tree: not any(np.any(np.nan_to_num(leaf) % 1) for leaf in jax.tree.leaves(tree))  # noqa: E731
+    drawn, seen = _seen(model, batch, key)
+    if getattr(getattr(_part_of(model, "likelihood"), "head", None), "sees", "") == "yes-no":
+        return  # a cross-entropy of grey cells
+    if holds(stored) and holds(drawn) and not holds(seen):
+        what = "its samples and the rows are whole numbers, but log_prob receives scaled rows, which are not."
+        fix = 'Set sees = "whole" in the class. Counts come as integers or latens.Counts, for kinds = ("counts",).'
+        _refuse("likelihood", what, fix)
+
+
+@compiled
+def _seen(model: AbstractLatentModel, batch: Batch, key: Key) -> PyTree:
+    """What a likelihood draws, and what it sees of a row, without what a model shifts and scales."""
+
+    def of_row(row: Batch) -> PyTree:
+        found = _distributions(model, row, key)["likelihood"]
+        seen = (row.x - found.shift) / found.scale if isinstance(found, Affine) else row.x
+        return _scaled(found).sample(key=key), seen
+
+    return jax.vmap(of_row)(batch)
 
 
 def _finite(model: AbstractLatentModel, data: Dataset, preparation: Preparation, key: Key) -> None:
@@ -122,9 +148,10 @@ def _checkable(distribution: AbstractDistribution) -> list[Any]:
 
 @compiled
 def _distributions(model: AbstractLatentModel, row: Batch, key: Key) -> dict[str, Any]:
-    parts = {"posterior": model.posterior(row.x, cond=row.cond, mask=row.mask), "prior": model.prior(cond=row.cond)}
+    posterior = lambda own: own.posterior(row.x, cond=row.cond, mask=row.mask)  # noqa: E731
+    parts = {"posterior": _made("posterior", model, posterior), "prior": model.prior(cond=row.cond)}
     z = _tried("posterior", "sample", parts["posterior"], lambda q: q.sample(key=key))
-    parts["likelihood"] = model.likelihood(z, cond=row.cond)
+    parts["likelihood"] = _made("likelihood", model, lambda own: own.likelihood(z, cond=row.cond))
     for name, found in parts.items():
         if not isinstance(one := _scaled(found), AbstractDistribution):
             _refuse(name, f"it gives a {type(one).__name__}.", "Return a distribution.")
@@ -136,6 +163,21 @@ def _scaled(distribution: object) -> Any:
     return distribution.base if isinstance(distribution, Affine) else distribution
 
 
+def _made(part: str, model: AbstractLatentModel, call: Callable[[Any], Any]) -> Any:
+    """What a part gives; a head that cannot read its outputs is named."""
+    try:
+        return call(model)
+    except (TypeError, ValueError, AttributeError) as error:
+        own = (one for one in _modules(_part_of(model, part)) if isinstance(one, AbstractHead) and _is_own(one))
+        head = next(iter([*own][::-1]), None)  # what scales one is around it
+        if isinstance(error, LatensError) or head is None:
+            raise
+        kind, outputs = type(head).__name__, head.num_outputs
+        what = f"{kind} receives {outputs} outputs, its `num_outputs`, and fails: {str(error).splitlines()[0]}."
+        fix = "Return in `num_outputs` how many numbers `__call__` reads, by default one for each value of an event."
+        raise ConfigError(what, where=part, fix=fix) from error
+
+
 def _tried(part: str, method: str, distribution: object, call: Callable[[Any], Any]) -> Any:
     """The result of a method; one that cannot work is named."""
     try:
@@ -143,8 +185,12 @@ def _tried(part: str, method: str, distribution: object, call: Callable[[Any], A
     except (TypeError, ValueError, AttributeError) as error:
         if isinstance(error, LatensError):
             raise
-        what = f"{method} of a {type(distribution).__name__} fails: {str(error).splitlines()[0].rstrip('.')}."
-        raise ConfigError(what, where=part, fix="Try it alone, with the parameters of one row.") from error
+        sizes = {name: leaf.shape for name, leaf in vars(distribution).items() if eqx.is_array(leaf)}
+        given = f" with {', '.join(f'{name} {size}' for name, size in sizes.items())}"
+        kind = type(distribution).__name__ + given * (len({*sizes.values()}) > 1)
+        what = f"{method} of a {kind} fails: {str(error).splitlines()[0].rstrip('.')}."
+        fix = "Give every parameter the shape of the event, and try it alone, with the parameters of one row."
+        raise ConfigError(what, where=part, fix=fix) from error
 
 
 def _refuse(part: str, what: str, fix: str) -> None:
@@ -166,11 +212,17 @@ def _same_events(parts: dict[str, Any], x: PyTree) -> None:
     if _shape_of(row) != _shape_of(x):
         what = f"samples of the likelihood have the shape {_shape_of(row)}, and rows have {_shape_of(x)}."
         _refuse("likelihood", what, "Give it the shape of a row.")
+    if _is_own(parts["posterior"]):
+        try:
+            jax.eval_shape(lambda: mean_code(parts["posterior"]))
+        except AttributeError as error:
+            what = f"no code of a row can be computed: {error}."
+            _refuse("posterior", what, "Define mean(self) in its class: the mean of z, in the shape of a sample.")
     q, p, row = (_event(parts[name], name) for name in ("posterior", "prior", "likelihood"))
     whole = [all(jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in jax.tree.leaves(event)) for event in (q, p, row)]
     if _shape_of(q) != _shape_of(p):
         what = f"samples of the posterior have the shape {_shape_of(q)}, and those of the prior {_shape_of(p)}."
-        _refuse("prior", what, "Give both the same shape.")
+        _refuse("prior", what, "Give both the same shape, (latent_dim,) of vectors.")
     if whole[0] != whole[1]:
         what = f"samples of the {'posterior' if whole[0] else 'prior'} are whole numbers, and the other's are not."
         _refuse("prior", what, "Give both the same kind of numbers.")

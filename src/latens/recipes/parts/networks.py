@@ -55,8 +55,12 @@ def refuse_wrong_sizes(model: LatentModel, schema: Schema, preparation: Preparat
                 error.where = part
             raise
         except (TypeError, ValueError) as error:
-            flat = "Flatten it: eqx.nn.Sequential([eqx.nn.Lambda(jnp.ravel), network]). " * (len(given.shape) > 1)
-            what = f"your {part} receives a {of} of shape {given.shape}, and fails: {str(error).splitlines()[0]}"
+            said = "".join(map(str, error.args))  # equinox raises some in several pieces
+            grey = "lambda x: x[None]" if len(given.shape) == 2 else "lambda x: jnp.moveaxis(x, -1, 0)"
+            layer = grey if "Conv" in said else "jnp.ravel"
+            how = "Put the channels first" if "Conv" in said else "Flatten it"
+            flat = f"{how}: eqx.nn.Sequential([eqx.nn.Lambda({layer}), network]). " * (len(given.shape) > 1)
+            what = f"your {part} receives a {of} of shape {given.shape}, and fails: {said.splitlines()[0].rstrip('.')}."
             raise ConfigError(what, where=part, fix=f"{flat}A {of} has {given.size} inputs.") from error
         given = made
 

@@ -89,10 +89,16 @@ def bound(table: Mapping[str, AnyRow], name: str, config: Any, where: str) -> An
     return dataclasses.replace(row, config=config, read=make(row.options, config.options, where.partition(".")[0]))
 
 
+_LOSSES = {"mse": "normal", "gaussian": "normal", "bce": "bernoulli", "mae": "laplace", "cross-entropy": "categorical"}
+"""The likelihoods of which the negative logarithm is called by these names."""
+
+
 def lookup(table: Mapping[str, Value], name: str, where: str) -> Value:
     """What a table has under a name."""
     if name not in table:
-        raise ConfigError(f"there is no {where.partition('.')[0]} {name!r}.", where=where, fix=nearest(name, table))
+        known = _LOSSES.get(name) if where == "likelihood.family" else None
+        fix = f"Use {known!r}." if known else nearest(name, table)
+        raise ConfigError(f"there is no {where.partition('.')[0]} {name!r}.", where=where, fix=fix)
     return table[name]
 
 
