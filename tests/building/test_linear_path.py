@@ -1,5 +1,6 @@
 """Models begun at principal components: the model before its first step is the closed form of its data."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -13,8 +14,10 @@ from latens.cli.main import main
 from latens.config import override
 from latens.data import load
 from latens.data.batches import Batch
+from latens.data.infer import with_classes
 from latens.data.preparation import prepare_batch
 from latens.errors import ConfigError
+from latens.evaluation import Rows, log_marginal
 from latens.evidence.factors import fit_factors, principal
 from latens.io.safetensors import read
 from latens.models import LatentModel
@@ -67,6 +70,17 @@ def test_the_first_model_is_the_closed_form(settings):
     close(made.log_prob(inside), exact + np.sum(np.log(wide)), rtol=1e-9)
     for seed in (0, 1):
         close(elbo_of(model, batch, jax.random.key(seed)), exact, rtol=0, atol=1e-4)
+
+
+def test_labels_that_are_told_leave_the_first_model_as_it_is():
+    data = load(WINE.data.astype(np.float32))
+    told = replace(data, label=WINE.target.astype(np.int32), schema=with_classes(data.schema, ("a", "b", "c")))
+    found = []
+    for rows, kind in ((data, "none"), (told, "condition")):
+        model, prepare, _ = begun(rows, **{"network.linear": True, "posterior.latent_dim": 4, "label.kind": kind})
+        seen = Rows(model, rows.rows(np.arange(20)), key=jax.random.key(0), preparation=prepare)
+        found.append(log_marginal(seen, num_samples=2))
+    close(*found, rtol=0, atol=1e-4)
 
 
 def pictures(count: int = 120) -> np.ndarray:

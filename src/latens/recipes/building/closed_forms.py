@@ -69,8 +69,9 @@ def suits(parts: Parts, data: Dataset) -> AbstractHead | None:
     series = series and data.count("train") >= FEWEST_WINDOWS
     allowed = (
         pictures or columns or series or tables,
-        config.recipe == "default" and config.start.kind == "closed-form" and config.label.kind == "none",
-        not schema.conditions,
+        config.recipe == "default"
+        and config.start.kind == "closed-form"
+        and config.label.kind in ("none", "condition"),
         network.linear is None and not (network.encoder or network.decoder),
         {network.encoder_output_activation, network.decoder_output_activation} == {"identity"},
         network.initializer == "he-normal",  # another law is the user's choice, and stays as it is drawn
@@ -140,7 +141,9 @@ def _with_factors(model: LatentModel, made: Factors) -> LatentModel:
     # deviation, also where many pixels tell them to a thousandth.
     around, own = np.sqrt(made.variance), 1.0 / np.sqrt(made.precision)
     of_cells = np.concatenate([np.tile(around, decoder.network.copies), np.ones(len(bias))])[: len(bias)]
-    down = decoder.network.at(made.weight.T, bias, made.mean, made.noise, of_cells)
+    # Labels and conditions are read after these numbers, and the closed form does not depend on them.
+    more = ((0, len(encoder.network.weight.value) - len(made.encoder)), (0, 0))
+    down = decoder.network.at(np.pad(made.weight.T, more), bias, made.mean, made.noise, of_cells)
     # What the encoder sees is the row by another shift and scale: z = E' (seen - seen at the mean).
     entry = encoder.standardise
     seen = (0.0, 1.0) if entry is None else (entry.shift.value, entry.scale.value)
@@ -150,7 +153,7 @@ def _with_factors(model: LatentModel, made: Factors) -> LatentModel:
     floor = encoder.head.scale_floor if encoder.head.scale == "softplus" else 0.0
     raw = raw_scale(1.0 / np.sqrt(made.precision), encoder.head.scale, floor)
     shifts = np.concatenate([-at_mean @ maps, raw])
-    up = encoder.network.at(maps, shifts, unit=np.concatenate([own, np.ones(len(raw))]))
+    up = encoder.network.at(np.pad(maps, more), shifts, unit=np.concatenate([own, np.ones(len(raw))]))
     return eqx.tree_at(lambda m: (m.encoder.network, m.decoder.network, m.decoder.head), model, (up, down, new_head))
 
 

@@ -143,7 +143,6 @@ def with_linear_paths(
         f"a {config.likelihood.family} likelihood has no means of numbers": located is None,
         f"a {config.posterior.kind} posterior is not a Normal without correlations": type(head) is not NormalHead,
         "the last activation of a network squashes what it adds to": squashed,
-        "the networks read labels or conditions": not (depth or table) and bool(extra),
         f"{network.kind} networks with this option cannot begin at 0": not all(
             hasattr(one, "with_output_weights_times") for one in (up, down)
         ),
@@ -167,8 +166,8 @@ def with_linear_paths(
     # Correlated cells are told to a part of their deviation: what networks add is in the unit of what is left.
     scaled = group == cells > 1
     units = (jnp.ones(head.num_outputs), jnp.ones(likelihood.num_outputs)) if scaled else (None, None)
-    down = LinearPath(down, jnp.zeros((latents, cells)), located[0], *kept, units[1])
-    return LinearPath(up, jnp.zeros((cells, latents)), unit=units[0]), down
+    down = LinearPath(down, jnp.zeros((latents + extra, cells)), located[0], *kept, units[1])
+    return LinearPath(up, jnp.zeros((cells + extra, latents)), unit=units[0]), down
 
 
 def token_networks(
