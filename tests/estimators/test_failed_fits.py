@@ -84,6 +84,7 @@ def test_parameters_of_a_classifier_may_be_numbers_of_numpy() -> None:
         ),
         *(({"recipe": v}, "recipe: there is no recipe") for v in (3, None, ["default"])),
         *(({"settings": v}, "settings: must be options by name") for v in ([1], "abc", {3: 3})),
+        ({"hidden": {8, 4}}, "hidden: a set has no order. Give a list."),
         ({"settings": {"training.seed": 3}}, 'settings["training.seed"]: the seed of an estimator is its argument'),
         ({"encoder": lambda schema, key: 3}, "encoder: the function gives a int, which is not a network"),
         *(({"beta": v}, "objective.beta: beta must be a finite number") for v in (-1.0, np.nan, np.inf)),

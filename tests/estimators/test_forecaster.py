@@ -12,6 +12,7 @@ from sklearn.base import clone
 pandas = pytest.importorskip("pandas")
 
 from latens import VAEForecaster  # noqa: E402
+from latens.data.schema import scaling  # noqa: E402
 from latens.errors import DataError, UsageError  # noqa: E402
 from latens.estimators import forecaster  # noqa: E402
 
@@ -57,7 +58,7 @@ def predictive(made: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
             z_cov[t, s] = drift.T @ z_cov[t - 1, s]
             z_cov[s, t] = z_cov[t, s].T
         z_cov[t, t] = drift.T @ z_cov[t - 1, t - 1] @ drift + np.diag(np.exp(2 * double(decoder.rest)[1]))
-    shift, scale = made.model_.schema.sequences.scaling
+    shift, scale = (one[0] for one in scaling(made.model_.schema))  # the same at every step
     mean = ((np.stack(z_mean) @ write + double(decoder.bias)) * scale + shift).ravel()
     cov = np.einsum("kd,tskl,le->tdse", write, z_cov, write)
     noise = np.exp(double(decoder.head.head.log_scale)) + made.model_.config.likelihood.scale_floor

@@ -462,8 +462,10 @@ def _tuples(value: object) -> Any:
 
 
 def refuse_words(**given: object) -> None:
-    """Refuse text where an argument of a constructor is a number; text in `settings` is read as a number."""
+    """Refuse text or a set where an argument is a number or several; text in `settings` is read as a number."""
     for name, value in given.items():
+        if isinstance(value, set | frozenset):
+            raise ConfigError("a set has no order.", where=name, fix="Give a list.")
         if any(isinstance(one, str) for one in (value if isinstance(value, list | tuple) else (value,))):
             raise ConfigError(f"{value!r:.100} is text, not a number.", where=name, fix="Write it without quotes.")
 
