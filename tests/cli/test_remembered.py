@@ -12,6 +12,7 @@ import pytest
 from cli_fixtures import Result
 
 from latens import load
+from latens.errors import UsageError
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -44,6 +45,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["fit", str(folder / "d.csv"), "--label", "kind", "--id", "who", "--missing", "nan", "--null", "NA", *TINY]
     assert main([*words, "--out", str(folder / "run"), "--quiet"]) == 0
     return folder
+
+
+def test_a_run_in_python_reads_its_own_rows(home: Path) -> None:
+    trained = load(home / "run")
+    assert trained.evaluate(num_samples=2).value["data"]["fingerprint"] == trained.facts["fingerprint"]
+    with pytest.raises(UsageError, match=r"A model file contains no rows: pass data="):
+        load(home / "run" / "model.safetensors").evaluate()
 
 
 def test_another_file_of_the_form_is_read_as_the_training_data_were(

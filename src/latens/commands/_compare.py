@@ -11,6 +11,7 @@ from latens.io.terminal import table
 if TYPE_CHECKING:
     from latens.data import Dataset
     from latens.trained.paired import Contestant
+    from latens.trained.trained_model import TrainedModel
 
 
 def parted(given: Any) -> tuple[list[Any], Any]:
@@ -71,6 +72,9 @@ def compared(at: At, others: list[Any], given: object, num_samples: int | None, 
     lines = [head, table(found.cells(), indent="  "), *unknown]
     best = found.models[0]
     plain = (_verdict(found.models), f"Compared on {len(positions):,} {'unseen' if held_out else split} rows.")
+    priors = {name: _prior_of(one) for name, one in models.items()}
+    if len({*priors.values()}) > 1:
+        plain += (f"Their priors differ: {', '.join(f'{name} {prior}' for name, prior in priors.items())}.",)
     if any(one.run is not None and one.name == best.name for one in opened):
         plain += (f"Next: latens report {shlex.quote(best.name)}",)
     about = f"seed {seed} for every run; intervals are over rows, not over seeds of training"
@@ -101,6 +105,12 @@ def _verdict(models: "tuple[Contestant, ...]") -> str:
     """Which of the others these rows cannot tell from the best."""
     level = [each.name for each in models[1:] if each.difference is not None and not each.difference.high < 0]
     if not level:
-        return f"{models[0].name} is significantly better than every other run."
+        return f"{models[0].name} is significantly better than every other run (over rows; one training each)."
     others = ", ".join(level)
-    return f"{models[0].name} is not significantly better than {others}: the intervals contain 0."
+    return f"{models[0].name} is not significantly better than {others}: the intervals over rows contain 0."
+
+
+def _prior_of(trained: "TrainedModel") -> str:
+    kind = getattr(getattr(trained.config, "prior", None), "kind", "none")
+    fitted = trained.facts.get("refitted") or trained.facts.get("refit", {}).get("kept")
+    return f"{kind} fitted after training (--set prior.refit=false: as trained)" if fitted else kind

@@ -25,7 +25,8 @@ def drawn(asked: "Report", at: At) -> Work:
     needs = asked_for(only)[1]
     # Real pixels need rows too, for their scale.
     needs_rows = "rows" in needs or at.trained.schema.cells.real
-    has_data = asked.data is not None or at.run is not None or at.trained.facts.get("data") in KNOWN
+    own = at.run is not None or "source" in vars(at.trained) or at.trained.facts.get("data") in KNOWN
+    has_data = asked.data is not None or own
     data = _coloured(at) if has_data and needs_rows else None
     folder = at.out
     words = f"write the figures of {at.name} into {folder}; nothing was written"
@@ -46,6 +47,8 @@ def drawn(asked: "Report", at: At) -> Work:
     if away := [name for name in only or () if not {one.name for one in asked_for([name])[0]} & tables.keys()]:
         fix = "`latens report RUN --only figures` draws all and lists their names."
         lacks = dict.fromkeys(word for one in asked_for(away)[0] for word in one.words if not NEEDS[word](source))
+        if not lacks and "units" in away:
+            lacks = {"a KL in closed form: a mixture prior has none (fit with --set prior.refit=false)": None}
         why = f", which needs {', '.join(lacks)}" if lacks else ""
         raise UsageError(f"no figure of this model is called {', '.join(away)}{why}.", where="--name", fix=fix)
     if folder == Path():

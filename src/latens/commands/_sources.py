@@ -106,7 +106,7 @@ def read(
     if isinstance(data, Dataset):
         return data
     trained, spec = at.trained, data
-    source = {} if at.run is None else at.run.info["data"]
+    source = vars(trained).get("source", {}) if at.run is None else at.run.info["data"]
     known = remembered(source or trained.facts.get("read_with"))
     if spec is None and source:
         spec, known = original_source(source), reading_options(source)
@@ -114,7 +114,8 @@ def read(
         spec = trained.facts["data"]
     elif spec is None:
         what = "DATA is missing, or for detect the held-out rows."
-        raise UsageError(what, where=at.name, fix="A model file contains no rows: add DATA, or --held-out DATA2.")
+        fix = "add DATA, or --held-out DATA2" if at.typed else "pass data=, or held_out= to detect"
+        raise UsageError(what, where=at.name, fix=f"A model file contains no rows: {fix}.")
     elif isinstance(spec, str) and getattr(spec, "of", spec) == source.get("spec") and not partial:
         known = reading_options(source)
     for flag in ("columns", "derive"):  # the schema has them

@@ -336,6 +336,7 @@ def _argument(flag: "re.Match[str]", own: Collection[str]) -> tuple[str, str]:
         return name, name
     key, equals, rest = f"{value}{'=...' if flag[1] == 'set' and '=' not in value else ''}".partition("=")
     key, rest = (one if re.match(r"\d|\[|\.\.\.$", one) else f'"{one}"' for one in (key.strip("'"), rest.strip("'")))
+    rest = rest.replace('"true"', "True").replace('"false"', "False")
     word = re.sub(r"\.(kind|name|family)$", "", key.strip('"')).rpartition(".")[2]
     for given in (word, f"n_{word}") if flag[1] == "set" else ():
         if given in own:

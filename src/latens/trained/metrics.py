@@ -253,10 +253,14 @@ def over_draws(estimate: Estimate, places: int) -> str:
 
 def unknown_draws(estimates: Sequence[Estimate], words: str) -> list[str]:
     """Write a line of what an unknown error over draws means, where there is one."""
-    if not any(math.isinf(one.draws_error or 0.0) for one in estimates):
+    unknown = [one for one in estimates if math.isinf(one.draws_error or 0.0)]
+    if not unknown:
         return []
     more = 10 * max(one.num_samples for one in estimates)
-    return [f"unknown: {words} is {UNKNOWN[0]}; use more draws (--num-samples {more})"]
+    known = [one.at_least for one in unknown if one.at_least is not None]
+    amount = f"a lower bound, by about {max(known or [0.0]):.2f} {unknown[0].unit} or more"
+    said = amount if len(known) == len(unknown) else UNKNOWN[0]
+    return [f"unknown: {words} is {said}; use more draws (--num-samples {more})"]
 
 
 ROUNDING = 1e-3

@@ -38,6 +38,7 @@ from latens.predictive.where import conditions_of
 from latens.recipes import recipe_of
 from latens.recipes.parts.objects import adopted_if_it_fits, config_of_file
 from latens.recipes.parts.resolved import Parts, bind, with_parts
+from latens.runs.folder import RunFolder
 from latens.trained.inputs import (
     batch_of,
     code_of,
@@ -683,4 +684,7 @@ def load(path: str | Path, *, into: object = None, **parts: Any) -> TrainedModel
         >>> load("pretrained:digits-2d").sample(3).shape
         (3, 8, 8)
     """
-    return TrainedModel.load(model_file(path), into=into, **parts)
+    trained = TrainedModel.load(model_file(path), into=into, **parts)
+    if (folder := as_path(path)).is_dir():  # its own rows are then read as the command reads them
+        vars(trained)["source"] = RunFolder.open(folder, lock=False).info["data"]
+    return trained
