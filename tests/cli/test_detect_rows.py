@@ -110,7 +110,7 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
     every = [4, 0, 2, 5, 3, 1]
     assert looked_at == [scanned, scanned, every]
     said = "\n".join(made.plain)
-    assert said.index("row 4: surprise inf nats, p 0.5; visits is 0, expected 0") < said.index(
+    assert said.index("row 4: surprise inf nats, row p 0.5; visits is 0, expected 0") < said.index(
         "row 5: surprise 3.0 nats"
     )
     gated = trained.detect(new, held_out=held)

@@ -205,7 +205,7 @@ def _finish(
         again=trained.facts.get("again"), stopped_because=loop.stopped_because, training_seconds=loop.seconds,
         command_seconds=seconds, refit=trained.facts.get("refit"),
         metrics=found.to_json(), split=split, held_out=found.held_out, warnings=warnings, units=list(found.units),
-        summary=text, plain=lines, next=next_of(trained, str(run.path)),
+        summary=text, plain=lines, next=next_of(trained, str(run.path), context.args.minutes),
         late=plan.late(loop.seconds),
     )  # fmt: skip
 

@@ -66,7 +66,7 @@ def hidden_cells(trained: "TrainedModel", data: "Dataset", positions: "np.ndarra
     x, filled, hide = found.true, found.filled, found.cells
     train = np.asarray(data.x[data.subset("train")], np.float64)
     known = np.ones(train.shape, bool) if data.mask is None else np.asarray(data.mask[data.subset("train")])
-    right, usual, away = [], [], []
+    right, usual, away, apart = [], [], [], []
     for i, one in enumerate(types):
         at, own = hide[:, i], train[known[:, i], i]
         if not len(own) or not at.any():
@@ -76,19 +76,25 @@ def hidden_cells(trained: "TrainedModel", data: "Dataset", positions: "np.ndarra
             right.append(filled[at, i] == x[at, i])
             usual.append(x[at, i] == values[counts.argmax()])
         elif own.std() > 0:
-            away.append(np.abs(filled[at, i] - x[at, i]) / own.std())
+            away.append((filled[at, i] - x[at, i]) / own.std())
+            apart.append((own.mean() - x[at, i]) / own.std())
     parts = []
     if right:
         share, other = (100 * np.concatenate(each).mean() for each in (right, usual))
         parts.append(f"right in {share:.0f} % (most frequent value: {other:.0f} %)")
     if away:
-        parts.append(f"numbers off by {np.concatenate(away).mean():.2f} of their spread")
+        error, other = (np.sqrt(np.square(np.concatenate(each)).mean()) for each in (away, apart))
+        parts.append(f"RMSE of numbers {error:.2f} standard deviations (column mean: {other:.2f})")
     return [f"hidden cells: {', '.join(parts)}"] if parts else []
 
 
-def next_of(trained: "TrainedModel", run: str) -> str:
-    """The command to type next."""
+def next_of(trained: "TrainedModel", run: str, minutes: float | None = None) -> str:
+    """The command to type next; more of these minutes where they ended a training that still improved."""
+    from latens.trained.measurement import still_rising
+
     here = shlex.quote(run)
+    if minutes is not None and still_rising(trained.facts):
+        return f"latens resume {here} --minutes {minutes:g}  # validation still improved"
     usual = kind_of(trained.schema).sampled(trained.schema)[1]
     if many := {".txt": 20, ".png": 64}.get(usual):
         return f"latens sample {here} -n {many} --out new{usual}"

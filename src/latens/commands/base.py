@@ -248,6 +248,13 @@ class At:
         """Whether the result is a picture."""
         return self.out.suffix.lower() == ".png"
 
+    @property
+    def photographs(self) -> bool:
+        """Whether the result is a picture of photographs, which shows means: noise of pixels hides what they show."""
+        from latens.data.checks import is_picture
+
+        return self.picture and is_picture(self.trained.schema)
+
     def check_picture(self, fix: str) -> None:
         """Refuse a picture of rows that are none."""
         schema = self.trained.schema

@@ -248,10 +248,10 @@ def _columns(
 
 def _line(found: "Detection", arrays: dict[str, Any], called: list[str], row: int) -> str:
     """A row, how odd it is, and its oddest cell."""
-    line = f"  {called[row]}: surprise {found.surprise[row]:.1f} nats, p {found.p_value[row]:.2g}"
+    line = f"  {called[row]}: surprise {found.surprise[row]:.1f} nats, row p {found.p_value[row]:.2g}"
     if "cell_1" in arrays and arrays["cell_1"][row]:
         cell, value, expected, p = (arrays[name][row] for name in ("cell_1", "value_1", "expected_1", "p_1"))
-        line += f"; {cell} is {value}, expected {expected}, p {p}"
+        line += f"; {cell} is {value}, expected {expected}, cell p {p}"
     return line
 
 

@@ -61,9 +61,9 @@ class Impute(Verb):
             at.kind.refuse("types", "--interval")
         batch = replace(trained.batch(data), mask=~hidden)
         doing("filling missing cells")
-        found = imputed(
-            trained, batch, key=seed_key(self.seed), num_samples=self.num_samples, num_draws=self.draws or 0
-        )
+        # As `sample` does, a picture shows what each z decodes to, without the noise of single pixels.
+        given = {"num_samples": self.num_samples, "num_draws": self.draws or 0, "noise": not at.photographs}
+        found = imputed(trained, batch, key=seed_key(self.seed), **given)
         made = self._made(at, data, found)
         self._say(at, made, found, count, cells.size, data.names)
         return made
@@ -149,7 +149,8 @@ class Impute(Verb):
             made.value["draws"] = [str(numbered(at.out, k)) for k in range(made.further)]
             text += f"\n{first} to {last.name}: tables with random draws of all missing cells"
         if at.picture:
-            drawn = f", {self.draws} draws" if self.draws else ""
+            plain_draws = " without the noise of single pixels (an .npz has it)" * at.photographs
+            drawn = f", {self.draws} draws{plain_draws}" if self.draws else ""
             text += f"\nfrom left to right: the observed part, the mean{drawn}"
         if empty:
             text += f"\n{empty} rows have no observed cell and get values from p(x)"
@@ -159,7 +160,10 @@ class Impute(Verb):
             which = f"({', '.join(visible(names[row]) for row in unsure[:NAMED])}{more})"
             rest = f"{few} rows {which} rest" if few > 1 else f"1 row {which} rests"
             drawn = f"fewer than {FEW_DRAWS} effective draws of {self.num_samples}"
-            plain.append(f"{rest} on {drawn}: filled cells there are unreliable; raise --num-samples.")
+            cure = "filled cells there are unreliable; raise --num-samples"
+            if at.trained.schema.image is not None:  # so many latents fit a picture that hardly any two draws do
+                cure = "usual for pictures; each filling is one plausible answer of several"
+            plain.append(f"{rest} on {drawn}: {cure}.")
         if count and at.trained.schema.column_types and self.interval is None:
             plain.append("Next: --interval 0.9 adds intervals, --draws 5 writes several imputed tables.")
         elif count:

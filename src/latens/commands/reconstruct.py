@@ -23,18 +23,28 @@ class Reconstruct(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.commands._files import drawn_words
+        from latens.data.rows import evenly_spaced
 
         data, trained = at.load(), at.trained
-        chosen = at.positions(len(data))
+        chosen, own = at.positions(len(data)), data.x.ndim > 2 and data.mask is None and at.knows(data)
+        if at.picture and own:  # test rows say most
+            test = data.subset("test")
+            others = np.setdiff1d(np.arange(len(data)), test)
+            test = evenly_spaced(test, max(len(chosen) // 2, len(chosen) - len(others)))
+            chosen = np.concatenate([test, evenly_spaced(others, len(chosen) - len(test))])
         yield f"reconstruct {len(chosen)} rows of {data.name}"
         values = evaluation.reconstruct(trained.rows(data, chosen, seed=self.seed), mean=self.mean)
         x = evaluation.finite(trained.data_units(values, mean=self.mean), "x", where=at.name)
         text = f"{drawn_words(len(x), len(data))} of {data.name}"
-        if x.ndim > 2 and data.mask is None and at.knows(data):
+        text += ", test rows first" * (at.picture and own)
+        if own:
             for split in ("train", "validation", "test"):
                 rows = np.isin(chosen, data.subset(split))
                 errors = np.square(x[rows] - np.asarray(data.x[chosen[rows]], np.float64))
-                text += f"\nmean squared error of {rows.sum()} {split} rows: {errors.mean():.4g}" if len(errors) else ""
+                if len(errors):
+                    text += f"\nmean squared error of {rows.sum()} {split} rows: {errors.mean():.4g}"
+                    cells = trained.schema.cells  # a root in levels is easier to imagine
+                    text += f" (root: {errors.mean() ** 0.5:.1f} of {cells.high:g} levels)" * cells.pixel
         return Made(
             arrays={"row_id": data.names[chosen], "x": x},
             value={"rows": len(x), "shape": list(x.shape)},

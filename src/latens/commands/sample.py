@@ -124,9 +124,7 @@ class Sample(Verb):
 
     def _means(self, at: At) -> bool:
         """Whether means stand for samples: where they are asked for, and in a picture of photographs."""
-        from latens.data.checks import is_picture
-
-        return self.mean or (at.writes and at.picture and not self.noise and is_picture(at.trained.schema))
+        return self.mean or (at.writes and at.photographs and not self.noise)
 
     def _said(self, at: At, named: bool) -> dict[str, Any]:
         """The conditions of every sample, by the names of their columns; of an archive by names of their own."""
@@ -276,14 +274,19 @@ def _class_of(trained: "TrainedModel", name: str) -> int:
 
 
 def _by_class(trained: "TrainedModel", x: "np.ndarray", codes: "np.ndarray") -> "tuple[np.ndarray, int]":
-    """Images in rows, one for each class, and how many columns that makes; gaps are left empty."""
+    """Images in rows, one for each class with its name, and how many columns that makes; gaps are left empty."""
     from latens.model_figures.image_scale import shown
+    from latens.model_figures.sheet import captioned
 
-    images = shown(trained.schema, x)
-    rows = [images[codes == code] for code in np.unique(codes)]
+    images, classes = shown(trained.schema, x), np.unique(codes)
+    rows = [images[codes == code] for code in classes]
     columns = max(map(len, rows))
     blank = np.zeros((columns, *images.shape[1:]), images.dtype)
-    return np.concatenate([np.concatenate([row, blank[len(row) :]]) for row in rows]), columns
+    named = [
+        str(trained.classes[code]) if codes.dtype.kind in "iu" and trained.classes else str(code) for code in classes
+    ]
+    heads = [text for name in named for text in (name, *[""] * (columns - 1))]
+    return captioned(np.concatenate([np.concatenate([row, blank[len(row) :]]) for row in rows]), heads), columns
 
 
 def _percent(share: float) -> str:

@@ -18,6 +18,9 @@ MORE = 0.1
 BEHIND, FAR_BEHIND = 0.1, 1.0
 """log p(x) that draws may be wrong by so many nats and by more than its standard error, or by a nat, is a bound."""
 
+SMALL = 0.01
+"""Where draws lack less than this part of log p(x), and fewer bits a value, nothing is said."""
+
 LOOSE, LOOSE_SHARE = 1.0, 0.5
 """An encoder that loses so many nats, and this part of its KL, against the best posterior of its own family."""
 
@@ -52,7 +55,8 @@ def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tu
       codes cost more than half a nat (`kl`) and buy less than a tenth of that (`log_likelihood_gain`): the decoder
       ignores them.
     - `untrusted-evidence`: log p(x) may be wrong by its draws by 1 nat or more, or by 0.1 nats and more than its
-      standard error (`draws_error`). Heavy weights alone (`pareto_k`) make it a lower bound, as its text says.
+      standard error (`draws_error`); not where that is below 1 % of log p(x) and below 0.01 bits a value. Heavy
+      weights alone (`pareto_k`) make it a lower bound, as its text says.
     - `loose-bound`: the ELBO (`elbo`) is below log p(x) by more than 20 nats and the KL: no family of posteriors
       explains that, the encoder proposes latents from which the decoder cannot make the row.
     - `loose-encoder`: the encoder loses 1 nat and half of its KL against the best posterior of its own family
@@ -137,17 +141,21 @@ def _stopped(collapse: Finding, metrics: Metrics, units: Units) -> Finding:
     return Finding("unfinished", f"{text}; train longer (--epochs, --steps or --minutes) before using the latents")
 
 
-@_rule("untrusted-evidence", "log p(x)")
-def _untrusted(found: Estimate) -> str:
-    lacks = found.draws_error
-    if lacks is None:
+@_rule("untrusted-evidence")
+def _untrusted(metrics: Metrics, units: Units) -> str:
+    found, bits = metrics.get("log_marginal") or metrics.get("cross_entropy_bound"), metrics.get("bits_per_dimension")
+    if found is None or (lacks := found.draws_error) is None:
         return ""
     more = math.isinf(lacks) and found.at_least is not None
     lacks = found.at_least if more and found.at_least is not None else lacks
     # The error over rows says nothing of what two models differ by on the same rows: a nat counts beside any.
     if not lacks >= BEHIND or lacks <= min(found.standard_error, FAR_BEHIND):
         return ""
+    share = lacks / max(abs(found.value), lacks)
+    if bits is not None and share < SMALL and share * bits.value < SMALL:
+        return ""
     told = f"it is too low by about {lacks:.1f} nats or more" if more else f"it may be too low by {lacks:.1f} nats"
+    told += f" ({share:.1%}), which matters only in comparisons of models" * (bits is not None and share < SMALL)
     text = f"log p(x) from {found.num_samples} draws a row is only a lower bound: {told}; use more draws "
     text += f"(--num-samples {10 * found.num_samples}), a richer posterior (--set posterior=full-normal), or annealed "
     return f"{text}importance sampling (docs/evidence.md)"

@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from latens.figures.style import Made, dress, headline, panels, readable, theme
-from latens.figures.tables import date_values, drawn_columns, name_values, per_cent
+from latens.figures.tables import MOST, date_values, drawn_columns, name_values, per_cent
 
 LEVELS = np.linspace(0.1, 0.9, 9)
 """Shares of the draws that central intervals hold."""
 
-MOST = 11
-"""Columns that are drawn; the last panel is of all numbers."""
+NAMED = 6
+"""Columns without a panel that are named."""
 
 
 def filled(
@@ -31,7 +31,7 @@ def filled(
     # words: the names of the codes of each column that is a category. dates: the columns of dates.
     # Numbers first, whose intervals say more.
     columns = [i for i in drawn_columns(len(names)) if cells[:, i].any()]
-    columns = sorted(columns, key=lambda i: i in words)[:MOST]
+    columns = sorted(columns, key=lambda i: i in words)
     numbers = [i for i in columns if i not in words]
     count, across = len(columns) + bool(numbers), min(4, len(columns) + bool(numbers))
     axes = panels(count, across, (max(4.2, 2.6 * across), 0.5 + 2.4 * -(-count // across)))
@@ -69,7 +69,9 @@ def filled(
         for axis in (axes[-1].xaxis, axes[-1].yaxis):
             axis.set_major_locator(MaxNLocator(4))
             axis.set_major_formatter(per_cent)
-    headline(axes, "Hidden cells and what was filled in")
+    left = [readable(names[i], 16) for i in range(len(names)) if i not in columns]
+    why = f"; not shown, without hidden cells or beyond {MOST} columns: {', '.join(left[:NAMED])}" if left else ""
+    headline(axes, f"Hidden cells and what was filled in{why}{' ...' * (len(left) > NAMED)}")
     kinds = ("column", "true", "filled", "low", "high")
     return axes, {kind: np.concatenate(parts) for kind, parts in zip(kinds, zip(*rows))}
 

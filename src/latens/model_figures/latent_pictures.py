@@ -184,13 +184,15 @@ def draw_traversals(source: Source) -> Made:
     # range.
     code, found = source.posteriors, []
     units = code.order[:MOST_UNITS]
+    light = np.asarray(source.originals(code.batch), np.float64).reshape(len(code.mean), -1).mean(1)
+    row = int(np.argsort(light, kind="stable")[len(light) // 2])  # neither dark nor bright, or changes cannot be seen
     low, high = np.full(code.mean.shape[1], -3.0), np.full(code.mean.shape[1], 3.0)
     if source.trained.is_point:  # codes have no prior that would say how far to go
         low, high = np.percentile(code.mean, (1.0, 99.0), axis=0)
     for unit in units:
-        z = np.tile(code.mean[0].astype(float), (WIDE, 1))
+        z = np.tile(code.mean[row].astype(float), (WIDE, 1))
         z[:, unit] = np.linspace(low[unit], high[unit], WIDE)
-        found.append(source.decoded_images(z, _label_vectors(source, 0, WIDE)))
+        found.append(source.decoded_images(z, _label_vectors(source, row, WIDE)))
     if source.trained.is_point:
         said = [f"code {u}: {low[u]:.3g} to {high[u]:.3g}" for u in units]
         title = "Each code from its 1st to its 99th percentile, the others as of one row; most spread first"

@@ -61,6 +61,7 @@ def impute(
     num_samples: int = DRAWS,
     num_draws: int = 0,
     mean: bool = True,
+    noise: bool = True,
     types: Sequence[ColumnType] | None = None,
 ) -> Imputed:
     r"""Impute missing values: their mean and samples of them, given what is observed of each row.
@@ -78,6 +79,7 @@ def impute(
         num_samples: K, samples of z for each row.
         num_draws: M, samples of the missing values of each row.
         mean: Whether to compute the mean, or the probabilities of typed columns, which takes most of the time.
+        noise: Whether a sample of the missing values is a draw given its z; else it is their mean given this z.
         types: The types of the columns of a mixed table, of which probabilities take the place of the mean.
 
     Returns:
@@ -91,6 +93,7 @@ def impute(
     sizes = {
         "num_samples": num_samples,
         "num_draws": num_draws,
+        "noise": noise,
         "of": _shares if types is not None else _mean if mean else _nothing,
     }
     found, draws, effective = map_rows(
@@ -122,12 +125,12 @@ def _at_once(rows: Rows, num_samples: int) -> Rows:
 
 def _impute(
     model: AbstractLatentModel, batch: Batch, key: Key, num_samples: int, num_draws: int, samples_per_chunk: int,
-    of: Callable[..., Any],
+    noise: bool, of: Callable[..., Any],
 ) -> tuple[Any, Array, Array]:  # fmt: skip
     sizes = {"num_samples": num_samples, "num_draws": num_draws, "samples_per_chunk": samples_per_chunk}
     state, choice_key = given_observed(partial(of, model), model, batch, key, **sizes)
     mask = _observed(batch)
-    events = _events(model, state.chosen, batch, num_draws, jax.random.fold_in(choice_key, IMPUTED_EVENTS))
+    events = _events(model, state.chosen, batch, num_draws, jax.random.fold_in(choice_key, IMPUTED_EVENTS), noise)
     exact = jnp.result_type(float)
     observed = batch.x.astype(exact)
     found = state.mean if of is _shares else jnp.where(mask, observed, state.mean) if of is _mean else None
@@ -299,13 +302,14 @@ def _mean(model: Any, z: PyTree, cond: Cond, x: PyTree, mask: Array) -> Float[Ar
     return model.likelihood(z, cond=cond).conditioned(x, mask).mean()
 
 
-def _events(model: AbstractLatentModel, z: PyTree, batch: Batch, num_draws: int, key: Key) -> Array:
-    """One x for each chosen z: (B, M, *x)."""
+def _events(model: AbstractLatentModel, z: PyTree, batch: Batch, num_draws: int, key: Key, noise: bool) -> Array:
+    """One x for each chosen z, or without noise its mean: (B, M, *x)."""
     if num_draws == 0:
         return jnp.zeros((batch.row_id.shape[0], 0, *batch.x.shape[1:]))
 
     def one(z: PyTree, cond: Cond, x: PyTree, mask: Array, key: Key) -> Array:
-        return model.likelihood(z, cond=cond).conditioned(x, mask).sample(key=key)
+        found = model.likelihood(z, cond=cond).conditioned(x, mask)
+        return found.sample(key=key) if noise else found.mean()
 
     def of_row(z: PyTree, cond: Cond, x: PyTree, mask: Array, row_id: AnyArray) -> Array:
         keys = jax.random.split(jax.random.fold_in(key, row_id), num_draws)

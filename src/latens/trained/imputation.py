@@ -33,11 +33,11 @@ class Imputation(NamedTuple):
 
 
 def imputed(
-    trained: TrainedModel, batch: Batch, *, key: Key, num_samples: int = DRAWS, num_draws: int = 0
+    trained: TrainedModel, batch: Batch, *, key: Key, num_samples: int = DRAWS, num_draws: int = 0, noise: bool = True
 ) -> Imputation:
     """Fill in the missing cells of rows by draws of p(missing | observed)."""
     # What is drawn for a row depends on the key and on the row alone, so that it is the same wherever the row came from
-    # and whichever others there are; of equal rows each has noise of its own.
+    # and whichever others there are; of equal rows each has noise of its own. noise: as of `evaluation.impute`.
     x, types = np.array(batch.x, np.float64), trained.schema.column_types
     hidden = np.zeros(x.shape, bool) if batch.mask is None else ~np.asarray(batch.mask)
     rows = np.flatnonzero(hidden.reshape(len(x), -1).any(axis=1))
@@ -49,11 +49,11 @@ def imputed(
     gone = hidden[rows]
     gappy = replace(gappy, row_id=_ids(np.where(gone, np.float32(np.nan), np.asarray(batch.x, np.float32)[rows])))
     found = evaluation.impute(
-        trained.rows(gappy, key=key), num_samples=num_samples, num_draws=num_draws, types=types or None
+        trained.rows(gappy, key=key), num_samples=num_samples, num_draws=num_draws, noise=noise, types=types or None
     )
     middle = points(found.shares or [], types) if types else trained.data_units(found.mean, mean=True)
     x[rows] = np.where(gone, finite(middle, "imputed cells"), x[rows])
-    drawn[rows] = np.where(gone[:, None], trained.data_units(found.draws, mean=False), drawn[rows])
+    drawn[rows] = np.where(gone[:, None], trained.data_units(found.draws, mean=not noise), drawn[rows])
     return Imputation(x, finite(drawn, "draws"), hidden, rows, found.shares, found.effective)
 
 

@@ -354,9 +354,11 @@ export class App {
   // --- questions ---
 
   // The k rows whose posterior means are nearest, as [{row, distance}]; distances in spreads of the active units.
-  async nearest(z, k = 1, exceptRow = -1) {
+  // By the angle, distances are 1 - the cosine of centred latents.
+  async nearest(z, k = 1, exceptRow = -1, angle = false) {
     const { units, weight } = this.model.manifest.far;
-    const { rows, distances } = await ask("nearest", { z, units, weight, k, except: exceptRow });
+    const centre = angle ? units.map((unit) => this.model.units[unit].mean) : null;
+    const { rows, distances } = await ask("nearest", { z, units, weight, k, except: exceptRow, centre });
     return rows.map((row, i) => ({ row, distance: distances[i] }));
   }
 

@@ -41,15 +41,21 @@ export function insidePolygon(x, y, polygon) {
 }
 
 // The k rows nearest to z, in these units, each multiplied by its weight: [indices, distances], nearest first.
-export function nearestRows(mean, size, z, units, weight, k, except = -1) {
+// With a centre the distance is 1 - the cosine around it: in many units a few central rows are the nearest of all.
+export function nearestRows(mean, size, z, units, weight, k, except = -1, centre = null) {
   const index = new Array(0);
   const distance = [];
   const n = mean.length / size;
   let worst = Infinity;
+  const from = units.map((unit, j) => (z[unit] - (centre?.[j] ?? 0)) * weight[j]);
+  const cosine = (i) => {
+    const own = units.map((unit, j) => (mean[i * size + unit] - centre[j]) * weight[j]);
+    return own.reduce((dot, v, j) => dot + v * from[j], 0) / (Math.hypot(...own) * Math.hypot(...from) || 1);
+  };
   for (let i = 0; i < n; i++) {
-    let sum = 0;
-    for (let j = 0; j < units.length; j++) {
-      const difference = (mean[i * size + units[j]] - z[units[j]]) * weight[j];
+    let sum = centre ? 1 - cosine(i) : 0;
+    for (let j = 0; !centre && j < units.length; j++) {
+      const difference = mean[i * size + units[j]] * weight[j] - from[j];
       sum += difference * difference;
       if (sum > worst) break;
     }
@@ -64,7 +70,7 @@ export function nearestRows(mean, size, z, units, weight, k, except = -1) {
     }
     if (distance.length === k) worst = distance[k - 1];
   }
-  return [index, distance.map(Math.sqrt)];
+  return [index, centre ? distance : distance.map(Math.sqrt)];
 }
 
 // Two principal axes of rows (n, size), by power iteration on the covariance of at most 20,000 evenly spaced rows.

@@ -22,8 +22,8 @@ export const OPS = {
     const found = insidePolygon(xs, ys, polygon);
     return { result: found, transfer: [found.buffer] };
   },
-  nearest({ z, units, weight, k, except }) {
-    const [rows, distances] = nearestRows(mean, size, z, units, weight, k, except);
+  nearest({ z, units, weight, k, except, centre }) {
+    const [rows, distances] = nearestRows(mean, size, z, units, weight, k, except, centre);
     return { result: { rows, distances }, transfer: [] };
   },
 };

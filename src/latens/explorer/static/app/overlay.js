@@ -36,13 +36,12 @@ export function overlay(scatter, saved = false) {
     items.push(s("path", { class: "contour", d: d.join(""), fill: "none", stroke: t.background, "stroke-width": 3.5 }));
     items.push(s("path", { d: d.join(""), fill: "none", stroke: colour, "stroke-width": 1.8 }));
   }
-  const placed = []; // [across, down, half a width] of names; one that would lie on another goes below it
+  const placed = []; // [across, down, half a width] of names; one that would lie on another is left out
   for (const [level, x, y] of scatter.centres ?? []) {
     const words = { "text-anchor": "middle", "font-size": 15, "font-weight": 700, class: "centre" };
     const [across, half] = [scatter.px(x), 5 * level.length];
-    let down = scatter.py(y) + 5;
-    const below = () => placed.find(([a, d, w]) => Math.abs(d - down) < 15 && Math.abs(a - across) < w + half);
-    for (let on = below(); on; on = below()) down = on[1] + 16;
+    const down = scatter.py(y) + 5;
+    if (placed.some(([a, d, w]) => Math.abs(d - down) < 15 && Math.abs(a - across) < w + half)) continue;
     placed.push([across, down, half]);
     label(across, down, level, { ...words, ...halo });
     label(across, down, level, { ...words, fill: t.text });

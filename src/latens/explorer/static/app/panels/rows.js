@@ -26,6 +26,7 @@ export function rowsPanel(app) {
   let shown = null;
   let order = null;
   const width = thumbWidth(app);
+  const angle = model.manifest.far.units.length > 2; // active units
 
   const input = h("input", { type: "search", "aria-label": "row id", placeholder: "id, or a part of it", size: 16 });
   const search = h(
@@ -96,15 +97,15 @@ export function rowsPanel(app) {
         known.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
       );
     }
-    const found = await app.nearest(row === null ? app.state.z : model.latent(row), 12, row ?? -1);
+    const found = await app.nearest(row === null ? app.state.z : model.latent(row), 12, row ?? -1, angle);
     const values = await Promise.all(found.map((one) => model.row(one.row)));
     strip(
       app,
       near,
       found.map((one, i) => ({
         values: Float32Array.from(values[i]),
-        caption: `${model.id(one.row)} at ${format(one.distance, 2)}`,
-        title: `row ${model.id(one.row)}, distance ${format(one.distance, 3)} in standard deviations of the active units`,
+        caption: `${model.id(one.row)} at ${format(angle ? 1 - one.distance : one.distance, 2)}`,
+        title: `row ${model.id(one.row)}`,
         onclick: () => app.choose(one.row),
       })),
       width,
@@ -149,7 +150,7 @@ export function rowsPanel(app) {
     heading(model.event.kind === "text" ? "Original and reconstruction" : "Original, reconstruction, error", save),
     pictures,
     facts,
-    heading("Nearest rows in latent space, with distances in standard deviations of the active units", saveStrip(app, "nearest-rows", near, 12)),
+    heading(angle ? "Similar rows: cosine of centred latents, active units in standard deviations" : "Nearest rows in latent space, with distances in standard deviations of the active units", saveStrip(app, "nearest-rows", near, 12)),
     near,
     heading(`Worst reconstructions, with ${model.words.log_likelihood} in nats`, saveStrip(app, "worst-reconstructed", worst, 12)),
     worst,
