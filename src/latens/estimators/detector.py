@@ -4,7 +4,7 @@ import hashlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -156,10 +156,11 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             words = f"no p-value is as small as {self.alpha:g} of {self.others_} held-out rows, so no row is an outlier"
             fix = f"give {least if folds > 1 else 2 * least} rows or more, or a larger alpha"
             warnings.warn(f"{words}: {fix}", UserWarning, stacklevel=3)
-        trained, several = self.model_, f", the median of {len(parts)} models" * (len(parts) > 1)
+        trained, config = self.model_, cast(VAEConfig, self.model_.config)
+        several = f", the median of {len(parts)} models" * (len(parts) > 1)
         self.reasons_ = [
             f"outlier score: -log p(x) + {CODE:g} KL(q(z | x) || p(z)) in nats{several}; likelihood "
-            f"{trained.config.likelihood.family} ({what_density(trained).strip('; ') or 'probability of the cells'})",
+            f"{config.likelihood.family} ({what_density(trained).strip('; ') or 'probability of the cells'})",
             f"outliers: scores above {-self.offset_:.4g}, which at most {100 * self.alpha:g} % of the {self.others_} "
             "rows have that were scored by a model trained without them",
             *self.vaes_[0].reasons_,

@@ -25,7 +25,7 @@ class RowsEstimator(BaseEstimator):
         settings = {**(usual or {}), **given_settings(self.settings)}
         settings["columns"] = {} if typed and self.columns is None else self.columns
         made = VAE(recipe=recipe or self.recipe, settings=settings, random_state=seed)
-        made._asked = [*self.get_params(deep=False)]  # what a remedy may name
+        vars(made)["_asked"] = [*self.get_params(deep=False)]  # what a remedy may name
         return made
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -52,7 +52,7 @@ def check_given_parts(model: AbstractLatentModel, batch: Batch) -> None:
     """Refuse parts that give no distributions, or of other shapes, before anything else traces them."""
 
     def look(model: AbstractLatentModel, row: Batch) -> Array:
-        parts = _distributions.__wrapped__(model, row, jax.random.key(0))
+        parts = _distributions.function(model, row, jax.random.key(0))
         _same_events(parts, row.x)
         for name, found in parts.items():
             for each in _checkable(found) if _is_own(_part_of(model, name)) else ():
