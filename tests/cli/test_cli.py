@@ -119,7 +119,9 @@ def test_sample(latens: Callable[..., Result], run_folder: Path, tmp_path: Path)
     assert np.array_equal(found["a"]["x"], np.round(found["a"]["x"]))  # draws are whole numbers, means are not
     assert not np.array_equal(found["mean"]["x"], np.round(found["mean"]["x"]))
     for command in (("sample", run_folder, "-n", 9), ("reconstruct", run_folder, "digits")):
-        assert latens(*command, "--out", tmp_path / "grid.png").code == 0
+        done = latens(*command, "--out", tmp_path / "grid.png")
+        assert done.code == 0
+        assert ("32 test rows first" in done.out + done.err) == (command[0] == "reconstruct")
         assert imread(tmp_path / "grid.png").shape[1] >= 3 * 112
 
 

@@ -62,6 +62,13 @@ def test_draws_are_the_same_where_no_mean_is_asked_for() -> None:
     close(alone.effective, both.effective, rtol=1e-5, atol=0)
 
 
+def test_draws_without_noise_are_the_means_given_their_latents() -> None:
+    found = impute(Rows(Gaussian(), batch(), key=jax.random.key(3)), num_samples=100, num_draws=50, noise=False)
+    away = found.draws[2] - MU  # nothing of this row is observed
+    close(away @ W @ np.linalg.pinv(W.T @ W) @ W.T, away, rtol=0, atol=1e-5)
+    assert away.std() > 0.1
+
+
 def test_masked_log_p_is_the_marginal_of_the_observed_cells() -> None:
     values = np.stack(
         [log_marginal(Rows(Gaussian(), batch(), key=jax.random.key(seed)), num_samples=4000) for seed in range(16)]

@@ -36,7 +36,8 @@ class Reconstruct(Verb):
         values = evaluation.reconstruct(trained.rows(data, chosen, seed=self.seed), mean=self.mean)
         x = evaluation.finite(trained.data_units(values, mean=self.mean), "x", where=at.name)
         text = f"{drawn_words(len(x), len(data))} of {data.name}"
-        text += ", test rows first" * (at.picture and own)
+        if at.picture and own:
+            text += f", {len(test)} test rows first"
         if own:
             for split in ("train", "validation", "test"):
                 rows = np.isin(chosen, data.subset(split))
