@@ -15,7 +15,7 @@ import numpy as np
 from latens import evaluation
 from latens.config import override
 from latens.data import Dataset, load
-from latens.data.rows import evenly_spaced
+from latens.data.splits import evenly_spaced
 from latens.evaluation import Estimate
 from latens.figures.paths import medoid
 from latens.io.compilation import enable_compilation_cache

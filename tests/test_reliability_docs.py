@@ -6,6 +6,7 @@ import re
 from paths import ROOT
 
 from latens.errors import LatensError
+from latens.io import file_limits
 from latens.io.safetensors import MAX_FILE_BYTES, MAX_HEADER_BYTES
 from latens.trained.trained_model import FORMAT
 
@@ -47,8 +48,8 @@ def test_every_promise_names_a_test_that_exists() -> None:
 
 
 def test_the_bounds_on_the_pages_are_those_of_the_code() -> None:
-    assert (MAX_HEADER_BYTES, MAX_FILE_BYTES, bounds.MAX_BYTES) == (8 << 20, 16 << 30, 8 << 30)
-    assert bounds.MAX_RATIO == 1032
+    assert (MAX_HEADER_BYTES, MAX_FILE_BYTES, file_limits.MAX_BYTES) == (8 << 20, 16 << 30, 8 << 30)
+    assert file_limits.MAX_RATIO == 1032
     said = ("8 MiB", "16 GiB", "1,032 times")
     assert [words for words in said if words not in RELIABILITY] == []
     assert f"| `format` | the number of the format, {FORMAT} |" in FORMAT_PAGE

@@ -11,19 +11,19 @@ import pytest
 from paths import SOURCE
 
 from latens.errors import UsageError
-from latens.training import machines
+from latens.training import distributed
 
 WORDS = ("fit", "digits", "--epochs", "3", "--num-samples", "5", "--quiet", "--set", "training.chunk_steps=5")
 KILLED = """
 import os
-from latens.training import checkpoint, machines
+from latens.training import checkpoint, distributed
 from latens.training.loop import _StageRun
 
 checkpoint.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 chunk = _StageRun.chunk
 
 def killed(self):
-    if machines.number() == 1 and self.loop.step >= 15:
+    if distributed.number() == 1 and self.loop.step >= 15:
         os.kill(os.getpid(), 9)
     chunk(self)
 
@@ -115,20 +115,20 @@ def test_after_a_kill_any_number_of_processes_goes_on_to_the_same_bits(alone: Pa
 
 
 def test_a_process_alone_has_what_it_says() -> None:
-    assert (machines.processes(), machines.number(), machines.leads()) == (1, 0, True)
-    assert machines.gather("text") == ["text"]
-    assert machines.of_lead({"a": 0.1}) == {"a": 0.1}
-    machines.same("a", "1")
-    machines.part()
-    assert machines.of_others(RuntimeError("x")) is None
+    assert (distributed.processes(), distributed.number(), distributed.leads()) == (1, 0, True)
+    assert distributed.gather("text") == ["text"]
+    assert distributed.of_lead({"a": 0.1}) == {"a": 0.1}
+    distributed.same("a", "1")
+    distributed.part()
+    assert distributed.of_others(RuntimeError("x")) is None
 
 
 def test_where_nothing_started_several_processes_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        machines.jax.distributed, "initialize", lambda *_, **__: (_ for _ in ()).throw(ValueError("no."))
+        distributed.jax.distributed, "initialize", lambda *_, **__: (_ for _ in ()).throw(ValueError("no."))
     )
     with pytest.raises(UsageError, match=r"no\. Add --coordinator"):
-        machines.join()
-    monkeypatch.setenv(machines.HEARTBEAT, "0")
+        distributed.join()
+    monkeypatch.setenv(distributed.HEARTBEAT, "0")
     with pytest.raises(UsageError, match="from 1"):
-        machines.join()
+        distributed.join()

@@ -15,7 +15,7 @@ from latens.distributions.chain import Chain
 from latens.errors import ConfigError, UsageError
 from latens.evaluation import Rows, annealed_importance_sampling
 from latens.evidence.annealing import run_chains
-from latens.evidence.moves import sigmoid_schedule
+from latens.evidence.hmc import sigmoid_schedule
 from latens.models import AbstractLatentModel
 
 

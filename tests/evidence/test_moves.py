@@ -9,7 +9,7 @@ from scipy import stats
 from tables import MU, SIGMA, W, X, linear_gaussian
 
 from latens.evidence.annealing import forward_chain, run_chains
-from latens.evidence.moves import Path, Place, adapted, first_step, hamiltonian_move, path_of, pilot, sigmoid_schedule
+from latens.evidence.hmc import Path, Place, adapted, first_step, hamiltonian_move, path_of, pilot, sigmoid_schedule
 
 S, P = np.array([1.0, 2.0]), np.array([[2.0, 0.5], [0.5, 1.0]])
 """Scales of the start, and the precision of a posterior whose evidence is 3 nats above it."""

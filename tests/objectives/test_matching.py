@@ -11,7 +11,7 @@ from tables import MODELS, autoencoder
 
 from latens.data.batches import Batch
 from latens.objectives import ELBO, WAE, InfoVAE
-from latens.objectives.matching import IMQ_SCALES, mmd
+from latens.objectives.mmd import IMQ_SCALES, mmd
 from latens.objectives.roles import prior_samples
 
 

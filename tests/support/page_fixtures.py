@@ -12,7 +12,7 @@ from browser_fixtures import Browser
 from latens import evaluation, pretrained
 from latens.data import Dataset, load
 from latens.data.dataset import rows_at
-from latens.data.rows import evenly_spaced
+from latens.data.splits import evenly_spaced
 from latens.explorer import payload, static_files
 from latens.explorer.server import PageServer
 from latens.explorer.serving import decoder_of

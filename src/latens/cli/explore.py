@@ -9,7 +9,7 @@ from latens.commands.base import At, Would
 from latens.data import KNOWN
 from latens.data.conditions import array_file
 from latens.errors import UsageError
-from latens.io.waiting import doing
+from latens.io.progress_line import doing
 
 
 def explore(context: Context) -> int:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from latens.io.waiting import clock
+from latens.io.progress_line import clock
 
 DECODINGS = 6.0
 """Decodings that a row of a training step takes as long as."""

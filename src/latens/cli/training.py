@@ -19,7 +19,7 @@ from latens.cli.time_plan import TimePlan
 from latens.commands._result_lines import next_of, result_lines
 from latens.commands._sources import flags_of, read_with
 from latens.errors import LatensError
-from latens.io.waiting import doing
+from latens.io.progress_line import doing
 from latens.runs.folder import RunFolder
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
@@ -86,12 +86,12 @@ def joined(context: Context) -> bool:
     given = (args.coordinator, args.num_processes, args.process_id)
     if not args.distributed and given == (None, None, None):
         return False
-    from latens.training import machines
+    from latens.training import distributed
 
-    machines.join(*given)
+    distributed.join(*given)
     if hasattr(args, "set") and not any(text.partition("=")[0].strip() == "training.shards" for text in args.set):
-        args.set.append(f"training.shards={machines.shards()}")
-    if machines.leads():
+        args.set.append(f"training.shards={distributed.shards()}")
+    if distributed.leads():
         return False
     args.quiet, args.json, args.log = True, False, None
     return True
@@ -151,7 +151,7 @@ def _finish(
     context: Context, run: RunFolder, experiment: Experiment, trained: "TrainedModel", loop: "LoopState", plan: TimePlan
 ) -> None:
     """Save the model, measure it, and note in the run what came out."""
-    from latens.data.rows import MEASURED, every_nth
+    from latens.data.splits import MEASURED, every_nth
     from latens.kinds.tables.table_files import written_of
     from latens.recipes.building.pictures import few_pictures
     from latens.trained.experiment import as_trained

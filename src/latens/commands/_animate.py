@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from latens.commands._lazy import np
 from latens.commands.base import At, Made, Work, Would
 from latens.errors import UsageError
-from latens.io.waiting import doing
+from latens.io.progress_line import doing
 
 if TYPE_CHECKING:
     from latens.commands.report import Report

@@ -11,8 +11,8 @@ import polars as pl
 from jaxtyping import Shaped
 
 from latens.data.raw import ColumnRoles
-from latens.data.rows import row_names
 from latens.data.schema import Schema
+from latens.data.splits import row_names
 from latens.errors import DataError
 from latens.evaluation import finite
 from latens.io.atomic import resource_errors, write_atomic

@@ -14,7 +14,7 @@ from latens.kinds.tables.derived import hidden_in
 from latens.kinds.tables.frame import with_cells
 from latens.kinds.tables.infer_columns import role_positions
 from latens.kinds.tables.table_files import format_of, read_table
-from latens.kinds.tables.typed import as_frame
+from latens.kinds.tables.table_rows import as_frame
 
 
 def column_table(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from latens.commands._lazy import evaluation, np, pl
 from latens.commands.base import At, Given, Made, Seed, Unknown, Verb, Work, Would, arg, number, numbered, whole
 from latens.errors import DataError, UsageError
-from latens.io.waiting import doing
+from latens.io.progress_line import doing
 from latens.text import visible
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class Impute(Verb):
 
 def _intervals(data: "Dataset", found: "Imputation", level: float) -> "pl.DataFrame":
     """Beside each column with gaps how sure it is: .low and .high of numbers and dates, .p of names."""
-    from latens.kinds.tables.typed import as_frame
+    from latens.kinds.tables.table_rows import as_frame
     from latens.trained.cell_scores import interval
 
     names, types, hidden = data.schema.names, data.schema.column_types, found.hidden

@@ -23,7 +23,7 @@ class Reconstruct(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens.commands._files import drawn_words
-        from latens.data.rows import evenly_spaced
+        from latens.data.splits import evenly_spaced
 
         data, trained = at.load(), at.trained
         chosen, own = at.positions(len(data)), data.x.ndim > 2 and data.mask is None and at.knows(data)

@@ -183,7 +183,7 @@ class Sample(Verb):
     def _conditional(self, at: At, conditions: "Conditions", n: int) -> Made:
         """Rows of a mixed table under conditions."""
         from latens.commands._files import formula_note, formulas
-        from latens.kinds.tables.typed import as_frame
+        from latens.kinds.tables.table_rows import as_frame
         from latens.predictive.conditional_samples import sample_given
 
         schema = at.trained.schema

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from .loading import load as load
     from .preparation import Preparation as Preparation
     from .preparation import prepare_batch as prepare_batch
-    from .rows import SPLITS as SPLITS
-    from .rows import TEST as TEST
-    from .rows import TRAIN as TRAIN
-    from .rows import VALIDATION as VALIDATION
-    from .rows import encode_labels as encode_labels
-    from .rows import row_keys as row_keys
-    from .rows import split_by_hash as split_by_hash
     from .schema import Column as Column
     from .schema import Schema as Schema
+    from .splits import SPLITS as SPLITS
+    from .splits import TEST as TEST
+    from .splits import TRAIN as TRAIN
+    from .splits import VALIDATION as VALIDATION
+    from .splits import encode_labels as encode_labels
+    from .splits import row_keys as row_keys
+    from .splits import split_by_hash as split_by_hash
 
 # Imported when they are first used: the kinds of rows are made of files of this folder, and the door knows all kinds.
 _HOMES = {
@@ -39,7 +39,7 @@ _HOMES = {
     "infer": ("infer_schema",),
     "known": ("KNOWN",),
     "preparation": ("Preparation", "prepare_batch"),
-    "rows": ("SPLITS", "TEST", "TRAIN", "VALIDATION", "encode_labels", "row_keys", "split_by_hash"),
+    "splits": ("SPLITS", "TEST", "TRAIN", "VALIDATION", "encode_labels", "row_keys", "split_by_hash"),
     "schema": ("Column", "Schema"),
     "loading": ("load",),
 }

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from latens.data.rows import mix
+from latens.data.splits import mix
 from latens.errors import DataError
 from latens.kinds.counts.sparse import SparseRows
 from latens.typing import AnyArray, Array, Bool, Float, Int, PyTree, Shaped, UInt32

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from latens.data.named import MOST_NAMES, Condition
 from latens.data.raw import Raw
-from latens.data.rows import encode_labels, is_number
 from latens.data.schema import Schema
+from latens.data.splits import encode_labels, is_number
 from latens.errors import DataError, UsageError, nearest
 from latens.kinds.numbers.npy import read_npy
 from latens.kinds.tables.columns import FrameColumn

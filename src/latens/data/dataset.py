@@ -11,8 +11,8 @@ import numpy as np
 
 from latens.data.batches import Batch
 from latens.data.mapped import change, parts_of, places, release, smallest, take
-from latens.data.rows import SPLITS, TEST, TRAIN, VALIDATION, philox, row_keys, split_by_hash, split_code
 from latens.data.schema import Schema
+from latens.data.splits import SPLITS, TEST, TRAIN, VALIDATION, philox, row_keys, split_by_hash, split_code
 from latens.errors import DataError
 from latens.kinds.counts.sparse import SMALL, SparseRows
 from latens.kinds.steps.sequences import Places

@@ -15,7 +15,7 @@ from msgspec import to_builtins
 
 from latens.data.mapped import joined
 from latens.data.raw import ColumnRoles, OtherCells, Raw, file_errors, no_roles, readable, with_roles
-from latens.data.rows import SPLITS, TRAIN, unmasked
+from latens.data.splits import SPLITS, TRAIN, unmasked
 from latens.errors import DataError
 from latens.io.file_limits import refuse_away
 from latens.kinds.counts import anndata

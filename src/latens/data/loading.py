@@ -45,7 +45,8 @@ from latens.data.infer import with_classes
 from latens.data.known import KNOWN
 from latens.data.mapped import LARGEST, change, joined, kept, numbers_on_disk
 from latens.data.raw import ColumnRoles, Raw, file_errors, no_roles
-from latens.data.rows import (
+from latens.data.schema import Schema
+from latens.data.splits import (
     TRAIN,
     encode_labels,
     missing_labels,
@@ -58,7 +59,6 @@ from latens.data.rows import (
     unmasked,
     with_brought,
 )
-from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
 from latens.io.file_limits import MAX_BYTES
 from latens.kinds import KINDS, OPTIONS, Guessed, Kind, kind_of, kind_of_rows
@@ -71,7 +71,7 @@ from latens.kinds.steps.world import EPISODE, TIME, World, recorded
 from latens.kinds.tables.declared import Declared, declared_columns
 from latens.kinds.tables.derived import definitions
 from latens.kinds.tables.table_files import format_of
-from latens.kinds.tables.typed import MOST_NAMED
+from latens.kinds.tables.table_rows import MOST_NAMED
 from latens.kinds.text.strings import one_column, read_rows
 from latens.typing import checked_later
 

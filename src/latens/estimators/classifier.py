@@ -15,7 +15,7 @@ from latens import evaluation
 from latens.config import ClassifierConfig, override
 from latens.data.arrays import as_dataset
 from latens.data.infer import with_classes
-from latens.data.rows import refuse_masked
+from latens.data.splits import refuse_masked
 from latens.errors import DataError, UsageError
 from latens.estimators.base import (
     LatensEstimator,

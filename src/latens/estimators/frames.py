@@ -17,7 +17,7 @@ from latens.data.loading import Coming
 from latens.kinds import Guessed, kind_of, kind_of_rows
 from latens.kinds.tables.derived import hidden_in
 from latens.kinds.tables.frame import Frame, is_pandas, like, to_pandas, with_cells
-from latens.kinds.tables.typed import as_frame, in_units
+from latens.kinds.tables.table_rows import as_frame, in_units
 from latens.trained.inputs import RowsLike
 
 

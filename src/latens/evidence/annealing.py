@@ -11,9 +11,9 @@ from jax.tree_util import Partial
 
 from latens.data.batches import Batch
 from latens.evidence.batched import Rows, map_rows
+from latens.evidence.hmc import Path, Place, check_numbers, hamiltonian_move, path_of, pilot, sigmoid_schedule
 from latens.evidence.importance import as_log_marginals
 from latens.evidence.log_marginals import LogMarginals, WeightSummary, summarise
-from latens.evidence.moves import Path, Place, check_numbers, hamiltonian_move, path_of, pilot, sigmoid_schedule
 from latens.io.process import counted
 from latens.models import AbstractLatentModel
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree

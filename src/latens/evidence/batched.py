@@ -21,7 +21,7 @@ from latens.errors import refuse_other
 from latens.io import keys
 from latens.io.compilation import check_generator, compiled
 from latens.io.process import check_process, counted
-from latens.io.waiting import reached
+from latens.io.progress_line import reached
 from latens.kinds.counts.sparse import SparseRows
 from latens.typing import Key, PyTree
 

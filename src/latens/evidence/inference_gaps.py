@@ -15,8 +15,8 @@ from latens.distributions import AbstractDistribution, DiagonalNormal, FullNorma
 from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_rows, weights_of
 from latens.evidence.estimate import Estimate
+from latens.evidence.hmc import check_numbers, path_of
 from latens.evidence.log_marginals import LogMarginals, log_mean_error, summarise
-from latens.evidence.moves import check_numbers, path_of
 from latens.evidence.refine import LogJoint, ascend, log_weights
 from latens.io.keys import CURVATURE
 from latens.io.process import counted

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from latens import evaluation
 from latens.data import Dataset
 from latens.data.batches import Batch
-from latens.data.rows import evenly_spaced
 from latens.data.schema import Schema
+from latens.data.splits import evenly_spaced
 from latens.errors import ConfigError
 from latens.explorer.decoder import decoded_means, decoder_arrays, folded, in_data_units, page_decoder, why_not
 from latens.explorer.page_columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of

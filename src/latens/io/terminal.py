@@ -8,7 +8,7 @@ from typing import Any
 from latens.errors import ResourceError
 from latens.io.atomic import reason_of
 from latens.io.json import plain, to_json
-from latens.io.waiting import clear
+from latens.io.progress_line import clear
 from latens.text import visible
 
 WIDTH = 80

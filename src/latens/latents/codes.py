@@ -13,7 +13,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data.batches import Batch
-from latens.data.rows import plain_numbers
+from latens.data.splits import plain_numbers
 from latens.distributions import AbstractDistribution, ColourLogistics, Product, RelaxedOneHot, as_reparameterised
 from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError, DataError, UsageError
@@ -23,7 +23,7 @@ from latens.evidence.importance import encode_prepared
 from latens.io.compilation import check_generator, compiled
 from latens.io.keys import folded, of_seed
 from latens.io.process import check_process, counted
-from latens.io.waiting import reached
+from latens.io.progress_line import reached
 from latens.models import AbstractLatentModel, as_code, mean_code
 from latens.models.heads.token_head import TokenHead
 from latens.typing import AnyArray, Array, Cond, Key, Mask, PyTree, checked_later

@@ -10,7 +10,7 @@ import numpy as np
 
 from latens import figures
 from latens.data import Dataset
-from latens.io.waiting import doing
+from latens.io.progress_line import doing
 from latens.model_figures import (
     class_pictures,
     latent_pictures,

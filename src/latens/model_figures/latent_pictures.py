@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from latens import evaluation, figures
-from latens.data.rows import evenly_spaced
+from latens.data.splits import evenly_spaced
 from latens.errors import ConfigError
 from latens.figures.images import image_strips
 from latens.figures.paths import linear_path, spherical_path

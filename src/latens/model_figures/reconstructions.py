@@ -5,7 +5,7 @@ import numpy as np
 
 from latens import evaluation, figures
 from latens.data import SPLITS
-from latens.data.rows import evenly_spaced
+from latens.data.splits import evenly_spaced
 from latens.figures.images import image_strips
 from latens.figures.style import figure_of, new_axes
 from latens.model_figures.source import MOST_CLASSES, Made, Source

@@ -12,7 +12,7 @@ from latens import evaluation
 from latens.config import VAEConfig
 from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
-from latens.data.rows import MEASURED, evenly_spaced, every_nth
+from latens.data.splits import MEASURED, evenly_spaced, every_nth
 from latens.distributions import StandardNormal
 from latens.evaluation import Rows
 from latens.evidence.batched import prepared_rows

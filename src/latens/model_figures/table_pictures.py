@@ -5,7 +5,7 @@ import numpy as np
 
 from latens import evaluation, figures
 from latens.data.batches import Batch
-from latens.data.rows import evenly_spaced
+from latens.data.splits import evenly_spaced
 from latens.figures import bands, column_pairs
 from latens.figures.filled import filled
 from latens.figures.mutual_information import MOST as MOST_INFORMED
@@ -14,7 +14,7 @@ from latens.figures.style import headline
 from latens.figures.tables import MOST, by_frequency, date_values, drawn_columns
 from latens.kinds.counts.sparse import SMALL, SparseRows
 from latens.kinds.steps.sequences import Sequences
-from latens.kinds.tables.typed import in_units
+from latens.kinds.tables.table_rows import in_units
 from latens.model_figures.source import Made, Source
 from latens.trained.imputation import hidden
 

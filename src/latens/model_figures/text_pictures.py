@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from latens.data.rows import evenly_spaced
+from latens.data.splits import evenly_spaced
 from latens.figures import texts
 from latens.figures.paths import linear_path
 from latens.model_figures.source import Made, Source

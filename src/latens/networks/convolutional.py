@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from latens.errors import ConfigError
-from latens.networks.canonical import half
+from latens.networks.accelerator_convolutions import convolve, convolve_same, convolve_transposed
+from latens.networks.cpu_convolutions import half
 from latens.networks.dense import ACTIVATIONS, Linear, check_options
 from latens.networks.initial import first_weights
 from latens.networks.parts import (
@@ -20,7 +21,6 @@ from latens.networks.parts import (
     split_event,
     to_outputs,
 )
-from latens.networks.strided import convolve, convolve_same, convolve_transposed
 from latens.typing import Array, Float, Key, Shaped
 
 

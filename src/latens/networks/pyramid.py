@@ -11,8 +11,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from latens.networks.canonical import half
 from latens.networks.convolutional import Convolution, SameConvolution, TransposedConvolution
+from latens.networks.cpu_convolutions import half
 from latens.networks.dense import ACTIVATIONS, Linear
 from latens.networks.initial import first_weights
 from latens.networks.parts import from_outputs, make_linear, to_outputs

@@ -18,10 +18,8 @@ from .importance import IWAE as IWAE
 from .importance import MIWAE as MIWAE
 from .importance import PIWAE as PIWAE
 from .importance import Renyi as Renyi
-from .information import DIP as DIP
-from .information import BetaTC as BetaTC
-from .matching import WAE as WAE
-from .matching import InfoVAE as InfoVAE
+from .mmd import WAE as WAE
+from .mmd import InfoVAE as InfoVAE
 from .multimodal import StratifiedELBO as StratifiedELBO
 from .multimodal import SubsetELBO as SubsetELBO
 from .perceptual import PerceptualSimilarity as PerceptualSimilarity
@@ -31,3 +29,5 @@ from .reconstruction import Reconstruction as Reconstruction
 from .regularised import RegularisedAutoencoder as RegularisedAutoencoder
 from .score_function import ScoreFunction as ScoreFunction
 from .semi_supervised import SemiSupervisedELBO as SemiSupervisedELBO
+from .total_correlation import DIP as DIP
+from .total_correlation import BetaTC as BetaTC

@@ -49,8 +49,8 @@ from latens.training import (
     Snapshot,
     Stage,
     TrainState,
+    distributed,
     fit,
-    machines,
 )
 from latens.training import checkpoint as checkpoints
 from latens.training.checkpoint import latest_checkpoint, save_checkpoint
@@ -344,8 +344,8 @@ def train(
     refuse_other(experiment, Experiment, "experiment", "Give what latens.trained.prepare(config, data) gives.")
     shards = experiment.settings.shards
     for name, value in _facts(experiment).items():
-        machines.same(name, str(value))
-    recorder = Recorder(run, shards) if run is not None and machines.leads() else None
+        distributed.same(name, str(value))
+    recorder = Recorder(run, shards) if run is not None and distributed.leads() else None
     further = None
     if resume and run is not None:
         further = newest(run, shards).resume if recorder is None else recorder.restore()
@@ -365,8 +365,8 @@ def train(
             recorder.checkpoint(stop.snapshot)
         raise
     except jax.errors.JaxRuntimeError as error:
-        raise (machines.of_others(error) or error) from None
-    machines.part()
+        raise (distributed.of_others(error) or error) from None
+    distributed.part()
     loop = result.snapshot.loop
     trained = experiment.trained(
         result.model, steps=loop.total, best_step=loop.best_step, stopped_because=loop.stopped_because
@@ -378,7 +378,7 @@ def train(
         trained = trained.with_facts(started_from=former(experiment.start))
     config = experiment.config
     seen = loop.total * min(experiment.settings.batch_size, experiment.data.count("train"))
-    if isinstance(config, VAEConfig) and config.prior.refit and machines.leads():
+    if isinstance(config, VAEConfig) and config.prior.refit and distributed.leads():
         if recorder is not None:
             trained.save(recorder.run.model_file)  # what is there if the fit is cut off
         trained = refitted_at_end(trained, experiment.data, seen=seen)
@@ -437,7 +437,7 @@ class Newest(NamedTuple):
 def newest(run: RunFolder, shards: int) -> Newest:
     """Find the newest checkpoint of a run, the same one in all processes."""
     found = latest_checkpoint(run.checkpoints)
-    machines.same("the newest checkpoint", "none" if found is None else found.path.name)
+    distributed.same("the newest checkpoint", "none" if found is None else found.path.name)
     if found is None:
         return Newest(None, 0)
     for warning in found.warnings:

@@ -17,7 +17,7 @@ from latens.io.compilation import check_generator
 from latens.io.process import check_process
 from latens.kinds.text.vocabulary import steps_of
 from latens.objectives import ELBO, AbstractObjective
-from latens.training import machines
+from latens.training import distributed
 from latens.training.optimizers import Optimizer, make_optimizer
 from latens.training.own_parts import check_own_parts
 from latens.training.padding import ReadSteps, blocks_of, buckets, read_steps
@@ -243,7 +243,7 @@ class _StageRun:
         elapsed = time.perf_counter() - began
         loop.seconds += elapsed
         if self.stage.budget.minutes is not None:
-            loop.seconds = machines.of_lead({"seconds": loop.seconds})["seconds"]
+            loop.seconds = distributed.of_lead({"seconds": loop.seconds})["seconds"]
         self.rows_per_second = count * self.batch_size / elapsed
         kept = max(count - int(result.skipped), 1)
         record = {
@@ -314,7 +314,7 @@ class _StageRun:
         if complete:
             loop.epoch += self.settings.validate_every
         if len(self.validation):
-            values = machines.of_lead(self.evaluate(self.validation))
+            values = distributed.of_lead(self.evaluate(self.validation))
             record |= {f"validation_{name}": value for name, value in values.items() if np.isfinite(value)}
             if bad := [name for name, value in values.items() if not np.isfinite(value)]:
                 self.emit("bad-validation", {"event": "bad-validation", "step": loop.total, "terms": bad})
@@ -376,8 +376,8 @@ class _StageRun:
         """The rows of `count` steps from `first` on, led by (chunk_steps, B)."""
         # What an epoch lacks to fill its last batch is padded with weight 0.
         if self.reader is None:
-            size = self.batch_size // machines.processes()
-            part = slice(machines.number() * size, (machines.number() + 1) * size)
+            size = self.batch_size // distributed.processes()
+            part = slice(distributed.number() * size, (distributed.number() + 1) * size)
             self.reader = read_steps(
                 self.data, self.settings.seed, self.batch_size, self.steps_per_epoch, self.chunk_steps, part=part
             )
@@ -426,5 +426,5 @@ class _StageRun:
 def asked_of_all(reasons: Sequence[str]) -> list[str]:
     """The reasons to stop that callbacks gave, of each process the first of its pauses or else the first."""
     own = next((f"p{each}" for each in reasons if isinstance(each, Pause)), f"s{reasons[0]}" if reasons else "")
-    told = machines.gather(own)
+    told = distributed.gather(own)
     return [Pause(each[1:]) if each[0] == "p" else each[1:] for each in told if each]

@@ -18,7 +18,7 @@ from latens.errors import ConfigError
 from latens.io.compilation import less_work
 from latens.objectives import AbstractObjective
 from latens.objectives.base import coupling
-from latens.training import machines
+from latens.training import distributed
 from latens.typing import AnyArray, Array, Int, PyTree
 
 LEAST_ROWS = 8
@@ -31,13 +31,13 @@ _WHERE = "training.shards"
 def check_shards(shards: int, batch_size: int, objective: AbstractObjective | None) -> None:
     """Refuse a number of shards that a batch, an objective or this machine's devices cannot have."""
     # objective: what is minimised; None where a stage minimises nothing.
-    if shards == 1 and machines.processes() == 1:
+    if shards == 1 and distributed.processes() == 1:
         return
-    if machines.processes() != jax.process_count():
+    if distributed.processes() != jax.process_count():
         what = "the processes of this training have parted, and this one is alone."
         raise ConfigError(what, where=_WHERE, fix="Train once in a process, or with training.shards=1.")
-    if shards % machines.processes():
-        count = machines.processes()
+    if shards % distributed.processes():
+        count = distributed.processes()
         what = f"{count} processes do not divide {shards} shard{'s' * (shards > 1)}."
         nearest = 1 << (count - 1).bit_length()
         raise ConfigError(what, where=_WHERE, fix=f"Use --set training.shards={nearest}, or other processes.")

@@ -15,8 +15,8 @@ from jaxtyping import Float
 
 from latens.data.infer import store_numbers
 from latens.data.raw import ColumnRoles, LackingColumn, Raw, damaged, readable
-from latens.data.rows import unmasked
 from latens.data.schema import Schema
+from latens.data.splits import unmasked
 from latens.errors import DataError, nearest
 from latens.kinds.base import Stored
 from latens.kinds.counts.sparse import SparseRows, is_sparse, rows_of_file, sparse_rows

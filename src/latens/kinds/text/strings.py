@@ -16,8 +16,8 @@ import polars as pl
 
 from latens.data.infer import conform, store
 from latens.data.raw import ColumnRoles, Raw, with_roles
-from latens.data.rows import TRAIN
 from latens.data.schema import Schema
+from latens.data.splits import TRAIN
 from latens.errors import DataError, UsageError, nearest
 from latens.io.file_limits import unpacked
 from latens.kinds.base import Stored

@@ -11,7 +11,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from latens.networks.canonical import AXES, DOWN, SAME, UP, half
+from latens.networks.cpu_convolutions import AXES, DOWN, SAME, UP, half
 from latens.typing import Array, Float
 
 Method = Literal["canonical", "conv"]
