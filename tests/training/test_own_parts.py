@@ -13,7 +13,7 @@ import pytest
 import latens
 from latens import VAE
 from latens.data.batches import as_batch
-from latens.distributions import AbstractFactorised, StandardNormal, log_prob
+from latens.distributions import AbstractDistribution, AbstractFactorised, StandardNormal, log_prob
 from latens.errors import ConfigError
 from latens.models import AbstractHead
 from latens.objectives.base import without_padding
@@ -228,6 +228,29 @@ class Few(Normal):
         return super().log_prob_terms(event)[:2]
 
 
+class Reads(Head):
+    def __call__(self, outputs):
+        return Normal(outputs.reshape(2, *self.shape)[0])
+
+
+class Meanless(AbstractDistribution):
+    loc: jax.Array
+    has_path: ClassVar[bool] = True
+
+    def sample(self, *, key):
+        return Normal(self.loc).sample(key=key)
+
+    def log_prob(self, event):
+        return Normal(self.loc).log_prob(event)
+
+
+class LossAlone(latens.objectives.AbstractObjective):
+    monitor: ClassVar[str] = "elbo"
+
+    def __call__(self, model, batch, *, key, step):
+        return -latens.objectives.draw(model, batch, num_samples=1, key=key).log_weight[0]
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -242,6 +265,12 @@ class Few(Normal):
         ({"likelihood": partial(Head, kind=Short)}, r"likelihood have the shape \(3,\), and rows have \(4,\)"),
         ({"likelihood": partial(Head, kind=Few)}, r"log_prob_terms of a Few gives the shape \(2,\)"),
         ({"likelihood": partial(Head, kind=NoDensity)}, "log_prob of a NoDensity fails"),
+        (
+            {"likelihood": Reads},
+            "likelihood: __call__ on 4 outputs, the `num_outputs`, of a Reads fails: cannot reshape",
+        ),
+        ({"posterior": partial(Head, kind=Meanless)}, r"posterior: .*no attribute 'mean'\. Define mean\(self\)"),
+        ({"objective": LossAlone()}, "LossAlone does not return a pair"),
     ],
 )
 def test_parts_that_give_no_rows_are_refused_before_they_are_trained(given: dict[str, Any], says: str) -> None:
@@ -259,19 +288,6 @@ def test_parts_that_cannot_work_name_themselves() -> None:
         VAE(likelihood=WholeHead, encoder=lambda shape, key: Echo(True), **FEW).fit(x)
 
 
-class Poisson(AbstractFactorised):
-    log_rate: jax.Array
-
-    def sample(self, *, key):
-        return jax.random.poisson(key, jnp.exp(self.log_rate)).astype(jnp.float32)
-
-    def log_prob_terms(self, event):
-        return event * self.log_rate - jnp.exp(self.log_rate) - jax.lax.lgamma(event + 1.0)
-
-    def mean(self):
-        return jnp.exp(self.log_rate)
-
-
 class CountsHead(Head):
     kinds: ClassVar = ("real", "counts")
     sees: ClassVar = "numbers"
@@ -281,42 +297,4 @@ class CountsHead(Head):
 def test_counts_that_a_preparation_makes_no_counts_are_refused(dtype: type) -> None:
     counts = np.random.default_rng(0).poisson(5.0, (130, 4)).astype(dtype)
     with pytest.raises(ConfigError, match=r'samples and the rows are whole numbers.*sees = "whole"'):
-        VAE(likelihood=partial(CountsHead, kind=Poisson), **FEW).fit(counts)
-
-
-class Reads(Head):
-    def __call__(self, outputs):
-        return Normal(outputs.reshape(2, *self.shape)[0])
-
-
-class Sloped(latens.distributions.AbstractReparameterised):
-    loc: jax.Array
-
-    def sample_noise(self, *, key):
-        return jax.random.normal(key, self.loc.shape)
-
-    def from_noise(self, noise):
-        return self.loc + noise
-
-    def log_prob(self, event):
-        return StandardNormal(self.loc.shape).log_prob(event - self.loc)
-
-
-class LossAlone(latens.objectives.AbstractObjective):
-    monitor: ClassVar[str] = "elbo"
-
-    def __call__(self, model, batch, *, key, step):
-        return -latens.objectives.draw(model, batch, num_samples=1, key=key).log_weight[0]
-
-
-@pytest.mark.parametrize(
-    ("given", "says"),
-    [
-        ({"likelihood": Reads}, "likelihood: Reads receives 4 outputs, its `num_outputs`, and fails: cannot reshape"),
-        ({"posterior": partial(Head, kind=Sloped)}, r"posterior: .*no attribute 'mean'\. Define mean\(self\)"),
-        ({"objective": LossAlone()}, "LossAlone does not return a pair"),
-    ],
-)
-def test_what_a_part_lacks_is_named(given: dict[str, Any], says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
-        VAE(**FEW | given).fit(X)
+        VAE(likelihood=partial(CountsHead, kind=latens.distributions.Poisson), **FEW).fit(counts)

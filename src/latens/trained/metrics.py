@@ -256,10 +256,8 @@ def unknown_draws(estimates: Sequence[Estimate], words: str) -> list[str]:
     unknown = [one for one in estimates if math.isinf(one.draws_error or 0.0)]
     if not unknown:
         return []
-    more = 10 * max(one.num_samples for one in estimates)
-    known = [one.at_least for one in unknown if one.at_least is not None]
-    amount = f"a lower bound, by about {max(known or [0.0]):.2f} {unknown[0].unit} or more"
-    said = amount if len(known) == len(unknown) else UNKNOWN[0]
+    more, least = 10 * max(one.num_samples for one in estimates), max(one.at_least or 0.0 for one in unknown)
+    said = f"a lower bound, by about {least:.2f} {unknown[0].unit} or more" if least else UNKNOWN[0]
     return [f"unknown: {words} is {said}; use more draws (--num-samples {more})"]
 
 

@@ -44,7 +44,6 @@ def check_own_parts(model: AbstractLatentModel, data: Dataset, preparation: Prep
         for each in _checkable(parts[name]):
             check_distribution(each, name)
     if "likelihood" in own:
-        _whole(model, rows.x, batch, key)
         _finite(model, data, preparation, key)
 
 
@@ -62,35 +61,17 @@ def check_given_parts(model: AbstractLatentModel, batch: Batch) -> None:
     eqx.filter_eval_shape(lambda m, b: jax.vmap(lambda row: look(m, row))(b), eqx.nn.inference_mode(model), batch)
 
 
-def _whole(model: AbstractLatentModel, stored: PyTree, batch: Batch, key: Key) -> None:
-    """Refuse a likelihood of whole numbers where the rows hold them, and it sees others instead of them."""
-    holds = lambda tree: not any(np.any(np.nan_to_num(leaf) % 1) for leaf in jax.tree.leaves(tree))  # noqa: E731
-    drawn, seen = _seen(model, batch, key)
-    if getattr(getattr(_part_of(model, "likelihood"), "head", None), "sees", "") == "yes-no":
-        return  # a cross-entropy of grey cells
-    if holds(stored) and holds(drawn) and not holds(seen):
-        what = "its samples and the rows are whole numbers, but log_prob receives scaled rows, which are not."
-        fix = 'Set sees = "whole" in the class. Counts come as integers or latens.Counts, for kinds = ("counts",).'
-        _refuse("likelihood", what, fix)
-
-
-@compiled
-def _seen(model: AbstractLatentModel, batch: Batch, key: Key) -> PyTree:
-    """What a likelihood draws, and what it sees of a row, without what a model shifts and scales."""
-
-    def of_row(row: Batch) -> PyTree:
-        found = _distributions(model, row, key)["likelihood"]
-        seen = (row.x - found.shift) / found.scale if isinstance(found, Affine) else row.x
-        return _scaled(found).sample(key=key), seen
-
-    return jax.vmap(of_row)(batch)
-
-
 def _finite(model: AbstractLatentModel, data: Dataset, preparation: Preparation, key: Key) -> None:
     """Refuse a likelihood that training rows lie outside of."""
     positions = data.subset("train")[:_FINITE]
-    batch = prepare_batch(preparation, data.rows(positions), key=key)
-    found, drawn = map(np.asarray, _log_likelihoods(model, batch, key))
+    rows = data.rows(positions)
+    *told, samples, seen = _log_likelihoods(model, prepare_batch(preparation, rows, key=key), key)
+    found, drawn = map(np.asarray, told)
+    crossed = getattr(getattr(_part_of(model, "likelihood"), "head", None), "sees", "") == "yes-no"  # of grey cells
+    if not crossed and _whole(rows.x) and _whole(samples) and not _whole(seen):
+        what = "its samples and the rows are whole numbers, but log_prob receives scaled rows, which are not."
+        fix = 'Set sees = "whole" in the class. Counts come as integers or latens.Counts, for kinds = ("counts",).'
+        _refuse("likelihood", what, fix)
     if len(bad := np.flatnonzero(~drawn)):
         what = f"draws of the posterior are not finite at {len(bad)} of the first {len(found)} training rows"
         fix = "Check the encoder. It receives standardised cells, and 0 where a cell is missing."
@@ -101,16 +82,23 @@ def _finite(model: AbstractLatentModel, data: Dataset, preparation: Preparation,
         _refuse("likelihood", f"{what}, first at row {data.names[positions[bad[0]]]}.", fix)
 
 
+def _whole(tree: PyTree) -> bool:
+    return not any(np.any(np.nan_to_num(leaf) % 1) for leaf in jax.tree.leaves(tree))
+
+
 @compiled
 def _log_likelihoods(
     model: AbstractLatentModel, batch: Batch, key: Key
-) -> tuple[Float[Array, " B"], Bool[Array, " B"]]:
-    """log p(x given z) of a draw of each row, and whether the draw is finite."""
+) -> tuple[Float[Array, " B"], Bool[Array, " B"], PyTree, PyTree]:
+    """log p(x given z) of a draw of each row, whether that is finite, and what the likelihood draws and sees."""
 
-    def of_row(row: Batch) -> tuple[Float[Array, ""], Bool[Array, ""]]:
+    def of_row(row: Batch) -> tuple[Float[Array, ""], Bool[Array, ""], PyTree, PyTree]:
         parts = _distributions(model, row, key)
         drawn = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(parts["posterior"].sample(key=key))]
-        return log_prob(parts["likelihood"], row.x, row.mask), jnp.all(jnp.stack(drawn))
+        given = parts["likelihood"]
+        seen = (row.x - given.shift) / given.scale if isinstance(given, Affine) else row.x
+        found = log_prob(given, row.x, row.mask), jnp.all(jnp.stack(drawn))
+        return *found, _scaled(given).sample(key=key), seen
 
     return jax.vmap(of_row)(batch)
 
@@ -164,21 +152,21 @@ def _scaled(distribution: object) -> Any:
 
 
 def _made(part: str, model: AbstractLatentModel, call: Callable[[Any], Any]) -> Any:
-    """What a part gives; a head that cannot read its outputs is named."""
-    try:
+    """What a part gives; an own head that cannot read its outputs is named."""
+    own = [one for one in _modules(_part_of(model, part)) if isinstance(one, AbstractHead) and _is_own(one)]
+    if not own:
         return call(model)
-    except (TypeError, ValueError, AttributeError) as error:
-        own = (one for one in _modules(_part_of(model, part)) if isinstance(one, AbstractHead) and _is_own(one))
-        head = next(iter([*own][::-1]), None)  # what scales one is around it
-        if isinstance(error, LatensError) or head is None:
-            raise
-        kind, outputs = type(head).__name__, head.num_outputs
-        what = f"{kind} receives {outputs} outputs, its `num_outputs`, and fails: {str(error).splitlines()[0]}."
-        fix = "Return in `num_outputs` how many numbers `__call__` reads, by default one for each value of an event."
-        raise ConfigError(what, where=part, fix=fix) from error
+    method = (
+        f"__call__ on {own[-1].num_outputs} outputs, the `num_outputs`,"  # of the innermost: what scales it is around
+    )
+    fix = "Return in `num_outputs` how many numbers `__call__` reads, by default one for each value of an event."
+    return _tried(part, method, own[-1], lambda _: call(model), fix)
 
 
-def _tried(part: str, method: str, distribution: object, call: Callable[[Any], Any]) -> Any:
+_FIX = "Give every parameter the shape of the event, and try it alone, with the parameters of one row."
+
+
+def _tried(part: str, method: str, distribution: object, call: Callable[[Any], Any], fix: str = _FIX) -> Any:
     """The result of a method; one that cannot work is named."""
     try:
         return call(distribution)
@@ -189,7 +177,6 @@ def _tried(part: str, method: str, distribution: object, call: Callable[[Any], A
         given = f" with {', '.join(f'{name} {size}' for name, size in sizes.items())}"
         kind = type(distribution).__name__ + given * (len({*sizes.values()}) > 1)
         what = f"{method} of a {kind} fails: {str(error).splitlines()[0].rstrip('.')}."
-        fix = "Give every parameter the shape of the event, and try it alone, with the parameters of one row."
         raise ConfigError(what, where=part, fix=fix) from error
 
 
@@ -227,7 +214,7 @@ def _same_events(parts: dict[str, Any], x: PyTree) -> None:
         what = f"samples of the {'posterior' if whole[0] else 'prior'} are whole numbers, and the other's are not."
         _refuse("prior", what, "Give both the same kind of numbers.")
     known = not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x))
-    if known and whole[2] and any(np.any(np.nan_to_num(leaf) % 1) for leaf in jax.tree.leaves(x)):
+    if known and whole[2] and not _whole(x):
         _refuse("likelihood", "samples of the likelihood are whole numbers, and the rows are not.", "Sample real ones.")
 
 
