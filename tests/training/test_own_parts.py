@@ -269,7 +269,10 @@ class LossAlone(latens.objectives.AbstractObjective):
             {"likelihood": Reads},
             "likelihood: __call__ on 4 outputs, the `num_outputs`, of a Reads fails: cannot reshape",
         ),
-        ({"posterior": partial(Head, kind=Meanless)}, r"posterior: .*no attribute 'mean'\. Define mean\(self\)"),
+        (
+            {"posterior": partial(Head, kind=Meanless)},
+            r"posterior: .*no attribute 'mean'\. Define mean\(self\)",
+        ),
         ({"objective": LossAlone()}, "LossAlone does not return a pair"),
     ],
 )

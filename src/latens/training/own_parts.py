@@ -9,7 +9,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from latens.data import Dataset, Preparation, prepare_batch
 from latens.data.batches import Batch
@@ -34,24 +33,17 @@ def check_own_parts(model: AbstractLatentModel, data: Dataset, preparation: Prep
     if not own:
         return
     key = jax.random.key(0)
-    rows = data.rows(data.subset("train")[:_ROWS])
-    batch = prepare_batch(preparation, rows, key=key)
-    model = eqx.nn.inference_mode(model)
-    one = jax.tree.map(lambda leaf: leaf[0], batch)
-    parts = _distributions(model, one, key)
-    _same_events(parts, one.x)
-    for name in sorted(own):
-        for each in _checkable(parts[name]):
-            check_distribution(each, name)
+    batch = prepare_batch(preparation, data.rows(data.subset("train")[:_ROWS]), key=key)
+    check_given_parts(model, batch)
     if "likelihood" in own:
-        _finite(model, data, preparation, key)
+        _finite(eqx.nn.inference_mode(model), data, preparation, key)
 
 
 def check_given_parts(model: AbstractLatentModel, batch: Batch) -> None:
     """Refuse parts that give no distributions, or of other shapes, before anything else traces them."""
 
     def look(model: AbstractLatentModel, row: Batch) -> Array:
-        parts = _distributions.function(model, row, jax.random.key(0))
+        parts = _distributions(model, row, jax.random.key(0))
         _same_events(parts, row.x)
         for name, found in parts.items():
             for each in _checkable(found) if _is_own(_part_of(model, name)) else ():
@@ -64,9 +56,10 @@ def check_given_parts(model: AbstractLatentModel, batch: Batch) -> None:
 def _finite(model: AbstractLatentModel, data: Dataset, preparation: Preparation, key: Key) -> None:
     """Refuse a likelihood that training rows lie outside of."""
     positions = data.subset("train")[:_FINITE]
-    rows = data.rows(positions)
-    *told, samples, seen = _log_likelihoods(model, prepare_batch(preparation, rows, key=key), key)
-    found, drawn = map(np.asarray, told)
+    batch = prepare_batch(preparation, rows := data.rows(positions), key=key)
+    found, drawn, samples, seen = jax.device_get(_log_likelihoods(model, batch, key))
+    if all(jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in jax.tree.leaves(samples)) and not _whole(rows.x):
+        _refuse("likelihood", "samples of the likelihood are whole numbers, and the rows are not.", "Sample real ones.")
     crossed = getattr(getattr(_part_of(model, "likelihood"), "head", None), "sees", "") == "yes-no"  # of grey cells
     if not crossed and _whole(rows.x) and _whole(samples) and not _whole(seen):
         what = "its samples and the rows are whole numbers, but log_prob receives scaled rows, which are not."
@@ -134,7 +127,6 @@ def _checkable(distribution: AbstractDistribution) -> list[Any]:
     return own or [distribution]
 
 
-@compiled
 def _distributions(model: AbstractLatentModel, row: Batch, key: Key) -> dict[str, Any]:
     posterior = lambda own: own.posterior(row.x, cond=row.cond, mask=row.mask)  # noqa: E731
     parts = {"posterior": _made("posterior", model, posterior), "prior": model.prior(cond=row.cond)}
@@ -200,22 +192,16 @@ def _same_events(parts: dict[str, Any], x: PyTree) -> None:
         what = f"samples of the likelihood have the shape {_shape_of(row)}, and rows have {_shape_of(x)}."
         _refuse("likelihood", what, "Give it the shape of a row.")
     if _is_own(parts["posterior"]):
-        try:
-            jax.eval_shape(lambda: mean_code(parts["posterior"]))
-        except AttributeError as error:
-            what = f"no code of a row can be computed: {error}."
-            _refuse("posterior", what, "Define mean(self) in its class: the mean of z, in the shape of a sample.")
-    q, p, row = (_event(parts[name], name) for name in ("posterior", "prior", "likelihood"))
-    whole = [all(jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in jax.tree.leaves(event)) for event in (q, p, row)]
+        fix = "Define mean(self) in its class: the mean of z, in the shape of a sample."
+        _tried("posterior", "mean", parts["posterior"], lambda q: jax.eval_shape(lambda: mean_code(q)), fix)
+    q, p = (_event(parts[name], name) for name in ("posterior", "prior"))
+    whole = [all(jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in jax.tree.leaves(event)) for event in (q, p)]
     if _shape_of(q) != _shape_of(p):
         what = f"samples of the posterior have the shape {_shape_of(q)}, and those of the prior {_shape_of(p)}."
         _refuse("prior", what, "Give both the same shape, (latent_dim,) of vectors.")
     if whole[0] != whole[1]:
         what = f"samples of the {'posterior' if whole[0] else 'prior'} are whole numbers, and the other's are not."
         _refuse("prior", what, "Give both the same kind of numbers.")
-    known = not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x))
-    if known and whole[2] and not _whole(x):
-        _refuse("likelihood", "samples of the likelihood are whole numbers, and the rows are not.", "Sample real ones.")
 
 
 def check_distribution(distribution: AbstractDistribution, part: str) -> None:
