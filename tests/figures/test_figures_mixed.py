@@ -42,19 +42,12 @@ def test_hidden_cells_are_drawn_with_the_share_that_intervals_hold():
     np.testing.assert_allclose(shares, (one + other) / 2, atol=0.03)
 
 
-def test_columns_without_a_panel_are_named():
-    rows = np.random.default_rng(0).normal(size=(20, 14))
-    cells = np.ones((20, 14), bool)
-    cells[:, 3] = False
-    axes, table = filled(rows, rows, rows[:, None], cells, [f"c{i}" for i in range(14)], words={})
-    assert len(set(table["column"])) == 13
-    assert axes[0].figure.get_suptitle().endswith("beyond 24 columns: c3")
-
-
 def test_intervals_of_whole_numbers_hold_the_share_of_their_level():
     rng, n = np.random.default_rng(0), 4000
-    true, draws = rng.poisson(1.5, (n, 2)).astype(float), rng.poisson(1.5, (n, 199, 2)).astype(float)
-    axes, _ = filled(true, true, draws, np.ones((n, 2), bool), ["count", "day"], words={}, dates=[1])
+    true, draws = rng.poisson(1.5, (n, 3)).astype(float), rng.poisson(1.5, (n, 199, 3)).astype(float)
+    cells = np.ones((n, 3), bool) & [True, True, False]
+    axes, _ = filled(true, true, draws, cells, ["count", "day", "none"], words={}, dates=[1])
+    assert axes[0].figure.get_suptitle().endswith("beyond 24 columns: none")
     np.testing.assert_allclose(axes[2].lines[1].get_ydata(), LEVELS, atol=0.02)
     axes[0].figure.canvas.draw()
     assert all(tick == round(tick) for tick in axes[0].get_xticks())

@@ -172,15 +172,10 @@ def write_pairs(out: Path, schema: Schema, rows: Shaped[np.ndarray, "n *x"], x: 
     from latens.model_figures.image_scale import shown, write_image  # a second, which other files need not wait for
 
     limits = (float(min(rows.min(), x.min())), float(max(rows.max(), x.max())))  # one scale for both
-    originals, found = shown(schema, rows, limits), shown(schema, x, limits)
-    columns = min(8, len(rows))
-    blank = np.zeros((-len(rows) % columns, *originals.shape[1:]), originals.dtype)
-    lines = []
-    for start in range(0, len(rows), columns):
-        part = slice(start, start + columns)
-        lines += [originals[part], blank[: columns - len(originals[part])]]
-        lines += [found[part], blank[: columns - len(found[part])]]
-    write_image(out, np.concatenate(lines), columns=columns)
+    columns, both = min(8, len(rows)), np.stack([shown(schema, one, limits) for one in (rows, x)])
+    both = np.pad(both, ((0, 0), (0, -len(rows) % columns), *[(0, 0)] * (both.ndim - 2)))
+    lines = both.reshape(2, -1, columns, *both.shape[2:]).swapaxes(0, 1)
+    write_image(out, lines.reshape(-1, *both.shape[2:]), columns=columns)
 
 
 def read_latents(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray | None]:

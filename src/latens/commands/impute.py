@@ -148,10 +148,6 @@ class Impute(Verb):
             first, last = numbered(at.out, 0), numbered(at.out, made.further - 1)
             made.value["draws"] = [str(numbered(at.out, k)) for k in range(made.further)]
             text += f"\n{first} to {last.name}: tables with random draws of all missing cells"
-        if at.picture:
-            plain_draws = " without the noise of single pixels (an .npz has it)" * at.photographs
-            drawn = f", {self.draws} draws{plain_draws}" if self.draws else ""
-            text += f"\nfrom left to right: the observed part, the mean{drawn}"
         if empty:
             text += f"\n{empty} rows have no observed cell and get values from p(x)"
         plain = [f"Filled {count:,} of {size:,} cells ({count / size:.1%}) of {n:,} rows."] if count else []

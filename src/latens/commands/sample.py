@@ -77,8 +77,7 @@ class Sample(Verb):
             return self._conditional(at, conditions, n)
         chosen = trained.in_turn(n) if self.label is None else np.full(n, _class_of(trained, self.label))
         arrays = self._drawn(at, n, chosen)
-        x = evaluation.finite(arrays["x"], "x", where=at.name)
-
+        x, named = evaluation.finite(arrays["x"], "x", where=at.name), arrays.get("label", chosen)
         frame = at.kind.frame(x, trained.schema)
         known = () if frame is None else formulas(trained.schema)
         said = self._said(at, frame is not None)
@@ -87,9 +86,9 @@ class Sample(Verb):
             table, arrays = with_columns(frame, more), {}
         else:
             arrays |= {name: np.full(n, value) for name, value in said.items()}
-            named = x.ndim == 2 and bool(trained.schema.names)
+            columns = x.ndim == 2 and bool(trained.schema.names)
             beside = {name: one for name, one in arrays.items() if name not in ("x", "z")}
-            table = {**dict(zip(trained.schema.names, x.T)), **beside} if named else None
+            table = {**dict(zip(trained.schema.names, x.T)), **beside} if columns else None
         told: dict[str, Any] = {"rows": n, "shape": list(x.shape)}
         text = f"{n} {'means of samples' if self._means(at) else 'samples'}"
         if self._means(at) and not self.mean:
@@ -102,7 +101,7 @@ class Sample(Verb):
             told["given"], text = trained.told, f"{text} given {trained.told}"
         return Made(
             arrays=arrays, table=table, known=known, schema=trained.schema, value=told, image=x,
-            pixels=None if chosen is None or self.label is not None else lambda: _by_class(trained, x, chosen),
+            pixels=None if chosen is None or self.label is not None else lambda: _by_class(trained, x, named),
             dialect=at.dialect(), text=text + formula_note(known, at.out),
         )  # fmt: skip
 
@@ -273,20 +272,17 @@ def _class_of(trained: "TrainedModel", name: str) -> int:
     return trained.code_of(name)
 
 
-def _by_class(trained: "TrainedModel", x: "np.ndarray", codes: "np.ndarray") -> "tuple[np.ndarray, int]":
+def _by_class(trained: "TrainedModel", x: "np.ndarray", labels: "np.ndarray") -> "tuple[np.ndarray, int]":
     """Images in rows, one for each class with its name, and how many columns that makes; gaps are left empty."""
     from latens.model_figures.image_scale import shown
     from latens.model_figures.sheet import captioned
 
-    images, classes = shown(trained.schema, x), np.unique(codes)
-    rows = [images[codes == code] for code in classes]
+    images, classes = shown(trained.schema, x), np.unique(labels)
+    rows = [images[labels == one] for one in classes]
     columns = max(map(len, rows))
-    blank = np.zeros((columns, *images.shape[1:]), images.dtype)
-    named = [
-        str(trained.classes[code]) if codes.dtype.kind in "iu" and trained.classes else str(code) for code in classes
-    ]
-    heads = [text for name in named for text in (name, *[""] * (columns - 1))]
-    return captioned(np.concatenate([np.concatenate([row, blank[len(row) :]]) for row in rows]), heads), columns
+    rows = [np.pad(row, ((0, columns - len(row)), *[(0, 0)] * (row.ndim - 1))) for row in rows]
+    heads = [text for one in classes for text in (str(one), *[""] * (columns - 1))]
+    return captioned(np.concatenate(rows), heads), columns
 
 
 def _percent(share: float) -> str:

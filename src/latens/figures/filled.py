@@ -13,9 +13,6 @@ from latens.figures.tables import MOST, date_values, drawn_columns, name_values,
 LEVELS = np.linspace(0.1, 0.9, 9)
 """Shares of the draws that central intervals hold."""
 
-NAMED = 6
-"""Columns without a panel that are named."""
-
 
 def filled(
     true: Float[np.ndarray, "n D"],
@@ -69,9 +66,9 @@ def filled(
         for axis in (axes[-1].xaxis, axes[-1].yaxis):
             axis.set_major_locator(MaxNLocator(4))
             axis.set_major_formatter(per_cent)
-    left = [readable(names[i], 16) for i in range(len(names)) if i not in columns]
-    why = f"; not shown, without hidden cells or beyond {MOST} columns: {', '.join(left[:NAMED])}" if left else ""
-    headline(axes, f"Hidden cells and what was filled in{why}{' ...' * (len(left) > NAMED)}")
+    left = ", ".join(names[i] for i in range(len(names)) if i not in columns)
+    why = f"; not shown, without hidden cells or beyond {MOST} columns: {readable(left, 60)}" if left else ""
+    headline(axes, f"Hidden cells and what was filled in{why}")
     kinds = ("column", "true", "filled", "low", "high")
     return axes, {kind: np.concatenate(parts) for kind, parts in zip(kinds, zip(*rows))}
 
