@@ -266,7 +266,6 @@ def test_parts_that_cannot_work_name_themselves() -> None:
 
 class CountsHead(Head):
     kinds: ClassVar = ("real", "counts")
-    sees: ClassVar = "numbers"
 
 
 @pytest.mark.parametrize("dtype", [int, float])
