@@ -165,7 +165,11 @@ class Summary:
         lines = [table(rows, indent="  ")]
         if main.draws_error == math.inf and "untrusted-evidence" not in dict(self.warnings):
             about = "" if main.at_least is None else f"about {main.at_least:.2f} {main.unit} or more below log p(x); "
-            lines.append(f"  a lower bound: {about}use more draws (--num-samples {10 * main.num_samples})")
+            line = f"  a lower bound: {about}use more draws (--num-samples {10 * main.num_samples})"
+            if "pareto_k" in self.metrics:
+                heavy = self.metrics["pareto_k"].protocol.rpartition(" and ")[2]
+                line += f" or annealed importance sampling (docs/evidence.md); Pareto k of {heavy}"
+            lines.append(line)
         for row in METRICS.values():
             if row.over and row.name in self.metrics:
                 errors = row.name == "gain_over_independent"
