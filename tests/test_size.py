@@ -22,7 +22,7 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 59_850,
+    "lines of Python in src": 59_870,
     ": Any in src": 295,
     "lines of Python in data": 4_050,
     "lines of Python in tests": 46_100,
@@ -36,7 +36,7 @@ MOST = {
     "functions longer than 60 lines": 0,
     "lines of Python in the largest room": 6_050,
     "files in the largest room": 30,
-    "file names in two rooms or more": 9,
+    "file names in two rooms or more": 8,
     "questions which kind outside kinds": 37,
 }
 CELLS, ROWS = get_args(CellKind), [kind.__name__ for kind in KINDS]

@@ -27,8 +27,8 @@ class Reconstruct(Verb):
 
         data, trained = at.load(), at.trained
         chosen, own = at.positions(len(data)), data.x.ndim > 2 and data.mask is None and at.knows(data)
+        test = data.subset("test") if own else np.zeros(0, int)
         if at.picture and own:  # test rows say most
-            test = data.subset("test")
             others = np.setdiff1d(np.arange(len(data)), test)
             test = evenly_spaced(test, max(len(chosen) // 2, len(chosen) - len(others)))
             chosen = np.concatenate([test, evenly_spaced(others, len(chosen) - len(test))])

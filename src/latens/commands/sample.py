@@ -77,7 +77,7 @@ class Sample(Verb):
             return self._conditional(at, conditions, n)
         chosen = trained.in_turn(n) if self.label is None else np.full(n, _class_of(trained, self.label))
         arrays = self._drawn(at, n, chosen)
-        x, named = evaluation.finite(arrays["x"], "x", where=at.name), arrays.get("label", chosen)
+        x, named = evaluation.finite(arrays["x"], "x", where=at.name), np.asarray(arrays.get("label", chosen))
         frame = at.kind.frame(x, trained.schema)
         known = () if frame is None else formulas(trained.schema)
         said = self._said(at, frame is not None)

@@ -308,8 +308,9 @@ def _events(model: AbstractLatentModel, z: PyTree, batch: Batch, num_draws: int,
         return jnp.zeros((batch.row_id.shape[0], 0, *batch.x.shape[1:]))
 
     def one(z: PyTree, cond: Cond, x: PyTree, mask: Array, key: Key) -> Array:
-        found = model.likelihood(z, cond=cond).conditioned(x, mask)
-        return found.sample(key=key) if noise else found.mean()
+        if not noise:
+            return _mean(model, z, cond, x, mask)
+        return model.likelihood(z, cond=cond).conditioned(x, mask).sample(key=key)
 
     def of_row(z: PyTree, cond: Cond, x: PyTree, mask: Array, row_id: AnyArray) -> Array:
         keys = jax.random.split(jax.random.fold_in(key, row_id), num_draws)

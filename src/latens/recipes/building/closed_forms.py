@@ -6,7 +6,7 @@ from typing import Any, cast
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from latens.data import Dataset, Preparation, prepare_batch
 from latens.data.conditions import GIVEN
@@ -21,6 +21,7 @@ from latens.io import keys
 from latens.models import AbstractHead, DepthHead, DepthInput, LatentModel, SharedScaleNormalHead, StateSpaceModel
 from latens.models.heads.base import raw_scale
 from latens.models.heads.table import TableHead
+from latens.models.semi_supervised import LABEL
 from latens.networks import LinearPath
 from latens.recipes.building.step_starts import started_steps
 from latens.recipes.building.table_starts import at_columns, table_latents
@@ -100,13 +101,25 @@ def located_rows(data: Dataset, prepare: Preparation, head: AbstractHead) -> Flo
     """Some training rows in the unit of a head's locations; NaN where a cell is missing."""
     assert head.located is not None
     _, shift, scale = head.located
-    train, cells = data.subset("train"), int(np.prod(data.schema.shape))
-    most = max(1, min(factors.MOST_ROWS, factors.MOST_VALUES // cells))
-    kept = np.sort(first_rows(data, train, most))
-    batch = prepare_batch(prepare, data.rows(kept), key=keys.of_seed(0))
+    batch = prepare_batch(prepare, data.rows(_looked_at(data)), key=keys.of_seed(0))
     rows = np.asarray(batch.x) if batch.mask is None else np.where(batch.mask, batch.x, np.float32(np.nan))
     inside = (rows - np.asarray(shift, np.float32)) / np.asarray(scale, np.float32)
     return inside.reshape(len(rows), -1).astype(np.float64 if inside.size <= 2**22 else np.float32)
+
+
+def _looked_at(data: Dataset) -> Int[np.ndarray, " n"]:
+    """The training rows that a closed form is made of."""
+    most = max(1, min(factors.MOST_ROWS, factors.MOST_VALUES // int(np.prod(data.schema.shape))))
+    return np.sort(first_rows(data, data.subset("train"), most))
+
+
+def _class_means(rows: Float[np.ndarray, "n d"], label: Int[np.ndarray, " n"], classes: int) -> np.ndarray:
+    """How far the mean of each class lies from that of all rows, less what chance makes of it: (C, d)."""
+    away = np.zeros((classes, rows.shape[1]))
+    for k in np.unique(label[label >= 0]):
+        found, chance = rows[label == k].mean(axis=0) - rows.mean(axis=0), rows.var(axis=0).mean() / (label == k).sum()
+        away[k] = max(0.0, 1.0 - chance / max(np.square(found).mean(), 1e-30)) * found
+    return away
 
 
 def _at_factors(model: LatentModel, data: Dataset, prepare: Preparation) -> LatentModel:
@@ -124,11 +137,17 @@ def _at_factors(model: LatentModel, data: Dataset, prepare: Preparation) -> Late
         return _with_factors(model, fit_window(rows.reshape(-1, *data.schema.shape)).factors(count))
     if not np.isfinite(rows).all():
         return _with_factors(model, fit_gappy(rows, np.isfinite(rows), count))
-    return _with_factors(model, fit_factors(rows, count, group=head.group, common=common, scale=fixed))
+    away = np.zeros((0, rows.shape[1]))
+    if cast(Any, model.decoder).reads[:1] == (LABEL,) and data.label is not None:
+        label = np.asarray(data.label)[_looked_at(data)]
+        away = _class_means(rows, label, len(data.schema.classes or ()))
+        rows = rows - np.vstack([away, np.zeros((1, rows.shape[1]))])[label]
+    return _with_factors(model, fit_factors(rows, count, group=head.group, common=common, scale=fixed), away)
 
 
-def _with_factors(model: LatentModel, made: Factors) -> LatentModel:
+def _with_factors(model: LatentModel, made: Factors, away: np.ndarray | None = None) -> LatentModel:
     """The model whose encoder and decoder are these factors, in the unit of its head's locations."""
+    # away: how far the mean of each class lies from that of all rows, where the networks read labels.
     encoder, decoder = cast(Any, model.encoder), cast(Any, model.decoder)
     head, shape, group = decoder.head, decoder.head.shape, decoder.head.group
     _, shift, scale = head.located
@@ -141,9 +160,11 @@ def _with_factors(model: LatentModel, made: Factors) -> LatentModel:
     # deviation, also where many pixels tell them to a thousandth.
     around, own = np.sqrt(made.variance), 1.0 / np.sqrt(made.precision)
     of_cells = np.concatenate([np.tile(around, decoder.network.copies), np.ones(len(bias))])[: len(bias)]
-    # Labels and conditions are read after these numbers, and the closed form does not depend on them.
-    more = ((0, len(encoder.network.weight.value) - len(made.encoder)), (0, 0))
-    down = decoder.network.at(np.pad(made.weight.T, more), bias, made.mean, made.noise, of_cells)
+    # Labels are read after these numbers, then conditions, on which the closed form does not depend.
+    away = np.zeros((0, len(made.mean))) if away is None else away
+    rest = np.zeros((len(encoder.network.weight.value) - len(made.encoder) - len(away), len(made.mean)))
+    told = np.vstack([away, rest])
+    down = decoder.network.at(np.vstack([made.weight.T, told]), bias, made.mean, made.noise, of_cells)
     # What the encoder sees is the row by another shift and scale: z = E' (seen - seen at the mean).
     entry = encoder.standardise
     seen = (0.0, 1.0) if entry is None else (entry.shift.value, entry.scale.value)
@@ -153,16 +174,16 @@ def _with_factors(model: LatentModel, made: Factors) -> LatentModel:
     floor = encoder.head.scale_floor if encoder.head.scale == "softplus" else 0.0
     raw = raw_scale(1.0 / np.sqrt(made.precision), encoder.head.scale, floor)
     shifts = np.concatenate([-at_mean @ maps, raw])
-    up = encoder.network.at(np.pad(maps, more), shifts, unit=np.concatenate([own, np.ones(len(raw))]))
+    up = encoder.network.at(
+        np.vstack([maps, -told @ made.encoder]), shifts, unit=np.concatenate([own, np.ones(len(raw))])
+    )
     return eqx.tree_at(lambda m: (m.encoder.network, m.decoder.network, m.decoder.head), model, (up, down, new_head))
 
 
 def _at_depth(model: LatentModel, data: Dataset, prepare: Preparation) -> Any:
     """The model of counts that sees them at the depth of these data, begun at their components where it has a path."""
     encoder, decoder = cast(Any, model.encoder), cast(Any, model.decoder)
-    train, genes = data.subset("train"), int(np.prod(data.schema.shape))
-    most = max(1, min(factors.MOST_ROWS, factors.MOST_VALUES // genes))
-    kept = np.sort(first_rows(data, train, most))
+    kept, genes = _looked_at(data), int(np.prod(data.schema.shape))
     batch = prepare_batch(prepare, data.rows(kept), key=keys.of_seed(0))
     x = np.asarray(batch.x, np.float64).reshape(len(kept), -1)
     mask = None if batch.mask is None else np.asarray(batch.mask).reshape(x.shape)
