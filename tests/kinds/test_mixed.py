@@ -133,6 +133,9 @@ def test_tables_that_do_not_fit_are_refused_by_column(tmp_path):
     )
     numbers = load(np.random.default_rng(0).normal(size=(50, 1))).schema
     assert "the model was trained on numbers" in refusal(tmp_path, frame[["city"]], schema=numbers)
+    pairs = load(np.random.default_rng(0).normal(size=(50, 2))).schema
+    empty = pd.DataFrame({"x0": [0.5] * 50, "x1": None})  # without a cell a column is of no kind
+    assert read(tmp_path, empty, schema=pairs, missing="nan").mask[:, 1].sum() == 0
 
 
 def test_what_is_not_modelled_is_said(tmp_path):

@@ -359,7 +359,8 @@ def store_numbers(rows: "Coming", seen: np.ndarray | None = None) -> Stored:
 def refuse_names(rows: "Coming") -> None:
     """Refuse columns of text or dates for a model of numbers."""
     raw = rows.raw
-    place = next((i for i, one in (raw.kinds or {}).items() if one.kind != "number"), None)
+    named = (i for i, one in (raw.kinds or {}).items() if one.kind != "number" and not np.isnan(raw.x[:, i]).all())
+    place = next(named, None)
     if place is not None:
         name = raw.columns[place] if raw.columns else f"x{place}"
         fix = f"Leave it out, or name it with --label {name} or --id {name}."
