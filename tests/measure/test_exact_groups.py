@@ -11,6 +11,7 @@ from latens.config import override
 from latens.data import Preparation, load
 from latens.evaluation import Estimate
 from latens.recipes import get_recipe
+from latens.trained import metric_functions
 from latens.trained.inputs import lacks_prior
 from latens.trained.metrics import METRICS
 from latens.trained.sample_sets import SampleSets
@@ -24,11 +25,11 @@ def trained():
 
 def work_of(trained, n=6, **options):
     data = load(np.random.default_rng(0).normal(size=(n, 3)), schema=trained.schema, **options)
-    return groups.Work(trained, data, np.arange(n), 10, 0)
+    return metric_functions.Work(trained, data, np.arange(n), 10, 0)
 
 
 def reason(work, name):
-    return groups.why_not(work, METRICS[name].needs)
+    return metric_functions.why_not(work, METRICS[name].needs)
 
 
 @pytest.mark.parametrize(("asked", "draws"), [(1, 2), (2, 2), (40, 40), (10_000, 500)])
@@ -40,9 +41,9 @@ def test_gaps_take_the_draws_that_are_asked_for_and_500_at_the_most(trained, mon
         told.append(num_samples)
         return dict.fromkeys(("elbo", "approximation_gap", "amortisation_gap"), Estimate(1.0, 0.1, num_samples, 6))
 
-    monkeypatch.setattr(groups, "inference_gaps", gaps)
+    monkeypatch.setattr(metric_functions, "inference_gaps", gaps)
     work = dataclasses.replace(work_of(trained), num_samples=asked)
-    assert sorted(groups._gaps(work)) == ["amortisation_gap", "approximation_gap"]
+    assert sorted(metric_functions._gaps(work)) == ["amortisation_gap", "approximation_gap"]
     assert told == [draws]
 
 
@@ -53,12 +54,12 @@ UNEQUAL = "the methods that look at codes take no row weights"
 def test_what_looks_at_codes_wants_equal_rows(trained, monkeypatch, weight):
     work = work_of(trained, weight=weight, label=[0, 1] * 3)
     expected = UNEQUAL if weight is not None and len(set(weight)) > 1 else ""
-    monkeypatch.setattr(groups, "known_factors", lambda data: None)
+    monkeypatch.setattr(metric_functions, "known_factors", lambda data: None)
     assert reason(work, "mig") == "the factors are not known"
-    monkeypatch.setattr(groups, "known_factors", lambda data: np.zeros((6, 1)))
-    assert reason(work, "mig") == groups.why_not(work, "equal rows") == expected
+    monkeypatch.setattr(metric_functions, "known_factors", lambda data: np.zeros((6, 1)))
+    assert reason(work, "mig") == metric_functions.why_not(work, "equal rows") == expected
     rows = dataclasses.replace(work, positions=np.array([0, 1]))  # those are equal
-    assert groups.why_not(rows, "equal rows") == ""
+    assert metric_functions.why_not(rows, "equal rows") == ""
 
 
 def test_models_without_latents_have_a_reason(trained):

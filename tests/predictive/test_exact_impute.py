@@ -69,7 +69,7 @@ def test_the_noise_of_a_gap_is_not_the_one_that_chose_its_latent():
 
     def both():
         state, _ = given_observed(nothing, PAIR, batch, key, num_samples=2, num_draws=1, samples_per_chunk=2)
-        return state.chosen[:, 0, 0], _impute(PAIR, batch, key, 2, 1, 2, nothing)[1][:, 0, 0]
+        return state.chosen[:, 0, 0], _impute(PAIR, batch, key, 2, 1, 2, True, nothing)[1][:, 0, 0]
 
     chosen, drawn = jax.jit(both)()
     assert abs(np.corrcoef(chosen, drawn - chosen)[0, 1]) < 5 / np.sqrt(3000)
