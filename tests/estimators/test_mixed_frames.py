@@ -43,7 +43,7 @@ def test_samples_have_what_is_given(vae):
     assert made["joined"].nunique() > 10
     with pytest.raises(DataError, match="Olso"):
         vae.sample(4, given={"city": "Olso"})
-    with pytest.raises(ConfigError, match="several kinds"):
+    with pytest.raises(ConfigError, match="no columns by kind"):
         VAE(**TINY).fit(np.random.default_rng(0).normal(size=(40, 3))).sample(2, given={"x0": 0.5})
 
 
