@@ -150,3 +150,9 @@ def test_classes_are_the_labels_in_order(labels: np.ndarray) -> None:
     np.testing.assert_allclose(share.sum(axis=1), 1.0, rtol=1e-5)
     assert one.predict(x).tolist() == one.classes_[share.argmax(axis=1)].tolist()
     assert not hasattr(VAE(2, random_state=0, settings={"network.hidden": [3]}).fit(x), "classes_")
+
+
+def test_text_labels_may_be_missing() -> None:
+    y = np.resize(np.array(["1", "2", None], object), len(REAL))
+    one = VAE(2, recipe="m2", random_state=0, settings={"network.hidden": [3]}).fit(REAL[:, None], y)
+    assert one.classes_.tolist() == ["1", "2"]
