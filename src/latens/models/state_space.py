@@ -519,18 +519,7 @@ class StateSpaceModel(LatentModel, AbstractJointModel):
         return jax.lax.scan(lambda s, at: self.step(s, at[0], key=at[1]), state, (given, keys))[1]
 
     def draw_joint(self, posterior: Any, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key) -> Joint:
-        """A draw of the posterior with all its log densities, from one walk along the steps.
-
-        Args:
-            posterior: The posterior of the row, as `posterior` gives it.
-            x: The row.
-            cond: Named arrays that the model is conditioned on.
-            mask: True where x is observed; None: everywhere.
-            key: The key of the draw, as `sample` of the posterior takes it.
-
-        Returns:
-            The draw, its log densities, and the KL of each step given the draws before it.
-        """
+        """A draw of the posterior with all its log densities, from one walk along the steps."""
         walk = posterior.walk(noise=posterior.sample_noise(key=key))
         return Joint(
             z=posterior.event_of(walk),
