@@ -34,7 +34,7 @@ def ours(kernel: int, shape: tuple[int, int, int], steps: int) -> Callable[[], f
     import numpy as np
 
     from latens.data import Preparation
-    from latens.data.batches import Batch
+    from latens.data.dataset import Batch
     from latens.distributions import StandardNormal
     from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead
     from latens.networks import decoder_network, encoder_network

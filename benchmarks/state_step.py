@@ -96,7 +96,7 @@ def by_hand(length: int, steps: int) -> Callable[[], float]:
 def ours(length: int, steps: int) -> Callable[[], float]:
     """The same with the parts of latens."""
     from latens.data import Preparation
-    from latens.data.batches import Batch
+    from latens.data.dataset import Batch
     from latens.models import StateSpaceModel, StepPrior
     from latens.models.heads.base import SharedScaleNormalHead
     from latens.models.state_space import StepDecoder, StepEncoder

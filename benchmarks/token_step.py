@@ -135,7 +135,7 @@ def model_of(length: int) -> Any:
 def chunk_of(length: int, steps: int, edges: tuple[int, ...] = ()) -> tuple[Any, Any, tuple[Any, ...]]:
     """The compiled function of a chunk of steps, its first state, and its other arguments."""
     from latens.data import Preparation
-    from latens.data.batches import Batch
+    from latens.data.dataset import Batch
     from latens.objectives import ELBO
     from latens.training import make_optimizer
     from latens.training.step import make_program

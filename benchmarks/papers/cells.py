@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from latens.data import Dataset, Preparation, prepare_batch
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.io.atomic import write_atomic
 
 TEST_SEED = 123

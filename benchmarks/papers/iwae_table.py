@@ -33,7 +33,7 @@ from latens.evaluation import Rows, active_units, encode, importance_sampling
 from latens.recipes import get_recipe
 from latens.trained.experiment import Experiment, prepare
 from latens.training import Budget, Optimizer, Settings, Stage, fit, from_optax
-from latens.training.adam import adam
+from latens.training.optimizers import adam
 
 _ORDER = (("vae", 1), ("vae", 5), ("vae", 50), ("iwae", 5), ("iwae", 50))
 _NUMBERS = {1: (86.76, 86.47, 86.35, 85.54, 84.78), 2: (85.33, 85.01, 84.78, 83.89, 82.90)}

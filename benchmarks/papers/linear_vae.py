@@ -26,7 +26,7 @@ import numpy as np
 
 from cells import cell, interval, say, shown
 from latens.data import Dataset, Preparation, load
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import StandardNormal
 from latens.evaluation import Rows, active_units, encode
 from latens.evidence.inference_gaps import gap_rows

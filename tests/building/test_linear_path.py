@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits, load_wine
 from latens.cli.main import main
 from latens.config import override
 from latens.data import load
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.data.infer import with_classes
 from latens.data.preparation import prepare_batch
 from latens.errors import ConfigError

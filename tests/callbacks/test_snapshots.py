@@ -9,7 +9,7 @@ from latens.callbacks.snapshots import Snapshots, kept_steps, load_snapshots, sn
 from latens.config import override
 from latens.data import load
 from latens.errors import RunFolderError
-from latens.io.named_arrays import tree_to_arrays
+from latens.io.safetensors import tree_to_arrays
 from latens.recipes import get_recipe
 from latens.runs.folder import RunFolder
 from latens.trained.experiment import prepare, train

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from latens.cli.time_plan import TimePlan
+from latens.cli.training import TimePlan
 
 
 class Clock:

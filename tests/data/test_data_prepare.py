@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from latens.data import Batch, Preparation, load, prepare_batch
-from latens.data.batches import as_batch
+from latens.data.dataset import as_batch
 from latens.data.preparation import hide_cells, move_pictures
 from latens.errors import ConfigError, ModelFileError
 

@@ -8,7 +8,7 @@ import pytest
 
 from latens import VAE, TrainedModel, read
 from latens.data import Preparation, Schema
-from latens.data.batches import Batch, as_batch
+from latens.data.dataset import Batch, as_batch
 from latens.errors import DataError
 from latens.estimators import Autoencoder
 

@@ -7,7 +7,7 @@ import pytest
 from latens import VAE
 from latens.config import VAEConfig, override
 from latens.errors import ConfigError, UsageError
-from latens.objectives.schedules import SCHEDULES, Schedule, check_schedule
+from latens.objectives.elbo import SCHEDULES, Schedule, check_schedule
 
 X = np.random.default_rng(0).normal(size=(40, 4)) @ np.array([[1, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 1, 2], [0, 0, 0, 1]])
 

@@ -17,7 +17,7 @@ from latens.estimators.base import with_nan
 from latens.estimators.forecaster import _shares
 from latens.io.process import check_count
 from latens.kinds.tables.table_rows import as_frame
-from latens.predictive.where import conditions_of
+from latens.predictive.conditional_samples import conditions_of
 
 CELLS = type("AnnData", (), {"__module__": "anndata._core.anndata"})()
 DATES = np.full((3, 4), np.datetime64("2020-01-01"))

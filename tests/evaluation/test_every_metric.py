@@ -12,7 +12,7 @@ import pytest
 from scipy import linalg, stats
 from sklearn.metrics import mutual_info_score
 
-from latens.commands._compare import _verdict
+from latens.commands.evaluate import _verdict
 from latens.data.conditions import beyond, brought, cells_of, learned, told, vectors
 from latens.data.schema import Column, Schema
 from latens.errors import DataError, UsageError
@@ -20,16 +20,15 @@ from latens.estimators import VAEForecaster
 from latens.evaluation import sample_quality
 from latens.evidence.estimate import Estimate, median, shares
 from latens.evidence.log_marginals import effective_sample_size
-from latens.evidence.series_baseline import seasonal_draws
-from latens.evidence.windows import LEAST_NOISE, _autoregression, _regular
+from latens.evidence.series_baseline import LEAST_NOISE, _autoregression, _regular, seasonal_draws
 from latens.kinds.steps.long import _groups
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.dtypes import as_dates, number_of, seconds_of
 from latens.latents import disentanglement
 from latens.latents.clusters import matched
 from latens.latents.codes import active_units
+from latens.predictive.conditional_samples import parse_conditions
 from latens.predictive.forecasting import crps, judged
-from latens.predictive.where import parse_conditions
 from latens.recipes.building.step_starts import RIDGE, _regress
 from latens.trained.cell_scores import OUTER, tails
 from latens.trained.outliers import adjusted, conformal

@@ -9,7 +9,7 @@ from checks import close
 from evidence_fixtures import CELLS, COVARIANCE, MU, Linear10, covers, log_p_of_linear, rows_of_linear
 from scipy import stats
 
-from latens.data.batches import Batch, as_batch
+from latens.data.dataset import Batch, as_batch
 from latens.distributions import Bernoulli, Deterministic, DiagonalNormal, StandardNormal, UniformSphere
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError, UsageError

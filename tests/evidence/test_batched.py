@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 
 import latens
 from latens.data import Preparation
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.evidence.batched import Rows, _usual_size, map_draws, map_rows, may_hold_pool, rows_in_cache
 from latens.models.heads.table import TableHead
 
@@ -65,7 +65,7 @@ import sys
 import equinox as eqx, jax, jax.numpy as jnp, numpy as np
 from jax.scipy.linalg import solve_triangular
 from latens.data import Preparation
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.evidence.batched import Rows, map_rows
 from latens.models import BayesClassifier
 

@@ -9,7 +9,7 @@ from scipy import special, stats
 from tables import conjugate_pair
 
 from latens.data import Preparation
-from latens.data.batches import as_batch
+from latens.data.dataset import as_batch
 from latens.distributions import Categorical
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError

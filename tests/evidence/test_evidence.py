@@ -6,7 +6,7 @@ import pytest
 from tables import MU, SIGMA, W, X, linear_gaussian
 
 from latens.data import Preparation
-from latens.data.batches import as_batch
+from latens.data.dataset import as_batch
 from latens.evaluation import Rows, decode, encode, log_marginal, reconstruct
 
 ROW = X[None].astype(np.float32)

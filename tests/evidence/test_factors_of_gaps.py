@@ -7,8 +7,7 @@ import pytest
 from checks import close
 from scipy import stats
 
-from latens.evidence.factors import Factors, fit_factors
-from latens.evidence.factors_with_missing import _posterior, fit_gappy, gappy_gains
+from latens.evidence.factors import Factors, _posterior, fit_factors, fit_gappy, gappy_gains
 from latens.models.missingness import seen_whole
 from latens.networks import LinearPath
 

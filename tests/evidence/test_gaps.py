@@ -8,7 +8,7 @@ from checks import agrees, close
 from evidence_fixtures import Linear10, log_p_of_linear, rows_of_linear
 from tables import X, linear_gaussian
 
-from latens.data.batches import Batch, as_batch
+from latens.data.dataset import Batch, as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.errors import ConfigError
 from latens.evaluation import Rows, inference_gaps

@@ -15,7 +15,7 @@ from tests.support.linear_steps import joint_normal, linear_model
 
 from latens import evaluation
 from latens import models as m
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.errors import ConfigError
 from latens.evaluation import Rows
 from latens.evidence.particles import filtered, resampled

@@ -10,7 +10,7 @@ from checks import close
 from scipy import stats
 
 import latens
-from latens.data.batches import as_batch
+from latens.data.dataset import as_batch
 from latens.distributions import Deterministic, DiagonalNormal, FullNormal, StandardNormal
 from latens.errors import ConfigError, DataError
 from latens.evaluation import Rows, refine

@@ -4,7 +4,7 @@ import numpy as np
 from checks import close
 from scipy import stats
 
-from latens.evidence.windows import _autoregression, fit_window
+from latens.evidence.series_baseline import _autoregression, fit_window
 
 
 def windows(rows: int, times: int = 12, period: int = 0, seed: int = 0) -> np.ndarray:

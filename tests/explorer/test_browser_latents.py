@@ -7,8 +7,7 @@ from browser_fixtures import Browser
 from page_fixtures import ROWS, Site, pixel, plane, settled, shown, state
 
 from latens.explorer import payload, static_files
-from latens.explorer.server import PageServer
-from latens.explorer.serving import decoder_of
+from latens.explorer.server import PageServer, decoder_of
 
 pytest_plugins = ("browser_fixtures", "page_fixtures")
 

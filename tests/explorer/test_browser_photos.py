@@ -9,8 +9,7 @@ from page_fixtures import Site, settled, state
 
 from latens.config import override
 from latens.data import load
-from latens.explorer.server import PageServer
-from latens.explorer.serving import decoder_of
+from latens.explorer.server import PageServer, decoder_of
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
 

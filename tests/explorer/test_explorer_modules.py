@@ -15,8 +15,7 @@ from latens.data import Preparation, load
 from latens.distributions import StandardNormal
 from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder
 from latens.explorer.page_columns import grid
-from latens.io.named_arrays import tree_to_arrays
-from latens.io.safetensors import pack
+from latens.io.safetensors import pack, tree_to_arrays
 from latens.kinds.tables.columns import FrameColumn, number_type
 from latens.models import (
     AffineHead,

@@ -19,8 +19,7 @@ from latens.distributions import StandardNormal
 from latens.errors import ConfigError
 from latens.explorer import payload
 from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder
-from latens.io.named_arrays import tree_to_arrays
-from latens.io.safetensors import pack
+from latens.io.safetensors import pack, tree_to_arrays
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.kinds.tables.dtypes import name_of
 from latens.models import Conditional, LatentModel, NormalHead

@@ -20,15 +20,13 @@ from latens.data import Preparation, load
 from latens.data.schema import Column, Schema
 from latens.distributions import StandardNormal
 from latens.explorer import payload, static_files
-from latens.explorer.server import Decoder, PageServer
-from latens.explorer.serving import decoder_of
+from latens.explorer.server import Decoder, PageServer, decoder_of
 from latens.explorer.whatif import BINS, MOST_QUESTION, answers, edges_of, masses, whatif_columns
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.kinds.tables.table_rows import as_frame
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableHead, TableInput
-from latens.predictive.conditional_samples import shares_given
-from latens.predictive.where import conditions_of
+from latens.predictive.conditional_samples import conditions_of, shares_given
 from latens.trained.trained_model import TrainedModel
 
 pytest_plugins = ("browser_fixtures",)

@@ -14,10 +14,10 @@ from latens.errors import DataError
 from latens.evaluation import Rows
 from latens.figures import linear_grid, save
 from latens.figures.bands import bands
-from latens.figures.column_pairs import correlation, correlations
 from latens.figures.diagram import HIGH, WIDE, PartBox, arrow_paths, model_diagram, places_of
 from latens.figures.images import image_strips
 from latens.figures.style import THEMES, themed
+from latens.figures.tables import correlation, correlations
 from latens.model_figures.draw import FIRST, draw_pictures
 from latens.model_figures.model_graph import graph_of, side_of
 from latens.model_figures.source import Plane

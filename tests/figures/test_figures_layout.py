@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.text import Text
 
 from latens.figures import training_curves
-from latens.figures.column_pairs import correlations
 from latens.figures.style import figure_of, laid_out
+from latens.figures.tables import correlations
 
 CREDIT = ["AccountStatus", "Duration", "CreditHistory", "Purpose", "CreditAmount", "Savings", "EmploymentSince"]
 CREDIT += ["InstallmentRate", "PersonalStatus", "OtherDebtors", "ResidenceSince", "Property", "Age"]

@@ -4,8 +4,7 @@ import numpy as np
 from matplotlib.dates import ConciseDateFormatter
 from scipy import stats
 
-from latens.figures.filled import LEVELS, filled
-from latens.figures.tables import histogram, marginals
+from latens.figures.tables import LEVELS, filled, histogram, marginals
 
 
 def test_weighted_values_have_the_shares_of_repeated_ones():

@@ -12,7 +12,7 @@ import pytest
 from latens.errors import ResourceError
 from latens.io import atomic
 from latens.io.atomic import process_alive, temporary_beside, write_together
-from latens.io.named_arrays import clean_orphans, write_atomic
+from latens.io.safetensors import clean_orphans, write_atomic
 
 
 def test_write_atomic_replaces_follows_the_umask_and_leaves_nothing_behind(tmp_path):

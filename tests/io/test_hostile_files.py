@@ -12,7 +12,7 @@ import pytest
 
 from latens.errors import ConfigError, ModelFileError
 from latens.io.json import plain, to_json
-from latens.io.named_arrays import arrays_sha256, pack, parse_json_strict, read
+from latens.io.safetensors import arrays_sha256, pack, parse_json_strict, read
 
 
 def small() -> tuple[dict[str, np.ndarray], dict]:

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from latens.errors import ResourceError, RunFolderError
-from latens.io import jsonlines
-from latens.io.jsonlines import JsonLines
+from latens.io import json
+from latens.io.json import JsonLines
 
 
 def test_a_torn_last_line_is_ignored_and_never_continued(tmp_path):
@@ -44,7 +44,7 @@ def test_metrics_that_do_not_fit_the_checkpoint_are_not_papered_over(tmp_path):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_is_said_to_be_full(tmp_path, monkeypatch):
-    monkeypatch.setattr(jsonlines, "open_plain", lambda path, flags: os.open("/dev/full", os.O_WRONLY))
+    monkeypatch.setattr(json, "open_plain", lambda path, flags: os.open("/dev/full", os.O_WRONLY))
     lines = JsonLines(tmp_path / "m")
     with pytest.raises(ResourceError, match="the disk is full"):
         lines.append({"a": 1})

@@ -2,9 +2,8 @@
 
 import pytest
 
-from latens.io import progress_line, terminal
-from latens.io.progress_line import Waiting, doing, reached
-from latens.io.terminal import say
+from latens.io import terminal
+from latens.io.terminal import Waiting, doing, reached, say
 
 
 def told(line: Waiting) -> str:
@@ -25,7 +24,7 @@ def test_it_says_what_and_never_goes_back():
         assert seen[-1] < 1.0
         doing("[red]x")
         assert told(line) == "impute: [red]x"
-    assert progress_line._shown is None
+    assert terminal._shown is None
 
 
 def test_a_part_of_the_command_fills_its_part_of_the_bar():

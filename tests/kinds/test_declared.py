@@ -6,7 +6,7 @@ import pytest
 
 from latens.data import load
 from latens.errors import DataError, UsageError
-from latens.kinds.tables.declared import declared_columns
+from latens.kinds.tables.derived import declared_columns
 from latens.kinds.tables.table_rows import as_frame
 
 N = 400

@@ -12,7 +12,7 @@ from latens.data import Schema, load
 from latens.errors import DataError
 from latens.kinds.tables.frame import like
 from latens.kinds.tables.table_rows import as_frame
-from latens.predictive.where import conditions_of, parse_conditions
+from latens.predictive.conditional_samples import conditions_of, parse_conditions
 
 SIZES = ["S", "M", "L", "XL"]
 N = 300

@@ -17,8 +17,7 @@ from latens.errors import DataError
 from latens.kinds.tables.columns import MOST_OWN, FrameColumn, category_type, check_types
 from latens.kinds.tables.table_rows import as_frame
 from latens.models.heads.table import TableHead, TableInput
-from latens.predictive.conditional_samples import sample_given
-from latens.predictive.where import conditions_of
+from latens.predictive.conditional_samples import conditions_of, sample_given
 from latens.recipes import get_recipe
 from latens.trained.cell_scores import blame, named_cells, p_values, point
 from latens.trained.experiment import prepare, train

@@ -7,7 +7,7 @@ import pytest
 from checks import close
 from tables import batch_of, linear
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, Bernoulli, DiagonalNormal, StandardNormal
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError

@@ -7,7 +7,7 @@ import pytest
 from checks import close
 from sklearn.mixture import GaussianMixture
 
-from latens.data.batches import as_batch
+from latens.data.dataset import as_batch
 from latens.distributions import (
     Deterministic,
     DiagonalNormal,

@@ -5,7 +5,7 @@ import pytest
 from checks import close
 
 from latens.errors import DataError
-from latens.figures.reach import reach_curves
+from latens.figures.latent import reach_curves
 from latens.trained.code_reach import MOST, reach
 
 CODES = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 2.0]])

@@ -9,10 +9,19 @@ from PIL import Image
 from scipy.stats import kstest, ortho_group
 
 from latens.errors import DataError, UsageError
-from latens.figures.animation import FRAME_DPI, check_ending, frame, write_animation
+from latens.figures.animation import (
+    FRAME_DPI,
+    TRAIL,
+    check_ending,
+    frame,
+    moving_image,
+    moving_manifold,
+    moving_scatter,
+    trail,
+    write_animation,
+)
 from latens.figures.images import linear_grid, manifold, percentile_grid
 from latens.figures.latent import latent_scatter
-from latens.figures.moving import TRAIL, moving_image, moving_manifold, moving_scatter, trail
 from latens.figures.paths import align, in_log_time, linear_path, medoid, path_between, random_walk, spherical_path
 from latens.model_figures.animate import manifold_over_training
 from latens.model_figures.source import Source

@@ -17,11 +17,10 @@ from latens.data.splits import evenly_spaced
 from latens.errors import UsageError
 from latens.figures import training_curves_table
 from latens.figures.style import figure_of
-from latens.model_figures.draw import FIRST, draw_pictures, save_pictures
+from latens.model_figures.draw import FIRST, draw_pictures, draw_training, history_arrays, kept_step, save_pictures
 from latens.model_figures.latent_pictures import draw_latent, draw_traversals
 from latens.model_figures.reconstructions import draw_reconstructions
 from latens.model_figures.source import Source
-from latens.model_figures.training_pictures import draw_training, history_arrays, kept_step
 from latens.models import BernoulliHead, CategoricalHead, DeterministicHead, NormalHead
 from latens.objectives import ELBO
 from latens.recipes import get_recipe

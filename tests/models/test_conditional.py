@@ -10,8 +10,7 @@ from msgspec.structs import replace
 
 from latens.config import override
 from latens.data import Dataset, Preparation, Schema, prepare_batch
-from latens.data.batches import Batch
-from latens.data.dataset import require_labels
+from latens.data.dataset import Batch, require_labels
 from latens.errors import ConfigError, DataError
 from latens.estimators import VAE
 from latens.recipes import get_recipe

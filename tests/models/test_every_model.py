@@ -26,7 +26,7 @@ from scipy import special, stats
 from tables import MODELS, MU, SIGMA, W, X, conjugate_pair, dense, linear, linear_gaussian
 
 import latens.models
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import Bernoulli, StandardNormal
 from latens.evaluation import Rows
 from latens.evidence.importance import importance_sampling

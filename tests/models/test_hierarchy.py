@@ -11,7 +11,7 @@ from training_fixtures import make_data
 
 from latens.config import override
 from latens.data import Preparation
-from latens.data.batches import as_batch
+from latens.data.dataset import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.evaluation import Rows, decode, encode, sample_prior
 from latens.models import Conditional, Downwards, FromLowest, LatentModel, NormalHead, SharedScaleNormalHead, Upwards

@@ -10,7 +10,7 @@ from training_fixtures import make_data
 
 from latens.config import override
 from latens.data import Preparation
-from latens.data.batches import as_batch
+from latens.data.dataset import as_batch
 from latens.errors import ConfigError
 from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead, VampPrior
 from latens.networks import Dense

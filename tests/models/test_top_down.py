@@ -11,7 +11,7 @@ from scipy import stats
 
 from latens.config import override
 from latens.data import load
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import kl
 from latens.evaluation import Rows
 from latens.latents.decomposition import level_kl

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from latens.networks.accelerator_convolutions import convolve_same
-from latens.networks.convolutional import ConvDecoder, ConvEncoder
+from latens.networks.convolutional import ConvDecoder, ConvEncoder, convolve_same
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 4, 3), (8, 8, 2), (4, 5, 8)])

@@ -13,11 +13,10 @@ from scipy import signal
 
 from latens.errors import ConfigError
 from latens.models import BernoulliHead, CategoricalHead, Conditional, NormalHead
-from latens.networks import ConvDecoder, ConvEncoder, cpu_convolutions, decoder_network, encoder_network
-from latens.networks.accelerator_convolutions import convolve, convolve_same, convolve_transposed
+from latens.networks import ConvDecoder, ConvEncoder, convolutional, decoder_network, encoder_network
+from latens.networks.convolutional import convolve, convolve_same, convolve_transposed
+from latens.networks.dense import LAWS, first_weights, from_outputs, to_outputs
 from latens.networks.factory import as_image_shape
-from latens.networks.initial import LAWS, first_weights
-from latens.networks.parts import from_outputs, to_outputs
 
 SIZES = [(28, 28, 1), (13, 7, 3), (6, 1, 2), (9, 8, 2), (7, 6, 9)]
 KERNELS, METHODS = (3, 4), ("canonical", "conv")
@@ -92,7 +91,7 @@ SETTINGS = [((13, 7, 3), 4), ((8, 8, 9), 10), ((5, 4, 1), 8), ((1, 1, 2), 3)]
 @pytest.mark.parametrize("k", KERNELS)
 def test_derivatives_are_those_of_xla_s_convolution(k, size, outputs, float64, monkeypatch):
     """By images and weights, of first and second order, forwards and backwards, of few channels and of many."""
-    monkeypatch.setattr(cpu_convolutions, "PATCH_BYTES", 64)  # the gradient of the weights in parts
+    monkeypatch.setattr(convolutional, "PATCH_BYTES", 64)  # the gradient of the weights in parts
     h, w, c = size
     small = (4, math.ceil(h / 2), math.ceil(w / 2), outputs)
     x, weight, y, ones = numbers(2, (4, *size), (outputs, k, k, c), small, (outputs, 3, 3, c))

@@ -12,7 +12,7 @@ from latens.distributions import DiagonalNormal
 from latens.errors import ConfigError
 from latens.models import AffineHead, Conditional, NormalHead, widths_between
 from latens.networks import ACTIVATIONS, INITIALIZERS, Dense
-from latens.networks.initial import host_draws
+from latens.networks.dense import host_draws
 from latens.trees import count_parameters
 
 X = np.array([0.5, -1.0, 2.0, 0.25])

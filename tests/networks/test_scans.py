@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from latens.networks.scans import LEAST, block_of, scanned
+from latens.networks.recurrent import LEAST, block_of, scanned
 
 
 @pytest.mark.parametrize(

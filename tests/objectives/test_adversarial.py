@@ -11,11 +11,11 @@ from metric_checks import average, same
 from tables import MODELS, autoencoder
 from tables_objectives import QuadraticCritic, critic
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.objectives import AAE, FactorVAE, draw
 from latens.objectives.adversarial import shuffled_units
-from latens.objectives.reconstruction import reconstruct
-from latens.objectives.roles import evidence, flat_codes, prior_samples
+from latens.objectives.base import evidence, flat_codes, prior_samples
+from latens.objectives.regularised import reconstruct
 from latens.trees import partition_trainable
 
 KEY = jax.random.key(0)

@@ -9,7 +9,7 @@ from checks import close
 from metric_checks import average
 from tables import MODELS
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.errors import ConfigError
 from latens.objectives import ELBO
 

@@ -23,7 +23,7 @@ from tables_modalities import with_modalities
 from tables_objectives import NEED_CODES, NEED_MODALITIES, SURROGATES
 
 import latens.objectives
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.errors import ConfigError
 from latens.models import CodeHead, CodePrior, Conditional, LatentModel, ScalarQuantiser
 from latens.objectives import ELBO, IWAE, MIWAE, AbstractObjective, Renyi, ScoreFunction, draw

@@ -7,7 +7,7 @@ import pytest
 from checks import close
 from tables import conjugate_pair
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.objectives import ELBO, Draws, elbo
 
 RANDOM = np.random.default_rng(0)

@@ -15,13 +15,13 @@ from metric_checks import average, same
 from tables import dense
 
 from latens import read
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import StandardNormal
 from latens.errors import ConfigError
 from latens.models import BernoulliHead, Conditional, LatentModel
 from latens.models.heads.base import DeterministicHead
 from latens.objectives import GAN
-from latens.objectives.roles import prior_samples
+from latens.objectives.base import prior_samples
 from latens.trained.paired import per_row
 from latens.trained.sample_sets import SampleSets, compared
 from latens.trained.trained_model import TrainedModel

@@ -9,7 +9,7 @@ from checks import close
 from scipy import special, stats
 from tables import MODELS, linear
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import Bernoulli
 from latens.errors import ConfigError
 from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead

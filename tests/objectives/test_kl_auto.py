@@ -16,7 +16,7 @@ from latens.distributions import AbstractDistribution, has_closed_form, kl_terms
 from latens.errors import ConfigError
 from latens.models import FixedPrior
 from latens.objectives import ELBO
-from latens.objectives.roles import by_formula
+from latens.objectives.base import by_formula
 from latens.recipes import get_recipe
 from latens.recipes.parts.posteriors import POSTERIORS
 from latens.recipes.parts.priors import PRIORS

@@ -9,10 +9,10 @@ from checks import agrees, close
 from scipy import special, stats
 from tables import MODELS, autoencoder
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.objectives import ELBO, WAE, InfoVAE
+from latens.objectives.base import prior_samples
 from latens.objectives.mmd import IMQ_SCALES, mmd
-from latens.objectives.roles import prior_samples
 
 
 def ids(count, first=10):

@@ -13,7 +13,7 @@ from multimodal_fixtures import by_row, exact, log_p, rows
 from scipy import stats
 from tables import linear
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import StandardNormal
 from latens.models import ByModality, Conditional, Experts, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.objectives import ELBO, StratifiedELBO, SubsetELBO

@@ -9,7 +9,7 @@ from bound_checks import draw, evaluate, loss_of
 from checks import close
 from tables import MODELS, OBJECTIVES
 
-from latens.data.batches import as_batch
+from latens.data.dataset import as_batch
 from latens.distributions import kl_terms
 from latens.models import Conditional, LatentModel, Standardise
 from latens.objectives import ELBO

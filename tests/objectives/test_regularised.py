@@ -8,7 +8,7 @@ from bound_checks import evaluate
 from checks import agrees, close
 from tables import W, batch_of, linear
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import StandardNormal
 from latens.models import Conditional, DeterministicHead, LatentModel, SharedScaleNormalHead
 from latens.objectives import Reconstruction, RegularisedAutoencoder

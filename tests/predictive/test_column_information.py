@@ -8,7 +8,7 @@ import pytest
 
 from latens.distributions import DiagonalNormal, FullNormal, StandardNormal
 from latens.errors import ConfigError
-from latens.figures.mutual_information import information
+from latens.figures.tables import information
 from latens.models import LatentModel
 from latens.predictive.column_information import column_information
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from latens.data.batches import as_batch
+from latens.data.dataset import as_batch
 from latens.data.schema import Column, Schema
 from latens.distributions import StandardNormal
 from latens.errors import DataError, UsageError
@@ -17,8 +17,7 @@ from latens.evaluation import Rows, impute
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableHead, TableInput
-from latens.predictive.conditional_samples import _weighed, sample_given, shares_given
-from latens.predictive.where import conditions_of, parse_conditions
+from latens.predictive.conditional_samples import _weighed, conditions_of, parse_conditions, sample_given, shares_given
 
 rng = np.random.default_rng(0)
 CITY = ColumnType("category", ("a", "b", "c"), shares=(0.2, 0.3, 0.5))

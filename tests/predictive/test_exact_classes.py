@@ -8,7 +8,7 @@ from checks import agrees, close
 from scipy import stats
 
 from latens.data import Preparation
-from latens.data.batches import as_batch
+from latens.data.dataset import as_batch
 from latens.errors import DataError, UsageError
 from latens.estimators import GenerativeClassifier
 from latens.evaluation import Rows

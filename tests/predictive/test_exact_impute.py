@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from checks import close
 
-from latens.data.batches import as_batch
+from latens.data.dataset import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.models import LatentModel
 from latens.predictive.missing_cells import WeighedDraws, _impute, given_observed, weighed

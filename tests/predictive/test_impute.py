@@ -7,7 +7,7 @@ import numpy as np
 from checks import close
 from scipy import stats
 
-from latens.data.batches import as_batch
+from latens.data.dataset import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.evaluation import Rows, impute, log_marginal
 from latens.models import AbstractLatentModel

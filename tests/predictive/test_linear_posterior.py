@@ -9,7 +9,7 @@ from checks import close
 from scipy.stats import multivariate_normal
 from tables import MU, SIGMA, W, linear_gaussian
 
-from latens.data.batches import as_batch
+from latens.data.dataset import as_batch
 from latens.distributions import DiagonalNormal, FullNormal, Mixture, StandardNormal
 from latens.models import LatentModel
 from latens.predictive import linear_posterior as module

@@ -11,7 +11,7 @@ import latens
 from latens.config import override
 from latens.data.dataset import training_rows
 from latens.evaluation import log_marginal
-from latens.evidence.table_factors import MOST_EXPLAINED, ColumnFactors, fit_column_factors, scores_of
+from latens.evidence.factors import MOST_EXPLAINED, ColumnFactors, fit_column_factors, scores_of
 from latens.kinds.tables.columns import ColumnType
 from latens.models.heads.table import TableHead, TableInput, middles_of
 from latens.networks import LinearPath

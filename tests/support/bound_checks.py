@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from latens import objectives
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.models import LatentModel
 from latens.objectives import AbstractObjective, run_objective
 

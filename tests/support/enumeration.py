@@ -11,7 +11,7 @@ from bound_checks import STEP
 from jax.flatten_util import ravel_pytree
 from tables import batch_of, linear
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import Bernoulli
 from latens.models import BernoulliHead, Conditional, LatentModel
 from latens.objectives import AbstractObjective

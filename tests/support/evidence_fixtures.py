@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.evaluation import LogMarginals
 from latens.models import AbstractLatentModel

@@ -7,7 +7,7 @@ from bound_checks import STEP
 from scipy import stats
 from tables import linear
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import StandardNormal
 from latens.models import ByModality, Conditional, Experts, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.trees import Frozen

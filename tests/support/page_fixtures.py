@@ -14,8 +14,7 @@ from latens.data import Dataset, load
 from latens.data.dataset import rows_at
 from latens.data.splits import evenly_spaced
 from latens.explorer import payload, static_files
-from latens.explorer.server import PageServer
-from latens.explorer.serving import decoder_of
+from latens.explorer.server import PageServer, decoder_of
 from latens.trained.trained_model import TrainedModel
 
 ROWS = 400

@@ -11,7 +11,7 @@ from scipy import special, stats
 from tables_family import FAMILY, DistributionRow
 from tables_objectives import MORE_OBJECTIVES
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import (
     Affine,
     Bernoulli,

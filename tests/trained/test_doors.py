@@ -12,7 +12,7 @@ import pytest
 import latens
 from latens import evaluation
 from latens.data import Dataset
-from latens.data.batches import as_batch
+from latens.data.dataset import as_batch
 from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.estimators import VAE, GenerativeClassifier
 from latens.estimators.base import with_nan

@@ -14,7 +14,7 @@ from scipy import special, stats
 from tables import MU, SIGMA, W, X, batch_of, linear_gaussian
 
 from latens.config import override
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.errors import ConfigError
 from latens.evaluation import Estimate
 from latens.models import FullMixturePrior, MixturePrior

@@ -15,7 +15,7 @@ from latens.config import override
 from latens.data import Preparation
 from latens.errors import ConfigError, DataError, DivergedError, ModelFileError, UsageError
 from latens.evaluation import Estimate
-from latens.io.named_arrays import tree_to_arrays
+from latens.io.safetensors import tree_to_arrays
 from latens.recipes import get_recipe
 from latens.runs.folder import RunFolder
 from latens.trained import experiment as experiments

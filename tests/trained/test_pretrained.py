@@ -12,7 +12,7 @@ from latens import evaluation, pretrained
 from latens.cli.main import main
 from latens.data import load
 from latens.errors import ModelFileError, UsageError
-from latens.io.named_arrays import tree_to_arrays
+from latens.io.safetensors import tree_to_arrays
 from latens.model_figures.animate import morph
 from latens.trained.trained_model import TrainedModel
 

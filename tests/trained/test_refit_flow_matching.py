@@ -13,7 +13,7 @@ from test_refit import MEAN, SIGMA, W, exact_moments, linear, made
 from latens import VAE
 from latens.config import override
 from latens.data import Dataset, Schema
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.data.schema import Column
 from latens.errors import ConfigError
 from latens.evaluation import importance_sampling

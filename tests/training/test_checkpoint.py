@@ -15,7 +15,7 @@ import pytest
 
 from latens.errors import ModelFileError, ResourceError
 from latens.io.atomic import temporary_beside
-from latens.io.named_arrays import tree_to_arrays
+from latens.io.safetensors import tree_to_arrays
 from latens.training import checkpoint
 from latens.training.checkpoint import latest_checkpoint, save_checkpoint
 

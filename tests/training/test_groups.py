@@ -15,7 +15,7 @@ from training_fixtures import assert_same_bits, leaves, make_data, make_model
 
 from latens.config import override
 from latens.data import Preparation
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.errors import ConfigError
 from latens.objectives import AAE, ELBO, AbstractObjective, FactorVAE, weighted
 from latens.objectives.base import mean

@@ -12,7 +12,7 @@ import pytest
 
 import latens
 from latens import VAE
-from latens.data.batches import as_batch
+from latens.data.dataset import as_batch
 from latens.distributions import AbstractDistribution, AbstractFactorised, StandardNormal, log_prob
 from latens.errors import ConfigError
 from latens.models import AbstractHead, Conditional, LatentModel, NormalHead

@@ -10,7 +10,7 @@ import pytest
 from checks import close
 from training_fixtures import make_model, run, stage
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.errors import ConfigError
 from latens.objectives import ELBO, AbstractObjective, draw, run_objective
 from latens.training import Budget

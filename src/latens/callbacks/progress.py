@@ -4,8 +4,7 @@ import math
 import time
 from typing import Any
 
-from latens.io.progress_line import doing
-from latens.io.terminal import say
+from latens.io.terminal import doing, say
 from latens.training import Event
 from latens.training.stages import falls_due
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from latens.commands.base import At, Made, Request, Verb, Work, Would, arguments_of, finished, refuse
-from latens.io.progress_line import doing
 from latens.io.signals import Signals
-from latens.io.terminal import print_json, put, say, with_record
+from latens.io.terminal import doing, print_json, put, say, with_record
 from latens.text import visible
 
 

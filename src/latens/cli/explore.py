@@ -9,7 +9,7 @@ from latens.commands.base import At, Would
 from latens.data import KNOWN
 from latens.data.conditions import array_file
 from latens.errors import UsageError
-from latens.io.progress_line import doing
+from latens.io.terminal import doing
 
 
 def explore(context: Context) -> int:
@@ -26,7 +26,7 @@ def explore(context: Context) -> int:
         return would(context, Would(f"{what}; nothing was written", {"file": args.export}), opened)
     files = page_files(opened, context, serve=args.export is None)
     if args.export is None:
-        from latens.explorer.serving import serve
+        from latens.explorer.server import serve
 
         return serve(context, opened.trained, files)
     from latens.explorer.page_files import single_file, write_file

@@ -44,7 +44,7 @@ def read_files(args: Namespace) -> None:
     """Read the file that says what is trained, `--config`, and what is said of columns."""
     stored_config(args)
     if args.column:  # else NumPy is imported before the run folder is there
-        from latens.kinds.tables.declared import declared_columns
+        from latens.kinds.tables.derived import declared_columns
 
         declared_columns(args.column, "--column")
 

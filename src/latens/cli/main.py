@@ -23,9 +23,8 @@ from latens.commands.base import verbs
 from latens.errors import LatensError, ResourceError, UsageError
 from latens.io.atomic import as_resource_error
 from latens.io.compilation import compute_in_full_precision, jax_settings, refuse_little_space
-from latens.io.progress_line import Waiting
 from latens.io.signals import PATIENCE, Stopped
-from latens.io.terminal import json_text, print_json, put, say
+from latens.io.terminal import Waiting, json_text, print_json, put, say
 from latens.text import visible
 
 TRAINING = ("fit", "resume", "demo", "check", "sweep")

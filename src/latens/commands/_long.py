@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Shaped
 
-from latens.commands._files import series_of
-from latens.commands._tables import numbers_of, table_columns
+from latens.commands._files import numbers_of, series_of, table_columns
 from latens.data import Dataset, Schema
 from latens.kinds.steps.sequences import Places, long_table, named_steps, nearest_the_centre
 from latens.kinds.tables.frame import with_cells

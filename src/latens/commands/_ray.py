@@ -22,7 +22,7 @@ from latens.errors import ConfigError, DataError, LatensError, ResourceError, Us
 from latens.evidence.batched import computed_by, take_as_of_many
 from latens.io.atomic import resource_errors
 from latens.io.compilation import compute_in_full_precision, enable_compilation_cache
-from latens.io.progress_line import doing, reached
+from latens.io.terminal import doing, reached
 from latens.trained.trained_model import TrainedModel
 
 SAID = 10

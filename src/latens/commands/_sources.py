@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from latens.commands.base import At
 from latens.errors import DataError, RunFolderError, UsageError
-from latens.io.progress_line import doing
+from latens.io.terminal import doing
 from latens.kinds import FLAGS, OPTIONS
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from latens.commands._lazy import np
 from latens.commands.base import At, Made, Seed, Verb, Work, Would, arg, draws, number, table_rows, whole
 from latens.errors import ConfigError, DataError, LatensError
-from latens.io.progress_line import doing
+from latens.io.terminal import doing
 from latens.kinds import kind_of
 from latens.text import visible
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from latens.commands._lazy import evaluation, np, pl
 from latens.commands.base import At, Given, Made, Seed, Unknown, Verb, Work, Would, arg, number, numbered, whole
 from latens.errors import DataError, UsageError
-from latens.io.progress_line import doing
+from latens.io.terminal import doing
 from latens.text import visible
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Impute(Verb):
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:
-        from latens.commands._tables import with_derived_gaps
+        from latens.commands._files import with_derived_gaps
         from latens.trained.imputation import imputed
         from latens.trained.inputs import seed_key
 
@@ -96,8 +96,7 @@ class Impute(Verb):
 
     def _made(self, at: At, data: "Dataset", found: "Imputation") -> Made:
         """What the file holds."""
-        from latens.commands._files import formula_note, formulas
-        from latens.commands._tables import beside, column_table, table_as_written
+        from latens.commands._files import beside, column_table, formula_note, formulas, table_as_written
 
         trained, spec = at.trained, Path(str(self.data))
         schema, hidden = trained.schema, found.hidden

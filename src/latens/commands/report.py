@@ -4,8 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+from latens.commands._lazy import np
 from latens.commands.base import At, Given, Made, Theme, Verb, Work, Would, arg, free_name, number, whole
 from latens.errors import LatensError, UsageError, nearest
+from latens.io.terminal import doing
 
 ANIMATIONS = ("morph", "walk", "manifold", "latent")
 _NAME = f"the figures to write, by the names of their files; or the animation: {', '.join(ANIMATIONS)}"
@@ -83,9 +85,6 @@ class Report(Verb):
         return out
 
     def __call__(self, at: At) -> Work:
-        from latens.commands._animate import animated
-        from latens.commands._figures import drawn
-
         self._refuse_idle()
         if self.only == "figures":
             return drawn(self, at)
@@ -141,3 +140,122 @@ class Report(Verb):
         count = f"{len(value['pictures'])} pictures, warnings: {len(value['warnings'])}"
         text = f"{at.out}: {len(raw) / 1e6:.1f} MB, {count}; opens in any browser, needs no network"
         return Made(value=value, text=text)
+
+
+MOST_NAMES = 100
+"""Names of a column that colours rows."""
+
+
+def drawn(asked: "Report", at: At) -> Work:
+    """Write the figures of a model, each as soon as it is drawn."""
+    from latens.data import KNOWN
+    from latens.figures.style import themed
+    from latens.io.atomic import resource_errors
+    from latens.model_figures.draw import NEEDS, asked_for, drawing, save_pictures
+    from latens.model_figures.source import Plane, Source
+
+    only = None if asked.name is None else [name.strip() for name in asked.name.split(",") if name.strip()]
+    needs = asked_for(only)[1]
+    # Real pixels need rows too, for their scale.
+    needs_rows = "rows" in needs or at.trained.schema.cells.real
+    own = at.run is not None or "source" in vars(at.trained) or at.trained.facts.get("data") in KNOWN
+    has_data = asked.data is not None or own
+    data = _coloured(at) if has_data and needs_rows else None
+    folder = at.out
+    words = f"write the figures of {at.name} into {folder}; nothing was written"
+    yield Would(words, {"folder": str(folder)})
+    records = at.run.read_metrics() if at.run is not None and "history" in needs else []
+    history = [one for one in records if one.get("event") == "epoch"]
+    cells, _, edges = Plane()
+    plane = Plane(asked.manifold_cells or cells, asked.manifold_range, asked.percentiles or edges)  # pyright: ignore[reportArgumentType]
+    source = Source(at.trained, data, history=history, plane=plane)
+    tables, files = {}, []
+    with themed(asked.theme):
+        for picture in drawing(source, only):  # each is written at once: whoever stops the command keeps what is drawn
+            tables[picture[0]] = picture[2]
+            if folder != Path():
+                with resource_errors(folder):
+                    folder.mkdir(parents=True, exist_ok=True)
+                files += save_pictures([picture], folder)
+    if away := [name for name in only or () if not {one.name for one in asked_for([name])[0]} & tables.keys()]:
+        fix = "`latens report RUN --only figures` draws all and lists their names."
+        lacks = dict.fromkeys(word for one in asked_for(away)[0] for word in one.words if not NEEDS[word](source))
+        if not lacks and "units" in away:
+            lacks = {"a KL in closed form: a mixture prior has none (fit with --set prior.refit=false)": None}
+        why = f", which needs {', '.join(lacks)}" if lacks else ""
+        raise UsageError(f"no figure of this model is called {', '.join(away)}{why}.", where="--name", fix=fix)
+    if folder == Path():
+        return Made(arrays=tables, text=f"{len(tables)} figures")
+    lines = [f"{folder}: {len(tables)} figures as .png and .svg, their numbers as .csv"]
+    lines += [f"  {path}" for path in files if path.suffix == ".png"]
+    value = {"folder": str(folder), "files": [str(path) for path in files]}
+    return Made(arrays=tables, value=value, text="\n".join(lines))
+
+
+def _coloured(at: At) -> Any:
+    """Load the rows; a label that --label names colours them with its own names, unless the model reads labels."""
+    named = at.given.get("label")
+    own = named is not None and not at.trained.classes
+    data = at.load(own_classes=own)
+    if named is None or data.label is None:
+        return data
+    classes = data.schema.classes or ()
+    if not (data.label >= 0).any():
+        fix = f"It knows {', '.join(map(str, at.trained.classes[:5]))}."
+        raise UsageError("this column has none of the names that the model reads.", where=f"--label {named}", fix=fix)
+    if own and len(classes) > MOST_NAMES:
+        what = f"this column has {len(classes):,} names, and a colour each for at most {MOST_NAMES}."
+        raise UsageError(what, where=f"--label {named}", fix="Name a column of few names.")
+    return data
+
+
+def animated(asked: "Report", at: At) -> Work:
+    """Make one animation of a model, of its run where it shows training."""
+    from latens.callbacks.snapshots import load_snapshots
+    from latens.data import KNOWN
+    from latens.figures.animation import check_ending, write_animation
+    from latens.figures.style import themed
+    from latens.model_figures import animate
+    from latens.pretrained import class_codes
+
+    kind = asked.name
+    over_training = kind in ("manifold", "latent")
+    if over_training and at.run is None:
+        fix = "Give the run folder of `latens fit ... --snapshots`."
+        raise UsageError("animations of the training need a run folder.", where=at.name, fix=fix)
+    if at.writes:
+        check_ending(at.out)
+    yield Would(f"animate {kind} of {at.name} into {at.out}; nothing was written", {"out": str(at.out), "kind": kind})
+    # A walk asks nothing of rows: a model file alone will do.
+    nowhere = asked.data is None and at.run is None
+    alone = kind == "walk" and nowhere and at.trained.facts.get("data") not in KNOWN
+    # The codes of classes that came with a model: its data need not be at hand.
+    shipped = kind == "morph" and nowhere and at.name.startswith("pretrained:")
+    codes = class_codes(at.name.removeprefix("pretrained:")) if shipped else {}
+    data: Any = None if alone or codes else at.load()
+    look: dict[str, Any] = {} if asked.frames is None else {"frames": asked.frames}
+    if kind == "walk":
+        made = animate.walk(at.trained, data, seed=asked.seed, **look)
+    elif kind == "morph":
+        between = [word.strip() for word in (asked.between or "").split(",") if word.strip()]
+        made = animate.morph(at.trained, data, between=between, codes=codes, path=asked.path, **look)  # pyright: ignore[reportArgumentType]
+    else:
+        kept = load_snapshots(at.run.path) if at.run is not None else []
+        plane = {"cells": asked.manifold_cells, "spacing": asked.manifold_range, "percentiles": asked.percentiles}
+        plane = {name: value for name, value in plane.items() if value is not None}
+        moving: Any = animate.latent_over_training if kind == "latent" else animate.manifold_over_training
+        made = moving(kept, data, **plane, **look)
+    frames = []
+    with themed(asked.theme):
+        for frame in made.frames:
+            frames.append(frame)
+            doing(f"{len(frames)} frames drawn")
+    doing("writing the file")
+    value: dict[str, Any] = {"kind": kind, "frames": len(frames), "shows": made.says}
+    if not at.writes:
+        return Made(arrays={"frames": np.stack(frames)}, value=value, text=made.says)
+    write_animation(at.out, frames, fps=asked.fps, hold=made.hold)
+    size = at.out.stat().st_size
+    return Made(
+        value=value | {"bytes": size}, text=f"{at.out}: {len(frames)} frames, {size / 1e6:.1f} MB: {made.says}"
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from latens.commands.base import At, Given, Made, Mean, Seed, Verb, Work, arg, f
 from latens.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from latens.predictive.where import Conditions
+    from latens.predictive.conditional_samples import Conditions
     from latens.trained.trained_model import TrainedModel
 
 SELDOM = 10.0
@@ -107,7 +107,7 @@ class Sample(Verb):
 
     def _conditions(self, at: At) -> Any:
         """What --where asks for, None where it does not; a model that cannot be sampled is refused."""
-        from latens.predictive.where import parse_conditions
+        from latens.predictive.conditional_samples import parse_conditions
         from latens.trained.inputs import lacks_prior
 
         conditions, trained = None, at.trained
@@ -215,8 +215,7 @@ class Sample(Verb):
     def _begun(self, at: At) -> Work:
         """Rows of text that begin as it is said, the rest drawn."""
         from latens.commands._files import lines_of
-        from latens.predictive.conditional_samples import TEXT_CHUNK, sample_given
-        from latens.predictive.where import Conditions
+        from latens.predictive.conditional_samples import TEXT_CHUNK, Conditions, sample_given
 
         trained, n = at.trained, 16 if self.n is None else self.n
         for flag, given in (("--where", self.where), ("--label", self.label), ("--mean", self.mean)):

@@ -10,12 +10,12 @@ if hasattr(signal, "siginterrupt"):
     signal.siginterrupt(signal.SIGINT, True)
 
 if TYPE_CHECKING:
-    from .batches import Batch as Batch
-    from .batches import as_batch as as_batch
-    from .batches import hash_rows as hash_rows
     from .checks import check as check
     from .checks import suggest_likelihood as suggest_likelihood
+    from .dataset import Batch as Batch
     from .dataset import Dataset as Dataset
+    from .dataset import as_batch as as_batch
+    from .dataset import hash_rows as hash_rows
     from .infer import infer_schema as infer_schema
     from .known import KNOWN as KNOWN
     from .loading import load as load
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 
 # Imported when they are first used: the kinds of rows are made of files of this folder, and the door knows all kinds.
 _HOMES = {
-    "batches": ("Batch", "as_batch", "hash_rows"),
     "checks": ("check", "suggest_likelihood"),
-    "dataset": ("Dataset",),
+    "dataset": ("Batch", "Dataset", "as_batch", "hash_rows"),
     "infer": ("infer_schema",),
     "known": ("KNOWN",),
     "preparation": ("Preparation", "prepare_batch"),

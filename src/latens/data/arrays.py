@@ -7,9 +7,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data import TRAIN, VALIDATION
-from latens.data.batches import hash_rows
 from latens.data.checks import lost_digits
-from latens.data.dataset import Dataset
+from latens.data.dataset import Dataset, hash_rows
 from latens.data.infer import cell_name, conform, fill, infer_schema, store
 from latens.data.schema import Schema
 from latens.data.splits import row_keys

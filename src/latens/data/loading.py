@@ -68,8 +68,7 @@ from latens.kinds.pictures import MOST_SIDE
 from latens.kinds.pictures.picture_files import find_pictures, idx_folder
 from latens.kinds.steps.long import Asked, lines_of, refuse_beside
 from latens.kinds.steps.world import EPISODE, TIME, World, recorded
-from latens.kinds.tables.declared import Declared, declared_columns
-from latens.kinds.tables.derived import definitions
+from latens.kinds.tables.derived import Declared, declared_columns, definitions
 from latens.kinds.tables.table_files import format_of
 from latens.kinds.tables.table_rows import MOST_NAMED
 from latens.kinds.text.strings import one_column, read_rows

@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.data.schema import DAMAGED, MAX_CLASSES
 from latens.errors import ConfigError, ModelFileError, nearest
 from latens.io import keys

@@ -18,7 +18,7 @@ from latens.data.splits import TEST, TRAIN, VALIDATION
 from latens.errors import DataError, LatensError, ResourceError
 from latens.io.file_limits import MAX_RATIO
 from latens.kinds.tables.columns import FrameColumn
-from latens.kinds.tables.declared import Declared
+from latens.kinds.tables.derived import Declared
 
 HOLLOW_BYTES = 2**30
 """How much an array may declare beyond what its stored bytes can hold: a chunk of one value need not be stored."""

@@ -12,8 +12,9 @@ from .blocks import Joined as Joined
 from .continuous import Affine as Affine
 from .continuous import Deterministic as Deterministic
 from .continuous import DiagonalNormal as DiagonalNormal
+from .continuous import Laplace as Laplace
 from .continuous import StandardNormal as StandardNormal
-from .correlated import CorrelatedNormal as CorrelatedNormal
+from .continuous import StudentT as StudentT
 from .counts import NegativeBinomial as NegativeBinomial
 from .counts import Poisson as Poisson
 from .counts import ZeroInflated as ZeroInflated
@@ -21,6 +22,7 @@ from .discrete import Bernoulli as Bernoulli
 from .discrete import Categorical as Categorical
 from .discrete import ContinuousBernoulli as ContinuousBernoulli
 from .discrete import Ordinal as Ordinal
+from .discrete import RelaxedOneHot as RelaxedOneHot
 from .discrete import Segments as Segments
 from .divergence import KLEstimate as KLEstimate
 from .divergence import estimate_kl as estimate_kl
@@ -28,15 +30,13 @@ from .divergence import has_closed_form as has_closed_form
 from .divergence import kl as kl
 from .divergence import kl_method as kl_method
 from .divergence import kl_terms as kl_terms
-from .location_scale import Laplace as Laplace
-from .location_scale import StudentT as StudentT
 from .mixtures import DiscretisedLogistic as DiscretisedLogistic
 from .mixtures import Mixture as Mixture
 from .mixtures import VariableMixture as VariableMixture
 from .pixels import ColourLogistics as ColourLogistics
-from .relaxed import RelaxedOneHot as RelaxedOneHot
 from .spherical import UniformSphere as UniformSphere
 from .spherical import VonMisesFisher as VonMisesFisher
+from .structured import CorrelatedNormal as CorrelatedNormal
 from .structured import FullNormal as FullNormal
 from .structured import Product as Product
 from .tokens import TokenSequence as TokenSequence

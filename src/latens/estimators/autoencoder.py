@@ -61,7 +61,7 @@ from latens.io.process import check_count, check_process
 from latens.kinds.tables.frame import is_frame, is_pandas
 from latens.models import AbstractHead, AbstractModelPrior
 from latens.objectives import AbstractObjective
-from latens.objectives.schedules import check_schedule
+from latens.objectives.elbo import check_schedule
 from latens.recipes import get_recipe
 from latens.recipes.parts.likelihoods import kinds_of
 from latens.recipes.parts.networks import Network

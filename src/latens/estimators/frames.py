@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 
 from latens.data import Dataset, Schema
 from latens.data.arrays import split_of_few
-from latens.data.batches import hash_rows
+from latens.data.dataset import hash_rows
 from latens.data.loading import Coming
 from latens.kinds import Guessed, kind_of, kind_of_rows
 from latens.kinds.tables.derived import hidden_in

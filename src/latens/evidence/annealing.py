@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.evidence.batched import Rows, map_rows
 from latens.evidence.hmc import Path, Place, check_numbers, hamiltonian_move, path_of, pilot, sigmoid_schedule
 from latens.evidence.importance import as_log_marginals

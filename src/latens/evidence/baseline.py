@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
-from latens.data.batches import Batch
-from latens.data.dataset import Dataset
+from latens.data.dataset import Batch, Dataset
 from latens.data.infer import MOST_MEASURED
 from latens.data.mapped import few, take
 from latens.data.named import MIN_SCALE

@@ -16,12 +16,12 @@ from jax.tree_util import Partial
 from jaxtyping import Shaped
 
 from latens.data import Preparation, prepare_batch
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.errors import refuse_other
 from latens.io import keys
 from latens.io.compilation import check_generator, compiled
 from latens.io.process import check_process, counted
-from latens.io.progress_line import reached
+from latens.io.terminal import reached
 from latens.kinds.counts.sparse import SparseRows
 from latens.typing import Key, PyTree
 

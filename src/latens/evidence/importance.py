@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import DiagonalNormal, has_closed_form, kl_terms
 from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_draws, weights_of

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, DiagonalNormal, FullNormal
 from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_rows, weights_of

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import log_prob
 from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_rows

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jax.tree_util import Partial
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import (
     AbstractDistribution,
     AbstractFactorised,

@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from scipy import sparse
 
-from latens.data.batches import Batch
-from latens.data.dataset import Dataset, training_rows
+from latens.data.dataset import Batch, Dataset, training_rows
 from latens.kinds.tables.columns import ColumnType
 
 BINS = 8

@@ -14,8 +14,7 @@ from latens.errors import ConfigError, DataError, UsageError
 from latens.explorer import payload, static_files
 from latens.explorer.guard import Refused
 from latens.explorer.page_files import bundled, package_text
-from latens.explorer.server import latents_of
-from latens.explorer.serving import decoder_of
+from latens.explorer.server import decoder_of, latents_of
 from latens.explorer.whatif import answers
 from latens.io.process import counted
 from latens.trained.inputs import RowsLike, seed_key

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from latens import evaluation
 from latens.data import Dataset
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.data.schema import Schema
 from latens.data.splits import evenly_spaced
 from latens.errors import ConfigError
@@ -18,8 +18,7 @@ from latens.explorer.decoder import decoded_means, decoder_arrays, folded, in_da
 from latens.explorer.page_columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.whatif import whatif_columns
 from latens.io.json import plain, to_json
-from latens.io.named_arrays import tree_to_arrays
-from latens.io.safetensors import pack
+from latens.io.safetensors import pack, tree_to_arrays
 from latens.kinds import kind_of
 from latens.latents.codes import level_shapes
 from latens.text import visible

@@ -20,8 +20,7 @@ from latens.explorer.page_columns import grid
 from latens.io.json import plain, to_json
 from latens.kinds.tables.columns import ColumnType
 from latens.models import AbstractLatentModel
-from latens.predictive.conditional_samples import GivenShares, shares_given
-from latens.predictive.where import Conditions, conditions_of
+from latens.predictive.conditional_samples import Conditions, GivenShares, conditions_of, shares_given
 from latens.text import visible
 from latens.trained.cell_scores import quantile
 from latens.trained.trained_model import TrainedModel

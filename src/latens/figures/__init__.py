@@ -16,11 +16,11 @@ from .images import reconstructions as reconstructions
 from .images import reconstructions_table as reconstructions_table
 from .latent import latent_scatter as latent_scatter
 from .latent import latent_scatter_table as latent_scatter_table
+from .latent import unit_kl_bars as unit_kl_bars
+from .latent import unit_kl_table as unit_kl_table
 from .style import save as save
 from .tables import MOST_NAMES as MOST_NAMES
 from .tables import marginals as marginals
 from .tables import marginals_table as marginals_table
 from .tables import name_values as name_values
 from .tables import show_tail as show_tail
-from .units import unit_kl_bars as unit_kl_bars
-from .units import unit_kl_table as unit_kl_table

@@ -1,15 +1,17 @@
 """Pictures of the latent plane: where the data lies in it, and what it decodes to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.style import colour_bar, dress, figure_of, legend, one_axes, ramp, theme, unframed
+from latens.figures.images import as_images, manifold
+from latens.figures.style import Made, colour_bar, dress, figure_of, legend, new_axes, one_axes, ramp, theme, unframed
 from latens.figures.validation import class_names, counted, numbers
 
 MARKERS = ("o", "s", "^", "D", "v")
@@ -147,3 +149,112 @@ def _draw_classes(ax: Axes, points: np.ndarray, codes: np.ndarray, names: dict[i
     figure = figure_of(ax)
     wide = drawn.get_window_extent().width / figure.get_dpi()
     figure.set_figwidth(figure.get_figwidth() + max(0.0, wide - _BESIDE))
+
+
+def two_views(
+    z: ArrayLike,
+    images: ArrayLike,
+    latents: ArrayLike,
+    label: ArrayLike | None = None,
+    classes: Sequence[object] | None = None,
+) -> np.ndarray:
+    """Draw the encoder's view (a scatter) beside the decoder's (images on an even grid), on identical axes."""
+    grid = np.asarray(latents, float)
+    gaps = np.diff(grid[0, :, 0]) if grid.ndim == 3 else np.zeros(0)
+    if len(gaps) < 1 or not np.allclose(gaps, gaps[0], rtol=1e-4, atol=0):
+        what = "the grid is not evenly spaced, so it has no axes to share with a scatter."
+        raise DataError(what, where="latents", fix="Make it with linear_grid.")
+    ratio = as_images(images, "images", lead=2).shape
+    axes = new_axes(1, 2, size=(11.0, 5.0 * ratio[2] / ratio[3] + 0.2))[0]
+    manifold(images, grid, title="Decoder: means of p(x|z)", ax=axes[1])
+    limits = axes[1].get_xlim(), axes[1].get_ylim()
+    latent_scatter(z, label, classes, title="Encoder: means of q(z|x)", ax=axes[0])
+    axes[0].set_aspect(axes[1].get_aspect(), adjustable="box")
+    axes[0].set_xlim(*limits[0])
+    axes[0].set_ylim(*limits[1])
+    return axes
+
+
+_POINTS = 121
+
+
+def reach_curves(distances: Mapping[str, ArrayLike], most: float) -> Made:
+    """Draw the share of moves after which a picture, or its class, is still the same, over their length in z."""
+    found = {name: np.asarray(values, float).reshape(-1) for name, values in distances.items()}
+    if not found or any(not len(values) or np.isnan(values).any() for values in found.values()):
+        raise DataError("there is no distance, or NaN.", where="distances", fix="Give one for each move.")
+    at = np.linspace(0.0, most, _POINTS)
+    table = {"distance": at} | {f"same_{name}": (values > at[:, None]).mean(1) for name, values in found.items()}
+    colours, ax = theme(), one_axes((5.6, 3.6))
+    dress(ax, title="How far z moves until what it decodes to changes", x="distance in z",
+          y="share still the same")  # fmt: skip
+    styles = zip(distances, (colours.first, colours.second), ("-", "--"), strict=False)
+    lines = [ax.plot(table["distance"], table[f"same_{n}"], s, color=c, linewidth=1.6)[0] for n, c, s in styles]
+    ax.set_xlim(0.0, most)
+    ax.set_ylim(0.0, 1.02)
+    legend(ax, lines, [f"same {name}" for name in distances], loc="best")
+    return ax, table
+
+
+_NAMED = 30  # up to this many bars, every bar has room for the number of its unit
+
+
+def unit_kl_table(kl_per_unit: ArrayLike, active: ArrayLike | None = None) -> dict[str, np.ndarray]:
+    """Compute the numbers of `unit_kl_bars`, largest KL first; equal ones stay in their order.
+
+    Args:
+        kl_per_unit: As for `unit_kl_bars`.
+        active: As for `unit_kl_bars`.
+    """
+    kl = numbers(kl_per_unit, "kl_per_unit", ndim=1)
+    order = np.argsort(-kl.astype(float), kind="stable")
+    table = {"unit": order, "kl": kl[order]}
+    if active is not None:
+        flags = numbers(active, "active", ndim=1).astype(bool)
+        if flags.shape != kl.shape:
+            what = f"{len(flags)} flags for {len(kl)} units."
+            raise DataError(what, where="active", fix="Give one truth value for each unit.")
+        table["active"] = flags[order]
+    return table
+
+
+def unit_kl_bars(kl_per_unit: ArrayLike, active: ArrayLike | None = None, *, ax: Axes | None = None) -> Axes:
+    """Draw the KL of each latent dimension as bars, largest first, active ones apart from inactive ones.
+
+    Args:
+        kl_per_unit: KL to the prior of each latent dimension in nats, averaged over the data, shape (units,).
+        active: Which are active (by any rule: what is drawn is what is given), shape (units,); or None.
+        ax: Axes to draw into. None: a new figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        DataError: The numbers are empty, not finite, or differ in length.
+    """
+    table = unit_kl_table(kl_per_unit, active)
+    colours = theme()
+    kl, flags = table["kl"], table.get("active")
+    count = len(kl)
+    if ax is None:
+        ax = one_axes((float(np.clip(2.6 + 0.16 * count, 4.6, 10.0)), 3.4))
+    title = f"KL of {count} latent unit{'s' if count > 1 else ''}, {kl.sum(dtype=float):.2f} nats in all"
+    few = "latent unit, largest KL first"
+    x = few if count <= _NAMED else "rank of the latent unit by KL, from 0"
+    dress(ax, title=title, x=x, y="KL (nats)")
+    on = np.ones(count, bool) if flags is None else flags
+    # Inactive bars are hollow, so that the difference does not rest on colour alone.
+    fill, edge = ([colours.first if flag else other for flag in on] for other in (colours.grid, colours.muted))
+    thin = 0.6 if count <= 100 else 0.3
+    ax.bar(np.arange(count), kl, width=0.8, color=fill, edgecolor=edge, linewidth=thin)
+    if flags is not None:
+        pairs = ((colours.first, colours.first), (colours.grid, colours.muted))
+        handles = [Patch(facecolor=fill, edgecolor=edge) for fill, edge in pairs]
+        names = [f"active: {int(on.sum())}", f"inactive: {int((~on).sum())}"]
+        legend(ax, handles, names, loc="upper right")
+    if count <= _NAMED:
+        ax.set_xticks(np.arange(count), [str(unit) for unit in table["unit"]])
+    margin = 0.02 * count if count > 3 else 1.5
+    ax.set_xlim(-0.5 - margin, count - 0.5 + margin)
+    ax.axhline(0.0, color=colours.muted, linewidth=0.8)
+    return ax

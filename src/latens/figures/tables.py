@@ -1,18 +1,34 @@
 """For data in columns: what the data holds against what the model draws."""
 
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Float, Shaped
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, DateFormatter
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.style import dress, figure_of, headline, legend, panels, readable, theme
-from latens.figures.validation import both_columns
+from latens.figures.style import (
+    DEEP,
+    PALE,
+    Made,
+    colour_bar,
+    dress,
+    figure_of,
+    headline,
+    legend,
+    new_axes,
+    one_axes,
+    panels,
+    ramp,
+    readable,
+    theme,
+    unframed,
+)
+from latens.figures.validation import both_columns, class_names, numbers
 
 MOST = 24
 _BINS = 30
@@ -301,3 +317,174 @@ def marginals(
     headline(axes, heading)
     legend(figure_of(axes), handles, kinds, loc="upper right", ncols=2, borderaxespad=0.2)
     return axes
+
+
+MOST_CORRELATED = 30  # columns whose correlations can be read side by side
+
+
+def correlation(rows: ArrayLike) -> Shaped[np.ndarray, "D D"]:
+    """Compute Pearson correlations of columns, for each pair over the rows that have both."""
+    x = numbers(rows, "rows", ndim=2, finite=False).astype(float)
+    seen = np.isfinite(x).astype(float)
+    # Sums of a column over the rows that have it and the other one too. Shifted first, or large means eat the digits.
+    centre = np.nanmean(np.where(seen > 0, x, np.nan), axis=0) if seen.any() else np.zeros(x.shape[1])
+    filled = np.where(seen > 0, x - np.nan_to_num(centre), 0.0)
+    both = np.maximum(seen.T @ seen, 1.0)
+    first, square = filled.T @ seen, (filled**2).T @ seen
+    covariance = filled.T @ filled / both - first * first.T / both**2
+    variance = np.maximum(square / both - (first / both) ** 2, 0.0)
+    scale = np.sqrt(variance * variance.T)
+    small = scale <= 1e-12 * np.maximum(np.abs(square).max(), 1e-300)
+    return np.clip(np.where(small, np.nan, covariance / np.where(small, 1.0, scale)), -1.0, 1.0)
+
+
+def _both(data: ArrayLike, samples: ArrayLike, names: Sequence[object]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    left, right, titles = both_columns(data, samples, names)
+    kept = min(MOST_CORRELATED, len(titles))
+    return correlation(left[:, :kept]), correlation(right[:, :kept]), titles[:kept]
+
+
+def correlations(data: ArrayLike, samples: ArrayLike, names: Sequence[object]) -> Made:
+    """Draw the correlations of columns in the data, in samples, and the difference of the two."""
+    # The table has a row for each pair of different columns.
+    left, right, titles = _both(data, samples, names)
+    rows, columns = np.triu_indices(len(titles), 1)
+    table = {"first": np.array(titles, object)[rows], "second": np.array(titles, object)[columns]}
+    table |= {"data": left[rows, columns], "samples": right[rows, columns]}
+    count = len(titles)
+    axes = new_axes(1, 3, size=(11.0, 4.9 if count <= 16 else 4.1))[0]
+    figure_of(axes).set_layout_engine("compressed")  # the usual layout lets square panels leave it
+    far = float(np.nanmax(np.abs(right - left))) if np.isfinite(right - left).any() else 0.0
+    shown = (("Data", left), ("Samples", right), (f"Samples − data, at most {far:.2f}", right - left))
+    drawn: Any = None
+    words = [readable(name, 14) for name in titles]
+    for index, (ax, (title, values)) in enumerate(zip(axes, shown)):
+        dress(ax, title=title, grid=None)
+        drawn = ax.imshow(values, cmap="coolwarm", vmin=-1, vmax=1)
+        ax.set_xticks(np.arange(count), words if count <= 16 else [""] * count, rotation=90)
+        ax.set_yticks(np.arange(count), words if count <= 16 and index == 0 else [""] * count)
+        ax.tick_params(length=0)
+        if count <= 8:
+            for i in range(count):
+                for j in range(count):
+                    text = "" if np.isnan(values[i, j]) else f"{values[i, j]:.2f}".replace("-", "\N{MINUS SIGN}")
+                    shade = PALE if abs(values[i, j]) > 0.6 else DEEP
+                    ax.text(j, i, text, ha="center", va="center", fontsize=7, color=shade)
+    colour_bar(drawn, axes, "correlation", shrink=0.8, pad=0.01)
+    return axes, table
+
+
+LEVELS = np.linspace(0.1, 0.9, 9)
+"""Shares of the draws that central intervals hold."""
+
+
+def filled(
+    true: Float[np.ndarray, "n D"],
+    values: Float[np.ndarray, "n D"],
+    draws: Float[np.ndarray, "n M D"],
+    cells: Bool[np.ndarray, "n D"],
+    names: Sequence[str],
+    *,
+    words: Mapping[int, Sequence[str]],
+    dates: Collection[int] = (),
+) -> Made:
+    """Draw the hidden cells of each column against what was filled in, and the shares that intervals hold."""
+    # words: the names of the codes of each column that is a category. dates: the columns of dates.
+    # Numbers first, whose intervals say more.
+    columns = [i for i in drawn_columns(len(names)) if cells[:, i].any()]
+    columns = sorted(columns, key=lambda i: i in words)
+    numbers = [i for i in columns if i not in words]
+    count, across = len(columns) + bool(numbers), min(4, len(columns) + bool(numbers))
+    axes = panels(count, across, (max(4.2, 2.6 * across), 0.5 + 2.4 * -(-count // across)))
+    colours, rows, held = theme(), [], []
+    for ax, i in zip(axes, columns):
+        at = cells[:, i]
+        truth, value = true[at, i], values[at, i]
+        low, high = np.quantile(draws[at, :, i], [0.05, 0.95], axis=1)
+        if i in words:
+            right = truth == value
+            _bars(ax, truth, right, words[i])
+            title = f"right in {right.mean():.0%}"
+            low, high = np.full((2, len(truth)), np.nan)
+        else:
+            held.append(_held(truth, draws[at, :, i]))
+            dress(ax, x="true", y="filled in")
+            ax.vlines(truth, low, high, color=colours.first, alpha=0.3, linewidth=1.0)
+            ax.plot(truth, value, "o", color=colours.first, markersize=2.5)
+            ax.axline((truth.mean(), truth.mean()), slope=1, color=colours.muted, linewidth=1.0)
+            inside = np.mean((low <= truth) & (truth <= high))
+            title = f"{inside:.0%} inside"
+            whole = bool(np.all(draws[at, :, i] == np.round(draws[at, :, i])))
+            for axis in (ax.xaxis, ax.yaxis):
+                axis.set_major_locator(MaxNLocator(4, integer=whole))
+            if i in dates:
+                date_values(ax, both=True)
+        ax.set_title(f"{readable(names[i], 16)}: {title}", loc="left", fontsize=9, color=colours.text)
+        rows.append((np.full(len(truth), names[i], object), truth, value, low, high))
+    if held:
+        shares = np.concatenate(held).mean(axis=0)
+        dress(axes[-1], x="share of draws within", y="true values within")
+        axes[-1].plot([0, 1], [0, 1], color=colours.muted, linewidth=1.0)
+        axes[-1].plot(LEVELS, shares, "o-", color=colours.first, markersize=3.5)
+        axes[-1].set_title("Intervals of all numbers", loc="left", fontsize=9, color=colours.text)
+        for axis in (axes[-1].xaxis, axes[-1].yaxis):
+            axis.set_major_locator(MaxNLocator(4))
+            axis.set_major_formatter(per_cent)
+    left = ", ".join(names[i] for i in range(len(names)) if i not in columns)
+    why = f"; not shown, without hidden cells or beyond {MOST} columns: {readable(left, 60)}" if left else ""
+    headline(axes, f"Hidden cells and what was filled in{why}")
+    kinds = ("column", "true", "filled", "low", "high")
+    return axes, {kind: np.concatenate(parts) for kind, parts in zip(kinds, zip(*rows))}
+
+
+def _bars(ax: Axes, truth: np.ndarray, right: np.ndarray, names: Sequence[str]) -> None:
+    """The share that is right, of the cells with each value."""
+    dress(ax, y="filled in right")
+    shares = [right[truth == code].mean() if np.any(truth == code) else 0.0 for code in range(len(names))]
+    ax.bar(range(len(names)), shares, width=0.7, color=theme().first)
+    ax.set_ylim(0, 1)
+    ax.yaxis.set_major_formatter(per_cent)
+    name_values(ax, names)
+
+
+def _held(truth: Float[np.ndarray, " n"], draws: Float[np.ndarray, "n M"]) -> Float[np.ndarray, "n levels"]:
+    """How much of each true value the central interval of each share of the draws holds, 0 to 1."""
+    # A value that many draws have spans their ranks, of which an interval may hold a part: of whole numbers the
+    # expected share is the level too (the nonrandomised transform of Czado, Gneiting & Held, 2009).
+    below, upto = np.mean(draws < truth[:, None], axis=1), np.mean(draws <= truth[:, None], axis=1)
+    spans = (upto - below)[:, None]
+    low, high = 0.5 - LEVELS / 2, 0.5 + LEVELS / 2
+    part = np.minimum(upto[:, None], high) - np.maximum(below[:, None], low)
+    single = (low <= below[:, None]) & (below[:, None] <= high)
+    return np.where(spans > 0, np.maximum(part, 0.0) / np.where(spans > 0, spans, 1.0), single)
+
+
+MOST_DEPENDENT = 30
+"""Columns that are drawn, the first."""
+
+
+def information(nats: ArrayLike, errors: ArrayLike, names: Sequence[object]) -> Made:
+    """Draw the mutual information of pairs of columns, in nats; the table has a row for each pair, the most first."""
+    value, error = (numbers(v, n, ndim=2, finite=False) for v, n in ((nats, "nats"), (errors, "errors")))
+    words = np.array(class_names(names), object)
+    if value.shape != (len(words), len(words)) or error.shape != value.shape:
+        what = f"shapes {value.shape} and {error.shape}, {len(words)} names."
+        raise DataError(what, where="names", fix="Give a number for each pair of columns.")
+    i, j = np.triu_indices(len(words), 1)
+    order = np.argsort(-value[i, j], kind="stable")
+    i, j = i[order], j[order]
+    table = {"first": words[i], "second": words[j], "nats": value[i, j], "standard_error": error[i, j]}
+    count = min(MOST_DEPENDENT, len(words))
+    side = 4.6 if count <= 16 else 6.0
+    ax = one_axes((side + 1.6, side))
+    dress(ax, title="Dependence of columns", grid=None)
+    # The first column has no pair above it, and the last none beside it: neither has a line of its own.
+    shown = np.where(np.tri(count - 1, dtype=bool), value[1:count, : count - 1], np.nan)
+    drawn = ax.imshow(shown, cmap=ramp(), vmin=0.0, vmax=max(0.02, float(np.nanmax(shown, initial=0.0))))
+    texts = [readable(name, 16) for name in words[:count]]
+    ax.set_xticks(np.arange(count - 1), texts[:-1], rotation=90)
+    ax.set_yticks(np.arange(count - 1), texts[1:])
+    ax.tick_params(length=0, labelsize=8 if count <= 16 else 6)
+    unframed(ax)
+    colour_bar(drawn, ax, "mutual information under the model, nats", shrink=0.8, pad=0.02)
+    return ax, table

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.errors import UsageError
 from latens.evidence.batched import Rows, map_rows
 from latens.evidence.estimate import shares

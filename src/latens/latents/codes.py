@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.data.splits import plain_numbers
 from latens.distributions import AbstractDistribution, ColourLogistics, Product, RelaxedOneHot, as_reparameterised
 from latens.distributions.chain import AbstractLevels
@@ -23,7 +23,7 @@ from latens.evidence.importance import encode_prepared
 from latens.io.compilation import check_generator, compiled
 from latens.io.keys import folded, of_seed
 from latens.io.process import check_process, counted
-from latens.io.progress_line import reached
+from latens.io.terminal import reached
 from latens.models import AbstractLatentModel, as_code, mean_code
 from latens.models.heads.token_head import TokenHead
 from latens.typing import AnyArray, Array, Cond, Key, Mask, PyTree, checked_later

@@ -10,7 +10,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data import Preparation
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, AbstractFactorised, Deterministic, DiagonalNormal, FullNormal
 from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens.data import Dataset, Preparation, Schema
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions.bijections import Scaled
 from latens.evidence.batched import Rows
 from latens.io.process import counted

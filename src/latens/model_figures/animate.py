@@ -11,7 +11,7 @@ from latens import evaluation, figures
 from latens.data import Dataset
 from latens.data.splits import evenly_spaced
 from latens.errors import ConfigError, DataError, UsageError, nearest
-from latens.figures import moving
+from latens.figures.animation import moving_image, moving_manifold, moving_scatter
 from latens.figures.paths import PathKind, align, in_log_time, medoid, path_between, random_walk
 from latens.model_figures.source import Source
 from latens.trained.trained_model import TrainedModel
@@ -78,7 +78,7 @@ def morph(
     plane = _plane(source, z)
     hold = tuple(4.0 if i % frames == 0 else 1.0 for i in range(len(z)))
     says = f"a {path} morph through {', '.join(names)} and back, means of p(x|z)"
-    return Moving(moving.moving_image(images, captions, whole=True, **plane), says, hold)
+    return Moving(moving_image(images, captions, whole=True, **plane), says, hold)
 
 
 def _given(between: list[str], codes: Mapping[str, Sequence[float]]) -> tuple[list[str], np.ndarray, None]:
@@ -142,7 +142,7 @@ def walk(trained: TrainedModel, data: Dataset | None, *, frames: int = 120, seed
     images = source.decoded_images(z, label)
     captions = [f"A random walk in the prior, step {i}" for i in range(len(z))]
     says = f"a random walk of {len(z)} points in the prior, means of p(x|z)"
-    return Moving(moving.moving_image(images, captions, **_plane(source, z)), says)
+    return Moving(moving_image(images, captions, **_plane(source, z)), says)
 
 
 # --- over training ---
@@ -178,7 +178,7 @@ def latent_over_training(kept: Sequence[tuple[int, TrainedModel]], data: Dataset
     label = None if data.label is None else data.label[positions]
     classes = None if label is None else data.schema.classes
     look: dict[str, Any] = {"label": label, "classes": classes, "units": (units[0], units[1])}
-    drawn = moving.moving_scatter(between, captions, **look)
+    drawn = moving_scatter(between, captions, **look)
     says = f"posterior means of {len(positions)} {split} rows over {moments[-1][0]} steps, from {len(kept)} models"
     return Moving(drawn, says, (*[1.0] * (frames - 1), 15.0))
 
@@ -217,7 +217,7 @@ def manifold_over_training(
     between = [(1 - s) * decoded[i] + s * decoded[i + 1] for i, s in zip(index, share)]
     of = "points" if spacing == "linear" else "percentiles of the prior"
     says = f"means of p(x|z) on {cells} by {cells} {of} over {moments[-1][0]} steps, from {len(kept)} models"
-    return Moving(moving.moving_manifold(between, grid, captions), says, (*[1.0] * (frames - 1), 15.0))
+    return Moving(moving_manifold(between, grid, captions), says, (*[1.0] * (frames - 1), 15.0))
 
 
 def _in_time(moments: Sequence[tuple], frames: int) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -1,5 +1,6 @@
 """Every picture of a trained model: what is said of it, when it applies, and the function that draws it."""
 
+import math
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache, partial
@@ -10,16 +11,8 @@ import numpy as np
 
 from latens import figures
 from latens.data import Dataset
-from latens.io.progress_line import doing
-from latens.model_figures import (
-    class_pictures,
-    latent_pictures,
-    model_graph,
-    reconstructions,
-    table_pictures,
-    text_pictures,
-    training_pictures,
-)
+from latens.io.terminal import doing
+from latens.model_figures import latent_pictures, model_graph, reconstructions, table_pictures
 from latens.model_figures.source import Made, Source
 from latens.text import number
 from latens.trained.trained_model import TrainedModel
@@ -93,16 +86,37 @@ class Picture(NamedTuple):
         return f"{self.caption} Its table has {rows} rows; {'; '.join(parts[:MOST_WORDS])}."
 
 
+def draw_training(source: Source) -> Made | None:
+    """Draw ELBO, log-likelihood and KL over the epochs."""
+    columns, kept = history_arrays(source.history), kept_step(source.trained)
+    curves = [f"{split}_{term}" for split in ("train", "validation") for term in ("elbo", "log_likelihood", "kl")]
+    if not any(name in columns for name in curves):
+        return None
+    at = np.flatnonzero(columns.get("step", np.empty(0)) == kept) if kept else []
+    best = int(at[-1]) if len(at) else None
+    table = figures.training_curves_table(columns)
+    axes = figures.training_curves(columns, best=best, mark="kept")
+    return axes, table
+
+
+def kept_step(trained: TrainedModel) -> int | None:
+    """Find the step of training that a model is of."""
+    # returns: the step: the best on validation rows, or the last; None where the model does not say.
+    last = getattr(getattr(trained.config, "training", None), "keep", None) == "last"
+    found = trained.facts.get("steps") if last else trained.facts.get("best_step") or trained.facts.get("steps")
+    return found if isinstance(found, int) else None
+
+
 _PLANES = "See how one picture turns into the next without a jump."
 
 # Rows of a table are easier to compare side by side than one argument a line.
 # fmt: off
 _PICTURES = (
-    Picture("training", "history", training_pictures.draw_training, "Training",
+    Picture("training", "history", draw_training, "Training",
             "Training: the evidence lower bound and its two terms, in nats per row, over the epochs.",
             "training", first=True,
             sees="See where the validation curve is highest, and how far training runs ahead of it at the end."),
-    Picture("classes", "images, classifier", class_pictures.draw_classes, "Each class",
+    Picture("classes", "images, classifier", reconstructions.draw_classes, "Each class",
             "Samples of every class, and the means they are drawn around.", "pictures", 6, first=True,
             sees="See whether draws of a class vary, or all look like its mean."),
     Picture("reconstructions", "images, latents, rows", reconstructions.draw_reconstructions,
@@ -113,10 +127,10 @@ _PICTURES = (
             "New rows: means of p(x | z) for z from the prior, then draws for the same z, with noise of each pixel.",
             "pictures", 1, first=True,
             sees="See whether the means, which come first, look like rows."),
-    Picture("texts", "text, latents, rows", text_pictures.draw_texts, "Texts in, and texts out",
+    Picture("texts", "text, latents, rows", reconstructions.draw_texts, "Texts in, and texts out",
             "Rows, the most probable texts of their latents, and new rows.", "pictures", 1, first=True,
             sees="See whether texts are reproduced exactly, and whether new ones look real."),
-    Picture("text-interpolations", "text, latents, rows, vectors, no condition", text_pictures.draw_ways,
+    Picture("text-interpolations", "text, latents, rows, vectors, no condition", reconstructions.draw_ways,
             "From one text to another", "The most probable texts on a straight way between the latents of two rows.",
             "pictures", 2, first=True,
             sees="See whether every text on the way could be a row."),
@@ -201,6 +215,7 @@ _PICTURES = (
             sees="See whether about nine tenths of the points lie in the wide band."),
 )
 # fmt: on
+
 PICTURES: dict[str, Picture] = {one.name: one for one in _PICTURES}
 """Every picture by its name, in the order in which they are drawn."""
 
@@ -249,3 +264,9 @@ def drawing(source: Source, only: Collection[str] | None = None) -> Iterator[tup
             made = one.draw(source)
             if made is not None:
                 yield (one.name, *made)
+
+
+def history_arrays(history: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Turn records with numbers into arrays of one length."""
+    names = dict.fromkeys(k for record in history for k, v in record.items() if isinstance(v, int | float))
+    return {name: np.array([record.get(name, math.nan) for record in history], float) for name in names}

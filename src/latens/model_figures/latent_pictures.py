@@ -8,9 +8,8 @@ from latens import evaluation, figures
 from latens.data.splits import evenly_spaced
 from latens.errors import ConfigError
 from latens.figures.images import image_strips
+from latens.figures.latent import reach_curves, two_views
 from latens.figures.paths import linear_path, spherical_path
-from latens.figures.planes import two_views
-from latens.figures.reach import reach_curves
 from latens.figures.style import readable
 from latens.figures.tables import marginals, marginals_table
 from latens.latents.aggregate import aggregated_draws

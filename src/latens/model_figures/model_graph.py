@@ -6,7 +6,7 @@ from typing import Literal
 import equinox as eqx
 
 from latens.figures.diagram import Arrow, PartBox, model_diagram
-from latens.io.named_arrays import tree_to_arrays
+from latens.io.safetensors import tree_to_arrays
 from latens.model_figures.source import Made, Source
 from latens.models import NormalHead
 from latens.trained.trained_model import TrainedModel

@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 from latens import evaluation
 from latens.config import VAEConfig
 from latens.data import Dataset, prepare_batch
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.data.splits import MEASURED, evenly_spaced, every_nth
 from latens.distributions import StandardNormal
 from latens.evaluation import Rows

@@ -4,14 +4,11 @@ import jax
 import numpy as np
 
 from latens import evaluation, figures
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.data.splits import evenly_spaced
-from latens.figures import bands, column_pairs
-from latens.figures.filled import filled
-from latens.figures.mutual_information import MOST as MOST_INFORMED
-from latens.figures.mutual_information import information
+from latens.figures import bands, tables
 from latens.figures.style import headline
-from latens.figures.tables import MOST, by_frequency, date_values, drawn_columns
+from latens.figures.tables import MOST, MOST_DEPENDENT, by_frequency, date_values, drawn_columns, filled, information
 from latens.kinds.counts.sparse import SMALL, SparseRows
 from latens.kinds.steps.sequences import Sequences
 from latens.kinds.tables.table_rows import in_units
@@ -120,7 +117,7 @@ def draw_filled(source: Source) -> Made | None:
 
 def draw_information(source: Source) -> Made | None:
     """Draw what columns of a table say about one another under the model; of more than 30 the first 30."""
-    names = source.schema.names[:MOST_INFORMED]
+    names = source.schema.names[:MOST_DEPENDENT]
     if len(names) < 2 or source.schema.conditions:
         return None
     found = source.information(len(names))
@@ -139,9 +136,9 @@ def draw_correlations(source: Source) -> Made | None:
     if len(names) < 2:
         return None
     data, samples = _rows_of(source, source.few.batch), source.samples(max(2000, len(source.few.positions)))
-    if (chosen := most_varied(data, column_pairs.MOST)) is not None:
+    if (chosen := most_varied(data, tables.MOST_CORRELATED)) is not None:
         data, samples, names = data[:, chosen], samples[:, chosen], [names[i] for i in chosen]
-    return column_pairs.correlations(data, samples, names)
+    return tables.correlations(data, samples, names)
 
 
 def draw_series(source: Source) -> Made:

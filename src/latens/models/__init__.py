@@ -9,9 +9,9 @@ from latens.models.heads.base import DeterministicHead as DeterministicHead
 from latens.models.heads.base import NormalHead as NormalHead
 from latens.models.heads.base import SharedScaleNormalHead as SharedScaleNormalHead
 from latens.models.heads.base import SquashedHead as SquashedHead
-from latens.models.heads.correlated_head import CorrelatedNormalHead as CorrelatedNormalHead
 from latens.models.heads.depth import DepthHead as DepthHead
 from latens.models.heads.depth import DepthInput as DepthInput
+from latens.models.heads.likelihoods import CorrelatedNormalHead as CorrelatedNormalHead
 from latens.models.heads.likelihoods import DiscretisedLogisticHead as DiscretisedLogisticHead
 from latens.models.heads.likelihoods import LaplaceHead as LaplaceHead
 from latens.models.heads.likelihoods import NegativeBinomialHead as NegativeBinomialHead

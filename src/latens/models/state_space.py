@@ -22,8 +22,7 @@ from latens.models.flat import LatentModel
 from latens.models.heads.base import AbstractHead, bounded
 from latens.models.priors import AbstractModelPrior
 from latens.networks.dense import Dense
-from latens.networks.recurrent import GRU
-from latens.networks.scans import scanned
+from latens.networks.recurrent import GRU, scanned
 from latens.trees import Frozen, value_of
 from latens.typing import Array, Bool, Cond, Float, Int, Key, Mask, Nats, PyTree, Shaped
 

@@ -6,6 +6,7 @@ Any function or equinox module does as well.
 from .convolutional import ConvDecoder as ConvDecoder
 from .convolutional import ConvEncoder as ConvEncoder
 from .dense import ACTIVATIONS as ACTIVATIONS
+from .dense import INITIALIZERS as INITIALIZERS
 from .dense import Dense as Dense
 from .dense import Linear as Linear
 from .factory import Network as Network
@@ -13,5 +14,4 @@ from .factory import NetworkKind as NetworkKind
 from .factory import decoder_network as decoder_network
 from .factory import default_hidden as default_hidden
 from .factory import encoder_network as encoder_network
-from .initial import INITIALIZERS as INITIALIZERS
 from .linear_path import LinearPath as LinearPath

@@ -1,14 +1,17 @@
 """Dense networks from a list of widths."""
 
+import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import erfinv
 
 from latens.errors import ConfigError, nearest
-from latens.networks.initial import INITIALIZERS
+from latens.io.keys import threefry
 from latens.trees import held, on_host
 from latens.typing import Array, Float, Key, Shaped
 
@@ -169,3 +172,127 @@ class Dense(eqx.Module):
             A new network.
         """
         return eqx.tree_at(lambda n: n.layers[-1].bias, self, held(bias))
+
+
+LAWS: dict[str, tuple[float, str, str]] = {
+    "glorot-uniform": (1.0, "fan_avg", "uniform"),
+    "he-normal-fan-out": (2.0, "fan_out", "normal"),
+    "he-normal": (2.0, "fan_in", "normal"),
+    "lecun-normal": (1.0, "fan_in", "normal"),
+    "normal-gain-2": (4.0, "fan_in", "normal"),
+    "xavier-normal": (1.0, "fan_avg", "normal"),
+}
+"""Scale, which fan it is divided by, and family: the variance of an initial weight is scale / fan."""
+
+
+def first_weights(name: str, shape: tuple[int, ...], fan_in: float, fan_out: float, *, key: Key) -> Float[Array, "..."]:
+    """Draw initial weights by a law with the fans said outright, for layers whose shape does not tell them."""
+    # A pixel of a convolution of stride 2 sees k k c inputs and reaches k k o / 4 outputs; transposed, the reverse.
+    scale, mode, family = LAWS[name]
+    fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
+    spread = math.sqrt((scale if family == "normal" else 3 * scale) / fan)
+    drawn = jax.ShapeDtypeStruct(shape, jnp.float32)
+    draw = partial(host_draws, shape=shape, family=family)
+    return jax.pure_callback(draw, drawn, jax.random.key_data(key), vmap_method="sequential") * spread
+
+
+INITIALIZERS: dict[str, Callable[[Key, tuple[int, int]], Float[Array, "n_in n_out"]]] = {
+    name: lambda key, shape, name=name: first_weights(name, shape, *shape, key=key) for name in LAWS
+}
+"""Laws of the initial weights of a dense layer, called with a key and (in, out).
+
+Uniform on +-sqrt(6/(in+out)), or normal with standard deviation sqrt(2/in) (he-normal), sqrt(2/out)
+(he-normal-fan-out), sqrt(1/in) (lecun), 2/sqrt(in) (normal-gain-2), sqrt(2/(in+out)) (xavier).
+
+The normal laws are not truncated. Glorot & Bengio (2010); He et al. (2015); LeCun et al. (1998).
+"""
+
+
+def host_draws(words: np.ndarray | jax.Array, *, shape: tuple[int, ...], family: str) -> np.ndarray:
+    """Draw by NumPy, to a rounding, what JAX draws for a key of two words."""
+    # `jax.random.normal`, or `uniform` on [-1, 1), by Threefry, whatever the generator of the key is.
+    left, right = threefry(np.asarray(words, np.uint32)[:2], np.arange(math.prod(shape)))
+    bits = left ^ right
+    unit = ((bits >> np.uint32(9)) | np.uint32(0x3F800000)).view(np.float32) - np.float32(1.0)
+    low = np.nextafter(np.float32(-1.0), np.float32(0.0)) if family == "normal" else np.float32(-1.0)
+    drawn = np.maximum(unit * (np.float32(1.0) - low) + low, low)
+    if family == "normal":
+        drawn = np.float32(math.sqrt(2.0)) * erfinv(drawn)
+    return drawn.astype(np.float32).reshape(shape)
+
+
+def make_linear(n_in: int, n_out: int, initializer: str, *, key: Key) -> Linear:
+    """Initialise a linear layer, with biases of 0."""
+    weight = INITIALIZERS[initializer](key, (n_in, n_out))
+    return Linear(weight, jnp.zeros(n_out, jnp.float32))
+
+
+class Hidden(eqx.Module):
+    """An activation by name, then dropout of its values where a key is given."""
+
+    activation: str = eqx.field(static=True)  # the name of the activation
+    drop_probability: float = eqx.field(static=True)  # the probability of dropping an activation in training, in [0, 1)
+    inference: bool = False  # whether dropout is switched off
+
+    def __call__(self, x: Float[Array, "*x"], *, key: Key | None, index: int) -> Float[Array, "*x"]:
+        """Apply the activation, then dropout."""
+        # key: a JAX random key for dropout; None: no dropout.
+        # index: the number of the layer, so that layers with one key drop independently.
+        x = ACTIVATIONS[self.activation](x)
+        if key is None or self.drop_probability == 0.0 or self.inference:
+            return x
+        return _dropout(x, self.drop_probability, jax.random.fold_in(key, index))
+
+
+def check_widths(widths: tuple[int, ...], num_outputs: int) -> None:
+    """Refuse an empty list of widths, and widths and outputs below 1."""
+    if not widths or any(int(n) < 1 for n in (*widths, num_outputs)):
+        raise ConfigError(
+            f"hidden widths {list(widths)} and {num_outputs} outputs: at least one width, all positive.",
+            where="network.hidden",
+            fix="Give e.g. --set network.hidden=[32,64].",
+        )
+
+
+def split_event(x: Array, cells: int, extra: int, dtype: jnp.dtype) -> tuple[Array, Array]:
+    """Divide a row into the event and the numbers appended to it, both flat."""
+    flat = x.reshape(-1).astype(dtype)
+    if flat.size != cells + extra:
+        raise ConfigError(
+            f"the network was built for {cells + extra} numbers a row and got {flat.size}.",
+            where="network",
+            fix="Give it rows of that size; build it with `extra` for conditions appended to a row.",
+        )
+    return (flat[:cells], flat[cells:]) if extra else (flat, flat[:0])
+
+
+def channels_of(num_outputs: int, cells: int, positions: int, blocks: int | None) -> tuple[int, int]:
+    """How many outputs each position has, and how many blocks."""
+    # A head reads its outputs as `blocks` events one after another (means, then scales) or as several numbers for each
+    # feature (logits of levels): a network that shares weights between positions has to know which.
+    # blocks: how many events the outputs hold; None where there is one output for each feature.
+    if blocks is None and num_outputs == cells:
+        blocks = 1
+    if blocks is None:
+        raise ConfigError(
+            f"{num_outputs} outputs for {cells} cells can be read in two orders.",
+            where="network",
+            fix="Give blocks=2 for means and then scales, blocks=1 for several numbers a cell.",
+        )
+    if blocks < 1 or num_outputs % (cells * blocks):
+        raise ConfigError(f"{num_outputs} outputs are not {blocks} blocks of {cells} cells.", where="network")
+    return num_outputs // positions, blocks
+
+
+def to_outputs(values: Float[Array, "*positions n"], blocks: int) -> Float[Array, " n_out"]:
+    """Put numbers by position into the order in which a head reads them: `blocks` events one after another."""
+    if blocks == 1:
+        return values.reshape(-1)
+    return jnp.moveaxis(values.reshape(-1, blocks, values.shape[-1] // blocks), 1, 0).reshape(-1)
+
+
+def from_outputs(
+    outputs: Float[Array, " n_out"], positions: tuple[int, ...], blocks: int
+) -> Float[Array, "*positions n"]:
+    """Put outputs in the order of a head back by position; the inverse of `to_outputs`."""
+    return jnp.moveaxis(outputs.reshape(blocks, math.prod(positions), -1), 0, 1).reshape(*positions, -1)

@@ -11,11 +11,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from latens.networks.convolutional import Convolution, SameConvolution, TransposedConvolution
-from latens.networks.cpu_convolutions import half
-from latens.networks.dense import ACTIVATIONS, Linear
-from latens.networks.initial import first_weights
-from latens.networks.parts import from_outputs, make_linear, to_outputs
+from latens.networks.convolutional import Convolution, SameConvolution, TransposedConvolution, half
+from latens.networks.dense import ACTIVATIONS, Linear, first_weights, from_outputs, make_linear, to_outputs
 from latens.typing import Array, Float, Key
 
 Size = tuple[int, int, int]

@@ -7,9 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.errors import ConfigError
-from latens.networks.dense import Linear
-from latens.networks.initial import first_weights
-from latens.networks.parts import make_linear
+from latens.networks.dense import Linear, first_weights, make_linear
 from latens.typing import Array, Float, Int, Key
 
 LAW = "glorot-uniform"

@@ -25,7 +25,7 @@ from .multimodal import SubsetELBO as SubsetELBO
 from .perceptual import PerceptualSimilarity as PerceptualSimilarity
 from .perceptual import ms_ssim as ms_ssim
 from .quantised import Quantised as Quantised
-from .reconstruction import Reconstruction as Reconstruction
+from .regularised import Reconstruction as Reconstruction
 from .regularised import RegularisedAutoencoder as RegularisedAutoencoder
 from .score_function import ScoreFunction as ScoreFunction
 from .semi_supervised import SemiSupervisedELBO as SemiSupervisedELBO

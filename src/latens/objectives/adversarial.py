@@ -11,13 +11,27 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.io import keys
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Loss, Metrics, by_row, mean, value_with_gradient, weighted
+from latens.objectives.base import (
+    KL,
+    AbstractObjective,
+    Loss,
+    Metrics,
+    by_row,
+    decoded,
+    evidence,
+    flat_codes,
+    flat_rows,
+    mean,
+    prior_samples,
+    stopped,
+    value_with_gradient,
+    weighted,
+)
 from latens.objectives.draws import path_to
-from latens.objectives.reconstruction import reconstruct
-from latens.objectives.roles import KL, decoded, evidence, flat_codes, flat_rows, prior_samples, stopped
+from latens.objectives.regularised import reconstruct
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree, Step, Weight
 
 Critic = Callable[..., Array]

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, AbstractReparameterised, as_reparameterised
 from latens.errors import ConfigError
 from latens.io import keys

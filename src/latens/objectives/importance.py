@@ -8,11 +8,20 @@ import jax
 import jax.numpy as jnp
 from msgspec import Meta
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Loss, by_row, mean, value_with_gradient, weighted
+from latens.objectives.base import (
+    AbstractObjective,
+    Loss,
+    by_row,
+    generative_part,
+    mean,
+    recognition_part,
+    sampled_metrics,
+    value_with_gradient,
+    weighted,
+)
 from latens.objectives.draws import Draws, draw
-from latens.objectives.roles import generative_part, recognition_part, sampled_metrics
 from latens.typing import Array, Count, Float, Key, Step
 
 GradientForm = Literal["plain", "stl", "dreg"]

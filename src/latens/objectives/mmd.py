@@ -7,11 +7,20 @@ import jax
 import jax.numpy as jnp
 from msgspec import Meta
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Loss, mean, weighted
-from latens.objectives.reconstruction import reconstruct
-from latens.objectives.roles import KL, evidence, flat_codes, prior_samples, require
+from latens.objectives.base import (
+    KL,
+    AbstractObjective,
+    Loss,
+    evidence,
+    flat_codes,
+    mean,
+    prior_samples,
+    require,
+    weighted,
+)
+from latens.objectives.regularised import reconstruct
 from latens.typing import Array, Bool, Float, Key, Nats, Step, Weight
 
 KernelForm = Literal["imq", "rbf"]

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from msgspec import Meta
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, Joined, Mixture, Product, has_closed_form, kl_terms
 from latens.errors import ConfigError
 from latens.io import keys

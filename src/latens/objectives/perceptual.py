@@ -9,11 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from msgspec import Meta
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Loss, by_row, mean, weighted
-from latens.objectives.roles import KL, decoded, evidence
+from latens.objectives.base import KL, AbstractObjective, Loss, by_row, decoded, evidence, mean, weighted
 from latens.typing import Array, Float, Key, Scheduled, Shaped, Step, Weight
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)

@@ -7,14 +7,13 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import entr
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.models.quantised import CodePosterior
-from latens.objectives.base import AbstractObjective, Loss, Metrics, mean, weighted
+from latens.objectives.base import AbstractObjective, Loss, Metrics, mean, sampled_metrics, weighted
 from latens.objectives.draws import draw
-from latens.objectives.roles import sampled_metrics
 from latens.typing import Array, Float, Int, Key, Nats, PyTree, Step, Weight
 
 

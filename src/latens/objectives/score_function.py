@@ -6,12 +6,22 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import kl
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Loss, by_row, mean, value_with_gradient, weighted
+from latens.objectives.base import (
+    KL,
+    AbstractObjective,
+    Loss,
+    by_formula,
+    by_row,
+    mean,
+    require,
+    sampled_metrics,
+    value_with_gradient,
+    weighted,
+)
 from latens.objectives.draws import Statistic, draw
-from latens.objectives.roles import KL, by_formula, require, sampled_metrics
 from latens.typing import Count, Key, Step
 
 

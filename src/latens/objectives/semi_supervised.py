@@ -7,13 +7,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractLatentModel, SemiSupervised
 from latens.models.semi_supervised import with_label
-from latens.objectives.base import AbstractObjective, Loss, mean, weighted
-from latens.objectives.roles import KL, evidence
+from latens.objectives.base import KL, AbstractObjective, Loss, evidence, mean, weighted
 from latens.typing import AnyArray, Array, Cond, Count, Float, Key, Mask, PyTree, Step, Weight
 
 

@@ -6,12 +6,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, AbstractFactorised
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Loss, mean, weighted
-from latens.objectives.roles import KL, evidence, flat_codes
+from latens.objectives.base import KL, AbstractObjective, Loss, evidence, flat_codes, mean, weighted
 from latens.typing import Array, Float, Key, Step, Weight
 
 NOTHING = -1e30

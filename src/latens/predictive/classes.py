@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.errors import DataError, UsageError
 from latens.evidence.batched import Rows, map_rows
 from latens.evidence.estimate import Estimate

@@ -9,7 +9,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Bool, Float, Int, Shaped
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_rows
 from latens.evidence.particles import filtered, resampled

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import DiagonalNormal, FullNormal, Mixture
 from latens.evidence.batched import cells_of
 from latens.models import AbstractLatentModel, LatentModel

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import Mixture
 from latens.evidence.batched import Rows, even, in_cache, map_rows
 from latens.io.keys import IMPUTED_EVENTS

@@ -10,7 +10,7 @@ from latens import __version__
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import SPLITS
 from latens.evidence.estimate import UNKNOWN
-from latens.io.named_arrays import tree_to_arrays
+from latens.io.safetensors import tree_to_arrays
 from latens.kinds import kind_of
 from latens.model_figures.draw import PICTURES
 from latens.recipes import RECIPES

@@ -41,8 +41,7 @@ from latens.io.atomic import (
     write_together,
 )
 from latens.io.compilation import jax_settings
-from latens.io.json import float_text, parse_json_strict, plain, to_json, typed
-from latens.io.jsonlines import JsonLines
+from latens.io.json import JsonLines, float_text, parse_json_strict, plain, to_json, typed
 from latens.io.lock import Lock, holder_of, in_use, read_lock
 from latens.io.process import threads
 

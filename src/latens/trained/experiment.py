@@ -24,8 +24,8 @@ from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError, refuse_other
 from latens.io import keys
 from latens.io.compilation import jax_settings
-from latens.io.named_arrays import arrays_to_tree, path_name, tree_to_arrays
 from latens.io.process import check_process
+from latens.io.safetensors import arrays_to_tree, path_name, tree_to_arrays
 from latens.kinds.counts.anndata import counts_elsewhere
 from latens.models import AbstractJointModel, AbstractLatentModel, LatentModel, SemiSupervised
 from latens.objectives import ELBO, AbstractObjective, run_objective

@@ -10,9 +10,8 @@ from numpy.typing import ArrayLike
 from latens import pretrained
 from latens.config import ClassifierConfig, Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
-from latens.data.batches import Batch, as_batch
 from latens.data.conditions import GIVEN
-from latens.data.dataset import require_labels
+from latens.data.dataset import Batch, as_batch, require_labels
 from latens.data.files import strings_of
 from latens.data.splits import plain_numbers
 from latens.errors import ConfigError, DataError, RunFolderError, UsageError, nearest, refuse_other

@@ -12,9 +12,8 @@ from jaxtyping import Float, Shaped
 
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, prepare_batch
-from latens.data.batches import Batch
 from latens.data.conditions import GIVEN
-from latens.data.dataset import first_rows
+from latens.data.dataset import Batch, first_rows
 from latens.data.infer import MOST_MEASURED
 from latens.data.mapped import few, take
 from latens.distributions import log_prob
@@ -36,8 +35,7 @@ from latens.evidence.count_baseline import depth_baseline
 from latens.evidence.estimate import shares
 from latens.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_baseline
 from latens.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
-from latens.evidence.series_baseline import series_baselines
-from latens.evidence.windows import fit_window, is_series
+from latens.evidence.series_baseline import fit_window, is_series, series_baselines
 from latens.io import keys
 from latens.kinds import kind_of
 from latens.kinds.counts.sparse import SparseRows

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from latens.config import Config, PriorConfig, VAEConfig
 from latens.data import Dataset
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.data.splits import every_nth
 from latens.errors import ConfigError, nearest
 from latens.evaluation import Estimate, log_marginal

@@ -18,23 +18,21 @@ from latens import config as configuration
 from latens import evaluation
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
-from latens.data.batches import Batch
 from latens.data.conditions import cells_of, one_vector, usual_inputs
+from latens.data.dataset import Batch
 from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, refuse_other
 from latens.evidence.batched import Rows
 from latens.evidence.estimate import finite
 from latens.io import keys
 from latens.io.atomic import as_path, write_atomic
-from latens.io.named_arrays import arrays_to_tree, tree_to_arrays
 from latens.io.process import check_count, check_process
-from latens.io.safetensors import pack, read, unpack
+from latens.io.safetensors import arrays_to_tree, pack, read, tree_to_arrays, unpack
 from latens.kinds import kind_of
 from latens.latents.codes import encode_with_noise, new_rows
 from latens.models import DeterministicHead, FlowMatching
 from latens.models.conditional import Conditional, with_usual
-from latens.predictive.conditional_samples import sample_given
+from latens.predictive.conditional_samples import conditions_of, sample_given
 from latens.predictive.missing_cells import DRAWS
-from latens.predictive.where import conditions_of
 from latens.recipes import recipe_of
 from latens.recipes.parts.objects import adopted_if_it_fits, config_of_file
 from latens.recipes.parts.resolved import Parts, bind, with_parts

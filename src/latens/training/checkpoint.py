@@ -30,8 +30,7 @@ from latens.io.atomic import (
     write_synced,
 )
 from latens.io.json import float_text, parse_json_strict, plain, to_json, typed
-from latens.io.named_arrays import arrays_to_tree, tree_to_arrays
-from latens.io.safetensors import pack, read
+from latens.io.safetensors import arrays_to_tree, pack, read, tree_to_arrays
 from latens.typing import PyTree
 
 FORMAT_VERSION = 1

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from latens.data import Dataset, Preparation
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.errors import ConfigError, DivergedError, UsageError, refuse_other
 from latens.io import keys
 from latens.io.compilation import check_generator

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens.data import Dataset, Preparation, prepare_batch
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, AbstractFactorised, Affine, Joined, Product, log_prob
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError, LatensError

@@ -9,8 +9,7 @@ import jax
 import numpy as np
 
 from latens.data import Dataset
-from latens.data.batches import Batch
-from latens.data.dataset import BLOCK, Shuffled
+from latens.data.dataset import BLOCK, Batch, Shuffled
 from latens.data.splits import philox
 from latens.kinds import kind_of
 from latens.kinds.text.vocabulary import by_buckets, steps_of

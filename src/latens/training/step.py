@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from latens.data import Preparation, prepare_batch
-from latens.data.batches import Batch
+from latens.data.dataset import Batch
 from latens.data.preparation import hide_cells, move_pictures
 from latens.io import keys
 from latens.io.compilation import less_work

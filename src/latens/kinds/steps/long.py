@@ -31,7 +31,7 @@ from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.steps.sequences import LONGEST, Places, Sequences
 from latens.kinds.steps.times import Grid, Times, grid_of, read_times, steps_in
 from latens.kinds.tables.columns import FrameColumn
-from latens.kinds.tables.declared import LEFT_OUT
+from latens.kinds.tables.derived import LEFT_OUT
 from latens.kinds.tables.dtypes import series_of
 from latens.kinds.text.vocabulary import chosen_edges
 

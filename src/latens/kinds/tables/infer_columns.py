@@ -10,7 +10,7 @@ from latens.data.raw import ColumnRoles, LackingColumn, Raw
 from latens.errors import DataError, ResourceError, nearest
 from latens.io.file_limits import MAX_BYTES
 from latens.kinds.tables.columns import WHOLE, ColumnType, FrameColumn
-from latens.kinds.tables.declared import LEFT_OUT, Declared
+from latens.kinds.tables.derived import LEFT_OUT, Declared
 from latens.kinds.tables.dtypes import as_dates, check_dates, check_plain, dtype_of, name_of, names_of, numbers_of
 from latens.kinds.tables.frame import check_names
 

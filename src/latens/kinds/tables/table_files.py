@@ -19,7 +19,7 @@ from latens.errors import DataError, LatensError, ResourceError, UsageError
 from latens.io.file_limits import GZIP, MAX_BYTES, ZSTD, check_zstd, refuse_large, refuse_packed, unpacked
 from latens.kinds.tables import ENDINGS, PACKED, WRITTEN
 from latens.kinds.tables.columns import WHOLE
-from latens.kinds.tables.declared import Declared
+from latens.kinds.tables.derived import Declared
 from latens.kinds.tables.dtypes import as_dates
 from latens.kinds.tables.frame import check_names
 from latens.kinds.tables.infer_columns import coded_as, rows_of

@@ -27,8 +27,7 @@ from latens.kinds.tables.columns import (
     number_type,
     unknown_category,
 )
-from latens.kinds.tables.declared import LEFT_OUT, Declared, check_declared
-from latens.kinds.tables.derived import Derived, apart, with_computed, with_derived
+from latens.kinds.tables.derived import LEFT_OUT, Declared, Derived, apart, check_declared, with_computed, with_derived
 from latens.kinds.tables.dtypes import DAY
 from latens.kinds.tables.infer_columns import coded, known_as
 

@@ -13,10 +13,9 @@ from latens.data.conditions import GIVEN
 from latens.data.dataset import first_rows
 from latens.evidence import factors
 from latens.evidence.count_baseline import fit_depth_factors
-from latens.evidence.factors import Factors, fit_factors, latent_gains
-from latens.evidence.factors_with_missing import fit_gappy, gappy_gains
-from latens.evidence.windows import FEWEST as FEWEST_WINDOWS
-from latens.evidence.windows import fit_window, is_series
+from latens.evidence.factors import Factors, fit_factors, fit_gappy, gappy_gains, latent_gains
+from latens.evidence.series_baseline import FEWEST as FEWEST_WINDOWS
+from latens.evidence.series_baseline import fit_window, is_series
 from latens.io import keys
 from latens.models import AbstractHead, DepthHead, DepthInput, LatentModel, SharedScaleNormalHead, StateSpaceModel
 from latens.models.heads.base import raw_scale

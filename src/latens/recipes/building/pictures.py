@@ -6,7 +6,7 @@ from latens.config import NetworkConfig, VAEConfig
 from latens.data import Dataset, Schema, suggest_likelihood
 from latens.data.checks import is_picture
 from latens.errors import ConfigError
-from latens.networks.cpu_convolutions import half
+from latens.networks.convolutional import half
 from latens.networks.factory import as_image_shape
 from latens.recipes.parts.resolved import Parts
 

@@ -23,13 +23,13 @@ from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_lik
 from latens.data.infer import MOST_MEASURED
 from latens.data.mapped import few
 from latens.errors import ConfigError
-from latens.evidence.windows import is_series
+from latens.evidence.series_baseline import is_series
 from latens.io import keys
 from latens.kinds import kind_of
 from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
-from latens.objectives.schedules import with_beta, without_beta
+from latens.objectives.elbo import with_beta, without_beta
 from latens.recipes.building.closed_forms import MOST_LATENTS, latents_of, started_from, suits
 from latens.recipes.building.model import build
 from latens.recipes.building.pictures import BATCH as PICTURE_BATCH

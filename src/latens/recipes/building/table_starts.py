@@ -9,8 +9,15 @@ from jaxtyping import Float
 
 from latens.data import Dataset
 from latens.data.dataset import training_rows
-from latens.evidence.factors import MOST_VALUES, latent_gains
-from latens.evidence.table_factors import MOST_ROWS, ColumnFactors, fit_column_factors, scored, scores_of
+from latens.evidence.factors import (
+    MOST_ROWS,
+    MOST_VALUES,
+    ColumnFactors,
+    fit_column_factors,
+    latent_gains,
+    scored,
+    scores_of,
+)
 from latens.kinds.tables.columns import ColumnType
 from latens.models import LatentModel
 from latens.models.heads.base import raw_scale

@@ -9,7 +9,7 @@ import numpy as np
 
 from latens.models import StateSpaceModel
 from latens.models.heads.base import raw_scale
-from latens.models.heads.mixed_steps import InUnits, StepColumnsHead
+from latens.models.heads.likelihoods import InUnits, StepColumnsHead
 from latens.models.state_space import StepEncoder, value_of
 from latens.recipes.parts.state_space_parts import filled_by_changes
 from latens.trees import Frozen

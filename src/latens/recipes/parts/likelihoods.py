@@ -18,7 +18,7 @@ from latens.kinds import Table, Text, kind_of
 from latens.models import AbstractHead, BernoulliHead, PixelHead
 from latens.models.heads import likelihoods as heads
 from latens.models.heads.base import DataKind, Sees
-from latens.models.heads.mixed_steps import StepColumnsHead
+from latens.models.heads.likelihoods import StepColumnsHead
 from latens.models.heads.table import TableHead, TableInput
 from latens.models.heads.token_head import TokenHead, TokenInput
 from latens.recipes.parts.options import Row

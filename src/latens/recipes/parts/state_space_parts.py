@@ -14,7 +14,7 @@ from latens.errors import ConfigError
 from latens.kinds.steps.world import REWARD, TERMINATED
 from latens.models import AbstractHead
 from latens.models.exact_steps import ExactSmoother
-from latens.models.heads.mixed_steps import CoinsApart, InUnits, StepColumnsHead
+from latens.models.heads.likelihoods import CoinsApart, InUnits, StepColumnsHead
 from latens.models.state_space import StepDecoder, StepEncoder
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
