@@ -27,8 +27,9 @@ from sklearn.svm import SVC
 from latens.config import override
 from latens.data import TEST, TRAIN, Dataset, load
 from latens.data.dataset import keep_labels
-from latens.evaluation import Rows, reconstruct
+from latens.evidence import Rows
 from latens.io.compilation import enable_compilation_cache
+from latens.latents import reconstruct
 from latens.recipes import get_recipe
 from latens.trained.augmentation import augment
 from latens.trained.experiment import prepare, train

@@ -23,7 +23,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 import latens
-from latens import evaluation
+from latens import evidence
 from latens.config import override
 from latens.evidence.count_baseline import depth_baseline
 from latens.io.compilation import enable_compilation_cache
@@ -180,7 +180,7 @@ def mixing(options: argparse.Namespace, settings: dict[str, Any]) -> None:
         trained, data, seconds = trained_on(cells, seed, settings)
         print(f"seed {seed}: {said('latens', trained.encode(data), cells, seconds)}", flush=True)
         test, train = data.subset("test"), data.subset("train")
-        found = evaluation.log_marginal(trained.rows(data, test), num_samples=50)
+        found = evidence.log_marginal(trained.rows(data, test), num_samples=50)
         given = data.cond["given"]
         alone = depth_baseline(cells.x[train] * 1.0, cells.x[test] * 1.0, (given[train], given[test])).sum(axis=1)
         gain = found - alone

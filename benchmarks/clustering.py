@@ -19,7 +19,8 @@ from sklearn.metrics import normalized_mutual_info_score
 
 from latens.config import override
 from latens.data import Dataset
-from latens.evaluation import Rows, cluster_probabilities, matched
+from latens.evidence import Rows
+from latens.latents import cluster_probabilities, matched
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
 from latens.training import Event

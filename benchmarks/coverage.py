@@ -13,7 +13,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from latens.evaluation import LogMarginals
+from latens.evidence import LogMarginals
 from latens.evidence.log_marginals import summarise
 
 Draws = Callable[[np.random.Generator, int, int], np.ndarray]

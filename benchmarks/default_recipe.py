@@ -21,7 +21,7 @@ from sklearn.decomposition import PCA
 
 from latens.config import override
 from latens.data import Dataset, load, prepare_batch
-from latens.evaluation import Estimate, Rows, independent_baseline, log_marginal
+from latens.evidence import Estimate, Rows, independent_baseline, log_marginal
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
 

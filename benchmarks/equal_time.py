@@ -11,7 +11,7 @@ import json
 
 from latens.config import override
 from latens.data import load
-from latens.evaluation import Estimate, log_marginal
+from latens.evidence import Estimate, log_marginal
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
 

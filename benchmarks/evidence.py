@@ -21,7 +21,7 @@ from hand_written import matmul_rate
 from latens.data import Preparation
 from latens.data.dataset import as_batch
 from latens.distributions import StandardNormal
-from latens.evaluation import Rows, importance_sampling, log_marginal
+from latens.evidence import Rows, importance_sampling, log_marginal
 from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead
 from latens.networks import Dense
 

@@ -21,8 +21,8 @@ import numpy as np
 
 from latens.config import override
 from latens.data import TEST, TRAIN, load
-from latens.evaluation import impute
 from latens.io.compilation import enable_compilation_cache
+from latens.predictive import impute
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
 

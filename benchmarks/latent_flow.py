@@ -34,8 +34,9 @@ from sklearn.metrics import roc_auc_score
 
 from latens.config import override
 from latens.data import Dataset, Schema
-from latens.evaluation import decode, log_marginal
+from latens.evidence import log_marginal
 from latens.io.compilation import enable_compilation_cache
+from latens.latents import decode
 from latens.latents.aggregate import aggregated_draws
 from latens.latents.codes import new_rows
 from latens.recipes import get_recipe

@@ -21,7 +21,7 @@ import scipy.sparse as sp
 import latens
 from latens.config import override
 from latens.data import Dataset, prepare_batch
-from latens.evaluation import Rows, log_marginal
+from latens.evidence import Rows, log_marginal
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
 from seconds import table

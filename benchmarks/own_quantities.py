@@ -28,10 +28,11 @@ from scipy.spatial.distance import cdist
 
 from latens.config import override
 from latens.data import Dataset, load
-from latens.evaluation import Rows, encode, kl_split, sample_prior
-from latens.evaluation.sample_quality import classifier_two_sample_test
+from latens.evidence import Rows
+from latens.latents import encode, kl_split, sample_prior
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
+from latens.trained.sample_quality import classifier_two_sample_test
 from seeds import interval
 
 SAME = {

@@ -25,7 +25,7 @@ from scipy.io import loadmat
 
 import latens
 from latens.config import override
-from latens.evaluation import elbo_parts
+from latens.evidence import elbo_parts
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
 

@@ -19,7 +19,7 @@ import numpy as np
 from latens.config import override
 from latens.data import Dataset, load, prepare_batch
 from latens.data.dataset import Batch
-from latens.evaluation import Rows, log_marginal
+from latens.evidence import Rows, log_marginal
 from latens.figures.style import dress, legend, new_axes, save, theme
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train

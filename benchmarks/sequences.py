@@ -21,7 +21,7 @@ import numpy as np
 
 from latens import read
 from latens.config import override
-from latens.evaluation import log_marginal
+from latens.evidence import log_marginal
 from latens.recipes import get_recipe
 from latens.trained import prepare
 from latens.trained.experiment import train

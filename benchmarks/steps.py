@@ -22,7 +22,8 @@ import numpy as np
 
 from latens import read
 from latens.config import override
-from latens.evaluation import forecast, particle_filter
+from latens.evidence import particle_filter
+from latens.predictive import forecast
 from latens.predictive.forecasting import judged
 from latens.recipes import get_recipe
 from latens.trained import prepare

@@ -57,7 +57,7 @@ REFERENCE = {
     "evaluation": (
         "Evaluation",
         "Numbers with their standard error, number of draws and number of rows.",
-        ("latens.evaluation",),
+        ("latens.evidence", "latens.latents", "latens.predictive"),
     ),
     "data": ("Data", "Readers, data sets and schemas.", ("latens.data",)),
     "figures": ("Figures", "Functions from arrays to matplotlib axes.", ("latens.figures",)),
@@ -100,14 +100,14 @@ TASKS: dict[str, dict[str, str]] = {
     "latens": {
         "Estimators": "estimators",
         "Data": "data kinds",
-        "Trained models": "trained evaluation predictive explorer io",
+        "Trained models": "trained predictive explorer io",
         "Training": "training",
         "Models of your own": "models networks distributions objectives",
         "Recipes and parts": "recipes config errors",
     },
     "latens.distributions": {
-        "Real and positive numbers": "continuous location_scale positive correlated structured",
-        "Discrete numbers and counts": "discrete counts relaxed",
+        "Real and positive numbers": "continuous positive structured",
+        "Discrete numbers and counts": "discrete counts",
         "Mixtures, pixels and text": "mixtures pixels autoregressive tokens blocks",
         "Spheres": "spherical",
         "Divergences": "divergence renyi",
@@ -115,7 +115,7 @@ TASKS: dict[str, dict[str, str]] = {
     },
     "latens.networks": {"Networks": "dense convolutional recurrent linear_path", "Sizes": "factory"},
     "latens.models": {
-        "Models": "base flat conditional bayes semi_supervised missingness multimodal",
+        "Models": "base flat conditional bayes semi_supervised multimodal",
         "Heads": "heads",
         "Priors": "priors flow_matching",
         "Posteriors": "latent_arrays",
@@ -125,17 +125,10 @@ TASKS: dict[str, dict[str, str]] = {
     },
     "latens.objectives": {
         "Bounds": "elbo importance score_function",
-        "Penalties": "information matching regularised quantised reconstruction",
+        "Penalties": "information matching regularised quantised",
         "Critics and perception": "adversarial perceptual",
         "Labels and modalities": "semi_supervised multimodal",
         "Objectives of your own": "base draws",
-    },
-    "latens.evaluation": {
-        "log p(x)": "evidence finite",
-        "Latents": "latents",
-        "Samples": "sample_quality",
-        "Imputation and forecasts": "missing_cells forecasting",
-        "Results": "classes diagnosis",
     },
 }
 """The headings of a package, each with the modules whose names it has; other names come last."""

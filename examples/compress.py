@@ -165,7 +165,7 @@ def main() -> None:
     words = compress(coder, x)
     assert np.array_equal(decompress(coder, words, len(x)), x)
     data = latens.read(x.astype(np.uint8), schema=trained.schema)
-    elbo = latens.evaluation.elbo_parts(trained.rows(data, np.arange(len(x)), seed=0), num_samples=4)["elbo"]
+    elbo = latens.evidence.elbo_parts(trained.rows(data, np.arange(len(x)), seed=0), num_samples=4)["elbo"]
     bits, said = 32 * len(words), -float(np.sum(elbo, dtype=np.float64)) / math.log(2.0)
     print(f"{len(x)} rows in {bits:,} bits, {bits / said - 1:+.2%} against the ELBO, and back bit for bit")
 

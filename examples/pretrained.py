@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from latens import evaluation
+from latens import evidence
 from latens.config import override
 from latens.data import Dataset, load
 from latens.data.splits import evenly_spaced
-from latens.evaluation import Estimate
+from latens.evidence import Estimate
 from latens.figures.paths import medoid
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
@@ -69,7 +69,7 @@ def measured(trained: TrainedModel, data: Dataset, rows: Any) -> Estimate:
         The estimate in nats.
     """
     batch, key = trained.batch(data, rows), jax.random.key(0)
-    found = evaluation.log_marginal(trained.rows(batch, key=key), num_samples=1000)
+    found = evidence.log_marginal(trained.rows(batch, key=key), num_samples=1000)
     return Estimate.of(found, num_samples=1000, protocol="importance sampling, test rows")
 
 

@@ -39,7 +39,7 @@ TESTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS), str(TESTS / "support")]
 from line_map import PACKAGE, line_names  # noqa: E402
 
-ROOMS = ("distributions", "models", "objectives", "evidence", "latents", "evaluation", "predictive")
+ROOMS = ("distributions", "models", "objectives", "evidence", "latents", "predictive")
 ROOMS += ("kinds/tables", "data", "estimators", "trained")
 DEFAULTS = "tests/test_defaults.py::"
 """The tests that look at what loading makes: they run no line of a function."""

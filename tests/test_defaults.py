@@ -15,7 +15,7 @@ import pytest
 from paths import GOLDEN
 
 FILE = GOLDEN / "defaults.json"
-ROOMS = ("data", "distributions", "estimators", "evaluation", "evidence", "kinds.tables", "latents", "models")
+ROOMS = ("data", "distributions", "estimators", "evidence", "kinds.tables", "latents", "models")
 ROOMS += ("objectives", "predictive", "trained")
 PLAIN = (bool, int, float, str, tuple, type(None))
 

@@ -16,7 +16,7 @@ ROOMS = (
     {"training"},
     {"evidence"},
     {"latents"},
-    {"predictive", "evaluation"},
+    {"predictive"},
     {"recipes", "runs", "pretrained"},
     {"trained"},
     {"model_figures", "estimators", "explorer", "environments"},

@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 import latens
-from latens import evaluation
+from latens import predictive
 from latens.data import Dataset, prepare_batch
 from latens.models.heads.base import raw_scale
 from latens.recipes import get_recipe
@@ -206,7 +206,7 @@ def test_filled_cells_have_the_enumerated_probabilities(names: TrainedModel, enu
     rows = np.tile(np.array([[0.0, 2.0, 1.0]], np.float32), (50, 1))
     mask = np.tile(np.array([[True, False, False]]), (50, 1))
     batch = dataclasses.replace(names.batch(rows), mask=mask, row_id=np.arange(50, dtype=np.uint32))
-    found = evaluation.impute(names.rows(batch), num_samples=400, num_draws=100, types=names.schema.types)
+    found = predictive.impute(names.rows(batch), num_samples=400, num_draws=100, types=names.schema.types)
     assert found.shares is not None
     p = enumerated * (CELLS[:, 0] == 0)
     p /= p.sum()

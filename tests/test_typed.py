@@ -36,7 +36,7 @@ print(bayes.predict_proba(x), plain.history_, again.latent_dim_, vae.reasons_, b
 data = latens.read(x)
 opened = latens.load("vae.safetensors")
 key = jax.random.key(0)
-found = latens.evaluation.log_marginal(opened.rows(x, key=key), num_samples=10)
+found = latens.evidence.log_marginal(opened.rows(x, key=key), num_samples=10)
 print(latens.recipes.get_recipe("default").name, data.schema, found)
 """
 WRONG = {

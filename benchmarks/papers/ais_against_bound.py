@@ -25,7 +25,7 @@ import numpy as np
 from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, load
-from latens.evaluation import Estimate, Rows, annealed_importance_sampling, importance_sampling
+from latens.evidence import Estimate, Rows, annealed_importance_sampling, importance_sampling
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
 

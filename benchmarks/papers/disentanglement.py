@@ -5,7 +5,7 @@
 The question of Higgins et al. (2017), Chen et al. (2018) and Kim & Mnih (2018): their figures have beta-TC-VAE and
 FactorVAE above beta-VAE, and beta-VAE above the VAE, on dSprites; Locatello et al. (2019) find the seed to matter as
 much as the objective. Every model has the same networks, rows, order of rows, optimiser and steps; only the objective
-differs. Codes are posterior means of the same rows, drawn from all shapes; every score is of `latens.evaluation`, with
+differs. Codes are posterior means of the same rows, drawn from all shapes; every score is of `latens.latents`, with
 its protocol in the JSON. A cell (model, seed) is written to FOLDER/cells as soon as it is done and never computed
 twice: an interrupted run goes on where it was. stdout gets one JSON object, the table goes to stderr.
 
@@ -25,9 +25,9 @@ import numpy as np
 from cells import interval, say
 from latens.config import override
 from latens.data import Dataset, load
-from latens.evaluation import encode
 from latens.io.atomic import write_atomic
 from latens.kinds.pictures.drawn_shapes import FORMS, factors_of, shapes
+from latens.latents import encode
 from latens.latents.decomposition import kl_split
 from latens.latents.disentanglement import disentanglement_scores
 from latens.recipes import get_recipe

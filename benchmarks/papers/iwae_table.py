@@ -29,7 +29,8 @@ import optax
 from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, load
-from latens.evaluation import Rows, active_units, encode, importance_sampling
+from latens.evidence import Rows, importance_sampling
+from latens.latents import active_units, encode
 from latens.recipes import get_recipe
 from latens.trained.experiment import Experiment, prepare
 from latens.training import Budget, Optimizer, Settings, Stage, fit, from_optax

@@ -28,8 +28,9 @@ from cells import cell, interval, say, shown
 from latens.data import Dataset, Preparation, load
 from latens.data.dataset import Batch
 from latens.distributions import StandardNormal
-from latens.evaluation import Rows, active_units, encode
+from latens.evidence import Rows
 from latens.evidence.inference_gaps import gap_rows
+from latens.latents import active_units, encode
 from latens.models import Conditional, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.networks import Dense
 from latens.objectives import ELBO

@@ -27,7 +27,8 @@ import numpy as np
 from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, Preparation, load
-from latens.evaluation import Rows, active_units, encode, importance_sampling
+from latens.evidence import Rows, importance_sampling
+from latens.latents import active_units, encode
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
 

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from latens import distributions as distributions
     from latens import environments as environments
     from latens import estimators as estimators
-    from latens import evaluation as evaluation
     from latens import explorer as explorer
     from latens import figures as figures
+    from latens import latents as latents
     from latens import models as models
     from latens import networks as networks
     from latens import objectives as objectives
+    from latens import predictive as predictive
     from latens import recipes as recipes
     from latens import trained as trained
     from latens import training as training
@@ -93,8 +94,8 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _RENAMED = {"read": "load"}
 _ROOMS = (
-    "config", "data", "distributions", "environments", "estimators", "evaluation", "explorer", "figures", "models",
-    "networks", "objectives", "recipes", "trained", "training",
+    "config", "data", "distributions", "environments", "estimators", "evidence", "explorer", "figures", "latents",
+    "models", "networks", "objectives", "predictive", "recipes", "trained", "training",
 )  # fmt: skip
 """What has all other names: `latens.distributions.DiagonalNormal`."""
 

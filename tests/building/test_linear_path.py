@@ -17,7 +17,7 @@ from latens.data.dataset import Batch
 from latens.data.infer import with_classes
 from latens.data.preparation import prepare_batch
 from latens.errors import ConfigError
-from latens.evaluation import Rows, log_marginal
+from latens.evidence import Rows, log_marginal
 from latens.evidence.factors import fit_factors, principal
 from latens.io.safetensors import read
 from latens.models import LatentModel

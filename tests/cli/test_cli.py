@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cli_fixtures import FIT, SMALL, Result
 
-from latens import evaluation
+from latens import evidence, latents
 from latens.config import override
 from latens.data import load
 from latens.recipes import RECIPES, get_recipe
@@ -46,7 +46,7 @@ def test_evaluate_is_the_library(latens: Callable[..., Result], run_folder: Path
     value = latens("evaluate", run_folder, "--json", "--num-samples", 20).json
     trained, data = TrainedModel.load(run_folder / "model.safetensors"), load("digits")
     batch = trained.batch(data, data.subset("test"))
-    rows = evaluation.log_marginal(trained.rows(batch), num_samples=20)
+    rows = evidence.log_marginal(trained.rows(batch), num_samples=20)
     found = value["metrics"]["log_marginal"]
     assert found["value"] == pytest.approx(rows.mean(dtype=np.float64), abs=1e-9)
     assert found["standard_error"] == pytest.approx(rows.std(dtype=np.float64, ddof=1) / np.sqrt(198), abs=1e-6)
@@ -80,7 +80,7 @@ def test_encode_in_three_formats(latens: Callable[..., Result], run_folder: Path
         result = latens("encode", run_folder, "digits", "--out", tmp_path / f"z.{ending}")
         assert (result.code, result.out) == (0, "")
     trained, data = TrainedModel.load(run_folder / "model.safetensors"), load("digits")
-    codes = evaluation.encode(trained.rows(data))
+    codes = latents.encode(trained.rows(data))
     with np.load(tmp_path / "z.npz") as z:
         arrays = dict(z)
     assert np.array_equal(arrays["row_id"], data.names)

@@ -16,7 +16,7 @@ from latens.cli.main import main
 from latens.config import override
 from latens.data import load
 from latens.errors import ConfigError
-from latens.evaluation import log_marginal
+from latens.evidence import log_marginal
 from latens.predictive.classes import class_log_joint
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare

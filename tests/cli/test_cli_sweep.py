@@ -20,7 +20,7 @@ import latens
 from latens.cli.main import main
 from latens.cli.sweep import pruning, space_of
 from latens.errors import RunFolderError, UsageError
-from latens.evaluation import log_marginal
+from latens.evidence import log_marginal
 from latens.trained.paired import over_seeds
 from latens.trained.trained_model import TrainedModel
 from latens.training import Pause

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import latens
-from latens import evaluation
+from latens import latents
 from latens.data import load
 from latens.data.arrays import as_dataset
 from latens.errors import ConfigError, DataError, DivergedError, ModelFileError
@@ -232,7 +232,7 @@ def test_mean_and_scale_of_the_posterior():
     vae = VAE(2, hidden=8, steps=5, random_state=0).fit(x)
     mean, scale = vae.encode(x)
     assert np.array_equal(mean, vae.transform(x))
-    codes = evaluation.encode(vae.model_.rows(x))
+    codes = latents.encode(vae.model_.rows(x))
     kl = 0.5 * (scale**2 + mean**2 - 1.0) - np.log(scale)
     assert np.allclose(kl, codes["kl"], rtol=1e-4, atol=1e-6)
     assert np.all(Autoencoder(2, hidden=8, steps=2, random_state=0).fit(x).encode(x)[1] == 0.0)

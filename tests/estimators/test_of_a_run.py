@@ -46,13 +46,13 @@ def test_a_frame_may_have_the_ids_beside(run: tuple[Path, pd.DataFrame]) -> None
 def test_only_rows_with_gaps_are_asked_for(run: tuple[Path, pd.DataFrame], monkeypatch: pytest.MonkeyPatch) -> None:
     path, frame = run
     model, asked = latens.VAE.load(path), []
-    own = module.evaluation.impute
+    own = module.impute
 
     def counted(rows, **options):
         asked.append((len(rows.batch.x), options["num_samples"]))
         return own(rows, **options)
 
-    monkeypatch.setattr(module.evaluation, "impute", counted)
+    monkeypatch.setattr(module, "impute", counted)
     assert model.impute(frame).equals(frame)
     gaps = frame.assign(size=frame["size"].where(~frame.index.isin([3, 90])))
     filled = model.impute(gaps, random_state=1)

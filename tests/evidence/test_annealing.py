@@ -13,7 +13,7 @@ from latens.data.dataset import Batch, as_batch
 from latens.distributions import Bernoulli, Deterministic, DiagonalNormal, StandardNormal, UniformSphere
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError, UsageError
-from latens.evaluation import Rows, annealed_importance_sampling
+from latens.evidence import Rows, annealed_importance_sampling
 from latens.evidence.annealing import run_chains
 from latens.evidence.hmc import sigmoid_schedule
 from latens.models import AbstractLatentModel

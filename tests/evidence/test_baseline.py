@@ -8,7 +8,7 @@ import pytest
 from scipy import optimize, stats
 
 from latens.errors import DataError
-from latens.evaluation import independent_baseline
+from latens.evidence import independent_baseline
 from latens.evidence.baseline import STRENGTHS
 
 RNG = np.random.default_rng(3)

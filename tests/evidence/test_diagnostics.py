@@ -13,7 +13,7 @@ from latens.data.dataset import as_batch
 from latens.distributions import Categorical
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError
-from latens.evaluation import LogMarginals, Rows, importance_sampling, pareto_k
+from latens.evidence import LogMarginals, Rows, importance_sampling, pareto_k
 from latens.models import AbstractLatentModel
 
 WHOLE = Preparation(integer=True)

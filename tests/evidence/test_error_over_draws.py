@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from latens.evaluation import LogMarginals, diagnose
+from latens.evidence import LogMarginals
 from latens.evidence.log_marginals import summarise, tail_shape
+from latens.trained import diagnose
 
 ROWS = 50
 

@@ -7,7 +7,8 @@ from tables import MU, SIGMA, W, X, linear_gaussian
 
 from latens.data import Preparation
 from latens.data.dataset import as_batch
-from latens.evaluation import Rows, decode, encode, log_marginal, reconstruct
+from latens.evidence import Rows, log_marginal
+from latens.latents import decode, encode, reconstruct
 
 ROW = X[None].astype(np.float32)
 POSTERIOR_MEAN = np.array([0.574935053, -0.610887157])

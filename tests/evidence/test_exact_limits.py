@@ -9,7 +9,7 @@ from latens.distributions import Bernoulli, DiagonalNormal
 from latens.distributions.divergence import estimate_kl
 from latens.distributions.special import log_bessel_scaled
 from latens.errors import ConfigError
-from latens.evaluation import Estimate
+from latens.evidence import Estimate
 from latens.evidence.log_marginals import LogMarginals
 from latens.objectives import CIWAE, IWAE, MIWAE, PIWAE, Renyi
 

@@ -11,7 +11,7 @@ from tables import X, linear_gaussian
 from latens.data.dataset import Batch, as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.errors import ConfigError
-from latens.evaluation import Rows, inference_gaps
+from latens.evidence import Rows, inference_gaps
 from latens.evidence.inference_gaps import gap_rows
 from latens.models import AbstractLatentModel
 

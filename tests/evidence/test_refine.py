@@ -13,7 +13,7 @@ import latens
 from latens.data.dataset import as_batch
 from latens.distributions import Deterministic, DiagonalNormal, FullNormal, StandardNormal
 from latens.errors import ConfigError, DataError
-from latens.evaluation import Rows, refine
+from latens.evidence import Rows, refine
 from latens.models import AbstractLatentModel
 
 # Orthogonal columns: the exact posterior is a diagonal Normal, and the best bound is log p(x) itself.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from explorer_fixtures import needs_node, node, untrained
 
-from latens import evaluation
+from latens import latents
 from latens.data import Preparation, load
 from latens.distributions import StandardNormal
 from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder
@@ -103,7 +103,7 @@ def test_recipes_decode_as_latens_does(tmp_path) -> None:
         codes = trained.in_turn(6)
         given = 0 if codes is None else codes.tolist()
         jobs.append(decoder_job(tmp_path, trained.model, in_data_units(trained.preparation), z, given))
-        values = evaluation.decode(trained.model, z, cond=trained.condition(codes))
+        values = latents.decode(trained.model, z, cond=trained.condition(codes))
         expected.append(trained.data_units(values, mean=True).reshape(-1))
         scales.append(max(1.0, float(np.ptp(data.x))))
     for found, values, scale in zip(node("decode", jobs=jobs), expected, scales):

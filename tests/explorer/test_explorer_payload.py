@@ -14,7 +14,7 @@ from asked import at
 from explorer_fixtures import untrained
 from scipy.spatial import cKDTree
 
-from latens import evaluation
+from latens import evidence, latents
 from latens.data import Column, Dataset, Preparation, Schema, load
 from latens.data.splits import evenly_spaced
 from latens.errors import ConfigError, DataError
@@ -64,11 +64,11 @@ def test_arrays_are_those_of_the_model(digits) -> None:
     trained, data, files, manifest = digits
     positions = np.linspace(0, len(data) - 1, 200).round().astype(int)
     batch, options = trained.batch(data, positions), {"preparation": trained.preparation, "key": jax.random.key(3)}
-    codes = at(evaluation.encode, trained.model, batch, **options)
+    codes = at(latents.encode, trained.model, batch, **options)
     arrays = manifest["arrays"]
     np.testing.assert_array_equal(array(files, arrays["mean"]), codes["mean"])
     np.testing.assert_array_equal(array(files, arrays["log_var"]), codes["log_variance"])
-    parts = at(evaluation.elbo_parts, trained.model, batch, num_samples=manifest["elbo_samples"], **options)
+    parts = at(evidence.elbo_parts, trained.model, batch, num_samples=manifest["elbo_samples"], **options)
     for name in ("elbo", "log_likelihood", "kl"):
         np.testing.assert_array_equal(array(files, arrays[name])[:, 0], parts[name])
     rows = np.concatenate([np.frombuffer(files[name], np.uint8) for name in arrays["rows"]["files"]])
@@ -80,7 +80,7 @@ def test_arrays_are_those_of_the_model(digits) -> None:
     np.testing.assert_array_equal(np.frombuffer(files[manifest["ids"]["file"]], "<i4"), data.names[positions])
     kl = [unit["kl"] for unit in manifest["units"]]
     np.testing.assert_allclose(kl, codes["kl"].mean(0, dtype=np.float64), rtol=1e-12)
-    assert [unit["active"] for unit in manifest["units"]] == evaluation.active_units(codes["mean"]).tolist()
+    assert [unit["active"] for unit in manifest["units"]] == latents.active_units(codes["mean"]).tolist()
 
 
 def test_the_manifest_names_every_file_and_no_other(digits) -> None:

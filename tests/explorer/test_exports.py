@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from explorer_fixtures import needs_node, node, untrained
 
-from latens import evaluation
+from latens import latents
 from latens.data import Preparation, load
 from latens.data.schema import Column, Schema
 from latens.distributions import StandardNormal
@@ -69,7 +69,7 @@ def decoded(trained: TrainedModel, z: np.ndarray, folder: Path) -> np.ndarray:
 @needs_node
 def test_a_row_of_a_table_is_decoded(tmp_path: Path) -> None:
     trained, z = table_model(), (2.0 * rng.normal(size=(6, D))).astype(np.float32)
-    values = evaluation.decode(trained.model, z).reshape(6, -1)
+    values = latents.decode(trained.model, z).reshape(6, -1)
     found = decoded(trained, z, tmp_path)
     scale = np.array([1.0 if one.kind == "category" else one.cells for one in TYPES])
     np.testing.assert_allclose(found / scale, values / scale, atol=1e-5)
@@ -118,7 +118,7 @@ def test_convolutions_are_decoded(name: str, tmp_path: Path) -> None:
                           unit=jnp.linspace(0.5, 2.0, head.num_outputs))  # fmt: skip
         for each in (network, path):
             trained, z = picture_model(each, head, size, shape), rng.normal(size=(3, size)).astype(np.float32)
-            values = evaluation.decode(trained.model, z).reshape(3, -1)
+            values = latents.decode(trained.model, z).reshape(3, -1)
             np.testing.assert_allclose(decoded(trained, z, tmp_path), values, atol=1e-4)
             assert np.ptp(values) > 1.0
 
@@ -139,7 +139,7 @@ def test_pixels_of_mixtures_have_the_means_that_latens_shows(channels: int, comp
         exact = [model.likelihood(jnp.asarray(one, jnp.float64)) for one in z]
         values = [one.moments()[0] if channels > 1 else one.mean() for one in exact]
         np.testing.assert_allclose(page, np.stack(values).reshape(5, -1), atol=1e-4)
-    np.testing.assert_allclose(page, evaluation.decode(trained.model, z, mean="seen").reshape(5, -1), atol=0.5)
+    np.testing.assert_allclose(page, latents.decode(trained.model, z, mean="seen").reshape(5, -1), atol=0.5)
     assert np.ptp(values) > 20.0
 
 

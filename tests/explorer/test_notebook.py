@@ -13,10 +13,10 @@ import pytest
 from browser_fixtures import Browser
 
 import latens
-from latens import VAE, evaluation, pretrained
+from latens import VAE, latents, pretrained
 from latens.data import load
 from latens.errors import ConfigError, DataError, UsageError
-from latens.evaluation import Rows
+from latens.evidence import Rows
 from latens.explorer import notebook
 from latens.explorer.page_files import bundled
 from latens.trained.trained_model import TrainedModel
@@ -51,7 +51,7 @@ def test_the_widget_has_the_page_and_the_rows(trained: TrainedModel, rows: Any) 
     np.testing.assert_array_equal(codes, label)
     means = np.frombuffer(widget.files["data/mean.bin"], "<f4").reshape(ROWS, 2)
     batch = trained.batch(x)
-    found = evaluation.encode(Rows(trained.model, batch, key=jax.random.key(0), preparation=trained.preparation))
+    found = latents.encode(Rows(trained.model, batch, key=jax.random.key(0), preparation=trained.preparation))
     np.testing.assert_array_equal(means, found["mean"])
     state = widget.get_state()
     assert {"files", "height", "_esm"} <= set(state)
@@ -99,7 +99,7 @@ def test_the_kernel_decodes_what_the_page_asks_for(trained: TrainedModel, rows: 
     widget._handle_custom_msg({"kind": "decode", "id": 7}, [memoryview(z.tobytes())])
     [(content, [body])] = sent
     assert content == {"kind": "computed", "id": 7}
-    expected = trained.data_units(evaluation.decode(trained.model, z), mean=True).reshape(2, -1)
+    expected = trained.data_units(latents.decode(trained.model, z), mean=True).reshape(2, -1)
     np.testing.assert_array_equal(np.frombuffer(body, "<f4").reshape(2, -1), expected)
     widget._handle_custom_msg({"kind": "decode", "id": 8}, [memoryview(b"12345")])
     assert sent[1] == ({"kind": "computed", "id": 8, "error": "latents are n rows of 2 float32 numbers"}, None)
@@ -172,7 +172,7 @@ def test_the_widget_shows_the_page_in_a_frame_that_reaches_nothing(
         np.testing.assert_allclose(browser.run("return Array.from(latens.scatter.x)"), means[:, 0])
         decoded = browser.run("return Array.from(await latens.app.decode(Float32Array.of(0.5, -1)))")
         if where == "in the page":
-            expected = trained.data_units(evaluation.decode(trained.model, np.array([[0.5, -1.0]])), mean=True)
+            expected = trained.data_units(latents.decode(trained.model, np.array([[0.5, -1.0]])), mean=True)
             np.testing.assert_allclose(decoded, expected.reshape(-1), atol=1e-4)
         else:
             assert decoded == [0.5] * 64

@@ -9,9 +9,9 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from picture_fixtures import BITS, HISTORY, beyond_first, columns, data_of, trained_bits
 from scipy.stats import norm
 
-from latens import evaluation
+from latens import latents
 from latens.errors import DataError
-from latens.evaluation import Rows
+from latens.evidence import Rows
 from latens.figures import linear_grid, save
 from latens.figures.bands import bands
 from latens.figures.diagram import HIGH, WIDE, PartBox, arrow_paths, model_diagram, places_of
@@ -180,7 +180,7 @@ def test_further_pictures_show_the_numbers_of_the_model():
     ]
     test = data.subset("test")
     key = jax.random.key(0)
-    codes = evaluation.encode(Rows(trained.model, trained.batch(data, test), key=key, preparation=trained.preparation))
+    codes = latents.encode(Rows(trained.model, trained.batch(data, test), key=key, preparation=trained.preparation))
 
     def means(z):
         logits = jax.vmap(trained.model.decoder.network)(jnp.asarray(z, jnp.float32))

@@ -15,11 +15,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from latens import evaluation
+from latens import evidence, latents
 from latens.cli.main import main
 from latens.config import ClassifierConfig
 from latens.data import as_batch, load
-from latens.evaluation import Rows
+from latens.evidence import Rows
 from latens.predictive.classes import class_log_joint
 from latens.trained.trained_model import FORMAT, TrainedModel
 
@@ -114,15 +114,15 @@ def outputs(trained: TrainedModel, x: np.ndarray, z: np.ndarray) -> dict[str, An
         return {"log_joint": class_log_joint(Rows(trained.model, batch, preparation=prepare)).tolist()}
     if trained.schema.shape == (8, 8):
         if trained.is_point:
-            found = evaluation.reconstruct(Rows(trained.model, batch, key=key, preparation=prepare))
+            found = latents.reconstruct(Rows(trained.model, batch, key=key, preparation=prepare))
             return {"reconstructed": found.tolist()}
-        found = evaluation.log_marginal(Rows(trained.model, batch, key=key, preparation=prepare), num_samples=4)
+        found = evidence.log_marginal(Rows(trained.model, batch, key=key, preparation=prepare), num_samples=4)
         return {"log_marginal": found.tolist()}
     if trained.schema.shape == (9, 2):
-        found = evaluation.log_marginal(Rows(trained.model, batch, key=key, preparation=prepare), num_samples=4)
+        found = evidence.log_marginal(Rows(trained.model, batch, key=key, preparation=prepare), num_samples=4)
         return {"log_marginal": found.tolist()}
-    codes = evaluation.encode(Rows(trained.model, batch, key=key, preparation=prepare))
-    decoded = evaluation.decode(trained.model, z, key=key)
+    codes = latents.encode(Rows(trained.model, batch, key=key, preparation=prepare))
+    decoded = latents.decode(trained.model, z, key=key)
     log_likelihood = jax.vmap(lambda x, z: trained.model.likelihood(z).log_prob(x))(_prepared(trained, x), z)
     return {
         "mean": codes["mean"].tolist(),

@@ -10,9 +10,9 @@ from paths import SOURCE
 from training_fixtures import make_data, make_model, run
 
 from latens.errors import ConfigError
-from latens.evaluation import decode, sample_prior
 from latens.evidence.batched import Rows, prepared_rows
 from latens.io import keys
+from latens.latents import decode, sample_prior
 
 REGISTER = {name: value for name, value in vars(keys).items() if name.isupper()}
 

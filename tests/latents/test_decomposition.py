@@ -11,7 +11,7 @@ from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, Bernoulli, DiagonalNormal, StandardNormal
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError
-from latens.evaluation import Rows, elbo_parts
+from latens.evidence import Rows, elbo_parts
 from latens.latents.decomposition import kl_split, level_kl
 from latens.models import (
     Conditional,

@@ -18,7 +18,7 @@ from latens.distributions import (
     StandardNormal,
 )
 from latens.errors import ConfigError
-from latens.evaluation import Rows
+from latens.evidence import Rows
 from latens.latents import codes
 from latens.latents.aggregate import Moments, aggregated_draws, aggregated_moments, mixture_of, normal_of, top_level
 from latens.models import LatentModel

@@ -112,7 +112,7 @@ def test_the_commands_name_cells_and_write_intervals(tmp_path, capsys):
     assert main(["fit", str(tmp_path / "t.csv"), "--steps", "4000", "--out", run, "--quiet"]) == 0
     trained = latens.load(f"{run}/model.safetensors")
     odd = trained.batch(latens.read({"kind": ["a", "a"], "size": [20.0, 15.0]}, schema=trained.schema), np.arange(2))
-    at_20, at_15 = latens.evaluation.log_marginal(trained.rows(odd, seed=0), num_samples=2000)
+    at_20, at_15 = latens.evidence.log_marginal(trained.rows(odd, seed=0), num_samples=2000)
     assert at_15 < at_20 - 2.0  # the decoder gives a name some per cent where c is, and hardly any row is between kinds
     assert main(["detect", run, str(tmp_path / "new.csv"), "--out", out, "--json", "--cells", "1"]) == 0
     with open(out) as file:

@@ -9,7 +9,7 @@ from paths import GOLDEN
 
 from latens.config import override
 from latens.data import Preparation, load
-from latens.evaluation import Estimate
+from latens.evidence import Estimate
 from latens.recipes import get_recipe
 from latens.trained import metric_functions
 from latens.trained.inputs import lacks_prior

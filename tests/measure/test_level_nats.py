@@ -9,7 +9,7 @@ from checks import agrees
 import latens
 from latens.config import override
 from latens.data import load
-from latens.evaluation import elbo_parts
+from latens.evidence import elbo_parts
 from latens.explorer.payload import payload
 from latens.latents.decomposition import level_kl_rows
 from latens.model_figures.draw import draw_pictures

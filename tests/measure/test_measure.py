@@ -9,7 +9,7 @@ import scipy.stats
 
 from latens.config import override
 from latens.data import Dataset, load, prepare_batch
-from latens.evaluation import Rows, elbo_parts, independent_baseline, log_marginal
+from latens.evidence import Rows, elbo_parts, independent_baseline, log_marginal
 from latens.evidence.batched import prepared_rows
 from latens.evidence.factors import gaussian_baseline
 from latens.recipes import get_recipe

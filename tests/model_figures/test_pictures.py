@@ -9,7 +9,7 @@ import pytest
 from picture_fixtures import BITS, HISTORY, LEVELS, columns, data_of, model_of, trained_bits
 from test_images import tiles
 
-from latens import evaluation, figures
+from latens import figures, latents
 from latens.callbacks.plots import PlotsCallback
 from latens.config import override
 from latens.data import Column, Preparation, Schema, load
@@ -104,7 +104,7 @@ def test_pictures_show_the_numbers_of_the_model(tmp_path):
     table = {name: columns(tmp_path / "figures" / f"{name}.csv") for name in names}
 
     test = data.subset("test")
-    codes = evaluation.encode(trained.rows(data, test))
+    codes = latents.encode(trained.rows(data, test))
     np.testing.assert_allclose(floats(table["latent"], "latent_0", "latent_1"), codes["mean"], rtol=1e-6)
     assert floats(table["latent"], "label")[:, 0].tolist() == (test % 3).tolist()
     np.testing.assert_allclose(
@@ -150,7 +150,7 @@ def test_many_units_are_shown_on_their_principal_axes():
     axes, table = draw_latent(Source(trained, data, 0))
     # 12 test rows are few: all 130 are shown, and the title says so.
     batch, key = trained.batch(data), jax.random.key(0)
-    codes = evaluation.encode(trained.rows(batch, key=key))
+    codes = latents.encode(trained.rows(batch, key=key))
     assert axes.get_title("left") == "Posterior means of 130 rows of every split"
     mean = np.asarray(codes["mean"], np.float64)
     values, vectors = np.linalg.eigh(np.cov(mean.T))
@@ -212,7 +212,7 @@ def test_pictures_during_training_come_at_the_start_and_at_multiples_and_show_th
     expected = {f"{kind}-{step:010d}.png" for kind in ("samples", "reconstructions") for step in steps}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == expected
     assert set(models) >= {0, 5, 10, 15}
-    z = evaluation.sample_prior(models[5], 16, key=jax.random.split(jax.random.key(7), 3)[0])
+    z = latents.sample_prior(models[5], 16, key=jax.random.split(jax.random.key(7), 3)[0])
     x = data.x[data.subset("validation")]
     for step in steps:
         model = models[step]

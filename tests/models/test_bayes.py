@@ -11,12 +11,12 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 
-from latens import evaluation
+from latens import predictive
 from latens.config import override
 from latens.data import Dataset, load
 from latens.errors import ConfigError, DataError
 from latens.estimators import GenerativeClassifier
-from latens.evaluation import Rows
+from latens.evidence import Rows
 from latens.models import BayesClassifier
 from latens.predictive.classes import class_log_joint
 from latens.recipes import get_recipe
@@ -93,7 +93,7 @@ def test_mixture_recipe_is_the_same_computation_as_scikit_learn(inference: str):
     batch = trained.batch(data, data.subset("test"))
     found = class_log_joint(Rows(trained.model, batch, preparation=trained.preparation))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-2)
-    accuracy = evaluation.accuracy(Rows(trained.model, batch, preparation=trained.preparation)).value
+    accuracy = predictive.accuracy(Rows(trained.model, batch, preparation=trained.preparation)).value
     assert accuracy == pytest.approx((expected.argmax(1) == y_test).mean(), abs=1e-3)
 
 

@@ -28,7 +28,7 @@ from tables import MODELS, MU, SIGMA, W, X, conjugate_pair, dense, linear, linea
 import latens.models
 from latens.data.dataset import Batch
 from latens.distributions import Bernoulli, StandardNormal
-from latens.evaluation import Rows
+from latens.evidence import Rows
 from latens.evidence.importance import importance_sampling
 from latens.models import (
     AbstractLatentModel,

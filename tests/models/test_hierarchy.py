@@ -13,7 +13,8 @@ from latens.config import override
 from latens.data import Preparation
 from latens.data.dataset import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
-from latens.evaluation import Rows, decode, encode, sample_prior
+from latens.evidence import Rows
+from latens.latents import decode, encode, sample_prior
 from latens.models import Conditional, Downwards, FromLowest, LatentModel, NormalHead, SharedScaleNormalHead, Upwards
 from latens.networks import Dense
 from latens.recipes import get_recipe

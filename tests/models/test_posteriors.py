@@ -15,7 +15,8 @@ from latens.config import PosteriorConfig, PriorConfig, VAEConfig, override
 from latens.data import Schema
 from latens.distributions import has_closed_form, kl
 from latens.errors import ConfigError
-from latens.evaluation import Rows, decode, encode, reconstruct, sample_prior
+from latens.evidence import Rows
+from latens.latents import decode, encode, reconstruct, sample_prior
 from latens.models import FixedPrior, mean_code
 from latens.recipes import get_recipe
 from latens.recipes.parts.posteriors import POSTERIORS

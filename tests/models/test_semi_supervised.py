@@ -14,7 +14,8 @@ from test_every_model import labelled_coins, labelled_normals
 from latens.config import override
 from latens.data import Preparation
 from latens.errors import ConfigError
-from latens.evaluation import Rows, decode, encode, label_probabilities, sample_prior
+from latens.evidence import Rows
+from latens.latents import decode, encode, label_probabilities, sample_prior
 from latens.models import Conditional, SemiSupervised
 from latens.objectives import ELBO, SemiSupervisedELBO
 from latens.recipes import get_recipe

@@ -13,7 +13,7 @@ from latens.config import override
 from latens.data import load
 from latens.data.dataset import Batch
 from latens.distributions import kl
-from latens.evaluation import Rows
+from latens.evidence import Rows
 from latens.latents.decomposition import level_kl
 from latens.models import Block, Conditional, Meet, SharedScaleNormalHead, TopDownDecoder, TopDownModel, TopDownNormals
 from latens.objectives import ELBO, draw

@@ -16,7 +16,7 @@ from training_fixtures import make_data
 
 from latens.config import override
 from latens.errors import ConfigError
-from latens.evaluation import Rows, log_marginal
+from latens.evidence import Rows, log_marginal
 from latens.models import CodeHead, ScalarQuantiser
 from latens.objectives import Quantised
 from latens.objectives.quantised import code_use, perplexity

@@ -13,10 +13,11 @@ from latens.data.dataset import as_batch
 from latens.data.schema import Column, Schema
 from latens.distributions import StandardNormal
 from latens.errors import DataError, UsageError
-from latens.evaluation import Rows, impute
+from latens.evidence import Rows
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableHead, TableInput
+from latens.predictive import impute
 from latens.predictive.conditional_samples import _weighed, conditions_of, parse_conditions, sample_given, shares_given
 
 rng = np.random.default_rng(0)

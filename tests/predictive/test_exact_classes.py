@@ -11,7 +11,7 @@ from latens.data import Preparation
 from latens.data.dataset import as_batch
 from latens.errors import DataError, UsageError
 from latens.estimators import GenerativeClassifier
-from latens.evaluation import Rows
+from latens.evidence import Rows
 from latens.models import BayesClassifier
 from latens.predictive.classes import accuracy, class_log_joint, normalise, sample_classes
 

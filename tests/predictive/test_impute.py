@@ -9,8 +9,9 @@ from scipy import stats
 
 from latens.data.dataset import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
-from latens.evaluation import Rows, impute, log_marginal
+from latens.evidence import Rows, log_marginal
 from latens.models import AbstractLatentModel
+from latens.predictive import impute
 
 pytest_plugins = ("cli_fixtures",)
 

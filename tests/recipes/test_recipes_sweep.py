@@ -13,7 +13,7 @@ from cli_fixtures import Result, process
 
 from latens.config import VAEConfig, to_json
 from latens.data import load
-from latens.evaluation import decode, encode
+from latens.latents import decode, encode
 from latens.recipes import RECIPES
 from latens.recipes.parts.objects import OWN
 from latens.trained.trained_model import TrainedModel

@@ -18,7 +18,7 @@ from latens import TrainedModel
 from latens.commands.base import At
 from latens.data import Preparation, load
 from latens.errors import RunFolderError
-from latens.evaluation import Estimate
+from latens.evidence import Estimate
 from latens.figures.style import new_axes
 from latens.model_figures.draw import NEEDS, PICTURES, Picture
 from latens.report.facts import Shot, Told, read_evaluation, warnings_of

@@ -8,13 +8,8 @@ from pathlib import Path
 
 from paths import ROOT, SOURCE
 
-PACKAGES = (
-    "latens",
-    *(
-        f"latens.{name}"
-        for name in ["distributions", "networks", "models", "objectives", "training", "evaluation", "data", "figures"]
-    ),
-)
+ROOMS = "distributions networks models objectives training evidence latents predictive data figures"
+PACKAGES = ("latens", *(f"latens.{name}" for name in ROOMS.split()))
 """The packages whose public names the reference lists, with every name of `latens.config`."""
 
 Definition = tuple[Path, str]

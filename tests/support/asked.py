@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from latens.evaluation import Rows
+from latens.evidence import Rows
 
 
 def at(function: Callable[..., Any], model: Any, batch: Any, *args: Any, **options: Any) -> Any:

@@ -7,7 +7,7 @@ from scipy import stats
 
 from latens.data.dataset import Batch
 from latens.distributions import DiagonalNormal, StandardNormal
-from latens.evaluation import LogMarginals
+from latens.evidence import LogMarginals
 from latens.models import AbstractLatentModel
 
 LATENTS, CELLS = 10, 16

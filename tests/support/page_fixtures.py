@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from browser_fixtures import Browser
 
-from latens import evaluation, pretrained
+from latens import latents, pretrained
 from latens.data import Dataset, load
 from latens.data.dataset import rows_at
 from latens.data.splits import evenly_spaced
@@ -31,12 +31,12 @@ class Site:
     def __init__(self, trained: TrainedModel, data: Dataset, **options: Any) -> None:
         self.trained, self.data = trained, data
         self.files = static_files() | payload(trained, data, **options)
-        codes = evaluation.encode(trained.rows(data))
+        codes = latents.encode(trained.rows(data))
         self.means = codes["mean"].reshape(len(data), -1)
 
     def decoded(self, z: Any) -> np.ndarray:
         """What latens makes of latents, in the units of the data."""
-        values = evaluation.decode(self.trained.model, np.atleast_2d(np.asarray(z, np.float32)))
+        values = latents.decode(self.trained.model, np.atleast_2d(np.asarray(z, np.float32)))
         return self.trained.data_units(values, mean=True).reshape(len(values), -1)
 
 

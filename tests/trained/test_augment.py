@@ -17,7 +17,7 @@ from latens import read
 from latens.data import Preparation
 from latens.distributions import DiagonalNormal, FullNormal, StandardNormal
 from latens.errors import ConfigError, DataError, UsageError
-from latens.evaluation import reconstruct
+from latens.latents import reconstruct
 from latens.models import AbstractLatentModel
 from latens.trained.augmentation import augment
 from latens.trained.trained_model import TrainedModel

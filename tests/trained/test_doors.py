@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import latens
-from latens import evaluation
+from latens import evidence, latents, predictive
 from latens.data import Dataset
 from latens.data.dataset import as_batch
 from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.estimators import VAE, GenerativeClassifier
 from latens.estimators.base import with_nan
-from latens.evaluation import Rows
+from latens.evidence import Rows
 from latens.io.process import counted
 from latens.trained import augment, translate
 from latens.trained.inputs import positions_of
@@ -138,8 +138,9 @@ def test_arguments_of_an_estimator_of_the_wrong_type(options: dict[str, Any], wh
 
 COUNTED = {
     f"{name}-{option}": (function, option)
-    for name in dir(evaluation)
-    if callable(function := getattr(evaluation, name)) and name.islower()
+    for room in (evidence, latents, predictive)
+    for name in dir(room)
+    if callable(function := getattr(room, name)) and name.islower()
     for option in inspect.signature(function).parameters
     if option.startswith("num_")
     or option in ("n", "steps", "folds", "neighbours", "trees", "batch_size", "bins", "groups")

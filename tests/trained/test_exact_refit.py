@@ -16,7 +16,7 @@ from tables import MU, SIGMA, W, X, batch_of, linear_gaussian
 from latens.config import override
 from latens.data.dataset import Batch
 from latens.errors import ConfigError
-from latens.evaluation import Estimate
+from latens.evidence import Estimate
 from latens.models import FullMixturePrior, MixturePrior
 from latens.recipes import get_recipe
 from latens.trained import prior_refit as refit

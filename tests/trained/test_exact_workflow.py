@@ -10,11 +10,10 @@ from msgspec.structs import replace
 
 import latens
 from latens import config as configuration
-from latens import evaluation
 from latens.config import override
 from latens.data import Preparation
 from latens.errors import ConfigError, DataError, DivergedError, ModelFileError, UsageError
-from latens.evaluation import Estimate
+from latens.evidence import Estimate, importance
 from latens.io.safetensors import tree_to_arrays
 from latens.recipes import get_recipe
 from latens.runs.folder import RunFolder
@@ -187,7 +186,7 @@ def test_a_row_is_rebuilt_from_its_own_code_also_where_rows_are_drawn(trained, p
 
 def test_a_row_has_no_probability_or_none_that_is_a_density(trained, monkeypatch):
     """Minus infinity is the answer for a row of 0 and 1 that cannot be; of real numbers it is beyond float32."""
-    monkeypatch.setattr(evaluation, "log_marginal", lambda rows, **options: np.array([-np.inf]))
+    monkeypatch.setattr(importance, "log_marginal", lambda rows, **options: np.array([-np.inf]))
     assert trained.log_marginal(X[:1]).tolist() == [-np.inf]
     with pytest.raises(DivergedError, match="NaN or infinity"):
         dataclasses.replace(trained, schema=replace(trained.schema, kind="real")).log_marginal(X[:1])

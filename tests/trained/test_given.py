@@ -172,7 +172,7 @@ def test_what_is_decoded_moves_by_the_weights_of_the_condition(cells: Path) -> N
     moved = scales * (vector @ inner[2:] @ outer)[:3]
     usual, given = trained.decode(z), trained.given(c_at_60).decode(z)
     assert np.allclose(given - usual, moved, atol=1e-5)
-    as_rows = latens.evaluation.decode(trained.model, z, cond={GIVEN: np.tile(vector, (6, 1))})
+    as_rows = latens.latents.decode(trained.model, z, cond={GIVEN: np.tile(vector, (6, 1))})
     assert np.array_equal(given, as_rows)
     assert np.array_equal(trained.given({}).decode(z), usual)
 

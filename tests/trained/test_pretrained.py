@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from asked import at
 
-from latens import evaluation, pretrained
+from latens import evidence, latents, pretrained
 from latens.cli.main import main
 from latens.data import load
 from latens.errors import ModelFileError, UsageError
@@ -43,20 +43,20 @@ def test_a_shipped_model_loads_samples_and_beats_independent_pixels(name):
     assert trained.schema == data.schema
     assert trained.facts["fingerprint"] == data.fingerprint
     assert trained.config.recipe == "default"
-    assert evaluation.sample_prior(trained.model, 3, key=jax.random.key(0)).shape == (3, MODELS[name])
+    assert latents.sample_prior(trained.model, 3, key=jax.random.key(0)).shape == (3, MODELS[name])
 
     # Many draws at one z have the mean that the decoder says, and are levels 0 to 16.
-    z = np.tile(evaluation.sample_prior(trained.model, 1, key=jax.random.key(1)), (1000, 1))
-    draws = trained.data_units(evaluation.decode(trained.model, z, key=jax.random.key(2), mean=False), mean=False)
-    mean = trained.data_units(evaluation.decode(trained.model, z[:1], key=jax.random.key(2)), mean=True)[0]
+    z = np.tile(latents.sample_prior(trained.model, 1, key=jax.random.key(1)), (1000, 1))
+    draws = trained.data_units(latents.decode(trained.model, z, key=jax.random.key(2), mean=False), mean=False)
+    mean = trained.data_units(latents.decode(trained.model, z[:1], key=jax.random.key(2)), mean=True)[0]
     assert set(np.unique(draws)) <= set(range(17))
     error = draws.std(0) / np.sqrt(len(draws))
     assert np.all(np.abs(draws.mean(0) - mean) <= 5 * error + 0.05)
 
     test = data.subset("test")
-    rows = evaluation.log_marginal(trained.rows(data, test), num_samples=1000)
-    baseline = evaluation.independent_baseline(data.x[data.subset("train")], data.x[test], "levels", 17)
-    gain = evaluation.Estimate.of(rows - baseline, num_samples=1000, protocol="test rows")
+    rows = evidence.log_marginal(trained.rows(data, test), num_samples=1000)
+    baseline = evidence.independent_baseline(data.x[data.subset("train")], data.x[test], "levels", 17)
+    gain = evidence.Estimate.of(rows - baseline, num_samples=1000, protocol="test rows")
     assert gain.value > 5 * gain.standard_error
     noted = trained.facts["test_log_marginal"]
     assert noted["n"] == len(test) == 198
@@ -84,7 +84,7 @@ def test_the_models_of_mnist(name):
     trained = TrainedModel.load(pretrained.path(name))
     assert trained.latent_shape == (MNIST[name],)
     assert trained.schema.shape == (28, 28)
-    z = evaluation.sample_prior(trained.model, 200, key=jax.random.key(0))
+    z = latents.sample_prior(trained.model, 200, key=jax.random.key(0))
     ink = trained.decode(z).mean() / 255
     assert 0.10 < ink < 0.16
     assert sum(pretrained.path(each).stat().st_size for each in MNIST) < 6_000_000
@@ -129,5 +129,5 @@ def test_the_bound_of_mnist_is_the_one_that_was_noted(name, shared_data):
     trained, data = TrainedModel.load(pretrained.path(name)), load(str(shared_data / "data" / "mnist"))
     rows = data.subset("test")[:1000]
     options = {"num_samples": 1000, "key": jax.random.key(0), "preparation": trained.preparation}
-    found = at(evaluation.log_marginal, trained.model, trained.batch(data, rows), **options)
+    found = at(evidence.log_marginal, trained.model, trained.batch(data, rows), **options)
     assert found.mean() == pytest.approx(trained.facts["test_log_marginal"]["value"], abs=0.05)

@@ -11,7 +11,7 @@ from records import meets_record
 import latens
 from latens.config import override
 from latens.errors import ConfigError, DataError, UsageError
-from latens.evaluation import Estimate
+from latens.evidence import Estimate
 from latens.recipes import get_recipe
 from latens.trained import measurement
 from latens.trained.augmentation import augment

@@ -16,7 +16,7 @@ from latens.data import Dataset, Schema
 from latens.data.dataset import Batch
 from latens.data.schema import Column
 from latens.errors import ConfigError
-from latens.evaluation import importance_sampling
+from latens.evidence import importance_sampling
 from latens.latents.fit_prior import MatchedFit, _absent
 from latens.models import ContinuousFlow, FlowMatching, LatentModel
 from latens.recipes import get_recipe

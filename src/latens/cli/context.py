@@ -89,7 +89,12 @@ def run_verb(verb: type[Request], context: Context) -> int:
     at = reading_as_typed(open_model(args.run) if issubclass(verb, Verb) else at, context, own)
     refuse(verb, at)
     at.write_to(early or (request.place(at) if verb.takes_out else None))
-    work: Work = request(at) if over is None else _over_workers(request, at, over)
+    if over is None:
+        work: Work = request(at)
+    else:
+        from latens.commands._ray import over_batches, over_files
+
+        work = (over_files if request.by_row else over_batches)(request, at, over)
     what = next(work)
     if args.dry_run:
         return would(context, what, at)
@@ -105,12 +110,6 @@ def run_verb(verb: type[Request], context: Context) -> int:
     for words in made.warnings:
         context.warn(words)
     return made.status
-
-
-def _over_workers(request: Request, at: At, address: str) -> Work:
-    from latens.commands._ray import over_batches, over_files
-
-    return (over_files if request.by_row else over_batches)(request, at, address)
 
 
 def tell(context: Context, value: dict[str, Any], made: Made) -> int:

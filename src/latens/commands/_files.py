@@ -15,7 +15,7 @@ from latens.data.raw import ColumnRoles
 from latens.data.schema import Schema
 from latens.data.splits import row_names
 from latens.errors import DataError
-from latens.evaluation import finite
+from latens.evidence.estimate import finite
 from latens.io.atomic import resource_errors, write_atomic
 from latens.kinds.numbers.npy import Archive, read_npy
 from latens.kinds.tables.derived import hidden_in

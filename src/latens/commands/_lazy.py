@@ -8,7 +8,11 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-    from latens import evaluation as evaluation
+    from latens.evidence import estimate as estimate
+    from latens.evidence import importance as importance
+    from latens.latents import clusters as clusters
+    from latens.latents import codes as codes
+    from latens.predictive import forecasting as forecasting
 else:
 
     class _Later:
@@ -20,5 +24,7 @@ else:
         def __getattr__(self, name: str) -> Any:
             return getattr(import_module(self._name), name)
 
-    evaluation, jax = _Later("latens.evaluation"), _Later("jax")
-    np, pl = _Later("numpy"), _Later("polars")
+    jax, np, pl = _Later("jax"), _Later("numpy"), _Later("polars")
+    estimate, importance = _Later("latens.evidence.estimate"), _Later("latens.evidence.importance")
+    clusters, codes = _Later("latens.latents.clusters"), _Later("latens.latents.codes")
+    forecasting = _Later("latens.predictive.forecasting")

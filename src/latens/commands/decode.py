@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from latens.commands._lazy import evaluation, np
+from latens.commands._lazy import codes, estimate, np
 from latens.commands.base import At, Given, Made, Verb, Work, arg, whole
 from latens.errors import UsageError
 
@@ -42,17 +42,17 @@ class Decode(Verb):
             raise UsageError(what, where="Z", fix="Give a file that `latens encode` wrote, or --between A B of text.")
         trained, path = at.trained, Path(self.latents)
         z, ids = read_latents(path, trained.latent_shape)
-        codes = _codes_of(trained, path, len(z), self.label) if trained.preparation.classes else None
-        if self.label is not None and codes is None:
+        labels = _codes_of(trained, path, len(z), self.label) if trained.preparation.classes else None
+        if self.label is not None and labels is None:
             trained.code_of(self.label)  # says why there is none; a predicted label is part of a latent
             raise UsageError("the latents of this model contain the label.", where="--label", fix="Remove --label.")
         yield f"decode {len(z)} latents"
         rows, chosen = len(z), at.positions(len(z))
-        z, codes = z[chosen], None if codes is None else codes[chosen]
+        z, labels = z[chosen], None if labels is None else labels[chosen]
         known = _conditions_of(trained, path, rows, at.told)
-        cond = (trained.condition(codes) or {}) | ({} if known is None else {GIVEN: known[chosen]})
-        values = evaluation.decode(trained.model, z, cond=cond or None)
-        x = evaluation.finite(trained.data_units(values, mean=True), "x", where=at.name)
+        cond = (trained.condition(labels) or {}) | ({} if known is None else {GIVEN: known[chosen]})
+        values = codes.decode(trained.model, z, cond=cond or None)
+        x = estimate.finite(trained.data_units(values, mean=True), "x", where=at.name)
         return Made(
             arrays={"x": x} | ({} if ids is None else {"row_id": ids[chosen]}),
             value={"rows": len(z), "shape": list(x.shape)},
@@ -76,7 +76,7 @@ class Decode(Verb):
         yield f"decode {self.steps} latents between {ends[0]!r} and {ends[1]!r}"
         first, last = trained.encode(rows)
         z = first + np.linspace(0.0, 1.0, self.steps, dtype=np.float32)[:, None] * (last - first)
-        x = evaluation.finite(trained.data_units(evaluation.decode(trained.model, z), mean=True), "x", where=at.name)
+        x = estimate.finite(trained.data_units(codes.decode(trained.model, z), mean=True), "x", where=at.name)
         text = f"{self.steps} rows" if at.writes else lines_of(trained.schema, x)
         value = {"rows": self.steps, "between": ends, "text": trained.schema.decode(x)}
         return Made(arrays={"x": x, "z": z}, value=value, text=text, schema=trained.schema)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from latens.commands._lazy import evaluation, np
+from latens.commands._lazy import clusters, codes, importance, np
 from latens.commands.base import At, Data, Given, Made, Seed, Unknown, Verb, Work, arg, draws
 from latens.errors import UsageError
 
@@ -55,7 +55,7 @@ class Encode(Verb):
 
         trained = at.trained
         rows = trained.rows(data, positions, seed=self.seed)
-        codes = evaluation.encode(rows)
+        found = codes.encode(rows)
         arrays: dict[str, np.ndarray] = {"row_id": data.names[positions]}
         if data.label is not None:
             words = np.array([*(data.schema.classes or ()), ""])  # the last one is of rows without a label, -1
@@ -70,15 +70,13 @@ class Encode(Verb):
             places = data.places[positions]
             first = np.arange(places.line.shape[1]) == np.zeros((len(positions), 1))
             arrays |= named_steps(trained.schema.steps, places, first)
-        arrays |= {name: codes[name] for name in ("mean", "log_variance") if name in codes}
-        from latens.latents.clusters import has_clusters, predicts_labels
-
-        if predicts_labels(trained.model):
-            arrays |= _predicted(trained.classes, evaluation.label_probabilities(rows))
-        if has_clusters(trained.model):
-            arrays["cluster"] = evaluation.cluster_probabilities(rows)
+        arrays |= {name: found[name] for name in ("mean", "log_variance") if name in found}
+        if clusters.predicts_labels(trained.model):
+            arrays |= _predicted(trained.classes, clusters.label_probabilities(rows))
+        if clusters.has_clusters(trained.model):
+            arrays["cluster"] = clusters.cluster_probabilities(rows)
         if not trained.is_point:
-            terms = evaluation.elbo_parts(rows, num_samples=self.num_samples)
+            terms = importance.elbo_parts(rows, num_samples=self.num_samples)
             arrays |= {name: terms[name] for name in ("elbo", "log_likelihood", "kl")}
         return arrays
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from latens.commands._lazy import evaluation, np
+from latens.commands._lazy import estimate, forecasting, np
 from latens.commands.base import At, Made, Seed, Verb, Work, Would, arg, parts, whole
 from latens.errors import DataError
 
@@ -43,17 +43,17 @@ class Forecast(Verb):
         known = seen & before
         given = np.asarray(batch.cond["inputs"])[row, within] if batch.cond and "inputs" in batch.cond else None
         rows = trained.rows(replace(batch, mask=known), seed=self.seed)
-        made = evaluation.forecast(
+        made = forecasting.forecast(
             rows, steps=steps, num_draws=self.draws, inputs=given, lengths=ends, particles=self.particles or 0
         )
-        made = evaluation.finite(trained.data_units(made, mean=False), "draws", where=at.name)
+        made = estimate.finite(trained.data_units(made, mean=False), "draws", where=at.name)
         flat = made.reshape(*made.shape[:3], -1)
         names, scale = _columns(data)
-        quantiles = np.quantile(flat.astype(np.float64), evaluation.QUANTILES, axis=1)
+        quantiles = np.quantile(flat.astype(np.float64), forecasting.QUANTILES, axis=1)
         rest = {name: array for name, array in _steps(data, positions, ends, steps).items() if name not in names}
         table = dict(rest)
         for j, name in enumerate(names):
-            for q, cells in zip(evaluation.QUANTILES, quantiles):
+            for q, cells in zip(forecasting.QUANTILES, quantiles):
                 table[name if q == 0.5 else f"{name}.q{100 * q:02.0f}"] = cells[..., j].ravel()
         text = f"{steps} steps after each of {len(positions)} rows of {data.name}, {self.draws} draws"
         value: dict[str, Any] = {"rows": len(positions), "steps": steps, "draws": self.draws}

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from latens.commands._lazy import evaluation, np, pl
+from latens.commands._lazy import estimate, np, pl
 from latens.commands.base import At, Given, Made, Seed, Unknown, Verb, Work, Would, arg, number, numbered, whole
 from latens.errors import DataError, UsageError
 from latens.io.terminal import doing
@@ -124,7 +124,7 @@ class Impute(Verb):
 
         names = formulas(schema)
         types_of = zip(schema.columns or (), schema.column_types) if self.interval is not None else ()
-        x = evaluation.finite(found.x, "x", where=at.name)
+        x = estimate.finite(found.x, "x", where=at.name)
         drawn = {"draws": found.draws} if self.draws else {}
         return Made(
             arrays={"x": x, "mask": ~hidden, **beside(data, at.options), **drawn},

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
-from latens.commands._lazy import evaluation, np
+from latens.commands._lazy import codes, estimate, np
 from latens.commands.base import At, Data, Given, Made, Mean, Seed, Unknown, Verb, Work
 
 
@@ -33,8 +33,8 @@ class Reconstruct(Verb):
             test = evenly_spaced(test, max(len(chosen) // 2, len(chosen) - len(others)))
             chosen = np.concatenate([test, evenly_spaced(others, len(chosen) - len(test))])
         yield f"reconstruct {len(chosen)} rows of {data.name}"
-        values = evaluation.reconstruct(trained.rows(data, chosen, seed=self.seed), mean=self.mean)
-        x = evaluation.finite(trained.data_units(values, mean=self.mean), "x", where=at.name)
+        values = codes.reconstruct(trained.rows(data, chosen, seed=self.seed), mean=self.mean)
+        x = estimate.finite(trained.data_units(values, mean=self.mean), "x", where=at.name)
         text = f"{drawn_words(len(x), len(data))} of {data.name}"
         if at.picture and own:
             text += f", {len(test)} test rows first"

@@ -9,7 +9,7 @@ from latens.errors import DataError
 
 if TYPE_CHECKING:
     from latens.data import Dataset
-    from latens.evaluation import Estimate
+    from latens.evidence.estimate import Estimate
     from latens.trained.prior_refit import Refitted
 
 PRIORS = (

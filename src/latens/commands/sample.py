@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from latens.commands._lazy import evaluation, jax, np, pl
+from latens.commands._lazy import estimate, jax, np, pl
 from latens.commands.base import At, Given, Made, Mean, Seed, Verb, Work, arg, free_name, number, table_rows
 from latens.errors import ConfigError, UsageError
 
@@ -77,7 +77,7 @@ class Sample(Verb):
             return self._conditional(at, conditions, n)
         chosen = trained.in_turn(n) if self.label is None else np.full(n, _class_of(trained, self.label))
         arrays = self._drawn(at, n, chosen)
-        x, named = evaluation.finite(arrays["x"], "x", where=at.name), np.asarray(arrays.get("label", chosen))
+        x, named = estimate.finite(arrays["x"], "x", where=at.name), np.asarray(arrays.get("label", chosen))
         frame = at.kind.frame(x, trained.schema)
         known = () if frame is None else formulas(trained.schema)
         said = self._said(at, frame is not None)
@@ -188,7 +188,7 @@ class Sample(Verb):
         schema = at.trained.schema
         known = formulas(schema)
         found = sample_given(at.trained.model, conditions, n, key=jax.random.key(self.seed))
-        evaluation.finite(found.x, "x", where=at.name)
+        estimate.finite(found.x, "x", where=at.name)
         share = float(np.exp(found.log_probability))
         text = f"{n} samples where {' and '.join(self.where or [])}"
         text += f" given {at.trained.told}" if at.trained.told else ""

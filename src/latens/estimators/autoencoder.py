@@ -13,7 +13,6 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, _safe_indexing, check_array
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from latens import evaluation
 from latens.config import Config, VAEConfig, override
 from latens.data import Dataset, Schema
 from latens.data.arrays import as_dataset
@@ -56,9 +55,11 @@ from latens.estimators.frame_roles import (
 from latens.estimators.frames import as_fitted, as_named, coming, dataset_of
 from latens.estimators.targets import codes_of, is_text, labelled
 from latens.evidence.batched import map_rows
+from latens.evidence.estimate import finite
 from latens.io.compilation import keep_programs
 from latens.io.process import check_count, check_process
 from latens.kinds.tables.frame import is_frame, is_pandas
+from latens.latents.codes import decode, encode
 from latens.models import AbstractHead, AbstractModelPrior
 from latens.objectives import AbstractObjective
 from latens.objectives.elbo import check_schedule
@@ -427,8 +428,8 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
             ConfigError: The posterior is not a Normal with independent latent dimensions.
         """
         batch, key = self._batch(X, y, unknown), jax.random.key(self.seed_)
-        codes = evaluation.encode(self.model_.rows(batch, key=key))
-        mean = evaluation.finite(codes["mean"], "posterior means").reshape(len(codes["mean"]), -1).astype(np.float32)
+        codes = encode(self.model_.rows(batch, key=key))
+        mean = finite(codes["mean"], "posterior means").reshape(len(codes["mean"]), -1).astype(np.float32)
         if self.model_.is_point:
             return mean, np.zeros_like(mean)
         if "log_variance" not in codes:
@@ -463,7 +464,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
 
     def _decode(self, z: np.ndarray, key: Key | None, y: ArrayLike | None = None, *, mean: bool) -> Any:
         cond = self.model_.condition(codes_of(self.model_, y, len(z)))
-        return self._in_units(evaluation.decode(self.model_.model, z, key=key, mean=mean, cond=cond), draws=not mean)
+        return self._in_units(decode(self.model_.model, z, key=key, mean=mean, cond=cond), draws=not mean)
 
     def reconstruct(self, X: RowsLike, y: ArrayLike | None = None, *, noise: np.ndarray | None = None) -> Any:
         """Reconstruct every row as the mean of p(x | z) at its posterior mean, or at a sample for the given noise.

@@ -11,7 +11,6 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from latens import evaluation
 from latens.config import ClassifierConfig, override
 from latens.data.arrays import as_dataset
 from latens.data.infer import with_classes
@@ -27,6 +26,7 @@ from latens.estimators.base import (
     weighed,
     whole,
 )
+from latens.evidence.estimate import finite
 from latens.io import keys
 from latens.io.process import check_count, check_process
 from latens.predictive.classes import ClassSamples, class_log_joint, normalise, sample_classes
@@ -152,7 +152,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         """
         check_is_fitted(self)
         found = class_log_joint(self.model_.rows(self._batch(X)))
-        return evaluation.finite(found, "log p(x, c)", minus_infinity=True)
+        return finite(found, "log p(x, c)", minus_infinity=True)
 
     def predict(self, X: RowsLike) -> np.ndarray:
         """Predict the most probable class of every row.

@@ -17,7 +17,7 @@ from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.errors import ConfigError
 from latens.estimators.base import RandomState, seed_of, truth, validated, whole, with_nan
-from latens.estimators.rows import RowsEstimator
+from latens.estimators.vae import RowsEstimator
 from latens.evidence.estimate import finite
 from latens.io.process import check_count
 from latens.kinds.tables.frame import as_rows, is_frame

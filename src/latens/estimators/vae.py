@@ -8,25 +8,27 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils import _safe_indexing
+from sklearn.base import BaseEstimator
+from sklearn.utils import Tags, _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from latens import evaluation
 from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.errors import UsageError
 from latens.estimators.autoencoder import BaseVAE, Posterior, Prior
-from latens.estimators.base import RandomState, names_of, seed_of, truth, weighted_mean, with_nan
+from latens.estimators.base import RandomState, given_settings, names_of, seed_of, truth, weighted_mean, with_nan
 from latens.estimators.frame_roles import known_apart, put_back, with_filled_steps
 from latens.estimators.frames import array_with_filled, as_fitted, with_filled, with_numbers
 from latens.estimators.targets import classes_of, codes_of, labelled
-from latens.evaluation import Estimate
+from latens.evidence.estimate import Estimate, finite
+from latens.evidence.importance import elbo_parts
 from latens.io import keys
 from latens.io.process import check_count, check_process
 from latens.kinds import kind_of
 from latens.kinds.tables.frame import as_rows, is_frame
-from latens.latents.codes import new_rows
+from latens.latents.clusters import label_probabilities
+from latens.latents.codes import new_rows, reconstruct
 from latens.predictive.missing_cells import DRAWS as IMPUTED
 from latens.recipes import RECIPES
 from latens.recipes.parts.objects import PartName
@@ -219,9 +221,9 @@ class VAE(BaseVAE):
         check_is_fitted(self)
         count = self._draws(num_samples)
         rows = self.model_.rows(self._batch(X, y, unknown), key=jax.random.key(self.seed_))
-        found = evaluation.elbo_parts(rows, num_samples=count)
+        found = elbo_parts(rows, num_samples=count)
         elbo, log_likelihood = (
-            np.asarray(evaluation.finite(found[name], name), np.float64) for name in ("elbo", "log_likelihood")
+            np.asarray(finite(found[name], name), np.float64) for name in ("elbo", "log_likelihood")
         )
         return Parts(elbo, log_likelihood, log_likelihood - elbo)
 
@@ -328,7 +330,7 @@ class VAE(BaseVAE):
         """
         batch = self._batch(X, y)
         rows = self.model_.rows(batch, key=self._sampling_key(random_state))
-        values = evaluation.reconstruct(rows, mean=truth(mean, "mean"))
+        values = reconstruct(rows, mean=truth(mean, "mean"))
         return self._in_units(values, draws=not mean)
 
     # --- paths through the latents ---
@@ -497,8 +499,8 @@ class VAE(BaseVAE):
             Probabilities, shape (n, C), in the order of `classes_`.
         """
         batch, key = self._batch(X), jax.random.key(self.seed_)
-        found = evaluation.label_probabilities(self.model_.rows(batch, key=key))
-        return evaluation.finite(found, "class probabilities")
+        found = label_probabilities(self.model_.rows(batch, key=key))
+        return finite(found, "class probabilities")
 
     @available_if(_predicts)
     def predict(self, X: RowsLike) -> np.ndarray:
@@ -547,3 +549,30 @@ def _path(name: str) -> Callable[[np.ndarray, np.ndarray, int], np.ndarray]:
     if name not in kinds:
         raise UsageError(f"there is no path {name!r}.", where="path", fix=f"Use one of: {', '.join(kinds)}.")
     return kinds[name]
+
+
+class RowsEstimator(BaseEstimator):
+    """An estimator that trains one `VAE` or several."""
+
+    columns: Mapping[str, Any] | None
+    recipe: str | VAEConfig
+    settings: Mapping[str, Any] | None
+
+    def _new(
+        self, seed: int, usual: Mapping[str, Any] | None = None, *, typed: bool = False, recipe: VAEConfig | None = None
+    ) -> VAE:
+        """A `VAE` that is not fitted yet; settings of the user come before the usual ones of a task."""
+        settings = {**(usual or {}), **given_settings(self.settings)}
+        settings["columns"] = {} if typed and self.columns is None else self.columns
+        made = VAE(recipe=recipe or self.recipe, settings=settings, random_state=seed)
+        vars(made)["_asked"] = [*self.get_params(deep=False)]  # what a remedy may name
+        return made
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether a fit has come to its end."""
+        return hasattr(self, "model_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags

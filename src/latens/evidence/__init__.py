@@ -1,3 +1,17 @@
-"""log p(x) with its error, and rivals without latents. `latens.evaluation` has the public names."""
+"""log p(x) with its error, and rivals without latents."""
 
-__all__: list[str] = []
+from .annealing import annealed_importance_sampling as annealed_importance_sampling
+from .baseline import independent_baseline as independent_baseline
+from .batched import Rows as Rows
+from .estimate import Estimate as Estimate
+from .estimate import finite as finite
+from .importance import elbo_parts as elbo_parts
+from .importance import importance_sampling as importance_sampling
+from .importance import log_marginal as log_marginal
+from .inference_gaps import inference_gaps as inference_gaps
+from .log_marginals import LogMarginals as LogMarginals
+from .log_marginals import effective_sample_size as effective_sample_size
+from .log_marginals import pareto_k as pareto_k
+from .particles import particle_filter as particle_filter
+from .refine import Refined as Refined
+from .refine import refine as refine

@@ -133,7 +133,7 @@ def map_rows(function: Callable[..., PyTree], rows: Rows, each: Callable[[PyTree
     # The model is switched to inference (no dropout). Every row's randomness comes from its id, so the result does not
     # depend on order or chunking, up to rounding.
     # each: called with what every batch gives, in order.
-    refuse_other(rows, Rows, "rows", "Give latens.evaluation.Rows(model, batch, key).")
+    refuse_other(rows, Rows, "rows", "Give latens.evidence.Rows(model, batch, key).")
     check_process()
     check_generator(rows.key)
     batch, preparation, key = rows.batch, rows.preparation, rows.key

@@ -7,9 +7,10 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from latens import evaluation
 from latens.data import Preparation
 from latens.data.conditions import GIVEN
+from latens.evidence.estimate import finite
+from latens.latents.codes import decode
 from latens.models import (
     AffineHead,
     BernoulliHead,
@@ -133,8 +134,8 @@ def _told(part: Conditional, vector: Array) -> Conditional:
 
 def decoded_means(trained: TrainedModel, z: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
     """Decode latents to the means of p(x | z), a row each, in the units of the data."""
-    values = evaluation.decode(trained.model, z, cond=trained.condition(codes), mean="seen")
-    return evaluation.finite(trained.data_units(values, mean=True).reshape(len(z), -1).astype("<f4"), "decoded means")
+    values = decode(trained.model, z, cond=trained.condition(codes), mean="seen")
+    return finite(trained.data_units(values, mean=True).reshape(len(z), -1).astype("<f4"), "decoded means")
 
 
 def in_data_units(preparation: Preparation) -> dict[str, Any]:

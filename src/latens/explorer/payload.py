@@ -8,19 +8,21 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 
-from latens import evaluation
 from latens.data import Dataset
 from latens.data.dataset import Batch
 from latens.data.schema import Schema
 from latens.data.splits import evenly_spaced
 from latens.errors import ConfigError
+from latens.evidence.estimate import finite
+from latens.evidence.importance import elbo_parts
 from latens.explorer.decoder import decoded_means, decoder_arrays, folded, in_data_units, page_decoder, why_not
 from latens.explorer.page_columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.whatif import whatif_columns
 from latens.io.json import plain, to_json
 from latens.io.safetensors import pack, tree_to_arrays
 from latens.kinds import kind_of
-from latens.latents.codes import level_shapes
+from latens.latents.codes import active_units, encode, level_shapes, sample_prior
+from latens.latents.decomposition import level_kl
 from latens.text import visible
 from latens.trained.metrics import METRICS
 from latens.trained.trained_model import TrainedModel
@@ -133,7 +135,7 @@ def units_of(means: Shaped[np.ndarray, "n d"], kl: Shaped[np.ndarray, " d"] | No
     """Describe every latent dimension: its mean KL, its place and spread, and whether it is active."""
     # kl: mean KL of each dimension in nats; None where a row has one number for all.
     centre, spread = means.mean(0, dtype=np.float64), means.std(0, dtype=np.float64)
-    active = evaluation.active_units(means)
+    active = active_units(means)
     low, high = np.quantile(means, [0.005, 0.995], axis=0)
     numbers = {"mean": centre, "spread": spread, "low": low, "high": high}
     return [
@@ -181,7 +183,7 @@ class _Writer:
         return found["mean"].astype(np.float32)
 
     def array(self, name: str, array: np.ndarray, what: str) -> None:
-        evaluation.finite(array, what)
+        finite(array, what)
         little = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
         file = f"data/{name.replace('_', '-')}.bin"
         self.files[file] = little.tobytes()
@@ -191,14 +193,14 @@ class _Writer:
 def _codes(trained: TrainedModel, batch: Batch, key: Key) -> dict[str, np.ndarray]:
     """Posterior means and log-variances, KL by unit, and the parts of each row's ELBO where there is one."""
     rows = trained.rows(batch, key=key)
-    found = evaluation.encode(rows)
+    found = encode(rows)
     codes = {"mean": found["mean"]}
     if "log_variance" in found:
         codes["log_var"] = found["log_variance"]
     if "kl" in found and found["kl"].size == found["mean"].size:
         codes["unit_kl"] = found["kl"].reshape(len(found["mean"]), -1).mean(0, dtype=np.float64)
     if not trained.is_point:
-        codes |= evaluation.elbo_parts(rows, num_samples=ELBO_SAMPLES)
+        codes |= elbo_parts(rows, num_samples=ELBO_SAMPLES)
     return codes
 
 
@@ -207,7 +209,7 @@ def _levels(trained: TrainedModel, batch: Batch, key: Key) -> list[dict[str, Any
     shapes = level_shapes(trained.model, cond=trained.one_condition)
     if len(shapes) < 2:
         return []
-    found = evaluation.level_kl(trained.rows(batch, key=key))
+    found = level_kl(trained.rows(batch, key=key))
     if len(found) < len(shapes):
         return []
     return [{"shape": list(shape), "kl": level.value} for shape, level in zip(shapes, found, strict=True)]
@@ -226,7 +228,7 @@ def _prior(trained: TrainedModel, key: Key) -> np.ndarray | None:
     if trained.is_point:
         return None  # an autoencoder's codes follow no prior
     cond = trained.condition(trained.in_turn(PRIOR_DRAWS))
-    return evaluation.sample_prior(trained.model, PRIOR_DRAWS, key=key, cond=cond)
+    return sample_prior(trained.model, PRIOR_DRAWS, key=key, cond=cond)
 
 
 def _decoder(

@@ -12,15 +12,16 @@ import numpy as np
 from jaxtyping import Shaped
 from msgspec import Meta, Struct
 
-from latens import evaluation
 from latens.data.schema import Schema
 from latens.errors import DataError
+from latens.evidence.estimate import finite
 from latens.explorer.guard import Refused
 from latens.explorer.page_columns import grid
 from latens.io.json import plain, to_json
 from latens.kinds.tables.columns import ColumnType
 from latens.models import AbstractLatentModel
 from latens.predictive.conditional_samples import Conditions, GivenShares, conditions_of, shares_given
+from latens.predictive.forecasting import QUANTILES
 from latens.text import visible
 from latens.trained.cell_scores import quantile
 from latens.trained.trained_model import TrainedModel
@@ -33,7 +34,6 @@ BINS = 24
 """Bars of a number's histogram, at the most."""
 OUTER = 0.01
 """Share of the training rows in the first bar, and in the last one, where a number has more cells than bars."""
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 _PLAIN = re.compile(r"-?\d+(\.\d+)?\Z")
 """A number as questions write it."""
@@ -225,7 +225,7 @@ def _span(one: ColumnType) -> str:
 
 def _distribution(shares: np.ndarray, one: ColumnType) -> dict[str, Any]:
     """What the page shows of a column."""
-    evaluation.finite(shares, "probabilities of a column")
+    finite(shares, "probabilities of a column")
     if one.named:
         return {"shares": _by_name(shares, one)}
     cells = np.array([quantile(shares[None], one, q)[0] for q in QUANTILES])

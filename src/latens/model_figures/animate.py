@@ -7,12 +7,13 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Shaped
 
-from latens import evaluation, figures
+from latens import figures
 from latens.data import Dataset
 from latens.data.splits import evenly_spaced
 from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.figures.animation import moving_image, moving_manifold, moving_scatter
 from latens.figures.paths import PathKind, align, in_log_time, medoid, path_between, random_walk
+from latens.latents.codes import encode
 from latens.model_figures.source import Source
 from latens.trained.trained_model import TrainedModel
 
@@ -43,7 +44,7 @@ def means_of(source: Source, positions: Shaped[np.ndarray, " n"]) -> Shaped[np.n
     """Compute the posterior means of rows."""
     assert source.data is not None
     batch = source.trained.batch(source.data, positions)
-    means = evaluation.encode(source.rows(batch))["mean"]
+    means = encode(source.rows(batch))["mean"]
     return means.reshape(len(means), -1)
 
 

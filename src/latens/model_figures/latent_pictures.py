@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from latens import evaluation, figures
+from latens import figures
 from latens.data.splits import evenly_spaced
 from latens.errors import ConfigError
 from latens.figures.images import image_strips
@@ -13,6 +13,7 @@ from latens.figures.paths import linear_path, spherical_path
 from latens.figures.style import readable
 from latens.figures.tables import marginals, marginals_table
 from latens.latents.aggregate import aggregated_draws
+from latens.latents.codes import active_units
 from latens.model_figures.source import FEW_POINTS, Made, Plane, Posteriors, Source
 from latens.trained.code_reach import MOST, reach_of
 
@@ -77,7 +78,7 @@ def draw_units(source: Source) -> Made | None:
     code = source.posteriors
     if code.kl is None:
         return None
-    shown = code.kl, evaluation.active_units(code.mean)
+    shown = code.kl, active_units(code.mean)
     return figures.unit_kl_bars(*shown), figures.unit_kl_table(*shown)
 
 

@@ -3,17 +3,18 @@
 import jax
 import numpy as np
 
-from latens import evaluation, figures
+from latens import figures
 from latens.data import SPLITS
 from latens.data.splits import evenly_spaced
 from latens.figures import texts
 from latens.figures.images import gap_of, image_strips
 from latens.figures.paths import linear_path
 from latens.figures.style import figure_of, new_axes, readable
+from latens.latents.codes import reconstruct
 from latens.model_figures.image_scale import shown
 from latens.model_figures.source import MOST_CLASSES, Made, Source
 from latens.models import BayesClassifier
-from latens.predictive.classes import sample_classes
+from latens.predictive.classes import ClassSamples, sample_classes
 from latens.trained.trained_model import TrainedModel
 from latens.typing import Key
 
@@ -64,7 +65,7 @@ def draw_predictive(source: Source) -> Made:
     rows = [source.images(source.originals(batch)), source.images(source.reconstructions(batch))]
     for i in range(3):
         key = jax.random.fold_in(source.row_key, i)
-        draw = evaluation.reconstruct(source.trained.rows(batch, key=key), mean=False)
+        draw = reconstruct(source.trained.rows(batch, key=key), mean=False)
         rows.append(source.images(source.trained.data_units(draw, mean=False)))
     names = ["data", "mean of p(x|z)", *["draw from p(x|z)"] * 3]
     title = "Posterior predictive: z drawn from q(z|x), x from p(x|z)"
@@ -106,14 +107,14 @@ def draw_ways(source: Source) -> Made | None:
 EACH, CLASS_CELL = 6, 0.78  # samples of every class; inches for one image
 
 
-def class_samples(trained: TrainedModel, each: int, *, key: Key) -> evaluation.ClassSamples:
+def class_samples(trained: TrainedModel, each: int, *, key: Key) -> ClassSamples:
     """Sample every class, class by class, with the means of the components, in the units of the data."""
     model: BayesClassifier = trained.model
     drawn = [
         sample_classes(model, each, key=jax.random.fold_in(key, label), label=label)
         for label in range(model.num_classes)
     ]
-    found = evaluation.ClassSamples(*(np.concatenate(parts) for parts in zip(*drawn)))
+    found = ClassSamples(*(np.concatenate(parts) for parts in zip(*drawn)))
     x, mean = trained.data_units(found.x, mean=False), trained.data_units(found.component_mean, mean=True)
     return found._replace(x=x, component_mean=mean)
 

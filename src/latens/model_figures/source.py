@@ -8,16 +8,15 @@ import jax
 import numpy as np
 from jaxtyping import Shaped
 
-from latens import evaluation
 from latens.config import VAEConfig
 from latens.data import Dataset, prepare_batch
 from latens.data.dataset import Batch
 from latens.data.splits import MEASURED, evenly_spaced, every_nth
 from latens.distributions import StandardNormal
-from latens.evaluation import Rows
-from latens.evidence.batched import prepared_rows
+from latens.evidence.batched import Rows, prepared_rows
 from latens.figures.style import Made as Made
 from latens.kinds import kind_of
+from latens.latents.codes import decode, encode, reconstruct, sample_prior
 from latens.model_figures.image_scale import shown
 from latens.models import BayesClassifier
 from latens.predictive.classes import sample_classes
@@ -115,7 +114,7 @@ class Source:
 
     def reconstructions(self, batch: Batch) -> np.ndarray:
         """Reconstruct rows by the mean of p(x|z), in the units of the data."""
-        return self.trained.data_units(evaluation.reconstruct(self.rows(batch), mean="seen"), mean=True)
+        return self.trained.data_units(reconstruct(self.rows(batch), mean="seen"), mean=True)
 
     def rows(self, batch: Batch) -> Rows:
         """Rows beside the model, with the noise of every picture."""
@@ -124,13 +123,13 @@ class Source:
     def latents(self, n: int, codes: Shaped[np.ndarray, " n"] | None = None) -> np.ndarray:
         """Sample latents from the prior; of a conditional model every class in turn, unless others are named."""
         # codes: classes of a conditional model; None takes them in turn.
-        return evaluation.sample_prior(self.trained.model, n, key=self.prior_key, cond=self.cond(n, codes))
+        return sample_prior(self.trained.model, n, key=self.prior_key, cond=self.cond(n, codes))
 
     def decoded(self, z: np.ndarray, codes: Shaped[np.ndarray, " n"] | None = None, *, mean: bool = True) -> np.ndarray:
         """Decode latents, in the units of the data."""
         # codes: classes of a conditional model; None takes them in turn.
         how = "seen" if mean else False
-        values = evaluation.decode(self.trained.model, z, key=self.event_key, mean=how, cond=self.cond(len(z), codes))
+        values = decode(self.trained.model, z, key=self.event_key, mean=how, cond=self.cond(len(z), codes))
         return self.trained.data_units(values, mean=mean)
 
     def cond(self, n: int, codes: Shaped[np.ndarray, " n"] | None) -> dict[str, np.ndarray] | None:
@@ -157,10 +156,8 @@ class Source:
         batch = self.trained.batch(self.data, np.resize(self.held_out(n, "test", "validation")[0], n))  # type: ignore[arg-type]
         cond = prepare_batch(self.trained.preparation, batch, key=self.row_key).cond
         model = self.trained.model
-        z = evaluation.sample_prior(model, n, key=self.prior_key, cond=cond)
-        return self.trained.data_units(
-            evaluation.decode(model, z, key=self.event_key, mean=False, cond=cond), mean=False
-        )
+        z = sample_prior(model, n, key=self.prior_key, cond=cond)
+        return self.trained.data_units(decode(model, z, key=self.event_key, mean=False, cond=cond), mean=False)
 
     def decoded_images(
         self, z: Shaped[np.ndarray, "n units"], label: Shaped[np.ndarray, "n C"] | None = None
@@ -169,9 +166,7 @@ class Source:
         # label: vectors of the classes of a conditional model; None of others.
         cond = None if label is None else {"label": label.astype(np.float32)}
         z = z.reshape(len(z), *self.trained.latent_shape).astype(np.float32)
-        return self.images(
-            self.trained.data_units(evaluation.decode(self.trained.model, z, cond=cond, mean="seen"), mean=True)
-        )
+        return self.images(self.trained.data_units(decode(self.trained.model, z, cond=cond, mean="seen"), mean=True))
 
     @cached_property
     def posteriors(self) -> "Posteriors":
@@ -219,7 +214,7 @@ class Posteriors:
     def __init__(self, source: Source, positions: np.ndarray, split: str = "") -> None:
         assert source.data is not None
         batch = source.trained.batch(source.data, positions)
-        found = evaluation.encode(source.rows(batch))
+        found = encode(source.rows(batch))
         self.positions, self.batch, self.split = positions, batch, split
         self.mean = found["mean"].reshape(len(positions), -1)
         self.log_variance = None if "log_variance" not in found else found["log_variance"].reshape(self.mean.shape)

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from latens import evaluation, figures
+from latens import figures
 from latens.data.dataset import Batch
 from latens.data.splits import evenly_spaced
 from latens.figures import bands, tables
@@ -12,6 +12,7 @@ from latens.figures.tables import MOST, MOST_DEPENDENT, by_frequency, date_value
 from latens.kinds.counts.sparse import SMALL, SparseRows
 from latens.kinds.steps.sequences import Sequences
 from latens.kinds.tables.table_rows import in_units
+from latens.latents.codes import reconstruct
 from latens.model_figures.source import Made, Source
 from latens.trained.imputation import hidden
 
@@ -148,7 +149,7 @@ def draw_series(source: Source) -> Made:
         return _draw_steps(source, found)
     trained, batch = source.trained, source.trained.batch(source.data, evenly_spaced(source.few.positions, 6))
     keys = [jax.random.fold_in(source.row_key, i) for i in range(100)]
-    draws = [evaluation.reconstruct(trained.rows(batch, key=key), mean=False) for key in keys]
+    draws = [reconstruct(trained.rows(batch, key=key), mean=False) for key in keys]
     given = _rows_of(source, batch), np.stack([trained.data_units(draw, mean=False) for draw in draws])
     return bands.bands(*given)
 
@@ -160,7 +161,7 @@ def _draw_steps(source: Source, found: Sequences) -> Made:
     rows = evenly_spaced(source.few.positions, max(1, min(3, MOST_PANELS // kept)))
     trained, batch = source.trained, source.trained.batch(source.data, rows)
     keys = [jax.random.fold_in(source.row_key, i) for i in range(100)]
-    draws = np.stack([evaluation.reconstruct(trained.rows(batch, key=key), mean=False) for key in keys])
+    draws = np.stack([reconstruct(trained.rows(batch, key=key), mean=False) for key in keys])
     draws = trained.data_units(draws.reshape(-1, *source.schema.shape), mean=False).reshape(draws.shape)
     names = [f"{one.name}, {source.data.names[row]}" for row in rows.tolist() for one in found.columns[:kept]]
     data = np.moveaxis(_rows_of(source, batch), 2, 1)[:, :kept]

@@ -11,7 +11,7 @@ from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.evidence.series_baseline import season_of
 from latens.recipes.building.plan import RECIPE, resolve
-from latens.recipes.building.world_starts import changes_matter
+from latens.recipes.building.step_starts import changes_matter
 from latens.recipes.parts.resolved import Parts, bind
 from latens.recipes.parts.state_space_parts import step_schema
 

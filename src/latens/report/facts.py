@@ -79,7 +79,7 @@ def inches(axes: Drawn) -> tuple[float, float]:
 
 
 class Warned(NamedTuple):
-    """A warning of `evaluation.warnings`, in parts."""
+    """A warning of `trained.warnings`, in parts."""
 
     name: str  # its name for programs
     title: str

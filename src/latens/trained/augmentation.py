@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latens import evaluation
 from latens.config import ClassifierConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError, UsageError, nearest
+from latens.evidence.estimate import finite
 from latens.io.process import check_count, check_process
 from latens.latents.codes import draw_around, new_rows
 from latens.predictive.classes import sample_classes
@@ -105,7 +105,7 @@ def augment(
     chosen = np.concatenate([np.resize(rows, per_class) for rows in of_class])
     batch = dataclasses.replace(trained.batch(data, chosen), row_id=jnp.arange(len(chosen), dtype=jnp.uint32))
     values = draw_around(trained.rows(batch, key=key), mean=mean)
-    x = evaluation.finite(trained.data_units(values, mean=mean), "x")
+    x = finite(trained.data_units(values, mean=mean), "x")
     return Augmented(x, np.array(names)[new], data.names[chosen])
 
 
@@ -136,4 +136,4 @@ def _of_classes(trained: TrainedModel, codes: np.ndarray, mean: bool, key: Key) 
         values = np.concatenate(parts)
     else:
         values, _ = new_rows(trained.model, len(codes), mean=mean, cond=trained.condition(codes), key=key)
-    return evaluation.finite(trained.data_units(values, mean=mean), "x")
+    return finite(trained.data_units(values, mean=mean), "x")

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from latens import evaluation
 from latens.data import Dataset
-from latens.evaluation import Rows
+from latens.evidence.batched import Rows
+from latens.latents.codes import decode, encode
 from latens.trained.sample_sets import some
 from latens.trained.trained_model import TrainedModel
 
@@ -26,7 +26,7 @@ class Reach(NamedTuple):
 
 
 def reach(
-    decode: Callable[[np.ndarray], np.ndarray],
+    pictured: Callable[[np.ndarray], np.ndarray],
     codes: np.ndarray,
     labels: np.ndarray | None,
     directions: np.ndarray,
@@ -37,7 +37,7 @@ def reach(
     """Move the first codes along unit vectors, up to the first change of what they decode to."""
     # A picture is another once it is half as far from its start as two rows' pictures typically are; its class is that
     # of the nearest mean of the pictures of a class.
-    start = decode(codes)
+    start = pictured(codes)
     pairs = np.sqrt(((start[:rows, None] - start[None, :rows]) ** 2).sum(-1))
     # Above 0, so that a decoder whose picture never changes has no reach that ends.
     half = max(0.5 * float(np.median(pairs[np.triu_indices(len(pairs), 1)])), np.finfo(float).tiny)
@@ -50,7 +50,7 @@ def reach(
     picture, other = [], []
     for distance in at:
         moved = codes[:rows, None] + distance * directions
-        now = decode(moved.reshape(-1, codes.shape[1])).reshape(len(moved), len(directions), -1)
+        now = pictured(moved.reshape(-1, codes.shape[1])).reshape(len(moved), len(directions), -1)
         picture.append(np.sqrt(((now - start[:rows, None]) ** 2).sum(-1)) - half)
         if centres is not None and own is not None:
             squares = _squares(now.reshape(-1, now.shape[-1]), centres).reshape(*now.shape[:2], -1)
@@ -78,16 +78,16 @@ def reach_of(trained: TrainedModel, data: Dataset, positions: np.ndarray, seed: 
     """The reach of some of the rows at `positions`, at their posterior means, in directions drawn at random."""
     chosen = some(positions, _CENTRES, seed)
     key, model = jax.random.key(seed), trained.model
-    codes = evaluation.encode(Rows(model, trained.batch(data, chosen), key, trained.preparation))["mean"]
+    codes = encode(Rows(model, trained.batch(data, chosen), key, trained.preparation))["mean"]
     size = int(np.prod(codes.shape[1:]))
     directions = np.random.default_rng(seed).normal(size=(_DIRECTIONS, size))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
 
-    def decode(z: np.ndarray) -> np.ndarray:
-        pictures = evaluation.decode(model, z.reshape(len(z), *codes.shape[1:]).astype(np.float32))
+    def pictured(z: np.ndarray) -> np.ndarray:
+        pictures = decode(model, z.reshape(len(z), *codes.shape[1:]).astype(np.float32))
         return np.asarray(pictures, np.float64).reshape(len(z), -1)
 
     labels = None if data.label is None else data.label[chosen]
     flat = codes.reshape(len(codes), -1).astype(np.float64)
     first = np.random.default_rng(seed).permutation(len(flat))  # of all classes, where rows are in their order
-    return reach(decode, flat[first], None if labels is None else labels[first], directions)
+    return reach(pictured, flat[first], None if labels is None else labels[first], directions)

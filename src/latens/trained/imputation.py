@@ -6,13 +6,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from latens import evaluation
 from latens.data import Dataset
 from latens.data.dataset import Batch, hash_rows
 from latens.data.splits import every_nth, row_keys
 from latens.evidence.estimate import finite
 from latens.io import keys
-from latens.predictive.missing_cells import DRAWS
+from latens.predictive.missing_cells import DRAWS, impute
 from latens.trained.cell_scores import points
 from latens.trained.trained_model import TrainedModel
 from latens.typing import Key
@@ -37,7 +36,7 @@ def imputed(
 ) -> Imputation:
     """Fill in the missing cells of rows by draws of p(missing | observed)."""
     # What is drawn for a row depends on the key and on the row alone, so that it is the same wherever the row came from
-    # and whichever others there are; of equal rows each has noise of its own. noise: as of `evaluation.impute`.
+    # and whichever others there are; of equal rows each has noise of its own. noise: as of `impute`.
     x, types = np.array(batch.x, np.float64), trained.schema.column_types
     hidden = np.zeros(x.shape, bool) if batch.mask is None else ~np.asarray(batch.mask)
     rows = np.flatnonzero(hidden.reshape(len(x), -1).any(axis=1))
@@ -48,7 +47,7 @@ def imputed(
     gappy = jax.tree.map(take, batch)
     gone = hidden[rows]
     gappy = replace(gappy, row_id=_ids(np.where(gone, np.float32(np.nan), np.asarray(batch.x, np.float32)[rows])))
-    found = evaluation.impute(
+    found = impute(
         trained.rows(gappy, key=key), num_samples=num_samples, num_draws=num_draws, noise=noise, types=types or None
     )
     middle = points(found.shares or [], types) if types else trained.data_units(found.mean, mean=True)

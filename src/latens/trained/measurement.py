@@ -18,38 +18,29 @@ from latens.data.infer import MOST_MEASURED
 from latens.data.mapped import few, take
 from latens.distributions import log_prob
 from latens.errors import DataError, DivergedError
-from latens.evaluation import (
-    Estimate,
-    Finding,
-    LogMarginals,
-    accuracy,
-    active_units,
-    cluster_probabilities,
-    encode,
-    independent_baseline,
-    label_probabilities,
-    matched,
-)
+from latens.evidence.baseline import independent_baseline
 from latens.evidence.batched import map_rows, prepared_rows
 from latens.evidence.count_baseline import depth_baseline
-from latens.evidence.estimate import shares
+from latens.evidence.estimate import Estimate, shares
 from latens.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_baseline
 from latens.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
+from latens.evidence.log_marginals import LogMarginals
 from latens.evidence.series_baseline import fit_window, is_series, series_baselines
 from latens.io import keys
 from latens.kinds import kind_of
 from latens.kinds.counts.sparse import SparseRows
-from latens.latents.clusters import has_clusters, predicts_labels
-from latens.latents.codes import level_shapes
+from latens.latents.clusters import cluster_probabilities, has_clusters, label_probabilities, matched, predicts_labels
+from latens.latents.codes import active_units, encode, level_shapes
 from latens.latents.decomposition import level_kl_rows
 from latens.models import CodeHead, StateSpaceModel
-from latens.predictive.classes import class_log_joint
+from latens.predictive.classes import accuracy, class_log_joint
 from latens.recipes.parts.likelihoods import LIKELIHOODS
 from latens.recipes.parts.objects import OWN
 from latens.trained.inputs import has_likelihood, is_grey
 from latens.trained.metrics import with_units
 from latens.trained.sample_sets import SampleSets, compared, not_its_own
 from latens.trained.trained_model import TrainedModel
+from latens.trained.warnings import Finding
 from latens.typing import AnyArray, Array, Cond, Key, Mask, PyTree
 
 NUM_SAMPLES = 1000

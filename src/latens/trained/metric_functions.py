@@ -13,15 +13,16 @@ import jax
 import numpy as np
 from jaxtyping import Shaped
 
-from latens import evaluation
 from latens.config import ClassifierConfig, Config, VAEConfig
 from latens.data import Dataset
 from latens.errors import LatensError
-from latens.evaluation import Estimate, diagnose
 from latens.evidence.batched import Rows
+from latens.evidence.estimate import Estimate
 from latens.evidence.inference_gaps import inference_gaps
+from latens.evidence.particles import particle_filter
 from latens.kinds import kind_of
 from latens.kinds.pictures.drawn_shapes import known_factors
+from latens.latents.codes import encode, reconstruct
 from latens.latents.decomposition import kl_split
 from latens.latents.disentanglement import disentanglement_scores
 from latens.models import StateSpaceModel
@@ -30,6 +31,7 @@ from latens.trained.measurement import NUM_SAMPLES, Measured, density_of, measur
 from latens.trained.metrics import MADE, METRICS, Summary, headline, makes, with_units
 from latens.trained.sample_sets import OTHER_DATA, SampleSets, compared, not_its_own, some
 from latens.trained.trained_model import TrainedModel
+from latens.trained.warnings import diagnose
 from latens.typing import Key
 
 MOST_ROWS = 1000
@@ -139,7 +141,7 @@ def _gaps(work: Work) -> dict[str, Estimate]:
 
 
 def _codes(work: Work) -> np.ndarray:
-    codes = evaluation.encode(work.rows(2000, 5))["mean"]
+    codes = encode(work.rows(2000, 5))["mean"]
     return codes.reshape(len(codes), -1)
 
 
@@ -177,7 +179,7 @@ def _samples(work: Work) -> dict[str, Estimate]:
 
 @makes("nats", "log_marginal_particles", "a latent for every step, its own data", words="log p(x) by a particle filter")
 def _particles(work: Work) -> dict[str, Estimate]:
-    found = evaluation.particle_filter(work.rows(PARTICLE_ROWS, 7), num_samples=max(16, work.num_samples))
+    found = particle_filter(work.rows(PARTICLE_ROWS, 7), num_samples=max(16, work.num_samples))
     return {"log_marginal_particles": found.estimate()}
 
 
@@ -192,7 +194,7 @@ def _text(work: Work) -> dict[str, Estimate]:
     distinct = Estimate(len(set(drawn)) / len(drawn), math.nan, 1, len(drawn), protocol=protocol)
     back = f"the most probable text at the mean of q(z | x) is the row itself, of {TEXT_SAMPLES:,} rows at most"
     rows = work.rows(TEXT_SAMPLES, 14)
-    made = work.data.schema.decode(work.trained.data_units(evaluation.reconstruct(rows), mean=True))
+    made = work.data.schema.decode(work.trained.data_units(reconstruct(rows), mean=True))
     exact = np.array([one == text for one, text in zip(made, work.data.schema.decode(np.asarray(rows.batch.x)))])
     return {
         "exact_reconstructions": Estimate.of(exact, num_samples=1, protocol=back),

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from latens.evaluation import Estimate
-from latens.evidence.estimate import UNKNOWN
+from latens.evidence.estimate import UNKNOWN, Estimate
 from latens.io.terminal import table
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Shaped
 from latens.config import ClassifierConfig
 from latens.data import Dataset, load
 from latens.errors import ConfigError, DataError, UsageError
-from latens.evaluation import Estimate
+from latens.evidence.estimate import Estimate
 from latens.io.process import check_count
 from latens.io.terminal import table
 from latens.predictive.classes import class_log_joint

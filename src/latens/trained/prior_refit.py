@@ -15,8 +15,9 @@ from latens.data import Dataset
 from latens.data.dataset import Batch
 from latens.data.splits import every_nth
 from latens.errors import ConfigError, nearest
-from latens.evaluation import Estimate, log_marginal
 from latens.evidence.batched import map_draws
+from latens.evidence.estimate import Estimate
+from latens.evidence.importance import log_marginal
 from latens.io import keys
 from latens.io.process import check_process, counted
 from latens.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of

@@ -8,17 +8,23 @@ import jax
 import numpy as np
 from jaxtyping import Shaped
 
-from latens import evaluation
 from latens.config import ClassifierConfig
 from latens.data import Dataset
 from latens.data.conditions import GIVEN
 from latens.data.preparation import DEPTH, log_depth
-from latens.evaluation import Estimate, PrincipalFeatures, principal_features
 from latens.evidence.batched import prepared_rows
+from latens.evidence.estimate import Estimate
 from latens.kinds import kind_of
 from latens.latents.codes import new_rows
 from latens.predictive.classes import sample_classes
 from latens.trained.inputs import is_grey, lacks_prior
+from latens.trained.sample_quality import (
+    PrincipalFeatures,
+    classifier_two_sample_test,
+    frechet_distance,
+    precision_recall_density_coverage,
+    principal_features,
+)
 from latens.trained.trained_model import TrainedModel
 from latens.typing import Key
 
@@ -138,14 +144,14 @@ class SampleSets:
 def compared(sets: SampleSets) -> dict[str, Estimate]:
     """The metrics of samples against rows: precision and recall, distances, and a classifier that tells them apart."""
     n, options = min(len(sets.rows), len(sets.samples)), {"features": sets.features, "seed": sets.seed}
-    found = evaluation.precision_recall_density_coverage(sets.rows, sets.samples[:n], **options)
+    found = precision_recall_density_coverage(sets.rows, sets.samples[:n], **options)
     # What rows that the model has seen would score in the place of samples: how near rows of the data lie to others.
-    rows = evaluation.precision_recall_density_coverage(sets.rows, sets.train[: min(n, len(sets.train))], **options)
+    rows = precision_recall_density_coverage(sets.rows, sets.train[: min(n, len(sets.train))], **options)
     found["precision_of_rows"] = dataclasses.replace(
         rows["precision"], protocol=f"training rows for samples: {rows['precision'].protocol}"
     )
-    found["frechet_distance"] = evaluation.frechet_distance(sets.rows, sets.samples, **options)
-    found |= evaluation.classifier_two_sample_test(sets.rows, sets.samples, **options)
+    found["frechet_distance"] = frechet_distance(sets.rows, sets.samples, **options)
+    found |= classifier_two_sample_test(sets.rows, sets.samples, **options)
     return {
         name: dataclasses.replace(value, protocol=f"{value.protocol}; {sets.described}")
         for name, value in found.items()

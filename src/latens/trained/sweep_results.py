@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from latens.data import Dataset
 from latens.data.splits import MEASURED, every_nth
 from latens.errors import ConfigError, RunFolderError
-from latens.evaluation import Estimate
+from latens.evidence.estimate import Estimate
 from latens.io.atomic import as_path
 from latens.trained.experiment import as_split
 from latens.trained.paired import Contest, Run, estimate_of, per_row, ranked, scored

@@ -15,12 +15,12 @@ from msgspec import structs
 from numpy.typing import ArrayLike
 
 from latens import config as configuration
-from latens import evaluation
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.conditions import cells_of, one_vector, usual_inputs
 from latens.data.dataset import Batch
 from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, refuse_other
+from latens.evidence import importance
 from latens.evidence.batched import Rows
 from latens.evidence.estimate import finite
 from latens.io import keys
@@ -28,7 +28,7 @@ from latens.io.atomic import as_path, write_atomic
 from latens.io.process import check_count, check_process
 from latens.io.safetensors import arrays_to_tree, pack, read, tree_to_arrays, unpack
 from latens.kinds import kind_of
-from latens.latents.codes import encode_with_noise, new_rows
+from latens.latents.codes import decode, encode, encode_with_noise, new_rows, reconstruct
 from latens.models import DeterministicHead, FlowMatching
 from latens.models.conditional import Conditional, with_usual
 from latens.predictive.conditional_samples import conditions_of, sample_given
@@ -121,7 +121,7 @@ class TrainedModel(Methods):
         seed: int = 0,
         key: Key | None = None,
     ) -> Rows:
-        """Combine rows with this model for the functions of `latens.evaluation`.
+        """Combine rows with this model for the functions of `latens.evidence` and `latens.latents`.
 
         Args:
             data: A data set, an array of rows of shape (n, *x), also flattened, or a batch.
@@ -212,7 +212,7 @@ class TrainedModel(Methods):
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
-        """The shape of one latent, as in `latens.evaluation`."""
+        """The shape of one latent, as in `latens.latents`."""
         refuse_classifier(self.config, "decode", "the model")
         from latens.latents.codes import latent_shape
 
@@ -329,7 +329,7 @@ class TrainedModel(Methods):
         """
         refuse_classifier(self.config, "encode", "the model")
         rows = self.rows(data, label=label, seed=seed)
-        found = evaluation.encode(rows)["mean"] if noise is None else encode_with_noise(rows, noise)
+        found = encode(rows)["mean"] if noise is None else encode_with_noise(rows, noise)
         codes = finite(found, "posterior means" if noise is None else "codes")
         return codes.reshape(len(codes), -1).astype(np.float32)
 
@@ -350,7 +350,7 @@ class TrainedModel(Methods):
         """
         z = latents_of(z, self.latent_shape)
         cond = conditions_of_rows(label, self.preparation.classes, self.classes, len(z))
-        found = evaluation.decode(self.model, z, mean=True, cond=cond)
+        found = decode(self.model, z, mean=True, cond=cond)
         return self._rows(found, mean=True)
 
     @checked_later
@@ -421,11 +421,11 @@ class TrainedModel(Methods):
         refuse_classifier(self.config, "reconstruct from", "the model")
         rows = self.rows(data, label=label)
         if noise is None:
-            found = evaluation.reconstruct(rows)
+            found = reconstruct(rows)
         else:
             z = encode_with_noise(rows, noise)
             codes = None if not self.preparation.classes else np.asarray(rows.batch.label)
-            found = evaluation.decode(self.model, z, key=rows.key, mean=True, cond=self.condition(codes))
+            found = decode(self.model, z, key=rows.key, mean=True, cond=self.condition(codes))
         return self._rows(found, mean=True)
 
     @checked_later
@@ -453,7 +453,7 @@ class TrainedModel(Methods):
         """
         refuse_classifier(self.config, "draw", "the model")
         num_samples = check_count(num_samples, "num_samples")
-        found = evaluation.log_marginal(self.rows(data, label=label, seed=seed), num_samples=num_samples)
+        found = importance.log_marginal(self.rows(data, label=label, seed=seed), num_samples=num_samples)
         # A density of real numbers is never 0: minus infinity there is a row beyond float32.
         return finite(found, "log p(x)", minus_infinity=not self.schema.cells.real)
 

@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from latens import evaluation
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError
+from latens.evidence.estimate import finite
+from latens.latents import codes
 from latens.trained.inputs import code_of, refuse_inputs, seed_key
 from latens.trained.trained_model import TrainedModel
 from latens.typing import checked_later
@@ -39,5 +40,5 @@ def translate(
         raise DataError(what, where=data.name, fix="Name the column of the labels with --label NAME, or another class.")
     into = {"label": np.eye(trained.preparation.classes, dtype=np.float32)[other]}
     key = seed_key(seed)
-    values = evaluation.translate(trained.rows(data, positions, key=key), into, mean=mean)
-    return Translated(evaluation.finite(trained.data_units(values, mean=mean), "x"), positions)
+    values = codes.translate(trained.rows(data, positions, key=key), into, mean=mean)
+    return Translated(finite(trained.data_units(values, mean=mean), "x"), positions)

@@ -23,13 +23,13 @@ class Anonymise(Verb):
         yield f"draw {self.column} of {len(data)} rows of {data.name} anew"
         import numpy as np
 
-        from latens import evaluation
+        from latens import predictive
         from latens.kinds.tables.table_rows import as_frame
 
         batch = at.trained.batch(data)
         seen = np.ones(batch.x.shape, bool) if batch.mask is None else np.asarray(batch.mask)
         seen = seen & (np.arange(len(names)) != names.index(self.column))
         rows = at.trained.rows(replace(batch, mask=seen), seed=self.seed)
-        found = evaluation.impute(rows, num_samples=100, num_draws=1)
+        found = predictive.impute(rows, num_samples=100, num_draws=1)
         x = np.where(seen, data.x, at.trained.data_units(found.draws[:, 0], mean=False))
         return Made(table=as_frame(x, data.schema), value={"rows": len(x)}, text=f"{len(x)} rows")

@@ -11,7 +11,8 @@ import numpy as np
 from latens.data import Dataset, Preparation
 from latens.distributions import StandardNormal
 from latens.errors import DataError
-from latens.evaluation import Rows, encode
+from latens.evidence.batched import Rows
+from latens.latents.codes import encode
 from latens.models import LatentModel, MixturePrior
 
 MOST_ROWS = 50_000

@@ -17,7 +17,6 @@ from latens.data.conditions import beyond, brought, cells_of, learned, told, vec
 from latens.data.schema import Column, Schema
 from latens.errors import DataError, UsageError
 from latens.estimators import VAEForecaster
-from latens.evaluation import sample_quality
 from latens.evidence.estimate import Estimate, median, shares
 from latens.evidence.log_marginals import effective_sample_size
 from latens.evidence.series_baseline import LEAST_NOISE, _autoregression, _regular, seasonal_draws
@@ -30,6 +29,7 @@ from latens.latents.codes import active_units
 from latens.predictive.conditional_samples import parse_conditions
 from latens.predictive.forecasting import crps, judged
 from latens.recipes.building.step_starts import RIDGE, _regress
+from latens.trained import sample_quality
 from latens.trained.cell_scores import OUTER, tails
 from latens.trained.outliers import adjusted, conformal
 from latens.trained.paired import PairedRows, Run, _places, estimate_of, ranked

@@ -12,7 +12,7 @@ from cli_fixtures import Result
 from latens.distributions import AbstractDistribution, Categorical, DiagonalNormal, Mixture
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError, UsageError
-from latens.evaluation import sample_prior
+from latens.latents import sample_prior
 from latens.models import LatentModel
 
 pytest_plugins = ("cli_fixtures",)

@@ -10,7 +10,7 @@ from paths import GOLDEN as FOLDER
 
 from latens import VAE, GenerativeClassifier
 from latens.errors import DivergedError
-from latens.evaluation import finite
+from latens.evidence import finite
 from latens.io.safetensors import pack, read
 
 pytest_plugins = ("cli_fixtures",)

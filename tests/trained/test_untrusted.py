@@ -9,8 +9,9 @@ from evidence_fixtures import CELLS, LATENTS, MU, PRECISION, SIGMA, Linear10, W,
 
 from latens.data import Preparation, load
 from latens.distributions import DiagonalNormal
-from latens.evaluation import diagnose, importance_sampling
+from latens.evidence import importance_sampling
 from latens.evidence.importance import row_numbers
+from latens.trained import diagnose
 from latens.trained.measurement import Measured, measured
 from latens.trained.metrics import Summary
 from latens.trained.trained_model import TrainedModel

@@ -10,8 +10,8 @@ from asked import at
 from records import meets_record
 from tables import MU, X, batch_of, linear_gaussian
 
-from latens import evaluation
-from latens.evaluation import Rows
+from latens import evidence, latents, trained
+from latens.evidence import Rows
 from latens.evidence.estimate import jackknife, subsample
 from latens.evidence.particles import resampled
 from latens.latents.aggregate import aggregated_moments
@@ -28,7 +28,7 @@ LABEL = FACTORS[:, 0]
 
 def numbers(found):
     """All numbers of a result; of an estimate its value, its error and its number of rows."""
-    if isinstance(found, evaluation.Estimate):
+    if isinstance(found, evidence.Estimate):
         error = found.standard_error
         return [float(found.value), -1.0 if error is None else float(error), float(found.n)]
     if isinstance(found, dict):
@@ -43,12 +43,12 @@ def numbers(found):
 
 
 def test_metrics_of_samples_are_as_recorded():
-    principal = evaluation.principal_features(ROWS, most=2)
+    principal = trained.principal_features(ROWS, most=2)
     found = {
-        "frechet": evaluation.frechet_distance(ROWS, SAMPLES),
-        "quality": evaluation.precision_recall_density_coverage(ROWS, SAMPLES, num_neighbours=3, repeats=5),
+        "frechet": trained.frechet_distance(ROWS, SAMPLES),
+        "quality": trained.precision_recall_density_coverage(ROWS, SAMPLES, num_neighbours=3, repeats=5),
         "features": [principal(SAMPLES), principal(ROWS)],
-        "two samples": evaluation.classifier_two_sample_test(ROWS, SAMPLES),
+        "two samples": trained.classifier_two_sample_test(ROWS, SAMPLES),
         "jackknife": jackknife(lambda a, b: {"d": float(a.mean() - b.std())}, ROWS, SAMPLES, groups=5),
         "subsample": subsample(lambda a: {"d": float(a.max())}, ROWS, repeats=6),
     }
@@ -60,9 +60,9 @@ def test_metrics_of_codes_are_as_recorded():
     weight = np.arange(60) % 4 * 1.0
     found = {
         "matrix": information_matrix(CODES, FACTORS, bins=5),
-        "mig": evaluation.mig(CODES, FACTORS, bins=5, seed=0),
-        "active": evaluation.active_units(CODES, weight=weight),
-        "matched": evaluation.matched(LABEL, FACTORS[:, 1], weight=weight),
+        "mig": latents.mig(CODES, FACTORS, bins=5, seed=0),
+        "active": latents.active_units(CODES, weight=weight),
+        "matched": latents.matched(LABEL, FACTORS[:, 1], weight=weight),
     }
     for name, one in found.items():
         meets_record(f"metric {name}", numbers(one))
@@ -71,14 +71,14 @@ def test_metrics_of_codes_are_as_recorded():
 BATCH = batch_of(np.stack([X, -X, MU]))
 FEW = {"num_temperatures": 6, "num_leapfrog": 2, "num_samples": 4}
 EVIDENCE = {
-    "annealed": lambda m: at(evaluation.annealed_importance_sampling, m, BATCH, chains_at_once=3, key=KEY, **FEW),
-    "refined": lambda m: evaluation.refine(Rows(m, BATCH, key=KEY), steps=4, num_samples=3, num_evaluation_samples=16),
-    "gaps": lambda m: evaluation.inference_gaps(Rows(m, BATCH, key=KEY), num_samples=20, steps=4, draws_per_step=3),
-    "gaps of full Normals": lambda m: evaluation.inference_gaps(
+    "annealed": lambda m: at(evidence.annealed_importance_sampling, m, BATCH, chains_at_once=3, key=KEY, **FEW),
+    "refined": lambda m: evidence.refine(Rows(m, BATCH, key=KEY), steps=4, num_samples=3, num_evaluation_samples=16),
+    "gaps": lambda m: evidence.inference_gaps(Rows(m, BATCH, key=KEY), num_samples=20, steps=4, draws_per_step=3),
+    "gaps of full Normals": lambda m: evidence.inference_gaps(
         Rows(m, BATCH, key=KEY), family="full", num_samples=20, steps=4, draws_per_step=3,
     ),
-    "bounds": lambda m: [evaluation.elbo_parts(Rows(m, BATCH, key=KEY), num_samples=5)],
-    "split": lambda m: [evaluation.kl_split(Rows(m, BATCH, key=KEY), num_samples=3)],
+    "bounds": lambda m: [evidence.elbo_parts(Rows(m, BATCH, key=KEY), num_samples=5)],
+    "split": lambda m: [latents.kl_split(Rows(m, BATCH, key=KEY), num_samples=3)],
     "moments": lambda m: aggregated_moments(Rows(m, BATCH, key=KEY), num_draws=3),
     "resampled": lambda m: resampled(jnp.arange(8), jnp.log(1.0 + jnp.arange(8)), key=KEY),
 }  # fmt: skip

@@ -7,13 +7,13 @@ import pytest
 from scipy import stats
 
 from latens.errors import DataError, UsageError
-from latens.evaluation import (
+from latens.evidence.estimate import jackknife, subsample
+from latens.trained import (
     classifier_two_sample_test,
     frechet_distance,
     precision_recall_density_coverage,
     principal_features,
 )
-from latens.evidence.estimate import jackknife, subsample
 
 
 def test_the_jackknife_of_a_mean_is_its_standard_error():
