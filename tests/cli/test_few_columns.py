@@ -11,7 +11,7 @@ import pytest
 import latens
 from latens.cli.main import main
 from latens.recipes import get_recipe
-from latens.recipes.building.closed_forms import started_from
+from latens.recipes.closed_forms import started_from
 from latens.trained import prepare
 
 

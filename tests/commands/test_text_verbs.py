@@ -17,7 +17,7 @@ from latens.commands.sample import Sample
 from latens.config import override
 from latens.errors import ConfigError, DataError, UsageError
 from latens.recipes import get_recipe
-from latens.recipes.building.plan import RATE
+from latens.recipes.plan import RATE
 from latens.trained import prepare
 from latens.trained.experiment import train
 

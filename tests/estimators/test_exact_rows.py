@@ -16,7 +16,7 @@ from latens.estimators.base import _is_plain, _tuples, plain_value, seed_of
 from latens.estimators.targets import classes_of, codes_of, labelled
 from latens.evidence import Estimate
 from latens.io import process
-from latens.recipes.parts.likelihoods import kinds_of
+from latens.recipes.likelihoods import kinds_of
 from latens.trained.prior_refit import Refitted
 
 SMALL = {"network.hidden": [3]}

@@ -19,7 +19,7 @@ from latens.data.arrays import as_dataset
 from latens.io.reuse import fingerprint
 from latens.objectives import ELBO
 from latens.recipes import get_recipe
-from latens.recipes.building import recipe as base
+from latens.recipes import recipe as base
 from latens.trained.experiment import prepare
 from latens.training import make_optimizer, step
 

@@ -19,7 +19,7 @@ from latens.evidence.baseline import independent_baseline
 from latens.kinds.counts import sparse as sparse_module
 from latens.kinds.counts.sparse import SparseRows
 from latens.recipes import get_recipe
-from latens.recipes.building.plan import prepared_moments
+from latens.recipes.plan import prepared_moments
 from latens.trained.measurement import measure
 
 

@@ -18,7 +18,7 @@ from latens.latents import decode, encode, sample_prior
 from latens.models import Conditional, Downwards, FromLowest, LatentModel, NormalHead, SharedScaleNormalHead, Upwards
 from latens.networks import Dense
 from latens.recipes import get_recipe
-from latens.recipes.building.model import build
+from latens.recipes.build import build
 from latens.trained.experiment import prepare
 
 

@@ -19,8 +19,8 @@ from latens.evidence import Rows
 from latens.latents import decode, encode, reconstruct, sample_prior
 from latens.models import FixedPrior, mean_code
 from latens.recipes import get_recipe
-from latens.recipes.parts.posteriors import POSTERIORS
-from latens.recipes.parts.resolved import bind, prior_part
+from latens.recipes.parts import bind, prior_part
+from latens.recipes.posteriors import POSTERIORS
 from latens.trained.experiment import prepare
 
 SMALL = {"network.hidden": 4, "posterior.latent_dim": 3, "training.steps": 1}

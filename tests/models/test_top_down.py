@@ -18,7 +18,7 @@ from latens.latents.decomposition import level_kl
 from latens.models import Block, Conditional, Meet, SharedScaleNormalHead, TopDownDecoder, TopDownModel, TopDownNormals
 from latens.objectives import ELBO, draw
 from latens.recipes import get_recipe
-from latens.recipes.building.model import build
+from latens.recipes.build import build
 from latens.trained.experiment import prepare
 from latens.trees import Frozen
 

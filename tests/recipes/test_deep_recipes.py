@@ -12,8 +12,8 @@ from latens.errors import ConfigError
 from latens.networks.dense import Linear
 from latens.networks.pyramid import Grow, Shrink, sizes_of
 from latens.recipes import get_recipe
-from latens.recipes.building.model import build
-from latens.recipes.parts.options import refuse_others
+from latens.recipes.build import build
+from latens.recipes.options import refuse_others
 from latens.trained.experiment import prepare
 
 

@@ -31,7 +31,7 @@ NEVER_LONG = (
     "tests/test_typed.py::*",
     "tests/evidence/test_batched.py::*",
     "tests/trained/test_going_on.py::*",
-    "tests/parts/test_objects.py::*",
+    "tests/recipes/test_objects.py::*",
     "tests/cli/test_cli_resume.py::*",
     "tests/cli/test_cli_sweep.py::*",
 )

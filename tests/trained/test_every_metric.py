@@ -28,7 +28,7 @@ from latens.latents.clusters import matched
 from latens.latents.codes import active_units
 from latens.predictive.conditional_samples import parse_conditions
 from latens.predictive.forecasting import crps, judged
-from latens.recipes.building.step_starts import RIDGE, _regress
+from latens.recipes.step_starts import RIDGE, _regress
 from latens.trained import sample_quality
 from latens.trained.cell_scores import OUTER, tails
 from latens.trained.outliers import adjusted, conformal

@@ -20,7 +20,7 @@ from latens.errors import ConfigError
 from latens.objectives import AAE, ELBO, AbstractObjective, FactorVAE, weighted
 from latens.objectives.base import mean
 from latens.recipes import RECIPES
-from latens.recipes.building.plan import optimizer_of
+from latens.recipes.plan import optimizer_of
 from latens.training import Budget, Interrupted, Pause, Stage, by_group, from_optax, make_optimizer, resting
 from latens.training.padding import pad_rows
 from latens.training.step import make_program

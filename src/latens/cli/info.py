@@ -145,10 +145,10 @@ def environments(context: Context) -> int:
 def parts(context: Context) -> int:
     """The parts that models are made of, and the options of each."""
     from latens.networks.factory import NetworkKind
-    from latens.recipes.parts.likelihoods import LIKELIHOODS
-    from latens.recipes.parts.options import OBJECTIVES, defaults_of, options_of
-    from latens.recipes.parts.posteriors import POSTERIORS
-    from latens.recipes.parts.priors import PRIORS
+    from latens.recipes.likelihoods import LIKELIHOODS
+    from latens.recipes.options import OBJECTIVES, defaults_of, options_of
+    from latens.recipes.posteriors import POSTERIORS
+    from latens.recipes.priors import PRIORS
 
     kinds = {name: row for name, row in sorted(OBJECTIVES.items()) if isinstance(row, type)}
     objectives = {

@@ -222,7 +222,7 @@ def _finish(
     """Save the model, measure it, and note in the run what came out."""
     from latens.data.splits import MEASURED, every_nth
     from latens.kinds.tables.table_files import written_of
-    from latens.recipes.building.pictures import few_pictures
+    from latens.recipes.pictures import few_pictures
     from latens.trained.experiment import as_trained
     from latens.trained.metric_functions import held_out_rows, summary_of
     from latens.trained.prior_refit import refit_prior, refit_text, then_text

@@ -6,9 +6,9 @@ from msgspec.structs import replace as replace_struct
 
 from latens.config import VAEConfig
 from latens.data import Dataset
-from latens.recipes.building.pictures import for_hierarchy
-from latens.recipes.building.plan import RECIPE, resolve
-from latens.recipes.parts.resolved import Parts, bind
+from latens.recipes.parts import Parts, bind
+from latens.recipes.pictures import for_hierarchy
+from latens.recipes.plan import RECIPE, resolve
 
 OF_TWO_LEVELS = {"features": 8, "block": 2, "neighbour_units": 16, "rows": 4, "sides": 5}
 """Options of the likelihood of pixels of two levels, chosen on validation pictures of binarised MNIST."""

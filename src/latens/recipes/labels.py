@@ -16,11 +16,11 @@ from latens.errors import ConfigError
 from latens.models import CategoricalHead, Conditional, DepthInput, LatentModel, SemiSupervised
 from latens.networks import encoder_network
 from latens.objectives import ELBO, AbstractObjective
-from latens.recipes.building import model as building
-from latens.recipes.building import plan as vae
-from latens.recipes.building.clustering import as_plain, with_clusters
-from latens.recipes.building.recipe import Size
-from latens.recipes.parts.resolved import Parts, bind, num_classes, preparation
+from latens.recipes import build as building
+from latens.recipes import plan as vae
+from latens.recipes.clustering import as_plain, with_clusters
+from latens.recipes.parts import Parts, bind, num_classes, preparation
+from latens.recipes.recipe import Size
 from latens.training import Budget, Stage
 from latens.trees import Frozen
 from latens.typing import Key

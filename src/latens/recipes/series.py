@@ -10,10 +10,10 @@ from msgspec.structs import replace as replace_struct
 from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.evidence.series_baseline import season_of
-from latens.recipes.building.plan import RECIPE, resolve
-from latens.recipes.building.step_starts import changes_matter
-from latens.recipes.parts.resolved import Parts, bind
-from latens.recipes.parts.state_space_parts import step_schema
+from latens.recipes.parts import Parts, bind
+from latens.recipes.plan import RECIPE, resolve
+from latens.recipes.state_space_parts import step_schema
+from latens.recipes.step_starts import changes_matter
 
 BATCH = 32
 """Rows of a batch."""

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.errors import DataError
-from latens.recipes.building import plan as vae
-from latens.recipes.parts.resolved import Parts, bind
+from latens.recipes import plan as vae
+from latens.recipes.parts import Parts, bind
 
 NOT_COUNTS = "Give counts: --layer NAME, where a layer holds them; or use --recipe default for other numbers."
 

@@ -25,8 +25,8 @@ from latens.latents.fit_prior import fit_codes, fit_flow
 from latens.models import AbstractLatentModel, Downwards, FullMixturePrior, LatentModel, MixturePrior
 from latens.objectives.draws import draw
 from latens.recipes import recipe_of
-from latens.recipes.building.recipe import build_new
-from latens.recipes.parts.resolved import bind
+from latens.recipes.parts import bind
+from latens.recipes.recipe import build_new
 from latens.trained.inputs import is_grey, refuse_inputs, seed_key
 from latens.trained.metric_functions import held_out_rows
 from latens.trained.trained_model import TrainedModel

@@ -34,8 +34,8 @@ from latens.models.conditional import Conditional, with_usual
 from latens.predictive.conditional_samples import conditions_of, sample_given
 from latens.predictive.missing_cells import DRAWS
 from latens.recipes import recipe_of
-from latens.recipes.parts.objects import adopted_if_it_fits, config_of_file
-from latens.recipes.parts.resolved import Parts, bind, with_parts
+from latens.recipes.parts import Parts, bind, with_parts
+from latens.recipes.registry import adopted_if_it_fits, config_of_file
 from latens.runs.folder import RunFolder
 from latens.trained.inputs import (
     batch_of,

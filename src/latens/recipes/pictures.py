@@ -8,7 +8,7 @@ from latens.data.checks import is_picture
 from latens.errors import ConfigError
 from latens.networks.convolutional import half
 from latens.networks.factory import as_image_shape
-from latens.recipes.parts.resolved import Parts
+from latens.recipes.parts import Parts
 
 WIDTHS = (32, 64, 128)
 """Channels after each halving; further halvings keep the last."""

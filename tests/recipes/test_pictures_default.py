@@ -6,7 +6,7 @@ import pytest
 import latens
 from latens.config import NetworkConfig, VAEConfig, override
 from latens.recipes import get_recipe
-from latens.recipes.building.pictures import convolution_widths, work
+from latens.recipes.pictures import convolution_widths, work
 
 
 def resolved(x: np.ndarray, **settings: object) -> tuple[VAEConfig, str]:

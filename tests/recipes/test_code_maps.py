@@ -15,7 +15,7 @@ from latens.data import Schema
 from latens.errors import ConfigError
 from latens.networks import ConvDecoder, ConvEncoder
 from latens.recipes import get_recipe
-from latens.recipes.building.model import build
+from latens.recipes.build import build
 
 KEY = jax.random.key(0)
 

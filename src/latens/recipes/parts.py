@@ -15,10 +15,10 @@ from latens.kinds import kind_of
 from latens.models import AbstractModelPrior, ClassPrior, CodeHead
 from latens.models.semi_supervised import LABEL
 from latens.objectives import AbstractObjective
-from latens.recipes.parts.likelihoods import LIKELIHOODS, Likelihood
-from latens.recipes.parts.options import OBJECTIVES, bound
-from latens.recipes.parts.posteriors import POSTERIORS, Posterior, Shape
-from latens.recipes.parts.priors import PRIORS, Prior
+from latens.recipes.likelihoods import LIKELIHOODS, Likelihood
+from latens.recipes.options import OBJECTIVES, bound
+from latens.recipes.posteriors import POSTERIORS, Posterior, Shape
+from latens.recipes.priors import PRIORS, Prior
 from latens.typing import Key
 
 Trained = TypeVar("Trained")

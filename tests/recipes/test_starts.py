@@ -25,7 +25,7 @@ from latens.models.heads.likelihoods import RATE_BOUND, bounded_log_rate, unboun
 from latens.networks import Dense
 from latens.objectives import ELBO
 from latens.recipes import RECIPES
-from latens.recipes.building.plan import prepared_moments, starting
+from latens.recipes.plan import prepared_moments, starting
 from latens.trained.experiment import prepare
 
 DIGITS: Any = load_digits()

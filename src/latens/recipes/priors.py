@@ -16,8 +16,8 @@ from latens.distributions import AbstractDistribution, StandardNormal
 from latens.distributions.bijections import Autoregressive, Inverse, Scaled, Stack
 from latens.distributions.chain import Transformed
 from latens.models import AbstractModelPrior, ClassPrior
-from latens.recipes.parts.options import Row
-from latens.recipes.parts.posteriors import Support, Temperature
+from latens.recipes.options import Row
+from latens.recipes.posteriors import Support, Temperature
 from latens.trees import Frozen
 from latens.typing import Key
 

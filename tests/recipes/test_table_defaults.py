@@ -9,7 +9,7 @@ from latens.config import override
 from latens.data import Dataset
 from latens.kinds import Numbers, Table
 from latens.recipes import get_recipe
-from latens.recipes.building.plan import RATE
+from latens.recipes.plan import RATE
 
 TABLE_RATE, TABLE_WIDTH = Table.defaults.rate, Table.defaults.width
 

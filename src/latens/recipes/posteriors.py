@@ -12,10 +12,10 @@ from latens.config import Part, PosteriorConfig, Width
 from latens.data import Schema
 from latens.errors import ConfigError
 from latens.models import AbstractHead, NormalHead
-from latens.recipes.parts.hierarchies import top_down_model
-from latens.recipes.parts.modalities import ExpertsOptions, by_part
-from latens.recipes.parts.options import Row
-from latens.recipes.parts.state_space_parts import StepOptions, state_space_model, step_schema
+from latens.recipes.hierarchies import top_down_model
+from latens.recipes.modalities import ExpertsOptions, by_part
+from latens.recipes.options import Row
+from latens.recipes.state_space_parts import StepOptions, state_space_model, step_schema
 from latens.typing import Key
 
 Support = Literal["vector", "sphere", "coins", "choices", "relaxed", "codes"]

@@ -30,15 +30,15 @@ from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
 from latens.objectives.elbo import with_beta, without_beta
-from latens.recipes.building.closed_forms import MOST_LATENTS, latents_of, started_from, suits
-from latens.recipes.building.model import build
-from latens.recipes.building.pictures import BATCH as PICTURE_BATCH
-from latens.recipes.building.pictures import for_pictures, map_of, of_binarised, of_codes, work
-from latens.recipes.building.recipe import Recipe, Size
-from latens.recipes.parts.options import OBJECTIVES, make
-from latens.recipes.parts.posteriors import whole_groups
-from latens.recipes.parts.priors import PRIORS, MixtureOptions
-from latens.recipes.parts.resolved import Parts, bind, preparation
+from latens.recipes.build import build
+from latens.recipes.closed_forms import MOST_LATENTS, latents_of, started_from, suits
+from latens.recipes.options import OBJECTIVES, make
+from latens.recipes.parts import Parts, bind, preparation
+from latens.recipes.pictures import BATCH as PICTURE_BATCH
+from latens.recipes.pictures import for_pictures, map_of, of_binarised, of_codes, work
+from latens.recipes.posteriors import whole_groups
+from latens.recipes.priors import PRIORS, MixtureOptions
+from latens.recipes.recipe import Recipe, Size
 from latens.training import Budget, Optimizer, Stage, by_group, make_optimizer, patience_of, resting
 from latens.training.optimizers import OPTIMIZERS
 from latens.trees import count_parameters

@@ -18,7 +18,7 @@ from latens.models.heads.likelihoods import CoinsApart, InUnits, StepColumnsHead
 from latens.models.state_space import StepDecoder, StepEncoder
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
-from latens.recipes.parts.options import make, refuse_others
+from latens.recipes.options import make, refuse_others
 from latens.trees import Frozen
 from latens.typing import Array, Key
 

@@ -29,9 +29,9 @@ from latens.models.heads.token_head import TokenHead
 from latens.models.semi_supervised import LABEL
 from latens.networks import Dense, LinearPath, decoder_network, encoder_network
 from latens.networks.token_networks import TokenEncoder
-from latens.recipes.building.pictures import map_of
-from latens.recipes.parts.posteriors import POSTERIORS
-from latens.recipes.parts.resolved import Parts, bind, conditions, prior_part
+from latens.recipes.parts import Parts, bind, conditions, prior_part
+from latens.recipes.pictures import map_of
+from latens.recipes.posteriors import POSTERIORS
 from latens.trees import Frozen
 from latens.typing import Array, Key
 

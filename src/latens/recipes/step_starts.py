@@ -15,7 +15,7 @@ from latens.models import StateSpaceModel
 from latens.models.heads.base import raw_scale
 from latens.models.heads.likelihoods import InUnits, StepColumnsHead
 from latens.models.state_space import StepEncoder, value_of
-from latens.recipes.parts.state_space_parts import filled, filled_by_changes
+from latens.recipes.state_space_parts import filled, filled_by_changes
 from latens.trees import Frozen
 
 SHARPEST, SHARP = math.exp(-3.0), math.exp(-4.5)

@@ -18,11 +18,10 @@ from latens.config import PosteriorConfig, PriorConfig, VAEConfig, override
 from latens.distributions import DiagonalNormal
 from latens.errors import ConfigError
 from latens.models import AbstractHead
-from latens.recipes import RECIPES, Recipe, get_recipe
-from latens.recipes.parts import options
-from latens.recipes.parts.objects import ROWS
-from latens.recipes.parts.posteriors import POSTERIORS
-from latens.recipes.parts.resolved import Parts, bind
+from latens.recipes import RECIPES, Recipe, get_recipe, options
+from latens.recipes.parts import Parts, bind
+from latens.recipes.posteriors import POSTERIORS
+from latens.recipes.registry import ROWS
 from latens.trained.experiment import prepare
 from latens.trained.trained_model import TrainedModel
 

@@ -25,11 +25,11 @@ from latens.errors import ConfigError, ModelFileError, nearest
 from latens.models import AbstractHead, AbstractModelPrior
 from latens.models.heads.base import Sees
 from latens.objectives import AbstractObjective
-from latens.recipes.parts.likelihoods import LIKELIHOODS, Likelihood
-from latens.recipes.parts.networks import DECODERS, ENCODERS
-from latens.recipes.parts.options import OBJECTIVES, NoOptions, options_of
-from latens.recipes.parts.posteriors import POSTERIORS, Posterior
-from latens.recipes.parts.priors import PRIORS, Prior
+from latens.recipes.given_networks import DECODERS, ENCODERS
+from latens.recipes.likelihoods import LIKELIHOODS, Likelihood
+from latens.recipes.options import OBJECTIVES, NoOptions, options_of
+from latens.recipes.posteriors import POSTERIORS, Posterior
+from latens.recipes.priors import PRIORS, Prior
 from latens.training import Optimizer, from_optax
 from latens.training.optimizers import OPTIMIZERS
 from latens.typing import Key

@@ -36,8 +36,8 @@ from latens.models.heads.base import raw_scale
 from latens.models.heads.table import TableHead, TableInput, form_of, middles_of
 from latens.models.semi_supervised import LABEL
 from latens.networks import LinearPath
-from latens.recipes.building.step_starts import started_steps
-from latens.recipes.parts.resolved import Parts
+from latens.recipes.parts import Parts
+from latens.recipes.step_starts import started_steps
 from latens.trees import Frozen
 
 MOST_CELLS = 2**14

@@ -21,7 +21,7 @@ from latens.models.heads.base import DataKind, Sees
 from latens.models.heads.likelihoods import StepColumnsHead
 from latens.models.heads.table import TableHead, TableInput
 from latens.models.heads.token_head import TokenHead, TokenInput
-from latens.recipes.parts.options import Row
+from latens.recipes.options import Row
 from latens.trees import Frozen, held
 from latens.typing import Key
 

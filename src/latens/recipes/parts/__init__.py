@@ -1,1 +1,0 @@
-"""The named parts of a configuration, a table for each."""
