@@ -24,7 +24,7 @@ from hand_written import SHAPES
 from latens.data import load
 from latens.data.files import files_of
 from latens.data.mapped import kept
-from latens.data.raw import ColumnRoles
+from latens.data.readers import ColumnRoles
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare
 from latens.training.padding import read_steps

@@ -118,7 +118,6 @@ TASKS: dict[str, dict[str, str]] = {
         "Models": "base flat conditional bayes semi_supervised multimodal",
         "Heads": "heads",
         "Priors": "priors flow_matching",
-        "Posteriors": "latent_arrays",
         "Hierarchies": "hierarchy top_down",
         "Discrete codes": "quantised autoregressive_codes",
         "Series": "state_space exact_steps",

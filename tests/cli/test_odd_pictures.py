@@ -69,7 +69,7 @@ def test_names_stand_below_pictures() -> None:
 
 def test_large_pictures_have_few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     trained = TrainedModel.load(pretrained.path("digits-16d"))
-    asked = lambda **options: detect.Detect(run="", data="", **options)._draws(detect.At(trained))  # noqa: E731
+    asked = lambda **options: detect.Detect(run="", data="", **options)._draws(detect.Call(trained))  # noqa: E731
     assert (asked(), asked(num_samples=7)) == (100, 7)
     monkeypatch.setattr(detect, "LARGE", 63)
     assert (asked(), asked(num_samples=7)) == (10, 7)

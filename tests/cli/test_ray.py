@@ -134,12 +134,12 @@ def test_rows_of_a_ray_dataset(place: Path, cluster: Any) -> None:
 @pytest.mark.more
 def test_rows_of_a_ray_dataset_need_ids(place: Path) -> None:
     from latens.commands._ray import _of_table
-    from latens.commands.base import At
+    from latens.commands.base import Call
     from latens.commands.encode import Encode
 
     rows = pl.read_parquet(place / "parts").to_arrow()
     with pytest.raises(DataError, match="row_id="):
-        _of_table(Encode(run="", data=None, num_samples=3), At(latens.load(place / "numbered")), rows)
+        _of_table(Encode(run="", data=None, num_samples=3), Call(latens.load(place / "numbered")), rows)
 
 
 @needs_ray
@@ -206,12 +206,12 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_what_is_no_work_for_ray_is_refused(tmp_path: Path, data: str, out: str, why: str) -> None:
     from latens.commands._ray import over_files
-    from latens.commands.base import At
+    from latens.commands.base import Call
     from latens.commands.encode import Encode
 
     (tmp_path / "tables").mkdir()
     pl.DataFrame({"a": [1.0]}).write_csv(tmp_path / "tables" / "a.csv")
-    at = At(latens.load("pretrained:digits-2d"), data=data if data == "digits" else str(tmp_path / data))
+    at = Call(latens.load("pretrained:digits-2d"), data=data if data == "digits" else str(tmp_path / data))
     at.write_to(tmp_path / out)
     with pytest.raises(UsageError, match=why):
         next(over_files(Encode(run="", data=at.data), at, "local"))

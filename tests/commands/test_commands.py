@@ -38,7 +38,7 @@ def further(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Three verbs more, each a file of its own that nothing else names."""
     monkeypatch.setattr(latens.commands, "__path__", [*latens.commands.__path__, str(FURTHER)])
     base.verbs.cache_clear()
-    words = {name: base.summary_of(verb) for name, verb in base.verbs().items()}
+    words = {name: base.help_of(verb) for name, verb in base.verbs().items()}
     monkeypatch.setattr(arguments, "COMMANDS", arguments.COMMANDS | words)
     for name in ("length", "nearest", "anonymise"):
         monkeypatch.setattr(TrainedModel, name, base.method(base.verbs()[name]), raising=False)
@@ -127,7 +127,7 @@ def test_every_verb_is_small_and_describes_its_fields(name: str) -> None:
     for field, _, _, meta in base.arguments_of(verb):
         assert meta.extra is not None, f"{name}.{field} is not described"
         assert meta.description or field in ("run", "data")
-    assert base.summary_of(verb)
+    assert base.help_of(verb)
 
 
 def test_a_method_has_the_fields_as_its_signature() -> None:
@@ -159,7 +159,7 @@ def test_a_method_refuses_what_the_command_refuses(values: tuple, options: dict,
 def test_arguments_of_a_method_are_numbers_of_any_kind_and_given_once() -> None:
     trained = TrainedModel.load(MODEL)
     data = latens.read(np.zeros((3, *trained.schema.shape)))
-    call: Callable[..., base.Made] = trained.evaluate
+    call: Callable[..., base.Result] = trained.evaluate
     found = call(data, num_samples=np.int64(2), seed=np.uint32(3)).value["metrics"]
     same = call(data, num_samples=2, seed=3).value["metrics"]
     assert {name: one["value"] for name, one in found.items()} == {name: one["value"] for name, one in same.items()}

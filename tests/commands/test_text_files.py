@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latens.commands.base import Made
+from latens.commands.base import Result
 from latens.data import load
 from latens.errors import DataError
 
@@ -13,9 +13,9 @@ TEXTS = ["emma", "=1+1", "a,b", 'say "so"', "nan", "zoë"]
 DATA = load(TEXTS)
 
 
-def made() -> Made:
+def made() -> Result:
     arrays = {"row_id": np.arange(6), "x": DATA.x.astype(np.float32), "z": np.eye(6)}
-    return Made(arrays=arrays, schema=DATA.schema)
+    return Result(arrays=arrays, schema=DATA.schema)
 
 
 def test_a_text_file_has_a_row_a_line(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_a_table_has_a_column_of_text_beside_the_ids(tmp_path: Path) -> None:
 
 def test_a_row_of_several_lines_stands_in_no_text_file(tmp_path: Path) -> None:
     data = load(["a\nb", "c"])
-    kept = Made(arrays={"x": data.x}, schema=data.schema)
+    kept = Result(arrays={"x": data.x}, schema=data.schema)
     with pytest.raises(DataError, match="row 0 holds the end of a line; 1 such rows in all"):
         kept.write(tmp_path / "a.txt")
     kept.write(tmp_path / "a.csv")

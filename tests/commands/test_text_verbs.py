@@ -11,7 +11,7 @@ from paths import ROOT
 
 from latens import read
 from latens.cli.main import main
-from latens.commands.base import At, finished
+from latens.commands.base import Call, finished
 from latens.commands.decode import Decode
 from latens.commands.sample import Sample
 from latens.config import override
@@ -89,7 +89,7 @@ def test_samples_are_lines_and_a_temperature_of_0_is_the_most_probable_text(trai
 
 
 def test_the_way_between_two_rows_begins_and_ends_with_their_own_texts(trained, tmp_path):
-    work = Decode(run="", between=["abc", "ba"], steps=5)(At(trained))
+    work = Decode(run="", between=["abc", "ba"], steps=5)(Call(trained))
     assert next(work) == "decode 5 latents between 'abc' and 'ba'"
     made = finished(work)
     codes = trained.encode(trained.schema.encode(["abc", "ba"]))
@@ -100,7 +100,7 @@ def test_the_way_between_two_rows_begins_and_ends_with_their_own_texts(trained, 
 
 
 def begun(trained, **options):
-    work = Sample(run="", **options)(At(trained))
+    work = Sample(run="", **options)(Call(trained))
     next(work)
     return finished(work)
 

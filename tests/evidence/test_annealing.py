@@ -14,8 +14,7 @@ from latens.distributions import Bernoulli, Deterministic, DiagonalNormal, Stand
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError, UsageError
 from latens.evidence import Rows, annealed_importance_sampling
-from latens.evidence.annealing import run_chains
-from latens.evidence.hmc import sigmoid_schedule
+from latens.evidence.annealing import run_chains, sigmoid_schedule
 from latens.models import AbstractLatentModel
 
 

@@ -8,8 +8,17 @@ from checks import agrees, close
 from scipy import stats
 from tables import MU, SIGMA, W, X, linear_gaussian
 
-from latens.evidence.annealing import forward_chain, run_chains
-from latens.evidence.hmc import Path, Place, adapted, first_step, hamiltonian_move, path_of, pilot, sigmoid_schedule
+from latens.evidence import annealing
+from latens.evidence.annealing import (
+    Path,
+    Place,
+    adapted,
+    first_step,
+    hamiltonian_move,
+    path_of,
+    pilot,
+    sigmoid_schedule,
+)
 
 S, P = np.array([1.0, 2.0]), np.array([[2.0, 0.5], [0.5, 1.0]])
 """Scales of the start, and the precision of a posterior whose evidence is 3 nats above it."""
@@ -72,20 +81,20 @@ def test_weights_grow_by_temperature_before_a_move():
         forwards += (betas[k + 1] - betas[k]) * place.log_likelihood
         place, acceptance = move(place, betas[k + 1], sizes[k], jax.random.fold_in(move_key, k))
         share.append(acceptance)
-    found = forward_chain(PATH, betas, sizes, 2, key=jax.random.key(3))
+    found = annealing.forward_chain(PATH, betas, sizes, 2, key=jax.random.key(3))
     close(found, [forwards, np.mean(share)], rtol=1e-4, atol=1e-5)
 
 
 def test_the_mean_weight_is_the_evidence():
     betas = jnp.array([0.0, 0.3, 1.0])
     steps, keys = jnp.array([0.8, 0.6]), jax.random.split(jax.random.key(0), 4000)
-    chain = lambda key: forward_chain(PATH, betas, steps, 3, key=key)  # noqa: E731
+    chain = lambda key: annealing.forward_chain(PATH, betas, steps, 3, key=key)  # noqa: E731
     agrees(jnp.exp(jax.jit(jax.vmap(chain))(keys)[0] - 3.0), 1.0)
 
 
 def test_chains_are_the_same_however_many_run_at_once():
     chain = lambda key: (jax.random.normal(key), jax.random.uniform(key))  # noqa: E731
-    whole, parts = (run_chains(chain, 7, at_once, key=jax.random.key(1)) for at_once in (7, 3))
+    whole, parts = (annealing.run_chains(chain, 7, at_once, key=jax.random.key(1)) for at_once in (7, 3))
     assert whole.log_weights.shape == (7,)
     close(parts.log_weights, whole.log_weights)
     own = [jax.random.normal(jax.random.fold_in(jax.random.key(1), k)) for k in range(7)]

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from cli_fixtures import Result
 
-from latens.data.raw import ColumnRoles
+from latens.data.readers import ColumnRoles
 from latens.errors import DataError
 from latens.figures.style import csv_bytes, readable
 from latens.kinds.tables.table_files import frame_bytes

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from latens.data import load
-from latens.data.raw import ColumnRoles
+from latens.data.readers import ColumnRoles
 from latens.errors import DataError, ResourceError, UsageError
 from latens.kinds.tables import table_files
 from latens.kinds.tables.columns import MOST_CELLS, FrameColumn, number_type

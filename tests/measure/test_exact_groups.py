@@ -25,7 +25,7 @@ def trained():
 
 def work_of(trained, n=6, **options):
     data = load(np.random.default_rng(0).normal(size=(n, 3)), schema=trained.schema, **options)
-    return metric_functions.Work(trained, data, np.arange(n), 10, 0)
+    return metric_functions.MetricInputs(trained, data, np.arange(n), 10, 0)
 
 
 def reason(work, name):

@@ -7,7 +7,7 @@ from checks import close
 
 from latens.distributions import Blocks, Categorical, DiagonalNormal, Product, RelaxedOneHot
 from latens.models import ByModality
-from latens.models.latent_arrays import as_code, mean_code
+from latens.models.base import as_code, mean_code
 from latens.models.multimodal import product_of_normals
 
 RANDOM = np.random.default_rng(0)

@@ -16,8 +16,8 @@ from latens.models import (
     NormalHead,
     ScalarQuantiser,
 )
+from latens.models.base import as_code, mean_code
 from latens.models.heads.pixel_heads import PixelHead
-from latens.models.latent_arrays import as_code, mean_code
 
 KEY = jax.random.key(0)
 MEAN, VARIANCE = np.array([0.3, 0.5, 0.6]), np.array([0.1, 0.2, 0.15])

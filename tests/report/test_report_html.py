@@ -15,13 +15,13 @@ from cli_fixtures import SMALL
 from msgspec import structs
 
 from latens import TrainedModel
-from latens.commands.base import At
+from latens.commands.base import Call
 from latens.data import Preparation, load
 from latens.errors import RunFolderError
 from latens.evidence import Estimate
 from latens.figures.style import new_axes
 from latens.model_figures.draw import NEEDS, PICTURES, Picture
-from latens.report.facts import Shot, Told, read_evaluation, warnings_of
+from latens.report.facts import ReportFigure, RunFacts, read_evaluation, warnings_of
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.page import over_draws, report_page
 from latens.text import number, with_digits
@@ -140,7 +140,7 @@ def test_errors_over_draws_stand_beside_those_over_rows():
     metrics |= {n: metrics[n].with_draws_error(e, 1.1) for n, (_, e) in names.items() if e is not None}
     trained = TrainedModel(None, load("iris").schema, Preparation())
     plain = {name: one.to_json() for name, one in metrics.items()}
-    told = Told("one", {"split": "test"}, trained, [], plain, True, [])
+    told = RunFacts("one", {"split": "test"}, trained, [], plain, True, [])
     page = Page(report_page(told))
     unknown = "a lower bound, by an unknown amount"
     minus = "\N{MINUS SIGN}"
@@ -190,9 +190,9 @@ def test_strange_words_of_a_run_are_text_on_the_page():
     data = {"name": STRANGE[0], "fingerprint": STRANGE[3], "rows": {STRANGE[1]: 3}}
     info = {"split": STRANGE[2], "data": data, "command": ["latens", *STRANGE], "versions": {STRANGE[0]: STRANGE[1]}}
     warnings = warnings_of([{"name": STRANGE[0], "message": STRANGE[1]}])
-    shot = Shot("samples", STRANGE[0], f"{STRANGE[0]}: {STRANGE[1]}", (b"x", "png"), (b"x", "png"), (1, 1))
-    told = Told(STRANGE[0], info, TrainedModel(None, schema, Preparation()), [], {STRANGE[1]: metric}, True, warnings,
-                [shot], STRANGE[3], {STRANGE[5]: STRANGE[4]})  # fmt: skip
+    shot = ReportFigure("samples", STRANGE[0], f"{STRANGE[0]}: {STRANGE[1]}", (b"x", "png"), (b"x", "png"), (1, 1))
+    told = RunFacts(STRANGE[0], info, TrainedModel(None, schema, Preparation()), [], {STRANGE[1]: metric}, True,
+                warnings, [shot], STRANGE[3], {STRANGE[5]: STRANGE[4]})  # fmt: skip
     page = Page(report_page(told))
     assert page.open == []
     nothing_runs(page)
@@ -349,7 +349,7 @@ def test_a_number_and_a_picture_are_a_row_and_its_function_each(run_folder, late
     made = latens("evaluate", run, "--all", "--num-samples", "2", "--json").json["metrics"]["trial_place"]
     assert (made["value"], made["unit"]) == (middle, "rows")
     with monkeypatch.context() as without:
-        without.delattr(At, "load_of")  # the picture needs no rows, and none are loaded
+        without.delattr(Call, "load_of")  # the picture needs no rows, and none are loaded
         drawn = latens("report", run, "--only", "figures", "--name", "steps")
         files = latens("report", run, "--only", "figures", "--name", "steps", "--json").json["files"]
         made = TrainedModel.load(run / "model.safetensors").report(only="figures", name="steps")
@@ -367,7 +367,7 @@ def test_a_number_and_a_picture_are_a_row_and_its_function_each(run_folder, late
 
 
 def test_arrays_of_the_model_are_folded_away():
-    told = Told("one", {}, TrainedModel(None, load("iris").schema, Preparation()), [], {}, True, [])
+    told = RunFacts("one", {}, TrainedModel(None, load("iris").schema, Preparation()), [], {}, True, [])
     page = report_page(told)
     folded = page[page.index("<details>") : page.index("</details>")]
     assert folded.startswith("<details><summary>Details: arrays</summary>")

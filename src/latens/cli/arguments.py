@@ -13,12 +13,12 @@ from latens.commands.base import (
     DATA,
     RUN,
     Arg,
-    Request,
+    Command,
     arguments_of,
     count,
     draws,
+    help_of,
     number,
-    summary_of,
     table_rows,
     verbs,
     whole,
@@ -50,7 +50,7 @@ GROUPS = {
 """The commands in the order in which a person meets them; a further verb stands in the last group."""
 
 _ORDER = [name for names in GROUPS.values() for name in names]
-COMMANDS = {name: _WORDS.get(name) or summary_of(verbs()[name]) for name in dict.fromkeys([*_ORDER, *verbs()])}
+COMMANDS = {name: _WORDS.get(name) or help_of(verbs()[name]) for name in dict.fromkeys([*_ORDER, *verbs()])}
 """Every command and what it does."""
 
 FEW = {
@@ -211,7 +211,7 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
             command.add_argument("run", metavar="RUN|WORD", nargs="?", default="machine", help=words)
 
 
-def _fields(verb: type[Request], command: argparse.ArgumentParser) -> None:
+def _fields(verb: type[Command], command: argparse.ArgumentParser) -> None:
     """Add the flags of a verb's fields."""
     if {"data", "like"} & {name for name, _, _, meta in arguments_of(verb) if not (meta.extra or {})["arg"].hidden}:
         _reading(command)  # first: a flag of the verb's own replaces one of the same name

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from latens.commands.base import At, Made, Request, Verb, Work, Would, arguments_of, finished, refuse
+from latens.commands.base import Call, Command, DryRun, ModelCommand, Work, arguments_of, finished, refuse
 from latens.io.signals import Signals
 from latens.io.terminal import doing, print_json, put, say, with_record
 from latens.text import visible
@@ -71,22 +71,22 @@ class Context:
         return bool(sys.stderr.isatty()) and os.environ.get("TERM", "") != "dumb"
 
 
-def run_verb(verb: type[Request], context: Context) -> int:
+def run_verb(verb: type[Command], context: Context) -> int:
     """Open the model, load, refuse, say what would be done or do it, write the file and tell of it."""
     from latens.commands._sources import open_model
 
     args = context.args
     request = verb(**{name: getattr(args, name) for name, *_ in arguments_of(verb) if hasattr(args, name)})
-    at = At(cast(Any, None))
+    at = Call(cast(Any, None))
     at.asked = getattr(args, "out", None) or ""
     over = getattr(args, "ray", None)
     files = over is not None and verb.by_row and at.asked != ""
     folder = files and not Path(at.asked).suffix  # a file of results for each of rows
     early = Path(at.asked) if folder else None
-    if early is None and verb.takes_out and verb.place is Request.place:
+    if early is None and verb.takes_out and verb.place is Command.place:
         early = request.place(at)
     own = {name for name, *_ in arguments_of(verb)}
-    at = reading_as_typed(open_model(args.run) if issubclass(verb, Verb) else at, context, own)
+    at = reading_as_typed(open_model(args.run) if issubclass(verb, ModelCommand) else at, context, own)
     refuse(verb, at)
     at.write_to(early or (request.place(at) if verb.takes_out else None))
     if over is None:
@@ -103,26 +103,18 @@ def run_verb(verb: type[Request], context: Context) -> int:
     if verb.endings and at.writes:
         made.write(at.out)
     value = {"out": str(at.out), **made.value} if at.writes else made.value
-    if verb.prints or (verb.endings and not at.writes):  # texts that no file takes are the result
-        return tell(context, value, made)
-    text = f"{at.out}: {made.text}" if verb.endings else made.text
-    context.done(value, with_record(made.plain, text) if made.plain else text)
-    for words in made.warnings:
-        context.warn(words)
-    return made.status
-
-
-def tell(context: Context, value: dict[str, Any], made: Made) -> int:
-    """Print a result, and say what is to be known of it."""
-    context.result(value, with_record(made.plain, made.text) if made.plain else made.text)
-    if made.note:
+    # Texts that no file takes are the result.
+    printed = verb.prints or (bool(verb.endings) and not at.writes)
+    text = f"{at.out}: {made.text}" if verb.endings and not printed else made.text
+    (context.result if printed else context.done)(value, with_record(made.plain, text))
+    if printed and made.note:
         context.say(made.note)
     for words in made.warnings:
         context.warn(words)
     return made.status
 
 
-def reading_as_typed(at: At, context: Context, own: Collection[str] = ()) -> At:
+def reading_as_typed(at: Call, context: Context, own: Collection[str] = ()) -> Call:
     """Have a model read rows as the flags of a command say, and warn on stderr; `own` flags say something else."""
     from latens.commands._sources import reading_options
 
@@ -139,10 +131,10 @@ def reading_as_typed(at: At, context: Context, own: Collection[str] = ()) -> At:
     return at
 
 
-def would(context: Context, what: str | Would, at: At) -> int:
+def would(context: Context, what: str | DryRun, at: Call) -> int:
     """Say what a verb would do (`--dry-run`)."""
     if isinstance(what, str):
-        what = Would(f"{what} into {at.out}; nothing was written", {"out": str(at.out), "would": what})
+        what = DryRun(f"{what} into {at.out}; nothing was written", {"out": str(at.out), "would": what})
     context.say(f"would {what.text}")
     context.result({"dry_run": True, **what.value})
     return 0

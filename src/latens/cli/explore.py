@@ -5,7 +5,7 @@ from pathlib import Path
 
 from latens.cli.context import Context, reading_as_typed, would
 from latens.commands._sources import open_model
-from latens.commands.base import At, Would
+from latens.commands.base import Call, DryRun
 from latens.data import KNOWN
 from latens.data.conditions import array_file
 from latens.errors import UsageError
@@ -23,7 +23,7 @@ def explore(context: Context) -> int:
     opened = open_model(args.run)
     if args.dry_run:
         what = f"write the page to {args.export}" if args.export else "serve the page on 127.0.0.1"
-        return would(context, Would(f"{what}; nothing was written", {"file": args.export}), opened)
+        return would(context, DryRun(f"{what}; nothing was written", {"file": args.export}), opened)
     files = page_files(opened, context, serve=args.export is None)
     if args.export is None:
         from latens.explorer.server import serve
@@ -39,7 +39,7 @@ def explore(context: Context) -> int:
     return 0
 
 
-def page_files(opened: At, context: Context, *, serve: bool) -> dict[str, bytes]:
+def page_files(opened: Call, context: Context, *, serve: bool) -> dict[str, bytes]:
     """Make the page of a model with its data."""
     from latens.explorer import payload, static_files
 

@@ -11,7 +11,7 @@ import polars as pl
 from jaxtyping import Bool, Shaped
 
 from latens.data import Dataset
-from latens.data.raw import ColumnRoles
+from latens.data.readers import ColumnRoles
 from latens.data.schema import Schema
 from latens.data.splits import row_names
 from latens.errors import DataError

@@ -16,7 +16,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from latens.commands._files import frame_of
-from latens.commands.base import At, Made, Request, Work, Would, arguments_of, finished, name_of, refuse
+from latens.commands.base import Call, Command, DryRun, Result, Work, arguments_of, finished, name_of, refuse
 from latens.data.files import Part, tables_of
 from latens.errors import ConfigError, DataError, LatensError, ResourceError, UsageError, nearest
 from latens.evidence.batched import computed_by, take_as_of_many
@@ -36,7 +36,7 @@ READING = ("row_id", "label", "weight", "missing")
 class Worker:
     """A worker, which holds the model, and what it makes of each block."""
 
-    def __init__(self, at: At, make: Callable[[At, Any], Any]) -> None:
+    def __init__(self, at: Call, make: Callable[[Call, Any], Any]) -> None:
         compute_in_full_precision()
         take_as_of_many()
         enable_compilation_cache()
@@ -46,7 +46,7 @@ class Worker:
         return self.make(copy(self.at), block)
 
 
-def over_files(request: Request, at: At, address: str) -> Work:
+def over_files(request: Command, at: Call, address: str) -> Work:
     """Do a verb's work file by file; the result is that of one process, or a file in a folder for each of them."""
     parts, folder = tables_of(at.data), not at.out.suffix
     if not parts:
@@ -63,10 +63,10 @@ def over_files(request: Request, at: At, address: str) -> Work:
     if getattr(request, "interval", None) is not None:
         fix = "Leave --ray or --interval out."
         raise UsageError("its columns depend on the missing cells of all rows.", where="--interval", fix=fix)
-    yield Would(
+    yield DryRun(
         f"{name_of(type(request))} {len(parts)} files into {at.out}; nothing was written", {"files": len(parts)}
     )
-    found: list[Made] = [Made()] * len(parts)
+    found: list[Result] = [Result()] * len(parts)
     sent = copy(at)
     sent.warn, sent.say, sent.out = str, str, at.out.resolve()
     with connected(address) as ray:
@@ -90,7 +90,7 @@ def over_files(request: Request, at: At, address: str) -> Work:
     return replace(_joined(found, folder), value={"rows": rows, "files": len(parts)}, text=told, warnings=())
 
 
-def over_batches(request: Request, at: At, address: str) -> Work:
+def over_batches(request: Command, at: Call, address: str) -> Work:
     """Do a verb's work, whose batches of rows and of draws are computed by workers."""
     work = request(at)
     yield next(work)
@@ -111,13 +111,13 @@ def _of_batch(kept: tuple[Callable[..., Any], tuple[Any, ...]], part: tuple[Any,
     return function(*shared, *part)
 
 
-def over_dataset(trained: TrainedModel, verb: type[Request], data: Any, **options: Any) -> Any:
+def over_dataset(trained: TrainedModel, verb: type[Command], data: Any, **options: Any) -> Any:
     """The rows of a Ray Dataset as the verb makes others of them, by their ids."""
     known = [name for name, *_ in arguments_of(verb) if name not in ("run", "data")]
     if unknown := next((name for name in options if name not in (*known, *READING)), None):
         fix = nearest(unknown, [*known, *READING])
         raise UsageError(f"there is no argument {unknown!r}.", where=name_of(verb), fix=fix)
-    at = At(trained, unknown=options.get("unknown", "error"))
+    at = Call(trained, unknown=options.get("unknown", "error"))
     refuse(verb, at)
     if options.get("given"):
         at.tell(options["given"])
@@ -180,7 +180,7 @@ def _unheard() -> Iterator[None]:
         os.close(nothing)
 
 
-def _of_file(request: Request, parts: list[Part], folder: bool, at: At, block: Any) -> dict[str, Any]:
+def _of_file(request: Command, parts: list[Part], folder: bool, at: Call, block: Any) -> dict[str, Any]:
     """What a verb makes of a file, or how many rows of it are written; an error of latens as such."""
     k, said, made = int(block["file"][0]), [], np.empty(1, object)
     at.data, at.warn = parts[k], said.append
@@ -191,13 +191,13 @@ def _of_file(request: Request, parts: list[Part], folder: bool, at: At, block: A
     return {"file": np.array([k]), "made": made}
 
 
-def _done(request: Request, at: At) -> Made:
+def _done(request: Command, at: Call) -> Result:
     work = request(at)
     next(work)
     return finished(work)
 
 
-def _slim(at: At, made: Made, folder: bool, said: list[str]) -> Made:
+def _slim(at: Call, made: Result, folder: bool, said: list[str]) -> Result:
     """What of a result goes from a worker to the one who asked."""
     value, said = {"rows": made.value["rows"]}, [*said, *made.warnings]
     if folder:
@@ -205,7 +205,7 @@ def _slim(at: At, made: Made, folder: bool, said: list[str]) -> Made:
         with resource_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
         made.write(path)
-        return Made(value=value, warnings=tuple(said))
+        return Result(value=value, warnings=tuple(said))
     table, arrays = made.table, made.arrays
     if callable(table):
         table = [table(at.out, k) for k in (None, *range(made.further))]
@@ -214,14 +214,14 @@ def _slim(at: At, made: Made, folder: bool, said: list[str]) -> Made:
     elif table is not None:
         arrays = {}
     kept = {name: getattr(made, name) for name in ("infinite", "known", "dialect", "added", "further")}
-    return Made(arrays=arrays, table=table, value=value, warnings=tuple(said), **kept)
+    return Result(arrays=arrays, table=table, value=value, warnings=tuple(said), **kept)
 
 
-def _joined(found: list[Made], folder: bool) -> Made:
+def _joined(found: list[Result], folder: bool) -> Result:
     """The results of files, one after another."""
     first = found[0]
     if folder:
-        return Made(files=dict)
+        return Result(files=dict)
     arrays = {name: np.concatenate([one.arrays[name] for one in found]) for name in first.arrays}
     if isinstance(first.table, list):
         tables = [pl.concat(each, how="vertical_relaxed") for each in zip(*(one.table for one in found))]
@@ -232,7 +232,7 @@ def _joined(found: list[Made], folder: bool) -> Made:
     return replace(first, arrays=arrays)
 
 
-def _of_table(request: Request, at: At, block: Any) -> Any:
+def _of_table(request: Command, at: Call, block: Any) -> Any:
     """What a verb makes of rows with ids, as an Arrow table."""
     at.data = pl.from_arrow(block)
     made = _done(request, at)

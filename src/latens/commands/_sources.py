@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from latens.commands.base import At
+from latens.commands.base import Call
 from latens.errors import DataError, RunFolderError, UsageError
 from latens.io.terminal import doing
 from latens.kinds import FLAGS, OPTIONS
@@ -58,7 +58,7 @@ def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {flag: arguments[flag] for flag in FLAGS if arguments.get(flag) is not None}
 
 
-def open_model(spec: str) -> At:
+def open_model(spec: str) -> Call:
     """Open the model of a run folder, of a .safetensors file, or one that ships with latens (`pretrained:NAME`)."""
     from latens.io.compilation import enable_compilation_cache
     from latens.runs.folder import RunFolder
@@ -73,7 +73,7 @@ def open_model(spec: str) -> At:
         what = "this file is not a model." if path.exists() else "there is no such run."
         raise RunFolderError(what, where=spec, fix=fix)
     trained = TrainedModel.load(model_file(spec))
-    return At(trained, spec, run=RunFolder.open(path, lock=False) if path.is_dir() and not named else None)
+    return Call(trained, spec, run=RunFolder.open(path, lock=False) if path.is_dir() and not named else None)
 
 
 def load_new(spec: str, options: dict[str, Any]) -> "Dataset":
@@ -87,7 +87,7 @@ def load_new(spec: str, options: dict[str, Any]) -> "Dataset":
 
 
 def read(
-    at: At,
+    at: Call,
     data: Any,
     *,
     schema: "Schema | None" = None,
@@ -146,7 +146,7 @@ def read(
     return as_trained(trained, found)
 
 
-def _warn_of(at: At, found: "Dataset", unknown: str | None, other: bool) -> None:
+def _warn_of(at: Call, found: "Dataset", unknown: str | None, other: bool) -> None:
     """Warn of what reading noted, and of names and pieces that no training row had."""
     if found.cells and other:
         for note in found.notes:
@@ -179,7 +179,7 @@ def _load_alike(
     # Another file may lack the label, or every such column. The error is that of the first attempt, but for what it
     # lacks and a later one does without.
     from latens.data import load
-    from latens.data.raw import LackingColumn
+    from latens.data.readers import LackingColumn
 
     first: DataError | None = None
     doing("reading")

@@ -4,25 +4,25 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
-from latens.commands.base import Arg, Verb, arguments_of, method, verbs
+from latens.commands.base import Arg, ModelCommand, arguments_of, method, verbs
 from latens.trained.trained_model import TrainedModel
 
 
 def stub() -> str:
     """Write `trained/methods.pyi`: each verb that is not a method of `TrainedModel` by itself."""
     lines = ["# Written by `python -m latens.commands._stub`.", "from typing import Any, Literal", ""]
-    lines += ["from latens.commands.base import Made", "", "class Methods:"]
+    lines += ["from latens.commands.base import Result", "", "class Methods:"]
     for name, verb in verbs().items():
         own = vars(TrainedModel).get(name)
-        if issubclass(verb, Verb) and (own is None or hasattr(own, "verb")):
+        if issubclass(verb, ModelCommand) and (own is None or hasattr(own, "verb")):
             made: Callable[..., Any] = method(verb)
             lines += [f"    def {name}(", "        self,"]
             lines += [f"        {each}," for each in _parameters(verb, made)]
-            lines += ["    ) -> Made:", f'        """{made.__doc__}"""']
+            lines += ["    ) -> Result:", f'        """{made.__doc__}"""']
     return "\n".join(lines) + "\n"
 
 
-def _parameters(verb: type[Verb], made: Callable[..., Any]) -> list[str]:
+def _parameters(verb: type[ModelCommand], made: Callable[..., Any]) -> list[str]:
     choices = {name: (meta.extra or {})["arg"] for name, _, _, meta in arguments_of(verb)}
     found = []
     for name, parameter in list(inspect.signature(made).parameters.items())[1:]:

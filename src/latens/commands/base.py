@@ -1,7 +1,7 @@
 """One typed request a verb: flags, help, checks, `--dry-run`, `--json`, files and the method follow from its fields.
 
 A verb is a class in a file of this folder. Its docstring is the command's summary and its fields are the arguments.
-Calling it with an `At` does the work in two steps. What stands before its `yield` is checked by `--dry-run` too, and
+Calling it with a `Call` does the work in two steps. What stands before its `yield` is checked by `--dry-run` too, and
 the words that it yields say what would be done. No verb imports anything heavy at its top: `latens --help` imports all.
 """
 
@@ -104,17 +104,17 @@ parts, units = whole(1, 10**5), whole(1, 2**16)
 """`count` is of what takes time, not memory; the others take memory."""
 
 
-class Would(NamedTuple):
+class DryRun(NamedTuple):
     """What a verb would do, where a file's name and the words for it do not say all."""
 
     text: str
     value: dict[str, Any]  # what --json prints
 
 
-Work: TypeAlias = Generator[str | Would, None, "Made"]
+Work: TypeAlias = Generator[str | DryRun, None, "Result"]
 
 
-class Made(Struct, kw_only=True):
+class Result(Struct, kw_only=True):
     """What a verb made: arrays by name, and what is said of them."""
 
     arrays: dict[str, Any] = {}
@@ -203,7 +203,7 @@ def numbered(path: Path, number: int) -> Path:
     return path.with_name(f"{path.stem}-{number + 1:03d}{path.suffix}")
 
 
-class At:
+class Call:
     """Where a verb works: the model, its name in errors, how rows are loaded, and where the result goes."""
 
     def __init__(
@@ -307,7 +307,7 @@ class At:
         return pictured(count) if self.picture else np.arange(count)
 
 
-class Request(Struct, kw_only=True):
+class Command(Struct, kw_only=True):
     """A command. Calling it does its work."""
 
     endings: ClassVar[tuple[str, ...]] = (".npz",)  # of --out; none where the verb writes by itself
@@ -316,11 +316,11 @@ class Request(Struct, kw_only=True):
     by_row: ClassVar[bool] = False  # whether what is made of a row hangs on that row alone: --ray over files
     by_batch: ClassVar[bool] = False  # whether its numbers are made of batches, which --ray distributes
 
-    def __call__(self, at: At) -> Work:
+    def __call__(self, at: Call) -> Work:
         """Check, yield what would be done, and do it."""
         raise TypeError(f"the command {type(self).__name__} does nothing")
 
-    def place(self, at: At) -> Path | None:
+    def place(self, at: Call) -> Path | None:
         """Where the result goes, None for nowhere; a verb that overrides this is asked when the model is open."""
         return self.checked_out(at.asked)
 
@@ -333,7 +333,7 @@ class Request(Struct, kw_only=True):
         return [getattr(self, name) for name, _, _, meta in arguments_of(type(self)) if (meta.extra or {})["arg"].reads]
 
 
-class Verb(Request, kw_only=True):
+class ModelCommand(Command, kw_only=True):
     """A command about one model, and the method of `TrainedModel` of the same name."""
 
     needs_latents: ClassVar[bool] = True  # refuses a Bayes classifier, which has none
@@ -372,19 +372,19 @@ def free_name(stem: str, ending: str) -> str:
     return path
 
 
-def name_of(verb: type[Request]) -> str:
+def name_of(verb: type[Command]) -> str:
     """The word that is typed."""
     return verb.__name__.lower()
 
 
-def summary_of(verb: type[Request]) -> str:
+def help_of(verb: type[Command]) -> str:
     """What `latens --help` says of a verb: the first line of its docstring."""
     line = inspect.cleandoc(verb.__doc__ or "").split("\n")[0].rstrip(".")
     return line[:1].lower() + line[1:]
 
 
 @cache
-def arguments_of(verb: type[Request]) -> list[tuple[str, Any, Any, Meta]]:
+def arguments_of(verb: type[Command]) -> list[tuple[str, Any, Any, Meta]]:
     """Name, type, default (`NODEFAULT` where it must be given) and description of every field."""
     hints = get_type_hints(verb, include_extras=True)
     ordered = sorted(fields(verb), key=lambda one: one.name != "run")  # RUN comes first where it has no flag
@@ -392,23 +392,23 @@ def arguments_of(verb: type[Request]) -> list[tuple[str, Any, Any, Meta]]:
 
 
 @cache
-def verbs() -> dict[str, type[Request]]:
+def verbs() -> dict[str, type[Command]]:
     """Every verb by its name: the classes of the files of this folder that do not begin with an underscore."""
-    found: dict[str, type[Request]] = {}
+    found: dict[str, type[Command]] = {}
     package = importlib.import_module("latens.commands")
     for module in sorted(one.name for one in pkgutil.iter_modules(package.__path__) if not one.name.startswith("_")):
         for one in vars(importlib.import_module(f"latens.commands.{module}")).values():
-            if isinstance(one, type) and issubclass(one, Request) and one not in (Request, Verb):
+            if isinstance(one, type) and issubclass(one, Command) and one not in (Command, ModelCommand):
                 found[name_of(one)] = one
     return found
 
 
-def refuse(verb: type[Request], at: At) -> None:
+def refuse(verb: type[Command], at: Call) -> None:
     """Refuse a model without what a verb needs: latents, or log p(x)."""
     from latens.config import VAEConfig
     from latens.trained.inputs import refuse_classifier
 
-    if not issubclass(verb, Verb):
+    if not issubclass(verb, ModelCommand):
         return
     trained, (says, fix) = at.trained, verb.needs_density
     if verb.needs_latents:
@@ -417,7 +417,7 @@ def refuse(verb: type[Request], at: At) -> None:
         raise ConfigError(f"only a model with log p(x) can compute {says}.", where=at.name, fix=fix)
 
 
-def finished(work: Work) -> Made:
+def finished(work: Work) -> Result:
     """Do the rest of a verb's work, after its `yield`."""
     try:
         next(work)
@@ -426,15 +426,15 @@ def finished(work: Work) -> Made:
     raise TypeError("a command yields once, what --dry-run prints")
 
 
-def method(verb: type[Request]) -> Callable[..., Made]:
+def method(verb: type[Command]) -> Callable[..., Result]:
     """The verb as a method of a trained model: the fields but the run, the first of them by position."""
     given = [one for one in arguments_of(verb) if one[0] != "run"]
     if not verb.endings:
-        given.append(("out", str, NODEFAULT if verb.place is Request.place else "", arg("where the files go")))
+        given.append(("out", str, NODEFAULT if verb.place is Command.place else "", arg("where the files go")))
     given.sort(key=lambda one: one[2] is not NODEFAULT)
     names = [name for name, _, _, _ in given]
 
-    def call(trained: "TrainedModel", *values: Any, **options: Any) -> Made:
+    def call(trained: "TrainedModel", *values: Any, **options: Any) -> Result:
         if len(values) > len(names):
             raise UsageError(f"{len(values)} arguments.", where=name_of(verb), fix=f"It takes {', '.join(names)}.")
         twice = next((name for name in names[: len(values)] if name in options), None)
@@ -456,7 +456,7 @@ def method(verb: type[Request]) -> Callable[..., Made]:
                 fix = nearest(str(options[name]), asked.choices)
                 raise UsageError(f"there is no {name} {options[name]!r}.", where=name, fix=fix)
         unknown = options.get("unknown", "error")
-        at = At(trained, data=options.get("data"), out=options.pop("out", ""), unknown=unknown)
+        at = Call(trained, data=options.get("data"), out=options.pop("out", ""), unknown=unknown)
         refuse(verb, at)
         if options.get("given"):
             at.tell(options["given"])
@@ -470,14 +470,14 @@ def method(verb: type[Request]) -> Callable[..., Made]:
             at.warn(words)
         return made
 
-    summary = summary_of(verb)
+    summary = help_of(verb)
     call.__name__, call.__qualname__ = name_of(verb), f"TrainedModel.{name_of(verb)}"
     call.__doc__ = f"{summary[0].upper()}{summary[1:]}: `latens {name_of(verb)}`."
     parameter, kind = inspect.Parameter, inspect.Parameter.POSITIONAL_OR_KEYWORD
     empty = parameter.empty
     own = [parameter(n, kind, default=empty if d is NODEFAULT else d, annotation=k) for n, k, d, _ in given]
     call.verb = verb  # pyright: ignore[reportFunctionMemberAccess]
-    call.__signature__ = inspect.Signature([parameter("self", kind), *own], return_annotation=Made)  # pyright: ignore[reportFunctionMemberAccess]
+    call.__signature__ = inspect.Signature([parameter("self", kind), *own], return_annotation=Result)  # pyright: ignore[reportFunctionMemberAccess]
     return call
 
 
@@ -487,11 +487,11 @@ def attach(kind: type) -> None:
         own = vars(kind).get(name)
         if own is not None and verb.by_row and not hasattr(own, "blocks"):
             setattr(kind, name, _or_by_blocks(own, verb))
-        elif own is None and issubclass(verb, Verb):
+        elif own is None and issubclass(verb, ModelCommand):
             setattr(kind, name, method(verb))
 
 
-def _or_by_blocks(own: Callable[..., Any], verb: type[Request]) -> Callable[..., Any]:
+def _or_by_blocks(own: Callable[..., Any], verb: type[Command]) -> Callable[..., Any]:
     """A method that takes a Ray Dataset too, and gives one of what the verb makes of its rows."""
 
     @wraps(own)

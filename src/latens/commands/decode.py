@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands._lazy import codes, estimate, np
-from latens.commands.base import At, Given, Made, Verb, Work, arg, whole
+from latens.commands.base import Call, Given, ModelCommand, Result, Work, arg, whole
 from latens.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ _BETWEEN = "for text: rows on the line between the latents of the texts A and B"
 _STEPS = whole(2, 10_000)
 
 
-class Decode(Verb):
+class Decode(ModelCommand):
     """Map latents to rows: means of p(x | z)."""
 
     # On the way from one row to another z goes along a straight line between the codes of both.
@@ -27,11 +27,11 @@ class Decode(Verb):
     label: Annotated[str | None, arg("the class to decode as", metavar="NAME")] = None
     given: Given = None
 
-    def place(self, at: At) -> Path | None:
+    def place(self, at: Call) -> Path | None:
         printed = at.kind.printed and self.between is not None and not at.asked
         return None if printed else self.checked_out(at.asked, at.kind.endings)
 
-    def __call__(self, at: At) -> Work:
+    def __call__(self, at: Call) -> Work:
         from latens.commands._files import drawn_words, read_latents
         from latens.data.conditions import GIVEN
 
@@ -53,7 +53,7 @@ class Decode(Verb):
         cond = (trained.condition(labels) or {}) | ({} if known is None else {GIVEN: known[chosen]})
         values = codes.decode(trained.model, z, cond=cond or None)
         x = estimate.finite(trained.data_units(values, mean=True), "x", where=at.name)
-        return Made(
+        return Result(
             arrays={"x": x} | ({} if ids is None else {"row_id": ids[chosen]}),
             value={"rows": len(z), "shape": list(x.shape)},
             text=drawn_words(len(z), rows),
@@ -61,7 +61,7 @@ class Decode(Verb):
             schema=trained.schema,
         )
 
-    def _between(self, at: At) -> Work:
+    def _between(self, at: Call) -> Work:
         """Rows on the way from one row of text to another."""
         from latens.commands._files import lines_of
 
@@ -79,7 +79,7 @@ class Decode(Verb):
         x = estimate.finite(trained.data_units(codes.decode(trained.model, z), mean=True), "x", where=at.name)
         text = f"{self.steps} rows" if at.writes else lines_of(trained.schema, x)
         value = {"rows": self.steps, "between": ends, "text": trained.schema.decode(x)}
-        return Made(arrays={"x": x, "z": z}, value=value, text=text, schema=trained.schema)
+        return Result(arrays={"x": x, "z": z}, value=value, text=text, schema=trained.schema)
 
 
 def _conditions_of(trained: "TrainedModel", path: Path, n: int, told: dict[str, Any]) -> "np.ndarray | None":

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands._lazy import np
-from latens.commands.base import At, Made, Seed, Verb, Work, Would, arg, draws, number, table_rows, whole
+from latens.commands.base import Call, DryRun, ModelCommand, Result, Seed, Work, arg, draws, number, table_rows, whole
 from latens.errors import ConfigError, DataError, LatensError
 from latens.io.terminal import doing
 from latens.kinds import kind_of
@@ -43,7 +43,7 @@ SHEET, SHEET_COLUMNS = 20, 5
 """Pictures of a contact sheet, where --top does not say how many, and in one line of it."""
 
 
-class Detect(Verb):
+class Detect(ModelCommand):
     """Find unusual rows, with p-values."""
 
     endings: ClassVar = (".csv", ".parquet", ".png")
@@ -65,10 +65,10 @@ class Detect(Verb):
     seed: Seed = 0
     top: Annotated[int | None, arg(_TOP, metavar="N", kind=table_rows)] = None
 
-    def place(self, at: At) -> Path | None:
+    def place(self, at: Call) -> Path | None:
         return self.checked_out(at.asked) if at.asked else None
 
-    def __call__(self, at: At) -> Work:
+    def __call__(self, at: Call) -> Work:
         from latens.trained.outliers import detect
 
         trained = at.trained
@@ -82,7 +82,7 @@ class Detect(Verb):
         where = f" into {at.out}" if at.writes else ""
         words = f"compare {len(new)} rows with {len(positions)} held-out ones{where}; nothing was written"
         out = str(at.out) if at.writes else None
-        yield Would(words, {"out": out, "rows": len(new), "held_out": len(positions)})
+        yield DryRun(words, {"out": out, "rows": len(new), "held_out": len(positions)})
         given: dict[str, Any] = {"alpha": self.alpha, "gate": self.top is None and not at.picture}
         given |= {"num_samples": self._draws(at), "seed": self.seed}
         doing("scoring the rows")
@@ -93,7 +93,7 @@ class Detect(Verb):
         if known:
             at.warn(f"{known} of the rows are training rows and look less unusual than they are")
         names = ("surprise", "p_value", "q_value", *(f"p_{k}" for k in range(1, cells + 1)))
-        return Made(
+        return Result(
             arrays=arrays, infinite=("surprise",), pixels=lambda: self._sheet(new, found, top),
             table=None if self.top is None else {name: values[top] for name, values in arrays.items()},
             dialect=at.dialect(self.data), added=names if types else (),
@@ -102,7 +102,7 @@ class Detect(Verb):
             plain=tuple(self._plain(at, found, arrays, called, top)),
         )  # fmt: skip
 
-    def _top(self, at: At, new: "Dataset", found: "Detection", arrays: dict[str, Any], cells: int) -> "np.ndarray":
+    def _top(self, at: Call, new: "Dataset", found: "Detection", arrays: dict[str, Any], cells: int) -> "np.ndarray":
         """The rows that are named, the oddest first; their odd cells and ranks become columns."""
         from latens.trained.cell_scores import Blame, blame, named_cells
 
@@ -153,7 +153,7 @@ class Detect(Verb):
         return lines
 
     def _plain(
-        self, at: At, found: "Detection", arrays: dict[str, Any], called: list[str], top: "np.ndarray"
+        self, at: Call, found: "Detection", arrays: dict[str, Any], called: list[str], top: "np.ndarray"
     ) -> list[str]:
         """What it comes to: how many, which, and what to do next."""
         picture, flagged = at.trained.schema.image is not None, int(found.flagged.sum())
@@ -199,13 +199,13 @@ class Detect(Verb):
         names = [f"{k}. {new.names[row]}" for k, row in enumerate(chosen.tolist(), 1)]
         return captioned(shown(new.schema, np.asarray(new.x)[chosen]), names), SHEET_COLUMNS
 
-    def _draws(self, at: At) -> int:
+    def _draws(self, at: Call) -> int:
         """Draws a row: few where a row is large."""
         if self.num_samples is not None:
             return self.num_samples
         return LARGE_DRAWS if int(np.prod(at.trained.schema.shape)) > LARGE else 100
 
-    def _held_out(self, at: At) -> "tuple[Dataset, Dataset | None, str, np.ndarray]":
+    def _held_out(self, at: Call) -> "tuple[Dataset, Dataset | None, str, np.ndarray]":
         """The rows to compare with, the training data where they can be read, and which of the first count."""
         from latens.trained.metric_functions import held_out_rows
 
@@ -266,7 +266,7 @@ def _named(arrays: dict[str, Any], row: int, cells: int) -> dict[str, Any]:
     return own | ({"cells": [{**cell, "p": float(cell["p"])} for cell in each if cell["cell"]]} if cells else {})
 
 
-def _own_data(at: At) -> "Dataset | None":
+def _own_data(at: Call) -> "Dataset | None":
     """The data that the model was trained on; None where they cannot be read."""
     try:
         return at.load_of(None)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from latens.commands._lazy import clusters, codes, importance, np
-from latens.commands.base import At, Data, Given, Made, Seed, Unknown, Verb, Work, arg, draws
+from latens.commands.base import Call, Data, Given, ModelCommand, Result, Seed, Unknown, Work, arg, draws
 from latens.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ PROBABILITIES, PREDICTED = "class_probability", "predicted"
 """The array with the probability of each class, and that with the name of the likeliest one."""
 
 
-class Encode(Verb):
+class Encode(ModelCommand):
     """Map rows to latents, with terms of the ELBO."""
 
     endings: ClassVar = (".npz", ".csv", ".parquet", ".h5ad")
@@ -26,7 +26,7 @@ class Encode(Verb):
     seed: Seed = 0
     num_samples: Annotated[int, arg("draws of each row (default 16)", metavar="K", kind=draws)] = 16
 
-    def __call__(self, at: At) -> Work:
+    def __call__(self, at: Call) -> Work:
         into = at.out.suffix.lower() == ".h5ad"
         data = at.load() if not into or Path(str(at.data)).suffix.lower() == ".h5ad" else None
         if data is None or (into and data.kept is not None):
@@ -44,12 +44,12 @@ class Encode(Verb):
             from latens.kinds.counts.anndata import with_codes
 
             raw = with_codes(Path(at.data), arrays["mean"].reshape(rows, -1))
-            return Made(raw=raw, value={"rows": rows}, text=f"obsm['X_latens'], {rows} rows")
-        return Made(
+            return Result(raw=raw, value={"rows": rows}, text=f"obsm['X_latens'], {rows} rows")
+        return Result(
             arrays=arrays, table=table, value={"rows": rows, "arrays": shapes}, text=f"{listed}, {rows} rows"
         )  # fmt: skip
 
-    def part(self, at: At, data: "Dataset", positions: "np.ndarray") -> "dict[str, np.ndarray]":
+    def part(self, at: Call, data: "Dataset", positions: "np.ndarray") -> "dict[str, np.ndarray]":
         """Encode rows."""
         from latens.data.conditions import GIVEN, cells_of
 

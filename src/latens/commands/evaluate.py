@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands._lazy import np
-from latens.commands.base import At, Made, Seed, Unknown, Verb, Work, Would, arg, draws
+from latens.commands.base import Call, DryRun, ModelCommand, Result, Seed, Unknown, Work, arg, draws
 from latens.errors import DataError, ResourceError, UsageError
 from latens.io.atomic import write_atomic
 from latens.io.json import plain, to_json
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _DATA = "more runs or model files to compare on the same rows; or the rows to use (default: the held-out rows)"
 
 
-class Evaluate(Verb):
+class Evaluate(ModelCommand):
     """Measure held-out log p(x), or compare runs."""
 
     takes_out: ClassVar = None
@@ -38,7 +38,7 @@ class Evaluate(Verb):
     all: Annotated[bool, arg("print all metrics that apply, and write RUN/report.json")] = False
     seed: Seed = 0
 
-    def __call__(self, at: At) -> Work:
+    def __call__(self, at: Call) -> Work:
         from latens.trained.metric_functions import held_out_rows, summary_of
 
         others, at.data = parted(self.data)
@@ -63,18 +63,18 @@ class Evaluate(Verb):
             write_atomic(file, to_json(plain(value, nonfinite=lambda number: None), indent=2) + b"\n")
             notes.append(f"{file}: these metrics, with their definitions")
         notes.append(found.warnings_text())
-        return Made(value=value, text=text, plain=lines, note="\n".join(filter(None, notes)))
+        return Result(value=value, text=text, plain=lines, note="\n".join(filter(None, notes)))
 
-    def would(self, at: At, source: dict[str, Any]) -> Would:
+    def would(self, at: Call, source: dict[str, Any]) -> DryRun:
         """Say what would be measured."""
         from latens.trained.measurement import NUM_SAMPLES
 
         draws = self.num_samples or NUM_SAMPLES
         rows = f"{source['rows']} rows of {source['name']} ({source['split']})"
         words = f"measure {at.name} on {rows} with {draws} draws a row"
-        return Would(words, {"model": at.name, "data": source, "num_samples": draws})
+        return DryRun(words, {"model": at.name, "data": source, "num_samples": draws})
 
-    def _plain(self, at: At, data: "Dataset", positions: "np.ndarray", found: "Summary") -> tuple[str, ...]:
+    def _plain(self, at: Call, data: "Dataset", positions: "np.ndarray", found: "Summary") -> tuple[str, ...]:
         """What the numbers come to."""
         from latens.commands._result_lines import result_lines
 
@@ -86,7 +86,7 @@ class Evaluate(Verb):
     def _source(self, data: "Dataset", split: str, rows: int) -> dict[str, Any]:
         return {"name": data.name, "split": split, "rows": rows, "fingerprint": data.fingerprint}
 
-    def _value(self, at: At, source: dict[str, Any], found: "Summary") -> dict[str, Any]:
+    def _value(self, at: Call, source: dict[str, Any], found: "Summary") -> dict[str, Any]:
         config, parameters = at.trained.config, at.trained.num_parameters
         recipe = None if config is None else config.recipe
         return {
@@ -98,7 +98,7 @@ class Evaluate(Verb):
         }
 
 
-def _report_file(at: At, data: "Dataset") -> Path | None:
+def _report_file(at: Call, data: "Dataset") -> Path | None:
     """Where the metrics are kept: in the run, of its own data; a ResourceError comes before any work."""
     if at.run is None or not at.knows(data):
         return None
@@ -131,7 +131,7 @@ def _names_model(given: object) -> bool:
     return str(given).startswith("pretrained:") or path.suffix == ".safetensors" or (path / "run.json").is_file()
 
 
-def compared(at: At, others: list[Any], given: object, num_samples: int | None, seed: int) -> Work:
+def compared(at: Call, others: list[Any], given: object, num_samples: int | None, seed: int) -> Work:
     """Put the model and others against each other on the same held-out rows."""
     # given: the rows, split as for the training; None: those of the first run.
     from latens.commands._sources import open_model
@@ -147,7 +147,7 @@ def compared(at: At, others: list[Any], given: object, num_samples: int | None, 
         raise UsageError(f"{twice!r} is named twice.", where="RUN", fix="Name every run once.")
     opened = [at]
     for name, one in zip(named, others):
-        opened.append(open_model(name) if isinstance(one, str | Path) else At(one, name))
+        opened.append(open_model(name) if isinstance(one, str | Path) else Call(one, name))
         opened[-1].warn = at.warn
     data = _data(opened, given)
     split, positions = held_out_rows(data)
@@ -155,7 +155,7 @@ def compared(at: At, others: list[Any], given: object, num_samples: int | None, 
     source = {"name": data.name, "split": split, "rows": len(positions), "fingerprint": data.fingerprint}
     rows = f"{len(positions)} rows of {data.name} ({split})"
     words = f"compare {len(opened)} runs on {rows}, {draws} draws a row"
-    yield Would(words, {"runs": names, "data": source, "num_samples": draws})
+    yield DryRun(words, {"runs": names, "data": source, "num_samples": draws})
     models = {each.name: each.trained for each in opened}
     found = compare(models, data, positions=positions, num_samples=draws, seed=seed)
     held_out = split == "test" and data.held_out
@@ -174,10 +174,10 @@ def compared(at: At, others: list[Any], given: object, num_samples: int | None, 
     about = f"seed {seed} for every run; intervals are over rows, not over seeds of training"
     seen = f"these are {split} rows: they were not held out from training or the choice of the epoch"
     note, warnings = f"{found.protocol}; {about}", () if held_out else (seen,)
-    return Made(value=value, text="\n".join(lines), plain=plain, note=note, warnings=warnings)
+    return Result(value=value, text="\n".join(lines), plain=plain, note=note, warnings=warnings)
 
 
-def _data(opened: list[At], given: object) -> "Dataset":
+def _data(opened: list[Call], given: object) -> "Dataset":
     """The data of the first run that names any; a DataError where another was trained on others."""
     from latens.data import KNOWN
 

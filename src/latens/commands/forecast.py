@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands._lazy import estimate, forecasting, np
-from latens.commands.base import At, Made, Seed, Verb, Work, Would, arg, parts, whole
+from latens.commands.base import Call, DryRun, ModelCommand, Result, Seed, Work, arg, parts, whole
 from latens.errors import DataError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ _BACKTEST = "hide the last H steps of each row, forecast them, and compare"
 _PARTICLES = "start from N states of a particle filter (default: from the posterior)"
 
 
-class Forecast(Verb):
+class Forecast(ModelCommand):
     """Forecast the next steps of sequences."""
 
     endings: ClassVar = (".csv", ".parquet", ".npz")
@@ -26,13 +26,13 @@ class Forecast(Verb):
     particles: Annotated[int | None, arg(_PARTICLES, metavar="N", kind=parts)] = None
     seed: Seed = 0
 
-    def __call__(self, at: At) -> Work:
+    def __call__(self, at: Call) -> Work:
         trained, steps = at.trained, self.steps
         at.given = {"missing": "nan", **at.given}
         data = at.load()
         ends, positions, cut = self._ends(at, data)
         words = f"forecast {steps} steps of {len(positions)} rows of {data.name}; nothing was written"
-        yield Would(words, {"rows": len(positions), "steps": steps})
+        yield DryRun(words, {"rows": len(positions), "steps": steps})
         batch = trained.batch(data, positions)
         x = np.asarray(data.x[positions], np.float64)
         seen = np.ones(x.shape, bool) if data.mask is None else np.asarray(data.mask[positions])
@@ -66,9 +66,9 @@ class Forecast(Verb):
                 told, lines, warnings = self._judged(flat, truth, shown, x, known, ends, scale, names)
                 value, text = value | told, f"{text}\n{lines}"
                 arrays["truth"] = np.nan_to_num(np.where(shown, truth, np.nan))
-        return Made(arrays=arrays, table=table, value=value, text=text, warnings=tuple(warnings))
+        return Result(arrays=arrays, table=table, value=value, text=text, warnings=tuple(warnings))
 
-    def _ends(self, at: At, data: "Dataset") -> "tuple[np.ndarray, np.ndarray, bool]":
+    def _ends(self, at: Call, data: "Dataset") -> "tuple[np.ndarray, np.ndarray, bool]":
         """The step that follows each row, the rows that are followed, and whether that is known."""
         length, places = data.x.shape[1], data.places
         counts = np.full(len(data), length) if places is None else np.asarray(places.count)

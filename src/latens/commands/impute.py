@@ -5,7 +5,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands._lazy import estimate, np, pl
-from latens.commands.base import At, Given, Made, Seed, Unknown, Verb, Work, Would, arg, number, numbered, whole
+from latens.commands.base import (
+    Call,
+    DryRun,
+    Given,
+    ModelCommand,
+    Result,
+    Seed,
+    Unknown,
+    Work,
+    arg,
+    number,
+    numbered,
+    whole,
+)
 from latens.errors import DataError, UsageError
 from latens.io.terminal import doing
 from latens.text import visible
@@ -24,7 +37,7 @@ NAMED = 5
 """Rows that are hard to fill in of which the output has the names."""
 
 
-class Impute(Verb):
+class Impute(ModelCommand):
     """Fill missing cells."""
 
     # Each cell gets E[x_missing | x_observed], or the likeliest name; others stay.
@@ -41,7 +54,7 @@ class Impute(Verb):
     given: Given = None
     seed: Seed = 0
 
-    def __call__(self, at: At) -> Work:
+    def __call__(self, at: Call) -> Work:
         from latens.commands._files import with_derived_gaps
         from latens.trained.imputation import imputed
         from latens.trained.inputs import seed_key
@@ -55,7 +68,7 @@ class Impute(Verb):
             cells = hidden[nearest_the_centre(data.places)]
         count = int(cells.sum())
         words = f"fill in {count} of {cells.size} cells of {data.name} into {out}; nothing was written"
-        yield Would(words, {"out": str(out), "rows": len(data), "missing": count})
+        yield DryRun(words, {"out": str(out), "rows": len(data), "missing": count})
         self._check(at)
         if self.interval is not None:
             at.kind.refuse("types", "--interval")
@@ -68,7 +81,7 @@ class Impute(Verb):
         self._say(at, made, found, count, cells.size, data.names)
         return made
 
-    def _asked(self, at: At) -> "tuple[Dataset, np.ndarray]":
+    def _asked(self, at: Call) -> "tuple[Dataset, np.ndarray]":
         """The rows, and what of them is missing."""
         from latens.data.dataset import rows_at
         from latens.kinds.counts.sparse import SparseRows
@@ -84,7 +97,7 @@ class Impute(Verb):
             data = rows_at(data, np.arange(len(data))[:: max(1, -(-len(data) // MOST_IMAGES))])
         return data, np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
 
-    def _check(self, at: At) -> None:
+    def _check(self, at: Call) -> None:
         """Refuse a file that cannot hold the answer."""
         if at.out.suffix.lower() == ".npz":
             at.kind.refuse("arrays", "--out", UsageError)
@@ -94,7 +107,7 @@ class Impute(Verb):
             what = f"--draws would write over {self.data}."
             raise UsageError(what, where=f"--out {at.out}", fix="Choose another name.")
 
-    def _made(self, at: At, data: "Dataset", found: "Imputation") -> Made:
+    def _made(self, at: Call, data: "Dataset", found: "Imputation") -> Result:
         """What the file holds."""
         from latens.commands._files import beside, column_table, formula_note, formulas, table_as_written
 
@@ -126,7 +139,7 @@ class Impute(Verb):
         types_of = zip(schema.columns or (), schema.column_types) if self.interval is not None else ()
         x = estimate.finite(found.x, "x", where=at.name)
         drawn = {"draws": found.draws} if self.draws else {}
-        return Made(
+        return Result(
             arrays={"x": x, "mask": ~hidden, **beside(data, at.options), **drawn},
             table=table, known=names, dialect=at.dialect(self.data), pixels=pixels,
             further=self.draws or 0 if at.out.suffix.lower() in (".csv", ".parquet") else 0,
@@ -134,7 +147,7 @@ class Impute(Verb):
             note="", text=formula_note(names, at.out),
         )  # fmt: skip
 
-    def _say(self, at: At, made: Made, found: "Imputation", count: int, size: int, names: "np.ndarray") -> None:
+    def _say(self, at: Call, made: Result, found: "Imputation", count: int, size: int, names: "np.ndarray") -> None:
         """The words of the answer."""
         from latens.predictive.missing_cells import FEW_DRAWS
 

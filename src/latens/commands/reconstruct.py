@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from latens.commands._lazy import codes, estimate, np
-from latens.commands.base import At, Data, Given, Made, Mean, Seed, Unknown, Verb, Work
+from latens.commands.base import Call, Data, Given, Mean, ModelCommand, Result, Seed, Unknown, Work
 
 
-class Reconstruct(Verb):
+class Reconstruct(ModelCommand):
     """Encode rows and decode them again."""
 
     endings: ClassVar = (".npz", ".png", ".csv", ".parquet", ".txt")
@@ -18,10 +18,10 @@ class Reconstruct(Verb):
     given: Given = None
     seed: Seed = 0
 
-    def place(self, at: At) -> Path:
+    def place(self, at: Call) -> Path:
         return self.checked_out(at.asked, at.kind.endings)
 
-    def __call__(self, at: At) -> Work:
+    def __call__(self, at: Call) -> Work:
         from latens.commands._files import drawn_words
         from latens.data.splits import evenly_spaced
 
@@ -46,7 +46,7 @@ class Reconstruct(Verb):
                     text += f"\nmean squared error of {rows.sum()} {split} rows: {errors.mean():.4g}"
                     cells = trained.schema.cells  # a root in levels is easier to imagine
                     text += f" (root: {errors.mean() ** 0.5:.1f} of {cells.high:g} levels)" * cells.pixel
-        return Made(
+        return Result(
             arrays={"row_id": data.names[chosen], "x": x},
             value={"rows": len(x), "shape": list(x.shape)},
             text=text,

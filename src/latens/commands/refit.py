@@ -4,7 +4,20 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from latens.commands.base import At, Made, Verb, Work, Would, arg, count, draws, free_name, number, units, whole
+from latens.commands.base import (
+    Call,
+    DryRun,
+    ModelCommand,
+    Result,
+    Work,
+    arg,
+    count,
+    draws,
+    free_name,
+    number,
+    units,
+    whole,
+)
 from latens.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,7 +35,7 @@ _TOGETHER = "codes that a transformer draws at once, a divisor of the number of 
 _OPTIONS = ("components", "layers", "width", "guidance", "together")
 
 
-class Refit(Verb):
+class Refit(ModelCommand):
     """Fit another prior to a trained model."""
 
     endings: ClassVar = ()
@@ -42,7 +55,7 @@ class Refit(Verb):
     force: Annotated[bool, arg("replace an earlier run in --out")] = False
     seed: Annotated[int, arg("the seed (default 0)", metavar="S", kind=whole(0, 2**32 - 1))] = 0
 
-    def place(self, at: At) -> Path:
+    def place(self, at: Call) -> Path:
         if at.asked:
             path = Path(at.asked)
             return self.checked_out(at.asked, (".safetensors",)) if path.suffix.lower() == ".safetensors" else path
@@ -52,7 +65,7 @@ class Refit(Verb):
         name = Path(at.name.removeprefix("pretrained:"))
         return Path(free_name(str(name.with_name(f"{name.stem}-{self.prior}")), ".safetensors"))
 
-    def __call__(self, at: At) -> Work:
+    def __call__(self, at: Call) -> Work:
         from latens.trained.prior_refit import refit_prior
 
         data, out = at.load(), at.out
@@ -63,7 +76,7 @@ class Refit(Verb):
         rows = len(data.subset("train"))
         what = f"fit a {self.prior} prior to the posteriors of {rows} rows"
         told = {"out": str(out), "prior": self.prior, "rows": rows}
-        yield Would(f"{what}, into {out}; nothing was written", told)
+        yield DryRun(f"{what}, into {out}; nothing was written", told)
         options = {name: getattr(self, name) for name in _OPTIONS if getattr(self, name) is not None}
         draws = self.num_samples or 100
         given = {"options": options, "steps": self.steps, "num_samples": draws, "seed": self.seed}
@@ -74,14 +87,14 @@ class Refit(Verb):
             at.warn(found.warning)
         text = f"{rows} training rows, a {self.prior} prior{_gained(found.gain)}"
         if not at.writes:
-            return Made(trained=found.trained, value=value, text=text)
+            return Result(trained=found.trained, value=value, text=text)
         file = out.suffix.lower() == ".safetensors"
         model = found.trained.save(out) if file else self._into_run(at, data, found, draws)
         following = f"latens {'sample' if file else 'report'} {shlex.quote(str(out))}"
         value |= {"model": str(model), "next": following}
-        return Made(trained=found.trained, value=value, text=f"{out}: {text}\nnext: {following}")
+        return Result(trained=found.trained, value=value, text=f"{out}: {text}\nnext: {following}")
 
-    def _into_run(self, at: At, data: "Dataset", found: "Refitted", draws: int) -> Path:
+    def _into_run(self, at: Call, data: "Dataset", found: "Refitted", draws: int) -> Path:
         """The model as a run of its own, measured like one that was trained."""
         from latens.commands._sources import source_of
         from latens.config import to_json

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from latens.commands._lazy import np
-from latens.commands.base import At, Given, Made, Theme, Verb, Work, Would, arg, free_name, number, whole
+from latens.commands.base import Call, DryRun, Given, ModelCommand, Result, Theme, Work, arg, free_name, number, whole
 from latens.errors import LatensError, UsageError, nearest
 from latens.io.terminal import doing
 
@@ -40,7 +40,7 @@ _BETWEEN = "morph: the classes or row ids to visit (default: every class, or row
 _FRAMES = "frames between two points of a morph (default 12), or of a walk (default 120)"
 
 
-class Report(Verb):
+class Report(ModelCommand):
     """Write an HTML page, figures or an animation."""
 
     endings: ClassVar = ()
@@ -66,7 +66,7 @@ class Report(Verb):
         int, arg("the seed of a random walk (default 0)", metavar="S", kind=whole(0, 2**32 - 1), group=_PATH)
     ] = 0  # fmt: skip
 
-    def place(self, at: At) -> Path | None:
+    def place(self, at: Call) -> Path | None:
         self._refuse_idle()
         if self.only == "figures":
             if not at.asked and at.run is None:
@@ -84,7 +84,7 @@ class Report(Verb):
             raise UsageError("a report is an HTML file.", where=f"--out {out}", fix="Let the name end in .html.")
         return out
 
-    def __call__(self, at: At) -> Work:
+    def __call__(self, at: Call) -> Work:
         self._refuse_idle()
         if self.only == "figures":
             return drawn(self, at)
@@ -113,14 +113,14 @@ class Report(Verb):
             what = "the grid has equal steps of z, not of percentiles."
             raise UsageError(what, where="--percentiles", fix="Add --manifold-range percentile, or remove it.")
 
-    def _page(self, at: At) -> Work:
+    def _page(self, at: Call) -> Work:
         from latens.io.atomic import resource_errors, write_atomic
         from latens.report import report_page
         from latens.report.facts import tell
 
         if at.run is None:
             raise UsageError("a report needs a run folder.", where=at.name, fix="Use report(only='figures').")
-        yield Would(f"write the report of {at.name} into {at.out}; nothing was written", {"out": str(at.out)})
+        yield DryRun(f"write the report of {at.name} into {at.out}; nothing was written", {"out": str(at.out)})
         lacking, data = "", None
         try:
             data = at.load()
@@ -139,14 +139,14 @@ class Report(Verb):
         }
         count = f"{len(value['pictures'])} pictures, warnings: {len(value['warnings'])}"
         text = f"{at.out}: {len(raw) / 1e6:.1f} MB, {count}; opens in any browser, needs no network"
-        return Made(value=value, text=text)
+        return Result(value=value, text=text)
 
 
 MOST_NAMES = 100
 """Names of a column that colours rows."""
 
 
-def drawn(asked: "Report", at: At) -> Work:
+def drawn(asked: "Report", at: Call) -> Work:
     """Write the figures of a model, each as soon as it is drawn."""
     from latens.data import KNOWN
     from latens.figures.style import themed
@@ -163,7 +163,7 @@ def drawn(asked: "Report", at: At) -> Work:
     data = _coloured(at) if has_data and needs_rows else None
     folder = at.out
     words = f"write the figures of {at.name} into {folder}; nothing was written"
-    yield Would(words, {"folder": str(folder)})
+    yield DryRun(words, {"folder": str(folder)})
     records = at.run.read_metrics() if at.run is not None and "history" in needs else []
     history = [one for one in records if one.get("event") == "epoch"]
     cells, _, edges = Plane()
@@ -185,14 +185,14 @@ def drawn(asked: "Report", at: At) -> Work:
         why = f", which needs {', '.join(lacks)}" if lacks else ""
         raise UsageError(f"no figure of this model is called {', '.join(away)}{why}.", where="--name", fix=fix)
     if folder == Path():
-        return Made(arrays=tables, text=f"{len(tables)} figures")
+        return Result(arrays=tables, text=f"{len(tables)} figures")
     lines = [f"{folder}: {len(tables)} figures as .png and .svg, their numbers as .csv"]
     lines += [f"  {path}" for path in files if path.suffix == ".png"]
     value = {"folder": str(folder), "files": [str(path) for path in files]}
-    return Made(arrays=tables, value=value, text="\n".join(lines))
+    return Result(arrays=tables, value=value, text="\n".join(lines))
 
 
-def _coloured(at: At) -> Any:
+def _coloured(at: Call) -> Any:
     """Load the rows; a label that --label names colours them with its own names, unless the model reads labels."""
     named = at.given.get("label")
     own = named is not None and not at.trained.classes
@@ -209,7 +209,7 @@ def _coloured(at: At) -> Any:
     return data
 
 
-def animated(asked: "Report", at: At) -> Work:
+def animated(asked: "Report", at: Call) -> Work:
     """Make one animation of a model, of its run where it shows training."""
     from latens.callbacks.snapshots import load_snapshots
     from latens.data import KNOWN
@@ -225,7 +225,7 @@ def animated(asked: "Report", at: At) -> Work:
         raise UsageError("animations of the training need a run folder.", where=at.name, fix=fix)
     if at.writes:
         check_ending(at.out)
-    yield Would(f"animate {kind} of {at.name} into {at.out}; nothing was written", {"out": str(at.out), "kind": kind})
+    yield DryRun(f"animate {kind} of {at.name} into {at.out}; nothing was written", {"out": str(at.out), "kind": kind})
     # A walk asks nothing of rows: a model file alone will do.
     nowhere = asked.data is None and at.run is None
     alone = kind == "walk" and nowhere and at.trained.facts.get("data") not in KNOWN
@@ -253,9 +253,9 @@ def animated(asked: "Report", at: At) -> Work:
     doing("writing the file")
     value: dict[str, Any] = {"kind": kind, "frames": len(frames), "shows": made.says}
     if not at.writes:
-        return Made(arrays={"frames": np.stack(frames)}, value=value, text=made.says)
+        return Result(arrays={"frames": np.stack(frames)}, value=value, text=made.says)
     write_animation(at.out, frames, fps=asked.fps, hold=made.hold)
     size = at.out.stat().st_size
-    return Made(
+    return Result(
         value=value | {"bytes": size}, text=f"{at.out}: {len(frames)} frames, {size / 1e6:.1f} MB: {made.says}"
     )  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands._lazy import estimate, jax, np, pl
-from latens.commands.base import At, Given, Made, Mean, Seed, Verb, Work, arg, free_name, number, table_rows
+from latens.commands.base import Call, Given, Mean, ModelCommand, Result, Seed, Work, arg, free_name, number, table_rows
 from latens.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _NOISE = "draw pixels in a .png; by default it shows their means"
 _COMPLETE = "the beginning of every row of text"
 
 
-class Sample(Verb):
+class Sample(ModelCommand):
     """Draw new rows."""
 
     # z from the prior, then a draw from p(x | z), or its mean.
@@ -46,7 +46,7 @@ class Sample(Verb):
     noise: Annotated[bool, arg(_NOISE)] = False
     seed: Seed = 0
 
-    def place(self, at: At) -> Path | None:
+    def place(self, at: Call) -> Path | None:
         if self.like is not None:
             picture = at.kind.image(at.trained.schema) is not None
             return self.checked_out(at.asked, (".npz", ".csv", ".parquet", *[".png"] * picture))
@@ -55,7 +55,7 @@ class Sample(Verb):
         endings, usual = at.kind.sampled(at.trained.schema)
         return self.checked_out(at.asked or free_name("samples", usual), endings)
 
-    def __call__(self, at: At) -> Work:
+    def __call__(self, at: Call) -> Work:
         from latens.commands._files import formula_note, formulas, lines_of
 
         self._refuse_idle(at)
@@ -99,13 +99,13 @@ class Sample(Verb):
             told[name], text = texts.tolist(), text if at.writes else lines_of(trained.schema, x)
         if said:
             told["given"], text = trained.told, f"{text} given {trained.told}"
-        return Made(
+        return Result(
             arrays=arrays, table=table, known=known, schema=trained.schema, value=told, image=x,
             pixels=None if chosen is None or self.label is not None else lambda: _by_class(trained, x, named),
             dialect=at.dialect(), text=text + formula_note(known, at.out),
         )  # fmt: skip
 
-    def _conditions(self, at: At) -> Any:
+    def _conditions(self, at: Call) -> Any:
         """What --where asks for, None where it does not; a model that cannot be sampled is refused."""
         from latens.predictive.conditional_samples import parse_conditions
         from latens.trained.inputs import lacks_prior
@@ -121,11 +121,11 @@ class Sample(Verb):
             raise ConfigError("an autoencoder has no prior to sample from.", where=at.name, fix=fix)
         return conditions
 
-    def _means(self, at: At) -> bool:
+    def _means(self, at: Call) -> bool:
         """Whether means stand for samples: where they are asked for, and in a picture of photographs."""
         return self.mean or (at.writes and at.photographs and not self.noise)
 
-    def _said(self, at: At, named: bool) -> dict[str, Any]:
+    def _said(self, at: Call, named: bool) -> dict[str, Any]:
         """The conditions of every sample, by the names of their columns; of an archive by names of their own."""
         from latens.data.conditions import GIVEN, cells_of_one
 
@@ -133,7 +133,7 @@ class Sample(Verb):
         whole = {name: int(one) if isinstance(one, float) and one.is_integer() else one for name, one in said.items()}
         return whole if named else {f"{GIVEN}_{name}": one for name, one in whole.items()}
 
-    def _refuse_idle(self, at: At) -> None:
+    def _refuse_idle(self, at: Call) -> None:
         """Refuse options that would change nothing."""
         from latens.config import ClassifierConfig
 
@@ -153,7 +153,7 @@ class Sample(Verb):
         if self.temperature != 1.0 and isinstance(at.trained.config, ClassifierConfig):
             raise UsageError("a Bayes classifier has no z.", where="--temperature", fix=fix)
 
-    def _alike(self, at: At) -> Work:
+    def _alike(self, at: Call) -> Work:
         """Rows of each class of labelled rows."""
         from latens.commands._files import labelled
         from latens.trained.augmentation import augment
@@ -171,7 +171,7 @@ class Sample(Verb):
         classes = {str(name): int(count) for name, count in zip(*np.unique(found.label, return_counts=True))}
         how = "from p(x | class)" if found.around is None else f"around {rows}"
         around = {} if found.around is None else {"around": found.around}
-        return Made(
+        return Result(
             arrays={"x": found.x, "label": found.label, **around},
             value={"rows": len(found.x), "classes": classes, "drawn": how, "mean": mean},
             text=f"{len(found.x)} {'means' if mean else 'draws'} {how}, {each} of each of {len(classes)} classes",
@@ -179,7 +179,7 @@ class Sample(Verb):
             pixels=lambda: _by_class(at.trained, found.x, found.label),
         )
 
-    def _conditional(self, at: At, conditions: "Conditions", n: int) -> Made:
+    def _conditional(self, at: Call, conditions: "Conditions", n: int) -> Result:
         """Rows of a mixed table under conditions."""
         from latens.commands._files import formula_note, formulas
         from latens.kinds.tables.table_rows import as_frame
@@ -210,9 +210,9 @@ class Sample(Verb):
         value |= {"effective_sample_size": found.effective, "draws": found.draws}
         table = with_columns(as_frame(found.x, schema), self._said(at, True))
         text += formula_note(known, at.out)
-        return Made(table=table, known=known, schema=schema, value=value, text=text, dialect=at.dialect())
+        return Result(table=table, known=known, schema=schema, value=value, text=text, dialect=at.dialect())
 
-    def _begun(self, at: At) -> Work:
+    def _begun(self, at: Call) -> Work:
         """Rows of text that begin as it is said, the rest drawn."""
         from latens.commands._files import lines_of
         from latens.predictive.conditional_samples import TEXT_CHUNK, Conditions, sample_given
@@ -234,9 +234,9 @@ class Sample(Verb):
         value = {"rows": n, "begins": self.complete, "probability": share, "text": trained.schema.decode(found.x)}
         value |= {"effective_sample_size": found.effective, "draws": found.draws}
         text = f"{n} samples" if at.writes else lines_of(trained.schema, found.x)
-        return Made(arrays={"x": found.x}, schema=trained.schema, value=value, text=f"{text}\n{note}")
+        return Result(arrays={"x": found.x}, schema=trained.schema, value=value, text=f"{text}\n{note}")
 
-    def _drawn(self, at: At, n: int, codes: "np.ndarray | None") -> "dict[str, np.ndarray]":
+    def _drawn(self, at: Call, n: int, codes: "np.ndarray | None") -> "dict[str, np.ndarray]":
         """New rows in the units of the data, with what they were made from: z and label, or class and component."""
         from latens.config import ClassifierConfig
         from latens.latents.codes import new_rows

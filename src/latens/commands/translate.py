@@ -3,10 +3,10 @@
 from typing import Annotated, Any, ClassVar
 
 from latens.commands._lazy import np
-from latens.commands.base import At, Made, Mean, Seed, Verb, Work, arg
+from latens.commands.base import Call, Mean, ModelCommand, Result, Seed, Work, arg
 
 
-class Translate(Verb):
+class Translate(ModelCommand):
     """Decode rows of one class as another."""
 
     endings: ClassVar = (".npz", ".png")
@@ -16,7 +16,7 @@ class Translate(Verb):
     mean: Mean = False
     seed: Seed = 0
 
-    def __call__(self, at: At) -> Work:
+    def __call__(self, at: Call) -> Work:
         from latens.trained.translation import translate
 
         data, trained = at.load(), at.trained
@@ -24,7 +24,7 @@ class Translate(Verb):
         found = translate(trained, data, self.start, self.end, mean=self.mean, seed=self.seed)
         some = at.positions(len(found.x))
         rows, x = found.positions[some], found.x[some]
-        return Made(
+        return Result(
             arrays={"row_id": data.names[rows], "x": x, "label": np.full(len(rows), self.end)},
             value={"rows": len(rows), "from": self.start, "to": self.end, "mean": self.mean},
             text=f"{len(rows)} rows of class {self.start} of {data.name} as class {self.end}",

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from latens.data.dataset import Dataset
-from latens.data.infer import MOST_MEASURED, Range, whole_columns
+from latens.data.infer import MOST_MEASURED, Extent, whole_columns
 from latens.data.mapped import few, take
 from latens.data.schema import Schema
 from latens.data.splits import SPLITS
@@ -106,7 +106,7 @@ def check(dataset: Dataset) -> dict[str, Any]:
         Missing values enter no other entry but `nan_cells`.
     """
     x, mask, schema = dataset.x, dataset.mask, dataset.schema
-    low, high = Range.of(x, mask).ends
+    low, high = Extent.of(x, mask).ends
     observed = x.size if mask is None else int(mask.sum())
     if isinstance(x, SparseRows):
         zeros = x.size - int(np.count_nonzero(x.matrix.data))

@@ -9,7 +9,7 @@ from jaxtyping import Float, Shaped
 from numpy.typing import ArrayLike
 
 from latens.data.named import MOST_NAMES, Condition
-from latens.data.raw import Raw
+from latens.data.readers import Raw
 from latens.data.schema import Schema
 from latens.data.splits import encode_labels, is_number
 from latens.errors import DataError, UsageError, nearest

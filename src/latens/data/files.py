@@ -14,7 +14,7 @@ import polars as pl
 from msgspec import to_builtins
 
 from latens.data.mapped import joined
-from latens.data.raw import ColumnRoles, OtherCells, Raw, file_errors, no_roles, readable, with_roles
+from latens.data.readers import ColumnRoles, OtherCells, Raw, file_errors, no_roles, readable, with_roles
 from latens.data.splits import SPLITS, TRAIN, unmasked
 from latens.errors import DataError
 from latens.io.file_limits import refuse_away

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from latens.data.mapped import change, few, parts_of, places, take
 from latens.data.named import MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column
-from latens.data.raw import Raw
+from latens.data.readers import Raw
 from latens.data.schema import MAX_CELLS, TINY, Kind, Schema, scaling
 from latens.errors import DataError, nearest
 from latens.kinds import kind_of
@@ -113,7 +113,7 @@ def infer_schema(
     rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
     shape = tuple(int(n) for n in x.shape[1:])
     check_shape(shape, names, where)
-    kind, levels = _kind(x, shape, Range.of(x, observed), observed, counts, where)
+    kind, levels = _kind(x, shape, Extent.of(x, observed), observed, counts, where)
     found = Schema(shape, kind, levels=levels)
     if found.standardised and len(shape) > 1:
         shift, scale = _moments(x, rows, observed)
@@ -139,7 +139,7 @@ def sequence_schema(
     """Infer the schema of rows that are sequences: 0 and 1 alone are "binary", other numbers "real"."""
     shape, names = (x.shape[1], x.shape[2]), [column.name for column in sequences.columns]
     check_shape(shape, names, where)
-    cells = Range.of(x, observed)
+    cells = Extent.of(x, observed)
     if cells.whole and cells.low >= 0 and cells.high <= 1:
         return Schema(shape, "binary", sequences=sequences)
     rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
@@ -158,7 +158,7 @@ def check_shape(shape: tuple[int, ...], names: Sequence[str] | None, where: str)
         raise DataError(f"a column name is longer than {MAX_NAME} characters.", where=where, fix="Shorten it.")
 
 
-class Range:
+class Extent:
     """What is known of observed cells: the least and the largest, whether all are whole, and how long their tail is."""
 
     # The tail is looked at only where `tail` says so.
@@ -168,7 +168,7 @@ class Range:
         self.total, self.above, self.top = 0.0, 0, 0
 
     @classmethod
-    def of(cls, x: "np.ndarray | SparseRows", observed: np.ndarray | None = None, *, tail: bool = False) -> "Range":
+    def of(cls, x: "np.ndarray | SparseRows", observed: np.ndarray | None = None, *, tail: bool = False) -> "Extent":
         """Look at the observed cells of rows."""
         # observed: true where a value was observed; None for everywhere.
         found = cls(tail=tail)
@@ -205,7 +205,7 @@ class Range:
 
 
 def _kind(
-    x: np.ndarray | SparseRows, shape: tuple[int, ...], cells: Range, observed: np.ndarray | None, counts: bool | None,
+    x: np.ndarray | SparseRows, shape: tuple[int, ...], cells: Extent, observed: np.ndarray | None, counts: bool | None,
     where: str,
 ) -> tuple[Kind, int | None]:  # fmt: skip
     (low, high), picture = cells.ends, len(shape) > 1
@@ -222,7 +222,7 @@ def _kind(
     if picture and low >= 0 and high <= 1:
         return "unit", None
     may = not picture and counts is None and cells.whole and low >= 0
-    return "counts" if may and Range.of(x, observed, tail=True).long_tail else "real", None
+    return "counts" if may and Extent.of(x, observed, tail=True).long_tail else "real", None
 
 
 def _column(name: str, mean: float, deviation: float, ends: tuple[float, float], where: str) -> Column:
@@ -325,7 +325,7 @@ def conform(
     if x.shape[1:] != schema.shape:
         what = f"has rows of shape {x.shape[1:]}, the model was trained on {schema.shape}."
         raise DataError(what, where=where, fix="Give data of the same shape.")
-    seen = Range.of(x, observed)
+    seen = Extent.of(x, observed)
     (low, high), cells = seen.ends, schema.cells
     if (low < 0 and not cells.real) or high > cells.high or (cells.whole and not seen.whole):
         what = f"has cells from {low:g} to {high:g}; the model was trained on cells that are each {cells.words}."

@@ -44,7 +44,7 @@ from latens.data.files import (
 from latens.data.infer import with_classes
 from latens.data.known import KNOWN
 from latens.data.mapped import LARGEST, change, joined, kept, numbers_on_disk
-from latens.data.raw import ColumnRoles, Raw, file_errors, no_roles
+from latens.data.readers import ColumnRoles, Raw, file_errors, no_roles
 from latens.data.schema import Schema
 from latens.data.splits import (
     TRAIN,

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Shaped
 
-from latens.data.raw import Raw
+from latens.data.readers import Raw
 from latens.data.splits import mix
 from latens.errors import DataError, ResourceError
 from latens.io.compilation import user_cache

@@ -1,22 +1,159 @@
-"""log p(x) by annealed importance sampling: from the prior to the posterior in many small steps."""
+"""log p(x) by annealed importance sampling: Hamiltonian moves along the geometric path from prior to posterior."""
 
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jax.tree_util import Partial
 
 from latens.data.dataset import Batch
+from latens.distributions import AbstractDistribution, Bernoulli, Product, RelaxedOneHot, UniformSphere, VonMisesFisher
+from latens.errors import ConfigError
 from latens.evidence.batched import Rows, map_rows
-from latens.evidence.hmc import Path, Place, check_numbers, hamiltonian_move, path_of, pilot, sigmoid_schedule
 from latens.evidence.importance import as_log_marginals
 from latens.evidence.log_marginals import LogMarginals, WeightSummary, summarise
 from latens.io.process import counted
 from latens.models import AbstractLatentModel
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree
+
+ACCEPTANCE = 0.65
+"""The share of moves that step sizes aim for: the best one in high dimensions (Neal 2011)."""
+
+_PILOT_CHAINS = 8
+_WARM_UP = 20
+_ELSEWHERE = (RelaxedOneHot, UniformSphere, VonMisesFisher)
+
+
+class Place(NamedTuple):
+    """A point in latent space with its log densities."""
+
+    z: Float[Array, " n"]  # flat latent, shape (n,)
+    log_prior: Nats  # log p(z) in nats
+    log_likelihood: Nats  # log p(x | z) in nats: what a weight grows by for a whole step of temperature
+
+
+class Path(NamedTuple):
+    r"""The geometric path of one row from the prior to the posterior."""
+
+    # $f_\beta(z) = p(z)\,p(x \mid z)^\beta$.
+
+    sample: Callable[[Key], Array]
+    at: Callable[[Array], Place]  # `at(z)` is the `Place` of a flat z
+    flat: Callable[[Any], Array]  # makes a latent event flat
+    size: int  # how many numbers a flat z has
+
+
+def path_of(model: AbstractLatentModel, x: PyTree, cond: Cond, mask: Mask) -> Path:
+    """Build the path of one row."""
+    # mask: true where a feature of the row is observed, or None.
+    prior = model.prior(cond=cond)
+    shapes = jax.eval_shape(lambda: prior.sample(key=jax.random.key(0)))
+    _check_latents(prior, shapes)
+    empty, event = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes))
+
+    def at(z: Array) -> Place:
+        return Place(z, *model.log_joint(event(z), x, cond=cond, mask=mask))
+
+    def flat(z: PyTree) -> Array:
+        return ravel_pytree(z)[0]
+
+    return Path(lambda key: flat(prior.sample(key=key)), at, flat, empty.size)
+
+
+def _check_latents(prior: AbstractDistribution, shapes: PyTree) -> None:
+    parts = list(prior.parts.values()) if isinstance(prior, Product) else [prior]
+    whole = any(not jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(shapes))
+    kind = next((p for p in parts if isinstance(p, (*_ELSEWHERE, Bernoulli))), None)
+    if whole or isinstance(kind, Bernoulli):
+        what = "latents that are choices or whole numbers have no slope to move along."
+    elif kind is not None:
+        what = f"latents of a {type(kind).__name__} prior do not fill a whole vector space, in which moves are made."
+    else:
+        return
+    raise ConfigError(what, where="model.prior", fix="Use importance_sampling (log_marginal), which any latents allow.")
+
+
+def sigmoid_schedule(num_temperatures: int, slope: float = 4.0) -> Float[Array, " T_and_1"]:
+    r"""Temperatures from 0 to 1 that lie close together at both ends."""
+    # $\beta_0 = 0 < \dots < \beta_T = 1$ by $\sigma(\delta(2t/T - 1))$, rescaled.
+    # Source: Wu, Burda, Salakhutdinov & Grosse (2017), arXiv 1611.04273, with their $\delta = 4$.
+    raw = jax.nn.sigmoid(slope * (2.0 * jnp.arange(num_temperatures + 1) / num_temperatures - 1.0))
+    return ((raw - raw[0]) / (raw[-1] - raw[0])).at[-1].set(1.0)
+
+
+def hamiltonian_move(
+    path: Path, place: Place, beta: Array, step_size: Array, num_leapfrog: int, *, key: Key
+) -> tuple[Place, Float[Array, ""]]:
+    r"""Make one Hamiltonian move that leaves a density of the path as it is."""
+    # Leapfrog steps from a fresh Normal momentum, then accepted or rejected; the step size varies by a fifth at random,
+    # so that no orbit closes. The density is $f_\beta$.
+    # Source: Duane et al. (1987); Neal (2011), "MCMC using Hamiltonian dynamics".
+    momentum_key, size_key, accept_key = jax.random.split(key, 3)
+    size = step_size * jax.random.uniform(size_key, minval=0.8, maxval=1.2)
+
+    def energy(z: Array) -> tuple[Nats, Place]:
+        found = path.at(z)
+        return found.log_prior + beta * found.log_likelihood, found
+
+    slope = jax.value_and_grad(energy, has_aux=True)
+    momentum = jax.random.normal(momentum_key, place.z.shape, place.z.dtype)
+    (before, _), gradient = slope(place.z)
+
+    def leap(_: Array, carry: tuple) -> tuple:
+        now, p, gradient, _ = carry
+        p = p + 0.5 * size * gradient
+        (value, now), gradient = slope(now.z + size * p)
+        return now, p + 0.5 * size * gradient, gradient, value
+
+    end, p, _, after = jax.lax.fori_loop(0, num_leapfrog, leap, (place, momentum, gradient, before))
+    log_accept = after - before + 0.5 * (jnp.sum(momentum**2) - jnp.sum(p**2))
+    # An orbit that left the numbers is rejected like one of no probability.
+    log_accept = jnp.where(jnp.isfinite(log_accept), log_accept, -jnp.inf)
+    accepted = jnp.log(jax.random.uniform(accept_key)) < log_accept
+    chosen = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), end, place)
+    return chosen, jnp.exp(jnp.minimum(log_accept, 0.0))
+
+
+def adapted(log_step: Array, acceptance: Array) -> Array:
+    """Adapt a step size: longer where too many moves are accepted, shorter where too few are."""
+    return log_step + 0.3 * (jnp.mean(acceptance) - ACCEPTANCE)
+
+
+def first_step(path: Path) -> Array:
+    """Choose a first step size, for a posterior of unit scale."""
+    return jnp.asarray(math.log(0.5) - 0.25 * math.log(max(path.size, 1)))
+
+
+def pilot(path: Path, betas: Float[Array, " T_and_1"], num_leapfrog: int, *, key: Key) -> Float[Array, " T"]:
+    """Find step sizes for every temperature but the first, by 8 chains of their own."""
+    # The chains that are weighted use these as they are: adapting on their own moves would bias them.
+    moves = max(1, math.ceil(60 / (betas.shape[0] - 1)))
+
+    def move(carry: tuple[Any, Array], given: tuple) -> tuple[tuple[Any, Array], Array]:
+        places, log_step = carry
+        beta, key = given
+        keys = jax.random.split(key, _PILOT_CHAINS)
+        one = lambda place, key: hamiltonian_move(path, place, beta, jnp.exp(log_step), num_leapfrog, key=key)  # noqa: E731
+        places, acceptance = jax.vmap(one)(places, keys)
+        return (places, adapted(log_step, acceptance)), log_step
+
+    start_key, key = jax.random.split(key)
+    places = jax.vmap(lambda k: path.at(path.sample(k)))(jax.random.split(start_key, _PILOT_CHAINS))
+    schedule = jnp.concatenate([jnp.full(_WARM_UP, betas[1]), jnp.repeat(betas[1:], moves)])
+    _, log_steps = jax.lax.scan(move, (places, first_step(path)), (schedule, jax.random.split(key, schedule.size)))
+    # The mean of a temperature's moves is steadier than its last one.
+    return jnp.exp(jnp.mean(log_steps[_WARM_UP:].reshape(-1, moves), axis=1))
+
+
+def check_numbers(**numbers: int) -> None:
+    """Check that counts are 1 or more."""
+    for name, value in numbers.items():
+        if value < 1:
+            raise ConfigError(f"{name} must be 1 or more, not {value}.", where=name, fix="Use 1 or more.")
 
 
 class Annealed(NamedTuple):

@@ -13,9 +13,9 @@ from jax.tree_util import Partial
 from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, DiagonalNormal, FullNormal
 from latens.errors import ConfigError
+from latens.evidence.annealing import check_numbers, path_of
 from latens.evidence.batched import Rows, map_rows, weights_of
 from latens.evidence.estimate import Estimate
-from latens.evidence.hmc import check_numbers, path_of
 from latens.evidence.log_marginals import LogMarginals, log_mean_error, summarise
 from latens.evidence.refine import LogJoint, ascend, log_weights
 from latens.io.keys import CURVATURE

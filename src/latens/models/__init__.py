@@ -31,7 +31,12 @@ from .autoregressive_codes import TransformerCodes as TransformerCodes
 from .base import AbstractJointModel as AbstractJointModel
 from .base import AbstractLatentModel as AbstractLatentModel
 from .base import AbstractModelEncoder as AbstractModelEncoder
+from .base import Direction as Direction
 from .base import Joint as Joint
+from .base import Shares as Shares
+from .base import SideBySide as SideBySide
+from .base import as_code as as_code
+from .base import mean_code as mean_code
 from .bayes import BayesClassifier as BayesClassifier
 from .conditional import Conditional as Conditional
 from .conditional import Standardise as Standardise
@@ -44,11 +49,6 @@ from .flow_matching import FlowMatching as FlowMatching
 from .hierarchy import Downwards as Downwards
 from .hierarchy import FromLowest as FromLowest
 from .hierarchy import Upwards as Upwards
-from .latent_arrays import Direction as Direction
-from .latent_arrays import Shares as Shares
-from .latent_arrays import SideBySide as SideBySide
-from .latent_arrays import as_code as as_code
-from .latent_arrays import mean_code as mean_code
 from .multimodal import ByModality as ByModality
 from .multimodal import Experts as Experts
 from .multimodal import product_of_normals as product_of_normals

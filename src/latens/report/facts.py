@@ -26,7 +26,7 @@ LARGEST_SVG = 300_000
 """Bytes up to which a picture stays made of lines, sharp at any size; larger ones become pixels."""
 
 
-class Shot(NamedTuple):
+class ReportFigure(NamedTuple):
     """One picture of a page, in both themes."""
 
     name: str
@@ -37,14 +37,14 @@ class Shot(NamedTuple):
     inches: tuple[float, float]  # its width and height in inches
 
 
-def shots(source: Source, names: list[str]) -> list[Shot]:
+def shots(source: Source, names: list[str]) -> list[ReportFigure]:
     """Draw the pictures of a page: those of lines once, whose colours are turned; those of pixels in both themes."""
     made = [(PICTURES[name], axes, table, picture(axes)) for name, axes, table in draw_of(source, names)]
     again = [one.name for one, *_, (_, kind) in made if kind == "png"]
     with themed("dark"):
         dark = {name: picture(axes) for name, axes, _ in (draw_of(source, again) if again else [])}
     return [
-        Shot(
+        ReportFigure(
             one.name,
             f"{one.caption} {one.sees}".strip(),
             one.described(table),
@@ -63,7 +63,7 @@ def picture(axes: Drawn) -> tuple[bytes, str]:
         return (svg, "svg") if len(svg) <= LARGEST_SVG else (rendered(axes, "png", dpi=_DPI), "png")
 
 
-def figure(shot: Shot) -> Html:
+def figure(shot: ReportFigure) -> Html:
     """Make the element of a picture: the browser takes the one that goes with its theme."""
     width, height = (round(96 * side) for side in shot.inches)
     dark = tag("source", srcset=data_uri(*shot.dark), media="(prefers-color-scheme: dark)")
@@ -96,7 +96,7 @@ class _Evaluation(Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Told:
+class RunFacts:
     """What is told of one run."""
 
     name: str  # name of the run
@@ -108,13 +108,13 @@ class Told:
     metrics: Mapping[str, Mapping[str, Any]]
     full: bool  # whether the metrics are those of report.json
     warnings: list[Warned]
-    shots: list[Shot] = field(default_factory=list)
+    shots: list[ReportFigure] = field(default_factory=list)
     lacking: str = ""  # why there are no pictures of data; "" where there are
     left_out: Mapping[str, str] = field(default_factory=dict)  # why some metrics are not there, by name
     read: tuple[str, ...] = ()  # of pictures, what was read and what was left out
 
 
-def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "", seed: int = 0) -> Told:
+def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "", seed: int = 0) -> RunFacts:
     """Collect everything that a report tells of a run."""
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"]
     evaluated, ended = read_evaluation(run.path / "report.json"), run.info.get("metrics")
@@ -125,7 +125,7 @@ def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking
     source = Source(trained, data, seed, history=history)
     pictures = shots(source, shown)
     told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, pictures, lacking)
-    return Told(
+    return RunFacts(
         *told, left_out if isinstance(left_out, dict) else {}, read_of(data)
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from latens.io.safetensors import tree_to_arrays
 from latens.kinds import kind_of
 from latens.model_figures.draw import PICTURES
 from latens.recipes import RECIPES
-from latens.report.facts import Shot, Told, Warned, figure
+from latens.report.facts import ReportFigure, RunFacts, Warned, figure
 from latens.report.html import Html, joined, table, tag
 from latens.text import number, visible, with_digits
 from latens.trained.measurement import density_of, what_density
@@ -36,7 +36,7 @@ def in_order(names: Iterable[str]) -> list[str]:
     return [*(name for name in first if name in names), *sorted(names.difference(first))]
 
 
-def report_page(told: Told) -> str:
+def report_page(told: RunFacts) -> str:
     """Write the whole page of a run: HTML with its style and pictures inside, without scripts or anything to fetch."""
     name = str(told.info.get("data", {}).get("name", "data"))
     numbers = evidence(told)
@@ -116,7 +116,7 @@ def bound(metric: Mapping[str, Any]) -> str:
     return next((words for words in UNKNOWN if words in str(metric.get("protocol", ""))), "")
 
 
-def _lead(told: Told) -> Html | None:
+def _lead(told: RunFacts) -> Html | None:
     name = next((name for name in ranked(LAST_HEADLINE) if name in told.metrics), None)
     if name is None:
         return None
@@ -127,7 +127,7 @@ def _lead(told: Told) -> Html | None:
     return tag("p", f"Run {told.name}, with a {value}.", class_="lead")
 
 
-def _short(told: Told) -> Html:
+def _short(told: RunFacts) -> Html:
     """What a run comes to in plain words, and its warnings; of a run without such words its first numbers."""
     plain = told.info.get("plain")
     said = [line for line in plain if isinstance(line, str)] if isinstance(plain, list) else []
@@ -141,7 +141,7 @@ def _short(told: Told) -> Html:
     return joined([*made, *(lines or [_cards(told)]), tag("p", end)])
 
 
-def _read(told: Told) -> Html:
+def _read(told: RunFacts) -> Html:
     """What was read of pictures; names that stand on lines of their own are a list."""
     parts = []
     for words in told.read:
@@ -152,7 +152,7 @@ def _read(told: Told) -> Html:
     return joined([*parts, tag("p", "Odd pictures are shown by ", tag("code", odd), ".")])
 
 
-def _cards(told: Told) -> Html:
+def _cards(told: RunFacts) -> Html:
     cards = []
     for name in [name for name in ranked() if name in told.metrics][:6]:
         metric, title = told.metrics[name], tag("dt", metric_name(name, told.trained))
@@ -161,7 +161,7 @@ def _cards(told: Told) -> Html:
     return tag("dl", *cards, class_="figures")
 
 
-def _what(told: Told) -> Html:
+def _what(told: RunFacts) -> Html:
     data, info = told.info.get("data", {}), told.info
     splits = data.get("rows") if isinstance(data.get("rows"), dict) else {}
     order = [*(name for name in SPLITS if name in splits), *(name for name in splits if name not in SPLITS)]
@@ -187,7 +187,7 @@ def facts_list(facts: Sequence[tuple[str, object]]) -> Html:
     return tag("dl", *((tag("dt", name), tag("dd", value)) for name, value in facts), class_="facts")
 
 
-def evidence(told: Told) -> Html:
+def evidence(told: RunFacts) -> Html:
     """Make the table of every metric that was measured."""
     rows = []
     for name in in_order(told.metrics):
@@ -221,18 +221,18 @@ def _warning(one: Warned) -> Html:
     return tag("div", tag("h3", one.title), found, advice, class_="warning")
 
 
-def _placed(told: Told, place: str) -> list[Shot]:
+def _placed(told: RunFacts, place: str) -> list[ReportFigure]:
     """The pictures of a section, in their order."""
     kept = [shot for shot in told.shots if PICTURES[shot.name].place == place]
     return sorted(kept, key=lambda shot: PICTURES[shot.name].rank)
 
 
-def _pictures(told: Told, place: str) -> Html | None:
+def _pictures(told: RunFacts, place: str) -> Html | None:
     kept = [figure(shot) for shot in _placed(told, place)]
     return joined(kept) if kept else None
 
 
-def _other_pictures(told: Told) -> Html:
+def _other_pictures(told: RunFacts) -> Html:
     lacking = tag("p", told.lacking) if told.lacking else None
     active = told.metrics.get("active_units")
     empty = ("latent", "units") if active is not None and active.get("value") == 0 else ()  # they would show nothing
@@ -241,7 +241,7 @@ def _other_pictures(told: Told) -> Html:
     return joined([lacking, *parts]) if parts or lacking else tag("p", "No picture applies to this model.")
 
 
-def _model(told: Told) -> Html:
+def _model(told: RunFacts) -> Html:
     trainable = set(tree_to_arrays(partition_trainable(told.trained.model)[0]))
     rows = []
     for name, shape, dtype in told.trained.table():
@@ -252,7 +252,7 @@ def _model(told: Told) -> Html:
     return joined([_pictures(told, "model"), tag("details", tag("summary", "Details: arrays"), arrays)])
 
 
-def again(told: Told) -> Html:
+def again(told: RunFacts) -> Html:
     """Write the command, the versions and the data that give a run again."""
     info, place, versions = told.info, told.info.get("platform") or {}, told.info.get("versions") or {}
     facts: list[tuple[str, object]] = [

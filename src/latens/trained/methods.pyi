@@ -1,7 +1,7 @@
 # Written by `python -m latens.commands._stub`.
 from typing import Any, Literal
 
-from latens.commands.base import Made
+from latens.commands.base import Result
 
 class Methods:
     def detect(
@@ -13,7 +13,7 @@ class Methods:
         num_samples: int | None = None,
         seed: int = 0,
         top: int | None = None,
-    ) -> Made:
+    ) -> Result:
         """Find unusual rows, with p-values: `latens detect`."""
     def evaluate(
         self,
@@ -22,7 +22,7 @@ class Methods:
         num_samples: int | None = None,
         all: bool = False,
         seed: int = 0,
-    ) -> Made:
+    ) -> Result:
         """Measure held-out log p(x), or compare runs: `latens evaluate`."""
     def forecast(
         self,
@@ -32,7 +32,7 @@ class Methods:
         backtest: bool = False,
         particles: int | None = None,
         seed: int = 0,
-    ) -> Made:
+    ) -> Result:
         """Forecast the next steps of sequences: `latens forecast`."""
     def refit(
         self,
@@ -48,7 +48,7 @@ class Methods:
         force: bool = False,
         seed: int = 0,
         out: str = '',
-    ) -> Made:
+    ) -> Result:
         """Fit another prior to a trained model: `latens refit`."""
     def report(
         self,
@@ -66,7 +66,7 @@ class Methods:
         fps: float = 12.0,
         seed: int = 0,
         out: str = '',
-    ) -> Made:
+    ) -> Result:
         """Write an HTML page, figures or an animation: `latens report`."""
     def translate(
         self,
@@ -75,5 +75,5 @@ class Methods:
         end: str,
         mean: bool = False,
         seed: int = 0,
-    ) -> Made:
+    ) -> Result:
         """Decode rows of one class as another: `latens translate`."""

@@ -54,7 +54,7 @@ OWN = "samples of its own data"
 
 
 @dataclass
-class Work:
+class MetricInputs:
     """One measurement: the model, the rows, and what several groups share."""
 
     trained: TrainedModel
@@ -78,12 +78,12 @@ class Work:
         return self.trained.rows(self.data, some(self.positions, most, self.seed), key=self.key(number))
 
 
-def _unequal(work: Work) -> bool:
+def _unequal(work: MetricInputs) -> bool:
     weight = work.data.weight
     return weight is not None and bool(np.ptp(weight[work.positions]) > 0)
 
 
-def _pictures(work: Work) -> str:
+def _pictures(work: MetricInputs) -> str:
     config = work.trained.config
     if work.trained.schema.image is None or len(work.positions) < 2:
         return "the rows are not two or more pictures"
@@ -93,11 +93,11 @@ def _pictures(work: Work) -> str:
     return "" if vector else "the codes are not vectors that could move in any direction"
 
 
-def _refused(test: Callable[[Work], Any], reason: str) -> Callable[[Work], str]:
+def _refused(test: Callable[[MetricInputs], Any], reason: str) -> Callable[[MetricInputs], str]:
     return lambda work: reason if test(work) else ""
 
 
-NEEDS: dict[str, Callable[[Work], str]] = {
+NEEDS: dict[str, Callable[[MetricInputs], str]] = {
     "latents": _refused(lambda work: work.classifier, "a Bayes classifier has no latents"),
     "posterior": _refused(lambda work: work.autoencoder, "an autoencoder has no posterior but a point"),
     "known factors": _refused(lambda work: known_factors(work.data) is None, "the factors are not known"),
@@ -121,33 +121,33 @@ NEEDS: dict[str, Callable[[Work], str]] = {
 """What the numbers of a group need: each says why a model or its rows do not have it; "" where they have."""
 
 
-def why_not(work: Work, needs: str) -> str:
+def why_not(work: MetricInputs, needs: str) -> str:
     """Say which of some needs is not met, and why; "" where all are."""
     return next((reason for word in needs.split(", ") if (reason := NEEDS[word](work))), "")
 
 
 @makes("nats", "mutual_information aggregate_kl total_correlation dimensionwise_kl", "latents, posterior",
        lacking="the units of the posterior or the prior have no densities of their own")  # fmt: skip
-def _split(work: Work) -> dict[str, Estimate]:
+def _split(work: MetricInputs) -> dict[str, Estimate]:
     found = kl_split(work.rows(MOST_ROWS, 1))
     return {name: value for name, value in found.items() if name != "kl"}
 
 
 @makes("nats", "approximation_gap amortisation_gap", "latents, posterior")
-def _gaps(work: Work) -> dict[str, Estimate]:
+def _gaps(work: MetricInputs) -> dict[str, Estimate]:
     draws = max(2, min(work.num_samples, GAP_SAMPLES))
     found = inference_gaps(work.rows(GAP_ROWS, 2), num_samples=draws)
     return {name: found[name] for name in ("approximation_gap", "amortisation_gap")}
 
 
-def _codes(work: Work) -> np.ndarray:
+def _codes(work: MetricInputs) -> np.ndarray:
     codes = encode(work.rows(2000, 5))["mean"]
     return codes.reshape(len(codes), -1)
 
 
 @makes("accuracy", "dci_informativeness", "latents, posterior, known factors, equal rows")
 @makes("score", "mig dci_disentanglement dci_completeness", "latents, posterior, known factors, equal rows")
-def _factors(work: Work) -> dict[str, Estimate]:
+def _factors(work: MetricInputs) -> dict[str, Estimate]:
     factors = known_factors(work.data)
     assert factors is not None
     chosen = factors[some(work.positions, 2000, work.seed)]
@@ -156,7 +156,7 @@ def _factors(work: Work) -> dict[str, Estimate]:
 
 @makes("units of z", "picture_reach class_reach", "latents, posterior, pictures",
        lacking="the rows have no labels of two classes")  # fmt: skip
-def _reach(work: Work) -> dict[str, Estimate]:
+def _reach(work: MetricInputs) -> dict[str, Estimate]:
     found, made = reach_of(work.trained, work.data, work.positions, work.seed), {}
     for name, what, far in (("picture_reach", "picture", found.picture), ("class_reach", "class", found.label)):
         if far is not None:
@@ -173,19 +173,19 @@ def _reach(work: Work) -> dict[str, Estimate]:
 @makes("squared units", "frechet_distance", OWN)
 @makes("share", "precision_of_rows", OWN, beside=True)
 @makes("probability", "two_sample_p_value", OWN, beside=True)
-def _samples(work: Work) -> dict[str, Estimate]:
+def _samples(work: MetricInputs) -> dict[str, Estimate]:
     return compared(work.sets)
 
 
 @makes("nats", "log_marginal_particles", "a latent for every step, its own data", words="log p(x) by a particle filter")
-def _particles(work: Work) -> dict[str, Estimate]:
+def _particles(work: MetricInputs) -> dict[str, Estimate]:
     found = particle_filter(work.rows(PARTICLE_ROWS, 7), num_samples=max(16, work.num_samples))
     return {"log_marginal_particles": found.estimate()}
 
 
 @makes("share", "exact_reconstructions distinct_samples", "rows of text", told="always")
 @makes("share", "copied_samples", "rows of text", words="samples that are training rows", told="always")
-def _text(work: Work) -> dict[str, Estimate]:
+def _text(work: MetricInputs) -> dict[str, Estimate]:
     """How varied samples are, and how many of them were training rows."""
     drawn = work.data.schema.decode(work.trained.sample(TEXT_SAMPLES, seed=work.seed))
     known = set(work.data.schema.decode(work.data.x[work.data.subset("train")]))
@@ -204,7 +204,7 @@ def _text(work: Work) -> dict[str, Estimate]:
 
 
 @makes("nats", "generalisation_gap", "log p(x), its own data, held-out rows")
-def _generalisation(work: Work) -> dict[str, Estimate]:
+def _generalisation(work: MetricInputs) -> dict[str, Estimate]:
     held_out = work.metrics[headline(work.metrics)]
     rows = some(work.data.subset("train"), TRAIN_ROWS, work.seed)
     found = measured(work.trained, work.data, rows, num_samples=work.num_samples, seed=work.seed).metrics
@@ -231,7 +231,7 @@ def measure_all(
     # num_samples: samples for each row for log p(x); None as in `measure`.
     # only: names of metrics: these, and those that are made together with them, beside what `measure` gives; None is
     # all.
-    work = Work(trained, data, positions, num_samples or NUM_SAMPLES, seed)
+    work = MetricInputs(trained, data, positions, num_samples or NUM_SAMPLES, seed)
     found = measured(trained, data, positions, num_samples=num_samples, seed=seed)
     work.metrics, work.num_samples = found.metrics, found.metrics[headline(found.metrics)].num_samples
     for run, made_by in MADE.items():

@@ -17,7 +17,7 @@ from latens.distributions.chain import Transformed
 from latens.errors import ConfigError, LatensError
 from latens.io.compilation import compiled
 from latens.models import AbstractHead, AbstractLatentModel, AbstractModelEncoder, AbstractModelPrior
-from latens.models.latent_arrays import mean_code
+from latens.models.base import mean_code
 from latens.trees import zeros_of
 from latens.typing import Array, Bool, Float, Key, PyTree
 

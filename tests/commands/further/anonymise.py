@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Annotated, ClassVar
 
-from latens.commands.base import At, Data, Made, Seed, Verb, Work, arg
+from latens.commands.base import Call, Data, ModelCommand, Result, Seed, Work, arg
 from latens.errors import UsageError, nearest
 
 
-class Anonymise(Verb):
+class Anonymise(ModelCommand):
     """A table with one column drawn anew given the others."""
 
     endings: ClassVar = (".csv", ".parquet")
@@ -15,7 +15,7 @@ class Anonymise(Verb):
     column: Annotated[str, arg("the column that is drawn", metavar="NAME")]
     seed: Seed = 0
 
-    def __call__(self, at: At) -> Work:
+    def __call__(self, at: Call) -> Work:
         data = at.load()
         names = [column.name for column in data.schema.columns or ()]
         if self.column not in names:
@@ -32,4 +32,4 @@ class Anonymise(Verb):
         rows = at.trained.rows(replace(batch, mask=seen), seed=self.seed)
         found = predictive.impute(rows, num_samples=100, num_draws=1)
         x = np.where(seen, data.x, at.trained.data_units(found.draws[:, 0], mean=False))
-        return Made(table=as_frame(x, data.schema), value={"rows": len(x)}, text=f"{len(x)} rows")
+        return Result(table=as_frame(x, data.schema), value={"rows": len(x)}, text=f"{len(x)} rows")

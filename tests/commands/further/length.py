@@ -2,10 +2,10 @@
 
 from typing import Annotated, ClassVar
 
-from latens.commands.base import At, Data, Made, Seed, Verb, Work, arg, draws
+from latens.commands.base import Call, Data, ModelCommand, Result, Seed, Work, arg, draws
 
 
-class Length(Verb):
+class Length(ModelCommand):
     """The length of each row in bits, -log2 p(x)."""
 
     endings: ClassVar = (".csv", ".npz")
@@ -13,12 +13,12 @@ class Length(Verb):
     num_samples: Annotated[int, arg("draws a row (default 100)", metavar="K", kind=draws)] = 100
     seed: Seed = 0
 
-    def __call__(self, at: At) -> Work:
+    def __call__(self, at: Call) -> Work:
         data = at.load()
         yield f"measure {len(data)} rows of {data.name}"
         import numpy as np
 
         found = at.trained.log_marginal(data, num_samples=self.num_samples, seed=self.seed)
         bits = -found / np.log(2.0)
-        return Made(arrays={"row_id": data.names, "bits": bits}, value={"rows": len(bits), "bits": float(bits.sum())},
+        return Result(arrays={"row_id": data.names, "bits": bits}, value={"rows": len(bits), "bits": float(bits.sum())},
                     text=f"{len(bits)} rows, {bits.mean():.1f} bits in the mean")  # fmt: skip

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from latens.data.infer import store_numbers
-from latens.data.raw import ColumnRoles, LackingColumn, Raw, damaged, readable
+from latens.data.readers import ColumnRoles, LackingColumn, Raw, damaged, readable
 from latens.data.schema import Schema
 from latens.data.splits import unmasked
 from latens.errors import DataError, nearest

@@ -21,7 +21,7 @@ from latens.data.conditions import (
 )
 from latens.data.infer import check_columns, conform, fill, sequence_schema, store
 from latens.data.named import Column
-from latens.data.raw import Raw, without_columns
+from latens.data.readers import Raw, without_columns
 from latens.data.schema import Schema
 from latens.data.splits import TEST, TRAIN, VALIDATION, row_keys, row_names, split_by_hash, split_of
 from latens.errors import DataError, ResourceError, UsageError, nearest

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from latens.data.raw import ColumnRoles, LackingColumn, Raw
+from latens.data.readers import ColumnRoles, LackingColumn, Raw
 from latens.errors import DataError, ResourceError, nearest
 from latens.io.file_limits import MAX_BYTES
 from latens.kinds.tables.columns import WHOLE, ColumnType, FrameColumn

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from polars import selectors
 
-from latens.data.raw import ColumnRoles, OtherCells, Raw, damaged, file_errors, readable
+from latens.data.readers import ColumnRoles, OtherCells, Raw, damaged, file_errors, readable
 from latens.errors import DataError, LatensError, ResourceError, UsageError
 from latens.io.file_limits import GZIP, MAX_BYTES, ZSTD, check_zstd, refuse_large, refuse_packed, unpacked
 from latens.kinds.tables import ENDINGS, PACKED, WRITTEN
@@ -116,7 +116,7 @@ def _said(error: BaseException) -> str:
 
 def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.LazyFrame, list[str]]:
     """Read a table of text; what was found out of how it is written is said."""
-    where, text = str(path), Text.of(path, roles)
+    where, text = str(path), TextTable.of(path, roles)
     try:
         frame = _collected(text, where)
     except pl.exceptions.ComputeError:
@@ -130,7 +130,7 @@ def read_text(path: Path, roles: ColumnRoles) -> tuple[pl.LazyFrame, list[str]]:
     return text.finished(frame.lazy()), text.notes
 
 
-def _collected(text: "Text", where: str) -> pl.DataFrame:
+def _collected(text: "TextTable", where: str) -> pl.DataFrame:
     for sure in (False, True):
         try:
             return text.scan(sure=sure).collect()
@@ -143,7 +143,7 @@ def _collected(text: "Text", where: str) -> pl.DataFrame:
 
 
 @dataclass
-class Text:
+class TextTable:
     """How a table of text is written, as its first lines say."""
 
     source: Path | bytes  # the file, or its bytes where it is not UTF-8 as it stands
@@ -154,7 +154,7 @@ class Text:
     notes: list[str]  # what was found out, a sentence each
 
     @classmethod
-    def of(cls, path: Path, roles: ColumnRoles) -> "Text":
+    def of(cls, path: Path, roles: ColumnRoles) -> "TextTable":
         """Look at the first lines of a file."""
         where, notes = str(path), list[str]()
         source, head = _source(path, roles.encoding, notes)
@@ -482,7 +482,7 @@ def scanned(path: str | Path, roles: ColumnRoles) -> tuple[pl.LazyFrame, list[st
     if form == "text" and away:
         scan = pl.scan_csv(path, try_parse_dates=True, infer_schema_length=None)
     elif form == "text":
-        text = Text.of(Path(path), roles)
+        text = TextTable.of(Path(path), roles)
         scan, notes = text.finished(text.scan(sure=roles.sure)), text.notes
     elif form == "parquet":
         scan = pl.scan_parquet(path, glob=away)

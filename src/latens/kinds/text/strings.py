@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from latens.data.infer import conform, store
-from latens.data.raw import ColumnRoles, Raw, with_roles
+from latens.data.readers import ColumnRoles, Raw, with_roles
 from latens.data.schema import Schema
 from latens.data.splits import TRAIN
 from latens.errors import DataError, UsageError, nearest

@@ -1,4 +1,4 @@
-"""What a reader hands on, and the bounds every reader keeps: nothing is allocated on a file's word alone."""
+"""What every reader of files shares: rows as they came, the roles of columns, and bounds on what a file may claim."""
 
 import contextlib
 import errno
