@@ -6,7 +6,6 @@ python examples/angles.py
 from dataclasses import dataclass
 from typing import ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,8 +70,6 @@ class VonMisesHead(AbstractHead):
     """Three outputs for each angle: a vector that points to it, and the logarithm of the concentration."""
 
     kinds: ClassVar = ("real",)
-
-    shape: tuple[int, ...] = eqx.field(static=True)
 
     @property
     def num_outputs(self):

@@ -7,7 +7,6 @@ latens fit bags.npz --counts --import examples/bag_of_words.py --set likelihood=
 from dataclasses import dataclass
 from typing import ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -73,7 +72,6 @@ class BagOfWordsHead(AbstractHead):
 
     kinds: ClassVar = ("counts",)
     sees: ClassVar = "whole"
-    shape: tuple[int, ...] = eqx.field(static=True)
 
     @property
     def num_outputs(self):

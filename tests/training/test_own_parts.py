@@ -42,39 +42,26 @@ class Normal(AbstractFactorised):
         return self.loc
 
 
-class Summed(Normal):
-    def log_prob_terms(self, event):
-        return jnp.sum(super().log_prob_terms(event))
+def changed(name: str, **methods: Any) -> type:
+    return type(Normal)(name, (Normal,), {"__module__": __name__, **methods})
 
 
-class WholeDensity(Normal):
-    def log_prob(self, event):
-        return jnp.sum(self.log_prob_terms(event)).astype(jnp.int32)
-
-
-class Vector(Normal):
-    def log_prob(self, event):
-        return self.log_prob_terms(event)
-
-
-class ScalarMean(Normal):
-    def mean(self):
-        return jnp.mean(self.loc)
-
-
-class Short(Normal):
-    def sample(self, *, key):
-        return super().sample(key=key)[:-1]
-
-
-class Half(Normal):
-    def sample(self, *, key):
-        return super().sample(key=key).astype(jnp.float16)
+terms, drawn = Normal.log_prob_terms, Normal.sample
+Summed = changed("Summed", log_prob_terms=lambda self, event: jnp.sum(terms(self, event)))
+WholeDensity = changed("WholeDensity", log_prob=lambda self, event: jnp.sum(terms(self, event)).astype(jnp.int32))
+Vector = changed("Vector", log_prob=terms)
+ScalarMean = changed("ScalarMean", mean=lambda self: jnp.mean(self.loc))
+Short = changed("Short", sample=lambda self, *, key: drawn(self, key=key)[:-1])
+Half = changed("Half", sample=lambda self, *, key: drawn(self, key=key).astype(jnp.float16))
+NoDensity = changed("NoDensity", log_prob_terms=lambda self, event: None)
+Few = changed("Few", log_prob_terms=lambda self, event: terms(self, event)[:2])
+Forgetful = changed("Forgetful", mean=AbstractFactorised.mean)
+Lost = changed("Lost", log_prob_terms=lambda self, event: jnp.sqrt(-1.0 - event**2))
+Unscaled = changed("Unscaled", log_prob_terms=lambda self, event: terms(self, event) + 0.5 * LOG_2PI)
 
 
 class Head(AbstractHead):
     kinds: ClassVar = ("real",)
-    shape: tuple[int, ...] = eqx.field(static=True)
     kind: type = eqx.field(static=True, default=Normal)
 
     def __call__(self, outputs):
@@ -191,21 +178,6 @@ def test_an_encoder_sees_real_columns_standardised_whatever_the_likelihood_sees(
     assert abs(shift - 10.0) < 1.0
 
 
-class NoDensity(Normal):
-    def log_prob_terms(self, event):
-        return None
-
-
-class Few(Normal):
-    def log_prob_terms(self, event):
-        return super().log_prob_terms(event)[:2]
-
-
-class Reads(Head):
-    def __call__(self, outputs):
-        return Normal(outputs.reshape(2, *self.shape)[0])
-
-
 class Meanless(AbstractDistribution):
     loc: jax.Array
     has_path: ClassVar[bool] = True
@@ -239,14 +211,18 @@ class LossAlone(latens.objectives.AbstractObjective):
         ({"likelihood": partial(Head, kind=Few)}, r"log_prob_terms of a Few gives the shape \(2,\)"),
         ({"likelihood": partial(Head, kind=NoDensity)}, "log_prob of a NoDensity fails"),
         (
-            {"likelihood": Reads},
-            "likelihood: __call__ on 4 outputs, the `num_outputs`, of a Reads fails: cannot reshape",
+            {"likelihood": partial(Head, kind=lambda loc: Normal(loc.reshape(2, 4)))},
+            "likelihood: __call__ on 4 outputs of a Head fails: cannot reshape.* in `num_outputs`",
         ),
         (
             {"posterior": partial(Head, kind=Meanless)},
-            r"posterior: .*no attribute 'mean'\. Define mean\(self\)",
+            r"posterior: a Meanless has no mean in closed form\. .* define mean\(self\)",
         ),
         ({"objective": LossAlone()}, "LossAlone does not return a pair"),
+        ({"likelihood": partial(Head, kind=Forgetful)}, "abstract class Forgetful .*Define it in that class"),
+        ({"likelihood": AbstractHead}, "likelihood: its class has no __call__"),
+        ({"posterior": partial(Head, kind=Lost)}, "posterior: log_prob of the posterior is nan at 1.. of the first"),
+        ({"prior": Lost(jnp.zeros(2))}, "prior: log_prob of the prior is nan at 1.. of the first"),
     ],
 )
 def test_parts_that_give_no_rows_are_refused_before_they_are_trained(given: dict[str, Any], says: str) -> None:
@@ -273,3 +249,35 @@ def test_counts_that_a_preparation_makes_no_counts_are_refused(dtype: type) -> N
     counts = np.random.default_rng(0).poisson(5.0, (130, 4)).astype(dtype)
     with pytest.raises(ConfigError, match=r'samples and the rows are whole numbers.*sees = "whole"'):
         VAE(likelihood=partial(CountsHead, kind=latens.distributions.Poisson), **FEW).fit(counts)
+
+
+def test_a_density_of_whole_events_takes_no_rows_with_missing_cells() -> None:
+    gappy = np.where(np.random.default_rng(1).random(X.shape) < 0.1, np.nan, X)
+    head = partial(WholeHead, kind=Meanless)
+    with pytest.raises(ConfigError, match=r"Meanless has no density of rows with missing cells\. Inherit from Abs"):
+        VAE(likelihood=head, **FEW).fit(gappy)
+    with pytest.raises(ConfigError, match=r"Meanless has no mean in closed form\. .* define mean\(self\)"):
+        VAE(likelihood=head, **FEW).fit(X).reconstruct(X)
+    with pytest.raises(ConfigError, match=r"columns come scaled, and a Meanless does not factorise.* sees = 'whole'"):
+        VAE(likelihood=partial(Head, kind=Meanless), **FEW).fit(X)
+
+
+class ManyZeros(Gamma):
+    """A half of zeros, and a Gamma beside them."""
+
+    def sample(self, *, key):
+        return super().sample(key=key) * jax.random.bernoulli(key, 0.5, self.log_shape.shape)
+
+    def log_prob_terms(self, event):
+        return jnp.where(event > 0, super().log_prob_terms(jnp.where(event > 0, event, 1.0)), 0.0) - jnp.log(2.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "off"),
+    [(Unscaled, "+0.9"), (Normal, ""), (Gamma, ""), (ManyZeros, ""), (latens.distributions.Poisson, "")],
+)
+def test_a_density_is_compared_with_its_own_samples(kind: type, off: str, caplog: pytest.LogCaptureFixture) -> None:
+    rows = np.random.default_rng(0).poisson(5.0, (130, 4))
+    head = partial(WholeHead, kind=kind)
+    VAE(likelihood=head, **FEW).fit(rows if kind is latens.distributions.Poisson else rows + 0.5)
+    assert f"is off by {off}" in caplog.text if off else not caplog.text

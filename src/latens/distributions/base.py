@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from latens.errors import UsageError
+from latens.errors import ConfigError, UsageError
 from latens.trees import said
 from latens.typing import Array, Bool, Float, Key, Mask, Nats, PyTree, Shaped, check_options
 
@@ -151,9 +151,22 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
             A number of shape (), in nats.
 
         Raises:
-            TypeError: The distribution does not factorise over its variables.
+            ConfigError: The class defines no density of a part of an event.
         """
-        raise TypeError(f"a mask needs a distribution that factorises over its variables, not {type(self)}")
+        fix = "Inherit from AbstractFactorised, or define log_prob_observed(self, event, mask) in its class."
+        raise ConfigError(f"a {type(self).__name__} has no density of rows with missing cells.", fix=fix)
+
+    def mean(self) -> Any:
+        """The mean of one event, of families that have it in closed form.
+
+        Returns:
+            The mean, of the structure and shape of an event.
+
+        Raises:
+            ConfigError: The family has none.
+        """
+        what = f"a {type(self).__name__} has no mean in closed form."
+        raise ConfigError(what, fix="In a class of your own, define mean(self) in the shape of a sample.")
 
     def conditioned(self, event: Event, mask: PyTree) -> "AbstractDistribution[Event]":
         """The distribution given the observed part of an event; only what it says of the rest is of use.
@@ -307,7 +320,7 @@ def log_prob(distribution: AbstractDistribution, event: PyTree, mask: Mask = Non
         A number of shape (), in nats.
 
     Raises:
-        TypeError: There is a mask, and the distribution does not factorise over its variables.
+        ConfigError: There is a mask, and the class defines no density of a part of an event.
         UsageError: The array is not one event, as a batch of them.
     """
     return distribution.log_prob(event) if mask is None else distribution.log_prob_observed(event, mask)

@@ -81,10 +81,8 @@ class Mixture(AbstractDistribution[Any]):
             An array of the event's shape.
 
         Raises:
-            TypeError: The components have no mean in closed form.
+            ConfigError: The components have no mean in closed form.
         """
-        if not hasattr(self.components, "mean"):
-            raise TypeError(f"{type(self.components).__name__} has no mean in closed form")
         weights = jax.nn.softmax(self.logits)
         means = jax.vmap(lambda part: part.mean())(self.components)
         return jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, axes=1), means)

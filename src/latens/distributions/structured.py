@@ -161,12 +161,9 @@ class Product(AbstractReparameterised[dict[str, Any]]):
             A dict with the mean of each column, by name.
 
         Raises:
-            TypeError: A column's distribution has no mean in closed form.
+            ConfigError: A column's distribution has no mean in closed form.
         """
-        without = [name for name, part in self.parts.items() if not hasattr(part, "mean")]
-        if without:
-            raise TypeError(f"no mean in closed form for the columns {without}")
-        return {name: getattr(part, "mean")() for name, part in self.parts.items()}  # noqa: B009
+        return {name: part.mean() for name, part in self.parts.items()}
 
 
 class CorrelatedNormal(AbstractReparameterised[Array]):

@@ -145,11 +145,16 @@ class LatensEstimator(BaseEstimator):
             The fitted estimator.
 
         Raises:
-            ModelFileError: The file is damaged, contains another estimator, or needs objects that were not passed. The
-                message names the part.
+            ModelFileError: The file is damaged, contains another estimator, needs objects that were not passed, or
+                contradicts those that were. The message names the part.
         """
-        estimator = cls(**parts)
+        plain = {name: value for name, value in parts.items() if _is_plain(value)}
+        estimator = cls(**{name: value for name, value in parts.items() if name not in plain})
         estimator._restore(estimator._open(read_bytes(model_file(path)), str(path)), str(path))
+        for name, value in plain.items():
+            if estimator.get_params(deep=False).get(name) != value:
+                what = f"{name}={value!r:.100} is not what this model was fitted with."
+                raise ModelFileError(what, where=str(path), fix=f"Load it without {name}=.")
         return estimator
 
     def __getstate__(self) -> dict[str, Any]:

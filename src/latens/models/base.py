@@ -1,7 +1,7 @@
 """What a latent-variable model is: three methods, each returning a distribution over one event."""
 
 from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -210,8 +210,7 @@ def mean_code(distribution: AbstractDistribution) -> Array:
         return jax.nn.softmax(distribution.logits)
     if isinstance(distribution, Product):
         return _flat([mean_code(part) for _, part in sorted(distribution.parts.items())])
-    with_mean: Any = distribution
-    mean = with_mean.mean()
+    mean = distribution.mean()
     return _flat(jax.tree.leaves(mean)) if isinstance(mean, tuple) else mean
 
 

@@ -344,7 +344,6 @@ class CodeHead(AbstractHead):
         ConfigError: The latent is no whole number of groups, or a group has more than `MOST_CODES` codes.
     """
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     quantiser: AbstractQuantiser
 
     def __check_init__(self) -> None:

@@ -198,7 +198,7 @@ def _autoregressive(head: BernoulliHead | PixelHead, options: ContextOptions) ->
     sizes = {
         name: getattr(options, name) for name in ("features", "block", "width", "neighbour_units", "rows", "sides")
     }
-    return m.AutoregressiveHead(head=head, **sizes)  # pyright: ignore[reportCallIssue]
+    return m.AutoregressiveHead(head, **sizes)
 
 
 LIKELIHOODS: dict[str, Likelihood] = {
@@ -240,7 +240,7 @@ LIKELIHOODS: dict[str, Likelihood] = {
     "tokens": _row(TokenHead, _tokens, options=TokenOptions),
     "zero-inflated-negative-binomial": _row(
         heads.ZeroInflatedHead,
-        lambda s, c: heads.ZeroInflatedHead(head=_counts(s)),  # pyright: ignore[reportCallIssue]
+        lambda s, c: heads.ZeroInflatedHead(_counts(s)),
     ),
 }
 """What `likelihood.family` may be."""

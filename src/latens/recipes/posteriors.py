@@ -175,7 +175,7 @@ POSTERIORS: dict[str, Posterior] = {
     ),
     "full-normal": Posterior(
         "a Normal with all correlations",
-        lambda s, c, o, key: m.FullNormalHead(normal=_normal(s, c)),  # pyright: ignore[reportCallIssue]
+        lambda s, c, o, key: m.FullNormalHead(_normal(s, c)),
         "standard-normal",
         scaled=True,
         stacks=True,

@@ -27,7 +27,7 @@ from latens.models.heads.base import Sees
 from latens.objectives import AbstractObjective
 from latens.recipes.given_networks import DECODERS, ENCODERS
 from latens.recipes.likelihoods import LIKELIHOODS, Likelihood
-from latens.recipes.options import OBJECTIVES, NoOptions, options_of
+from latens.recipes.options import OBJECTIVES, NoOptions, Row, options_of
 from latens.recipes.posteriors import POSTERIORS, Posterior
 from latens.recipes.priors import PRIORS, Prior
 from latens.training import Optimizer, from_optax
@@ -134,6 +134,10 @@ def adopt(config: object, given: Mapping[str, Any]) -> None:
                 continue
             has = "no such part" if name is None else f"{name!r}, which is known"
             raise ConfigError(f"the file has {has}.", where=part, fix=f"Load it without {part}=.")
+        kinds = [re.fullmatch(r"(.+)-[0-9a-f]{8}", each) for each in (name, _called(what))]
+        if kinds[0] and kinds[1] and kinds[0][1] != kinds[1][1]:
+            has = f"the file was trained with {kinds[0][1]}, not with {kinds[1][1]}."
+            raise ConfigError(has, where=part, fix=f"Give {kinds[0][1]}, or register yours as {name!r}.")
         table[name] = _row(part, name, what)
         OWN.add((part, name))
 
@@ -158,25 +162,17 @@ def unknown_parts(config: object) -> dict[str, str]:
     return {part: n for part, n in named.items() if n is not None and n != "auto" and n not in TABLES[part][1]}
 
 
-def told_of(config: object, steps: int | None) -> dict[str, Any] | None:
+def told_of(config: object) -> dict[str, Any]:
     """What a file says of an objective that is not latens's own: facts of its class and its fields, as plain values."""
-    # A schedule is told by its values at eleven steps of the training.
     name = config.objective.name if isinstance(config, VAEConfig) else None
     if name is None or ("objective", name) not in OWN:
-        return None
+        return {}
     what = OBJECTIVES[name]
     told: dict[str, Any] = {"class": getattr(what, "__name__", type(what).__name__), "what": _first_line(what)}
     told |= {fact: getattr(what, fact) for fact in ("uses_prior", "has_likelihood")}
     fields: Any = () if isinstance(what, type) else [(f.name, getattr(what, f.name)) for f in dataclasses.fields(what)]
-    at = sorted({round(step * (steps or 0) / 10) for step in range(11)})
-    for field, value in fields:
-        if isinstance(value, bool | int | float | str | None):
-            told.setdefault("options", {})[field] = value
-        elif callable(value) and not isinstance(value, eqx.Module):
-            schedule: Any = value
-            values = [float(schedule(jnp.asarray(step))) for step in at]
-            told.setdefault("options", {})[field] = {"steps": at, "values": values}
-    return told
+    options = {field: value for field, value in fields if isinstance(value, bool | int | float | str | None)}
+    return {"objective": told | ({"options": options} if options else {})}
 
 
 def has_own(config: object) -> bool:
@@ -255,7 +251,9 @@ def _called(what: Any) -> str:
 
 def _row(part: str, name: str, what: object) -> Any:
     """The row of the table of a part."""
-    made = ROWS[part](name, what)
+    if lacks := sorted(getattr(what, "__abstractmethods__", ())):
+        raise ConfigError(f"its class has no {', '.join(lacks)}.", where=part, fix="Define it in the class.")
+    made = what if isinstance(what, Row) else ROWS[part](name, what)
     if made is None:
         kind = what.__name__ if isinstance(what, type) else type(what).__name__
         raise ConfigError(f"{kind} does not fit as {part}.", where=part, fix=f"Give {_ALLOWED[part]}.")
@@ -283,8 +281,8 @@ def _maker(part: str, what: Any, *kinds: type) -> tuple[Callable[..., Any], type
 
 
 def _likelihood(name: str, what: object) -> Likelihood | None:
-    if isinstance(what, Likelihood) or (found := _maker("likelihood", what, AbstractHead)) is None:
-        return what if isinstance(what, Likelihood) else None
+    if (found := _maker("likelihood", what, AbstractHead)) is None:
+        return None
     make, options = found
     # Which data it is of, a class says, also that of a `functools.partial`, or an object of it.
     inner = what if isinstance(what, AbstractHead) else getattr(what, "func", what)
@@ -315,8 +313,8 @@ def _likelihood(name: str, what: object) -> Likelihood | None:
 
 def _prior(name: str, what: object) -> Prior | None:
     found = _maker("prior", what, AbstractDistribution, AbstractModelPrior)
-    if isinstance(what, Prior) or found is None:
-        return what if isinstance(what, Prior) else None
+    if found is None:
+        return None
     make = found[0]
     return Prior(
         _first_line(what), lambda latent, x, *, key, **given: make(latent, given, key), "given", options=found[1]
@@ -324,8 +322,8 @@ def _prior(name: str, what: object) -> Prior | None:
 
 
 def _posterior(name: str, what: object) -> Posterior | None:
-    if isinstance(what, Posterior) or (found := _maker("posterior", what, AbstractHead)) is None:
-        return what if isinstance(what, Posterior) else None
+    if (found := _maker("posterior", what, AbstractHead)) is None:
+        return None
     make = found[0]
     row = Posterior(
         _first_line(what), lambda s, c, o, key: make(s, structs.asdict(o), key), "standard-normal", options=found[1]

@@ -139,9 +139,8 @@ class Experiment:
     def trained(self, model: eqx.Module, **facts: Any) -> TrainedModel:
         """The model as it is saved, with what it was trained on."""
         about = {"data": self.data.name, "rows": self.data.count("train"), "fingerprint": self.data.fingerprint}
-        if (told := told_of(self.config, facts.get("steps"))) is not None:
-            about["objective"] = told
-        made = TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **facts})
+        told = told_of(self.config)
+        made = TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **told, **facts})
         return with_parts(made, self.parts)
 
 

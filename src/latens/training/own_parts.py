@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,12 +20,13 @@ from latens.io.compilation import compiled
 from latens.models import AbstractHead, AbstractLatentModel, AbstractModelEncoder, AbstractModelPrior
 from latens.models.base import mean_code
 from latens.trees import zeros_of
-from latens.typing import Array, Bool, Float, Key, PyTree
+from latens.typing import Array, Float, Key, PyTree
 
 _log = logging.getLogger(__name__)
 
 _KINDS = (AbstractDistribution, AbstractHead, AbstractModelPrior, AbstractModelEncoder, AbstractLatentModel)
-_ROWS, _FINITE = 4, 1000
+_ROWS, _FINITE, _DRAWS, _OFF = 4, 1000, 4000, 0.1
+_AGAIN = 8  # so many equal draws are of a value with a probability: float32 repeats a few of a density
 
 
 def check_own_parts(model: AbstractLatentModel, data: Dataset, preparation: Preparation) -> None:
@@ -35,8 +37,12 @@ def check_own_parts(model: AbstractLatentModel, data: Dataset, preparation: Prep
     key = jax.random.key(0)
     batch = prepare_batch(preparation, data.rows(data.subset("train")[:_ROWS]), key=key)
     check_given_parts(model, batch)
-    if "likelihood" in own:
-        _finite(eqx.nn.inference_mode(model), data, preparation, key)
+    model = eqx.nn.inference_mode(model)
+    _finite(model, data, preparation, key)
+    for name, off in jax.device_get(_offsets(model, jax.tree.map(lambda leaf: leaf[0], batch), key)).items():
+        if abs(off) > _OFF:
+            what = f"log_prob of a {name} is off by {off:+.2f} nats a variable, measured at its own samples"
+            _log.warning(f"{what}, and log p(x) with it. Compare log_prob with SciPy, and with sample.")
 
 
 def check_given_parts(model: AbstractLatentModel, batch: Batch) -> None:
@@ -53,11 +59,19 @@ def check_given_parts(model: AbstractLatentModel, batch: Batch) -> None:
     eqx.filter_eval_shape(lambda m, b: jax.vmap(lambda row: look(m, row))(b), eqx.nn.inference_mode(model), batch)
 
 
+_SUPPORT = {
+    "draws of the posterior": "Check the encoder. It receives standardised cells, and 0 where a cell is missing.",
+    "log_prob of the posterior": "Check it at a draw of its own, with the parameters of one row.",
+    "log_prob of the prior": "It has to be finite at every draw of the posterior: give both the same support.",
+    "log_prob of the likelihood": "Check the support. Real columns come standardised; sees = 'whole' keeps units.",
+}
+
+
 def _finite(model: AbstractLatentModel, data: Dataset, preparation: Preparation, key: Key) -> None:
-    """Refuse a likelihood that training rows lie outside of."""
+    """Refuse own parts that training rows lie outside of."""
     positions = data.subset("train")[:_FINITE]
     batch = prepare_batch(preparation, rows := data.rows(positions), key=key)
-    found, drawn, samples, seen = jax.device_get(_log_likelihoods(model, batch, key))
+    found, samples, seen = jax.device_get(_log_densities(model, batch, key))
     if all(jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in jax.tree.leaves(samples)) and not _whole(rows.x):
         _refuse("likelihood", "samples of the likelihood are whole numbers, and the rows are not.", "Sample real ones.")
     crossed = getattr(getattr(_part_of(model, "likelihood"), "head", None), "sees", "") == "yes-no"  # of grey cells
@@ -65,14 +79,36 @@ def _finite(model: AbstractLatentModel, data: Dataset, preparation: Preparation,
         what = "its samples and the rows are whole numbers, but log_prob receives scaled rows, which are not."
         fix = 'Set sees = "whole" in the class. Counts come as integers or latens.Counts, for kinds = ("counts",).'
         _refuse("likelihood", what, fix)
-    if len(bad := np.flatnonzero(~drawn)):
-        what = f"draws of the posterior are not finite at {len(bad)} of the first {len(found)} training rows"
-        fix = "Check the encoder. It receives standardised cells, and 0 where a cell is missing."
-        _refuse("posterior", f"{what}, first at row {data.names[positions[bad[0]]]}.", fix)
-    if len(bad := np.flatnonzero(~np.isfinite(found))):
-        what = f"log_prob of the likelihood is {found[bad[0]]} at {len(bad)} of the first {len(found)} training rows"
-        fix = "Check the support. Real columns come standardised; sees = 'whole' in the class keeps their units."
-        _refuse("likelihood", f"{what}, first at row {data.names[positions[bad[0]]]}.", fix)
+    for name, values in found.items():
+        if len(bad := np.flatnonzero(~np.isfinite(values))):
+            has = "are not finite" if name.startswith("draws") else f"is {values[bad[0]]}"
+            what = f"{name} {has} at {len(bad)} of the first {len(values)} training rows"
+            _refuse(name.split()[-1], f"{what}, first at row {data.names[positions[bad[0]]]}.", _SUPPORT[name])
+
+
+@compiled
+def _offsets(model: AbstractLatentModel, row: Batch, key: Key) -> dict[str, Float[Array, ""]]:
+    """The log of what an own density integrates to in the middle of its samples, minus that of their share there."""
+
+    def offset(one: AbstractFactorised) -> Float[Array, ""]:
+        drawn = jax.vmap(lambda key: one.sample(key=key))(jax.random.split(key, _DRAWS))
+        draws = jnp.sort(drawn.astype(jnp.float32).reshape(_DRAWS, -1), axis=0)
+        first, end = (jax.vmap(lambda one, side=side: jnp.searchsorted(one, one, side=side), 1, 1)(draws)
+                      for side in ("left", "right"))  # fmt: skip
+        atom = end - first > _AGAIN
+        low, high = jnp.nanquantile(jnp.where(atom, jnp.nan, draws), jnp.array([0.1, 0.9]), axis=0)
+        inside = ~atom & (draws >= low) & (draws <= high) & jnp.any(draws % 1 != 0, axis=0)
+        even = low + (high - low) * jnp.linspace(0.0, 1.0, _DRAWS)[:, None]
+        grid = jnp.sort(jnp.concatenate([even, jnp.clip(draws, low, high)]), axis=0)
+        terms = lambda at: jax.vmap(one.log_prob_terms)(at.reshape(-1, *drawn.shape[1:])).reshape(at.shape)  # noqa: E731
+        smooth = jnp.where(jnp.any(inside, axis=0), jnp.trapezoid(jnp.exp(terms(grid)), grid, axis=0), 0.0)
+        given = jnp.where(atom & (first == jnp.arange(_DRAWS)[:, None]), jnp.exp(terms(draws)), 0.0)
+        return jnp.log(jnp.median((jnp.sum(given, axis=0) + smooth) / jnp.mean(atom | inside, axis=0)))
+
+    found = _distributions(model, row, key)
+    own = [one for name in found if _is_own(_part_of(model, name)) for one in _checkable(found[name])]
+    own = [one for one in own if isinstance(one, AbstractFactorised) and _is_own(one)]
+    return {type(one).__name__: offset(one) for one in own if math.prod(one.shape) <= _FINITE}
 
 
 def _whole(tree: PyTree) -> bool:
@@ -80,18 +116,24 @@ def _whole(tree: PyTree) -> bool:
 
 
 @compiled
-def _log_likelihoods(
+def _log_densities(
     model: AbstractLatentModel, batch: Batch, key: Key
-) -> tuple[Float[Array, " B"], Bool[Array, " B"], PyTree, PyTree]:
-    """log p(x given z) of a draw of each row, whether that is finite, and what the likelihood draws and sees."""
+) -> tuple[dict[str, Float[Array, " B"]], PyTree, PyTree]:
+    """The log densities of own parts at each row and a draw of its posterior; what the likelihood draws and sees."""
 
-    def of_row(row: Batch) -> tuple[Float[Array, ""], Bool[Array, ""], PyTree, PyTree]:
+    def of_row(row: Batch) -> tuple[dict[str, Float[Array, ""]], PyTree, PyTree]:
         parts = _distributions(model, row, key)
-        drawn = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(parts["posterior"].sample(key=key))]
         given = parts["likelihood"]
+        z = parts["posterior"].sample(key=key)
+        calls = {
+            "posterior": lambda: parts["posterior"].sample_and_log_prob(key=key)[1],
+            "prior": lambda: parts["prior"].log_prob(z),
+            "likelihood": lambda: log_prob(given, row.x, row.mask),
+        }
+        own = {f"log_prob of the {name}": call() for name, call in calls.items() if _is_own(_part_of(model, name))}
         seen = (row.x - given.shift) / given.scale if isinstance(given, Affine) else row.x
-        found = log_prob(given, row.x, row.mask), jnp.all(jnp.stack(drawn))
-        return *found, _scaled(given).sample(key=key), seen
+        drawn = {"draws of the posterior": sum(jnp.sum(0.0 * leaf) for leaf in jax.tree.leaves(z))}
+        return drawn | own, _scaled(given).sample(key=key), seen
 
     return jax.vmap(of_row)(batch)
 
@@ -148,10 +190,8 @@ def _made(part: str, model: AbstractLatentModel, call: Callable[[Any], Any]) -> 
     own = [one for one in _modules(_part_of(model, part)) if isinstance(one, AbstractHead) and _is_own(one)]
     if not own:
         return call(model)
-    method = (
-        f"__call__ on {own[-1].num_outputs} outputs, the `num_outputs`,"  # of the innermost: what scales it is around
-    )
-    fix = "Return in `num_outputs` how many numbers `__call__` reads, by default one for each value of an event."
+    method = f"__call__ on {own[-1].num_outputs} outputs"  # of the innermost: what scales it is around
+    fix = "If `__call__` reads another number of outputs, return that number in `num_outputs`."
     return _tried(part, method, own[-1], lambda _: call(model), fix)
 
 
@@ -164,11 +204,13 @@ def _tried(part: str, method: str, distribution: object, call: Callable[[Any], A
         return call(distribution)
     except (TypeError, ValueError, AttributeError) as error:
         if isinstance(error, LatensError):
+            error.where = error.where or part
             raise
         sizes = {name: leaf.shape for name, leaf in vars(distribution).items() if eqx.is_array(leaf)}
         given = f" with {', '.join(f'{name} {size}' for name, size in sizes.items())}"
         kind = type(distribution).__name__ + given * (len({*sizes.values()}) > 1)
         what = f"{method} of a {kind} fails: {str(error).splitlines()[0].rstrip('.')}."
+        fix = "Define it in that class." if "abstract class" in what else fix
         raise ConfigError(what, where=part, fix=fix) from error
 
 
@@ -192,8 +234,7 @@ def _same_events(parts: dict[str, Any], x: PyTree) -> None:
         what = f"samples of the likelihood have the shape {_shape_of(row)}, and rows have {_shape_of(x)}."
         _refuse("likelihood", what, "Give it the shape of a row.")
     if _is_own(parts["posterior"]):
-        fix = "Define mean(self) in its class: the mean of z, in the shape of a sample."
-        _tried("posterior", "mean", parts["posterior"], lambda q: jax.eval_shape(lambda: mean_code(q)), fix)
+        _tried("posterior", "mean", parts["posterior"], lambda q: jax.eval_shape(lambda: mean_code(q)))
     q, p = (_event(parts[name], name) for name in ("posterior", "prior"))
     whole = [all(jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in jax.tree.leaves(event)) for event in (q, p)]
     if _shape_of(q) != _shape_of(p):

@@ -17,6 +17,7 @@ from scipy.special import ndtri
 from latens.data.schema import Kind as DataKind
 from latens.distributions import (
     AbstractDistribution,
+    AbstractFactorised,
     Affine,
     Bernoulli,
     Categorical,
@@ -25,6 +26,7 @@ from latens.distributions import (
     Deterministic,
     DiagonalNormal,
 )
+from latens.errors import ConfigError
 from latens.trees import Frozen, held, on_host
 from latens.typing import AnyArray, Array, Cond, Float, Key, check_options
 
@@ -50,13 +52,15 @@ class AbstractHead(eqx.Module):
             standardised), "index" (integers) or "whole" (counts and real columns as they are).
         location_first: Whether its first outputs are the locations, one for each feature, so that they can be squashed.
         group: How many variables after one another have noise in common: 1, or the colours of a pixel, or all.
+        per_value: How many outputs it reads for each value of an event.
     """
 
     kinds: ClassVar[tuple[DataKind, ...]] = ("binary", "levels", "unit", "real", "counts")
     sees: ClassVar[Sees] = "numbers"
     location_first: ClassVar[bool] = False
+    per_value: ClassVar[int] = 1
 
-    shape: eqx.AbstractVar[tuple[int, ...]]
+    shape: tuple[int, ...] = eqx.field(static=True)
 
     __check_init__ = check_options
 
@@ -68,7 +72,7 @@ class AbstractHead(eqx.Module):
     @property
     def num_outputs(self) -> int:
         """How many outputs of a network the head reads."""
-        return math.prod(self.shape)
+        return self.per_value * math.prod(self.shape)
 
     def initialised(self, *, key: Key) -> "AbstractHead":
         """The head with its initial weights, of heads that have a network of their own.
@@ -173,7 +177,54 @@ def bounded(log_scale: Float[Array, "*z"]) -> Float[Array, "*z"]:
     return MOST_LOG_SCALE * jnp.tanh(log_scale / MOST_LOG_SCALE)
 
 
-class NormalHead(AbstractHead):
+class AbstractLocationScaleHead(AbstractHead):
+    r"""Location and scale from the network: the first half of the outputs are locations.
+
+    Args:
+        scale: What the second half $r$ of the outputs is: `log-scale` $s = e^r$, `log-variance` $s = e^{r/2}$,
+            `softplus` $s = \log(1 + e^r)$.
+        scale_floor: What is added to s, in the unit of the event; 0: nothing.
+
+    Attributes:
+        floors: Whether the floor is also that of a scale that is an exponential.
+    """
+
+    floors: ClassVar[bool] = True
+    per_value: ClassVar[int] = 2
+
+    scale: eqx.AbstractVar[ScaleForm]
+    scale_floor: eqx.AbstractVar[float]
+
+    def _halves(self, outputs: Float[Array, " n_out"]) -> tuple[Array, Array]:
+        first, second = outputs.reshape(2, *self.shape)
+        return first, second
+
+    def _log_scale(self, raw: Array) -> Array:
+        match self.scale:
+            case "log-scale":
+                log_scale = raw
+            case "log-variance":
+                log_scale = 0.5 * raw
+            case "softplus":
+                return jnp.log(jax.nn.softplus(raw) + self.scale_floor)
+        floor = self.scale_floor if self.floors else 0.0
+        return jnp.logaddexp(log_scale, math.log(floor)) if floor > 0.0 else log_scale
+
+    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
+        """The head and the outputs whose location and scale fit the data's mean and variance."""
+        bias = self.output_bias(mean, frequencies)
+        if variance is not None:
+            scale = self._scale_of(spread(variance))
+            floor = self.scale_floor if self.floors or self.scale == "softplus" else 0.0
+            bias[bias.size // 2 :] = raw_scale(scale, self.scale, floor)
+        return self, bias
+
+    def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
+        """The scale at which the family has this standard deviation."""
+        return deviation
+
+
+class NormalHead(AbstractLocationScaleHead):
     r"""A diagonal Normal with mean and scale from the network: the first half of the outputs are means.
 
     Args:
@@ -184,40 +235,15 @@ class NormalHead(AbstractHead):
     """
 
     location_first: ClassVar[bool] = True
+    floors: ClassVar[bool] = False
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     scale: ScaleForm = eqx.field(static=True, default="log-scale")
     scale_floor: float = eqx.field(static=True, default=1e-6)
 
-    @property
-    def num_outputs(self) -> int:
-        """Two for each feature: a mean and a scale."""
-        return 2 * math.prod(self.shape)
-
     def __call__(self, outputs: Float[Array, " n_out"]) -> DiagonalNormal:
         """The distribution that belongs to these outputs."""
-        loc, raw = outputs.reshape(2, *self.shape)
-        match self.scale:
-            case "log-scale":
-                log_scale = raw
-            case "log-variance":
-                log_scale = 0.5 * raw
-            case "softplus":
-                log_scale = jnp.log(jax.nn.softplus(raw) + self.scale_floor)
-        return DiagonalNormal(loc, log_scale)
-
-    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
-        """The outputs of a Normal with the data's mean."""
-        flat = np.asarray(mean, np.float64).reshape(-1)
-        return np.concatenate([flat, np.zeros_like(flat)])
-
-    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
-        """The head and the outputs of a Normal with the data's mean and variance."""
-        bias = self.output_bias(mean, frequencies)
-        if variance is not None:
-            floor = self.scale_floor if self.scale == "softplus" else 0.0
-            bias[bias.size // 2 :] = raw_scale(spread(variance), self.scale, floor)
-        return self, bias
+        loc, raw = self._halves(outputs)
+        return DiagonalNormal(loc, self._log_scale(raw))
 
 
 class DeterministicHead(AbstractHead):
@@ -226,8 +252,6 @@ class DeterministicHead(AbstractHead):
     Args:
         shape: The shape of one event.
     """
-
-    shape: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Deterministic:
         """The point mass at these outputs."""
@@ -248,7 +272,6 @@ class SharedScaleNormalHead(AbstractHead):
 
     location_first: ClassVar[bool] = True
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     log_scale: Float[Array, "..."] | Frozen
     scale_floor: float = eqx.field(static=True, default=0.0)
 
@@ -283,7 +306,6 @@ class BernoulliHead(AbstractHead):
     kinds: ClassVar[tuple[DataKind, ...]] = ("binary", "levels", "unit")
     sees: ClassVar[Sees] = "yes-no"
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     probability_floor: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Bernoulli:
@@ -309,8 +331,6 @@ class ContinuousBernoulliHead(AbstractHead):
 
     kinds: ClassVar[tuple[DataKind, ...]] = ("levels", "unit")
 
-    shape: tuple[int, ...] = eqx.field(static=True)
-
     def __call__(self, outputs: Float[Array, " n_out"]) -> ContinuousBernoulli:
         """The distribution with these logits."""
         return ContinuousBernoulli(outputs.reshape(self.shape))
@@ -335,7 +355,6 @@ class CategoricalHead(AbstractHead):
     kinds: ClassVar[tuple[DataKind, ...]] = ("binary", "levels")
     sees: ClassVar[Sees] = "index"
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     levels: int = eqx.field(static=True)
 
     @property
@@ -381,7 +400,6 @@ class AffineHead(AbstractHead):
     head: AbstractHead
     shift: Frozen
     scale: Frozen
-    shape: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(self, head: AbstractHead, shift: AnyArray, scale: AnyArray) -> None:
         self.head, self.shape = head, head.shape
@@ -402,12 +420,14 @@ class AffineHead(AbstractHead):
         inner: Any = self.head(outputs)
         if isinstance(inner, CorrelatedNormal):
             return inner.affine(self.shift.value, self.scale.value)
+        if not isinstance(inner, AbstractFactorised):
+            fix = "Inherit from AbstractFactorised, or set sees = 'whole' in the head: log_prob then sees your units."
+            raise ConfigError(f"columns come scaled, and a {type(inner).__name__} does not factorise.", fix=fix)
         return Affine(inner, self.shift.value, self.scale.value)
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
         """The inner head's outputs for the standardised mean."""
-        standardised = (np.asarray(mean) - np.asarray(self.shift.value)) / np.asarray(self.scale.value)
-        return self.head.output_bias(standardised, frequencies)
+        return self.started(mean, frequencies)[1]
 
     def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
         """The head and the inner head's outputs for the standardised moments."""
@@ -480,7 +500,6 @@ class SquashedHead(AbstractHead):
     """
 
     head: AbstractHead
-    shape: tuple[int, ...] = eqx.field(static=True)
     squash: Squashing = eqx.field(static=True)
 
     def __init__(self, head: AbstractHead, squash: Squashing = "sigmoid") -> None:

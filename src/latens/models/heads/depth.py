@@ -54,7 +54,6 @@ class DepthHead(AbstractHead):
     kinds: ClassVar[tuple[DataKind, ...]] = ("counts", "levels")
     sees: ClassVar[Sees] = "whole"
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     log_dispersion: Float[Array, "*genes"]
     by_condition: Float[Array, "width genes"] | None
     usual: Frozen

@@ -22,7 +22,17 @@ from latens.distributions import (
 )
 from latens.distributions.steps import StepColumns
 from latens.errors import ConfigError
-from latens.models.heads.base import AbstractHead, DataKind, Moment, ScaleForm, Sees, Started, raw_scale, spread
+from latens.models.heads.base import (
+    AbstractHead,
+    AbstractLocationScaleHead,
+    DataKind,
+    Moment,
+    ScaleForm,
+    Sees,
+    Started,
+    raw_scale,
+    spread,
+)
 from latens.trees import Frozen, value_of
 from latens.typing import Array, Float
 
@@ -58,55 +68,6 @@ def unbounded_log_rate(log_rate: np.ndarray) -> np.ndarray:
     return np.minimum(log_rate, RATE_BOUND) + np.expm1(np.maximum(log_rate - RATE_BOUND, 0.0))
 
 
-class AbstractLocationScaleHead(AbstractHead):
-    r"""Location and scale from the network: the first half of the outputs are locations.
-
-    Args:
-        scale: What the second half $r$ of the outputs is: `log-scale` $s = e^r$, `log-variance` $s = e^{r/2}$,
-            `softplus` $s = \log(1 + e^r)$.
-        scale_floor: What is added to s, in the unit of the event; 0: nothing.
-    """
-
-    scale: eqx.AbstractVar[ScaleForm]
-    scale_floor: eqx.AbstractVar[float]
-
-    @property
-    def num_outputs(self) -> int:
-        """Two for each feature."""
-        return 2 * math.prod(self.shape)
-
-    def _halves(self, outputs: Float[Array, " n_out"]) -> tuple[Array, Array]:
-        first, second = outputs.reshape(2, *self.shape)
-        return first, second
-
-    def _log_scale(self, raw: Array) -> Array:
-        match self.scale:
-            case "log-scale":
-                log_scale = raw
-            case "log-variance":
-                log_scale = 0.5 * raw
-            case "softplus":
-                return jnp.log(jax.nn.softplus(raw) + self.scale_floor)
-        return jnp.logaddexp(log_scale, math.log(self.scale_floor)) if self.scale_floor > 0.0 else log_scale
-
-    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
-        """The outputs whose location is the data's mean."""
-        flat = np.asarray(mean, np.float64).reshape(-1)
-        return np.concatenate([flat, np.zeros_like(flat)])
-
-    def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
-        """The head and the outputs whose location and scale fit the data's mean and variance."""
-        bias = self.output_bias(mean, frequencies)
-        if variance is not None:
-            scale = self._scale_of(spread(variance))
-            bias[bias.size // 2 :] = raw_scale(scale, self.scale, self.scale_floor)
-        return self, bias
-
-    def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
-        """The scale at which the family has this standard deviation."""
-        return deviation
-
-
 class LaplaceHead(AbstractLocationScaleHead):
     """A Laplace likelihood, robust to a few far values.
 
@@ -118,7 +79,6 @@ class LaplaceHead(AbstractLocationScaleHead):
 
     location_first: ClassVar[bool] = True
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     scale: ScaleForm = eqx.field(static=True, default="log-scale")
     scale_floor: float = eqx.field(static=True, default=1e-6)
 
@@ -146,7 +106,6 @@ class StudentTHead(AbstractLocationScaleHead):
 
     location_first: ClassVar[bool] = True
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     raw_df: Shared
     df_floor: float = eqx.field(static=True, default=2.0)
     scale: ScaleForm = eqx.field(static=True, default="log-scale")
@@ -176,7 +135,6 @@ class DiscretisedLogisticHead(AbstractLocationScaleHead):
     kinds: ClassVar[tuple[DataKind, ...]] = ("levels",)
     sees: ClassVar[Sees] = "whole"
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     levels: int = eqx.field(static=True, default=256)
     scale: ScaleForm = eqx.field(static=True, default="log-scale")
     scale_floor: float = eqx.field(static=True, default=1e-3)
@@ -239,8 +197,6 @@ class PoissonHead(AbstractHead):
     kinds: ClassVar[tuple[DataKind, ...]] = ("levels", "counts")
     sees: ClassVar[Sees] = "whole"
 
-    shape: tuple[int, ...] = eqx.field(static=True)
-
     def __call__(self, outputs: Float[Array, " n_out"]) -> Poisson:
         """The distribution with these log rates."""
         return Poisson(bounded_log_rate(outputs.reshape(self.shape)))
@@ -262,7 +218,6 @@ class NegativeBinomialHead(AbstractHead):
     kinds: ClassVar[tuple[DataKind, ...]] = ("levels", "counts")
     sees: ClassVar[Sees] = "whole"
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     log_dispersion: Shared | None = None
 
     @property
@@ -312,13 +267,12 @@ class ZeroInflatedHead(AbstractHead):
     kinds: ClassVar[tuple[DataKind, ...]] = ("levels", "counts")
     sees: ClassVar[Sees] = "whole"
 
+    shape: tuple[int, ...] = eqx.field(static=True, init=False)
     head: PoissonHead | NegativeBinomialHead
     start: float = eqx.field(static=True, default=0.1)
 
-    @property
-    def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The shape of one event, the inner head's."""
-        return self.head.shape
+    def __post_init__(self) -> None:
+        self.shape = self.head.shape
 
     @property
     def num_outputs(self) -> int:
@@ -332,10 +286,7 @@ class ZeroInflatedHead(AbstractHead):
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
         """The outputs whose distribution has the data's mean."""
-        # A share `start` of extra zeros, made up for by the mean of the counts.
-        inner = self.head.output_bias(np.asarray(mean, np.float64) / (1.0 - self.start))
-        logit = math.log(self.start) - math.log1p(-self.start)
-        return np.concatenate([np.full(math.prod(self.shape), logit), inner])
+        return self.started(mean, frequencies)[1]
 
     def started(self, mean: np.ndarray, frequencies: Moment = None, variance: Moment = None) -> Started:
         """The head and the outputs whose counts fit the data's moments."""
@@ -345,7 +296,7 @@ class ZeroInflatedHead(AbstractHead):
         inner = None if second is None else np.maximum(second / (1.0 - self.start) - inner_mean**2, 0.0)
         head, bias = self.head.started(inner_mean, None, inner)
         logit = math.log(self.start) - math.log1p(-self.start)
-        started = ZeroInflatedHead(head, self.start)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        started = ZeroInflatedHead(head, self.start)  # pyright: ignore[reportArgumentType]
         return started, np.concatenate([np.full(math.prod(self.shape), logit), bias])
 
 
@@ -372,7 +323,6 @@ class CorrelatedNormalHead(AbstractHead):
     kinds: ClassVar[tuple[DataKind, ...]] = ("real", "counts", "unit", "levels")
     location_first: ClassVar[bool] = True
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     log_scale: Float[Array, "*x"]
     white: Frozen
     scale_floor: float = eqx.field(static=True, default=0.0)
@@ -433,15 +383,10 @@ class StepColumnsHead(AbstractHead):
 
     kinds: ClassVar[tuple[DataKind, ...]] = ("real", "binary")
     location_first: ClassVar[bool] = True
+    per_value: ClassVar[int] = 2
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     binary: tuple[int, ...] = eqx.field(static=True, default=())
     scale_floor: float = eqx.field(static=True, default=1e-4)
-
-    @property
-    def num_outputs(self) -> int:
-        """Two for each column: a mean or logit, and a scale."""
-        return 2 * int(np.prod(self.shape))
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> StepColumns:
         """The distribution that belongs to these outputs."""

@@ -37,7 +37,6 @@ class PixelHead(AbstractHead):
     kinds: ClassVar[tuple[DataKind, ...]] = ("levels",)
     sees: ClassVar[Sees] = "whole"
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     levels: int = eqx.field(static=True, default=256)
     components: int = eqx.field(static=True, default=3)
 
@@ -167,6 +166,7 @@ class AutoregressiveHead(AbstractHead):
     kinds: ClassVar[tuple[DataKind, ...]] = ("binary", "levels")
     sees: ClassVar[Sees] = "whole"
 
+    shape: tuple[int, ...] = eqx.field(static=True, init=False)
     head: BernoulliHead | PixelHead
     context: Context | None = None
     features: int = eqx.field(static=True, default=3)
@@ -183,10 +183,8 @@ class AutoregressiveHead(AbstractHead):
             fix = "Use --set likelihood=bernoulli, or data of shape (n, height, width)."
             raise ConfigError(what, where="likelihood.family", fix=fix)
 
-    @property
-    def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The shape of one event, the inner head's."""
-        return self.head.shape
+    def __post_init__(self) -> None:
+        self.shape = self.head.shape
 
     @property
     def _channels(self) -> int:

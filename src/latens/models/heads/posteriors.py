@@ -24,12 +24,11 @@ class FullNormalHead(AbstractHead):
         normal: The head of the means and of the factor's diagonal.
     """
 
+    shape: tuple[int, ...] = eqx.field(static=True, init=False)
     normal: NormalHead
 
-    @property
-    def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """The shape (n,) of one event."""
-        return self.normal.shape
+    def __post_init__(self) -> None:
+        self.shape = self.normal.shape
 
     @property
     def num_outputs(self) -> int:
@@ -58,8 +57,6 @@ class VonMisesFisherHead(AbstractHead):
     Source: Davidson et al. (2018), for the floor of 1.
     """
 
-    shape: tuple[int, ...] = eqx.field(static=True)
-
     @property
     def num_outputs(self) -> int:
         """One for each coordinate, and one for the concentration."""
@@ -78,7 +75,6 @@ class ConcreteHead(AbstractHead):
         temperature: The temperature, above 0.
     """
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     temperature: float = eqx.field(static=True)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> RelaxedOneHot:
@@ -104,7 +100,6 @@ class FlowHead(AbstractHead):
     normal: NormalHead
     bijection: AbstractBijection
     context_size: int = eqx.field(static=True)
-    shape: tuple[int, ...] = eqx.field(static=True)
 
     @property
     def num_outputs(self) -> int:

@@ -72,7 +72,6 @@ class SegmentsHead(AbstractTableHead):
     r"""Columns of which every segment has a logit of its own: $\log s_{ij} + r_{ij}$ of shares s and outputs r."""
 
     # Outputs of 0 give the shares of the training rows.
-    shape: tuple[int, ...] = eqx.field(static=True)
     log_shares: Frozen
     starts: Frozen
     widths: Frozen
@@ -104,7 +103,6 @@ class OrdinalHead(AbstractTableHead):
     # Source: McCullagh (1980), "Regression models for ordinal data".
     # `types`: The types of the columns, which all have the same number L > 1 of names.
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     cuts: Frozen
     starts: Frozen
     widths: Frozen
@@ -137,7 +135,6 @@ class OrderedSegmentsHead(AbstractTableHead):
     # tilt is as narrow as a Normal can be), hats around places of like mass (with which it has several peaks), and one
     # for each of the few cells that many rows share. Outputs of 0 give the shares of the training rows.
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     log_shares: Frozen
     starts: Frozen
     widths: Frozen
@@ -188,7 +185,6 @@ def atoms_of(one: ColumnType) -> list[int]:
 class TableHead(AbstractTableHead):
     """A probability for every column of a mixed table; columns are independent given the latent."""
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     heads: dict[str, SegmentsHead | OrderedSegmentsHead | OrdinalHead]
     blocks: Blocks
 

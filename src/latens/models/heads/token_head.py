@@ -36,7 +36,6 @@ class TokenHead(AbstractHead):
     kinds: ClassVar[tuple[DataKind, ...]] = ("tokens",)
     sees: ClassVar[Sees] = "index"
 
-    shape: tuple[int, ...] = eqx.field(static=True)
     vocabulary: int = eqx.field(static=True)
     network: TokenGRU | None = None
     width: int = eqx.field(static=True, default=128)
