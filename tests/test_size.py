@@ -25,7 +25,7 @@ MOST = {
     "lines of Python in src": 59_477,
     ": Any in src": 295,
     "lines of Python in data": 4_050,
-    "lines of Python in tests": 46_100,
+    "lines of Python in tests": 46_092,
     "lines of JavaScript, CSS and HTML": 6_450,
     "words of docs": 32_450,
     "pages of docs": 40,

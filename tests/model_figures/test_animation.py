@@ -9,17 +9,8 @@ from PIL import Image
 from scipy.stats import kstest, ortho_group
 
 from latens.errors import DataError, UsageError
-from latens.figures.animation import (
-    FRAME_DPI,
-    TRAIL,
-    check_ending,
-    frame,
-    moving_image,
-    moving_manifold,
-    moving_scatter,
-    trail,
-    write_animation,
-)
+from latens.figures import animation
+from latens.figures.animation import frame, moving_image, moving_manifold, moving_scatter, write_animation
 from latens.figures.images import linear_grid, manifold, percentile_grid
 from latens.figures.latent import latent_scatter
 from latens.figures.paths import align, in_log_time, linear_path, medoid, path_between, random_walk, spherical_path
@@ -149,7 +140,7 @@ def test_of_many_colours_the_frequent_ones_are_exact(tmp_path):
 
 def test_what_no_film_can_be_made_of_is_refused(tmp_path):
     with pytest.raises(UsageError, match="gif"):
-        check_ending("film.avi")
+        animation.check_ending("film.avi")
     for frames in ([], [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)], [np.zeros((4, 4, 3))]):
         with pytest.raises(DataError):
             write_animation(tmp_path / "a.gif", frames)
@@ -204,13 +195,13 @@ def test_a_morph_stops_at_rows_of_its_class():
 
 def test_a_moving_point_draws_its_last_steps_after_it():
     path = points(60, 2)
-    way, strength = trail(path, 40)
-    assert len(way) == len(strength) == TRAIL
+    way, strength = animation.trail(path, 40)
+    assert len(way) == len(strength) == animation.TRAIL
     np.testing.assert_array_equal(way[-1], path[39:41])
-    np.testing.assert_array_equal(way[0], path[40 - TRAIL : 42 - TRAIL])
-    np.testing.assert_allclose(strength, np.arange(1, TRAIL + 1) / TRAIL)
-    assert trail(path, 0)[0].shape == (0, 2, 2)
-    assert len(trail(path, 3)[0]) == 3
+    np.testing.assert_array_equal(way[0], path[40 - animation.TRAIL : 42 - animation.TRAIL])
+    np.testing.assert_allclose(strength, np.arange(1, animation.TRAIL + 1) / animation.TRAIL)
+    assert animation.trail(path, 0)[0].shape == (0, 2, 2)
+    assert len(animation.trail(path, 3)[0]) == 3
 
 
 def test_percentiles_of_the_prior_are_shown_over_training():
@@ -219,7 +210,7 @@ def test_percentiles_of_the_prior_are_shown_over_training():
     *_, last = made.frames
     grid = percentile_grid(4, 0.1, 0.9)
     images = Source(kept[-1][1], data, 0).decoded_images(grid.reshape(-1, 2)).reshape(4, 4, 5, 4)
-    still = manifold(images, grid, title="step 5", dpi=FRAME_DPI)
+    still = manifold(images, grid, title="step 5", dpi=animation.FRAME_DPI)
     np.testing.assert_allclose(last.astype(int), frame(still), atol=1)  # a rotation by nothing, to the last bit but one
     assert "4 by 4 percentiles of the prior" in made.says
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import latens
-from latens import evidence, latents, predictive
 from latens.data import Dataset
 from latens.data.dataset import as_batch
 from latens.errors import ConfigError, DataError, LatensError, UsageError
@@ -138,7 +137,7 @@ def test_arguments_of_an_estimator_of_the_wrong_type(options: dict[str, Any], wh
 
 COUNTED = {
     f"{name}-{option}": (function, option)
-    for room in (evidence, latents, predictive)
+    for room in (latens.evidence, latens.latents, latens.predictive)
     for name in dir(room)
     if callable(function := getattr(room, name)) and name.islower()
     for option in inspect.signature(function).parameters
