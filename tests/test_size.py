@@ -22,7 +22,7 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 59_477,
+    "lines of Python in src": 59_475,
     ": Any in src": 295,
     "lines of Python in data": 4_050,
     "lines of Python in tests": 46_092,

@@ -312,22 +312,8 @@ def validated(estimator: BaseEstimator, X: Any, *, reset: bool, **options: Any) 
 
 _FLAGS = {"batch-size": "batch_size", "condition": "conditions", "set": "settings", "weight": "sample_weight"}
 _FLAGS |= {"typed": 'settings["columns"]={}', "column": 'settings["columns"]', "pieces": 'settings["pieces"]'}
-_FLAGS |= {
-    name: name
-    for name in [
-        "epochs",
-        "given",
-        "label",
-        "layer",
-        "recipe",
-        "sequence",
-        "step",
-        "stride",
-        "time",
-        "unknown",
-        "window",
-    ]
-}
+_SAME = "epochs given label layer recipe sequence step stride time unknown window"
+_FLAGS |= {name: name for name in _SAME.split()}
 """Flags of the command that messages name, and the same arguments of an estimator."""
 _FLAG = re.compile(
     rf"--({'|'.join(_FLAGS)})(?![\w-])(?:(?<!typed) (?!out\b|or\b|and\b|says\b)([^\s,;:)']*(?:'[^']*'|\w|=\.\.\.)))?"

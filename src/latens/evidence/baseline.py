@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from scipy.special import betaln, digamma, gammaln
 
 from latens.data.dataset import Batch, Dataset
 from latens.data.infer import MOST_MEASURED
@@ -11,6 +10,7 @@ from latens.data.mapped import few, take
 from latens.data.named import MIN_SCALE
 from latens.data.schema import Schema
 from latens.errors import DataError
+from latens.io.later import special
 from latens.io.process import counted
 from latens.kinds.counts.sparse import SparseRows, columns_of
 from latens.typing import Array
@@ -170,7 +170,7 @@ def _real_terms(fit: _Fit, common_unit: bool) -> Terms:
     own = squares.sum() / n.sum() if common_unit else squares / n
     spread_squared = np.where(own >= MIN_SCALE**2, own, 1.0)
     scale = np.sqrt((squares + spread_squared) * (1 + 1 / n) / n)
-    constant = -betaln(0.5, n / 2) - 0.5 * np.log(n) - np.log(scale)
+    constant = -special.betaln(0.5, n / 2) - 0.5 * np.log(n) - np.log(scale)
     return lambda rows: constant - 0.5 * (n + 1) * np.log1p(((rows - mean) / scale) ** 2 / n)
 
 
@@ -178,8 +178,8 @@ def _count_terms(fit: _Fit) -> Terms:
     n, total = np.maximum(fit.count, 1.0), fit.sums(lambda rows: rows)
     mean = (total + 0.5) / n
     theta = 1.0 / ((1.0 + 1.0 / n) / _dispersion(fit, n, total / n) + 1.0 / (total + 0.5))
-    constant, log_odds = -theta * np.log1p(mean / theta) - gammaln(theta), -np.log1p(theta / mean)
-    return lambda rows: constant + gammaln(rows + theta) - gammaln(rows + 1.0) + rows * log_odds
+    constant, log_odds = -theta * np.log1p(mean / theta) - special.gammaln(theta), -np.log1p(theta / mean)
+    return lambda rows: constant + special.gammaln(rows + theta) - special.gammaln(rows + 1.0) + rows * log_odds
 
 
 def _dispersion(fit: _Fit, n: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -200,7 +200,7 @@ def _dispersion(fit: _Fit, n: np.ndarray, mean: np.ndarray) -> np.ndarray:
     for _ in range(50):
         middle = 0.5 * (low + high)
         theta = np.exp(middle)
-        terms = weight * (digamma(value + theta[place]) - digamma(theta)[place])
+        terms = weight * (special.digamma(value + theta[place]) - special.digamma(theta)[place])
         score = np.bincount(place, terms, minlength=len(over)) - n[over] * np.log1p(mean[over] / theta)
         low, high = np.where(score > 0, middle, low), np.where(score > 0, high, middle)
     found[over] = np.exp(0.5 * (low + high))

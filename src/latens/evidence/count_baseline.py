@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.special import digamma, gammaln
 
 from latens.evidence.factors import ALONE, Components, principal
+from latens.io.later import special
 from latens.models.heads.depth import residuals
 
 STEPS = 8
@@ -43,7 +43,7 @@ class CountModel(NamedTuple):
         """The log probability of each gene of rows given their totals, in nats; 0 where it is missing."""
         log_mean, theta = self.log_mean(design, log_depth), np.exp(self.log_theta)
         both = np.logaddexp(log_mean, self.log_theta)
-        terms = gammaln(x + theta) - gammaln(theta) - gammaln(x + 1.0)
+        terms = special.gammaln(x + theta) - special.gammaln(theta) - special.gammaln(x + 1.0)
         terms = terms + theta * (self.log_theta - both) + x * (log_mean - both)
         return terms if mask is None else np.where(mask, terms, 0.0)
 
@@ -100,7 +100,8 @@ def _log_thetas(x: np.ndarray, mean: np.ndarray, seen: np.ndarray) -> Float[np.n
     for _ in range(30):
         middle = 0.5 * (low + high)
         theta = np.exp(middle)
-        terms = digamma(x + theta) - digamma(theta) - np.log1p(mean / theta) + (mean - x) / (theta + mean)
+        slope = special.digamma(x + theta) - special.digamma(theta)
+        terms = slope - np.log1p(mean / theta) + (mean - x) / (theta + mean)
         score = np.sum(seen * terms, axis=0)
         low, high = np.where(score > 0, middle, low), np.where(score > 0, high, middle)
     return 0.5 * (low + high)

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.linalg import cho_factor, cho_solve
 
 from latens.data import Schema
 from latens.evidence.factors import ALONE, FOLDS, Factors, turned
+from latens.io.later import linalg
 from latens.io.process import counted
 
 ALIKE = 0.3
@@ -263,9 +263,9 @@ def _regular(covariance: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
 
 def _log_density(away: Float[np.ndarray, "n d"], covariance: Float[np.ndarray, "d d"]) -> Float[np.ndarray, " n"]:
     try:
-        factor = cho_factor(covariance, lower=True)
+        factor = linalg.cho_factor(covariance, lower=True)
     except np.linalg.LinAlgError:  # an autoregression that grows beyond what doubles hold
         return np.full(len(away), -np.inf)
     logdet = 2.0 * np.sum(np.log(np.diagonal(factor[0])))
-    squared = np.sum(away.T * cho_solve(factor, away.T), axis=0)
+    squared = np.sum(away.T * linalg.cho_solve(factor, away.T), axis=0)
     return -0.5 * (squared + logdet + away.shape[1] * np.log(2.0 * np.pi))

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
-from scipy import sparse
+from jaxtyping import Bool, Float, Int, Shaped
 
 from latens.data.dataset import Batch, Dataset, training_rows
 from latens.kinds.tables.columns import ColumnType
@@ -77,14 +76,19 @@ def places_of(
     return np.stack([own[np.clip(at, 0, one.count - 1)] for one, own, at in pairs], axis=1)
 
 
-def cells_of(
-    x: Shaped[np.ndarray, "n c"], mask: np.ndarray | None, types: Sequence[ColumnType], bins: Sequence[np.ndarray]
-) -> sparse.csr_matrix:
-    """A one for the bin of every observed cell, of shape (n, columns times `BINS`)."""
-    shown = np.ones(x.shape, bool) if mask is None else np.asarray(mask)
-    rows, columns = np.nonzero(shown)
-    at = places_of(np.where(shown, x, 0), types, bins)[rows, columns] + BINS * columns
-    return sparse.csr_matrix((np.ones(len(rows)), (rows, at)), shape=(len(x), len(types) * BINS))
+def counts_of(
+    at: Int[np.ndarray, "n c"], shown: Bool[np.ndarray, "n c"], weight: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, "c c B B"]:
+    """The weight of the rows that have both bins, for each two bins of each two columns."""
+    columns = at.shape[1]
+    places, wide = at + BINS * np.arange(columns), BINS * columns
+    found = [
+        np.bincount(
+            (at[:, [i]] * wide + places).ravel(), ((weight * shown[:, i])[:, None] * shown).ravel(), BINS * wide
+        )
+        for i in range(columns)
+    ]
+    return np.stack(found).reshape(columns, BINS, columns, BINS).transpose(0, 2, 1, 3)
 
 
 def pair_gains(
@@ -99,11 +103,9 @@ def pair_gains(
     # whose tree gains most. A gain is by row that has both cells, and the mean over both directions.
     columns, alone = len(types), shares_of(types, bins)
     heavy = np.ones(len(x)) if weight is None else weight
-    ones, fold, counts = cells_of(x, mask, types, bins), np.arange(len(x)) % FOLDS, []
-    for f in range(FOLDS):
-        own = ones[fold == f]
-        found = (own.T.multiply(heavy[fold == f]) @ own).toarray()
-        counts.append(found.reshape(columns, BINS, columns, BINS).transpose(0, 2, 1, 3))
+    shown, fold = np.ones(x.shape, bool) if mask is None else np.asarray(mask), np.arange(len(x)) % FOLDS
+    at = places_of(np.where(shown, x, 0), types, bins)
+    counts = [counts_of(at[own], shown[own], heavy[own]) for own in (fold == f for f in range(FOLDS))]
     total, shares = sum(counts[1:], start=counts[0]), alone[None, :, None, :]
 
     def ratios(seen: np.ndarray, shrink: float) -> np.ndarray:

@@ -19,6 +19,7 @@ from latens.explorer.decoder import decoded_means, decoder_arrays, folded, in_da
 from latens.explorer.page_columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.whatif import whatif_columns
 from latens.io.json import plain, to_json
+from latens.io.later import spatial
 from latens.io.safetensors import pack, tree_to_arrays
 from latens.kinds import kind_of
 from latens.latents.codes import active_units, encode, level_shapes, sample_prior
@@ -152,12 +153,10 @@ def far_scale(means: Shaped[np.ndarray, "n d"], units: list[dict[str, Any]], see
     chosen = [u["index"] for u in units if u["active"] and u["spread"] > 0] or [0]
     weight = np.array([1.0 / max(units[i]["spread"], 1e-12) for i in chosen], np.float32)
     scaled = means[:, chosen] * weight
-    from sklearn.neighbors import NearestNeighbors
-
     queries = np.random.default_rng(seed).permutation(len(scaled))[:DISTANCES]
     if len(scaled) < 2:
         return {"units": chosen, "weight": weight.tolist(), "median": None, "far": None}
-    found, _ = NearestNeighbors(n_neighbors=2, n_jobs=1).fit(scaled).kneighbors(scaled[queries])
+    found, _ = spatial.KDTree(scaled).query(scaled[queries], k=2)  # the nearest of all is the row itself
     median, far = np.quantile(found[:, 1], [0.5, 0.99])
     return {"units": chosen, "weight": weight.tolist(), "median": float(median), "far": float(far)}
 

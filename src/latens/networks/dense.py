@@ -8,10 +8,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import erfinv
 
 from latens.errors import ConfigError, nearest
 from latens.io.keys import threefry
+from latens.io.later import special
 from latens.trees import held, on_host
 from latens.typing import Array, Float, Key, Shaped
 
@@ -217,7 +217,7 @@ def host_draws(words: np.ndarray | jax.Array, *, shape: tuple[int, ...], family:
     low = np.nextafter(np.float32(-1.0), np.float32(0.0)) if family == "normal" else np.float32(-1.0)
     drawn = np.maximum(unit * (np.float32(1.0) - low) + low, low)
     if family == "normal":
-        drawn = np.float32(math.sqrt(2.0)) * erfinv(drawn)
+        drawn = np.float32(math.sqrt(2.0)) * special.erfinv(drawn)
     return drawn.astype(np.float32).reshape(shape)
 
 

@@ -12,7 +12,7 @@ from latens.data.dataset import Batch
 from latens.distributions import DiagonalNormal, FullNormal, Mixture
 from latens.evidence.batched import cells_of
 from latens.models import AbstractLatentModel, LatentModel
-from latens.typing import Array, Bool, Cond, Float, Mask, Nats, PyTree
+from latens.typing import Array, Bool, Cond, Float, Nats
 
 ROUNDS = 2
 """How often a decoder is made linear, first at the encoder's mean, then where the last answer was."""
@@ -76,8 +76,8 @@ def linear_posteriors(model: AbstractLatentModel, batch: Batch) -> Mixture | Non
     """The linear posterior of each row given its observed cells; None where the model's noise has no variances."""
     if batch.mask is None or not isinstance(batch.x, jax.Array) or not isinstance(model, LatentModel):
         return None
-    first = jax.tree.map(lambda leaf: leaf[0], (batch.x, batch.cond, batch.mask))
-    size = _latents(model, *first)
+    found = jax.vmap(lambda x, cond, mask: model.posterior(x, cond=cond, mask=mask))(batch.x, batch.cond, batch.mask)
+    size = _latents(model, found, batch.cond)
     if size is None:
         return None
     shared = None
@@ -86,13 +86,11 @@ def linear_posteriors(model: AbstractLatentModel, batch: Batch) -> Mixture | Non
         middle = jax.nn.softmax(prior.logits) @ prior.components.loc  # pyright: ignore[reportAttributeAccessIssue]
         shared = around(lambda z: model.likelihood(z, cond=None), middle).slope
 
-    def of_row(x: Array, cond: Cond, mask: Array) -> Mixture:
-        z = model.posterior(x, cond=cond, mask=mask).loc  # pyright: ignore[reportAttributeAccessIssue]
-        return linear_posterior(
-            lambda z: model.likelihood(z, cond=cond), z, _normals(model, cond, size), x, mask, shared
-        )
+    def of_row(z: Array, x: Array, cond: Cond, mask: Array) -> Mixture:
+        decode = lambda z: model.likelihood(z, cond=cond)  # noqa: E731
+        return linear_posterior(decode, z, _normals(model, cond, size), x, mask, shared)
 
-    return jax.vmap(of_row)(batch.x, batch.cond, batch.mask)
+    return jax.vmap(of_row)(found.loc, batch.x, batch.cond, batch.mask)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _normals(model: Any, cond: Cond, size: int) -> Mixture:
@@ -111,16 +109,17 @@ def _normals(model: Any, cond: Cond, size: int) -> Mixture:
     return Mixture(jnp.zeros(1), jax.vmap(full)(mean[None], 0.5 * jnp.log(variance)[None]))
 
 
-def _latents(model: Any, x: PyTree, cond: Cond, mask: Mask) -> int | None:
+def _latents(model: Any, q: object, cond: Cond) -> int | None:
     """How many latents a model has, if they are a vector of Normals and what they say of a cell has a variance."""
-    q = jax.eval_shape(lambda: model.posterior(x, cond=cond, mask=mask))
-    if not isinstance(q, DiagonalNormal) or q.loc.ndim != 1:
+    # q: the posteriors of rows.
+    if not isinstance(q, DiagonalNormal) or q.loc.ndim != 2:
         return None
+    z, own = jax.tree.map(lambda leaf: leaf[0], (q.loc, cond))
     try:
-        jax.eval_shape(lambda: model.likelihood(jnp.zeros(q.loc.shape), cond=cond).moments())
+        jax.eval_shape(lambda: model.likelihood(z, cond=own).moments())
     except (AttributeError, TypeError):
         return None
-    return q.loc.size
+    return q.loc.shape[1]
 
 
 def linear_posterior(

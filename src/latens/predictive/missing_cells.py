@@ -178,7 +178,7 @@ def averaged(
 ) -> "WeighedDraws":  # fmt: skip
     """Average what draws of z give of each row by their weights, a chunk of draws at a time."""
     rows = batch.row_id.shape[0]
-    like, _ = jax.eval_shape(lambda: weighed(model, batch, 1, first=0, key=key, beside=beside))
+    like = jax.eval_shape(lambda: jax.tree.map(lambda leaf: leaf[None], _drawn(model, batch, key)))
 
     def add(state: WeighedDraws, first: Array | int, count: int) -> WeighedDraws:
         z, log_weight = weighed(model, batch, count, first=first, key=key, beside=beside)
@@ -194,6 +194,12 @@ def averaged(
     full, rest = divmod(num_samples, samples_per_chunk)
     state = jax.lax.fori_loop(0, full, lambda i, s: add(s, i * samples_per_chunk, samples_per_chunk), state)
     return add(state, full * samples_per_chunk, rest) if rest else state
+
+
+def _drawn(model: AbstractLatentModel, batch: Batch, key: Key) -> PyTree[Array]:
+    """A z for each row, which says of what shapes they are: a weight takes long to trace."""
+    draw = lambda x, cond, mask: model.posterior(x, cond=cond, mask=mask).sample(key=key)  # noqa: E731
+    return jax.vmap(draw)(batch.x, batch.cond, batch.mask)
 
 
 def weighed(
@@ -362,8 +368,7 @@ def _left_out(
         }
         return total, mean
 
-    draw = lambda: jax.tree.map(lambda leaf: leaf[0], weighed(model, batch, 1, first=0, key=key)[0])  # noqa: E731
-    like, _ = jax.eval_shape(lambda: jax.vmap(of)(draw(), batch.cond, batch.x, _observed(batch)))
+    like, _ = jax.eval_shape(lambda: jax.vmap(of)(_drawn(model, batch, key), batch.cond, batch.x, _observed(batch)))
     state = jnp.full(batch.x.shape, -jnp.inf), {name: jnp.zeros(leaf.shape) for name, leaf in like.items()}
     full, rest = divmod(num_samples, at_once)
     state = jax.lax.fori_loop(0, full, lambda i, s: add(s, i * at_once, at_once), state)

@@ -186,24 +186,12 @@ def by_group(groups: dict[str, Optimizer], labels: Callable[[Any], PyTree] = bes
     return Optimizer(init, update, evaluate)
 
 
+_OF_OPTAX = "adabelief adagrad adamax amsgrad lamb lion nadam nadamw novograd radam rmsprop sgd yogi"
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation] | Optimizer] = {
-    name: getattr(optax, name)
-    for name in [
-        "adabelief",
-        "adagrad",
-        "adamax",
-        "amsgrad",
-        "lamb",
-        "lion",
-        "nadam",
-        "nadamw",
-        "novograd",
-        "radam",
-        "rmsprop",
-        "sgd",
-        "yogi",
-    ]
-} | {"adam": adam, "adamw": adamw}
+    **{name: getattr(optax, name) for name in _OF_OPTAX.split()},
+    "adam": adam,
+    "adamw": adamw,
+}
 """The names that a configuration may use, each with its own constants unless `options` say otherwise.
 
 An `Optimizer` is one that was given as an object.

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
-from scipy.special import ndtri
 
 from latens.data.schema import Kind as DataKind
 from latens.distributions import (
@@ -27,6 +26,7 @@ from latens.distributions import (
     DiagonalNormal,
 )
 from latens.errors import ConfigError
+from latens.io.later import special
 from latens.trees import Frozen, held, on_host
 from latens.typing import AnyArray, Array, Cond, Float, Key, check_options
 
@@ -477,7 +477,7 @@ def _unsquashed(squash: Squashing, share: np.ndarray) -> np.ndarray:
         case "sigmoid":
             return np.log(share) - np.log1p(-share)
         case "probit":
-            return ndtri(share)
+            return special.ndtri(share)
         case "cauchit":
             return np.tan(np.pi * (share - 0.5))
         case "softsign":

@@ -8,7 +8,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from latens.distributions import (
     CorrelatedNormal,
@@ -22,6 +21,7 @@ from latens.distributions import (
 )
 from latens.distributions.steps import StepColumns
 from latens.errors import ConfigError
+from latens.io.later import linalg
 from latens.models.heads.base import (
     AbstractHead,
     AbstractLocationScaleHead,
@@ -366,7 +366,8 @@ class CorrelatedNormalHead(AbstractHead):
             left = whole.reshape(1, self.group, self.group)
         deviation = np.sqrt(np.diagonal(left[0]))
         root = np.linalg.cholesky(left[0] / (deviation[:, None] * deviation))
-        return self._with(deviation, solve_triangular(root, np.eye(len(root)), lower=True)), self.output_bias(mean)
+        white = linalg.solve_triangular(root, np.eye(len(root)), lower=True)
+        return self._with(deviation, white), self.output_bias(mean)
 
     def _with(self, deviation: np.ndarray, white: np.ndarray | None) -> "CorrelatedNormalHead":
         raw = jnp.asarray(raw_scale(deviation, "log-scale", self.scale_floor).reshape(self.shape), jnp.float32)

@@ -1,0 +1,26 @@
+"""Heavy packages that few commands need, imported at their first use."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+
+class Later:
+    """A module that is not imported yet."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(self._name), name)
+
+
+if TYPE_CHECKING:
+    import jax as jax
+    import numpy as np
+    import polars as pl
+    from scipy import linalg as linalg
+    from scipy import spatial as spatial
+    from scipy import special as special
+else:
+    jax, np, pl = Later("jax"), Later("numpy"), Later("polars")
+    linalg, spatial, special = Later("scipy.linalg"), Later("scipy.spatial"), Later("scipy.special")
