@@ -60,7 +60,7 @@ def check_given_parts(model: AbstractLatentModel, batch: Batch) -> None:
 
 
 _SUPPORT = {
-    "draws of the posterior": "Check the encoder. It receives standardised cells, and 0 where a cell is missing.",
+    "draws of the posterior": "Check its sample, and the encoder: it sees standardised cells, 0 where one is missing.",
     "log_prob of the posterior": "Check it at a draw of its own, with the parameters of one row.",
     "log_prob of the prior": "It has to be finite at every draw of the posterior: give both the same support.",
     "log_prob of the likelihood": "Check the support. Real columns come standardised; sees = 'whole' keeps units.",
@@ -121,7 +121,7 @@ def _log_densities(
 ) -> tuple[dict[str, Float[Array, " B"]], PyTree, PyTree]:
     """The log densities of own parts at each row and a draw of its posterior; what the likelihood draws and sees."""
 
-    def of_row(row: Batch) -> tuple[dict[str, Float[Array, ""]], PyTree, PyTree]:
+    def of_row(row: Batch, key: Key) -> tuple[dict[str, Float[Array, ""]], PyTree, PyTree]:
         parts = _distributions(model, row, key)
         given = parts["likelihood"]
         z = parts["posterior"].sample(key=key)
@@ -135,7 +135,7 @@ def _log_densities(
         drawn = {"draws of the posterior": sum(jnp.sum(0.0 * leaf) for leaf in jax.tree.leaves(z))}
         return drawn | own, _scaled(given).sample(key=key), seen
 
-    return jax.vmap(of_row)(batch)
+    return jax.vmap(of_row)(batch, jax.random.split(key, len(batch.row_id)))
 
 
 def _part_of(model: AbstractLatentModel, part: str) -> Any:
@@ -191,7 +191,7 @@ def _made(part: str, model: AbstractLatentModel, call: Callable[[Any], Any]) -> 
     if not own:
         return call(model)
     method = f"__call__ on {own[-1].num_outputs} outputs"  # of the innermost: what scales it is around
-    fix = "If `__call__` reads another number of outputs, return that number in `num_outputs`."
+    fix = "If `__call__` reads another number, set `per_value` in the class, or define `num_outputs`."
     return _tried(part, method, own[-1], lambda _: call(model), fix)
 
 
