@@ -22,7 +22,7 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 59_475,
+    "lines of Python in src": 59_472,
     ": Any in src": 295,
     "lines of Python in data": 4_050,
     "lines of Python in tests": 46_092,
@@ -34,7 +34,7 @@ MOST = {
     "public names": 24,
     "arguments of VAE": 16,
     "functions longer than 60 lines": 0,
-    "lines of Python in the largest room": 6_050,
+    "lines of Python in the largest room": 6_030,
     "files in the largest room": 30,
     "file names in two rooms or more": 8,
     "questions which kind outside kinds": 37,

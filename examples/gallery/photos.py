@@ -35,7 +35,7 @@ def patches(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main(argv: Sequence[str] | None = None) -> list[Path]:
-    """Train, reconstruct, and copy a small picture into the gallery; returns its path."""
+    """Train, reconstruct and sample, and copy small pictures into the gallery; returns their paths."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("docs/gallery"))
     parser.add_argument("--minutes", default="7")
@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> list[Path]:
             np.save(path, rows)
         type_("fit", data, "--minutes", args.minutes, "--num-samples", "5", "--out", run)
         type_("reconstruct", run, shown, "--mean", "--out", str(at / "photos-reconstructions.png"))
+        type_("sample", run, "-n", "24", "--mean", "--out", str(at / "photos-samples.png"))
         return [shrink(path, args.out / path.name) for path in sorted(at.glob("photos-*.png"))]
 
 

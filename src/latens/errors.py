@@ -93,8 +93,8 @@ def refuse_other(value: object, kind: type | tuple[type, ...], where: str, fix: 
         raise UsageError(f"a {type(value).__name__} is not a {names}.", where=where, fix=fix)
 
 
-def nearest(name: object, valid: Iterable[str]) -> str:
-    """A sentence that names the nearest valid word, or all of them: "Did you mean 'beta'?"."""
+def nearest(name: object, valid: Iterable[str], more: Iterable[str] = ()) -> str:
+    """A sentence that names the nearest valid word, or all of them but `more`: "Did you mean 'beta'?"."""
     choices = sorted(valid)
-    close = difflib.get_close_matches(name, choices, n=1) if isinstance(name, str) else []
+    close = difflib.get_close_matches(name, [*choices, *more], n=1) if isinstance(name, str) else []
     return f"Did you mean {close[0]!r}?" if close else f"Valid: {', '.join(choices) or 'none'}."

@@ -1,4 +1,4 @@
-"""`latens detect` of pictures: few draws of large ones, and a sheet of the oddest."""
+"""Pictures that are odd or have holes: few draws of large ones, a sheet of the oddest, and erased parts filled in."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +50,19 @@ def test_a_sheet_shows_them_in_order(latens: Callable[..., Result]) -> None:
     assert "training pictures are few: expect" in latens("fit", "photos.npy", "--steps", 1, "--num-samples", 1).err
     refused = latens("detect", "run", "table.npy", "--out", "odd.png")
     assert "are not pictures" in refused.err
+
+
+def test_erased_parts_of_pictures_are_filled_in(latens: Callable[..., Result], tmp_path: Path) -> None:
+    x = np.asarray(load("digits").x)[:20]
+    for i, one in enumerate(x):
+        alpha = np.full((8, 8), 255, np.uint8)
+        alpha[2:5] = 255 * (i != 17)
+        Image.fromarray(np.stack([one, alpha], -1), "LA").save(tmp_path / f"{i:02}.png")
+    words = ("impute", "pretrained:digits-16d", tmp_path, "--out")
+    assert "Filled 24 of 64 cells (37.5%) of 1 rows." in latens(*words, tmp_path / "filled.png").err
+    assert "transparent pixels of a .png file" in str(latens(*words[:2], "digits", "--out", tmp_path / "whole.npz"))
+    moving = ("--only", "animation", "--name", "morph", "--between", "1796.png,3", "--out", tmp_path / "a.gif")
+    assert "Did you mean '1796'?" in latens("report", words[1], "digits", *moving).err
 
 
 def test_names_stand_below_pictures() -> None:

@@ -1,15 +1,20 @@
 """What `fit` prints: at most ten lines, one headline, and "better" only where two errors say so."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cli_fixtures import SMALL, Result
+from sklearn.decomposition import PCA
 
+import latens as lt
 from latens.commands._result_lines import verdict
+from latens.data import load
 
 pytest_plugins = ("cli_fixtures",)
+PICTURES = re.compile(r"bits a pixel; reconstructions off by ([\d.]+) of 16 levels \(PCA with 3 components: ([\d.]+)\)")
 
 
 def table(path: Path) -> Path:
@@ -42,7 +47,12 @@ def test_fit_prints_at_most_ten_lines(kind: str, latens: Callable[..., Result], 
     if kind == "table":
         assert any(line.strip().startswith("hidden cells: right in ") for line in lines), done.err
     if kind == "digits":
-        assert any(line.endswith(" bits a pixel") for line in lines)
+        data, (found,) = load("digits"), PICTURES.findall(done.err)
+        train, test = (np.asarray(data.x[data.subset(one)], float).reshape(-1, 64) for one in ("train", "test"))
+        back = lt.load(tmp_path / "run").reconstruct(data)[data.subset("test")].reshape(-1, 64)
+        pca = PCA(3).fit(train)
+        for told, made in zip(found, (back, pca.inverse_transform(pca.transform(test)))):
+            assert float(told) == pytest.approx(np.sqrt(np.square(made - test).mean()), abs=0.06)
     if kind == "numbers":
         assert latens("sample", tmp_path / "run", "-n", 3, "--out", tmp_path / "s.csv").code == 0
         assert (tmp_path / "s.csv").read_text().splitlines()[0] == "a,b,c"

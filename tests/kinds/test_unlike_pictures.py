@@ -91,8 +91,8 @@ def test_unlike_files_become_rows_of_one_shape_and_four_lines_say_how(tmp_path: 
         "a picture; broken/3.jpg: is cut off; broken/4.png: is not a picture. They were left out.",
         "1 files hold several frames; the first of each was taken. 1 pictures were turned upright, as their EXIF "
         "orientation says. 1 black and white pictures were made RGB. 12 grey pictures were made RGB. 6 CMYK pictures "
-        "were made RGB. 6 pictures of 16 bits were made of 8. 6 transparent pictures get a white background.",
-        "1 other file was left out: notes.txt; it is hidden or not a picture.",
+        "were made RGB. 6 pictures of 16 bits were made of 8. A white background was put behind 6 pictures.",
+        "Other files left out: 1 (notes.txt), hidden or not pictures.",
     )
     assert set(data.notes) <= set(check(data)["warnings"])
 

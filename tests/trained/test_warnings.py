@@ -99,7 +99,7 @@ def test_evidence_is_untrusted_where_what_it_lacks_is_more_than_the_error_over_r
     photographs = {"log_marginal": dataclasses.replace(number(-10_500.0), draws_error=26.0)}
     assert names(photographs | {"bits_per_dimension": number(3.9)}) == []
     (finding,) = diagnose(photographs | {"bits_per_dimension": number(4.9)})
-    assert "too low by 26.0 nats (0.2%), which matters only in comparisons" in finding.message
+    assert "too low by 26.0 nats (0.2%); ignore this unless you compare models" in finding.message
     assert found(0.7, 0.4) == found(0.2, 0.01) == found(0.2, 0.09, 0.01) == []
     assert found(5.78, np.inf, 96.0, at_least=30.11) == found(0.2, 1.1, 96.0) == ["untrusted-evidence"]
     assert found(1.39, np.inf, at_least=0.49) == found(1.39, 0.01) == []

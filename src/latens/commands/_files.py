@@ -158,12 +158,6 @@ def labelled(x: np.ndarray, label: np.ndarray, names: list[str], given: object) 
     return {**dict(zip(names or [f"x{i}" for i in range(flat.shape[1])], flat.T)), column: label}
 
 
-def pictured(count: int) -> np.ndarray:
-    """Choose the rows of a picture: more could not be looked at."""
-    # Evenly, because sorted data start with one class.
-    return np.linspace(0, count - 1, min(count, MOST_IMAGES)).round().astype(np.int64)
-
-
 def drawn_words(drawn: int, rows: int) -> str:
     """Say how many rows a file holds, where a picture cannot show all."""
     if drawn == rows:

@@ -21,6 +21,8 @@ RIVALS = {
     "gain_over_regression": "a regression on earlier steps",
 }
 """What a model is put beside, the simplest first."""
+MOST_PICTURES = 200
+"""Held-out pictures that are reconstructed."""
 SURE = 2.0
 """Standard errors from which on one number is called better than another."""
 
@@ -42,6 +44,7 @@ def result_lines(
     lines += [f"{over}: {value.value - metrics[gain].value:.2f}, {verdict(metrics[gain].to_json())}"]
     if (bits := metrics.get("bits_per_dimension")) is not None:
         lines.append(f"{bits.value:.2f} ± {bits.standard_error:.2f} bits a {found.cells}")
+        lines[-1] += reconstructions(trained, data, positions)
     elif cells and trained.schema.column_types and not trained.is_point:
         lines += hidden_cells(trained, data, positions)
     return lines
@@ -56,6 +59,29 @@ def verdict(gain: Mapping[str, Any]) -> str:
     if abs(size) < SURE * error:
         return f"no significant difference ({found})"
     return f"the model is {'better' if size > 0 else 'WORSE'} by {found}"
+
+
+def reconstructions(trained: "TrainedModel", data: "Dataset", positions: "np.ndarray") -> str:
+    """How far reconstructions of pictures are off, and those of PCA with as many components; "" of other rows."""
+    from latens.data.dataset import first_rows
+    from latens.data.splits import every_nth
+    from latens.evidence.factors import MOST_ROWS, principal
+
+    if trained.schema.image is None or data.mask is not None or trained.schema.cells.high <= 1:
+        return ""
+    size, vector = math.prod(trained.latent_shape), trained.parts.posterior.support == "vector"
+    if not vector or size >= data.count("train"):
+        return ""
+    high, train = trained.schema.cells.high, first_rows(data, data.subset("train"), MOST_ROWS)
+    chosen = every_nth(positions, MOST_PICTURES)
+    x, own = (np.asarray(data.x[at], np.float32).reshape(len(at), -1) for at in (chosen, train))
+    made, pca = trained.reconstruct(trained.batch(data, chosen)), principal(own, size)
+    away = x - pca.mean
+    left = away - away @ pca.directions @ pca.directions.T
+    ours, theirs = (float(np.sqrt(np.square(one).mean())) for one in (made.reshape(x.shape) - x, left))
+    closer = f"; closer, at a lower log p(x): --set likelihood=normal --set posterior.latent_dim={size}"
+    closer *= ours > theirs and trained.parts.config.likelihood.family == "logistic-mixture"
+    return f"; reconstructions off by {ours:.1f} of {high:g} levels (PCA with {size} components: {theirs:.1f}{closer})"
 
 
 def hidden_cells(trained: "TrainedModel", data: "Dataset", positions: "np.ndarray") -> list[str]:

@@ -302,9 +302,10 @@ class Call:
         """Every row, or in a picture as many as can be looked at."""
         import numpy as np
 
-        from latens.commands._files import pictured
+        from latens.commands._files import MOST_IMAGES
+        from latens.data.splits import evenly_spaced
 
-        return pictured(count) if self.picture else np.arange(count)
+        return evenly_spaced(np.arange(count), MOST_IMAGES if self.picture else count)
 
 
 class Command(Struct, kw_only=True):

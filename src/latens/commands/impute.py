@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from latens.data import Dataset
     from latens.trained.imputation import Imputation
 
-_DATA = "a table with missing cells, or pictures"
+_DATA = "a table with missing cells, or pictures with transparent parts"
 _DRAWS = "also write M random completions: tables next to FILE, or in the npz or the picture"
 _SURE = "add an interval of this probability for each filled number, and the probability of each filled category"
 
@@ -93,9 +93,13 @@ class Impute(ModelCommand):
         if isinstance(data.x, SparseRows):
             fix = "Give a dense table in which missing cells are NaN or empty."
             raise DataError("is a sparse matrix, which has no missing cells.", where=str(self.data), fix=fix)
-        if at.picture:
-            data = rows_at(data, np.arange(len(data))[:: max(1, -(-len(data) // MOST_IMAGES))])
-        return data, np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
+        hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
+        if not at.picture:
+            return data, hidden
+        gappy = np.flatnonzero(hidden.reshape(len(data), -1).any(axis=1))
+        rows = gappy if len(gappy) else np.arange(len(data))
+        rows = rows[:: max(1, -(-len(rows) // MOST_IMAGES))]
+        return rows_at(data, rows), hidden[rows]
 
     def _check(self, at: Call) -> None:
         """Refuse a file that cannot hold the answer."""
@@ -156,6 +160,8 @@ class Impute(ModelCommand):
         text = f"{count} of {size} cells filled in, {n} rows"
         if not count:
             text = f"no cell is missing; the {n} rows are unchanged"
+            erase = "\nto hide a part of a picture, erase it: transparent pixels of a .png file are missing"
+            text += erase * (at.trained.schema.image is not None)
         if made.further:
             first, last = numbered(at.out, 0), numbered(at.out, made.further - 1)
             made.value["draws"] = [str(numbered(at.out, k)) for k in range(made.further)]
@@ -163,15 +169,12 @@ class Impute(ModelCommand):
         if empty:
             text += f"\n{empty} rows have no observed cell and get values from p(x)"
         plain = [f"Filled {count:,} of {size:,} cells ({count / size:.1%}) of {n:,} rows."] if count else []
-        if few:
+        if few and at.trained.schema.image is None:  # so many latents fit a picture that hardly any two draws do
             more = f" and {few - NAMED} more" if few > NAMED else ""
             which = f"({', '.join(visible(names[row]) for row in unsure[:NAMED])}{more})"
             rest = f"{few} rows {which} rest" if few > 1 else f"1 row {which} rests"
             drawn = f"fewer than {FEW_DRAWS} effective draws of {self.num_samples}"
-            cure = "filled cells there are unreliable; raise --num-samples"
-            if at.trained.schema.image is not None:  # so many latents fit a picture that hardly any two draws do
-                cure = "usual for pictures; each filling is one plausible answer of several"
-            plain.append(f"{rest} on {drawn}: {cure}.")
+            plain.append(f"{rest} on {drawn}: filled cells there are unreliable; raise --num-samples.")
         if count and at.trained.schema.column_types and self.interval is None:
             plain.append("Next: --interval 0.9 adds intervals, --draws 5 writes several imputed tables.")
         elif count:

@@ -397,8 +397,7 @@ def check_numeric(x: np.ndarray | SparseRows | None, where: str) -> None:
 def _read_folder(folder: Path, roles: ColumnRoles) -> Raw:
     fix = "Its labels are known: label files next to MNIST-named images, names of subfolders of pictures."
     no_roles(roles, str(folder), fix, "a folder has")
-    files = idx_folder(folder)
-    if files is not None:
+    if (files := idx_folder(folder)) is not None:
         return read_idx_folder(folder, files)
     if pictures.find_pictures(folder).pictures:
         return joined(pictures.picture_parts(folder, roles))

@@ -230,7 +230,7 @@ class Coming:
     def plan(self) -> None:
         """Settle which columns are no data, and how a file is read."""
         asked, schema, source = self.asked, self.schema, self.asked.source
-        choices = {role: getattr(asked, role) for role in ("label", "row_id", "weight", "layer")}
+        choices = {role: getattr(asked, role) for role in ("label", "row_id", "weight", "layer", "missing")}
         words: dict[str, Any] = {
             k: str(v) for k, v in choices.items() if isinstance(v, str | int) and not isinstance(v, bool)
         }

@@ -83,6 +83,7 @@ class ColumnRoles:
     declared: Mapping[str, Declared] | None = None
     # of a folder of pictures what each becomes: (N, N), or (height, width, channels) of a trained model
     pictures: tuple[int, ...] | None = None
+    missing: str | None = None  # "nan": transparent pixels of pictures are missing too
     pieces: str | None = None  # what rows of text are cut into; None: what has columns is a table
     # how a file is to be read, where that was said
     null: tuple[str, ...] = ()  # words that stand for an empty cell

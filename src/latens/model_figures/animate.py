@@ -17,7 +17,7 @@ from latens.latents.codes import encode
 from latens.model_figures.source import Source
 from latens.trained.trained_model import TrainedModel
 
-MOST_STOPS, MOST_POINTS = 10, 2000
+MOST_STOPS, MOST_POINTS, MOST_NAMES = 10, 2000, 10_000
 SHOWN = 150
 """Rows of a scatter behind a morph."""
 
@@ -106,9 +106,9 @@ def _stops(source: Source, between: list[str]) -> tuple[list[str], np.ndarray, n
         ids = {str(name): i for i, name in enumerate(data.names.tolist())}
         strange = next((name for name in wanted if name not in ids), None)
         if strange is not None:
-            known = present or list(ids)[:1000]
             message = f"there is no class and no row {strange!r}."
-            raise UsageError(message, where="--between", fix=nearest(strange, known))
+            few = list(ids)[:MOST_NAMES]
+            raise UsageError(message, where="--between", fix=nearest(strange, present or few, few))
         positions = np.array([ids[name] for name in wanted])
     else:
         positions = evenly_spaced(source.held_out(10**9, "test", "validation")[0], 6)

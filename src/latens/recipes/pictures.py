@@ -59,15 +59,13 @@ def for_pictures(parts: Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
         reasons.append(f"gradients of a norm above {CLIP:g} are clipped")
     if posterior.scale == "auto" and parts.posterior.scaled:
         posterior = replace(posterior, scale="softplus")
-    if few := few_pictures(data):
-        reasons.append(few)
-        if prepared.shift is None and len(data.schema.shape) > 1:
-            prepared = replace(prepared, shift=min(64, max(1, min(shape[:2]) // SHIFT)))
-            pixels = "1 pixel" if prepared.shift == 1 else f"{prepared.shift} pixels"
-            reasons.append(
-                f"they are moved by up to {pixels} at random (--set data.shift=0 leaves them; "
-                "--set data.flip=true mirrors them too, where left and right mean the same)"
-            )
+    if few_pictures(data) and prepared.shift is None and len(data.schema.shape) > 1:
+        prepared = replace(prepared, shift=min(64, max(1, min(shape[:2]) // SHIFT)))
+        pixels = "1 pixel" if prepared.shift == 1 else f"{prepared.shift} pixels"
+        reasons.append(
+            f"{data.count('train'):,} training pictures are few: moved by up to {pixels} at random (--set data.shift=0 "
+            "leaves them; --set data.flip=true mirrors them too, where left and right mean the same)"
+        )
     made = {"likelihood": likelihood, "optimizer": optimizer, "posterior": posterior, "data": prepared}
     return replace(config, network=network, **made), reasons
 

@@ -163,18 +163,13 @@ class Summary:
         rows += [(self.label(name), _shown(name, self.metrics), _note(name, self.metrics)) for name in told]
         lines = [table(rows, indent="  ")]
         if main.draws_error == math.inf and "untrusted-evidence" not in dict(self.warnings):
-            about = "" if main.at_least is None else f"about {main.at_least:.2f} {main.unit} or more below log p(x); "
-            line = f"  a lower bound: {about}use more draws (--num-samples {10 * main.num_samples})"
-            if "pareto_k" in self.metrics:
-                heavy = self.metrics["pareto_k"].protocol.rpartition(" and ")[2]
-                line += f" or annealed importance sampling (docs/evidence.md); Pareto k of {heavy}"
-            lines.append(line)
+            about = "" if main.at_least is None else f" by about {main.at_least:.2f} {main.unit} or more"
+            lines.append(f"  {rows[0][0]} may be too low{about}; use --num-samples {10 * main.num_samples}")
         for row in METRICS.values():
             if row.over and row.name in self.metrics:
-                errors = row.name == "gain_over_independent"
                 gain = self.metrics[row.name]
                 helps = f"; {row.behind}" if row.behind and gain.value < -2.0 * gain.standard_error else ""
-                lines.append(f"  {beats(gain, row.over.format(cells=self.cells), errors=errors)}{helps}")
+                lines.append(f"  {beats(gain, row.over.format(cells=self.cells))}{helps}")
         return "\n".join(lines)
 
     def label(self, name: str) -> str:
@@ -268,15 +263,13 @@ ROUNDING = 1e-3
 """Nats below which a gain and its error are those of rounding: the model is what it is compared with."""
 
 
-def beats(gain: Estimate, over: str, *, errors: bool = False) -> str:
-    """Write a gain over something as a sentence, where asked with the count of its standard errors."""
+def beats(gain: Estimate, over: str) -> str:
+    """Write a gain over something as a sentence."""
     if gain.n > 1 and max(abs(gain.value), gain.standard_error) < ROUNDING:
         return f"is level with {over}, up to rounding"
     verb, size = "beats" if gain.value > 0 else "falls short of", f"{abs(gain.value):.2f}"
-    if errors and not gain.standard_error > 0:
-        return f"{verb} {over} by {size} {gain.unit} (one row: no standard error)"
-    count = f" ({abs(gain.value) / gain.standard_error:.1f} standard errors)" if errors else ""
-    return f"{verb} {over} by {size} ± {gain.standard_error:.2f} {gain.unit}{count}"
+    error = f"± {gain.standard_error:.2f} {gain.unit}" if gain.n > 1 else f"{gain.unit} (one row: no standard error)"
+    return f"{verb} {over} by {size} {error}"
 
 
 def units_text(units: tuple[dict[str, Any], ...]) -> str:

@@ -155,10 +155,12 @@ def _untrusted(metrics: Metrics, units: Units) -> str:
     if bits is not None and share < SMALL and share * bits.value < SMALL:
         return ""
     told = f"it is too low by about {lacks:.1f} nats or more" if more else f"it may be too low by {lacks:.1f} nats"
-    told += f" ({share:.1%}), which matters only in comparisons of models" * (bits is not None and share < SMALL)
-    text = f"log p(x) from {found.num_samples} draws a row is only a lower bound: {told}; use more draws "
-    text += f"(--num-samples {10 * found.num_samples}), a richer posterior (--set posterior=full-normal), or annealed "
-    return f"{text}importance sampling (docs/evidence.md)"
+    draws = f"more draws (--num-samples {10 * found.num_samples})"
+    text = f"log p(x) was estimated from {found.num_samples} draws a row: {told}"
+    if bits is not None and share < SMALL:
+        return f"{text} ({share:.1%}); ignore this unless you compare models, then use {draws}"
+    more = "a richer posterior (--set posterior=full-normal), or annealed importance sampling (docs/evidence.md)"
+    return f"{text}; use {draws}, {more}"
 
 
 @_rule("loose-bound", "log p(x)", "elbo", "kl")

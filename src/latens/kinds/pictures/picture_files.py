@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped
@@ -26,7 +26,6 @@ HEIC = (".heic", ".heif")
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", *HEIC)
 MAX_FILES = 10_000_000
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
-_SHOWN = 5
 # Pillow's mode -> what a row becomes. Palettes become the colours they stand for.
 _KINDS = {"1": "black and white", "L": "grey", "LA": "grey", "RGB": "RGB", "RGBA": "RGB", "P": "RGB", "PA": "RGB"}
 _DEEP = {"I;16", "I;16B", "I;16L", "I"}
@@ -47,7 +46,7 @@ CUT_OFF = "is cut off"
 """What is said of a file that ends too early."""
 
 NAMED = 5
-"""Names of other files that are said."""
+"""Files that are named, of those that are left out."""
 
 BLOCK_FILES, BLOCK_BYTES = 256, 2**24
 """A block has so many pictures, or fewer where they take more bytes."""
@@ -150,13 +149,14 @@ def picture_parts(folder: Path, roles: ColumnRoles) -> Iterator[Raw]:
     seen = survey(folder, found.pictures, roles.pictures)
     shape = (*seen.size[::-1], 3) if seen.kind == "RGB" else seen.size[::-1]
     names, problems = list(seen.heads), seen.problems
-    each, part, done = _at_once(shape, len(names), str(folder)), None, np.zeros(3, np.int64)
+    size, each = seen.size if seen.scaled else None, _at_once(shape, len(names), str(folder))
+    part, done = None, np.zeros(3, np.int64)
     read: list[str] = []
     for at in range(0, len(names), each):
         rows: dict[str, np.ndarray] = {}
         for name in names[at : at + each]:
             try:
-                rows[name], marks = pixels_of(folder / name, TARGET[seen.kind], seen.size if seen.scaled else None)
+                rows[name], marks = pixels_of(folder / name, TARGET[seen.kind], size, gaps=roles.missing is not None)
                 done += marks
             except unreadable() as error:
                 problems[name] = _reason_of(folder / name, error)
@@ -169,7 +169,7 @@ def picture_parts(folder: Path, roles: ColumnRoles) -> Iterator[Raw]:
     if len(problems) > MOST_BROKEN * seen.total:
         raise DataError(_listed(problems, seen.total), where=str(folder), fix=ADVICE)
     if part is not None:
-        part.notes = (*_done(seen, read, done), *_left_out(found.others))  # known by now
+        part.notes = (*_done(seen, read, done, roles.missing is not None), *_left_out(found.others))  # known by now
         yield part
 
 
@@ -187,13 +187,10 @@ def _left_out(others: tuple[str, ...]) -> list[str]:
     if not others:
         return []
     more = "" if len(others) <= NAMED else f" and {len(others) - NAMED} more"
-    one = len(others) == 1
-    what = "1 other file was" if one else f"{len(others)} other files were"
-    why = "it is hidden or not a picture" if one else "they are hidden or not pictures"
-    return [f"{what} left out: {', '.join(others[:NAMED])}{more}; {why}."]
+    return [f"Other files left out: {len(others)} ({', '.join(others[:NAMED])}{more}), hidden or not pictures."]
 
 
-def _done(seen: Survey, names: list[str], did: Shaped[np.ndarray, "3"]) -> list[str]:
+def _done(seen: Survey, names: list[str], did: Shaped[np.ndarray, "3"], gaps: bool) -> list[str]:
     """What was made of the pictures, in at most three lines."""
     notes, heads = [], [seen.heads[name] for name in names]
     if seen.scaled:
@@ -213,11 +210,12 @@ def _done(seen: Survey, names: list[str], did: Shaped[np.ndarray, "3"]) -> list[
     deep, inks = sum(head.mode in _DEEP for head in heads), sum(head.mode == "CMYK" for head in heads)
     said += [f"{inks} CMYK pictures were made {seen.kind}."] if inks else []
     said += [f"{deep} pictures of 16 bits were made of 8."] if deep else []
-    said += [f"{clear} transparent pictures get a white background."] if clear else []
+    what = "Transparent pixels are missing in" if gaps else "A white background was put behind"
+    said += [f"{what} {clear} pictures."] if clear else []
     return notes + ([" ".join(said)] if said else [])
 
 
-def head_of(file: str | Path | IO[bytes]) -> Head:
+def head_of(file: Path) -> Head:
     """Read the size and the kind of a picture, from its header alone."""
     with _opened(file) as picture:
         if picture.mode not in _KINDS:
@@ -241,7 +239,7 @@ def _orientation(picture: Any) -> int:
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path | IO[bytes]) -> Iterator[Any]:
+def _opened(path: Path) -> Iterator[Any]:
     from PIL import Image
 
     with warnings.catch_warnings():
@@ -250,16 +248,16 @@ def _opened(path: str | Path | IO[bytes]) -> Iterator[Any]:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         # As an open file, not by its path: Pillow maps a TIFF on its side into memory with width and height exchanged.
-        opened = open(path, "rb") if isinstance(path, str | Path) else contextlib.nullcontext(path)  # noqa: SIM115
         formats = (*_FORMATS, "HEIF") if "HEIF" in Image.OPEN else _FORMATS
-        with opened as file, Image.open(file, formats=formats) as picture:
+        with path.open("rb") as file, Image.open(file, formats=formats) as picture:
             yield picture
 
 
 def pixels_of(
-    path: str | Path | IO[bytes], target: str, size: tuple[int, int] | None = None
+    path: Path, target: str, size: tuple[int, int] | None = None, *, gaps: bool = False
 ) -> tuple[np.ndarray, tuple[bool, bool, bool]]:
     """Decode a picture; with a size its shorter side is scaled to it and its centre kept."""
+    # gaps: whether pixels that are not opaque are missing, NaN in float32; else they get a white background.
     # returns: uint8 (h, w) or (h, w, 3); whether the file has several frames, did not lie upright, was transparent.
     from PIL import Image, ImageOps
 
@@ -269,14 +267,16 @@ def pixels_of(
         if size is not None:
             picture.draft(None, (2 * max(size),) * 2)  # a JPEG is decoded at a half, a quarter or an eighth
         picture.load()
-        if picture.format == "PNG" and not _ends(path):
+        # Of a PNG without its last piece Pillow blanks the pixels that are not there.
+        if picture.format == "PNG" and b"IEND" not in path.read_bytes()[:-4]:
             raise ValueError(CUT_OFF)
         # Pillow has turned a TIFF by now.
         as_is = orientation == 1 or picture.format == "TIFF"
         upright = picture if as_is else ImageOps.exif_transpose(picture)
         layered = upright.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in picture.info
-        clear = layered and upright.convert("RGBA").getchannel("A").getextrema()[0] < 255
-        if clear:
+        alpha = upright.convert("RGBA").getchannel("A") if layered else Image.new("L", upright.size, 255)
+        clear = alpha.getextrema()[0] < 255
+        if clear and not gaps:
             upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA"))
         if upright.mode in _DEEP:
             deep = np.asarray(upright)
@@ -284,21 +284,15 @@ def pixels_of(
                 raise ValueError(f"has pixels of mode {upright.mode}")
             upright = Image.fromarray((deep >> 8).astype(np.uint8))
         if size is not None:
-            upright = ImageOps.fit(upright.convert("RGB"), size, Image.Resampling.LANCZOS)
+            upright, alpha = (
+                ImageOps.fit(one, size, Image.Resampling.LANCZOS) for one in (upright.convert("RGB"), alpha)
+            )
         flat = upright if upright.mode == target else upright.convert(target)
-        pixels = np.asarray(flat).astype(np.uint8)
+        pixels = np.asarray(flat).astype(np.float32 if gaps else np.uint8)
+        if gaps:
+            pixels[np.asarray(alpha) < 255] = np.nan
         moving = getattr(picture, "n_frames", 1) > 1  # counted last: that moves to other frames
         return pixels, (moving, orientation != 1, clear)
-
-
-def _ends(path: str | Path | IO[bytes]) -> bool:
-    """Whether a PNG has its last piece, without which Pillow blanks the pixels that are not there."""
-    with open(path, "rb") if isinstance(path, str | Path) else contextlib.nullcontext(path) as file:
-        at = file.tell()
-        file.seek(0)
-        data = file.read()
-        file.seek(at)
-    return 0 <= data.find(b"IEND") <= len(data) - 8
 
 
 def unreadable() -> tuple[type[BaseException], ...]:
@@ -309,10 +303,12 @@ def unreadable() -> tuple[type[BaseException], ...]:
     return (OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, EOFError, OverflowError, *bombs)
 
 
-def reason(error: BaseException) -> str:
+def _reason_of(path: Path, error: BaseException) -> str:
     """Say in a few words why a picture cannot be read."""
     from PIL import Image, UnidentifiedImageError
 
+    if path.is_file() and not path.stat().st_size:
+        return "is empty"
     if isinstance(error, UnidentifiedImageError):
         return "is not a picture"
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
@@ -324,14 +320,9 @@ def reason(error: BaseException) -> str:
     return said if own else "cannot be read"
 
 
-def _reason_of(path: Path, error: BaseException) -> str:
-    """`reason`, or that the file is empty."""
-    return "is empty" if path.is_file() and not path.stat().st_size else reason(error)
-
-
 def _listed(problems: dict[str, str], total: int) -> str:
-    first = "; ".join(f"{name}: {problems[name]}" for name in sorted(problems)[:_SHOWN])
-    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    first = "; ".join(f"{name}: {problems[name]}" for name in sorted(problems)[:NAMED])
+    more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
     return f"{len(problems)} of {total} pictures cannot be read: {first}{more}."
 
 
