@@ -63,7 +63,7 @@ _SUPPORT = {
     "draws of the posterior": "Check its sample, and the encoder: it sees standardised cells, 0 where one is missing.",
     "log_prob of the posterior": "Check it at a draw of its own, with the parameters of one row.",
     "log_prob of the prior": "It has to be finite at every draw of the posterior: give both the same support.",
-    "log_prob of the likelihood": "Check the support. Real columns come standardised; sees = 'whole' keeps units.",
+    "log_prob of the likelihood": "Check support and overflow. Real columns come standardised unless sees = 'whole'.",
 }
 
 
