@@ -86,6 +86,7 @@ def seconds(command: list[str], folder: Path, cache: Path) -> float | None:
     """Processor seconds of a command and its children; None where it fails."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a package that pip installed has its bytecode
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:

@@ -56,20 +56,20 @@ def _one(
         drawn(row_key, num_rows), jax.random.split(event_key, num_rows)
     )
     z = drawn(draw_key, num_samples)
-    terms = jax.vmap(lambda x: jax.vmap(lambda one: _terms(model, one, x)[:columns])(z))(rows)
+    terms = jax.vmap(lambda x: jax.vmap(lambda one: _terms(model, one, x)[:columns], out_axes=1)(z), out_axes=1)(rows)
 
     def log_mean(terms: Float[Array, "n K"]) -> Float[Array, "2 n"]:
         """The log density of each row, and how much of it the halves of the draws correct."""
-        whole = jax.nn.logsumexp(terms, axis=1) - jnp.log(num_samples)
         parts = jax.nn.logsumexp(terms.reshape(len(terms), 2, -1), axis=2) - jnp.log(num_samples // 2)
+        whole = jax.nn.logsumexp(parts, axis=1) - jnp.log(2.0)
         return jnp.stack([whole, whole - parts.mean(axis=1)])
 
-    alone = jax.vmap(log_mean, 2, 0)(terms)
+    alone = jax.vmap(log_mean)(terms)
     first, second = np.triu_indices(columns, 1)
 
     def pair(places: tuple[Array, Array]) -> Float[Array, "2"]:
         a, b = places
-        return (log_mean(terms[..., a] + terms[..., b]) - alone[a] - alone[b]).mean(axis=1)
+        return (log_mean(terms[a] + terms[b]) - alone[a] - alone[b]).mean(axis=1)
 
     found, correction = jax.lax.map(pair, (jnp.asarray(first), jnp.asarray(second))).T
     return found + correction, jnp.abs(correction)
