@@ -124,7 +124,7 @@ def one(layers: int, bound: str, k: int, seed: int, preset: Preset, data: Datase
         "seed": seed,
         "negative_log_marginal": -found.estimate().value,
         "standard_error": found.estimate().standard_error,
-        "monte_carlo_error": found.monte_carlo_error,
+        "monte_carlo_error": found.sums.monte_carlo_error,
         "median_pareto_k": float(np.median(found.pareto_k)),
         "active_units": int(active_units(codes).sum()),
         "train_seconds": round(trained, 1),

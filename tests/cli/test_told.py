@@ -12,6 +12,7 @@ from sklearn.decomposition import PCA
 import latens as lt
 from latens.commands._result_lines import verdict
 from latens.data import load
+from latens.evidence import Estimate
 
 pytest_plugins = ("cli_fixtures",)
 PICTURES = re.compile(r"bits a pixel; reconstructions off by ([\d.]+) of 16 levels \(PCA with 3 components: ([\d.]+)\)")
@@ -66,8 +67,11 @@ def test_fit_prints_at_most_ten_lines(kind: str, latens: Callable[..., Result], 
         (0.74, 0.09, "the model is better by 0.74 ± 0.09"),
         (-0.74, 0.09, "the model is WORSE by 0.74 ± 0.09"),
         (0.17, 0.33, "no significant difference (0.17 ± 0.33)"),
-        (0.17, None, "the model +0.17"),
+        (0.17, np.nan, "the model +0.17"),
     ],
 )
-def test_better_is_said_where_two_errors_say_so(size: float, error: float | None, words: str) -> None:
-    assert verdict({"value": size, "standard_error": error}) == words
+def test_better_is_said_where_two_errors_say_so(size: float, error: float, words: str) -> None:
+    gain = Estimate(size, error, 100, 50)
+    assert verdict(gain) == words
+    better = "the model is better by at least 0.74"  # a lower bound proves no more
+    assert verdict(gain.with_draws_error(np.inf)) == (better if size > 0.5 else "which the bound does not decide")

@@ -92,8 +92,8 @@ def repeated(name: str, count: int, repeats: int, rows: int = ROWS) -> list[LogM
     random, found = np.random.default_rng(0), []
     made = [np.asarray(part, np.float64) for part in summary(log_weights(name, repeats * rows, count, random))]
     for i in range(repeats):
-        value, error, size, k, rise, rises = (part[i * rows : (i + 1) * rows] for part in made)
-        found.append(LogMarginals(value, error, count, "made", size, k, count - 1, None, rise, rises))
+        value, error, size, k, rises = (part[i * rows : (i + 1) * rows] for part in made)
+        found.append(LogMarginals(value, error, count, "made", size, k, count - 1, None, rises))
     return found
 
 
@@ -134,27 +134,14 @@ def test_at_least_is_true_of_every_family(rows: int) -> None:
         assert all(words.startswith("at least ") for words in shown), name
 
 
-@pytest.mark.parametrize(("name", "count"), MARKED)
-def test_intervals_of_single_rows_cover_log_p(name: str, count: int) -> None:
-    low, high = (np.concatenate(ends) for ends in zip(*(one.interval(0.95) for one in repeated(name, count, 100))))
-    covered, both = (low <= 0) & (high >= 0), np.isfinite(high)
-    assert covered.mean() >= 0.93
-    if both.mean() > 0.5:
-        assert covered[both].mean() >= 0.93
-    assert both.mean() > 0.5 or name in ("mean-field of a correlation of 0.8", "coins that are far off")
-
-
 def test_an_unknown_error_is_said_and_no_number() -> None:
     one = repeated("mean-field of a correlation of 0.8", 100, 100)[0]
     found = one.estimate()
     assert found.draws_error == np.inf
-    assert str(found) == f"at least {found.value:.2f} ± {found.standard_error:.2f} (rows) nats"
+    assert str(found) == f"at least {found.value:.2f} nats"
     assert found.to_json()["draws_error"] is None
     assert found.protocol == "made; a lower bound, by an unknown amount"
     json.dumps(found.to_json(), allow_nan=False)
-    assert (
-        str(dataclasses.replace(found, standard_error=np.nan)) == f"at least {found.value:.2f} nats (no standard error)"
-    )
     assert str(dataclasses.replace(found, protocol="made").with_draws_error(-np.inf)).startswith("at most ")
     assert " nats or more;" in str(diagnose({"log_marginal": dataclasses.replace(found, at_least=6.0)}))
 

@@ -7,17 +7,9 @@ import pytest
 from checks import close
 
 from latens.evidence import importance
-from latens.evidence.log_marginals import log_mean_error, summarise
+from latens.evidence.log_marginals import summarise
 
 WEIGHTS = np.array([[1.0, 2.0, 3.0, 6.0], [1.0, 1.0, 1.0, 1.0]])
-
-
-def test_the_error_of_a_log_mean_is_that_of_the_mean():
-    """The standard error of the mean weight, over n - 1, in parts of the mean."""
-    size = WEIGHTS.sum(axis=1) ** 2 / (WEIGHTS**2).sum(axis=1)
-    error = WEIGHTS.std(axis=1, ddof=1) / 2.0 / WEIGHTS.mean(axis=1)
-    close(log_mean_error(jnp.asarray(size), 4), error)
-    assert np.isnan(log_mean_error(jnp.asarray([1.0]), 1)).all()
 
 
 def test_a_summary_of_four_weights():
@@ -25,11 +17,7 @@ def test_a_summary_of_four_weights():
     close(found.log_mean, np.log(WEIGHTS.mean(axis=1)))
     close(found.effective_sample_size, WEIGHTS.sum(axis=1) ** 2 / (WEIGHTS**2).sum(axis=1))
     close(found.error, WEIGHTS.std(axis=1, ddof=1) / 2.0 / WEIGHTS.mean(axis=1))
-    halves = 0.5 * np.log(WEIGHTS[:, :2].mean(axis=1)) + 0.5 * np.log(WEIGHTS[:, 2:].mean(axis=1))
-    close(found.rise, np.log(WEIGHTS.mean(axis=1)) - halves, atol=1e-6)
-    one = summarise(jnp.log(jnp.asarray(WEIGHTS[:, :1])))
-    close(one.log_mean, [0.0, 0.0])
-    assert np.isnan(one.rise).all()
+    close(summarise(jnp.log(jnp.asarray(WEIGHTS[:, :1]))).log_mean, [0.0, 0.0])
 
 
 @pytest.mark.parametrize("count", [41, 42])
@@ -40,15 +28,11 @@ def test_a_stream_of_weights_has_the_summary_of_all_of_them(count, monkeypatch):
     table, other = jnp.asarray(log_weights), jnp.asarray(log_weights**2)
 
     def draws(first, number):
-        return tuple(jax.lax.dynamic_slice(of, (first, 0), (number, 3)) for of in (table, other))
+        parts = [jax.lax.dynamic_slice(of, (first, 0), (number, 3)) for of in (table, other)]
+        return parts[0], jnp.stack(parts, axis=1)
 
     found, means = jax.jit(lambda: importance.stream(draws, 3, count, 2))()
     whole = jax.jit(summarise)(table.T)
     for name in ("log_mean", "error", "effective_sample_size", "pareto_k"):
         close(getattr(found, name), getattr(whole, name), rtol=1e-4)
     close(means, [log_weights.mean(axis=0), (log_weights**2).mean(axis=0)])
-    odd = np.arange(count) // 2 % 2 == 1  # the second half are the odd chunks and a draw that is left
-    odd[count // 2 * 2 :] = True
-    halves = [np.log(np.exp(log_weights[own]).mean(axis=0)) for own in (~odd, odd)]
-    expected = np.log(np.exp(log_weights).mean(axis=0)) - (~odd).mean() * halves[0] - odd.mean() * halves[1]
-    close(found.rise, np.maximum(expected, 0.0), atol=1e-5)

@@ -330,8 +330,7 @@ def test_slopes_are_finite_differences(float64: None) -> None:
 
 
 def test_the_evidence_that_is_reported_has_the_error_that_it_says(log_p: dict[str, np.ndarray]) -> None:
-    """Importance sampling of many draws: every row within its own interval of 99.99 %."""
+    """Importance sampling of many draws: every row within five of its own errors."""
     for name in ("two coins", "four coins", "linear Gaussian", "labels and coins", "mixture prior"):
         found = importance_sampling(Rows(as_made(name), rows_of(EVERY[name]), key=jax.random.key(1)), num_samples=2000)
-        low, high = found.interval(0.9999)
-        assert np.all((low - 1e-4 <= log_p[name]) & (log_p[name] <= high + 1e-4)), name
+        assert np.all(np.abs(found.rows - log_p[name]) <= 5 * found.row_errors + 1e-4), name

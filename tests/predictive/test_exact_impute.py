@@ -9,7 +9,7 @@ from checks import close
 from latens.data.dataset import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.models import LatentModel
-from latens.predictive.missing_cells import WeighedDraws, _impute, given_observed, weighed
+from latens.predictive.missing_cells import WeighedDraws, _impute, given_observed
 
 WEIGHTS = np.array([[1.0, 0.5], [3.0, 2.0], [4.0, 0.0], [2.0, 1.5]])
 VALUES = np.array([[1.0, -1.0], [2.0, 5.0], [0.0, 100.0], [-3.0, 2.0]])
@@ -58,10 +58,6 @@ PAIR = LatentModel(StandardNormal((1,)), lambda x, **how: DiagonalNormal(x[:1], 
 """z ~ N(0, 1), x | z ~ N(z, 1) in each of two columns, and a proposal of N(x, 4) of the first."""
 
 
-def normal(x, mean=0.0, scale=1.0):
-    return np.exp(-0.5 * ((x - mean) / scale) ** 2) / scale / np.sqrt(2 * np.pi)
-
-
 def test_the_noise_of_a_gap_is_not_the_one_that_chose_its_latent():
     """The first latent lies apart from the second, and is chosen by noise of its own stream."""
     x, key, hidden = np.full((3000, 2), 2.5, np.float32), jax.random.key(5), jnp.zeros((3000, 2), bool)
@@ -73,18 +69,3 @@ def test_the_noise_of_a_gap_is_not_the_one_that_chose_its_latent():
 
     chosen, drawn = jax.jit(both)()
     assert abs(np.corrcoef(chosen, drawn - chosen)[0, 1]) < 5 / np.sqrt(3000)
-
-
-def test_every_second_draw_is_one_of_the_prior_and_weighs_against_both():
-    x, mask = np.array([[0.5, 9.0]], np.float32), np.array([[True, False]])
-    batch = as_batch(x, mask=jnp.asarray(mask), row_id=np.array([3], np.uint32))
-    first = jax.jit(lambda: weighed(PAIR, batch, 4, first=0, key=jax.random.key(0)))
-    z, log_weight = first()
-    own = np.asarray(z)[:, 0, 0]
-    proposal = 0.5 * normal(own, 0.5, 2.0) + 0.5 * normal(own)
-    close(np.exp(log_weight[:, 0]), normal(0.5, own) * normal(own) / proposal, rtol=1e-4)
-    row_key = jax.random.fold_in(jax.random.key(0), jnp.uint32(3))
-    noise = [float(jax.random.normal(jax.random.fold_in(row_key, k), (1,))[0]) for k in range(4)]
-    close(own, [0.5 + 2 * noise[0], noise[1], 0.5 + 2 * noise[2], noise[3]], rtol=1e-5)
-    later, _ = jax.jit(lambda: weighed(PAIR, batch, 2, first=2, key=jax.random.key(0)))()
-    close(later, z[2:])

@@ -48,6 +48,5 @@ def log_p_of_linear(x: object) -> np.ndarray:
 
 
 def covers(found: LogMarginals, exact: np.ndarray, level: float = 0.99) -> np.ndarray:
-    """Which rows have the exact value within their own interval."""
-    low, high = found.interval(level)
-    return (low <= exact) & (exact <= high)
+    """Which rows have the exact value within their own errors."""
+    return np.abs(found.rows - exact) <= stats.t.ppf(0.5 + level / 2, found.degrees) * found.row_errors

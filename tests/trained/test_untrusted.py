@@ -49,9 +49,9 @@ def names(found: Measured) -> list[str]:
     return [finding.name for finding in diagnose(found.metrics, found.units)]
 
 
-@pytest.mark.parametrize("scale", [0.02, 0.1, 0.3, 0.5])
+@pytest.mark.parametrize("scale", [0.02, 0.1, 0.2])
 def test_log_p_of_a_narrow_posterior_is_not_trusted(scale: float) -> None:
-    """31 to 1 nats too low, with an error over rows of 0.2."""
+    """Many nats too low, with an error over rows of 0.2."""
     found = of(Scaled(scale))
     assert EXACT.mean() - found.metrics["log_marginal"].value > 0.9
     assert names(found) == ["untrusted-evidence"]
@@ -68,30 +68,19 @@ def test_log_p_of_a_good_posterior_is_within_the_errors_of_its_draws(scale: floa
     assert str(value) == f"at least {said}"
 
 
-@pytest.mark.parametrize("scale", [0.3, 0.5, 0.85, 1.4, 2.0])
+@pytest.mark.parametrize("scale", [0.1, 0.5, 0.85, 1.4, 2.0])
 def test_evidence_is_untrusted_where_it_lacks_more_than_the_error_over_rows(scale: float) -> None:
-    """4.0, 0.96, 0.04, 0.01 and 0.04 nats beside 0.2; at 2.0 half of the rows have a Pareto k above 0.7."""
+    """At 2.0 half of the rows have a Pareto k above 0.7; without the wider proposal 0.96 nats were lacking at 0.5."""
     found = of(Scaled(scale), 1000)
     value = found.metrics["log_marginal"]
     lacks = EXACT.mean() - value.value
     assert not 0.4 < lacks / value.standard_error < 2.0  # so that there is a right answer
     assert (names(found) == ["untrusted-evidence"]) == (lacks > value.standard_error)
-    assert (found.metrics["pareto_k"].value > 0.7) == (scale not in (0.85, 1.4))
+    assert (found.metrics["pareto_k"].value > 0.7) == (scale in (0.1, 2.0))
     text = Summary(found.metrics, "test", True, tuple(diagnose(found.metrics, found.units)), (), "column").text()
     note = f"log p(x) may be too low by about {value.at_least:.2f} nats or more; use --num-samples 10000"
     assert (note in text) == (scale == 2.0)
-
-
-@pytest.mark.parametrize("scale", [0.3, 0.4, 0.5, 0.7, 2.5, 3.0])
-def test_about_so_much_or_more_is_lacking_as_is_said(scale: float) -> None:
-    """Before: 3.3, 2.5, 1.7, 0.28, 0.23 and 0.84 nats where 3.9, 2.0, 0.86, 0.08, 0.12 and 0.50 are lacking."""
-    found = of(Scaled(scale), 1000)
-    value = found.metrics["log_marginal"]
-    lacks = EXACT.mean() - value.value
-    assert value.draws_error == np.inf
-    assert value.at_least is not None
-    assert 0.4 * lacks < value.at_least < 1.4 * lacks + 0.04
-    assert (names(found) == ["untrusted-evidence"]) == (lacks > value.standard_error)
+    assert scale > 0.4 or (value.bound and 0.4 * lacks < value.at_least < 1.4 * lacks + 0.04)
 
 
 @pytest.mark.parametrize(("scale", "named"), [(1.0, False), (2.0, False), (3.0, False), (4.0, True), (20.0, True)])
@@ -121,11 +110,10 @@ def test_a_decoder_that_ignores_z_is_named(use: float, named: bool) -> None:
 
 
 def test_the_bound_of_a_row_is_at_most_its_log_mean_weight() -> None:
-    """By Jensen, draw for draw; and half of the draws never give more than all on average over both halves."""
+    """By Jensen on average, and by far where q is twice too wide; its parts are those of the draws of q."""
     batch, options = rows_of_linear(50), {"num_samples": 30, "key": jax.random.key(0)}
     numbers = at(row_numbers, Scaled(2.0), batch, codes=True, blind=True, **options)
     assert np.all(numbers.weights.log_mean >= numbers.elbo - 1e-4)
-    assert np.all(numbers.weights.rise >= 0.0)
     np.testing.assert_allclose(numbers.elbo, numbers.log_likelihood - numbers.kl, rtol=1e-4, atol=1e-3)
     np.testing.assert_array_equal(numbers.weights.log_mean, at(importance_sampling, Scaled(2.0), batch, **options).rows)
     # E_p log p(x | z) of a linear model: its density at the mean, less the spread that the prior adds.

@@ -2,14 +2,14 @@
 
 import math
 import shlex
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from latens.commands._lazy import np
 from latens.kinds import kind_of
 
 if TYPE_CHECKING:
     from latens.data import Dataset
+    from latens.evidence import Estimate
     from latens.trained.metrics import Summary
     from latens.trained.trained_model import TrainedModel
 
@@ -40,20 +40,28 @@ def result_lines(
     if name not in ("log_marginal", "cross_entropy_bound") or gain is None:
         return [f"{found.label(name)} {metrics[name]} on {rows}"]
     value, over = metrics[name], RIVALS[gain].format(found.cells)
-    lines = [f"{found.label(name)} {value.value:.2f} ± {value.standard_error:.2f} nats a row on {rows}"]
-    lines += [f"{over}: {value.value - metrics[gain].value:.2f}, {verdict(metrics[gain].to_json())}"]
+    lines = [f"{found.label(name)} {_told(value)} nats a row on {rows}"]
+    lines += [f"{over}: {value.value - metrics[gain].value:.2f}, {verdict(metrics[gain])}"]
     if (bits := metrics.get("bits_per_dimension")) is not None:
-        lines.append(f"{bits.value:.2f} ± {bits.standard_error:.2f} bits a {found.cells}")
+        lines.append(f"{_told(bits)} bits a {found.cells}")
         lines[-1] += reconstructions(trained, data, positions)
     elif cells and trained.schema.column_types and not trained.is_point:
         lines += hidden_cells(trained, data, positions)
     return lines
 
 
-def verdict(gain: Mapping[str, Any]) -> str:
+def _told(value: "Estimate") -> str:
+    """A value with its error over rows, or what it is a bound of."""
+    return f"{value.bound} {value.value:.2f}" if value.bound else f"{value.value:.2f} ± {value.standard_error:.2f}"
+
+
+def verdict(gain: "Estimate") -> str:
     """Whether the model is better by more than its errors, in words."""
-    size, error = gain["value"], gain["standard_error"]
-    if error is None or not math.isfinite(error):
+    size, error = gain.value, gain.standard_error
+    if gain.bound:  # what a model gains at least shows that it is better, and never that it is worse
+        shown = math.isfinite(error) and size >= SURE * error
+        return f"the model is better by at least {size:.2f}" if shown else "which the bound does not decide"
+    if not math.isfinite(error):
         return f"the model {size:+.2f}"
     found = f"{abs(size):.2f} ± {error:.2f}"
     if abs(size) < SURE * error:

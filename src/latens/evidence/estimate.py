@@ -1,5 +1,6 @@
 """A number with its error: what every evaluation returns."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -48,8 +49,7 @@ class Estimate:
             it was not measured, infinite where the value is a lower bound by an unknown amount, and minus infinity
             where it is such an upper bound.
         at_least: Of an infinite `draws_error`, what the draws do tell: about so much is lacking, or more.
-        side: "at least" where draws that miss a part of the posterior make the value too low, whatever `draws_error`
-            says; "at most" of an upper bound.
+        untrusted_rows: Of how many rows Pareto k is above 0.7; None where nobody knows.
     """
 
     value: float
@@ -62,7 +62,13 @@ class Estimate:
     seconds: float | None = None
     draws_error: float | None = None
     at_least: float | None = None
-    side: str = "at least"
+    untrusted_rows: int | None = None
+
+    @property
+    def bound(self) -> str:
+        """What is said of a bound by an unknown amount, which has no error: "at least" or "at most"; else ""."""
+        error = self.draws_error or 0.0
+        return ("at least", "at most")[error < 0] if math.isinf(error) else ""
 
     @classmethod
     def of(cls, rows: np.ndarray, *, num_samples: int, protocol: str, weight: np.ndarray | None = None) -> "Estimate":
@@ -105,11 +111,12 @@ class Estimate:
         Returns:
             Values by field.
         """
-        error = None if np.isnan(self.standard_error) else self.standard_error
         return {
             "value": self.value,
-            "standard_error": error,
-            "draws_error": None if self.draws_error is None or not np.isfinite(self.draws_error) else self.draws_error,
+            "bound": self.bound or None,
+            "standard_error": None if self.bound or np.isnan(self.standard_error) else self.standard_error,
+            "draws_error": None if self.bound else self.draws_error,
+            "untrusted_rows": self.untrusted_rows,
             "num_samples": self.num_samples,
             "n": self.n,
             "unit": self.unit,
@@ -121,12 +128,12 @@ class Estimate:
     def __str__(self) -> str:
         draws = 0.0 if self.draws_error is None else self.draws_error
         value, errors = f"{self.value:.2f}", f"± {self.standard_error:.2f}"
-        if np.isinf(draws):
-            value, errors = f"{('at least', 'at most')[draws < 0]} {value}", f"{errors} (rows)"
+        if self.bound:
+            return f"{self.bound} {value} {self.unit}"
         if np.isnan(self.standard_error):
             return f"{value} {self.unit} ({'one row: ' * (self.n == 1)}no standard error)"
-        if np.isfinite(draws) and draws >= 0.005:
-            return f"{self.side} {value} {errors} (rows) ± {draws:.2f} (draws) {self.unit}"
+        if draws >= 0.005:
+            return f"at least {value} {errors} (rows) ± {draws:.2f} (draws) {self.unit}"
         return f"{value} {errors} {self.unit}"
 
 

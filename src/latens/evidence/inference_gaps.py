@@ -95,16 +95,15 @@ def inference_gaps(
     weight = weights_of(rows.batch)
     size, k = by_row["effective_sample_size"], by_row["pareto_k"]
     error = np.asarray(log_mean_error(jnp.asarray(size), num_samples))
-    degrees = num_samples - 1
-    known = {"rise": by_row["rise"], "rises": by_row["rises"]}
-    value = LogMarginals(by_row["log_marginal"], error, num_samples, words, size, k, degrees, weight, **known)
+    rises = by_row["rises"]
+    value = LogMarginals(by_row["log_marginal"], error, num_samples, words, size, k, num_samples - 1, weight, rises)
     found = value.estimates()
     for name in ("elbo", "approximation_gap", "amortisation_gap"):
         found[name] = Estimate.of(by_row[name], num_samples=num_samples, protocol=words, weight=weight)
     # It is log p(x) minus a number of little noise: what the draws leave unsaid of the one they do of the other.
     note = f"{words}; a lower bound, short by about the error of the draws"
     gap = replace(found["approximation_gap"], protocol=note)
-    found["approximation_gap"] = gap.with_draws_error(value.draws_error, value.lacks)
+    found["approximation_gap"] = gap.with_draws_error(value.draws_error, value.sums.lacks)
     return found
 
 
@@ -157,7 +156,6 @@ def _gaps(
         "amortisation_gap": refined - elbo,
         "effective_sample_size": summary.effective_sample_size,
         "pareto_k": summary.pareto_k,
-        "rise": summary.rise,
         "rises": summary.rises,
     }
 

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -40,9 +40,6 @@ _LEAST_RATIO, _LEAST_ROWS = 0.5, 20
 _FEW, _WIDE = 10, 0.2
 """Nor is it known where fewer rows speak than this, and their errors are above this (nats)."""
 
-_ROW_MARGIN = 1.1
-"""What the error of a single row is multiplied with, for the same coverage."""
-
 _UNSEEN = 0.005
 """An error below this is not printed (nats), and so never unknown."""
 
@@ -72,6 +69,16 @@ def tail_length(num_samples: int) -> int:
     """Count the largest weights that are the tail: the smaller of K/5 and 3 sqrt(K)."""
     # Source: Vehtari et al. (2024).
     return math.ceil(min(num_samples / 5, 3 * math.sqrt(num_samples)))
+
+
+def heavy_by_chance(num_samples: int, rows: float) -> float:
+    """The most rows of which chance makes an estimate of Pareto k above `TRUSTED_K` where the k of all is 1/2."""
+    # Up to 1/2 weights have a finite variance, and errors are known. The estimate from a tail of M weights has a
+    # standard deviation of (1 + k)/sqrt(M), and is drawn to 1/2 as if by 10 more. A count has two standard errors more.
+    length = tail_length(num_samples)
+    spread = 1.5 / math.sqrt(length) * length / (length + 10)
+    share = 0.5 * math.erfc((TRUSTED_K - 0.5) / (spread * math.sqrt(2.0)))
+    return rows * share + 2.0 * math.sqrt(rows * share * (1.0 - share))
 
 
 def pareto_k(log_weights: Float[Array, " K"]) -> Float[Array, ""]:
@@ -138,8 +145,6 @@ def _steps(tail: Float[Array, " M_and_1"]) -> tuple[Bool[Array, ""], Float[Array
 class WeightSums(NamedTuple):
     """What is kept of the log weights of B rows while their samples stream by."""
 
-    # log of the sum of the weights w over each of the two halves of the samples, shape (2, B)
-    log_sums: Float[Array, "2 B"]
     log_sum_squares: Float[Array, " B"]  # log of the sum of w^2, shape (B,)
     tail: Float[Array, "B M_and_1"]  # the M + 1 largest log weights of each row in falling order, shape (B, M + 1)
     log_blocks: Float[Array, "8 B"]  # log of the sum of the weights over each of 8 blocks of the samples, shape (8, B)
@@ -151,16 +156,10 @@ class WeightSums(NamedTuple):
         nothing = jnp.full(rows, -jnp.inf)
         tail = jnp.full((rows, tail_length(num_samples) + 1), -jnp.inf)
         blocks = jnp.full((BLOCKS, rows), -jnp.inf)
-        return cls(jnp.full((2, rows), -jnp.inf), nothing, tail, blocks, jnp.zeros(BLOCKS))
-
-    def summed(self, log_weights: Float[Array, "n B"], half: Array | int) -> "WeightSums":
-        """Add samples to the sum of one half; squares and tail wait for `sorted_in`."""
-        more = jax.nn.logsumexp(log_weights, axis=0)
-        own = (jnp.arange(2) == half)[:, None]
-        return self._replace(log_sums=jnp.logaddexp(self.log_sums, jnp.where(own, more, -jnp.inf)))
+        return cls(nothing, tail, blocks, jnp.zeros(BLOCKS))
 
     def sorted_in(self, log_weights: Float[Array, "n B"]) -> "WeightSums":
-        """Add samples to the squares, the tail and the blocks, which share them evenly."""
+        """Add samples, which the blocks share evenly."""
         squares = jnp.logaddexp(self.log_sum_squares, jax.nn.logsumexp(2.0 * log_weights, axis=0))
         largest = jnp.concatenate([self.tail, log_weights.T], axis=1)
         ends = np.arange(BLOCKS + 1) * log_weights.shape[0] // BLOCKS
@@ -173,21 +172,15 @@ class WeightSums(NamedTuple):
             counts=self.counts + np.diff(ends).astype(self.counts.dtype),
         )
 
-    def summary(self, halves: tuple[int, int]) -> "WeightSummary":
-        """Compute the summary of all samples."""
-        count = sum(halves)
-        log_sum = jnp.logaddexp(*self.log_sums)
+    def summary(self, count: int) -> "WeightSummary":
+        """Compute the summary of all samples, of this number."""
+        log_sum = jax.nn.logsumexp(self.log_blocks, axis=0)
         log_mean = log_sum - math.log(count)
         size = jnp.exp(2.0 * log_sum - self.log_sum_squares)
-        rise = jnp.full(size.shape, jnp.nan)
-        if min(halves):
-            parts = (n / count * (one - math.log(n)) for n, one in zip(halves, self.log_sums))
-            # Not below 0 by Jensen's inequality, but for rounding; nan - nan of rows without any weight stays.
-            rise = jnp.maximum(log_mean - sum(parts), 0.0)
         error, rises = log_mean_error(size, count), self._rises()
         nothing = jnp.full(size.shape, jnp.nan)
         k = nothing if self.tail.shape[1] <= 5 else jax.vmap(tail_shape)(self.tail)
-        return WeightSummary(log_mean, error, size, k, rise, rises)
+        return WeightSummary(log_mean, error, size, k, rises)
 
     def _rises(self) -> Float[Array, "B 3"]:
         """By how much the log mean rises from an eighth to a quarter, to a half, to all samples; NaN below 8."""
@@ -216,9 +209,6 @@ class WeightSummary(NamedTuple):
     error: Float[Array, " B"]  # its standard error, shape (B,), nats
     effective_sample_size: Float[Array, " B"]  # effective samples, shape (B,)
     pareto_k: Float[Array, " B"]  # pareto k, shape (B,)
-    # by how much the log mean of all samples lies above the mean of those of two halves, shape (B,), nats, not
-    # negative: half of the samples fall that much shorter
-    rise: Float[Array, " B"]
     # by how much the log mean rises from an eighth to a quarter, from there to a half and from there to all of the
     # samples, shape (B, 3), nats; NaN for fewer than 8 samples
     rises: Float[Array, "B 3"]
@@ -235,10 +225,7 @@ def log_mean_error(size: Float[Array, "..."], num_samples: int) -> Float[Array, 
 def summarise(log_weights: Float[Array, "B K"]) -> WeightSummary:
     """Summarise importance weights that are all there."""
     rows, count = log_weights.shape
-    half, weights = count // 2, log_weights.T
-    sums = WeightSums.start(rows, count).summed(weights[half:], 1).sorted_in(weights)
-    sums = sums.summed(weights[:half], 0) if half else sums
-    return sums.summary((half, count - half))
+    return WeightSums.start(rows, count).sorted_in(log_weights.T).summary(count)
 
 
 def log_mean(log_weights: Float[Array, " K"]) -> Nats:
@@ -257,8 +244,10 @@ class DrawSums(NamedTuple):
     variance_squares: float  # of v^2
     heavy: float  # of v k, k the Pareto k of a row, where it has one
     with_k: float  # of v, where it has one
-    rise: float  # of w times the rise from half of the draws to all, in nats; NaN where nobody knows
-    first_rise: float  # the same from an eighth to a quarter; NaN for fewer than 8 draws, as those that follow
+    untrusted: float  # rows whose k is above `TRUSTED_K`
+    rows: float  # rows that have a k
+    # of w times the rise from an eighth of the draws to a quarter, in nats; NaN for fewer than 8, as those that follow
+    first_rise: float
     second_rise: float  # from there to a half
     third_rise: float  # from there to all
 
@@ -281,8 +270,7 @@ class DrawSums(NamedTuple):
         return self._lacking(self._ratio(_LEAST_RATIO, _LEAST_ROWS) if unknown else ratio)
 
     def _lacking(self, ratio: float) -> float:
-        last = self.rise if np.isnan(self.third_rise) else self.third_rise
-        last = 0.0 if np.isnan(last) else last / self.weight
+        last = 0.0 if np.isnan(self.third_rise) else self.third_rise / self.weight
         return float(np.hypot(2.0 * ratio * self.monte_carlo_error, last * ratio / (1.0 - ratio)))
 
     @property
@@ -291,7 +279,7 @@ class DrawSums(NamedTuple):
         if not np.isfinite(self.variance) or self.variance <= 0:
             return (0.5, False) if self.variance == 0 else (_PRIOR_RATIO, True)
         wide = self.variance / self.weight > _WIDE**2
-        heavy = self.heavy > HEAVY * self.with_k
+        heavy = self.heavy > HEAVY * self.with_k or self.untrusted > heavy_by_chance(int(self.draws), self.rows)
         ratio, rows = self._measured
         return self._ratio(_PRIOR_RATIO, _PRIOR_ROWS), bool(heavy or ratio > SLOW or (rows < _FEW and wide))
 
@@ -324,7 +312,6 @@ class LogMarginals:
         pareto_k: Of the weights, shape (B,).
         degrees: Degrees of freedom that the errors have (samples, or runs, minus 1).
         weight: Weights of the rows, shape (B,).
-        rise: By how much the estimate lies above that of half of the samples, shape (B,), nats.
         rises: The rises from an eighth of the samples to a quarter, to a half, to all, shape (B, 3), nats.
     """
 
@@ -336,34 +323,7 @@ class LogMarginals:
     pareto_k: np.ndarray
     degrees: int
     weight: np.ndarray | None = None
-    rise: np.ndarray | None = None
     rises: np.ndarray | None = None
-
-    def interval(self, level: float = 0.99) -> tuple[np.ndarray, np.ndarray]:
-        """A confidence interval of log p(x) of each row, by the row's own error and what all rows say of their tails.
-
-        The lower end is Student's t times 1.1 times the error below the estimate. The upper end lies further away, by
-        how slowly the bound still rises and by the row's own Pareto k, and is infinite where the row is a lower bound
-        by an unknown amount: where that is so of the mean over rows, where its k is above 0.7, or where its error is
-        as large as the weight itself. Without `rises` the interval is Student's t times the error to both sides.
-
-        Args:
-            level: Confidence level, in (0, 1).
-
-        Returns:
-            Lower and upper ends, each of shape (B,), nats.
-        """
-        from scipy import stats
-
-        wide = stats.t.ppf(0.5 + level / 2, self.degrees) * self.row_errors
-        if self.rises is None:
-            return self.rows - wide, self.rows + wide
-        ratio, open_ended = self.sums.decay
-        k = np.nan_to_num(np.asarray(self.pareto_k, np.float64), nan=0.0)
-        share = _ROW_MARGIN * wide * np.maximum(2.0 * ratio, 1.0 / (1.0 - np.clip(k - 0.4, 0.0, 0.5)))
-        unknown = (open_ended & (self.row_errors >= _UNSEEN)) | (k > TRUSTED_K) | (share > 0.95)
-        upper = np.where(unknown, np.inf, self.rows - np.log1p(-np.minimum(share, 0.95)))
-        return self.rows - _ROW_MARGIN * wide, upper
 
     @cached_property
     def sums(self) -> DrawSums:
@@ -372,50 +332,29 @@ class LogMarginals:
         error, k = np.asarray(self.row_errors, np.float64), np.asarray(self.pareto_k, np.float64)
         variance = weight * error**2
         own = ((weight * error) ** 2, variance, variance**2, np.nan_to_num(variance * k), variance[~np.isnan(k)])
-        rise = float("nan") if self.rise is None else float(weight @ np.asarray(self.rise, np.float64))
         rises = np.full(3, np.nan) if self.rises is None else weight @ np.asarray(self.rises, np.float64)
-        return DrawSums._make((self.degrees + 1, *(np.sum(values) for values in (weight, *own)), rise, *rises))
-
-    @property
-    def monte_carlo_error(self) -> float:
-        """The standard error of the mean over just these rows: of the draws, not of the choice of rows (nats)."""
-        return self.sums.monte_carlo_error
-
-    @property
-    def mean_rise(self) -> float:
-        """By how much the mean over rows lies above that of half of the draws (nats); NaN where nobody knows."""
-        return float(self.sums.rise / self.sums.weight)
+        sums = [np.sum(values) for values in (weight, *own, k > TRUSTED_K, ~np.isnan(k))]
+        return DrawSums._make((self.degrees + 1, *sums, *rises))
 
     @property
     def draws_error(self) -> float:
         r"""What the samples may be wrong by, in nats: their Monte Carlo error together with what they still lack.
 
-        $1.4\sqrt{(2\rho e)^2 + b^2}$, e the `monte_carlo_error` and b what the mean over rows still lacks. A bound from
-        K samples has risen by r over that from K/2, and every doubling is taken to leave the part $\rho$ of the rise of
-        the one before: $b = r\rho/(1 - \rho)$. With weights of finite variance $\rho$ falls to 1/2. It is measured over
-        all rows, and drawn to 0.85 as if by 40 rows more: where few samples or few rows speak, errors are rather too
-        large. b does not become less with more rows.
+        $1.4\sqrt{(2\rho e)^2 + b^2}$, e the error of the mean over rows by its draws and b what it still lacks. A bound
+        from K samples has risen by r over that from K/2, and every doubling is taken to leave the part $\rho$ of the
+        rise of the one before: $b = r\rho/(1 - \rho)$. With weights of finite variance $\rho$ falls to 1/2. It is
+        measured over all rows, and drawn to 0.85 as if by 40 rows more: where few samples or few rows speak, errors are
+        rather too large. b does not become less with more rows.
 
         What is lacking is not known where $\rho$ is above 0.75, where Pareto k is (averaged over rows by the variance
-        of their weights), or where fewer than ten rows speak and their errors are above 0.2. The error is then
-        infinite, and the number a lower bound by an unknown amount. An error below 0.005, which is not printed, is
-        never unknown.
+        of their weights), where more rows have a k above 0.7 than chance makes of rows of k 0.5, or where fewer than
+        ten rows speak and their errors are above 0.2. The error is then infinite, and the number a lower bound by an
+        unknown amount. An error below 0.005, which is not printed, is never unknown.
 
         Returns:
             The error in nats; infinite where it is not known.
         """
         return self.sums.draws_error
-
-    @property
-    def lacks(self) -> float:
-        """The `draws_error` before its margin, in nats: where that is infinite, about so much or more is lacking.
-
-        The ratio of rises is then drawn to 1/2, as if by 20 rows more, so that rather too little is said.
-
-        Returns:
-            What is lacking in nats.
-        """
-        return self.sums.lacks
 
     def estimate(self) -> Estimate:
         """Give the mean over rows.
@@ -424,7 +363,9 @@ class LogMarginals:
             The mean in nats: `standard_error` is of the choice of rows, `draws_error` of the samples.
         """
         found = Estimate.of(self.rows, num_samples=self.num_samples, protocol=self.protocol, weight=self.weight)
-        return found.with_draws_error(self.draws_error, self.lacks)
+        k = np.asarray(self.pareto_k, np.float64)
+        heavy = None if np.isnan(k).all() else int(np.sum(k > TRUSTED_K))
+        return replace(found.with_draws_error(self.draws_error, self.sums.lacks), untrusted_rows=heavy)
 
     def estimates(self, name: str = "log_marginal") -> dict[str, Estimate]:
         """Give the means over rows by name, with what the weights say of them.
@@ -441,8 +382,8 @@ class LogMarginals:
         found = {name: self.estimate()}
         words = f"of {self.num_samples} draws, the median over rows; the smallest is {size.min():.1f}"
         found["effective_sample_size"] = Estimate(median(size, self.weight), nan, self.num_samples, n, "draws", words)
-        if not np.isnan(k).all():
-            bad = int(np.sum(k > TRUSTED_K))
+        if (bad := found[name].untrusted_rows) is not None:
             words = f"the median over rows; the largest is {k.max():.2f}, and {bad} of {n} rows are above {TRUSTED_K}"
-            found["pareto_k"] = Estimate(median(k, self.weight), nan, self.num_samples, n, "k", words)
+            value = Estimate(median(k, self.weight), nan, self.num_samples, n, "k", words)
+            found["pareto_k"] = replace(value, untrusted_rows=bad)
         return found

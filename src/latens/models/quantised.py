@@ -277,6 +277,7 @@ class CodePosterior(AbstractDistribution):
     """
 
     has_path: ClassVar[bool] = True
+    density_elsewhere: ClassVar[bool] = False
 
     assignment: Assignment
     quantiser: AbstractQuantiser

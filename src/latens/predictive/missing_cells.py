@@ -12,20 +12,23 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data.dataset import Batch
-from latens.distributions import Mixture
 from latens.evidence.batched import Rows, even, in_cache, map_rows
+from latens.evidence.proposals import proposed
 from latens.io.keys import IMPUTED_EVENTS
 from latens.io.process import counted
 from latens.kinds.tables.columns import ColumnType
 from latens.models import AbstractLatentModel
 from latens.predictive.linear_posterior import linear_posteriors
-from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, PyTree, UInt32
+from latens.typing import AnyArray, Array, Cond, Float, Key, PyTree, UInt32
 
 DRAWS = 128
 """Draws of z for each row, where nobody says how many."""
 
 FEW_DRAWS = 10
 """The effective number of draws of z below which a row hangs on too few of them."""
+
+_HALVES, _BESIDE = ("q", "prior"), ("q", *["beside"] * 6, "prior")
+"""Whose the draws of z are in turn: an encoder that never saw such gaps may miss the posterior, the prior does not."""
 
 MANY, _FEW = 10, 16
 """Variables that share noise from which on they are many, and rows of such that are taken at once."""
@@ -168,20 +171,13 @@ def given_observed(
     posterior_key, choice_key = jax.random.split(key)
     beside = linear_posteriors(model, batch)
     values = lambda z: jax.vmap(jax.vmap(of), (0, None, None, None))(z, batch.cond, batch.x, _observed(batch))  # noqa: E731
-    given = (num_samples, num_draws, samples_per_chunk, posterior_key, choice_key, beside)
-    return averaged(values, model, batch, *given), choice_key
-
-
-def averaged(
-    values: Callable[[Any], PyTree[Array]], model: AbstractLatentModel, batch: Batch, num_samples: int, num_draws: int,
-    samples_per_chunk: int, key: Key, choice_key: Key, beside: Mixture | None = None,
-) -> "WeighedDraws":  # fmt: skip
-    """Average what draws of z give of each row by their weights, a chunk of draws at a time."""
     rows = batch.row_id.shape[0]
+    how = {"num_samples": num_samples, "turns": _HALVES if beside is None else _BESIDE, "key": posterior_key}
+    how["beside"] = beside
     like = jax.eval_shape(lambda: jax.tree.map(lambda leaf: leaf[None], _drawn(model, batch, key)))
 
     def add(state: WeighedDraws, first: Array | int, count: int) -> WeighedDraws:
-        z, log_weight = weighed(model, batch, count, first=first, key=key, beside=beside)
+        z, log_weight, _ = proposed(model, batch, count, first=first, **how)
         return state.with_draws(log_weight, values(z), z, first, batch.row_id, choice_key)
 
     state = WeighedDraws(
@@ -193,50 +189,13 @@ def averaged(
     )
     full, rest = divmod(num_samples, samples_per_chunk)
     state = jax.lax.fori_loop(0, full, lambda i, s: add(s, i * samples_per_chunk, samples_per_chunk), state)
-    return add(state, full * samples_per_chunk, rest) if rest else state
+    return add(state, full * samples_per_chunk, rest) if rest else state, choice_key
 
 
 def _drawn(model: AbstractLatentModel, batch: Batch, key: Key) -> PyTree[Array]:
     """A z for each row, which says of what shapes they are: a weight takes long to trace."""
     draw = lambda x, cond, mask: model.posterior(x, cond=cond, mask=mask).sample(key=key)  # noqa: E731
     return jax.vmap(draw)(batch.x, batch.cond, batch.mask)
-
-
-def weighed(
-    model: AbstractLatentModel, batch: Batch, count: int, *, first: Array | int, key: Key, beside: Mixture | None = None
-) -> tuple[PyTree[Array], Float[Array, "K B"]]:
-    r"""Draws of z given what is observed of each row, with their log weights."""
-    # Every second draw is one of the prior: $\log w = \log p(x_{obs} \mid z) + \log p(z) - \log(\frac12 q(z \mid
-    # x_{obs}) + \frac12 p(z))$; all are of $q$ where its density is known along its own draws only.
-    # Source: Owen & Zhou (2000), "Safe and effective importance sampling".
-    # first: the number of the first draw, so that K can be drawn in parts. beside: one more proposal for each row, of
-    # which six of eight draws then are, one of q and one of the prior.
-
-    def one_row(
-        x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask, linear: Mixture | None
-    ) -> tuple[PyTree[Array], Array]:
-        row_key = jax.random.fold_in(key, row_id)
-        posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
-        parts = 2 if linear is None else 8
-
-        def one(index: Array) -> tuple[PyTree[Array], Array]:
-            own = jax.random.fold_in(row_key, index)
-            z, log_density = posterior.sample_and_log_prob(key=own)
-            if posterior.density_elsewhere:
-                other = prior.sample(key=own)
-                z = jax.tree.map(lambda a, b: jnp.where(index % parts == 0, a, b), z, other)
-            if linear is not None:
-                z = jnp.where(index % parts >= 2, linear.sample(key=own).astype(z.dtype), z)
-            log_prior, log_likelihood = model.log_joint(z, x, cond=cond, mask=mask)
-            if posterior.density_elsewhere:
-                log_density = jnp.logaddexp(posterior.log_prob(z), log_prior) - jnp.log(float(parts))
-            if linear is not None:
-                log_density = jnp.logaddexp(log_density, linear.log_prob(z) + jnp.log(0.75))
-            return z, log_likelihood + log_prior - log_density
-
-        return jax.vmap(one)(first + jnp.arange(count))
-
-    return jax.vmap(one_row, out_axes=1)(batch.x, batch.row_id, batch.cond, batch.mask, beside)
 
 
 @counted(num_samples=1)
@@ -355,8 +314,10 @@ def _left_out(
         shares = {name: jnp.exp(part.log_shares()) for name, part in joined.parts.items()}
         return shares, jnp.where(mask, joined.log_prob_terms(x), 0.0)
 
+    how = {"num_samples": num_samples, "turns": _HALVES, "key": key}
+
     def add(state: tuple[Array, dict[str, Array]], first: Array | int, count: int) -> tuple[Array, dict[str, Array]]:
-        z, log_weight = weighed(model, batch, count, first=first, key=key)
+        z, log_weight, _ = proposed(model, batch, count, first=first, **how)
         shares, own = jax.vmap(jax.vmap(of), (0, None, None, None))(z, batch.cond, batch.x, _observed(batch))
         log_weights = log_weight[..., None] - own
         total = jnp.logaddexp(state[0], jax.nn.logsumexp(log_weights, axis=0))

@@ -57,6 +57,9 @@ MOST_DOUBLINGS, MOST_DECODED = 3, 10_000_000
 
 GAUSSIAN = "gain_over_gaussian"
 
+_OF_LOG_P = {"gain_over_": math.inf, "nats_per_": math.inf, "bits_per_": -math.inf}
+"""What is a lower or an upper bound, too, where log p(x) is a lower one, by how its name starts."""
+
 
 def measure(
     trained: TrainedModel,
@@ -227,6 +230,9 @@ class Measurement:
 
     def put(self, name: str, estimate: Estimate) -> None:
         """Add a metric, and note the seconds since the one before it."""
+        side = next((side for start, side in _OF_LOG_P.items() if name.startswith(start)), 0.0)
+        if side and self.marginals is not None and math.isinf(self.marginals.draws_error):
+            estimate = estimate.with_draws_error(side)
         now = time.perf_counter()
         self.found[name] = replace(estimate, seconds=now - self._began)
         self._began = now
@@ -240,16 +246,14 @@ class Measurement:
             self.num_samples = draws
         draws = self.num_samples
         self.rows = np.asarray(numbers.weights.log_mean, np.float64)
-        how = f"importance sampling from the posterior, {draws} draws a row"
+        how = f"importance sampling, {draws} draws a row"
         how = "a lower bound, log p(x | z) + log p(z) at the one code of x" if self.point else how
         name = "cross_entropy_bound" if self.grey else "log_marginal"
         self.add(name, self.rows, draws, self.what + how)
         if draws > 1:
             self.marginals = self._marginals(numbers, draws)
             found = self.marginals.estimates(name)
-            draws_error = found[name].draws_error
-            assert draws_error is not None
-            self.found[name] = self.found[name].with_draws_error(draws_error, found[name].at_least)
+            self.found[name] = replace(found[name], seconds=self.found[name].seconds)
             for other in ("effective_sample_size", "pareto_k"):
                 if other in found:
                     self.put(other, found[other])
@@ -295,7 +299,7 @@ class Measurement:
         return row_numbers(self.at, num_samples=draws, codes=True, blind=not self.point)
 
     def _marginals(self, numbers: RowNumbers, draws: int) -> LogMarginals:
-        how = f"{self.what}importance sampling from the posterior, {draws} draws a row"
+        how = f"{self.what}importance sampling, {draws} draws a row"
         found = as_log_marginals(numbers.weights, draws, how, self.batch)
         return replace(found, weight=self.weight)
 
@@ -305,7 +309,7 @@ class Measurement:
         rows = len(self.rows) or len(self.batch.row_id)
         draws = found.num_samples
         most = min(MOST_DOUBLINGS, math.floor(math.log2(max(1.0, MOST_DECODED / (rows * draws)))))
-        lacking = found.mean_rise / allowed if allowed > 0 else 1.0
+        lacking = found.sums.third_rise / found.sums.weight / allowed if allowed > 0 else 1.0
         doublings = min(most, max(0, math.ceil(math.log2(lacking)))) if lacking > 1.0 else 0
         return draws << doublings
 

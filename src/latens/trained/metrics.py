@@ -168,7 +168,8 @@ class Summary:
         for row in METRICS.values():
             if row.over and row.name in self.metrics:
                 gain = self.metrics[row.name]
-                helps = f"; {row.behind}" if row.behind and gain.value < -2.0 * gain.standard_error else ""
+                behind = gain.value < -2.0 * gain.standard_error and not gain.bound
+                helps = f"; {row.behind}" if row.behind and behind else ""
                 lines.append(f"  {beats(gain, row.over.format(cells=self.cells))}{helps}")
         return "\n".join(lines)
 
@@ -233,12 +234,12 @@ def _note(name: str, metrics: dict[str, Estimate]) -> str:
 
 
 def figures(estimate: Estimate) -> tuple[str, str]:
-    """Write a value and its error with two figures of the error; a value without one with three figures."""
+    """Write a value and its error with two figures of the error, which a bound has not; without one with three."""
     error = estimate.standard_error
     if math.isnan(error) or error <= 0:
         return f"{estimate.value:.3g}", ""
     places = min(6, max(0, 1 - math.floor(math.log10(error))))
-    return f"{estimate.value:.{places}f}", f"± {error:.{places}f}"
+    return f"{estimate.value:.{places}f}", "" if estimate.bound else f"± {error:.{places}f}"
 
 
 def over_draws(estimate: Estimate, places: int) -> str:
@@ -267,6 +268,9 @@ def beats(gain: Estimate, over: str) -> str:
     """Write a gain over something as a sentence."""
     if gain.n > 1 and max(abs(gain.value), gain.standard_error) < ROUNDING:
         return f"is level with {over}, up to rounding"
+    if gain.bound:
+        sure, proven = gain.value > 2.0 * gain.standard_error, f"beats {over} by at least {gain.value:.2f} {gain.unit}"
+        return proven if sure else f"may beat {over} or not: log p(x) is only a lower bound"
     verb, size = "beats" if gain.value > 0 else "falls short of", f"{abs(gain.value):.2f}"
     error = f"± {gain.standard_error:.2f} {gain.unit}" if gain.n > 1 else f"{gain.unit} (one row: no standard error)"
     return f"{verb} {over} by {size} {error}"

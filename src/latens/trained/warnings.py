@@ -206,7 +206,7 @@ _RIVALS = {
 def _simpler(metrics: Metrics, units: Units) -> str:
     for rival, (name, remedy) in _RIVALS.items():
         gain = metrics.get(name)
-        if gain is not None and gain.value < -max(MORE, 4.0 * gain.standard_error):
+        if gain is not None and not gain.bound and gain.value < -max(MORE, 4.0 * gain.standard_error):
             text = f"{rival} is better by {-gain.value:.2f} nats a row on these rows; {remedy}, "
             return f"{text}train longer (--epochs, --steps or --minutes), or use more rows"
     return ""
