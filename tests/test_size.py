@@ -22,9 +22,9 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 59_472,
-    ": Any in src": 295,
-    "lines of Python in data": 4_050,
+    "lines of Python in src": 59_469,
+    ": Any in src": 293,
+    "lines of Python in data": 4_036,
     "lines of Python in tests": 46_092,
     "lines of JavaScript, CSS and HTML": 6_450,
     "words of docs": 32_450,
@@ -35,7 +35,7 @@ MOST = {
     "arguments of VAE": 16,
     "functions longer than 60 lines": 0,
     "lines of Python in the largest room": 6_030,
-    "files in the largest room": 30,
+    "files in the largest room": 27,
     "file names in two rooms or more": 8,
     "questions which kind outside kinds": 37,
 }

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 SELDOM = 10.0
 """Rows like those that are asked for, among those of the training, below which samples are a guess."""
-_COUNT = "number of rows (default 16; with --like, for each class)"
+ROWS = 16
+_COUNT = f"number of rows (default {ROWS}; with --like, for each class)"
 _TEMPERATURE = "scale of the noise of z, or temperature of tokens; below 1, samples are less varied (default 1)"
 _WHERE = "only rows that satisfy this condition, such as sex=Female, 'age>=65' or age=20..30; repeatable"
 _LIKE = "labelled rows: draw -n new rows of each of their classes"
@@ -66,7 +67,7 @@ class Sample(ModelCommand):
             return (yield from self._alike(at))
         if self.complete is not None:
             return (yield from self._begun(at))
-        n = 16 if self.n is None else self.n
+        n = ROWS if self.n is None else self.n
         if self.mean and self.noise:
             raise UsageError("--mean and --noise exclude each other.", where="--noise", fix="Give one of them.")
         if self.mean:
@@ -158,7 +159,7 @@ class Sample(ModelCommand):
         from latens.commands._files import labelled
         from latens.trained.augmentation import augment
 
-        data, each = at.load_of(self.like, own_classes=True), 16 if self.n is None else self.n
+        data, each = at.load_of(self.like, own_classes=True), ROWS if self.n is None else self.n
         # Of a run's own data only training rows are drawn around: the others measure what the new rows are good for.
         known = at.knows(data)
         positions = data.subset("train", required=True) if known else np.arange(len(data))
@@ -217,7 +218,7 @@ class Sample(ModelCommand):
         from latens.commands._files import lines_of
         from latens.predictive.conditional_samples import TEXT_CHUNK, Conditions, sample_given
 
-        trained, n = at.trained, 16 if self.n is None else self.n
+        trained, n = at.trained, ROWS if self.n is None else self.n
         for flag, given in (("--where", self.where), ("--label", self.label), ("--mean", self.mean)):
             if given:
                 what = "a row is completed from its beginning only."

@@ -15,8 +15,8 @@ from jax.core import Tracer
 
 from latens.data.mapped import change, parts_of, places, release, smallest, take
 from latens.data.schema import Schema
-from latens.data.splits import SPLITS, TEST, TRAIN, VALIDATION, mix, philox, row_keys, split_by_hash, split_code
-from latens.errors import DataError
+from latens.data.splits import SPLITS, TEST, TRAIN, VALIDATION, mix, philox, row_keys, split_by_hash
+from latens.errors import DataError, UsageError
 from latens.kinds.counts.sparse import SMALL, SparseRows
 from latens.kinds.steps.sequences import Places
 from latens.typing import AnyArray, Array, Bool, Float, Int, PyTree, Shaped, UInt32
@@ -230,7 +230,7 @@ class Dataset:
         Raises:
             DataError: If there is none and `required`.
         """
-        code = split_code(which)
+        code = _split_code(which)
         if code == VALIDATION and not self.held_out:
             code = TEST
         positions = places(self.split, code)
@@ -248,7 +248,7 @@ class Dataset:
         Returns:
             How many there are.
         """
-        return int(np.count_nonzero(self.split == split_code(which))) if self.held_out else len(self.subset(which))
+        return int(np.count_nonzero(self.split == _split_code(which))) if self.held_out else len(self.subset(which))
 
     def order(self, seed: int, epoch: int, *, block: int = BLOCK) -> np.ndarray:
         """Shuffle the training rows for one epoch: shuffled blocks with shuffled rows within.
@@ -437,3 +437,10 @@ def require_labels(data: Dataset, positions: np.ndarray, where: str) -> None:
         what = f"{missing} of {len(positions)} rows have no label{among}, and a conditional model needs one of each."
         fix = "Name the column of the labels with --label NAME, and leave out rows without one."
         raise DataError(what, where=where, fix=fix)
+
+
+def _split_code(which: str | int) -> int:
+    """Give the code of a split: 0, 1 or 2 for "train", "validation" or "test"."""
+    if which not in (*SPLITS, TRAIN, VALIDATION, TEST):
+        raise UsageError(f"there is no split {which!r}.", fix=f"Valid: {', '.join(SPLITS)}.")
+    return SPLITS.index(which) if isinstance(which, str) else int(which)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from latens.data.named import MAX_NAME
 from latens.data.schema import MAX_CLASSES
-from latens.errors import DataError, UsageError
+from latens.errors import DataError
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLITS = ("train", "validation", "test")
@@ -275,15 +275,6 @@ def _text(value: object) -> str:
     if value is None or value != value:
         return ""
     return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
-
-
-def split_code(which: str | int) -> int:
-    """Give the code of a split: 0, 1 or 2 for "train", "validation" or "test"."""
-    if which in SPLITS:
-        return SPLITS.index(str(which))
-    if which in (TRAIN, VALIDATION, TEST):
-        return int(which)
-    raise UsageError(f"there is no split {which!r}.", fix=f"Valid: {', '.join(SPLITS)}.")
 
 
 def unmasked(values: Any) -> Any:

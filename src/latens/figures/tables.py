@@ -319,7 +319,7 @@ def marginals(
     return axes
 
 
-MOST_CORRELATED = 30  # columns whose correlations can be read side by side
+MOST_PAIRED = 30  # columns, the first, whose pairs can be read side by side
 
 
 def correlation(rows: ArrayLike) -> Shaped[np.ndarray, "D D"]:
@@ -340,7 +340,7 @@ def correlation(rows: ArrayLike) -> Shaped[np.ndarray, "D D"]:
 
 def _both(data: ArrayLike, samples: ArrayLike, names: Sequence[object]) -> tuple[np.ndarray, np.ndarray, list[str]]:
     left, right, titles = both_columns(data, samples, names)
-    kept = min(MOST_CORRELATED, len(titles))
+    kept = min(MOST_PAIRED, len(titles))
     return correlation(left[:, :kept]), correlation(right[:, :kept]), titles[:kept]
 
 
@@ -459,10 +459,6 @@ def _held(truth: Float[np.ndarray, " n"], draws: Float[np.ndarray, "n M"]) -> Fl
     return np.where(spans > 0, np.maximum(part, 0.0) / np.where(spans > 0, spans, 1.0), single)
 
 
-MOST_DEPENDENT = 30
-"""Columns that are drawn, the first."""
-
-
 def information(nats: ArrayLike, errors: ArrayLike, names: Sequence[object]) -> Made:
     """Draw the mutual information of pairs of columns, in nats; the table has a row for each pair, the most first."""
     value, error = (numbers(v, n, ndim=2, finite=False) for v, n in ((nats, "nats"), (errors, "errors")))
@@ -474,7 +470,7 @@ def information(nats: ArrayLike, errors: ArrayLike, names: Sequence[object]) -> 
     order = np.argsort(-value[i, j], kind="stable")
     i, j = i[order], j[order]
     table = {"first": words[i], "second": words[j], "nats": value[i, j], "standard_error": error[i, j]}
-    count = min(MOST_DEPENDENT, len(words))
+    count = min(MOST_PAIRED, len(words))
     side = 4.6 if count <= 16 else 6.0
     ax = one_axes((side + 1.6, side))
     dress(ax, title="Dependence of columns", grid=None)

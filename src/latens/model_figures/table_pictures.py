@@ -8,7 +8,7 @@ from latens.data.dataset import Batch
 from latens.data.splits import evenly_spaced
 from latens.figures import bands, tables
 from latens.figures.style import headline
-from latens.figures.tables import MOST, MOST_DEPENDENT, by_frequency, date_values, drawn_columns, filled, information
+from latens.figures.tables import MOST, MOST_PAIRED, by_frequency, date_values, drawn_columns, filled, information
 from latens.kinds.counts.sparse import SMALL, SparseRows
 from latens.kinds.steps.sequences import Sequences
 from latens.kinds.tables.table_rows import in_units
@@ -118,7 +118,7 @@ def draw_filled(source: Source) -> Made | None:
 
 def draw_information(source: Source) -> Made | None:
     """Draw what columns of a table say about one another under the model; of more than 30 the first 30."""
-    names = source.schema.names[:MOST_DEPENDENT]
+    names = source.schema.names[:MOST_PAIRED]
     if len(names) < 2 or source.schema.conditions:
         return None
     found = source.information(len(names))
@@ -137,7 +137,7 @@ def draw_correlations(source: Source) -> Made | None:
     if len(names) < 2:
         return None
     data, samples = _rows_of(source, source.few.batch), source.samples(max(2000, len(source.few.positions)))
-    if (chosen := most_varied(data, tables.MOST_CORRELATED)) is not None:
+    if (chosen := most_varied(data, MOST_PAIRED)) is not None:
         data, samples, names = data[:, chosen], samples[:, chosen], [names[i] for i in chosen]
     return tables.correlations(data, samples, names)
 

@@ -29,7 +29,7 @@ from latens.io.file_limits import MAX_BYTES
 from latens.kinds.base import Stored
 from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.steps.sequences import LONGEST, Places, Sequences
-from latens.kinds.steps.times import Grid, Times, grid_of, read_times, steps_in
+from latens.kinds.steps.times import Grid, Times, grid_of, read_times, refuse_gaps, steps_in
 from latens.kinds.tables.columns import FrameColumn
 from latens.kinds.tables.derived import LEFT_OUT
 from latens.kinds.tables.dtypes import series_of
@@ -236,10 +236,7 @@ class _Table:
         """The sequence of each line."""
         values, found = self._taken(name, "--sequence")
         values = values.astype(np.float64)
-        gone = np.flatnonzero(~np.isfinite(values))
-        if len(gone):
-            what = f"has no {name!r}, its sequence ({len(gone)} rows lack it)."
-            raise DataError(what, where=f"{self.where}, row {int(gone[0])}", fix="Fill it in, or leave the row out.")
+        refuse_gaps(values, f"{name!r}, its sequence", self.where)
         if found is not None and found.named:
             return np.array(found.values)[values.astype(np.int64)]
         if found is not None and found.kind == "date" and not found.form:

@@ -34,12 +34,17 @@ class Times(NamedTuple):
         return str(one.times(float(self.numbers[line]), np.zeros(1, np.int64))[0]).replace("T", " ")
 
 
+def refuse_gaps(values: Shaped[np.ndarray, " lines"], what: str, where: str) -> None:
+    """Refuse lines without what each must have."""
+    gone = np.flatnonzero(~np.isfinite(values))
+    if len(gone):
+        words = f"has no {what} ({len(gone)} rows lack it)."
+        raise DataError(words, where=f"{where}, row {int(gone[0])}", fix="Fill it in, or leave the row out.")
+
+
 def read_times(numbers: Shaped[np.ndarray, " lines"], found: FrameColumn | None, name: str, where: str) -> Times:
     """Take a column as times: dates, or numbers."""
-    gone = np.flatnonzero(~np.isfinite(numbers))
-    if len(gone):
-        what = f"has no {name!r}, its time ({len(gone)} rows lack it)."
-        raise DataError(what, where=f"{where}, row {int(gone[0])}", fix="Fill it in, or leave the row out.")
+    refuse_gaps(numbers, f"{name!r}, its time", where)
     numbers = numbers.astype(np.float64)
     if found is None or found.kind == "number":
         return Times(numbers, name=name)
