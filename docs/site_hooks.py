@@ -57,7 +57,7 @@ REFERENCE = {
     "evaluation": (
         "Evaluation",
         "Numbers with their standard error, number of draws and number of rows.",
-        ("latens.evidence", "latens.latents", "latens.predictive", "latens.trained"),
+        ("latens.evidence", "latens.latents", "latens.predictive"),
     ),
     "data": ("Data", "Readers, data sets and schemas.", ("latens.data",)),
     "figures": ("Figures", "Functions from arrays to matplotlib axes.", ("latens.figures",)),

@@ -10,7 +10,7 @@ from asked import at
 from records import meets_record
 from tables import MU, X, batch_of, linear_gaussian
 
-from latens import evidence, latents, trained
+from latens import evidence, latents, predictive
 from latens.evidence import Rows
 from latens.evidence.estimate import jackknife, subsample
 from latens.evidence.particles import resampled
@@ -43,12 +43,12 @@ def numbers(found):
 
 
 def test_metrics_of_samples_are_as_recorded():
-    principal = trained.principal_features(ROWS, most=2)
+    principal = predictive.principal_features(ROWS, most=2)
     found = {
-        "frechet": trained.frechet_distance(ROWS, SAMPLES),
-        "quality": trained.precision_recall_density_coverage(ROWS, SAMPLES, num_neighbours=3, repeats=5),
+        "frechet": predictive.frechet_distance(ROWS, SAMPLES),
+        "quality": predictive.precision_recall_density_coverage(ROWS, SAMPLES, num_neighbours=3, repeats=5),
         "features": [principal(SAMPLES), principal(ROWS)],
-        "two samples": trained.classifier_two_sample_test(ROWS, SAMPLES),
+        "two samples": predictive.classifier_two_sample_test(ROWS, SAMPLES),
         "jackknife": jackknife(lambda a, b: {"d": float(a.mean() - b.std())}, ROWS, SAMPLES, groups=5),
         "subsample": subsample(lambda a: {"d": float(a.max())}, ROWS, repeats=6),
     }
