@@ -82,6 +82,9 @@ def start_numbers() -> tuple[Array, Array]:
     return jax.device_put(np.int32(0)), jax.device_put(np.float32(1.0))
 
 
+SMALL = 2**16
+"""Numbers of an array at the most that is checked together with others."""
+
 PROGRAMS = Reused(4)
 """The programs of the trainings last seen in this process: compiled code, of 30 MB for the smallest, and no data."""
 
@@ -114,23 +117,12 @@ def make_program(
     shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves((trainable, fixed)))
     kept = PROGRAMS.get((*parts, numbers, shapes), lambda: (jax.tree.structure(static), _functions(*parts, devices)))
     # Two schedules that say the same are two functions to JAX, which then takes the models for different ones.
-    functions = kept[1] if kept[0] == jax.tree.structure(static) else _functions(*parts, devices)
+    start, *functions = kept[1] if kept[0] == jax.tree.structure(static) else _functions(*parts, devices)
 
     def init(key: Key) -> TrainState:
-        opt_state = functions.start(trainable)
-        return TrainState(trainable, fixed, opt_state, key, *start_numbers())
+        return TrainState(trainable, fixed, start(trainable), key, *start_numbers())
 
-    return Program(init, *functions[1:], static)
-
-
-class _Functions(NamedTuple):
-    """A `Program` without the arrays that it starts from."""
-
-    start: Callable[[PyTree], PyTree]
-    chunk: Callable[[TrainState, Batch, Any, Any], tuple[TrainState, ChunkResult]]
-    guarded_chunk: Callable[[TrainState, Batch, Any, Any], tuple[TrainState, ChunkResult]]
-    evaluate: Callable[[TrainState, Batch, Any, Key], dict[str, tuple[Array, Array]]]
-    averaged: Callable[[TrainState], PyTree]
+    return Program(init, *functions, static)
 
 
 def _functions(
@@ -142,12 +134,13 @@ def _functions(
     mean_weight: float | None,
     edges: tuple[int, ...],
     devices: tuple[Any, ...],
-) -> _Functions:
+) -> tuple[Callable[..., Any], ...]:
+    """What gives the optimiser's state, and the functions of a `Program` after its first."""
     step = _Step(static, optimizer, preparation, moves, shards, mean_weight, edges, len(devices))
-    options = step_options(shards)
+    options = step_options(shards, static[0])
     compiled = partial(jax.jit, compiler_options=options) if len(devices) == 1 else Devices(devices).spread
     # One program for all of the optimiser's state: array by array they would be compiled one by one.
-    return _Functions(
+    return (
         jax.jit(optimizer.init, compiler_options=less_work(0)),
         compiled(step.chunk),
         compiled(step.guarded_chunk),
@@ -271,8 +264,7 @@ class _Step:
         start = (state, self._empty_metrics(state, rows), jnp.zeros(()), jnp.array(True))
         state, sums, total, good = jax.lax.fori_loop(0, count, body, start)
         good = good & all_finite((*self._changing(state), sums))
-        none = jnp.array(-1)
-        return state, ChunkResult(sums, total, good, jnp.array(0), none, {})
+        return state, ChunkResult(sums, total, good, jnp.array(0), jnp.array(-1), {})
 
     def guarded_chunk(
         self, state: TrainState, rows: Batch, count: Array, loss_limit: Array
@@ -368,4 +360,7 @@ def once_known(tree: PyTree, number: Array) -> Array:
 def all_finite(tree: PyTree) -> Bool[Array, ""]:
     """Say whether every floating-point number of a tree is finite."""
     leaves = [leaf for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf)]
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])) if leaves else jnp.array(True)
+    # Small arrays as one: each would have loops of its own, a quarter of all that a chunk of a small table has.
+    large = [leaf for leaf in leaves if leaf.size > SMALL]
+    small = [jnp.concatenate([jnp.zeros(1), *(jnp.ravel(leaf) for leaf in leaves if leaf.size <= SMALL)])]
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in [*small, *large]]))
