@@ -22,7 +22,7 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 59_465,
+    "lines of Python in src": 59_459,
     ": Any in src": 293,
     "lines of Python in data": 4_036,
     "lines of Python in tests": 46_092,
