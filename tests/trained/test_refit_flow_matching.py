@@ -115,7 +115,7 @@ def test_an_estimator_gives_its_labels_and_samples_with_guidance():
     data = labelled()
     x, y = np.asarray(data.x), np.array(["a", "b"])[data.label]
     vae = VAE(2, recipe="conditional-vae", hidden=8, steps=5, random_state=0).fit(x, y)
-    vae.refit_prior(x, "flow-matching", y=y, options={"width": 8}, steps=20)
+    vae.refit_prior(x, "flow-matching", y=y, options={"width": 8}, steps=300)
     one, other = (vae.sample(6, label="b", guidance=w, random_state=0) for w in (1.0, 4.0))
     np.testing.assert_array_equal(vae.sample(6, label="b", random_state=0), one)
     assert np.abs(one - other).max() > 1e-4

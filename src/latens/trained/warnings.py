@@ -35,47 +35,31 @@ BOUGHT = 0.1
 
 
 class Finding(NamedTuple):
-    """What is wrong with a model: a name for programs, a message for people.
+    """What is wrong with a model: a name for programs, a message for people."""
 
-    Args:
-        name: Name of the finding, such as "posterior-collapse".
-        message: What it means, and what helps.
-    """
-
-    name: str
-    message: str
+    name: str  # such as "posterior-collapse"
+    message: str  # what it means, and what helps
 
 
 def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tuple[Finding, ...]:
-    """The findings that these numbers support; rules whose numbers were not measured are silent.
-
-    - `unfinished` in the place of `posterior-collapse`: training was stopped while validation still rose (`rising`),
-      and the posterior is not the prior (`kl` above half a nat): it has not learned yet, which is no collapse.
-    - `posterior-collapse`: half of the latent units or more, and two at least, do not move with x (`units`); or the
-      codes cost more than half a nat (`kl`) and buy less than a tenth of that (`log_likelihood_gain`): the decoder
-      ignores them.
-    - `untrusted-evidence`: log p(x) may be wrong by its draws by 1 nat or more, or by 0.1 nats and more than its
-      standard error (`draws_error`); not where that is below 1 % of log p(x) and below 0.01 bits a value. Heavy
-      weights alone (`pareto_k`) make it a lower bound, as its text says.
-    - `loose-bound`: the ELBO (`elbo`) is below log p(x) by more than 20 nats and the KL: no family of posteriors
-      explains that, the encoder proposes latents from which the decoder cannot make the row.
-    - `loose-encoder`: the encoder loses 1 nat and half of its KL against the best posterior of its own family
-      (`amortisation_gap`, 4 standard errors above that).
-    - `overfitting`: at least half of the gain over independent cells on the training rows is lost on held-out rows
-      (`generalisation_gap`, 4 standard errors above that).
-    - `simpler-is-better`: a tree of columns, a Gaussian of factors or another simple model has a log p(x) that is
-      higher by 0.1 nats and 4 standard errors on the same rows (`gain_over_tree`, `gain_over_gaussian` and others).
-
-    Of a model none of whose units moves with x all samples are alike, so only the collapse is named.
-
-    Args:
-        metrics: Metrics by name.
-        units: The rows of `latens.trained.measurement.unit_table`.
-        rising: Whether training was stopped while its validation still rose.
-
-    Returns:
-        The findings.
-    """
+    """The findings that these numbers support; rules whose numbers were not measured are silent."""
+    # - `unfinished` in the place of `posterior-collapse`: training was stopped while validation still rose (`rising`),
+    #   and the posterior is not the prior (`kl` above half a nat): it has not learned yet, which is no collapse.
+    # - `posterior-collapse`: half of the latent units or more, and two at least, do not move with x (`units`); or the
+    #   codes cost more than half a nat (`kl`) and buy less than a tenth of that (`log_likelihood_gain`): the decoder
+    #   ignores them.
+    # - `untrusted-evidence`: log p(x) may be wrong by its draws by 1 nat or more, or by 0.1 nats and more than its
+    #   standard error (`draws_error`); not where that is below 1 % of log p(x) and below 0.01 bits a value. Heavy
+    #   weights alone (`pareto_k`) make it a lower bound, as its text says.
+    # - `loose-bound`: the ELBO (`elbo`) is below log p(x) by more than 20 nats and the KL: no family of posteriors
+    #   explains that, the encoder proposes latents from which the decoder cannot make the row.
+    # - `loose-encoder`: the encoder loses 1 nat and half of its KL against the best posterior of its own family
+    #   (`amortisation_gap`, 4 standard errors above that).
+    # - `overfitting`: at least half of the gain over independent cells on the training rows is lost on held-out rows
+    #   (`generalisation_gap`, 4 standard errors above that).
+    # - `simpler-is-better`: a tree of columns, a Gaussian of factors or another simple model has a log p(x) that is
+    #   higher by 0.1 nats and 4 standard errors on the same rows (`gain_over_tree`, `gain_over_gaussian` and others).
+    # Of a model none of whose units moves with x all samples are alike, so only the collapse is named.
     said = {name: _said(name, metrics, units) for name in _RULES}
     found = tuple(Finding(name, message) for name, message in said.items() if message)
     if found and found[0].name == "posterior-collapse" and rising:
