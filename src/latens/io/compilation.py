@@ -106,7 +106,7 @@ def less_work(level: int) -> dict[str, Any]:
     if plain:
         return {}
     # XLA's older code generator compiles a third faster. Evaluation runs as fast and gives the same numbers; a step of
-    # training takes longer: 40 % of pictures, 7 % of a table of 21 columns.
+    # training takes longer: 40 % of pictures, 7 % of a table of 21 columns, -3 % of one of 80.
     quick = {"xla_cpu_use_fusion_emitters": False}
     return {"xla_backend_optimization_level": level} | (quick if level < 2 and _takes(**quick) else {})
 

@@ -137,7 +137,7 @@ def _functions(
 ) -> tuple[Callable[..., Any], ...]:
     """What gives the optimiser's state, and the functions of a `Program` after its first."""
     step = _Step(static, optimizer, preparation, moves, shards, mean_weight, edges, len(devices))
-    options = step_options(shards)
+    options = step_options(shards, static[0])
     compiled = partial(jax.jit, compiler_options=options) if len(devices) == 1 else Devices(devices).spread
     # One program for all of the optimiser's state: array by array they would be compiled one by one.
     return (

@@ -187,6 +187,8 @@ def atoms_of(one: ColumnType) -> list[int]:
 class TableHead(AbstractTableHead):
     """A probability for every column of a mixed table; columns are independent given the latent."""
 
+    small_loops: ClassVar[bool] = True
+
     heads: dict[str, SegmentsHead | OrderedSegmentsHead | OrdinalHead]
     blocks: Blocks
 
