@@ -83,7 +83,7 @@ def test_densities_are_those_of_the_oracles_with_their_moments(known: dict, floa
         for what in ("mean", "moments"):
             try:
                 found[what] = getattr(made, what)()
-            except (AttributeError, TypeError):  # a family without it
+            except (AttributeError, TypeError, ConfigError):  # a family without it
                 continue
         return found
 
@@ -243,7 +243,7 @@ def test_noise_makes_the_sample_and_a_temperature_scales_it() -> None:
         noise = made.sample_noise(key=key)
         halves = made.from_noise(jax.tree.map(lambda leaf: 0.5 * leaf, noise))
         none = made.from_noise(jax.tree.map(jnp.zeros_like, noise))
-        centre = made.mean() if callable(getattr(made, "mean", None)) else none
+        centre = none if type(made).mean is AbstractDistribution.mean else made.mean()
         return (made.sample(key=key), made.sample_at(0.5, key=key), none), (made.from_noise(noise), halves, centre)
 
     for name, (found, expected) in of_all([n for n in ALL if functions_of_noise(n)], parts).items():

@@ -27,7 +27,7 @@ def script(name):
 
 
 def shown():
-    text = (ROOT / "docs" / "gallery.md").read_text()
+    text = "".join((ROOT / "docs" / page).read_text() for page in ("gallery.md", "pictures.md"))
     return re.findall(r"!\[([^]]+)\]\(gallery/([^)]+)\)", text)
 
 

@@ -53,13 +53,9 @@ class CoinHead(AbstractHead):
     def __call__(self, outputs):
         return self.kind(outputs)
 
-    @property
-    def shape(self):
-        return (2,)
-
 
 def model_of(kind):
-    encoder = Conditional(Dense([3, 2], key=KEYS[0]), CoinHead(kind))
+    encoder = Conditional(Dense([3, 2], key=KEYS[0]), CoinHead((2,), kind))
     decoder = Conditional(Dense([2, 6], key=KEYS[1]), NormalHead((3,)))
     return LatentModel(Bernoulli(jnp.zeros(2)), encoder, decoder)
 

@@ -9,7 +9,6 @@ from typing import Any
 from latens import __version__
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import SPLITS
-from latens.evidence.estimate import UNKNOWN
 from latens.io.safetensors import tree_to_arrays
 from latens.kinds import kind_of
 from latens.model_figures.draw import PICTURES
@@ -97,8 +96,9 @@ def document(title: str, heading: str, lead: Html | None, sections: Sequence[tup
 
 
 def with_error(metric: Mapping[str, Any]) -> str:
-    """Write a value with its standard error where there is one."""
+    """Write a value with its standard error where there is one, and "at least" before a lower bound."""
     value, error = with_digits(metric.get("value"), metric.get("standard_error"))
+    value = f"{metric.get('bound') or ''} {value}".strip()
     return value if metric.get("standard_error") is None else f"{value} ± {error}"
 
 
@@ -108,12 +108,7 @@ def over_draws(metric: Mapping[str, Any]) -> str:
     if isinstance(error, int | float):
         places = len(with_digits(metric.get("value"), metric.get("standard_error"))[0].partition(".")[2])
         return f"{error:,.{places}f}"
-    return "unknown" if bound(metric) else ""
-
-
-def bound(metric: Mapping[str, Any]) -> str:
-    """Say that a value is a bound by an unknown amount, where it is one."""
-    return next((words for words in UNKNOWN if words in str(metric.get("protocol", ""))), "")
+    return "unknown" if metric.get("bound") else ""
 
 
 def _lead(told: RunFacts) -> Html | None:
@@ -122,8 +117,7 @@ def _lead(told: RunFacts) -> Html | None:
         return None
     metric = told.metrics[name]
     rows = f"{number(metric.get('n'), 0)} {told.info.get('split', '')} rows".replace("  ", " ")
-    words = f", {bound(metric)}" if bound(metric) else ""
-    value = f"{metric_name(name, told.trained)} of {with_error(metric)} {metric.get('unit', '')}{words} ({rows})"
+    value = f"{metric_name(name, told.trained)} of {with_error(metric)} {metric.get('unit', '')} ({rows})"
     return tag("p", f"Run {told.name}, with a {value}.", class_="lead")
 
 
@@ -156,7 +150,7 @@ def _cards(told: RunFacts) -> Html:
     cards = []
     for name in [name for name in ranked() if name in told.metrics][:6]:
         metric, title = told.metrics[name], tag("dt", metric_name(name, told.trained))
-        words = f"{metric.get('unit', '')}, {metric.get('n')} rows" + (f", {bound(metric)}" if bound(metric) else "")
+        words = f"{metric.get('unit', '')}, {metric.get('n')} rows"
         cards.append(tag("div", title, tag("dd", with_error(metric)), tag("dd", words, class_="note")))
     return tag("dl", *cards, class_="figures")
 
