@@ -21,11 +21,11 @@ Option: TypeAlias = bool | int | float | str | Annotated[tuple[int, ...], Meta(m
 Options: TypeAlias = Annotated[dict[Annotated[str, Meta(max_length=64)], Option], Meta(max_length=32)]
 
 
-class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ConfigSection(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One part of a configuration."""
 
 
-class NetworkConfig(Part, frozen=True):
+class NetworkConfig(ConfigSection, frozen=True):
     """Encoder and decoder networks of one kind.
 
     Args:
@@ -63,7 +63,7 @@ class NetworkConfig(Part, frozen=True):
     decoder: str | None = None
 
 
-class PriorConfig(Part, frozen=True):
+class PriorConfig(ConfigSection, frozen=True):
     """The prior p(z) by name, with the options of its row (`latens info parts`).
 
     Args:
@@ -77,7 +77,7 @@ class PriorConfig(Part, frozen=True):
     refit: bool | None = None
 
 
-class PosteriorConfig(Part, frozen=True):
+class PosteriorConfig(ConfigSection, frozen=True):
     """The posterior q(z|x) by name, with the options of its row (`latens info parts`).
 
     Args:
@@ -97,7 +97,7 @@ class PosteriorConfig(Part, frozen=True):
     scale_floor: NotNegative = 1e-6
 
 
-class LikelihoodConfig(Part, frozen=True):
+class LikelihoodConfig(ConfigSection, frozen=True):
     """The likelihood p(x|z) by name, with what belongs to some of them.
 
     Args:
@@ -123,7 +123,7 @@ class LikelihoodConfig(Part, frozen=True):
     options: Options = {}
 
 
-class DataConfig(Part, frozen=True):
+class DataConfig(ConfigSection, frozen=True):
     """What the model sees of a row, and which rows validate.
 
     Args:
@@ -147,7 +147,7 @@ class DataConfig(Part, frozen=True):
     flip: bool = False
 
 
-class LabelConfig(Part, frozen=True):
+class LabelConfig(ConfigSection, frozen=True):
     """What labels are for: nothing, a condition, or to be predicted where they are missing.
 
     Args:
@@ -163,7 +163,7 @@ class LabelConfig(Part, frozen=True):
     share: Probability = 0.1
 
 
-class ObjectiveConfig(Part, frozen=True):
+class ObjectiveConfig(ConfigSection, frozen=True):
     """What is minimised, by name, with the options of its class.
 
     Args:
@@ -179,7 +179,7 @@ class ObjectiveConfig(Part, frozen=True):
     options: Options = {}
 
 
-class CriticOptimizerConfig(Part, frozen=True):
+class CriticOptimizerConfig(ConfigSection, frozen=True):
     """The optimiser of what an objective trains beside the model: critics, multipliers, learned baselines.
 
     It is never averaged, and decays weights only where `options` say so.
@@ -199,7 +199,7 @@ class CriticOptimizerConfig(Part, frozen=True):
     options: dict[str, float | bool] = {}
 
 
-class OptimizerConfig(Part, frozen=True):
+class OptimizerConfig(ConfigSection, frozen=True):
     """The optimiser of the model, with a schedule, a warm-up and clipping of gradients.
 
     Args:
@@ -223,7 +223,7 @@ class OptimizerConfig(Part, frozen=True):
     critic: CriticOptimizerConfig = CriticOptimizerConfig()
 
 
-class TrainingConfig(Part, frozen=True):
+class TrainingConfig(ConfigSection, frozen=True):
     """The budget (the first limit ends training), the batch and the grid between steps.
 
     Args:
@@ -264,7 +264,7 @@ class TrainingConfig(Part, frozen=True):
     final: Literal["split", "all"] = "split"
 
 
-class StartConfig(Part, frozen=True):
+class StartConfig(ConfigSection, frozen=True):
     """What training begins with.
 
     Args:
@@ -274,7 +274,7 @@ class StartConfig(Part, frozen=True):
     kind: Literal["closed-form", "none"] = "closed-form"
 
 
-class VAEConfig(Part, frozen=True, tag="vae", tag_field="kind"):
+class VAEConfig(ConfigSection, frozen=True, tag="vae", tag_field="kind"):
     """Everything that makes a variational autoencoder and its training.
 
     Args:
@@ -304,7 +304,7 @@ class VAEConfig(Part, frozen=True, tag="vae", tag_field="kind"):
     start: StartConfig = StartConfig()
 
 
-class DensityConfig(Part, frozen=True):
+class DensityConfig(ConfigSection, frozen=True):
     """A density for every class: one Gaussian, or a mixture fitted by variational inference or by EM.
 
     Args:
@@ -324,7 +324,7 @@ class DensityConfig(Part, frozen=True):
     rows_per_class: Count | None = None
 
 
-class ClassifierTrainingConfig(Part, frozen=True):
+class ClassifierTrainingConfig(ConfigSection, frozen=True):
     """The training of a Bayes classifier, which is a fit in closed form or of mixtures.
 
     Args:
@@ -334,7 +334,7 @@ class ClassifierTrainingConfig(Part, frozen=True):
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
 
 
-class ClassifierConfig(Part, frozen=True, tag="bayes-classifier", tag_field="kind"):
+class ClassifierConfig(ConfigSection, frozen=True, tag="bayes-classifier", tag_field="kind"):
     """Everything that makes a Bayes classifier with one density a class.
 
     Args:
@@ -484,7 +484,7 @@ def override(config: AnyConfig, settings: Mapping[str, Any]) -> AnyConfig:
             hint = get_type_hints(type(getattr(config, part)), include_extras=True)[head]
             while rest and get_origin(hint) is Annotated:
                 hint = get_args(hint)[0]
-            if rest and isinstance(hint, type) and issubclass(hint, Part):
+            if rest and isinstance(hint, type) and issubclass(hint, ConfigSection):
                 options = get_type_hints(hint, include_extras=True)
                 if rest not in options:
                     what = f"{part}.{head} has no option {rest!r}."

@@ -22,8 +22,8 @@ from latens.errors import ConfigError, DataError, DivergedError, ModelFileError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier
 from latens.estimators.base import are_columns, history_lists
 from latens.networks import Dense
+from latens.recipes.custom_parts import OWN, TABLES
 from latens.recipes.likelihoods import kinds_of
-from latens.recipes.registry import OWN, TABLES
 from latens.trained.measurement import measure
 
 TINY = {"hidden": (4,), "steps": 2, "batch_size": 16}

@@ -6,7 +6,7 @@ from training_fixtures import make_data
 from latens.config import override
 from latens.errors import ConfigError
 from latens.recipes import get_recipe
-from latens.recipes.options import OBJECTIVES, options_of
+from latens.recipes.part_tables import OBJECTIVES, options_of
 from latens.trained.experiment import prepare
 
 POSTERIORS = {

@@ -18,10 +18,10 @@ from latens.config import PosteriorConfig, PriorConfig, VAEConfig, override
 from latens.distributions import DiagonalNormal
 from latens.errors import ConfigError
 from latens.models import AbstractHead
-from latens.recipes import RECIPES, Recipe, get_recipe, options
-from latens.recipes.parts import Parts, bind
+from latens.recipes import RECIPES, Recipe, get_recipe, part_tables
+from latens.recipes.custom_parts import ROWS
+from latens.recipes.parts import ConfiguredParts, bind
 from latens.recipes.posteriors import POSTERIORS
-from latens.recipes.registry import ROWS
 from latens.trained.experiment import prepare
 from latens.trained.trained_model import TrainedModel
 
@@ -29,22 +29,22 @@ from latens.trained.trained_model import TrainedModel
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each name is looked up."""
-    found, was = Counter(), options.lookup
+    found, was = Counter(), part_tables.lookup
 
     def counted(table: Any, name: str, where: str) -> Any:
         found[name] += 1
         return was(table, name, where)
 
-    monkeypatch.setattr(options, "lookup", counted)
+    monkeypatch.setattr(part_tables, "lookup", counted)
     return found
 
 
 def test_a_whole_fit_looks_each_part_up_once(
     taken: Counter[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    read, planned, recipe, was = Counter(), [], RECIPES["default"], options.read
+    read, planned, recipe, was = Counter(), [], RECIPES["default"], part_tables.read
     monkeypatch.setattr(
-        options, "read", lambda kind, given, where, *more: read.update([where]) or was(kind, given, where, *more)
+        part_tables, "read", lambda kind, given, where, *more: read.update([where]) or was(kind, given, where, *more)
     )
     counted = replace(recipe, plan=lambda *given: planned.append(1) or recipe.plan(*given))
     monkeypatch.setitem(RECIPES, "default", counted)
@@ -104,7 +104,7 @@ def test_what_a_new_configuration_names_as_before_is_taken_over(taken: Counter[s
 
 
 def test_an_option_is_refused_where_it_is_first_asked_for() -> None:
-    parts = Parts(
+    parts = ConfiguredParts(
         VAEConfig(
             posterior=PosteriorConfig(kind="iaf", options={"layers": 0}),
             prior=PriorConfig(kind="mixture", options={"component": 1}),
@@ -132,6 +132,6 @@ def test_an_option_without_a_default_is_asked_for(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setitem(POSTERIORS, "sharp", ROWS["posterior"]("sharp", Sharp))
     with pytest.raises(ConfigError, match=r"posterior: posterior needs width. Add --set posterior.width=..."):
-        Parts(VAEConfig(posterior=PosteriorConfig(kind="sharp"))).posterior  # noqa: B018
-    parts = Parts(VAEConfig(posterior=PosteriorConfig(kind="sharp", options={"width": 2.0}, latent_dim=3)))
+        ConfiguredParts(VAEConfig(posterior=PosteriorConfig(kind="sharp"))).posterior  # noqa: B018
+    parts = ConfiguredParts(VAEConfig(posterior=PosteriorConfig(kind="sharp", options={"width": 2.0}, latent_dim=3)))
     assert parts.posterior.made(parts.posterior.latent, key=jax.random.key(0)) == Sharp((3,), 2.0)

@@ -13,7 +13,7 @@ from latens.networks.dense import Linear
 from latens.networks.pyramid import Grow, Shrink, sizes_of
 from latens.recipes import get_recipe
 from latens.recipes.build import build
-from latens.recipes.options import refuse_others
+from latens.recipes.part_tables import refuse_others
 from latens.trained.experiment import prepare
 
 

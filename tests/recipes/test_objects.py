@@ -34,7 +34,7 @@ from latens.models import (
 from latens.networks import Dense
 from latens.objectives import ELBO, AbstractObjective
 from latens.recipes import get_recipe
-from latens.recipes.registry import OWN, TABLES, adopt, register_part, settings_of
+from latens.recipes.custom_parts import OWN, TABLES, adopt, register_part, settings_of
 from latens.trained.experiment import prepare, train
 from latens.trained.inputs import has_likelihood, lacks_prior
 from latens.trained.measurement import measure

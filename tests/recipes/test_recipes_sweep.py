@@ -15,7 +15,7 @@ from latens.config import VAEConfig, to_json
 from latens.data import load
 from latens.latents import decode, encode
 from latens.recipes import RECIPES
-from latens.recipes.registry import OWN
+from latens.recipes.custom_parts import OWN
 from latens.trained.trained_model import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)

@@ -146,7 +146,7 @@ def parts(context: Context) -> int:
     """The parts that models are made of, and the options of each."""
     from latens.networks.factory import NetworkKind
     from latens.recipes.likelihoods import LIKELIHOODS
-    from latens.recipes.options import OBJECTIVES, defaults_of, options_of
+    from latens.recipes.part_tables import OBJECTIVES, defaults_of, options_of
     from latens.recipes.posteriors import POSTERIORS
     from latens.recipes.priors import PRIORS
 

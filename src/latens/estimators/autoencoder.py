@@ -64,9 +64,9 @@ from latens.models import AbstractHead, AbstractModelPrior
 from latens.objectives import AbstractObjective
 from latens.objectives.elbo import check_schedule
 from latens.recipes import get_recipe
+from latens.recipes.custom_parts import PartName, settings_of
 from latens.recipes.given_networks import Network
 from latens.recipes.likelihoods import kinds_of
-from latens.recipes.registry import PartName, settings_of
 from latens.trained.experiment import prepare, train
 from latens.trained.inputs import RowsLike
 from latens.trained.measurement import at_code

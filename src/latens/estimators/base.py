@@ -25,7 +25,7 @@ from latens.evidence.estimate import finite
 from latens.io.process import check_process, is_fork
 from latens.io.safetensors import read_bytes
 from latens.kinds.tables.frame import is_frame, is_pandas
-from latens.recipes.registry import unknown_parts
+from latens.recipes.custom_parts import unknown_parts
 from latens.text import visible
 from latens.trained.inputs import RowsLike, model_file
 from latens.trained.trained_model import TrainedModel

@@ -31,7 +31,7 @@ from latens.latents.clusters import label_probabilities
 from latens.latents.codes import new_rows, reconstruct
 from latens.predictive.missing_cells import DRAWS as IMPUTED
 from latens.recipes import RECIPES
-from latens.recipes.registry import PartName
+from latens.recipes.custom_parts import PartName
 from latens.trained.imputation import Imputation, imputed
 from latens.trained.inputs import RowsLike, seed_key
 from latens.trained.prior_refit import refit_prior

@@ -15,11 +15,11 @@ from latens.config import Config, VAEConfig, from_json, override, to_json
 from latens.data import Dataset, Schema
 from latens.errors import ConfigError, nearest, refuse_other
 from latens.kinds import kind_of
-from latens.recipes.parts import Parts, bind
+from latens.recipes.custom_parts import ROWS, TABLES
+from latens.recipes.custom_parts import register_part as register_part
+from latens.recipes.parts import ConfiguredParts, bind
 from latens.recipes.plan import RECIPE, resolve
 from latens.recipes.recipe import Recipe as Recipe
-from latens.recipes.registry import ROWS, TABLES
-from latens.recipes.registry import register_part as register_part
 from latens.typing import Key, checked_later
 
 from . import classifiers, deep, labels, series, single_cell
@@ -49,10 +49,10 @@ def _of_model(what: object) -> Recipe | None:
     if not callable(what):
         return None
 
-    def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> Any:
+    def build(schema: Schema, config: VAEConfig | ConfiguredParts, *, key: Key) -> Any:
         return what(schema, key)
 
-    def resolved(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
+    def resolved(config: VAEConfig | ConfiguredParts, data: Dataset) -> tuple[VAEConfig, list[str]]:
         parts = bind(config)
         config = parts.config
         sampled = lambda key: build(data.schema, config, key=key).prior().sample(key=key)  # noqa: E731

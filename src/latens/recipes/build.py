@@ -29,14 +29,14 @@ from latens.models.heads.token_head import TokenHead
 from latens.models.semi_supervised import LABEL
 from latens.networks import Dense, LinearPath, decoder_network, encoder_network
 from latens.networks.token_networks import TokenEncoder
-from latens.recipes.parts import Parts, bind, conditions, prior_part
+from latens.recipes.parts import ConfiguredParts, bind, conditions, prior_part
 from latens.recipes.pictures import map_of
 from latens.recipes.posteriors import POSTERIORS
 from latens.trees import Frozen
 from latens.typing import Array, Key
 
 
-def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel:
+def build(schema: Schema, config: VAEConfig | ConfiguredParts, *, key: Key) -> LatentModel:
     """The model that a resolved configuration describes, with its initialisation."""
     parts = bind(config)
     config = parts.config
@@ -80,7 +80,7 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> LatentModel
 
 
 def _networks(
-    schema: Schema, parts: Parts, head: AbstractHead, likelihood: AbstractHead, extra: int, *, key: Key
+    schema: Schema, parts: ConfiguredParts, head: AbstractHead, likelihood: AbstractHead, extra: int, *, key: Key
 ) -> tuple[Any, Any]:
     """The networks of encoder and decoder, without paths beside them."""
     # extra: how many numbers of labels and conditions both read.
@@ -131,7 +131,12 @@ def _networks(
 
 
 def with_linear_paths(
-    up: Callable[..., Array], down: Callable[..., Array], schema: Schema, parts: Parts, head: AbstractHead, extra: int
+    up: Callable[..., Array],
+    down: Callable[..., Array],
+    schema: Schema,
+    parts: ConfiguredParts,
+    head: AbstractHead,
+    extra: int,
 ) -> tuple[LinearPath, LinearPath]:
     """Encoder and decoder with maps of 0 beside their networks, which the closed form of the data fills."""
     # extra: how many numbers of labels and conditions both read.
@@ -190,7 +195,9 @@ def token_networks(
     return up, Dense(widths, key=down_key, **options)
 
 
-def _hierarchy(schema: Schema, parts: Parts, encoder: Conditional, decoder: Conditional, *, key: Key) -> LatentModel:
+def _hierarchy(
+    schema: Schema, parts: ConfiguredParts, encoder: Conditional, decoder: Conditional, *, key: Key
+) -> LatentModel:
     """Further levels above the first, of the same kind: each with a network of its own up and down."""
     row, posterior, network = parts.posterior, parts.config.posterior, parts.config.network
     if not row.stacks:

@@ -36,7 +36,7 @@ from latens.models.heads.base import raw_scale
 from latens.models.heads.table import TableHead, TableInput, form_of, middles_of
 from latens.models.semi_supervised import LABEL
 from latens.networks import LinearPath
-from latens.recipes.parts import Parts
+from latens.recipes.parts import ConfiguredParts
 from latens.recipes.step_starts import started_steps
 from latens.trees import Frozen
 
@@ -70,7 +70,7 @@ def started_from(model: LatentModel, data: Dataset, prepare: Preparation) -> Lat
     return _at_factors(model, data, prepare) if path else model
 
 
-def suits(parts: Parts, data: Dataset) -> AbstractHead | None:
+def suits(parts: ConfiguredParts, data: Dataset) -> AbstractHead | None:
     """The likelihood's head where a model of these data begins at their principal components unasked; else None."""
     config, schema = parts.config, data.schema
     network, likelihood, posterior = config.network, config.likelihood, config.posterior

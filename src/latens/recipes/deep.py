@@ -6,7 +6,7 @@ from msgspec.structs import replace as replace_struct
 
 from latens.config import VAEConfig
 from latens.data import Dataset
-from latens.recipes.parts import Parts, bind
+from latens.recipes.parts import ConfiguredParts, bind
 from latens.recipes.pictures import for_hierarchy
 from latens.recipes.plan import RECIPE, resolve
 
@@ -14,14 +14,14 @@ OF_TWO_LEVELS = {"features": 8, "block": 2, "neighbour_units": 16, "rows": 4, "s
 """Options of the likelihood of pixels of two levels, chosen on validation pictures of binarised MNIST."""
 
 
-def _resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
+def _resolve(config: VAEConfig | ConfiguredParts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     parts = bind(config)
     found, reasons = for_hierarchy(parts, data)
     config, others = resolve(parts.having(found), data)
     return config, [*reasons, *others]
 
 
-def _resolve_pixels(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
+def _resolve_pixels(config: VAEConfig | ConfiguredParts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     parts = bind(config)
     config = parts.config
     family = config.likelihood.family

@@ -12,7 +12,7 @@ from latens.config import NetworkConfig
 from latens.data import Preparation, Schema
 from latens.errors import ConfigError, LatensError
 from latens.models import LatentModel
-from latens.recipes.options import lookup
+from latens.recipes.part_tables import lookup
 from latens.typing import Key
 
 Network = Callable[..., Any]

@@ -17,7 +17,7 @@ from latens.models import AbstractHead, Conditional
 from latens.networks.convolutional import Convolution, TransposedConvolution
 from latens.networks.dense import channels_of, first_weights, make_linear
 from latens.networks.pyramid import Bottleneck, Features, ToPixels, sizes_of, steps_between
-from latens.recipes.options import refuse_others
+from latens.recipes.part_tables import refuse_others
 from latens.typing import Array, Key
 
 KERNEL = 4

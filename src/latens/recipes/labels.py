@@ -19,7 +19,7 @@ from latens.objectives import ELBO, AbstractObjective
 from latens.recipes import build as building
 from latens.recipes import plan as vae
 from latens.recipes.clustering import as_plain, with_clusters
-from latens.recipes.parts import Parts, bind, num_classes, preparation
+from latens.recipes.parts import ConfiguredParts, bind, num_classes, preparation
 from latens.recipes.recipe import Size
 from latens.training import Budget, Stage
 from latens.trees import Frozen
@@ -28,7 +28,7 @@ from latens.typing import Key
 # --- M2 ---
 
 
-def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> SemiSupervised:
+def build(schema: Schema, config: VAEConfig | ConfiguredParts, *, key: Key) -> SemiSupervised:
     """The model that predicts missing labels, from a resolved configuration."""
     parts = bind(config)
     config = parts.config
@@ -48,7 +48,7 @@ def build(schema: Schema, config: VAEConfig | Parts, *, key: Key) -> SemiSupervi
     return SemiSupervised(conditional, classifier, class_logits)
 
 
-def plan(schema: Schema, config: VAEConfig | Parts, size: Size) -> tuple[Stage, ...]:
+def plan(schema: Schema, config: VAEConfig | ConfiguredParts, size: Size) -> tuple[Stage, ...]:
     """The one stage of M2."""
     parts = bind(config)
     config = parts.config
@@ -93,7 +93,7 @@ FIRST_BETA = 0.1
 """The weight of the KL while codes are learned that are to be clustered."""
 
 
-def plan_clusters(schema: Schema, config: VAEConfig | Parts, size: Size) -> tuple[Stage, ...]:
+def plan_clusters(schema: Schema, config: VAEConfig | ConfiguredParts, size: Size) -> tuple[Stage, ...]:
     """A nearly plain autoencoder first; then a mixture is fitted to its codes, and trained on as the prior."""
     parts = bind(config)
     config = parts.config
@@ -115,7 +115,7 @@ def plan_clusters(schema: Schema, config: VAEConfig | Parts, size: Size) -> tupl
     return _first(config, size, ELBO(kl="sampled", beta=FIRST_BETA), first), _last(config, size, objective, second)
 
 
-def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
+def resolve(config: VAEConfig | ConfiguredParts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     """Decide what the configuration leaves open, pixels as the papers do; all else as `default`."""
     # Pixels get a Bernoulli, whose codes keep shapes and leave out noise.
     # config: a configuration with options that are None or "auto".

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Meta, structs
 
 from latens import models as m
-from latens.config import LikelihoodConfig, Part
+from latens.config import ConfigSection, LikelihoodConfig
 from latens.data import Schema
 from latens.data.schema import scaling
 from latens.errors import ConfigError
@@ -21,13 +21,13 @@ from latens.models.heads.base import DataKind, Sees
 from latens.models.heads.likelihoods import StepColumnsHead
 from latens.models.heads.table import TableHead, TableInput
 from latens.models.heads.token_head import TokenHead, TokenInput
-from latens.recipes.options import Row
+from latens.recipes.part_tables import PartRow
 from latens.trees import Frozen, held
 from latens.typing import Key
 
 
 @dataclass(frozen=True)
-class Likelihood(Row):
+class Likelihood(PartRow):
     """One row of the table of likelihoods."""
 
     # makes the head from the schema, the configuration of the likelihood and the options
@@ -99,19 +99,19 @@ class Likelihood(Row):
         return jnp.asarray(shift).at[..., coins].set(0.0), jnp.asarray(scale).at[..., coins].set(1.0)
 
 
-class CoinsOptions(Part, frozen=True):
+class BinaryColumnsOptions(ConfigSection, frozen=True):
     """Columns of 0 and 1 beside columns of numbers."""
 
     binary: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(max_length=65536)] = ()  # their places, from 0
 
 
-class ComponentsOptions(Part, frozen=True):
+class ComponentsOptions(ConfigSection, frozen=True):
     """A mixture of logistics for each pixel."""
 
     components: Annotated[int, Meta(ge=1, le=100)] = 3  # the number of components
 
 
-class ContextOptions(Part, frozen=True):
+class ContextOptions(ConfigSection, frozen=True):
     """Pixels that depend on the pixels before them, row by row, within a window."""
 
     # how many features of each value of a pixel the decoder adds to its outputs, for the window's network
@@ -131,7 +131,7 @@ class PixelContextOptions(ContextOptions, frozen=True):
     components: Annotated[int, Meta(ge=1, le=100)] = 1  # the number of logistics in the mixture of a pixel
 
 
-class DepthOptions(Part, frozen=True):
+class DepthOptions(ConfigSection, frozen=True):
     """A negative binomial around shares of a row's total, which is a condition."""
 
     # one dispersion a gene, or one a gene and condition: the logarithm is then linear in the conditions (batches, say)
@@ -141,7 +141,7 @@ class DepthOptions(Part, frozen=True):
     sees: Literal["logs", "residuals"] = "logs"
 
 
-class TokenOptions(Part, frozen=True):
+class TokenOptions(ConfigSection, frozen=True):
     """Tokens one after another, by a recurrent network that reads the tokens so far."""
 
     width: Annotated[int, Meta(ge=1, le=65536)] = 128  # the number of units of its state
@@ -232,7 +232,7 @@ LIKELIHOODS: dict[str, Likelihood] = {
     "step-columns": _row(
         StepColumnsHead,
         lambda s, c, o: StepColumnsHead(s.shape, o.binary, max(c.scale_floor, 1e-4)),
-        options=CoinsOptions,
+        options=BinaryColumnsOptions,
     ),
     # Made when it is called for: an array here would start a device, and its threads, at import.
     "student-t": _row(heads.StudentTHead, lambda s, c: _heavy(heads.StudentTHead, raw_df=jnp.zeros(()))(s, c)),

@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Meta
 from msgspec.structs import replace
 
-from latens.config import Part, PriorConfig, VAEConfig
+from latens.config import ConfigSection, PriorConfig, VAEConfig
 from latens.data import Schema
 from latens.data.schema import restricted
 from latens.distributions import Blocks
@@ -19,7 +19,7 @@ from latens.typing import Key
 MOST = 16
 
 
-class ExpertsOptions(Part, frozen=True):
+class ExpertsOptions(ConfigSection, frozen=True):
     """How the experts of several modalities are made one, and how a row is split into modalities."""
 
     # how the experts are made one (see `latens.models.Experts`)

@@ -16,7 +16,7 @@ from latens.models import AbstractModelPrior, ClassPrior, CodeHead
 from latens.models.semi_supervised import LABEL
 from latens.objectives import AbstractObjective
 from latens.recipes.likelihoods import LIKELIHOODS, Likelihood
-from latens.recipes.options import OBJECTIVES, bound
+from latens.recipes.part_tables import OBJECTIVES, bound
 from latens.recipes.posteriors import POSTERIORS, Posterior, Shape
 from latens.recipes.priors import PRIORS, Prior
 from latens.typing import Key
@@ -25,7 +25,7 @@ Trained = TypeVar("Trained")
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class ConfiguredParts:
     """What a configuration names, each with its options read; looked up when it is first asked for, and never again."""
 
     config: VAEConfig
@@ -59,11 +59,11 @@ class Parts:
 
     def __reduce__(self) -> Any:
         # The rows hold functions, which cannot be pickled; another process looks them up.
-        return Parts, (self.config,)
+        return ConfiguredParts, (self.config,)
 
-    def having(self, config: VAEConfig) -> "Parts":
+    def having(self, config: VAEConfig) -> "ConfiguredParts":
         """The parts of another configuration; those that it names as this one does are not looked up again."""
-        made = Parts(config)
+        made = ConfiguredParts(config)
         for part, choice in (("posterior", "kind"), ("prior", "kind"), ("likelihood", "family"), ("objective", "name")):
             old, new, row = getattr(self.config, part), getattr(config, part), vars(self).get(part)
             kept = (getattr(old, choice), old.options) == (getattr(new, choice), new.options)
@@ -72,22 +72,22 @@ class Parts:
         return made
 
 
-def bind(config: Config | Parts, known: Parts | None = None) -> Parts:
+def bind(config: Config | ConfiguredParts, known: ConfiguredParts | None = None) -> ConfiguredParts:
     """The parts that a configuration names; what is known of a former one is taken over."""
-    if isinstance(config, Parts):
+    if isinstance(config, ConfiguredParts):
         return config
     assert isinstance(config, VAEConfig)
-    return Parts(config) if known is None else known.having(config)
+    return ConfiguredParts(config) if known is None else known.having(config)
 
 
 def with_parts(trained: Trained, parts: object) -> Trained:
     """A trained model with the parts of its configuration, which it would bind when it is first asked for them."""
-    if isinstance(parts, Parts):
+    if isinstance(parts, ConfiguredParts):
         vars(trained)["parts"] = parts
     return trained
 
 
-def preparation(schema: Schema, config: VAEConfig | Parts) -> Preparation:
+def preparation(schema: Schema, config: VAEConfig | ConfiguredParts) -> Preparation:
     """What the model sees of a stored row and its label, and what becomes of it in a training batch."""
     parts = bind(config)
     config, likelihood = parts.config, parts.likelihood
@@ -122,7 +122,7 @@ def preparation(schema: Schema, config: VAEConfig | Parts) -> Preparation:
     return structs.replace(made, classes=num_classes(schema, config)) if config.label.kind == "condition" else made
 
 
-def _seen(found: partial[Preparation], schema: Schema, parts: Parts) -> Preparation:
+def _seen(found: partial[Preparation], schema: Schema, parts: ConfiguredParts) -> Preparation:
     """The preparation that belongs to what the likelihood sees of a row."""
     sees, data = parts.likelihood.sees, parts.config.data
     if sees == "whole":
@@ -166,7 +166,7 @@ def conditions(schema: Schema, config: VAEConfig) -> tuple[tuple[str, ...], int,
 
 
 def prior_part(
-    schema: Schema, config: VAEConfig | Parts, latent: Shape | CodeHead, *, classes: int = 0, key: Key
+    schema: Schema, config: VAEConfig | ConfiguredParts, latent: Shape | CodeHead, *, classes: int = 0, key: Key
 ) -> AbstractDistribution | AbstractModelPrior | ClassPrior:
     """The prior of latents of this shape (of codes: of this head), without arrays, with trained or with fixed ones."""
     # returns: a distribution over latents, or a prior that looks at the model or reads the label.

@@ -8,7 +8,7 @@ from latens.data.checks import is_picture
 from latens.errors import ConfigError
 from latens.networks.convolutional import half
 from latens.networks.factory import as_image_shape
-from latens.recipes.parts import Parts
+from latens.recipes.parts import ConfiguredParts
 
 WIDTHS = (32, 64, 128)
 """Channels after each halving; further halvings keep the last."""
@@ -34,7 +34,7 @@ SHIFT = 8
 """Few pictures are moved by up to this part of their shorter side: 4 pixels of 32, as is usual."""
 
 
-def for_pictures(parts: Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
+def for_pictures(parts: ConfiguredParts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     """Decide networks and likelihood of the default recipe where rows are pictures and neither was chosen."""
     config = parts.config
     network, reasons = config.network, []
@@ -84,7 +84,7 @@ def of_binarised(config: VAEConfig) -> tuple[VAEConfig, list[str]]:
     return replace(config, likelihood=chosen), [f"likelihood: bernoulli, for data.binarize={config.data.binarize}"]
 
 
-def for_hierarchy(parts: Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
+def for_hierarchy(parts: ConfiguredParts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     """Decide the channels and the likelihood of a deep hierarchy of pictures, where they were not chosen."""
     shape = data.schema.image
     config, reasons = of_binarised(parts.config)
@@ -103,14 +103,14 @@ def for_hierarchy(parts: Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     return replace(config, network=network, likelihood=likelihood), reasons
 
 
-def of_codes(parts: Parts) -> bool:
+def of_codes(parts: ConfiguredParts) -> bool:
     """Whether the latents are codes, and networks without conditions are free to give them places."""
     config = parts.config
     own = config.network.encoder or config.network.decoder or config.network.decoder_hidden
     return parts.posterior.support == "codes" and config.label.kind == "none" and not own
 
 
-def map_of(parts: Parts, schema: Schema) -> tuple[int, int]:
+def map_of(parts: ConfiguredParts, schema: Schema) -> tuple[int, int]:
     """The height and width of the smallest picture of convolutional networks, on which codes lie."""
     network = parts.config.network
     if network.kind != "conv":

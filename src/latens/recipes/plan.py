@@ -32,8 +32,8 @@ from latens.objectives import AbstractObjective
 from latens.objectives.elbo import with_beta, without_beta
 from latens.recipes.build import build
 from latens.recipes.closed_forms import MOST_LATENTS, latents_of, started_from, suits
-from latens.recipes.options import OBJECTIVES, make
-from latens.recipes.parts import Parts, bind, preparation
+from latens.recipes.part_tables import OBJECTIVES, make
+from latens.recipes.parts import ConfiguredParts, bind, preparation
 from latens.recipes.pictures import BATCH as PICTURE_BATCH
 from latens.recipes.pictures import for_pictures, map_of, of_binarised, of_codes, work
 from latens.recipes.posteriors import whole_groups
@@ -70,7 +70,7 @@ POISSON_CLIP = 100.0
 """The largest norm of a gradient under a Poisson likelihood, where none is set."""
 
 
-def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
+def resolve(config: VAEConfig | ConfiguredParts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     """Decide what the configuration leaves open, from the data, and say why in a sentence each."""
     # config: a configuration with options that are None or "auto".
     parts, pictures = bind(config), False
@@ -92,7 +92,7 @@ def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[s
     return _limits(config, data, reasons), reasons
 
 
-def _likelihood(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -> VAEConfig:
+def _likelihood(config: VAEConfig, parts: ConfiguredParts, data: Dataset, reasons: list[str]) -> VAEConfig:
     likelihood, schema = config.likelihood, data.schema
     if likelihood.family == "auto":
         family, reason = suggest_likelihood(data)
@@ -110,7 +110,7 @@ def _likelihood(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[st
     return replace(config, likelihood=likelihood)
 
 
-def _objective(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -> VAEConfig:
+def _objective(config: VAEConfig, parts: ConfiguredParts, data: Dataset, reasons: list[str]) -> VAEConfig:
     draws = kind_of(data.schema).defaults.draws
     if not draws or config.recipe != "default" or config.objective != ObjectiveConfig():
         return config
@@ -121,7 +121,7 @@ def _objective(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str
     return replace(config, objective=replace(config.objective, name="iwae", options={"num_samples": draws}))
 
 
-def _widths(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -> VAEConfig:
+def _widths(config: VAEConfig, parts: ConfiguredParts, data: Dataset, reasons: list[str]) -> VAEConfig:
     """The widths of the networks, and the learning rate that goes with them."""
     network, optimizer, own = config.network, config.optimizer, kind_of(data.schema).defaults
     narrow = own.width and (network.kind, config.start.kind) == ("dense", "closed-form")
@@ -140,7 +140,7 @@ def _widths(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) 
     return replace(config, network=network, optimizer=optimizer)
 
 
-def _begun(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -> VAEConfig:
+def _begun(config: VAEConfig, parts: ConfiguredParts, data: Dataset, reasons: list[str]) -> VAEConfig:
     """Whether the networks begin at the closed form of the data, and how many latents it has."""
     having, cells = parts.having(config), math.prod(data.schema.shape)
     if (head := suits(having, data)) is None or not (count := latents_of(data, preparation(data.schema, having), head)):
@@ -157,7 +157,7 @@ def _begun(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -
     return replace(config, network=replace(config.network, linear=True), posterior=posterior)
 
 
-def _latents(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -> VAEConfig:
+def _latents(config: VAEConfig, parts: ConfiguredParts, data: Dataset, reasons: list[str]) -> VAEConfig:
     """Whether latents lie on a map, how many there are, and how their scales are made."""
     network, posterior, row, schema = config.network, config.posterior, parts.posterior, data.schema
     own, cells = kind_of(schema).defaults, math.prod(schema.shape)
@@ -182,7 +182,7 @@ def _latents(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str])
     return replace(config, network=network, posterior=posterior)
 
 
-def _prior(config: VAEConfig, parts: Parts, data: Dataset, reasons: list[str]) -> VAEConfig:
+def _prior(config: VAEConfig, parts: ConfiguredParts, data: Dataset, reasons: list[str]) -> VAEConfig:
     schema, prior, objective = data.schema, config.prior, config.objective
     usual, own = kind_of(schema).defaults, config.prior.kind == "auto" and not config.prior.options
     prior = replace(prior, kind=parts.posterior.prior) if prior.kind == "auto" else prior
@@ -266,7 +266,7 @@ def _prior_held(objective: str, prior: str) -> list[str]:
     return [f"prior: {kept}, as {objective} compares draws of it, which have no gradient by it; {fix}"]
 
 
-def unrefittable(parts: Parts) -> str:
+def unrefittable(parts: ConfiguredParts) -> str:
     """Beside what no mixture can be fitted to the codes of a model, or "" where it can."""
     config, posterior = parts.config, parts.posterior
     if config.label.kind != "none":
@@ -309,7 +309,7 @@ def budget_of(training: TrainingConfig) -> Budget:
     return Budget(training.epochs, training.steps, training.minutes, training.patience)
 
 
-def plan(schema: Schema, config: VAEConfig | Parts, size: Size) -> tuple[Stage, ...]:
+def plan(schema: Schema, config: VAEConfig | ConfiguredParts, size: Size) -> tuple[Stage, ...]:
     """One stage: start the output bias from the data, then train."""
     parts = bind(config)
     training, optimizer = parts.config.training, parts.config.optimizer
@@ -359,7 +359,7 @@ def _made(config: OptimizerConfig | CriticOptimizerConfig, where: str, rate: flo
     return make_optimizer(config.name, learning_rate=rate, **clips, **options)
 
 
-def starting(schema: Schema, config: VAEConfig | Parts) -> Callable[[LatentModel, Dataset], LatentModel]:
+def starting(schema: Schema, config: VAEConfig | ConfiguredParts) -> Callable[[LatentModel, Dataset], LatentModel]:
     """What a stage starts with: the decoder at the data's moments, pseudo-inputs at rows."""
     # returns: a function of an untrained model and the data that gives the model at its start.
     prepare, config = preparation(schema, config), bind(config).config
@@ -381,7 +381,7 @@ def starting(schema: Schema, config: VAEConfig | Parts) -> Callable[[LatentModel
     return start
 
 
-def make_objective(config: VAEConfig | Parts, size: Size, cells: int) -> AbstractObjective:
+def make_objective(config: VAEConfig | ConfiguredParts, size: Size, cells: int) -> AbstractObjective:
     """The objective that a configuration names."""
     parts = bind(config)
     config, posterior, kind = parts.config, parts.posterior, parts.objective
@@ -438,7 +438,7 @@ RECIPE = Recipe(
 """What every recipe of a variational autoencoder begins with, but for its name and words."""
 
 
-class Moments(NamedTuple):
+class DataMoments(NamedTuple):
     """Moments of the prepared training rows."""
 
     mean: np.ndarray  # the mean of each feature, of shape (*x)
@@ -446,7 +446,7 @@ class Moments(NamedTuple):
     frequencies: np.ndarray | None  # of integers the frequency of every level, of shape (*x, L); else None
 
 
-def prepared_moments(data: Dataset, prepare: Preparation, levels: int) -> Moments:
+def prepared_moments(data: Dataset, prepare: Preparation, levels: int) -> DataMoments:
     """The moments of the training rows as the likelihood sees them; missing values do not count."""
     # Source: Chan, Golub & LeVeque (1983) for the sums of squares.
     positions = few(data.subset("train"), MOST_MEASURED)
@@ -458,7 +458,7 @@ def prepared_moments(data: Dataset, prepare: Preparation, levels: int) -> Moment
             counts += np.bincount((rows + levels * np.arange(cells)).ravel(), minlength=cells * levels)
         frequencies = counts.reshape(*data.schema.shape, levels) / len(positions)
         mean = frequencies @ every
-        return Moments(mean, np.maximum(frequencies @ every**2 - mean**2, 0.0), frequencies)
+        return DataMoments(mean, np.maximum(frequencies @ every**2 - mean**2, 0.0), frequencies)
     shape, key = data.schema.shape, keys.of_seed(0)
     count, mean, squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
 
@@ -479,7 +479,7 @@ def prepared_moments(data: Dataset, prepare: Preparation, levels: int) -> Moment
         step, total = own - mean, np.maximum(count + more, 1)
         squares += _added(held or pieces(part), own)[0] + step**2 * count * more / total
         mean, count = mean + step * more / total, count + more
-    return Moments(mean, squares / np.maximum(count, 1), None)
+    return DataMoments(mean, squares / np.maximum(count, 1), None)
 
 
 def _added(

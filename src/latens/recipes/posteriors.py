@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 from msgspec import Meta
 
 from latens import models as m
-from latens.config import Part, PosteriorConfig, Width
+from latens.config import ConfigSection, PosteriorConfig, Width
 from latens.data import Schema
 from latens.errors import ConfigError
 from latens.models import AbstractHead, NormalHead
 from latens.recipes.hierarchies import top_down_model
 from latens.recipes.modalities import ExpertsOptions, by_part
-from latens.recipes.options import Row
+from latens.recipes.part_tables import PartRow
 from latens.recipes.state_space_parts import StepOptions, state_space_model, step_schema
 from latens.typing import Key
 
@@ -29,7 +29,7 @@ NumCodes = Annotated[int, Meta(ge=2, le=65536)]
 
 
 @dataclass(frozen=True)
-class Posterior(Row):
+class Posterior(PartRow):
     """One row of the table of posteriors."""
 
     what: str  # the posterior in a few words
@@ -78,7 +78,7 @@ class Posterior(Row):
         return self.make(latent, self.config, self.read, key=key)
 
 
-class FlowOptions(Part, frozen=True):
+class FlowOptions(ConfigSection, frozen=True):
     """Autoregressive flows after a Normal."""
 
     layers: Annotated[int, Meta(ge=1, le=64)] = 2  # the number of flows
@@ -86,26 +86,26 @@ class FlowOptions(Part, frozen=True):
     context_size: Annotated[int, Meta(ge=0, le=4096)] = 16  # how many further outputs of the encoder every flow reads
 
 
-class PlanarOptions(Part, frozen=True):
+class PlanarOptions(ConfigSection, frozen=True):
     """Planar flows after a Normal."""
 
     layers: Annotated[int, Meta(ge=1, le=64)] = 8  # the number of flows
 
 
-class ChoiceOptions(Part, frozen=True):
+class ChoiceOptions(ConfigSection, frozen=True):
     """Categorical latents."""
 
     choices: Choices = 10  # the number of categories of each
 
 
-class RelaxedOptions(Part, frozen=True):
+class RelaxedOptions(ConfigSection, frozen=True):
     """Relaxed categorical latents."""
 
     choices: Choices = 10  # the number of categories of each
     temperature: Temperature = 2.0 / 3.0  # the temperature of the relaxation; near 0 the latents are near one-hot
 
 
-class VectorOptions(Part, frozen=True):
+class VectorOptions(ConfigSection, frozen=True):
     """Groups of latent dimensions at the nearest of some learned vectors."""
 
     codes: NumCodes = 256  # the number of vectors
@@ -118,7 +118,7 @@ class VectorOptions(Part, frozen=True):
     reset_below: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.05
 
 
-class ScalarOptions(Part, frozen=True):
+class ScalarOptions(ConfigSection, frozen=True):
     """Every latent dimension rounded to a few levels."""
 
     # the number of levels of each latent dimension of a group

@@ -11,43 +11,43 @@ from msgspec import Meta
 
 from latens import distributions as d
 from latens import models as m
-from latens.config import Part, Positive, Width
+from latens.config import ConfigSection, Positive, Width
 from latens.distributions import AbstractDistribution, StandardNormal
 from latens.distributions.bijections import Autoregressive, Inverse, Scaled, Stack
 from latens.distributions.chain import Transformed
 from latens.models import AbstractModelPrior, ClassPrior
-from latens.recipes.options import Row
+from latens.recipes.part_tables import PartRow
 from latens.recipes.posteriors import Support, Temperature
 from latens.trees import Frozen
 from latens.typing import Key
 
 
-class MixtureOptions(Part, frozen=True):
+class MixtureOptions(ConfigSection, frozen=True):
     """A trained mixture of Normals."""
 
     components: int = 10  # the number of components
 
 
-class VampOptions(Part, frozen=True):
+class VampOptions(ConfigSection, frozen=True):
     """The average posterior of pseudo-inputs."""
 
     components: int = 500  # the number of pseudo-inputs
     learned: bool = True  # whether they are trained; else they stay the rows at which they start
 
 
-class TemperatureOptions(Part, frozen=True):
+class TemperatureOptions(ConfigSection, frozen=True):
     """A relaxed discrete prior."""
 
     temperature: Temperature = 0.5  # the temperature of the relaxation; near 0 the latents are near discrete
 
 
-class ConcentrationOptions(Part, frozen=True):
+class ConcentrationOptions(ConfigSection, frozen=True):
     """A symmetric Dirichlet, or the Normal whose softmax is near one."""
 
     concentration: Positive = 1.0  # the concentration of every component
 
 
-class TransformerOptions(Part, frozen=True):
+class TransformerOptions(ConfigSection, frozen=True):
     """A causal transformer over codes that depend on all before them."""
 
     layers: Annotated[int, Meta(ge=1, le=64)] = 2  # the number of blocks
@@ -57,14 +57,14 @@ class TransformerOptions(Part, frozen=True):
     together: Annotated[int, Meta(ge=1)] = 1
 
 
-class FlowPriorOptions(Part, frozen=True):
+class FlowPriorOptions(ConfigSection, frozen=True):
     """Trained autoregressive flows of a standard Normal."""
 
     layers: Annotated[int, Meta(ge=1, le=64)] = 2  # the number of flows
     width: Width = 64  # the hidden width of each
 
 
-class FlowMatchingOptions(Part, frozen=True):
+class FlowMatchingOptions(ConfigSection, frozen=True):
     """A velocity that carries noise to latents."""
 
     width: Width = 256  # the units of each of its two hidden layers
@@ -74,7 +74,7 @@ class FlowMatchingOptions(Part, frozen=True):
 
 
 @dataclass(frozen=True)
-class Prior(Row):
+class Prior(PartRow):
     """One row of the table of priors."""
 
     what: str  # the prior in a few words

@@ -15,8 +15,8 @@ from latens.data.schema import ScaledLater, unscaled
 from latens.io import keys
 from latens.io.compilation import less_work
 from latens.io.reuse import Reused, fingerprint
+from latens.recipes.custom_parts import has_own
 from latens.recipes.given_networks import with_networks
-from latens.recipes.registry import has_own
 from latens.training import Stage
 from latens.typing import Key
 

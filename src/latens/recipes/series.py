@@ -10,7 +10,7 @@ from msgspec.structs import replace as replace_struct
 from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.evidence.series_baseline import season_of
-from latens.recipes.parts import Parts, bind
+from latens.recipes.parts import ConfiguredParts, bind
 from latens.recipes.plan import RECIPE, resolve
 from latens.recipes.state_space_parts import step_schema
 from latens.recipes.step_starts import changes_matter
@@ -25,7 +25,7 @@ MOST_LATENTS = 24
 """Latents of a step, at the most, where their number is not given."""
 
 
-def _resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
+def _resolve(config: VAEConfig | ConfiguredParts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     parts = bind(config)
     config, reasons = parts.config, []
     columns = math.prod(step_schema(data.schema).shape)

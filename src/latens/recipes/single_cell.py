@@ -8,12 +8,12 @@ from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.errors import DataError
 from latens.recipes import plan as vae
-from latens.recipes.parts import Parts, bind
+from latens.recipes.parts import ConfiguredParts, bind
 
 NOT_COUNTS = "Give counts: --layer NAME, where a layer holds them; or use --recipe default for other numbers."
 
 
-def resolve(config: VAEConfig | Parts, data: Dataset) -> tuple[VAEConfig, list[str]]:
+def resolve(config: VAEConfig | ConfiguredParts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     """Decide what the configuration leaves open; batches are read where there are any."""
     parts, reasons = bind(config), []
     config, schema = parts.config, data.schema

@@ -8,17 +8,17 @@ import jax.numpy as jnp
 from msgspec import Meta, structs
 
 from latens import models as m
-from latens.config import Part, VAEConfig, Width
+from latens.config import ConfigSection, VAEConfig, Width
 from latens.data import Schema
 from latens.errors import ConfigError
 from latens.kinds.steps.world import REWARD, TERMINATED
 from latens.models import AbstractHead
 from latens.models.exact_steps import ExactSmoother
-from latens.models.heads.likelihoods import CoinsApart, InUnits, StepColumnsHead
+from latens.models.heads.likelihoods import InUnits, SeparateBinaryColumns, StepColumnsHead
 from latens.models.state_space import StepDecoder, StepEncoder
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
-from latens.recipes.options import make, refuse_others
+from latens.recipes.part_tables import make, refuse_others
 from latens.trees import Frozen
 from latens.typing import Array, Key
 
@@ -26,7 +26,7 @@ SPOKEN = 0.1
 """What the first maps from a latent to a step are drawn with, where no closed form is known."""
 
 
-class StepOptions(Part, frozen=True):
+class StepOptions(ConfigSection, frozen=True):
     """A latent for every step of a row."""
 
     # how many units remember the latents, what is given, and the earlier steps that are read; 0: there is no memory
@@ -129,7 +129,7 @@ def _said(head: AbstractHead, size: int, dense: Any, n_in: int, width: int, key:
     if not isinstance(inner, StepColumnsHead) or not inner.binary:
         return numbers
     coins = dense(2 * size, len(inner.binary), jax.random.fold_in(key, 1))
-    return CoinsApart(numbers, coins, tuple(sorted(inner.binary)), size)
+    return SeparateBinaryColumns(numbers, coins, tuple(sorted(inner.binary)), size)
 
 
 def _blind(schema: Schema) -> tuple[int, ...]:

@@ -30,11 +30,11 @@ from latens.kinds.counts.anndata import counts_elsewhere
 from latens.models import AbstractJointModel, AbstractLatentModel, LatentModel, SemiSupervised
 from latens.objectives import ELBO, AbstractObjective, run_objective
 from latens.recipes import Recipe, of_rows, recipe_of
+from latens.recipes.custom_parts import has_own, told_of
 from latens.recipes.given_networks import refuse_wrong_sizes
 from latens.recipes.parts import with_parts
 from latens.recipes.plan import unrefittable
 from latens.recipes.recipe import Size, build_new
-from latens.recipes.registry import has_own, told_of
 from latens.runs.folder import RunFolder, versions
 from latens.trained.prior_refit import refitted_at_end
 from latens.trained.trained_model import TrainedModel

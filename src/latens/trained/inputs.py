@@ -20,7 +20,7 @@ from latens.io.atomic import as_path, resource_errors
 from latens.kinds import Kind
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.tables.frame import Frame, is_frame
-from latens.recipes.options import OBJECTIVES
+from latens.recipes.part_tables import OBJECTIVES
 from latens.runs.folder import RunFolder
 from latens.typing import Key, checked_later
 

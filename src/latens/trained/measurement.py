@@ -34,8 +34,8 @@ from latens.latents.codes import active_units, encode, level_shapes
 from latens.latents.decomposition import level_kl_rows
 from latens.models import CodeHead, StateSpaceModel
 from latens.predictive.classes import accuracy, class_log_joint
+from latens.recipes.custom_parts import OWN
 from latens.recipes.likelihoods import LIKELIHOODS
-from latens.recipes.registry import OWN
 from latens.trained.inputs import has_likelihood, is_grey
 from latens.trained.metrics import with_units
 from latens.trained.sample_sets import SampleSets, compared, not_its_own

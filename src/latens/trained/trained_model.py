@@ -34,8 +34,8 @@ from latens.models.conditional import Conditional, with_usual
 from latens.predictive.conditional_samples import conditions_of, sample_given
 from latens.predictive.missing_cells import DRAWS
 from latens.recipes import recipe_of
-from latens.recipes.parts import Parts, bind, with_parts
-from latens.recipes.registry import adopted_if_it_fits, config_of_file
+from latens.recipes.custom_parts import adopted_if_it_fits, config_of_file
+from latens.recipes.parts import ConfiguredParts, bind, with_parts
 from latens.runs.folder import RunFolder
 from latens.trained.inputs import (
     batch_of,
@@ -149,7 +149,7 @@ class TrainedModel(Methods):
         return isinstance(getattr(getattr(self.model, "encoder", None), "head", None), DeterministicHead)
 
     @cached_property
-    def parts(self) -> Parts:
+    def parts(self) -> ConfiguredParts:
         """The prior, posterior, likelihood and objective of the configuration of a variational autoencoder."""
         assert self.config is not None
         return bind(self.config)

@@ -405,7 +405,7 @@ class StepColumnsHead(AbstractHead):
         return self, np.concatenate([first, raw])
 
 
-class CoinsApart(eqx.Module):
+class SeparateBinaryColumns(eqx.Module):
     """Two networks before one head: the columns of 0 and 1 have their own, which reads the latent and its squares."""
 
     numbers: Callable[[Array], Array]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from latens import objectives
-from latens.config import Part, VAEConfig, option_hint, unfit
+from latens.config import ConfigSection, VAEConfig, option_hint, unfit
 from latens.errors import ConfigError, nearest
 from latens.objectives import AbstractObjective
 from latens.typing import arms_of
@@ -67,20 +67,20 @@ def refuse_others(config: VAEConfig, what: str, fixes: Mapping[str, str], **netw
             raise ConfigError(f"{what} takes no other {where} than {allowed!r}.", where=where, fix=fix)
 
 
-class NoOptions(Part, frozen=True):
+class NoOptions(ConfigSection, frozen=True):
     """A part without options."""
 
 
 @dataclass(frozen=True)
-class Row:
+class PartRow:
     """What is said of a part in the table of its kind; `bound` gives it what a configuration says."""
 
-    options: type[Part] = field(default=NoOptions, kw_only=True)  # its options: their types, bounds and defaults
+    options: type[ConfigSection] = field(default=NoOptions, kw_only=True)  # their types, bounds and defaults
     config: Any = field(default=None, kw_only=True)  # the part of the configuration that names it
     read: Any = field(default=None, kw_only=True)  # the options of that configuration, of the class `options`
 
 
-AnyRow = TypeVar("AnyRow", bound=Row)
+AnyRow = TypeVar("AnyRow", bound=PartRow)
 
 
 def bound(table: Mapping[str, AnyRow], name: str, config: Any, where: str) -> AnyRow:
@@ -103,7 +103,7 @@ def lookup(table: Mapping[str, Value], name: str, where: str) -> Value:
 
 
 @cache
-def options_of(kind: type) -> type[Part]:
+def options_of(kind: type) -> type[ConfigSection]:
     """The options of a class: its fields that plain values can fill, but for `shape`."""
     hints = typing.get_type_hints(kind)
     found: list[Any] = []
@@ -111,7 +111,7 @@ def options_of(kind: type) -> type[Part]:
         plain = _plain(hints[each.name])
         if each.init and plain is not None and each.name != "shape":
             found.append((each.name, plain, each.default)[: 2 + (each.default is not dataclasses.MISSING)])
-    made: Any = msgspec.defstruct(f"{kind.__name__}Options", found, bases=(Part,), frozen=True, kw_only=True)
+    made: Any = msgspec.defstruct(f"{kind.__name__}Options", found, bases=(ConfigSection,), frozen=True, kw_only=True)
     return made
 
 
@@ -122,12 +122,12 @@ def _plain(hint: Any) -> Any:
     return typing.Union[arms] if arms else None  # noqa: UP007
 
 
-def defaults_of(options: type[Part]) -> dict[str, Any]:
+def defaults_of(options: type[ConfigSection]) -> dict[str, Any]:
     """The names of options with their defaults."""
     return {each.name: "needed" if each.required else each.default for each in msgspec.structs.fields(options)}
 
 
-def read(options: type[Part], given: Mapping[str, Any], where: str, what: str = "") -> dict[str, Any]:
+def read(options: type[ConfigSection], given: Mapping[str, Any], where: str, what: str = "") -> dict[str, Any]:
     """The options that are given, each checked against its type and bounds."""
     # what: whose options they are, where that is not the part of the configuration.
     values, hints = {}, typing.get_type_hints(options, include_extras=True)
@@ -144,7 +144,7 @@ def read(options: type[Part], given: Mapping[str, Any], where: str, what: str = 
 
 def make(kind: type[Value], options: Mapping[str, Any], where: str, **given: Any) -> Value:
     """An object of a class, or the options of a row, from options by name."""
-    if issubclass(kind, Part):
+    if issubclass(kind, ConfigSection):
         what, values = where, read(kind, options, where)
         required = [each.name for each in msgspec.structs.fields(kind) if each.required]
     else:

@@ -18,7 +18,7 @@ import numpy as np
 import optax
 from msgspec import structs
 
-from latens.config import LikelihoodConfig, OptimizerConfig, Part, VAEConfig
+from latens.config import ConfigSection, LikelihoodConfig, OptimizerConfig, VAEConfig
 from latens.data import Schema
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError, ModelFileError, nearest
@@ -27,7 +27,7 @@ from latens.models.heads.base import Sees
 from latens.objectives import AbstractObjective
 from latens.recipes.given_networks import DECODERS, ENCODERS
 from latens.recipes.likelihoods import LIKELIHOODS, Likelihood
-from latens.recipes.options import OBJECTIVES, NoOptions, Row, options_of
+from latens.recipes.part_tables import OBJECTIVES, NoOptions, PartRow, options_of
 from latens.recipes.posteriors import POSTERIORS, Posterior
 from latens.recipes.priors import PRIORS, Prior
 from latens.training import Optimizer, from_optax
@@ -253,14 +253,14 @@ def _row(part: str, name: str, what: object) -> Any:
     """The row of the table of a part."""
     if lacks := sorted(getattr(what, "__abstractmethods__", ())):
         raise ConfigError(f"its class has no {', '.join(lacks)}.", where=part, fix="Define it in the class.")
-    made = what if isinstance(what, Row) else ROWS[part](name, what)
+    made = what if isinstance(what, PartRow) else ROWS[part](name, what)
     if made is None:
         kind = what.__name__ if isinstance(what, type) else type(what).__name__
         raise ConfigError(f"{kind} does not fit as {part}.", where=part, fix=f"Give {_ALLOWED[part]}.")
     return made
 
 
-def _maker(part: str, what: Any, *kinds: type) -> tuple[Callable[..., Any], type[Part]] | None:
+def _maker(part: str, what: Any, *kinds: type) -> tuple[Callable[..., Any], type[ConfigSection]] | None:
     """What makes a part of a shape, options and a key, and its options; None for what is of another kind."""
     if isinstance(what, kinds):
         return (lambda shape, options, key: what), NoOptions
@@ -297,7 +297,7 @@ def _likelihood(name: str, what: object) -> Likelihood | None:
         fix = 'Set sees = "whole" (counts as they are) or "numbers" (standardised log(1 + x)) in the class.'
         raise ConfigError(f"{own.__name__} is a likelihood of counts without `sees`.", where="likelihood", fix=fix)
 
-    def of_schema(schema: Schema, config: LikelihoodConfig, given: Part) -> AbstractHead:
+    def of_schema(schema: Schema, config: LikelihoodConfig, given: ConfigSection) -> AbstractHead:
         made = make(schema.shape, structs.asdict(given), jax.random.key(0))
         if (made.sees, made.kinds) != (head.sees, head.kinds):
             what = f"{type(made).__name__} has `sees` or `kinds` of its own, which a function hides."
