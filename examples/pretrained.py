@@ -15,7 +15,7 @@ import numpy as np
 from latens import evidence
 from latens.config import override
 from latens.data import Dataset, load
-from latens.data.splits import evenly_spaced
+from latens.data.row_fields import evenly_spaced
 from latens.evidence import Estimate
 from latens.figures.paths import medoid
 from latens.io.compilation import enable_compilation_cache

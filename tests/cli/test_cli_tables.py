@@ -13,7 +13,7 @@ import pytest
 from latens import load
 from latens.cli.main import main
 from latens.io import atomic
-from latens.kinds.tables.table_rows import as_frame
+from latens.kinds.tables.table_schema import as_frame
 
 pytestmark = pytest.mark.more
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from latens.data import encode_labels, row_keys, split_by_hash
-from latens.data.splits import row_names
+from latens.data.row_fields import row_names
 from latens.errors import DataError
 
 M = 2**64 - 1

@@ -9,7 +9,7 @@ import pytest
 from latens import VAE, VAEDetector, VAEImputer
 from latens.config import LikelihoodConfig
 from latens.data.arrays import as_dataset, observed_cells
-from latens.data.splits import row_keys
+from latens.data.row_fields import row_keys
 from latens.errors import ConfigError, DataError, ResourceError, UsageError
 from latens.estimators import Autoencoder, GenerativeClassifier, autoencoder, vae
 from latens.estimators.base import _is_plain, _tuples, plain_value, seed_of

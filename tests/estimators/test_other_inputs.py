@@ -16,7 +16,7 @@ from latens.estimators import VAE, GenerativeClassifier, VAEForecaster
 from latens.estimators.base import with_nan
 from latens.estimators.forecaster import _shares
 from latens.io.process import check_count
-from latens.kinds.tables.table_rows import as_frame
+from latens.kinds.tables.table_schema import as_frame
 from latens.predictive.conditional_samples import conditions_of
 
 CELLS = type("AnnData", (), {"__module__": "anndata._core.anndata"})()

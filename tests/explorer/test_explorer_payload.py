@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from latens import evidence, latents
 from latens.data import Column, Dataset, Preparation, Schema, load
-from latens.data.splits import evenly_spaced
+from latens.data.row_fields import evenly_spaced
 from latens.errors import ConfigError, DataError
 from latens.explorer import payload, static_files
 from latens.explorer.page_columns import event_of, manifest_columns

@@ -23,7 +23,7 @@ from latens.explorer import payload, static_files
 from latens.explorer.server import Decoder, PageServer, decoder_of
 from latens.explorer.whatif import BINS, MOST_QUESTION, answers, edges_of, masses, whatif_columns
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
-from latens.kinds.tables.table_rows import as_frame
+from latens.kinds.tables.table_schema import as_frame
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableHead, TableInput
 from latens.predictive.conditional_samples import conditions_of, shares_given

@@ -7,7 +7,7 @@ import pytest
 from latens.data import load
 from latens.errors import DataError, UsageError
 from latens.kinds.tables.derived import declared_columns
-from latens.kinds.tables.table_rows import as_frame
+from latens.kinds.tables.table_schema import as_frame
 
 N = 400
 

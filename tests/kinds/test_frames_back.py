@@ -11,7 +11,7 @@ from msgspec import structs
 from latens.data import Schema, load
 from latens.errors import DataError
 from latens.kinds.tables.frame import like
-from latens.kinds.tables.table_rows import as_frame
+from latens.kinds.tables.table_schema import as_frame
 from latens.predictive.conditional_samples import conditions_of, parse_conditions
 
 SIZES = ["S", "M", "L", "XL"]

@@ -15,7 +15,7 @@ from latens.data.schema import Schema
 from latens.distributions import Segments
 from latens.errors import DataError
 from latens.kinds.tables.columns import MOST_OWN, FrameColumn, category_type, check_types
-from latens.kinds.tables.table_rows import as_frame
+from latens.kinds.tables.table_schema import as_frame
 from latens.models.heads.table import TableHead, TableInput
 from latens.predictive.conditional_samples import conditions_of, sample_given
 from latens.recipes import get_recipe

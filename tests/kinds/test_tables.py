@@ -19,7 +19,7 @@ from latens.kinds.tables.columns import MOST_CELLS, FrameColumn, number_type
 from latens.kinds.tables.dtypes import dtype_of, name_of, numbers_of, series_of
 from latens.kinds.tables.infer_columns import plain_numbers
 from latens.kinds.tables.table_files import WRITTEN, Written, frame_bytes, read_table, written_of
-from latens.kinds.tables.table_rows import as_frame
+from latens.kinds.tables.table_schema import as_frame
 
 N = 300
 RNG = np.random.default_rng(0)

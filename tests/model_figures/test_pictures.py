@@ -13,7 +13,7 @@ from latens import figures, latents
 from latens.callbacks.plots import PlotsCallback
 from latens.config import override
 from latens.data import Column, Preparation, Schema, load
-from latens.data.splits import evenly_spaced
+from latens.data.row_fields import evenly_spaced
 from latens.errors import UsageError
 from latens.figures import training_curves_table
 from latens.figures.style import figure_of

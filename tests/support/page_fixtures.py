@@ -12,7 +12,7 @@ from browser_fixtures import Browser
 from latens import latents, pretrained
 from latens.data import Dataset, load
 from latens.data.dataset import rows_at
-from latens.data.splits import evenly_spaced
+from latens.data.row_fields import evenly_spaced
 from latens.explorer import payload, static_files
 from latens.explorer.server import PageServer, decoder_of
 from latens.trained.trained_model import TrainedModel

@@ -20,7 +20,7 @@ from latens.estimators import VAEForecaster
 from latens.evidence.estimate import Estimate, median, shares
 from latens.evidence.log_marginals import effective_sample_size
 from latens.evidence.series_baseline import LEAST_NOISE, _autoregression, _regular, seasonal_draws
-from latens.kinds.steps.long import _groups
+from latens.kinds.steps.long_tables import _groups
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.dtypes import as_dates, number_of, seconds_of
 from latens.latents import disentanglement

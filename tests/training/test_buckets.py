@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from training_fixtures import assert_same_bits, leaves, stage
 
 from latens.data import Dataset, Preparation, load
-from latens.data.splits import philox
+from latens.data.row_fields import philox
 from latens.distributions import StandardNormal
 from latens.kinds.text.vocabulary import by_buckets, steps_of
 from latens.models import Conditional, LatentModel, NormalHead

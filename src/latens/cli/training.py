@@ -220,7 +220,7 @@ def _finish(
     context: Context, run: RunFolder, experiment: Experiment, trained: "TrainedModel", loop: "LoopState", plan: TimePlan
 ) -> None:
     """Save the model, measure it, and note in the run what came out."""
-    from latens.data.splits import MEASURED, every_nth
+    from latens.data.row_fields import MEASURED, every_nth
     from latens.kinds.tables.table_files import written_of
     from latens.recipes.pictures import few_pictures
     from latens.trained.experiment import as_trained

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Shaped
 
 from latens.data import Dataset
 from latens.data.readers import ColumnRoles
+from latens.data.row_fields import row_names
 from latens.data.schema import Schema
-from latens.data.splits import row_names
 from latens.errors import DataError
 from latens.evidence.estimate import finite
 from latens.io.atomic import resource_errors, write_atomic
@@ -23,7 +23,7 @@ from latens.kinds.tables.dtypes import names_of
 from latens.kinds.tables.frame import with_cells
 from latens.kinds.tables.infer_columns import plain_cells, plain_numbers, role_positions
 from latens.kinds.tables.table_files import Written, format_of, frame_bytes, read_table
-from latens.kinds.tables.table_rows import as_frame
+from latens.kinds.tables.table_schema import as_frame
 from latens.text import spreadsheet_text, visible
 
 Table: TypeAlias = "dict[str, np.ndarray] | pl.DataFrame"

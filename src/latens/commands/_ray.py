@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from latens.commands._files import frame_of
 from latens.commands.base import Call, Command, DryRun, Result, Work, arguments_of, finished, name_of, refuse
-from latens.data.files import Part, tables_of
+from latens.data.files import TablePath, tables_of
 from latens.errors import ConfigError, DataError, LatensError, ResourceError, UsageError, nearest
 from latens.evidence.batched import computed_by, take_as_of_many
 from latens.io.atomic import resource_errors
@@ -180,7 +180,7 @@ def _unheard() -> Iterator[None]:
         os.close(nothing)
 
 
-def _of_file(request: Command, parts: list[Part], folder: bool, at: Call, block: Any) -> dict[str, Any]:
+def _of_file(request: Command, parts: list[TablePath], folder: bool, at: Call, block: Any) -> dict[str, Any]:
     """What a verb makes of a file, or how many rows of it are written; an error of latens as such."""
     k, said, made = int(block["file"][0]), [], np.empty(1, object)
     at.data, at.warn = parts[k], said.append

@@ -72,7 +72,7 @@ def verdict(gain: "Estimate") -> str:
 def reconstructions(trained: "TrainedModel", data: "Dataset", positions: "np.ndarray") -> str:
     """How far reconstructions of pictures are off, and those of PCA with as many components; "" of other rows."""
     from latens.data.dataset import first_rows
-    from latens.data.splits import every_nth
+    from latens.data.row_fields import every_nth
     from latens.evidence.factors import MOST_ROWS, principal
 
     if trained.schema.image is None or data.mask is not None or trained.schema.cells.high <= 1:

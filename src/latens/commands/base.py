@@ -303,7 +303,7 @@ class Call:
         import numpy as np
 
         from latens.commands._files import MOST_IMAGES
-        from latens.data.splits import evenly_spaced
+        from latens.data.row_fields import evenly_spaced
 
         return evenly_spaced(np.arange(count), MOST_IMAGES if self.picture else count)
 

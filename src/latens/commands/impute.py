@@ -185,7 +185,7 @@ class Impute(ModelCommand):
 
 def _intervals(data: "Dataset", found: "Imputation", level: float) -> "pl.DataFrame":
     """Beside each column with gaps how sure it is: .low and .high of numbers and dates, .p of names."""
-    from latens.kinds.tables.table_rows import as_frame
+    from latens.kinds.tables.table_schema import as_frame
     from latens.trained.cell_scores import interval
 
     names, types, hidden = data.schema.names, data.schema.column_types, found.hidden

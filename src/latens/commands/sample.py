@@ -183,7 +183,7 @@ class Sample(ModelCommand):
     def _conditional(self, at: Call, conditions: "Conditions", n: int) -> Result:
         """Rows of a mixed table under conditions."""
         from latens.commands._files import formula_note, formulas
-        from latens.kinds.tables.table_rows import as_frame
+        from latens.kinds.tables.table_schema import as_frame
         from latens.predictive.conditional_samples import sample_given
 
         schema = at.trained.schema

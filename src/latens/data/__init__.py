@@ -10,6 +10,7 @@ if hasattr(signal, "siginterrupt"):
     signal.siginterrupt(signal.SIGINT, True)
 
 if TYPE_CHECKING:
+    from .builtin_datasets import KNOWN as KNOWN
     from .checks import check as check
     from .checks import suggest_likelihood as suggest_likelihood
     from .dataset import Batch as Batch
@@ -17,28 +18,27 @@ if TYPE_CHECKING:
     from .dataset import as_batch as as_batch
     from .dataset import hash_rows as hash_rows
     from .infer import infer_schema as infer_schema
-    from .known import KNOWN as KNOWN
     from .loading import load as load
     from .preparation import Preparation as Preparation
     from .preparation import prepare_batch as prepare_batch
+    from .row_fields import SPLITS as SPLITS
+    from .row_fields import TEST as TEST
+    from .row_fields import TRAIN as TRAIN
+    from .row_fields import VALIDATION as VALIDATION
+    from .row_fields import encode_labels as encode_labels
+    from .row_fields import row_keys as row_keys
+    from .row_fields import split_by_hash as split_by_hash
     from .schema import Column as Column
     from .schema import Schema as Schema
-    from .splits import SPLITS as SPLITS
-    from .splits import TEST as TEST
-    from .splits import TRAIN as TRAIN
-    from .splits import VALIDATION as VALIDATION
-    from .splits import encode_labels as encode_labels
-    from .splits import row_keys as row_keys
-    from .splits import split_by_hash as split_by_hash
 
 # Imported when they are first used: the kinds of rows are made of files of this folder, and the door knows all kinds.
 _HOMES = {
     "checks": ("check", "suggest_likelihood"),
     "dataset": ("Batch", "Dataset", "as_batch", "hash_rows"),
     "infer": ("infer_schema",),
-    "known": ("KNOWN",),
+    "builtin_datasets": ("KNOWN",),
     "preparation": ("Preparation", "prepare_batch"),
-    "splits": ("SPLITS", "TEST", "TRAIN", "VALIDATION", "encode_labels", "row_keys", "split_by_hash"),
+    "row_fields": ("SPLITS", "TEST", "TRAIN", "VALIDATION", "encode_labels", "row_keys", "split_by_hash"),
     "schema": ("Column", "Schema"),
     "loading": ("load",),
 }

@@ -10,8 +10,8 @@ from latens.data import TRAIN, VALIDATION
 from latens.data.checks import lost_digits
 from latens.data.dataset import Dataset, hash_rows
 from latens.data.infer import cell_name, conform, fill, infer_schema, store
+from latens.data.row_fields import row_keys
 from latens.data.schema import Schema
-from latens.data.splits import row_keys
 
 LEAST_ROWS_TO_VALIDATE = 50
 """With fewer rows than this all of them train."""

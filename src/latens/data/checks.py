@@ -7,8 +7,8 @@ import numpy as np
 from latens.data.dataset import Dataset
 from latens.data.infer import MOST_MEASURED, Extent, whole_columns
 from latens.data.mapped import few, take
+from latens.data.row_fields import SPLITS
 from latens.data.schema import Schema
-from latens.data.splits import SPLITS
 from latens.kinds import kind_of
 from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.tables.columns import missing_words

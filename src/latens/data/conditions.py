@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from numpy.typing import ArrayLike
 
-from latens.data.named import MOST_NAMES, Condition
+from latens.data.columns_and_conditions import MOST_NAMES, Condition
 from latens.data.readers import Raw
+from latens.data.row_fields import encode_labels, is_number
 from latens.data.schema import Schema
-from latens.data.splits import encode_labels, is_number
 from latens.errors import DataError, UsageError, nearest
 from latens.kinds.numbers.npy import read_npy
 from latens.kinds.tables.columns import FrameColumn

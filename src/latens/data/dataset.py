@@ -14,8 +14,8 @@ import numpy as np
 from jax.core import Tracer
 
 from latens.data.mapped import change, parts_of, places, release, smallest, take
+from latens.data.row_fields import SPLITS, TEST, TRAIN, VALIDATION, mix, philox, row_keys, split_by_hash
 from latens.data.schema import Schema
-from latens.data.splits import SPLITS, TEST, TRAIN, VALIDATION, mix, philox, row_keys, split_by_hash
 from latens.errors import DataError, UsageError
 from latens.kinds.counts.sparse import SMALL, SparseRows
 from latens.kinds.steps.sequences import Places

@@ -15,7 +15,7 @@ from msgspec import to_builtins
 
 from latens.data.mapped import joined
 from latens.data.readers import ColumnRoles, OtherCells, Raw, file_errors, no_roles, readable, with_roles
-from latens.data.splits import SPLITS, TRAIN, unmasked
+from latens.data.row_fields import SPLITS, TRAIN, unmasked
 from latens.errors import DataError
 from latens.io.file_limits import refuse_away
 from latens.kinds.counts import anndata
@@ -279,16 +279,16 @@ def check_address(spec: str) -> None:
         raise DataError("is not a table that is read where it lies.", where=spec, fix=fix)
 
 
-class Part(str):
+class TablePath(str):
     """The path of one of several tables: its rows are named as among all of them."""
 
     root: Path  # the folder that all are in
     of: str  # the folder or glob that was typed
 
 
-def tables_of(spec: str | Path, most: float = float("inf")) -> list[Part]:
+def tables_of(spec: str | Path, most: float = float("inf")) -> list[TablePath]:
     """The tables of a folder or glob, sorted, of at most so many bytes together; none of other files."""
-    path, text, made = Path(spec), str(spec), list[Part]()
+    path, text, made = Path(spec), str(spec), list[TablePath]()
     try:
         if is_address(text) or path.is_file() or not (is_glob(text) or path.is_dir()):
             return []
@@ -302,12 +302,12 @@ def tables_of(spec: str | Path, most: float = float("inf")) -> list[Part]:
     if len({one.suffix.lower() for one in tables}) > 1 or sum(one.stat().st_size for one in tables) > most:
         return []
     for one in tables:
-        made.append(Part(os.path.abspath(one)))
+        made.append(TablePath(os.path.abspath(one)))
         made[-1].root, made[-1].of = Path(os.path.abspath(root)), text
     return made
 
 
-def read_tables(parts: list[Part], roles: ColumnRoles) -> Raw:
+def read_tables(parts: list[TablePath], roles: ColumnRoles) -> Raw:
     """The rows of several tables of the same columns; without ids a row is named by its file and its place in it."""
     frames, notes, root = [], dict[str, None](), parts[0].root
     for path in map(Path, parts):

@@ -10,8 +10,8 @@ from jaxtyping import Shaped
 from msgspec.structs import replace
 from numpy.typing import DTypeLike
 
+from latens.data.columns_and_conditions import MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column
 from latens.data.mapped import change, few, parts_of, places, take
-from latens.data.named import MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column
 from latens.data.readers import Raw
 from latens.data.schema import MAX_CELLS, TINY, Kind, Schema, scaling
 from latens.errors import DataError, nearest
@@ -21,7 +21,7 @@ from latens.kinds.counts.sparse import SparseRows, columns_of
 from latens.kinds.steps.sequences import Sequences
 
 if TYPE_CHECKING:
-    from latens.data.loading import Coming
+    from latens.data.loading import IncomingRows
 
 _CHUNK = 2**19
 MOST_MEASURED = 2**18
@@ -337,7 +337,7 @@ def conform(
     return x, observed
 
 
-def store_numbers(rows: "Coming", seen: np.ndarray | None = None) -> Stored:
+def store_numbers(rows: "IncomingRows", seen: np.ndarray | None = None) -> Stored:
     """Store rows that are alike in all their columns."""
     # seen: which cells are there beside what is NaN; None: all.
     raw, where = rows.raw, rows.where
@@ -356,7 +356,7 @@ def store_numbers(rows: "Coming", seen: np.ndarray | None = None) -> Stored:
     return Stored(store(x, found, where), found, observed)
 
 
-def refuse_names(rows: "Coming") -> None:
+def refuse_names(rows: "IncomingRows") -> None:
     """Refuse columns of text or dates for a model of numbers."""
     raw = rows.raw
     named = (i for i, one in (raw.kinds or {}).items() if one.kind != "number" and not np.isnan(raw.x[:, i]).all())

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 from msgspec import structs
 
+from latens.data.builtin_datasets import KNOWN
 from latens.data.conditions import (
     GIVEN,
     array_file,
@@ -28,7 +29,7 @@ from latens.data.dataset import Dataset, rows_at
 from latens.data.files import (
     INSIDE,
     Files,
-    Part,
+    TablePath,
     by_parts,
     check_address,
     check_numeric,
@@ -42,11 +43,9 @@ from latens.data.files import (
     title_of,
 )
 from latens.data.infer import with_classes
-from latens.data.known import KNOWN
 from latens.data.mapped import LARGEST, change, joined, kept, numbers_on_disk
 from latens.data.readers import ColumnRoles, Raw, file_errors, no_roles
-from latens.data.schema import Schema
-from latens.data.splits import (
+from latens.data.row_fields import (
     TRAIN,
     encode_labels,
     missing_labels,
@@ -59,6 +58,7 @@ from latens.data.splits import (
     unmasked,
     with_brought,
 )
+from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
 from latens.io.file_limits import MAX_BYTES
 from latens.kinds import KINDS, OPTIONS, Guessed, Kind, kind_of, kind_of_rows
@@ -66,11 +66,11 @@ from latens.kinds.base import Stored
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.pictures import MOST_SIDE
 from latens.kinds.pictures.picture_files import find_pictures, idx_folder
-from latens.kinds.steps.long import Asked, lines_of, refuse_beside
+from latens.kinds.steps.long_tables import WindowOptions, lines_of, refuse_beside
 from latens.kinds.steps.world import EPISODE, TIME, World, recorded
 from latens.kinds.tables.derived import Declared, declared_columns, definitions
 from latens.kinds.tables.table_files import format_of
-from latens.kinds.tables.table_rows import MOST_NAMED
+from latens.kinds.tables.table_schema import MOST_NAMED
 from latens.kinds.text.strings import one_column, read_rows
 from latens.typing import checked_later
 
@@ -121,7 +121,7 @@ def load(
     """
     own, asked = _asked(source, options, schema)
     _check(asked, schema, unknown)
-    rows = Coming(asked, schema, unknown, partial, dict(cond or {}), name)
+    rows = IncomingRows(asked, schema, unknown, partial, dict(cond or {}), name)
     rows.plan()
     if rows.long is None:
         rows.read()
@@ -193,7 +193,7 @@ def _is_path(source: object) -> bool:
 
 
 @dataclass
-class Coming:
+class IncomingRows:
     """Rows on their way through the door, of which a kind makes what is stored."""
 
     asked: Guessed
@@ -209,7 +209,7 @@ class Coming:
     typed: bool = False
     counts: bool | None = None
     missing: str | None = None
-    long: Asked | None = None  # of rows that are sequences how a long table is cut
+    long: WindowOptions | None = None  # of rows that are sequences how a long table is cut
     lines: tuple[Raw, np.ndarray] | None = None  # sequences that came as arrays: their lines, and the id of each
     world: World | None = None
     raw: Raw = field(default_factory=lambda: Raw(None))
@@ -266,7 +266,7 @@ class Coming:
         """Find out whether rows are sequences, and how a long table is cut into them."""
         asked, schema = self.asked, self.schema
         inputs = tuple(asked.inputs or ())
-        cut = Asked(asked.sequence, asked.time, asked.window, asked.stride, asked.step, inputs, asked.longest)
+        cut = WindowOptions(asked.sequence, asked.time, asked.window, asked.stride, asked.step, inputs, asked.longest)
         self.world = recorded(asked.source) if schema is None else schema.world
         if self.world is not None and asked.sequence is None and asked.time is None:
             cut = cut._replace(sequence=EPISODE, time=TIME, inputs=inputs or tuple(self.world.inputs))
@@ -401,7 +401,7 @@ def _files(asked: Guessed, roles: ColumnRoles) -> Files | None:
             what = "is not a file that could stay on disk."
             raise UsageError(what, where="--stream", fix="Leave --stream out (stream=None), or give a folder of files.")
         return None
-    if isinstance(spec, Part) or (not stream and roles.pieces is None and tables_of(spec, MAX_BYTES)):
+    if isinstance(spec, TablePath) or (not stream and roles.pieces is None and tables_of(spec, MAX_BYTES)):
         return None
     path = Path(spec)
     with contextlib.suppress(OSError, ValueError):  # said in words where the path is read
@@ -440,7 +440,7 @@ def _read(spec: object, roles: ColumnRoles, name: str | None) -> tuple[Raw, str,
     if is_address(str(spec)):
         check_address(str(spec))
         return read_rows(str(spec), roles), str(spec), title_of(str(spec))
-    if isinstance(spec, Part):
+    if isinstance(spec, TablePath):
         return read_tables([spec], roles), str(spec), Path(spec).relative_to(spec.root).as_posix()
     if roles.pieces is None and (parts := tables_of(spec, MAX_BYTES)):
         return read_tables(parts, roles), str(spec), title_of(str(spec))

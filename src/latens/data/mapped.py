@@ -16,7 +16,7 @@ import polars as pl
 from jaxtyping import Shaped
 
 from latens.data.readers import Raw
-from latens.data.splits import mix
+from latens.data.row_fields import mix
 from latens.errors import DataError, ResourceError
 from latens.io.compilation import user_cache
 from latens.io.json import to_json

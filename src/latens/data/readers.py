@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.splits import TEST, TRAIN, VALIDATION
+from latens.data.row_fields import TEST, TRAIN, VALIDATION
 from latens.errors import DataError, LatensError, ResourceError
 from latens.io.file_limits import MAX_RATIO
 from latens.kinds.tables.columns import FrameColumn

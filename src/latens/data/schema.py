@@ -12,9 +12,9 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict, replace
 from numpy.typing import ArrayLike
 
-from latens.data.named import Column as Column
-from latens.data.named import Condition as Condition
-from latens.data.named import Name, Scale, Shift
+from latens.data.columns_and_conditions import Column as Column
+from latens.data.columns_and_conditions import Condition as Condition
+from latens.data.columns_and_conditions import Name, Scale, Shift
 from latens.errors import DataError, ModelFileError
 from latens.io.json import typed
 from latens.kinds import KINDS, kind_of

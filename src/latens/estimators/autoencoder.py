@@ -18,7 +18,7 @@ from latens.data import Dataset, Schema
 from latens.data.arrays import as_dataset
 from latens.data.files import strings_of
 from latens.data.loading import refuse_unknown
-from latens.data.splits import refuse_masked, refuse_other_cells
+from latens.data.row_fields import refuse_masked, refuse_other_cells
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError, DataError
 from latens.estimators.base import (

@@ -18,7 +18,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, validate_dat
 from latens.config import to_json
 from latens.data import Batch, Dataset
 from latens.data.arrays import as_dataset
-from latens.data.splits import refuse_masked, refuse_other_cells, row_weights, unmasked
+from latens.data.row_fields import refuse_masked, refuse_other_cells, row_weights, unmasked
 from latens.errors import ConfigError, DataError, LatensError, ModelFileError, UsageError, nearest
 from latens.estimators.targets import codes_of
 from latens.evidence.estimate import finite

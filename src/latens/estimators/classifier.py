@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from latens.config import ClassifierConfig, override
 from latens.data.arrays import as_dataset
 from latens.data.infer import with_classes
-from latens.data.splits import refuse_masked
+from latens.data.row_fields import refuse_masked
 from latens.errors import DataError, UsageError
 from latens.estimators.base import (
     LatensEstimator,

@@ -16,7 +16,7 @@ from latens.data.readers import LackingColumn
 from latens.errors import DataError, UsageError, nearest
 from latens.kinds import Kind
 from latens.kinds.counts.anndata import is_annotated
-from latens.kinds.steps.long import lines_of
+from latens.kinds.steps.long_tables import lines_of
 from latens.kinds.steps.sequences import nearest_the_centre
 from latens.kinds.tables.frame import Frame, as_rows, is_frame, is_pandas
 from latens.trained.inputs import RowsLike

@@ -13,24 +13,24 @@ from jaxtyping import Shaped
 from latens.data import Dataset, Schema
 from latens.data.arrays import split_of_few
 from latens.data.dataset import hash_rows
-from latens.data.loading import Coming
+from latens.data.loading import IncomingRows
 from latens.kinds import Guessed, kind_of, kind_of_rows
 from latens.kinds.tables.derived import hidden_in
 from latens.kinds.tables.frame import Frame, is_pandas, like, to_pandas, with_cells
-from latens.kinds.tables.table_rows import as_frame, in_units
+from latens.kinds.tables.table_schema import as_frame, in_units
 from latens.trained.inputs import RowsLike
 
 
-def coming(X: RowsLike, schema: Schema | None, unknown: str, **said: Any) -> Coming:
+def coming(X: RowsLike, schema: Schema | None, unknown: str, **said: Any) -> IncomingRows:
     """Read rows of text, or of a frame, as `latens.read` does."""
-    rows = Coming(Guessed(X, **said), schema, unknown, False, {}, "X")
+    rows = IncomingRows(Guessed(X, **said), schema, unknown, False, {}, "X")
     rows.plan()
     rows.read()
     rows.raw.names = None  # an index is no id of a row
     return rows
 
 
-def dataset_of(rows: Coming, validation_fraction: float) -> Dataset:
+def dataset_of(rows: IncomingRows, validation_fraction: float) -> Dataset:
     """Turn rows that were read into a data set, of which a share validates."""
     rows.identify()
     rows.split = split_of_few(rows.n, validation_fraction)

@@ -16,7 +16,7 @@ from latens.estimators.frames import ends_like
 from latens.estimators.vae import RowsEstimator
 from latens.io.process import check_count
 from latens.kinds.tables.frame import as_rows, is_frame
-from latens.kinds.tables.table_rows import in_units
+from latens.kinds.tables.table_schema import in_units
 from latens.predictive.missing_cells import DRAWS
 from latens.trained.cell_scores import interval
 from latens.trained.inputs import RowsLike

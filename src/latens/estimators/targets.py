@@ -10,7 +10,7 @@ from latens.config import VAEConfig
 from latens.data import Dataset, encode_labels
 from latens.data.conditions import text_of
 from latens.data.infer import with_classes
-from latens.data.splits import refuse_masked, unmasked
+from latens.data.row_fields import refuse_masked, unmasked
 from latens.errors import UsageError
 from latens.trained.trained_model import TrainedModel
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from latens.data.columns_and_conditions import MIN_SCALE
 from latens.data.dataset import Batch, Dataset
 from latens.data.infer import MOST_MEASURED
 from latens.data.mapped import few, take
-from latens.data.named import MIN_SCALE
 from latens.data.schema import Schema
 from latens.errors import DataError
 from latens.io.later import special

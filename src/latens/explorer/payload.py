@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from latens.data import Dataset
 from latens.data.dataset import Batch
+from latens.data.row_fields import evenly_spaced
 from latens.data.schema import Schema
-from latens.data.splits import evenly_spaced
 from latens.errors import ConfigError
 from latens.evidence.estimate import finite
 from latens.evidence.importance import elbo_parts

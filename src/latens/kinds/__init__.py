@@ -15,7 +15,7 @@ from latens.kinds.tables import Table as Table
 from latens.kinds.text import Text as Text
 
 if TYPE_CHECKING:
-    from latens.data.loading import Coming
+    from latens.data.loading import IncomingRows
     from latens.data.schema import Schema
 
 KINDS: tuple[type[Kind], ...] = (Steps, Text, Table, Counts, Pictures, Numbers)
@@ -42,7 +42,7 @@ def kind_of(schema: "Schema") -> type[Kind]:
     return Pictures if len(schema.shape) > 1 else Numbers
 
 
-def kind_of_rows(rows: "Coming") -> type[Kind]:
+def kind_of_rows(rows: "IncomingRows") -> type[Kind]:
     """The kind of rows that were read, where none was named."""
     if rows.long is not None or rows.raw.strings is not None:
         return Steps if rows.long is not None else Text

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from latens.data.dataset import Dataset
-    from latens.data.loading import Coming
+    from latens.data.loading import IncomingRows
     from latens.data.schema import Schema
 
 SMALLEST_SIDE = 8  # 16 yes-or-no answers are not a picture of 4 by 4
@@ -253,7 +253,7 @@ class Kind:
         """
         return usual, ""
 
-    def read(self, rows: "Coming") -> None:
+    def read(self, rows: "IncomingRows") -> None:
         """Change rows that were read, in place; a kind of one's own may do so.
 
         Args:

@@ -13,7 +13,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data.dataset import Batch
-from latens.data.splits import plain_numbers
+from latens.data.row_fields import plain_numbers
 from latens.distributions import AbstractDistribution, ColourLogistics, Product, RelaxedOneHot, as_reparameterised
 from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError, DataError, UsageError

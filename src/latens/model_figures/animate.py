@@ -9,7 +9,7 @@ from jaxtyping import Shaped
 
 from latens import figures
 from latens.data import Dataset
-from latens.data.splits import evenly_spaced
+from latens.data.row_fields import evenly_spaced
 from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.figures.animation import moving_image, moving_manifold, moving_scatter
 from latens.figures.paths import PathKind, align, in_log_time, medoid, path_between, random_walk

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from latens import figures
-from latens.data.splits import evenly_spaced
+from latens.data.row_fields import evenly_spaced
 from latens.errors import ConfigError
 from latens.figures.images import image_strips
 from latens.figures.latent import reach_curves, two_views

@@ -5,7 +5,7 @@ import numpy as np
 
 from latens import figures
 from latens.data import SPLITS
-from latens.data.splits import evenly_spaced
+from latens.data.row_fields import evenly_spaced
 from latens.figures import texts
 from latens.figures.images import gap_of, image_strips
 from latens.figures.paths import linear_path

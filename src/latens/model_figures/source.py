@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 from latens.config import VAEConfig
 from latens.data import Dataset, prepare_batch
 from latens.data.dataset import Batch
-from latens.data.splits import MEASURED, evenly_spaced, every_nth
+from latens.data.row_fields import MEASURED, evenly_spaced, every_nth
 from latens.distributions import StandardNormal
 from latens.evidence.batched import Rows, prepared_rows
 from latens.figures.style import Made as Made

@@ -5,13 +5,13 @@ import numpy as np
 
 from latens import figures
 from latens.data.dataset import Batch
-from latens.data.splits import evenly_spaced
+from latens.data.row_fields import evenly_spaced
 from latens.figures import bands, tables
 from latens.figures.style import headline
 from latens.figures.tables import MOST, MOST_PAIRED, by_frequency, date_values, drawn_columns, filled, information
 from latens.kinds.counts.sparse import SMALL, SparseRows
 from latens.kinds.steps.sequences import Sequences
-from latens.kinds.tables.table_rows import in_units
+from latens.kinds.tables.table_schema import in_units
 from latens.latents.codes import reconstruct
 from latens.model_figures.source import Made, Source
 from latens.trained.imputation import hidden

@@ -8,7 +8,7 @@ import numpy as np
 
 from latens.data import Dataset
 from latens.data.dataset import Batch, hash_rows
-from latens.data.splits import every_nth, row_keys
+from latens.data.row_fields import every_nth, row_keys
 from latens.evidence.estimate import finite
 from latens.io import keys
 from latens.predictive.missing_cells import DRAWS, impute

@@ -13,7 +13,7 @@ from latens.data import Dataset, Preparation, Schema
 from latens.data.conditions import GIVEN
 from latens.data.dataset import Batch, as_batch, require_labels
 from latens.data.files import strings_of
-from latens.data.splits import plain_numbers
+from latens.data.row_fields import plain_numbers
 from latens.errors import ConfigError, DataError, RunFolderError, UsageError, nearest, refuse_other
 from latens.io import keys
 from latens.io.atomic import as_path, resource_errors

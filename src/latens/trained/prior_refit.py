@@ -13,7 +13,7 @@ from msgspec import structs
 from latens.config import Config, PriorConfig, VAEConfig
 from latens.data import Dataset
 from latens.data.dataset import Batch
-from latens.data.splits import every_nth
+from latens.data.row_fields import every_nth
 from latens.errors import ConfigError, nearest
 from latens.evidence.batched import map_draws
 from latens.evidence.estimate import Estimate

@@ -5,7 +5,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from latens.data import Dataset
-from latens.data.splits import MEASURED, every_nth
+from latens.data.row_fields import MEASURED, every_nth
 from latens.errors import ConfigError, RunFolderError
 from latens.evidence.estimate import Estimate
 from latens.io.atomic import as_path

@@ -10,7 +10,7 @@ import numpy as np
 
 from latens.data import Dataset
 from latens.data.dataset import BLOCK, Batch, Shuffled
-from latens.data.splits import philox
+from latens.data.row_fields import philox
 from latens.kinds import kind_of
 from latens.kinds.text.vocabulary import by_buckets, steps_of
 

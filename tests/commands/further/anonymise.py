@@ -24,7 +24,7 @@ class Anonymise(ModelCommand):
         import numpy as np
 
         from latens import predictive
-        from latens.kinds.tables.table_rows import as_frame
+        from latens.kinds.tables.table_schema import as_frame
 
         batch = at.trained.batch(data)
         seen = np.ones(batch.x.shape, bool) if batch.mask is None else np.asarray(batch.mask)

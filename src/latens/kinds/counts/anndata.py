@@ -15,8 +15,8 @@ from jaxtyping import Float
 
 from latens.data.infer import store_numbers
 from latens.data.readers import ColumnRoles, LackingColumn, Raw, damaged, readable
+from latens.data.row_fields import unmasked
 from latens.data.schema import Schema
-from latens.data.splits import unmasked
 from latens.errors import DataError, nearest
 from latens.kinds.base import Stored
 from latens.kinds.counts.sparse import SparseRows, is_sparse, rows_of_file, sparse_rows
@@ -24,7 +24,7 @@ from latens.kinds.tables.frame import check_names, from_pandas
 from latens.kinds.tables.infer_columns import plain_cells
 
 if TYPE_CHECKING:
-    from latens.data.loading import Coming
+    from latens.data.loading import IncomingRows
     from latens.kinds.numbers.hdf5 import Store
 
 
@@ -235,7 +235,7 @@ def _matrix(store: "Store", key: str) -> Any:
         return rows_of_file(maker(parts, shape=tuple(map(int, store.attribute(item, "shape")))), where)
 
 
-def store_cells(rows: "Coming") -> Stored:
+def store_cells(rows: "IncomingRows") -> Stored:
     """Store cells, whose matrix is of counts where it can be."""
     raw, schema, seen = rows.raw, rows.schema, None
     if schema is None and rows.counts is None:

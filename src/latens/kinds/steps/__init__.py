@@ -21,7 +21,7 @@ class Steps(Kind):
     lacks: ClassVar = {**Kind.lacks, "parts": ("a long table is made of all rows at once.", "Leave --ray out.")}
     wrong = later("latens.kinds.steps.sequences", "wrong_sequences")
     table = later("latens.commands._long", "table_of")
-    store = later("latens.kinds.steps.long", "store_steps")
+    store = later("latens.kinds.steps.long_tables", "store_steps")
 
     sequence: str | None = option("the column that identifies the sequence of a line; - for a single series", "COLUMN")
     time: str | None = option("the column with the times", "COLUMN")

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from msgspec import Meta, Struct
 
-from latens.data.named import Column, Condition, Name
+from latens.data.columns_and_conditions import Column, Condition, Name
 from latens.kinds.tables.dtypes import DAY, series_of
 
 LONGEST = 2**16

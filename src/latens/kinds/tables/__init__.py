@@ -93,12 +93,12 @@ class Table(Kind):
     }
     plain = True
     unit = " columns"
-    known = later("latens.kinds.tables.table_rows", "known_columns")
-    frame = later("latens.kinds.tables.table_rows", "as_frame")
-    report = later("latens.kinds.tables.table_rows", "report_table")
+    known = later("latens.kinds.tables.table_schema", "known_columns")
+    frame = later("latens.kinds.tables.table_schema", "as_frame")
+    report = later("latens.kinds.tables.table_schema", "report_table")
     rivals = later("latens.evidence.tree", "table_rivals")
     wrong = later("latens.kinds.tables.derived", "wrong_table")
-    store = later("latens.kinds.tables.table_rows", "store_table")
+    store = later("latens.kinds.tables.table_schema", "store_table")
 
     typed: bool = option(
         "use kinds of columns and exact probabilities for a table of numbers", default=False, yes=True, again=(bool,)

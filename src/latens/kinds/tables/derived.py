@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from msgspec import Meta, Struct, structs
 
-from latens.data.named import Name
+from latens.data.columns_and_conditions import Name
 from latens.errors import DataError, nearest
 from latens.kinds.tables import LEFT_OUT as LEFT_OUT
 from latens.kinds.tables.columns import (

@@ -16,8 +16,8 @@ import polars as pl
 
 from latens.data.infer import conform, store
 from latens.data.readers import ColumnRoles, Raw, with_roles
+from latens.data.row_fields import TRAIN
 from latens.data.schema import Schema
-from latens.data.splits import TRAIN
 from latens.errors import DataError, UsageError, nearest
 from latens.io.file_limits import unpacked
 from latens.kinds.base import Stored
@@ -28,7 +28,7 @@ from latens.text import visible
 
 if TYPE_CHECKING:
     from latens.data.dataset import Dataset
-    from latens.data.loading import Coming
+    from latens.data.loading import IncomingRows
 
 
 def text_schema(raw: Raw, split: np.ndarray, pieces: str | None, where: str) -> Schema:
@@ -91,7 +91,7 @@ def code_strings(raw: Raw, schema: Schema, unknown: str, where: str) -> tuple[np
     return seen, strange
 
 
-def store_text(rows: "Coming") -> Stored:
+def store_text(rows: "IncomingRows") -> Stored:
     """Store strings as rows of codes."""
     raw, where, asked = rows.raw, rows.where, rows.asked
     if rows.typed or rows.counts:

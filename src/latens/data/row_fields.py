@@ -1,4 +1,4 @@
-"""What belongs to a row beside its features: its name, its random key, its split and its label."""
+"""What belongs to a row beside its features: its name, random key, split, label, weight and conditions."""
 
 import contextlib
 import datetime
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 
-from latens.data.named import MAX_NAME
+from latens.data.columns_and_conditions import MAX_NAME
 from latens.data.schema import MAX_CLASSES
 from latens.errors import DataError
 

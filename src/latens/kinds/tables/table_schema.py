@@ -33,7 +33,7 @@ from latens.kinds.tables.infer_columns import coded, known_as
 
 if TYPE_CHECKING:
     from latens.data.dataset import Dataset
-    from latens.data.loading import Coming
+    from latens.data.loading import IncomingRows
 
 
 LIKE_ID = 0.95
@@ -316,7 +316,7 @@ def in_units(x: Shaped[np.ndarray, "n columns"], types: Sequence[ColumnType]) ->
     return made
 
 
-def store_table(rows: "Coming") -> Stored:
+def store_table(rows: "IncomingRows") -> Stored:
     """Store a table: codes of names, and places on the grids of numbers and dates."""
     every, derived = _typed(rows)
     raw, where = rows.raw, rows.where
@@ -339,7 +339,7 @@ def store_table(rows: "Coming") -> Stored:
     return Stored(store(x, found, where), found, observed, outside, tuple(strange or ()))
 
 
-def _typed(rows: "Coming") -> tuple[tuple[str, ...], list[Derived]]:
+def _typed(rows: "IncomingRows") -> tuple[tuple[str, ...], list[Derived]]:
     """Give each column what it holds, in place, and take derived columns out; the names that there were, and these."""
     raw, where, asked = rows.raw, rows.where, rows.asked
     if raw.x.ndim != 2:

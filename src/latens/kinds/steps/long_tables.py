@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Shaped
 from msgspec import structs
 
+from latens.data.columns_and_conditions import Column
 from latens.data.conditions import (
     GIVEN,
     INPUTS,
@@ -20,10 +21,9 @@ from latens.data.conditions import (
     vectors,
 )
 from latens.data.infer import check_columns, conform, fill, sequence_schema, store
-from latens.data.named import Column
 from latens.data.readers import Raw, without_columns
+from latens.data.row_fields import TEST, TRAIN, VALIDATION, row_keys, row_names, split_by_hash, split_of
 from latens.data.schema import Schema
-from latens.data.splits import TEST, TRAIN, VALIDATION, row_keys, row_names, split_by_hash, split_of
 from latens.errors import DataError, ResourceError, UsageError, nearest
 from latens.io.file_limits import MAX_BYTES
 from latens.kinds.base import Stored
@@ -36,7 +36,7 @@ from latens.kinds.tables.dtypes import series_of
 from latens.kinds.text.vocabulary import chosen_edges
 
 if TYPE_CHECKING:
-    from latens.data.loading import Coming
+    from latens.data.loading import IncomingRows
 
 
 SINGLE = "-"
@@ -45,7 +45,7 @@ PARTS = (0.8, 0.9)
 """Where the validation and the test steps of a series begin that is split by time, as shares of its steps."""
 
 
-class Asked(NamedTuple):
+class WindowOptions(NamedTuple):
     """How a long table is to be cut into rows, as it was asked for."""
 
     sequence: str | None = None  # the column of ids, "-" for a single series
@@ -152,7 +152,7 @@ class Folded:
         return np.where(there, values[line], 0)
 
 
-def fold(raw: Raw, ids: np.ndarray | None, asked: Asked, schema: Schema | None, where: str) -> Folded:
+def fold(raw: Raw, ids: np.ndarray | None, asked: WindowOptions, schema: Schema | None, where: str) -> Folded:
     """Cut a long table into rows that are sequences, or windows of them."""
     # ids: the sequence of each line where no column says so.
     known = None if schema is None else schema.sequences
@@ -197,7 +197,7 @@ def fold(raw: Raw, ids: np.ndarray | None, asked: Asked, schema: Schema | None, 
     return Folded(folded, places, made, len(values))
 
 
-def _columns_of(asked: Asked, known: Sequences | None, given: bool) -> tuple[str | None, str | None]:
+def _columns_of(asked: WindowOptions, known: Sequences | None, given: bool) -> tuple[str | None, str | None]:
     """The columns of ids and of times."""
     by, time = asked.sequence, asked.time
     if known is not None:
@@ -414,9 +414,9 @@ def _check_size(rows: int, steps: int, columns: int, where: str) -> None:
 _BY_STEP = "Tell it to the model at every step: --input COLUMN."
 
 
-def store_steps(rows: "Coming") -> Stored:
+def store_steps(rows: "IncomingRows") -> Stored:
     """Store the rows of a long table, which are sequences of steps, or windows of them."""
-    where, lines, schema, cut = rows.where, rows.lines, rows.schema, rows.long or Asked()
+    where, lines, schema, cut = rows.where, rows.lines, rows.schema, rows.long or WindowOptions()
     gone = tuple(name for name, one in (rows.roles.declared or {}).items() if one.kind == LEFT_OUT)
     raw = without_columns(rows.raw, gone)
     if lines is None and getattr(raw.x, "ndim", 0) == 3:
@@ -459,7 +459,7 @@ def store_steps(rows: "Coming") -> Stored:
     return Stored(x, schema, observed, places=folded.places)
 
 
-def _beside(rows: "Coming", folded: Folded) -> None:
+def _beside(rows: "IncomingRows", folded: Folded) -> None:
     """Bring labels and weights of lines to rows, in place."""
 
     def of_rows(role: str, column: np.ndarray | None) -> Any:
