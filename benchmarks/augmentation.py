@@ -27,7 +27,7 @@ from sklearn.svm import SVC
 from latens.config import override
 from latens.data import TEST, TRAIN, Dataset, load
 from latens.data.dataset import keep_labels
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.io.compilation import enable_compilation_cache
 from latens.latents import reconstruct
 from latens.recipes import get_recipe
@@ -95,7 +95,7 @@ def new_rows(data: Dataset, seed: int, every: TrainedModel) -> dict[str, tuple[n
     )
     codes = np.asarray(known.label)[taken]
     key = jax.random.key(seed)
-    back = reconstruct(Rows(every.model, every.batch(known, taken), key=key, preparation=every.preparation))
+    back = reconstruct(ModelRows(every.model, every.batch(known, taken), key=key, preparation=every.preparation))
 
     def drawn(model: TrainedModel, **options: Any) -> tuple[np.ndarray, np.ndarray]:
         found = augment(model, known, PER_CLASS, seed=seed, **options)

@@ -19,7 +19,7 @@ from sklearn.metrics import normalized_mutual_info_score
 
 from latens.config import override
 from latens.data import Dataset
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.latents import cluster_probabilities, matched
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
@@ -37,7 +37,8 @@ SETTINGS = {
 def scores(model: Any, data: Dataset, preparation: Any, seed: int) -> dict[str, float]:
     """How well the clusters of test rows meet their classes."""
     batch = data.rows(data.subset("test"))
-    found = cluster_probabilities(Rows(model, batch, key=jax.random.key(seed), preparation=preparation)).argmax(axis=1)
+    rows = ModelRows(model, batch, key=jax.random.key(seed), preparation=preparation)
+    found = cluster_probabilities(rows).argmax(axis=1)
     label = np.asarray(batch.label)
     return {"accuracy": float(matched(label, found).mean()), "nmi": float(normalized_mutual_info_score(label, found))}
 

@@ -21,7 +21,7 @@ from sklearn.decomposition import PCA
 
 from latens.config import override
 from latens.data import Dataset, load, prepare_batch
-from latens.evidence import Estimate, Rows, independent_baseline, log_marginal
+from latens.evidence import Estimate, ModelRows, independent_baseline, log_marginal
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
 
@@ -72,7 +72,7 @@ def compare(name: str, folds: int, seed: int, settings: dict[str, str]) -> dict:
         else:
             plain = experiment.preparation
         ours.append(
-            log_marginal(Rows(trained.model, batch, key=jax.random.key(seed), preparation=plain), num_samples=500)
+            log_marginal(ModelRows(trained.model, batch, key=jax.random.key(seed), preparation=plain), num_samples=500)
         )
         theirs.append(rival(data, config.posterior.latent_dim))
     a, b = np.concatenate(ours), np.concatenate(theirs)

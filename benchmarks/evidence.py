@@ -21,7 +21,7 @@ from hand_written import matmul_rate
 from latens.data import Preparation
 from latens.data.dataset import as_batch
 from latens.distributions import StandardNormal
-from latens.evidence import Rows, importance_sampling, log_marginal
+from latens.evidence import ModelRows, importance_sampling, log_marginal
 from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead
 from latens.networks import Dense
 
@@ -54,14 +54,14 @@ def main() -> None:
     vae, batch, key = model(), as_batch(x), jax.random.key(1)
 
     def run(num_samples: int) -> np.ndarray:
-        return log_marginal(Rows(vae, batch, key=key, preparation=Preparation()), num_samples=num_samples)
+        return log_marginal(ModelRows(vae, batch, key=key, preparation=Preparation()), num_samples=num_samples)
 
     memory = {}
     for num_samples in (50, 500, 5000):
         run(num_samples)
         memory[num_samples] = round(peak_megabytes(), 1)
     run(arguments.samples)
-    rows, options = Rows(vae, batch, key=key), {"num_samples": arguments.samples}
+    rows, options = ModelRows(vae, batch, key=key), {"num_samples": arguments.samples}
     importance_sampling(rows, **options)
     rates, times, diagnosed = matmul_rate(), [], []
     for _ in range(arguments.repeats):

@@ -21,7 +21,7 @@ import scipy.sparse as sp
 import latens
 from latens.config import override
 from latens.data import Dataset, prepare_batch
-from latens.evidence import Rows, log_marginal
+from latens.evidence import ModelRows, log_marginal
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
 from seconds import table
@@ -69,7 +69,7 @@ def fitted(data: Dataset, settings: dict, seed: int, steps: int) -> tuple[np.nda
     if preparation.dequantize:
         batch = prepare_batch(preparation, batch, key=jax.random.key(5))
         preparation = type(preparation)()
-    rows = Rows(trained.model, batch, key=jax.random.key(0), preparation=preparation)
+    rows = ModelRows(trained.model, batch, key=jax.random.key(0), preparation=preparation)
     return np.asarray(log_marginal(rows, num_samples=100)), spent
 
 

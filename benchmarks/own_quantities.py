@@ -28,7 +28,7 @@ from scipy.spatial.distance import cdist
 
 from latens.config import override
 from latens.data import Dataset, load
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.latents import encode, kl_split, sample_prior
 from latens.predictive.sample_quality import classifier_two_sample_test
 from latens.recipes import get_recipe
@@ -61,9 +61,9 @@ def measured(quantity: str, model: Any, data: Dataset, preparation: Any, seed: i
     """One quantity on the test rows."""
     batch, keys = data.rows(data.subset("test")), jax.random.split(jax.random.key(seed), 2)
     if quantity == "tc":
-        found = kl_split(Rows(model, batch, key=keys[0], preparation=preparation), num_samples=4)
+        found = kl_split(ModelRows(model, batch, key=keys[0], preparation=preparation), num_samples=4)
         return found["total_correlation"].value
-    codes = encode(Rows(model, batch, key=keys[0], preparation=preparation))["mean"]  # of points: the code itself
+    codes = encode(ModelRows(model, batch, key=keys[0], preparation=preparation))["mean"]  # of points: the code itself
     draws = sample_prior(model, len(codes), key=keys[1])
     if quantity == "accuracy":
         return classifier_two_sample_test(codes, draws, seed=seed)["two_sample_accuracy"].value

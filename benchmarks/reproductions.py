@@ -19,7 +19,7 @@ import numpy as np
 from latens.config import override
 from latens.data import Dataset, load, prepare_batch
 from latens.data.dataset import Batch
-from latens.evidence import Rows, log_marginal
+from latens.evidence import ModelRows, log_marginal
 from latens.figures.style import dress, legend, new_axes, save, theme
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
@@ -60,7 +60,7 @@ def one(name: str, data: Dataset, batch: Batch, *, seed: int, steps: int) -> dic
     began = time.perf_counter()
     trained, result = train(experiment)
     seconds = time.perf_counter() - began
-    rows = log_marginal(Rows(trained.model, batch), num_samples=500)
+    rows = log_marginal(ModelRows(trained.model, batch), num_samples=500)
     curve = [(r["step"], r["validation_elbo"]) for r in result.history if "validation_elbo" in r]
     return {"model": name, "seed": seed, "rows": rows, "seconds": seconds, "curve": curve}
 

@@ -8,7 +8,7 @@ from paths import SOURCE
 
 ROOMS = (
     {"errors", "text", "typing"},
-    {"io", "config", "trees"},
+    {"io", "config", "trainable"},
     {"data", "kinds", "distributions"},
     {"networks", "figures"},
     {"models"},

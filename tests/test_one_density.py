@@ -17,9 +17,9 @@ from latens import predictive
 from latens.data import Dataset, prepare_batch
 from latens.models.heads.base import raw_scale
 from latens.recipes import get_recipe
+from latens.trainable import partition_trainable
 from latens.trained.outliers import detect
 from latens.trained.trained_model import TrainedModel
-from latens.trees import partition_trainable
 
 DRAWS = 300
 """Draws of z behind each log p(x)."""

@@ -25,7 +25,7 @@ import numpy as np
 from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, load
-from latens.evidence import Estimate, Rows, annealed_importance_sampling, importance_sampling
+from latens.evidence import Estimate, ModelRows, annealed_importance_sampling, importance_sampling
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
 
@@ -80,13 +80,13 @@ def one(name: str, seed: int, preset: Preset, data: Dataset) -> dict:
 
     for draws in preset.draws:
         began = time.perf_counter()
-        result = importance_sampling(Rows(model, batch, key=key, samples_per_chunk=20), num_samples=draws)
+        result = importance_sampling(ModelRows(model, batch, key=key, samples_per_chunk=20), num_samples=draws)
         add(f"importance {draws}", began, result)
         found[f"importance {draws}"]["median_pareto_k"] = float(np.median(result.pareto_k))
     for count in preset.temperatures:
         began = time.perf_counter()
         numbers = {"num_samples": preset.chains, "num_temperatures": count}
-        add(f"annealed {count}", began, annealed_importance_sampling(Rows(model, batch, key=key), **numbers))
+        add(f"annealed {count}", began, annealed_importance_sampling(ModelRows(model, batch, key=key), **numbers))
     best = f"annealed {preset.temperatures[-1]}"
     for draws in preset.draws:
         label = f"importance {draws}"

@@ -29,7 +29,7 @@ import optax
 from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, load
-from latens.evidence import Rows, importance_sampling
+from latens.evidence import ModelRows, importance_sampling
 from latens.latents import active_units, encode
 from latens.recipes import get_recipe
 from latens.trained.experiment import Experiment, prepare
@@ -111,10 +111,10 @@ def one(layers: int, bound: str, k: int, seed: int, preset: Preset, data: Datase
     result = fit(experiment.new_model(), data, [stage], preparation=experiment.preparation, settings=settings)
     trained = time.perf_counter() - began
     batch = binarised_test_rows(data, experiment.preparation, preset.rows)
-    rows = Rows(result.model, batch, key=jax.random.key(seed), samples_per_chunk=20)
+    rows = ModelRows(result.model, batch, key=jax.random.key(seed), samples_per_chunk=20)
     found = importance_sampling(rows, num_samples=preset.num_samples)
     five_hundred = data.rows(data.subset("train")[:500])
-    codes = encode(Rows(result.model, five_hundred, key=jax.random.key(seed), preparation=experiment.preparation))[
+    codes = encode(ModelRows(result.model, five_hundred, key=jax.random.key(seed), preparation=experiment.preparation))[
         "mean"
     ]
     return {

@@ -28,7 +28,7 @@ from cells import cell, interval, say, shown
 from latens.data import Dataset, Preparation, load
 from latens.data.dataset import Batch
 from latens.distributions import StandardNormal
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.evidence.inference_gaps import gap_rows
 from latens.latents import active_units, encode
 from latens.models import Conditional, LatentModel, NormalHead, SharedScaleNormalHead
@@ -108,9 +108,9 @@ def one(latents: int, seed: int, preset: Preset, data: Dataset) -> dict:
     result = fit(model, data, [stage], preparation=Preparation(), settings=settings)
     seconds = time.perf_counter() - began
     few: Batch = data.rows(rows[:100])
-    gaps = gap_rows(Rows(result.model, few, key=jax.random.key(seed)), num_samples=500, steps=200)
+    gaps = gap_rows(ModelRows(result.model, few, key=jax.random.key(seed)), num_samples=500, steps=200)
     exact = log_p_of(result.model, x, latents)
-    codes = encode(Rows(result.model, data.rows(rows), preparation=Preparation()))["mean"]
+    codes = encode(ModelRows(result.model, data.rows(rows), preparation=Preparation()))["mean"]
     return {
         "latents": latents,
         "seed": seed,

@@ -27,7 +27,7 @@ import numpy as np
 from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, Preparation, load
-from latens.evidence import Rows, importance_sampling
+from latens.evidence import ModelRows, importance_sampling
 from latens.latents import active_units, encode
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
@@ -80,9 +80,9 @@ def one(model: str, seed: int, preset: Preset, data: Dataset) -> dict:
     seconds = time.perf_counter() - began
     batch = binarised_test_rows(data, experiment.preparation, preset.rows)
     found = importance_sampling(
-        Rows(trained, batch, key=jax.random.key(seed)), num_samples=preset.num_samples
+        ModelRows(trained, batch, key=jax.random.key(seed)), num_samples=preset.num_samples
     ).estimate()
-    codes = encode(Rows(trained, batch, key=jax.random.key(seed), preparation=Preparation()))["mean"]
+    codes = encode(ModelRows(trained, batch, key=jax.random.key(seed), preparation=Preparation()))["mean"]
     return {
         "model": model,
         "seed": seed,

@@ -22,8 +22,8 @@ from latens.models.heads.likelihoods import InUnits  # noqa: E402
 from latens.models.state_space import StepNormal  # noqa: E402
 from latens.recipes import get_recipe  # noqa: E402
 from latens.recipes.state_space_parts import StepOptions  # noqa: E402
+from latens.trainable import Frozen  # noqa: E402
 from latens.trained.experiment import prepare, train  # noqa: E402
-from latens.trees import Frozen  # noqa: E402
 
 
 class Line(gymnasium.Env):

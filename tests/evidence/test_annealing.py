@@ -13,7 +13,7 @@ from latens.data.dataset import Batch, as_batch
 from latens.distributions import Bernoulli, Deterministic, DiagonalNormal, StandardNormal, UniformSphere
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError, UsageError
-from latens.evidence import Rows, annealed_importance_sampling
+from latens.evidence import ModelRows, annealed_importance_sampling
 from latens.evidence.annealing import run_chains, sigmoid_schedule
 from latens.models import AbstractLatentModel
 
@@ -72,7 +72,7 @@ def test_a_chain_of_latents_against_its_joint_normal() -> None:
             covariance[i, j] = covariance[j, i] = A ** (i - j) * covariance[j, j]
     exact = stats.multivariate_normal(np.zeros(STEPS), covariance + R**2 * np.eye(STEPS)).logpdf(x)
     found = annealed_importance_sampling(
-        Rows(StateSpace(), as_batch(x)), num_samples=400, num_temperatures=60, num_leapfrog=3
+        ModelRows(StateSpace(), as_batch(x)), num_samples=400, num_temperatures=60, num_leapfrog=3
     )
     assert np.all(covers(found, exact, 0.9999))
     assert np.max(np.abs(found.rows - exact)) < 0.1
@@ -96,11 +96,11 @@ class Odd(AbstractLatentModel):
 def test_what_cannot_move_is_refused_with_the_way_out() -> None:
     batch, key = as_batch(np.zeros((1, 2), np.float32)), jax.random.key(0)
     with pytest.raises(ConfigError, match=r"whole numbers have no slope.*importance_sampling"):
-        annealed_importance_sampling(Rows(Odd(Bernoulli(jnp.zeros(3))), batch, key=key))
+        annealed_importance_sampling(ModelRows(Odd(Bernoulli(jnp.zeros(3))), batch, key=key))
     with pytest.raises(ConfigError, match=r"UniformSphere prior do not fill.*importance_sampling"):
-        annealed_importance_sampling(Rows(Odd(UniformSphere(3)), batch, key=key))
+        annealed_importance_sampling(ModelRows(Odd(UniformSphere(3)), batch, key=key))
     with pytest.raises(UsageError, match=r"num_temperatures: must be a whole number of 1 or more, not 0"):
-        annealed_importance_sampling(Rows(Odd(StandardNormal((3,))), batch, key=key), num_temperatures=0)
+        annealed_importance_sampling(ModelRows(Odd(StandardNormal((3,))), batch, key=key), num_temperatures=0)
 
 
 def test_missing_cells_are_left_out() -> None:
@@ -108,8 +108,8 @@ def test_missing_cells_are_left_out() -> None:
     batch = rows_of_linear(2)
     seen = np.arange(CELLS) % 2 == 0
     x = jnp.where(jnp.asarray(seen), batch.x, jnp.nan)
-    masked = Batch(x, batch.row_id, mask=jnp.asarray(np.tile(seen, (2, 1))))
+    masked = ModelRows(Linear10(), Batch(x, batch.row_id, mask=jnp.asarray(np.tile(seen, (2, 1)))))
     exact = stats.multivariate_normal(MU[seen], COVARIANCE[np.ix_(seen, seen)]).logpdf(np.asarray(batch.x)[:, seen])
-    found = annealed_importance_sampling(Rows(Linear10(), masked), num_samples=300, num_temperatures=24, num_leapfrog=3)
+    found = annealed_importance_sampling(masked, num_samples=300, num_temperatures=24, num_leapfrog=3)
     assert np.all(covers(found, exact, 0.9999))
     assert np.max(np.abs(found.rows - exact)) < 0.3

@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 import latens
 from latens.data import Preparation
 from latens.data.dataset import Batch
-from latens.evidence.batched import Rows, _usual_size, map_draws, map_rows, may_hold_pool, rows_in_cache
+from latens.evidence.batched import ModelRows, _usual_size, map_draws, map_rows, may_hold_pool, rows_in_cache
 from latens.models.heads.table import TableHead
 
 GIVEN = {"preparation": Preparation(), "key": jax.random.key(0)}
@@ -26,7 +26,7 @@ def rows(n: int) -> Batch:
 
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 61])
 def test_parts_come_back_in_their_order(n: int) -> None:
-    found = map_rows(lambda m, b, key: {"id": b.row_id, "x": 3.0 * b.x}, Rows(None, rows(n), batch_size=8, **GIVEN))
+    found = map_rows(lambda m, b, key: {"id": b.row_id, "x": 3 * b.x}, ModelRows(None, rows(n), batch_size=8, **GIVEN))
     np.testing.assert_array_equal(found["id"], np.arange(n) + 5)
     np.testing.assert_array_equal(found["x"], 3.0 * rows(n).x)
 
@@ -35,14 +35,14 @@ def test_all_parts_have_the_precision_of_the_caller() -> None:
     """A third in double precision in every part: single precision is off by 1e-8."""
     third = lambda m, b, key: b.row_id / jnp.asarray(3.0)  # noqa: E731
     with jax.enable_x64(True):
-        found = map_rows(third, Rows(None, rows(40), batch_size=8, **GIVEN))
+        found = map_rows(third, ModelRows(None, rows(40), batch_size=8, **GIVEN))
     np.testing.assert_allclose(found, (np.arange(40) + 5) / 3.0, rtol=1e-15)
-    assert map_rows(third, Rows(None, rows(40), batch_size=8, **GIVEN)).dtype == np.float32
+    assert map_rows(third, ModelRows(None, rows(40), batch_size=8, **GIVEN)).dtype == np.float32
 
 
 def test_draws_of_a_row_do_not_depend_on_its_part() -> None:
     draws = lambda m, b, key: jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, i)))(b.row_id)  # noqa: E731
-    whole, parts = (map_rows(draws, Rows(None, rows(50), batch_size=size, **GIVEN)) for size in (50, 4))
+    whole, parts = (map_rows(draws, ModelRows(None, rows(50), batch_size=size, **GIVEN)) for size in (50, 4))
     np.testing.assert_allclose(whole, parts, rtol=1e-6)
 
 
@@ -57,7 +57,7 @@ def test_an_error_in_a_later_part_is_the_callers() -> None:
         return jax.pure_callback(late, shape, batch.row_id)
 
     with pytest.raises(Exception, match="row 41 cannot be read"):
-        map_rows(function, Rows(None, rows(60), batch_size=8, **GIVEN))
+        map_rows(function, ModelRows(None, rows(60), batch_size=8, **GIVEN))
 
 
 MANY_FACTORS = """
@@ -66,7 +66,7 @@ import equinox as eqx, jax, jax.numpy as jnp, numpy as np
 from jax.scipy.linalg import solve_triangular
 from latens.data import Preparation
 from latens.data.dataset import Batch
-from latens.evidence.batched import Rows, map_rows
+from latens.evidence.batched import ModelRows, map_rows
 from latens.models import BayesClassifier
 
 rng = np.random.default_rng(0)
@@ -83,7 +83,7 @@ def own(model, batch, key):  # the batched call of LAPACK that a user's model ma
     return jnp.sum(noise**2, (1, 2))
 
 for _ in range(3):
-    map_rows(globals()[sys.argv[1]], Rows(model, rows, batch_size=32))
+    map_rows(globals()[sys.argv[1]], ModelRows(model, rows, batch_size=32))
 print("done")
 """
 
@@ -141,7 +141,7 @@ def test_a_table_says_to_how_many_numbers_it_is_decoded():
     parts = head(jnp.zeros(head.num_outputs)).parts
     assert head.decoded == sum(part.logits.size + part.starts.size + part.widths.size for part in parts.values())
     count = lambda m, batch, key, samples_per_chunk: sizes.append(len(batch.row_id)) or batch.x  # noqa: E731
-    map_draws(Partial(count), Rows(Part(decoder=Part(head=head)), rows(2000), samples_per_chunk=60, **GIVEN))
+    map_draws(Partial(count), ModelRows(Part(decoder=Part(head=head)), rows(2000), samples_per_chunk=60, **GIVEN))
     assert sizes == [2**20 // (60 * head.decoded) // 16 * 16] != [500]
 
 
@@ -155,6 +155,6 @@ def test_a_second_call_traces_nothing() -> None:
 
     for key in range(3):
         given = {"preparation": Preparation(), "key": jax.random.key(key), "samples_per_chunk": 4}
-        found = map_draws(Partial(draws, scale=2.0), Rows(None, rows(20), **given))
+        found = map_draws(Partial(draws, scale=2.0), ModelRows(None, rows(20), **given))
         np.testing.assert_allclose(found, 2.0 * rows(20).x.sum(1))
     assert traced == [4]

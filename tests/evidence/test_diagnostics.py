@@ -10,7 +10,7 @@ from tables import conjugate_pair
 
 from latens.data.dataset import as_batch
 from latens.errors import ConfigError
-from latens.evidence import LogMarginals, Rows, importance_sampling, pareto_k
+from latens.evidence import LogMarginals, ModelRows, importance_sampling, pareto_k
 
 LOG_P = -1.82801212348  # the reference page, Ab
 
@@ -58,7 +58,7 @@ def test_the_conjugate_pair_has_the_effective_draws_of_its_chi_square() -> None:
     parts = (0.75, loc, scale), (0.125, loc, 2 * scale), (0.125, 0.0, 1.0)
     mixture = sum(share * stats.norm(at, wide).pdf(z) for share, at, wide in parts)
     chi_squared = np.trapezoid(own**2 / mixture, z) - 1
-    found = importance_sampling(Rows(pair, batch), num_samples=3000)
+    found = importance_sampling(ModelRows(pair, batch), num_samples=3000)
     agrees(found.rows, LOG_P - chi_squared / (2 * 3000))
     agrees(found.effective_sample_size / 3000, 1 / (1 + chi_squared), other_error=1e-4)
     agrees(found.row_errors, np.sqrt(chi_squared / 3000), other_error=1e-5)
@@ -82,4 +82,4 @@ def test_a_report_names_its_worst_row() -> None:
 def test_one_draw_is_refused() -> None:
     batch, key = as_batch(np.ones((1, 1), np.float32)), jax.random.key(0)
     with pytest.raises(ConfigError, match="one draw has no error"):
-        importance_sampling(Rows(conjugate_pair(), batch, key=key), num_samples=1)
+        importance_sampling(ModelRows(conjugate_pair(), batch, key=key), num_samples=1)

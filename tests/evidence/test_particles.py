@@ -17,7 +17,7 @@ from latens import evidence, predictive
 from latens import models as m
 from latens.data.dataset import Batch
 from latens.errors import ConfigError
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.evidence.particles import filtered, resampled
 from latens.models.state_space import StepDecoder, StepEncoder
 from latens.networks import Dense
@@ -100,7 +100,7 @@ def batch_of(seen: np.ndarray, rows: int = 1) -> Batch:
 def test_particles_meet_an_enumerated_chain() -> None:
     exact, _ = enumerated(SEEN)
     found = evidence.particle_filter(
-        Rows(hidden_markov(), batch_of(SEEN)), num_samples=20_000, num_runs=20, proposal="transition"
+        ModelRows(hidden_markov(), batch_of(SEEN)), num_samples=20_000, num_runs=20, proposal="transition"
     )
     error = float(found.row_errors[0])
     assert error < 0.02
@@ -109,7 +109,7 @@ def test_particles_meet_an_enumerated_chain() -> None:
 
 
 def test_a_gap_has_the_probabilities_of_the_chain() -> None:
-    found = predictive.impute(Rows(hidden_markov(), batch_of(SEEN)), num_samples=20_000)
+    found = predictive.impute(ModelRows(hidden_markov(), batch_of(SEEN)), num_samples=20_000)
     for cell in ((3, 0), (3, 1), (4, 0)):
         _, exact = enumerated(SEEN, cell)
         np.testing.assert_allclose(found.mean[0][cell], exact, atol=0.02)
@@ -120,7 +120,7 @@ def test_a_forecast_has_the_probabilities_of_the_chain() -> None:
     seen[5:] = False
     given = INPUTS[None, 5:]
     draws = predictive.forecast(
-        Rows(hidden_markov(), batch_of(seen)), steps=3, num_draws=8000, inputs=given, lengths=np.array([5]),
+        ModelRows(hidden_markov(), batch_of(seen)), steps=3, num_draws=8000, inputs=given, lengths=np.array([5]),
         particles=4000,
     )  # fmt: skip
     for step, column in itertools.product(range(3), range(2)):
@@ -160,11 +160,11 @@ def test_the_mean_of_many_estimates_is_p(proposal: Any) -> None:
 
 def test_what_has_no_steps_is_refused() -> None:
     with pytest.raises(ConfigError, match="particle filter needs a model of steps"):
-        evidence.particle_filter(Rows(eqx.nn.Identity(), batch_of(SEEN)))
+        evidence.particle_filter(ModelRows(eqx.nn.Identity(), batch_of(SEEN)))
     with pytest.raises(ConfigError, match="steps to come are missing"):
-        predictive.forecast(Rows(hidden_markov(), batch_of(SEEN)), steps=2)
+        predictive.forecast(ModelRows(hidden_markov(), batch_of(SEEN)), steps=2)
     with pytest.raises(ConfigError, match="1 runs of"):
-        evidence.particle_filter(Rows(hidden_markov(), batch_of(SEEN)), num_runs=1)
+        evidence.particle_filter(ModelRows(hidden_markov(), batch_of(SEEN)), num_runs=1)
 
 
 def test_systematic_resampling_keeps_whole_parts() -> None:

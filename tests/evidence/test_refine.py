@@ -13,7 +13,7 @@ import latens
 from latens.data.dataset import as_batch
 from latens.distributions import Deterministic, DiagonalNormal, FullNormal, StandardNormal
 from latens.errors import ConfigError, DataError
-from latens.evidence import Rows, refine
+from latens.evidence import ModelRows, refine
 from latens.models import AbstractLatentModel
 
 # Orthogonal columns: the exact posterior is a diagonal Normal, and the best bound is log p(x) itself.
@@ -53,7 +53,7 @@ class Poor(AbstractLatentModel):
 @pytest.mark.parametrize("family", ["diagonal", "full"])
 def test_a_refined_posterior_is_the_exact_one(family: str) -> None:
     assert abs(W[:, 0] @ W[:, 1]) < 1e-12
-    found = refine(Rows(Poor(family), as_batch(X)), steps=400, learning_rate=0.1, num_samples=4)
+    found = refine(ModelRows(Poor(family), as_batch(X)), steps=400, learning_rate=0.1, num_samples=4)
     # The bound is log p(x) where q is exact, whatever the draw: no noise is left in it.
     close(found.elbo, LOG_P, rtol=0, atol=2e-3)
     assert np.all(LOG_P - found.start > 1.0)
@@ -66,7 +66,7 @@ def test_a_refined_posterior_is_the_exact_one(family: str) -> None:
 
 def test_no_steps_change_nothing_and_rows_are_each_by_themselves() -> None:
     key = jax.random.key(1)
-    still = refine(Rows(Poor(), as_batch(X), key=key), steps=0)
+    still = refine(ModelRows(Poor(), as_batch(X), key=key), steps=0)
     assert np.array_equal(still.elbo, still.start)
     few = {"steps": 20, "num_samples": 2, "num_evaluation_samples": 4, "key": key}
     whole, part = at(refine, Poor(), as_batch(X), **few), at(refine, Poor(), as_batch(X[3:5]), **few)
@@ -75,7 +75,7 @@ def test_no_steps_change_nothing_and_rows_are_each_by_themselves() -> None:
 
 def test_a_point_is_not_refined() -> None:
     with pytest.raises(ConfigError, match="is not refined"):
-        refine(Rows(Poor("point"), as_batch(X)))
+        refine(ModelRows(Poor("point"), as_batch(X)))
 
 
 def test_conditions_of_rows_are_checked() -> None:

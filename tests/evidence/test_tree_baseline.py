@@ -9,7 +9,7 @@ import pytest
 
 import latens
 from latens.data.dataset import training_rows
-from latens.evidence.tree import fit_tree
+from latens.evidence.column_tree import fit_tree
 
 
 def counted(frame: pd.DataFrame) -> tuple[Any, latens.Dataset]:

@@ -16,7 +16,7 @@ import latens
 from latens import VAE, latents, pretrained
 from latens.data import load
 from latens.errors import ConfigError, DataError, UsageError
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.explorer import notebook
 from latens.explorer.page_files import bundled
 from latens.trained.trained_model import TrainedModel
@@ -51,7 +51,7 @@ def test_the_widget_has_the_page_and_the_rows(trained: TrainedModel, rows: Any) 
     np.testing.assert_array_equal(codes, label)
     means = np.frombuffer(widget.files["data/mean.bin"], "<f4").reshape(ROWS, 2)
     batch = trained.batch(x)
-    found = latents.encode(Rows(trained.model, batch, key=jax.random.key(0), preparation=trained.preparation))
+    found = latents.encode(ModelRows(trained.model, batch, key=jax.random.key(0), preparation=trained.preparation))
     np.testing.assert_array_equal(means, found["mean"])
     state = widget.get_state()
     assert {"files", "height", "_esm"} <= set(state)

@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from latens import latents
 from latens.errors import DataError
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.figures import linear_grid, save
 from latens.figures.bands import bands
 from latens.figures.diagram import HIGH, WIDE, PartBox, arrow_paths, model_diagram, places_of
@@ -21,7 +21,7 @@ from latens.figures.tables import correlation, correlations
 from latens.model_figures.draw import FIRST, draw_pictures
 from latens.model_figures.model_graph import graph_of, side_of
 from latens.model_figures.source import Plane
-from latens.trees import count_parameters
+from latens.trainable import count_parameters
 
 
 def random(*shape, seed=0):
@@ -178,9 +178,9 @@ def test_further_pictures_show_the_numbers_of_the_model():
         "posterior-predictive",
         "aggregated-posterior",
     ]
-    test = data.subset("test")
-    key = jax.random.key(0)
-    codes = latents.encode(Rows(trained.model, trained.batch(data, test), key=key, preparation=trained.preparation))
+    test, key = data.subset("test"), jax.random.key(0)
+    batch = trained.batch(data, test)
+    codes = latents.encode(ModelRows(trained.model, batch, key=key, preparation=trained.preparation))
 
     def means(z):
         logits = jax.vmap(trained.model.decoder.network)(jnp.asarray(z, jnp.float32))

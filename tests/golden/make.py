@@ -19,7 +19,7 @@ from latens import evidence, latents
 from latens.cli.main import main
 from latens.config import ClassifierConfig
 from latens.data import as_batch, load
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.predictive.classes import class_log_joint
 from latens.trained.trained_model import FORMAT, TrainedModel
 
@@ -111,17 +111,17 @@ def outputs(trained: TrainedModel, x: np.ndarray, z: np.ndarray) -> dict[str, An
     """What a model gives without drawing anything: a classifier log p(x, c), a VAE codes and means of p(x | z)."""
     batch, prepare, key = trained.batch(x), trained.preparation, jax.random.key(0)
     if isinstance(trained.config, ClassifierConfig):
-        return {"log_joint": class_log_joint(Rows(trained.model, batch, preparation=prepare)).tolist()}
+        return {"log_joint": class_log_joint(ModelRows(trained.model, batch, preparation=prepare)).tolist()}
     if trained.schema.shape == (8, 8):
         if trained.is_point:
-            found = latents.reconstruct(Rows(trained.model, batch, key=key, preparation=prepare))
+            found = latents.reconstruct(ModelRows(trained.model, batch, key=key, preparation=prepare))
             return {"reconstructed": found.tolist()}
-        found = evidence.log_marginal(Rows(trained.model, batch, key=key, preparation=prepare), num_samples=4)
+        found = evidence.log_marginal(ModelRows(trained.model, batch, key=key, preparation=prepare), num_samples=4)
         return {"log_marginal": found.tolist()}
     if trained.schema.shape == (9, 2):
-        found = evidence.log_marginal(Rows(trained.model, batch, key=key, preparation=prepare), num_samples=4)
+        found = evidence.log_marginal(ModelRows(trained.model, batch, key=key, preparation=prepare), num_samples=4)
         return {"log_marginal": found.tolist()}
-    codes = latents.encode(Rows(trained.model, batch, key=key, preparation=prepare))
+    codes = latents.encode(ModelRows(trained.model, batch, key=key, preparation=prepare))
     decoded = latents.decode(trained.model, z, key=key)
     log_likelihood = jax.vmap(lambda x, z: trained.model.likelihood(z).log_prob(x))(_prepared(trained, x), z)
     return {

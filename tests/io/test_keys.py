@@ -10,7 +10,7 @@ from paths import SOURCE
 from training_fixtures import make_data, make_model, run
 
 from latens.errors import ConfigError
-from latens.evidence.batched import Rows, prepared_rows
+from latens.evidence.batched import ModelRows, prepared_rows
 from latens.io import keys
 from latens.latents import decode, sample_prior
 
@@ -82,7 +82,7 @@ def test_settings_under_which_noise_would_be_other_noise_are_refused(name: str) 
         key = jax.random.key(0)
         for refused in (
             run,
-            lambda: prepared_rows(Rows(None, batch, key)),
+            lambda: prepared_rows(ModelRows(None, batch, key)),
             lambda: sample_prior(model, 3, key=key),
             lambda: decode(model, np.zeros((3, 2)), key=key),
         ):

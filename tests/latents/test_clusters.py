@@ -18,8 +18,8 @@ from latens.latents.clusters import has_clusters, predicts_labels
 from latens.models import Conditional, LatentModel, MixturePrior, NormalHead, SharedScaleNormalHead
 from latens.recipes import get_recipe
 from latens.recipes.clustering import as_plain, with_clusters
+from latens.trainable import Frozen
 from latens.trained.experiment import prepare
-from latens.trees import Frozen
 
 CENTRES = np.array([[-6.0, 0.0, 0.0, 0.0], [6.0, 0.0, 0.0, 0.0], [0.0, 6.0, 6.0, 0.0]])
 

@@ -11,7 +11,7 @@ from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, Bernoulli, DiagonalNormal, StandardNormal
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError
-from latens.evidence import Rows, elbo_parts
+from latens.evidence import ModelRows, elbo_parts
 from latens.latents.decomposition import kl_split, level_kl
 from latens.models import (
     Conditional,
@@ -23,7 +23,7 @@ from latens.models import (
     SharedScaleNormalHead,
     Upwards,
 )
-from latens.trees import Frozen
+from latens.trainable import Frozen
 
 A, B, S = np.array([[1.2, 0.5], [0.8, -0.9]]), np.array([0.3, -0.2]), np.array([0.5, 0.7])
 KEY = jax.random.key(3)
@@ -62,7 +62,7 @@ def test_the_parts_of_a_gaussian_channel() -> None:
     exact["aggregate_kl"] = exact["total_correlation"] + exact["dimensionwise_kl"]
     exact["kl"] = exact["mutual_information"] + exact["aggregate_kl"]
     rows = gaussian_rows()
-    found = kl_split(Rows(encoder_only(A, B, S), rows, key=KEY), num_samples=64)
+    found = kl_split(ModelRows(encoder_only(A, B, S), rows, key=KEY), num_samples=64)
     assert set(found) == set(exact)
     # The rows are no draw but a quadrature: only draws of z are noise. Squares of Normals spread by about 1 nat.
     noise = np.sqrt(np.sum(np.asarray(rows.weight) ** 2) / 64)
@@ -84,22 +84,22 @@ def test_two_rows_by_quadrature() -> None:
     inside = p > 1e-300
     exact = np.sum(p[inside] * np.log(p[inside] / mixed[inside])) * (z[1] - z[0])
     many = batch_of(np.repeat(x, 500, axis=0))  # each row 500 times: the same aggregate, 1000 draws
-    found = kl_split(Rows(model, many, key=KEY), num_samples=4)["mutual_information"]
+    found = kl_split(ModelRows(model, many, key=KEY), num_samples=4)["mutual_information"]
     assert abs(found.value - exact) < 5 * found.standard_error
     assert found.value < np.log(2)
-    again = kl_split(Rows(model, many, key=KEY, batch_size=64), num_samples=4)["mutual_information"]
+    again = kl_split(ModelRows(model, many, key=KEY, batch_size=64), num_samples=4)["mutual_information"]
     close(again.value, found.value, rtol=1e-5)
-    backwards = jax.tree.map(lambda leaf: leaf[::-1], many)
-    close(kl_split(Rows(model, backwards, key=KEY), num_samples=4)["mutual_information"].value, found.value, rtol=1e-5)
+    again = kl_split(ModelRows(model, jax.tree.map(lambda leaf: leaf[::-1], many), key=KEY), num_samples=4)
+    close(again["mutual_information"].value, found.value, rtol=1e-5)
 
 
 def test_a_collapsed_and_a_far_posterior() -> None:
     """A posterior that ignores x says nothing of it; one whose rows never overlap says log n."""
     x = batch_of(np.arange(40.0)[:, None])
-    nothing = kl_split(Rows(encoder_only(np.zeros((1, 1)), np.zeros(1), np.ones(1)), x, key=KEY), num_samples=2)
+    nothing = kl_split(ModelRows(encoder_only(np.zeros((1, 1)), np.zeros(1), np.ones(1)), x, key=KEY), num_samples=2)
     for name in ("kl", "mutual_information", "total_correlation", "dimensionwise_kl"):
         assert nothing[name].value == pytest.approx(0.0, abs=1e-5)
-    everything = kl_split(Rows(encoder_only(np.eye(1), np.zeros(1), np.array([1e-3])), x, key=KEY))
+    everything = kl_split(ModelRows(encoder_only(np.eye(1), np.zeros(1), np.array([1e-3])), x, key=KEY))
     assert everything["mutual_information"].value == pytest.approx(np.log(40), abs=1e-5)
     assert everything["total_correlation"].value == pytest.approx(0.0, abs=1e-4)
 
@@ -110,20 +110,20 @@ def test_parts_that_do_not_exist_are_not_given() -> None:
     decoder = Conditional(linear(np.ones((1, 1)), np.zeros(1)), SharedScaleNormalHead((1,), Frozen(jnp.zeros(()))))
     model = LatentModel(prior, Upwards(tuple(up)), FromLowest(decoder))
     batch = batch_of(np.linspace(-1, 1, 30)[:, None])
-    found = kl_split(Rows(model, batch, key=KEY), num_samples=8)
+    found = kl_split(ModelRows(model, batch, key=KEY), num_samples=8)
     assert set(found) == {"kl", "mutual_information", "aggregate_kl"}
-    levels = level_kl(Rows(model, batch, key=KEY), num_samples=64)
+    levels = level_kl(ModelRows(model, batch, key=KEY), num_samples=64)
     # z1 ~ N(x, v), z2 ~ N(z1 / 2, v), v = e^-1; p: z2 ~ N(0, 1), z1 | z2 ~ N(z2, e^(2 z2)).
     # The upper level: E log N(z2; z1/2, v) - log N(z2; 0, 1) = (E z2^2 - 1 + 1) / 2, E z2^2 = (x^2 + v) / 4 + v.
     v, x = np.exp(-1.0), np.asarray(batch.x)[:, 0]
     upper = np.mean(((x**2 + v) / 4 + v - 1.0 + 1.0) / 2)
     assert abs(levels[1].value - upper) < 5 * np.hypot(levels[1].standard_error, 0.01)
-    parts = elbo_parts(Rows(model, batch, key=KEY), num_samples=64)["kl"]
+    parts = elbo_parts(ModelRows(model, batch, key=KEY), num_samples=64)["kl"]
     together = levels[0].value + levels[1].value
     assert abs(together - parts.mean()) < 5 * np.sqrt(2 * parts.var() / 30 + 0.01)
     point = Conditional(linear(np.eye(1), np.zeros(1)), DeterministicHead((1,)))
     with pytest.raises(ConfigError, match="no density"):
-        kl_split(Rows(LatentModel(StandardNormal((1,)), point, decoder), batch, key=KEY))
+        kl_split(ModelRows(LatentModel(StandardNormal((1,)), point, decoder), batch, key=KEY))
 
 
 class Together(AbstractDistribution):
@@ -140,7 +140,7 @@ def test_levels_that_a_prior_tells_together_have_one_kl() -> None:
     """The sum of both levels' KL, by the formula of Normals."""
     normal = lambda loc, scale: DiagonalNormal(jnp.full(1, loc), jnp.log(jnp.full(1, scale)))  # noqa: E731
     model = LatentModel(Together(), lambda x, **how: Chain(normal(1.0, 0.5), (lambda z: normal(-2.0, 1.5),)), jnp.abs)
-    (level,) = level_kl(Rows(model, batch_of(np.zeros((300, 1))), key=KEY), num_samples=32)
+    (level,) = level_kl(ModelRows(model, batch_of(np.zeros((300, 1))), key=KEY), num_samples=32)
     exact = (1.0 + 0.25 - 1.0 - np.log(0.25)) / 2 + (4.0 + 2.25 - 1.0 - np.log(2.25)) / 2
     assert abs(level.value - exact) < 5 * level.standard_error < 0.2
 
@@ -155,7 +155,7 @@ def test_a_discrete_code() -> None:
 
     decoder = Conditional(linear(np.ones((1, 1)), np.zeros(1)), SharedScaleNormalHead((1,), Frozen(jnp.zeros(()))))
     model = LatentModel(Bernoulli(jnp.zeros(1)), posterior, decoder)
-    found = kl_split(Rows(model, batch_of(np.tile([[1.0], [-1.0]], (500, 1))), key=KEY), num_samples=4)
+    found = kl_split(ModelRows(model, batch_of(np.tile([[1.0], [-1.0]], (500, 1))), key=KEY), num_samples=4)
     h = -(0.9 * np.log(0.9) + 0.1 * np.log(0.1))
     assert abs(found["mutual_information"].value - (np.log(2) - h)) < 5 * found["mutual_information"].standard_error
     assert found["aggregate_kl"].value == pytest.approx(0.0, abs=1e-5)
@@ -165,5 +165,5 @@ def test_a_prior_that_is_fitted_to_the_units() -> None:
     """With the prior N(b, diag C) the units have no distance left, and the KL is information and dependence."""
     c = A.T @ A + np.diag(S**2)
     prior = DiagonalNormal(jnp.asarray(B, jnp.float32), jnp.asarray(0.5 * np.log(np.diag(c)), jnp.float32))
-    found = kl_split(Rows(encoder_only(A, B, S, prior), gaussian_rows(), key=KEY), num_samples=8)
+    found = kl_split(ModelRows(encoder_only(A, B, S, prior), gaussian_rows(), key=KEY), num_samples=8)
     assert abs(found["dimensionwise_kl"].value) < 5 * found["dimensionwise_kl"].standard_error

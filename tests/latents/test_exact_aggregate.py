@@ -18,9 +18,9 @@ from latens.distributions import (
     StandardNormal,
 )
 from latens.errors import ConfigError
-from latens.evidence import Rows
-from latens.latents import codes
-from latens.latents.aggregate import Moments, aggregated_draws, aggregated_moments, mixture_of, normal_of, top_level
+from latens.evidence import ModelRows
+from latens.latents import aggregate, codes
+from latens.latents.aggregate import LatentMoments, aggregated_draws, aggregated_moments, mixture_of, normal_of
 from latens.models import LatentModel
 
 RANDOM = np.random.default_rng(0)
@@ -37,7 +37,7 @@ POSTERIORS = {
 def rows(make, weight=WEIGHT):
     batch = as_batch(X, weight=weight, row_id=np.arange(7, 12, dtype=np.uint32))
     model = LatentModel(StandardNormal((2,)), lambda x, **how: make(x), jnp.abs)
-    return Rows(model, batch, key=jax.random.key(1))
+    return ModelRows(model, batch, key=jax.random.key(1))
 
 
 @pytest.mark.parametrize("kind", POSTERIORS)
@@ -58,18 +58,18 @@ def test_other_posteriors_have_the_moments_of_their_draws():
     found, weight = aggregated_moments(rows(make), num_draws=3), np.repeat(WEIGHT, 3)
     close(found.mean, np.average(draws, axis=0, weights=weight), rtol=1e-5, atol=1e-6)
     close(found.covariance, np.cov(draws.T, ddof=0, aweights=weight), rtol=1e-5, atol=1e-6)
-    assert top_level((1, 2, 3)) == 3
-    assert top_level(4) == 4
+    assert aggregate.top_level((1, 2, 3)) == 3
+    assert aggregate.top_level(4) == 4
 
 
 def test_a_normal_has_the_moments_and_a_unit_that_never_moves_a_density():
     mean, covariance = np.array([0.3, -1.0]), np.array([[2.0, 0.5], [0.5, 1.0]])
-    found = normal_of(Moments(mean, covariance))
+    found = normal_of(LatentMoments(mean, covariance))
     close(found.mean(), mean, rtol=1e-6)
     close(found.covariance(), covariance + 1.5e-6 * np.eye(2), rtol=1e-6)
-    still = normal_of(Moments(mean, np.diag([4.0, 0.0])))
+    still = normal_of(LatentMoments(mean, np.diag([4.0, 0.0])))
     close(still.covariance(), np.diag([4.0, 2e-6]), rtol=1e-4, atol=1e-9)
-    close(normal_of(Moments(mean, np.zeros((2, 2)))).covariance(), 1e-18 * np.eye(2), rtol=1e-4)
+    close(normal_of(LatentMoments(mean, np.zeros((2, 2)))).covariance(), 1e-18 * np.eye(2), rtol=1e-4)
     close(mixture_of(np.tile(mean, (5, 1)), 1, full=True)(None).component(0).covariance(), 1e-18 * np.eye(2), rtol=1e-4)
 
 

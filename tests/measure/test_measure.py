@@ -9,7 +9,7 @@ import scipy.stats
 
 from latens.config import override
 from latens.data import Dataset, load, prepare_batch
-from latens.evidence import Rows, elbo_parts, independent_baseline, log_marginal
+from latens.evidence import ModelRows, elbo_parts, independent_baseline, log_marginal
 from latens.evidence.batched import prepared_rows
 from latens.evidence.factors import gaussian_baseline
 from latens.recipes import get_recipe
@@ -131,7 +131,7 @@ def test_a_column_or_a_row_without_cells_is_no_cell_less() -> None:
     experiment = prepare(override(get_recipe("default").config, SMALL), data)
     trained, _ = train(experiment)
     empty = trained.batch(data, np.array([5]))
-    found = log_marginal(Rows(trained.model, empty), num_samples=2000)
+    found = log_marginal(ModelRows(trained.model, empty), num_samples=2000)
     assert found[0] == pytest.approx(0.0, abs=0.05)
     test, fit, others = data.subset("test"), data.subset("train"), [0, 2]
     seen = measure(trained, data, test, num_samples=20)

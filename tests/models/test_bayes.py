@@ -16,7 +16,7 @@ from latens.config import override
 from latens.data import Dataset, load
 from latens.errors import ConfigError, DataError
 from latens.estimators import GenerativeClassifier
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.models import BayesClassifier
 from latens.predictive.classes import class_log_joint
 from latens.recipes import get_recipe
@@ -91,9 +91,9 @@ def test_mixture_recipe_is_the_same_computation_as_scikit_learn(inference: str):
         expected.append(logsumexp(log_terms, axis=0) + np.log(np.mean(y == c)))
     expected = np.stack(expected, axis=1)
     batch = trained.batch(data, data.subset("test"))
-    found = class_log_joint(Rows(trained.model, batch, preparation=trained.preparation))
+    found = class_log_joint(ModelRows(trained.model, batch, preparation=trained.preparation))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-2)
-    accuracy = predictive.accuracy(Rows(trained.model, batch, preparation=trained.preparation)).value
+    accuracy = predictive.accuracy(ModelRows(trained.model, batch, preparation=trained.preparation)).value
     assert accuracy == pytest.approx((expected.argmax(1) == y_test).mean(), abs=1e-3)
 
 

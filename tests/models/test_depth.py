@@ -17,7 +17,7 @@ from latens.errors import ConfigError, DataError
 from latens.evidence.count_baseline import GROUP_ROWS, depth_baseline, fit_counts, fit_depth_factors, log_totals
 from latens.models import DepthHead, DepthInput
 from latens.models.heads.depth import residuals
-from latens.trees import Frozen
+from latens.trainable import Frozen
 
 SHARES = np.array([0.5, 0.3, 0.2])
 THETA = np.array([2.0, 0.7, 5.0])

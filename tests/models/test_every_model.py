@@ -28,7 +28,7 @@ from tables import MODELS, MU, SIGMA, W, X, conjugate_pair, dense, linear, linea
 import latens.models
 from latens.data.dataset import Batch
 from latens.distributions import Bernoulli, StandardNormal
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.evidence.importance import importance_sampling
 from latens.models import (
     AbstractLatentModel,
@@ -48,7 +48,7 @@ from latens.models import (
     flow_head,
 )
 from latens.objectives import ELBO, draw
-from latens.trees import Frozen, partition_trainable
+from latens.trainable import Frozen, partition_trainable
 
 DRAWS = 4000
 
@@ -332,5 +332,6 @@ def test_slopes_are_finite_differences(float64: None) -> None:
 def test_the_evidence_that_is_reported_has_the_error_that_it_says(log_p: dict[str, np.ndarray]) -> None:
     """Importance sampling of many draws: every row within five of its own errors."""
     for name in ("two coins", "four coins", "linear Gaussian", "labels and coins", "mixture prior"):
-        found = importance_sampling(Rows(as_made(name), rows_of(EVERY[name]), key=jax.random.key(1)), num_samples=2000)
+        asked = ModelRows(as_made(name), rows_of(EVERY[name]), key=jax.random.key(1))
+        found = importance_sampling(asked, num_samples=2000)
         assert np.all(np.abs(found.rows - log_p[name]) <= 5 * found.row_errors + 1e-4), name

@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 from latens.errors import ConfigError
 from latens.models import ContinuousFlow, FlowMatching
 from latens.models.flow_matching import AbstractVelocity, VelocityNetwork
-from latens.trees import Frozen
+from latens.trainable import Frozen
 
 KEY = jax.random.key(0)
 

@@ -13,7 +13,7 @@ from latens.config import override
 from latens.data import Preparation
 from latens.data.dataset import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.latents import decode, encode, sample_prior
 from latens.models import Conditional, Downwards, FromLowest, LatentModel, NormalHead, SharedScaleNormalHead, Upwards
 from latens.networks import Dense
@@ -47,7 +47,7 @@ def exact_chain() -> LatentModel:
 
 def test_latents_of_several_levels_are_one_row_for_users() -> None:
     model, x = exact_chain(), np.array([[-1.3], [0.2]], np.float32)
-    codes = encode(Rows(model, as_batch(x), preparation=Preparation()))["mean"]
+    codes = encode(ModelRows(model, as_batch(x), preparation=Preparation()))["mean"]
     np.testing.assert_allclose(codes, np.concatenate([0.8 * x, 0.64 * x], axis=1), atol=1e-5)
     np.testing.assert_allclose(decode(model, codes), codes[:, :1], atol=1e-6)
     drawn = sample_prior(model, 4000, key=jax.random.key(2))

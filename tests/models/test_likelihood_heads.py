@@ -16,7 +16,7 @@ from latens.data import Schema
 from latens.errors import ConfigError
 from latens.models import AffineHead, BernoulliHead, Conditional, NormalHead, SquashedHead
 from latens.recipes.parts import bind
-from latens.trees import Frozen, count_parameters
+from latens.trainable import Frozen, count_parameters
 
 MEAN = np.array([0.1, 0.5, 0.97])
 

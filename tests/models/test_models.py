@@ -25,7 +25,7 @@ from latens.models import (
     SquashedHead,
     Standardise,
 )
-from latens.trees import Frozen, partition_trainable
+from latens.trainable import Frozen, partition_trainable
 
 HEADS = {
     "NormalHead": lambda: NormalHead((3,)),

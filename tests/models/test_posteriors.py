@@ -15,7 +15,7 @@ from latens.config import PosteriorConfig, PriorConfig, VAEConfig, override
 from latens.data import Schema
 from latens.distributions import has_closed_form, kl
 from latens.errors import ConfigError
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.latents import decode, encode, reconstruct, sample_prior
 from latens.models import FixedPrior, mean_code
 from latens.recipes import get_recipe
@@ -132,8 +132,8 @@ def test_a_posterior_and_its_natural_prior_have_the_kl_they_must(kind: str, getk
 def test_codes_go_to_the_decoder_and_back(kind: str) -> None:
     made = experiment(kind)
     model, batch, key = made.new_model(), made.data.rows(np.arange(3)), jax.random.key(0)
-    codes = encode(Rows(model, batch, key=key, preparation=made.preparation))["mean"]
-    given = reconstruct(Rows(model, batch, key=key, preparation=made.preparation))
+    codes = encode(ModelRows(model, batch, key=key, preparation=made.preparation))["mean"]
+    given = reconstruct(ModelRows(model, batch, key=key, preparation=made.preparation))
     np.testing.assert_allclose(decode(model, codes), given, atol=1e-5)
     z = sample_prior(model, 2, key=key)
     assert (z.shape[1:], z.dtype) == (codes.shape[1:], np.float32)

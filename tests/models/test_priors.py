@@ -16,8 +16,8 @@ from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead, V
 from latens.networks import Dense
 from latens.objectives import draw
 from latens.recipes import get_recipe
+from latens.trainable import partition_trainable
 from latens.trained.experiment import prepare
-from latens.trees import partition_trainable
 
 
 def model(prior: object) -> LatentModel:

@@ -14,13 +14,13 @@ from test_every_model import labelled_coins, labelled_normals
 from latens.config import override
 from latens.data import Preparation
 from latens.errors import ConfigError
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.latents import decode, encode, label_probabilities, sample_prior
 from latens.models import Conditional, SemiSupervised
 from latens.objectives import ELBO, SemiSupervisedELBO
 from latens.recipes import get_recipe
+from latens.trainable import Frozen
 from latens.trained.experiment import prepare
-from latens.trees import Frozen
 
 NOTHING = Preparation()
 X = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
@@ -79,11 +79,11 @@ def test_a_latent_is_a_label_and_a_code():
     model = labelled_normals()
     probability = np.asarray(jax.nn.softmax(jnp.asarray([0.4 * 0.7 + 0.1, -0.4 * 0.7 - 0.1])))
     batch = batch_of(np.array([[0.7]], np.float32))
-    mean = encode(Rows(model, batch, preparation=NOTHING))["mean"][0]
+    mean = encode(ModelRows(model, batch, preparation=NOTHING))["mean"][0]
     code = probability[0] * (0.7 + 1.0) / 2 + probability[1] * (0.7 - 1.0) / 2
     close(mean, [*probability, code], rtol=1e-5)
     close(decode(model, mean[None])[0], [code - probability[0] + probability[1]], rtol=1e-5)
-    close(label_probabilities(Rows(model, batch, preparation=NOTHING))[0], probability, rtol=1e-5)
+    close(label_probabilities(ModelRows(model, batch, preparation=NOTHING))[0], probability, rtol=1e-5)
     drawn = sample_prior(model, 4000, key=jax.random.key(0))
     agrees(drawn[:, 0], 0.5)
     agrees(drawn[:, 2] ** 2, 1.0)

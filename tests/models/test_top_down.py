@@ -13,14 +13,14 @@ from latens.config import override
 from latens.data import load
 from latens.data.dataset import Batch
 from latens.distributions import kl
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.latents.decomposition import level_kl
 from latens.models import Block, Conditional, Meet, SharedScaleNormalHead, TopDownDecoder, TopDownModel, TopDownNormals
 from latens.objectives import ELBO, draw
 from latens.recipes import get_recipe
 from latens.recipes.build import build
+from latens.trainable import Frozen
 from latens.trained.experiment import prepare
-from latens.trees import Frozen
 
 SHAPE = (3, 2)
 SMALL = {"network.hidden": [2], "posterior.latent_dim": 1, "training.steps": 1}
@@ -139,7 +139,7 @@ def test_the_levels_kl_adds_up_to_that_of_the_joint(float64):
     assert draws.kl.shape == (1, 4_000, 2)
     agrees(draws.kl[0].sum(axis=1), joint)
     agrees((draws.log_posterior - draws.log_prior)[0], joint)
-    one = level_kl(Rows(made, Batch(x[None], jnp.zeros(1, jnp.uint32))), num_samples=2_000)
+    one = level_kl(ModelRows(made, Batch(x[None], jnp.zeros(1, jnp.uint32))), num_samples=2_000)
     np.testing.assert_allclose([level.value for level in one], np.asarray(expected)[::-1], atol=0.15)
 
 

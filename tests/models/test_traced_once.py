@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latens.trees import traced_once
+from latens.trainable import traced_once
 from latens.typing import Array
 
 

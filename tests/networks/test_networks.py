@@ -13,7 +13,7 @@ from latens.errors import ConfigError
 from latens.models import AffineHead, Conditional, NormalHead, widths_between
 from latens.networks import ACTIVATIONS, INITIALIZERS, Dense
 from latens.networks.dense import host_draws
-from latens.trees import count_parameters
+from latens.trainable import count_parameters
 
 X = np.array([0.5, -1.0, 2.0, 0.25])
 

@@ -16,7 +16,7 @@ from latens.objectives import AAE, FactorVAE, draw
 from latens.objectives.adversarial import shuffled_units
 from latens.objectives.base import evidence, flat_codes, prior_samples
 from latens.objectives.regularised import reconstruct
-from latens.trees import partition_trainable
+from latens.trainable import partition_trainable
 
 KEY = jax.random.key(0)
 

@@ -29,7 +29,7 @@ from latens.models import CodeHead, CodePrior, Conditional, LatentModel, ScalarQ
 from latens.objectives import ELBO, IWAE, MIWAE, AbstractObjective, Renyi, ScoreFunction, draw
 from latens.objectives.base import coupling, run_objective
 from latens.objectives.importance import importance_bound
-from latens.trees import partition_trainable
+from latens.trainable import partition_trainable
 
 GROUPS = 6
 

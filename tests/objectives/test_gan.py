@@ -22,10 +22,10 @@ from latens.models import BernoulliHead, Conditional, LatentModel
 from latens.models.heads.base import DeterministicHead
 from latens.objectives import GAN
 from latens.objectives.base import prior_samples
+from latens.trainable import partition_trainable
 from latens.trained.paired import per_row
 from latens.trained.sample_sets import SampleSets, compared
 from latens.trained.trained_model import TrainedModel
-from latens.trees import partition_trainable
 
 pytest_plugins = ("cli_fixtures",)
 

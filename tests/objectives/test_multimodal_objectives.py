@@ -17,7 +17,7 @@ from latens.data.dataset import Batch
 from latens.distributions import StandardNormal
 from latens.models import ByModality, Conditional, Experts, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.objectives import ELBO, StratifiedELBO, SubsetELBO
-from latens.trees import Frozen
+from latens.trainable import Frozen
 
 
 @pytest.mark.parametrize("shown", ["ab", "a", "b"])

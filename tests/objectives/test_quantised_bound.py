@@ -16,7 +16,7 @@ from training_fixtures import make_data
 
 from latens.config import override
 from latens.errors import ConfigError
-from latens.evidence import Rows, log_marginal
+from latens.evidence import ModelRows, log_marginal
 from latens.models import CodeHead, ScalarQuantiser
 from latens.objectives import Quantised
 from latens.objectives.quantised import code_use, perplexity
@@ -24,9 +24,9 @@ from latens.recipes import RECIPES
 from latens.recipes.plan import make_objective
 from latens.recipes.posteriors import whole_groups
 from latens.recipes.recipe import Size
+from latens.trainable import partition_trainable
 from latens.trained.experiment import prepare
 from latens.trained.measurement import measure
-from latens.trees import partition_trainable
 
 # --- the bound, and what is minimised ---
 
@@ -66,7 +66,7 @@ def test_the_bound_counts_log_k_for_every_code(quantiser, size, constant, strict
     trained = model.encoder.head.quantiser.trained
     close(loss, -average(bound) + ((a if trained else 0.0) + b) * squares)
     # Importance sampling has one code to draw, however many draws it takes.
-    marginal = log_marginal(Rows(model, batch_of(X), key=KEY), num_samples=3)
+    marginal = log_marginal(ModelRows(model, batch_of(X), key=KEY), num_samples=3)
     close(marginal, bound)
 
 

@@ -13,7 +13,7 @@ from latens.distributions import StandardNormal
 from latens.models import Conditional, DeterministicHead, LatentModel, SharedScaleNormalHead
 from latens.objectives import Reconstruction, RegularisedAutoencoder
 from latens.objectives.regularised import decoder_slopes
-from latens.trees import Frozen
+from latens.trainable import Frozen
 
 KEY = jax.random.key(0)
 

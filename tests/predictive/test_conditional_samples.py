@@ -13,7 +13,7 @@ from latens.data.dataset import as_batch
 from latens.data.schema import Column, Schema
 from latens.distributions import StandardNormal
 from latens.errors import DataError, UsageError
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableHead, TableInput
@@ -132,7 +132,7 @@ def test_conditionals_are_the_enumerated_ones(model, table):
     rows, p = table
     seen = np.array([[True, False, True], [False, True, True], [False, False, False], [True, True, False]])
     x = np.array([[1, 29, 0], [0, 3, 1], [2, 7, 1], [2, 0, 1]], np.float32)
-    found = impute(Rows(model, as_batch(x, mask=seen)), types=TYPES, num_samples=20_000)
+    found = impute(ModelRows(model, as_batch(x, mask=seen)), types=TYPES, num_samples=20_000)
     shares, effective = found.shares, found.effective
     for i, (row, mask) in enumerate(zip(x, seen)):
         alike = np.where(np.all((rows == row) | ~mask, axis=1), p, 0.0)
@@ -149,9 +149,9 @@ def test_conditionals_are_the_enumerated_ones(model, table):
             np.testing.assert_allclose(shares[j][i], exact, atol=5 / np.sqrt(effective[i]) * np.sqrt(exact.max()))
     # The same rows in another order have the same numbers.
     again = impute(
-        Rows(model, as_batch(x[::-1], mask=seen[::-1]), key=jax.random.key(1)), types=TYPES, num_samples=500
+        ModelRows(model, as_batch(x[::-1], mask=seen[::-1]), key=jax.random.key(1)), types=TYPES, num_samples=500
     ).shares
-    first = impute(Rows(model, as_batch(x, mask=seen), key=jax.random.key(1)), types=TYPES, num_samples=500).shares
+    first = impute(ModelRows(model, as_batch(x, mask=seen), key=jax.random.key(1)), types=TYPES, num_samples=500).shares
     for one, other in zip(first, again):
         np.testing.assert_allclose(one, other[::-1], atol=1e-6)
 

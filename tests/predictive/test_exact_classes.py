@@ -11,7 +11,7 @@ from latens.data import Preparation
 from latens.data.dataset import as_batch
 from latens.errors import DataError, UsageError
 from latens.estimators import GenerativeClassifier
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.models import BayesClassifier
 from latens.predictive.classes import accuracy, class_log_joint, normalise, sample_classes
 
@@ -31,7 +31,7 @@ DENSITY = stats.norm.pdf(X[:, :, None], MEANS[..., 0], SCALES) * [[0.125, 0.125]
 def test_densities_and_shares_by_hand():
     batch = as_batch(X)
     joint = DENSITY.sum(axis=2)
-    close(class_log_joint(Rows(MODEL, batch, preparation=PLAIN)), np.log(joint), rtol=1e-4)
+    close(class_log_joint(ModelRows(MODEL, batch, preparation=PLAIN)), np.log(joint), rtol=1e-4)
     close(normalise(np.log(joint)), joint / joint.sum(axis=1, keepdims=True), rtol=1e-6)
 
 
@@ -39,13 +39,13 @@ def test_the_share_of_rows_in_their_own_class():
     label, weight = np.array([0, 1, -1, 1]), np.array([3.0, 1.0, 5.0, 0.5], np.float32)
     predicted = DENSITY.sum(axis=2).argmax(axis=1)
     hits = (predicted == label)[[0, 1, 3]]
-    found = accuracy(Rows(MODEL, as_batch(X, label=label), preparation=PLAIN))
+    found = accuracy(ModelRows(MODEL, as_batch(X, label=label), preparation=PLAIN))
     assert (found.value, found.n, found.unit) == (hits.mean(), 3, "accuracy")
     close(found.standard_error, hits.std(ddof=1) / np.sqrt(3))
-    weighted = accuracy(Rows(MODEL, as_batch(X, label=label, weight=weight), preparation=PLAIN))
+    weighted = accuracy(ModelRows(MODEL, as_batch(X, label=label, weight=weight), preparation=PLAIN))
     close(weighted.value, np.average(hits, weights=weight[[0, 1, 3]]))
     with pytest.raises(DataError, match="there are no labels to compare with"):
-        accuracy(Rows(MODEL, as_batch(X, label=np.full(4, -1)), preparation=PLAIN))
+        accuracy(ModelRows(MODEL, as_batch(X, label=np.full(4, -1)), preparation=PLAIN))
 
 
 @pytest.mark.parametrize("label", [None, 0, 1])

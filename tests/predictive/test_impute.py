@@ -9,7 +9,7 @@ from scipy import stats
 
 from latens.data.dataset import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
-from latens.evidence import Rows, log_marginal
+from latens.evidence import ModelRows, log_marginal
 from latens.models import AbstractLatentModel
 from latens.predictive import impute
 
@@ -52,14 +52,14 @@ def batch(rows: np.ndarray = X, mask: np.ndarray = MASK):
 
 
 def test_draws_are_the_same_where_no_mean_is_asked_for() -> None:
-    both = impute(Rows(Gaussian(), batch(), key=jax.random.key(3)), num_samples=1000, num_draws=5)
-    alone = impute(Rows(Gaussian(), batch(), key=jax.random.key(3)), num_samples=1000, num_draws=5, mean=False)
+    both = impute(ModelRows(Gaussian(), batch(), key=jax.random.key(3)), num_samples=1000, num_draws=5)
+    alone = impute(ModelRows(Gaussian(), batch(), key=jax.random.key(3)), num_samples=1000, num_draws=5, mean=False)
     assert alone.mean is None
     for row in range(len(X)):
         expected, covariance = conditional(X[row].astype(np.float64), MASK[row])
         error = np.sqrt(np.diag(covariance) / both.effective[row])
         assert np.all(np.abs(both.mean[row, ~MASK[row]] - expected) < 5 * error)
-    still = impute(Rows(Gaussian(), batch(), key=jax.random.key(3)), num_samples=100, num_draws=50, noise=False)
+    still = impute(ModelRows(Gaussian(), batch(), key=jax.random.key(3)), num_samples=100, num_draws=50, noise=False)
     away = still.draws[2] - MU  # of a row without observed cells: means are in the plane that W spans
     close(away @ np.linalg.pinv(W).T @ W.T, away, rtol=0, atol=1e-5)
     close(alone.draws, both.draws, rtol=1e-6, atol=1e-6)
@@ -68,7 +68,7 @@ def test_draws_are_the_same_where_no_mean_is_asked_for() -> None:
 
 def test_masked_log_p_is_the_marginal_of_the_observed_cells() -> None:
     values = np.stack(
-        [log_marginal(Rows(Gaussian(), batch(), key=jax.random.key(seed)), num_samples=4000) for seed in range(16)]
+        [log_marginal(ModelRows(Gaussian(), batch(), key=jax.random.key(seed)), num_samples=4000) for seed in range(16)]
     )
     for row in range(len(X)):
         seen = np.flatnonzero(MASK[row])
@@ -82,13 +82,12 @@ def test_masked_log_p_is_the_marginal_of_the_observed_cells() -> None:
 
 
 def test_neither_chunks_nor_order_change_what_is_imputed() -> None:
-    whole = impute(Rows(Gaussian(), batch(), key=jax.random.key(3), samples_per_chunk=60), num_samples=60, num_draws=5)
-    parts = impute(Rows(Gaussian(), batch(), key=jax.random.key(3), samples_per_chunk=7), num_samples=60, num_draws=5)
+    key = jax.random.key(3)
+    whole = impute(ModelRows(Gaussian(), batch(), key=key, samples_per_chunk=60), num_samples=60, num_draws=5)
+    parts = impute(ModelRows(Gaussian(), batch(), key=key, samples_per_chunk=7), num_samples=60, num_draws=5)
     jax.tree.map(lambda one, other: close(one, other, rtol=1e-4, atol=1e-4), whole, parts)
     order = np.array([2, 0, 1])
     turned = eqx.tree_at(lambda b: b, batch(), jax.tree.map(lambda leaf: leaf[order], batch()))
-    permuted = impute(
-        Rows(Gaussian(), turned, key=jax.random.key(3), samples_per_chunk=60), num_samples=60, num_draws=5
-    )
+    permuted = impute(ModelRows(Gaussian(), turned, key=key, samples_per_chunk=60), num_samples=60, num_draws=5)
     close(permuted.mean, whole.mean[order], rtol=1e-4, atol=1e-4)
     close(permuted.draws, whole.draws[order], rtol=1e-4, atol=1e-4)

@@ -17,7 +17,7 @@ from latens.data.dataset import Batch
 from latens.data.infer import with_classes
 from latens.data.preparation import prepare_batch
 from latens.errors import ConfigError
-from latens.evidence import Rows, log_marginal
+from latens.evidence import ModelRows, log_marginal
 from latens.evidence.factors import fit_factors, principal
 from latens.io.safetensors import read
 from latens.models import LatentModel
@@ -79,7 +79,7 @@ def test_classes_begin_at_their_means():
     model, prepare, _ = begun(told, **{"network.linear": True, "posterior.latent_dim": 4, "label.kind": "condition"})
     batch, rows = told.rows(np.arange(len(data))), located_rows(told, prepare, model.decoder.head)
     found = [
-        log_marginal(Rows(model, batch, key=jax.random.key(k), preparation=prepare), num_samples=1) for k in (0, 1)
+        log_marginal(ModelRows(model, batch, key=jax.random.key(k), preparation=prepare), num_samples=1) for k in (0, 1)
     ]
     close(*found, rtol=0, atol=1e-4)
     label = WINE.target[told.subset("train")]

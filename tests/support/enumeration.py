@@ -15,7 +15,7 @@ from latens.data.dataset import Batch
 from latens.distributions import Bernoulli
 from latens.models import BernoulliHead, Conditional, LatentModel
 from latens.objectives import AbstractObjective
-from latens.trees import partition_trainable
+from latens.trainable import partition_trainable
 
 CODES = np.array(list(itertools.product([0.0, 1.0], repeat=2)))
 EVENT = np.array([1.0, 0.0, 1.0])

@@ -10,7 +10,7 @@ from tables import linear
 from latens.data.dataset import Batch
 from latens.distributions import StandardNormal
 from latens.models import ByModality, Conditional, Experts, LatentModel, NormalHead, SharedScaleNormalHead
-from latens.trees import Frozen
+from latens.trainable import Frozen
 
 WEIGHTS = {
     "a": np.array([[1.0, 0.5], [-0.5, 1.0], [0.5, 0.0]])[:2],

@@ -18,7 +18,7 @@ from latens.models import (
     TransformerCodes,
     VectorQuantiser,
 )
-from latens.trees import Frozen
+from latens.trainable import Frozen
 
 KEY = jax.random.key(0)
 rng = np.random.default_rng(0)

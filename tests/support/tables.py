@@ -36,7 +36,7 @@ from latens.models import (
 )
 from latens.networks import Dense, Linear
 from latens.objectives import ELBO, AbstractObjective, Reconstruction
-from latens.trees import Frozen
+from latens.trainable import Frozen
 
 LOC, LOG_SCALE = np.array([0.3, -1.2, 2.0]), np.array([-0.5, 0.0, 0.7])
 SHIFT, SCALE = np.array([1.0, -2.0, 0.5]), np.array([2.0, 0.5, 3.0])

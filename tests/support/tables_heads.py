@@ -17,7 +17,7 @@ from latens.models import (
     VonMisesFisherHead,
     ZeroInflatedHead,
 )
-from latens.trees import Frozen
+from latens.trainable import Frozen
 
 LIKELIHOOD_HEADS: dict[str, Callable[[], AbstractHead]] = {
     "LaplaceHead": lambda: LaplaceHead((3,)),

@@ -15,7 +15,7 @@ from latens.data.dataset import as_batch
 from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.estimators import VAE, GenerativeClassifier
 from latens.estimators.base import with_nan
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.io.process import counted
 from latens.trained import augment, translate
 from latens.trained.inputs import positions_of
@@ -150,7 +150,7 @@ COUNTED = {
 def test_numbers_of_draws_and_steps_that_are_none(case: str) -> None:
     function, option = COUNTED[case]
     if "rows" in inspect.signature(function).parameters:
-        function = partial(function, Rows(None, as_batch(np.zeros((1, 2), np.float32))))
+        function = partial(function, ModelRows(None, as_batch(np.zeros((1, 2), np.float32))))
     for number in (-1, 1.5, "a", True):
         told(UsageError, f"not {number!r}", option, lambda number=number: function(**{option: number}))
     allowed = option == "steps" or case == "impute-num_draws"

@@ -11,7 +11,7 @@ from records import meets_record
 from tables import MU, X, batch_of, linear_gaussian
 
 from latens import evidence, latents, predictive
-from latens.evidence import Rows
+from latens.evidence import ModelRows
 from latens.evidence.estimate import jackknife, subsample
 from latens.evidence.particles import resampled
 from latens.latents.aggregate import aggregated_moments
@@ -72,14 +72,14 @@ BATCH = batch_of(np.stack([X, -X, MU]))
 FEW = {"num_temperatures": 6, "num_leapfrog": 2, "num_samples": 4}
 EVIDENCE = {
     "annealed": lambda m: at(evidence.annealed_importance_sampling, m, BATCH, chains_at_once=3, key=KEY, **FEW),
-    "refined": lambda m: evidence.refine(Rows(m, BATCH, key=KEY), steps=4, num_samples=3, num_evaluation_samples=16),
-    "gaps": lambda m: evidence.inference_gaps(Rows(m, BATCH, key=KEY), num_samples=20, steps=4, draws_per_step=3),
+    "refined": lambda m: at(evidence.refine, m, BATCH, steps=4, num_samples=3, num_evaluation_samples=16, key=KEY),
+    "gaps": lambda m: evidence.inference_gaps(ModelRows(m, BATCH, key=KEY), num_samples=20, steps=4, draws_per_step=3),
     "gaps of full Normals": lambda m: evidence.inference_gaps(
-        Rows(m, BATCH, key=KEY), family="full", num_samples=20, steps=4, draws_per_step=3,
+        ModelRows(m, BATCH, key=KEY), family="full", num_samples=20, steps=4, draws_per_step=3,
     ),
-    "bounds": lambda m: [evidence.elbo_parts(Rows(m, BATCH, key=KEY), num_samples=5)],
-    "split": lambda m: [latents.kl_split(Rows(m, BATCH, key=KEY), num_samples=3)],
-    "moments": lambda m: aggregated_moments(Rows(m, BATCH, key=KEY), num_draws=3),
+    "bounds": lambda m: [evidence.elbo_parts(ModelRows(m, BATCH, key=KEY), num_samples=5)],
+    "split": lambda m: [latents.kl_split(ModelRows(m, BATCH, key=KEY), num_samples=3)],
+    "moments": lambda m: aggregated_moments(ModelRows(m, BATCH, key=KEY), num_draws=3),
     "resampled": lambda m: resampled(jnp.arange(8), jnp.log(1.0 + jnp.arange(8)), key=KEY),
 }  # fmt: skip
 

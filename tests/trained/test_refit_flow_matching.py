@@ -20,10 +20,10 @@ from latens.evidence import importance_sampling
 from latens.latents.fit_prior import MatchedFit, _absent
 from latens.models import ContinuousFlow, FlowMatching, LatentModel
 from latens.recipes import get_recipe
+from latens.trainable import Frozen
 from latens.trained.experiment import prepare, train
 from latens.trained.prior_refit import refit_prior
 from latens.trained.trained_model import TrainedModel
-from latens.trees import Frozen
 
 WIDTH = {"width": 32}
 

@@ -21,10 +21,10 @@ from latens.objectives import AAE, ELBO, AbstractObjective, FactorVAE, weighted
 from latens.objectives.base import mean
 from latens.recipes import RECIPES
 from latens.recipes.plan import optimizer_of
+from latens.trainable import Frozen, partition_trainable
 from latens.training import Budget, Interrupted, Pause, Stage, by_group, from_optax, make_optimizer, resting
 from latens.training.padding import pad_rows
 from latens.training.step import make_program
-from latens.trees import Frozen, partition_trainable
 from latens.typing import Array, Float, Key
 
 KEY, DECAY = jax.random.key(5), 0.9

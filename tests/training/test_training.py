@@ -20,7 +20,7 @@ from latens.training.step import make_program, once_known
 
 def by_hand(data, model, steps, batch_size, seed, optimizer, objective):
     """The same training written plainly: one jitted step after another."""
-    from latens.trees import partition_trainable
+    from latens.trainable import partition_trainable
 
     trainable, static = partition_trainable((model, objective))
     state, key = optimizer.init(trainable), jax.random.fold_in(jax.random.key(seed), 0)

@@ -13,8 +13,8 @@ from training_fixtures import make_model, run, stage
 from latens.data.dataset import Batch
 from latens.errors import ConfigError
 from latens.objectives import ELBO, AbstractObjective, draw, run_objective
+from latens.trainable import partition_trainable
 from latens.training import Budget
-from latens.trees import partition_trainable
 
 KEY, STEP = jax.random.key(4), jnp.asarray(0)
 X = (np.random.default_rng(0).random((3, 3, 2)) < 0.4).astype(np.float32)

@@ -79,8 +79,8 @@ def _model(path: Path) -> dict[str, Any]:
     """What a model file says of itself."""
     # Everything is parsed and checked, nothing executed.
     from latens.io.safetensors import read, tree_to_arrays
+    from latens.trainable import partition_trainable
     from latens.trained.trained_model import TrainedModel
-    from latens.trees import partition_trainable
 
     arrays, metadata = read(path)
     value = {"file": str(path), "bytes": path.stat().st_size, **dict(metadata.items())}

@@ -15,7 +15,7 @@ import numpy as np
 from jax.core import Tracer
 
 from latens.errors import ConfigError, UsageError
-from latens.trees import said
+from latens.trainable import said
 from latens.typing import Array, Bool, Float, Key, Mask, Nats, PyTree, Shaped, check_options
 
 Event = TypeVar("Event")

@@ -2,7 +2,7 @@
 
 from .annealing import annealed_importance_sampling as annealed_importance_sampling
 from .baseline import independent_baseline as independent_baseline
-from .batched import Rows as Rows
+from .batched import ModelRows as ModelRows
 from .estimate import Estimate as Estimate
 from .estimate import finite as finite
 from .importance import elbo_parts as elbo_parts

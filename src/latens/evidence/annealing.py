@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, Bernoulli, Product, RelaxedOneHot, UniformSphere, VonMisesFisher
 from latens.errors import ConfigError
-from latens.evidence.batched import Rows, map_rows
+from latens.evidence.batched import ModelRows, map_rows
 from latens.evidence.importance import as_log_marginals
 from latens.evidence.log_marginals import LogMarginals, WeightSummary, summarise
 from latens.io.process import counted
@@ -165,7 +165,12 @@ class Annealed(NamedTuple):
 
 @counted(num_samples=1, num_temperatures=1, num_leapfrog=1, chains_at_once=1)
 def annealed_importance_sampling(
-    rows: Rows, *, num_samples: int = 16, num_temperatures: int = 500, num_leapfrog: int = 10, chains_at_once: int = 64
+    rows: ModelRows,
+    *,
+    num_samples: int = 16,
+    num_temperatures: int = 500,
+    num_leapfrog: int = 10,
+    chains_at_once: int = 64,
 ) -> LogMarginals:
     r"""Estimate log p(x) of each row by annealed importance sampling: from the prior to the posterior in small steps.
 

@@ -37,7 +37,7 @@ MOST_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
-class Rows:
+class ModelRows:
     """A model and the stored rows that it is asked about.
 
     Args:
@@ -128,12 +128,12 @@ def weights_of(batch: Batch) -> Shaped[np.ndarray, " B"] | None:
     return None if batch.weight is None else np.asarray(batch.weight, np.float64)
 
 
-def map_rows(function: Callable[..., PyTree], rows: Rows, each: Callable[[PyTree], Any] | None = None) -> PyTree:
+def map_rows(function: Callable[..., PyTree], rows: ModelRows, each: Callable[[PyTree], Any] | None = None) -> PyTree:
     """Apply a function of a model to all rows, in batches of one shape and one compiled program."""
     # The model is switched to inference (no dropout). Every row's randomness comes from its id, so the result does not
     # depend on order or chunking, up to rounding.
     # each: called with what every batch gives, in order.
-    refuse_other(rows, Rows, "rows", "Give latens.evidence.Rows(model, batch, key).")
+    refuse_other(rows, ModelRows, "rows", "Give latens.evidence.ModelRows(model, batch, key).")
     check_process()
     check_generator(rows.key)
     batch, preparation, key = rows.batch, rows.preparation, rows.key
@@ -203,7 +203,7 @@ def of_parts(function: Callable[..., Any], shared: tuple[Any, ...], parts: list[
     return made
 
 
-def map_draws(function: Callable[..., PyTree], rows: Rows) -> PyTree:
+def map_draws(function: Callable[..., PyTree], rows: ModelRows) -> PyTree:
     """Apply a function that decodes draws of each row, to as many rows at once as stay in a processor's cache."""
     chunk = rows.samples_per_chunk
     known = function if isinstance(function, Partial) else Partial(function)
@@ -211,7 +211,7 @@ def map_draws(function: Callable[..., PyTree], rows: Rows) -> PyTree:
     return map_rows(Partial(known.func, *known.args, **known.keywords, samples_per_chunk=chunk), in_cache(rows, chunk))
 
 
-def in_cache(rows: Rows, samples: int) -> Rows:
+def in_cache(rows: ModelRows, samples: int) -> ModelRows:
     """As many rows at once as keep so many decoded samples in a processor's cache."""
     decoded = getattr(getattr(getattr(rows.model, "decoder", None), "head", None), "decoded", 0)
     return replace(rows, batch_size=rows.batch_size or rows_in_cache(rows.batch, samples, decoded))
@@ -238,7 +238,7 @@ def _joined(parts: list[PyTree]) -> PyTree:
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
-def prepared_rows(rows: Rows) -> Shaped[np.ndarray, "B *x"]:
+def prepared_rows(rows: ModelRows) -> Shaped[np.ndarray, "B *x"]:
     """Prepare the rows as every other evaluation with this key sees them: random binarisations are the same ones."""
     return map_rows(_rows, replace(rows, model=None))
 

@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 from latens.data.dataset import Batch
 from latens.distributions import DiagonalNormal, has_closed_form, kl_terms
 from latens.errors import ConfigError
-from latens.evidence.batched import Rows, map_draws, weights_of
+from latens.evidence.batched import ModelRows, map_draws, weights_of
 from latens.evidence.log_marginals import LogMarginals, WeightSummary, WeightSums
 from latens.evidence.proposals import EVIDENCE, proposed
 from latens.io.process import counted
@@ -27,7 +27,7 @@ BLIND_DRAWS = 4
 
 
 @counted(num_samples=1)
-def importance_sampling(rows: Rows, *, num_samples: int = 1000) -> LogMarginals:
+def importance_sampling(rows: ModelRows, *, num_samples: int = 1000) -> LogMarginals:
     r"""Estimate log p(x) of each row by importance sampling, and say whether to trust it.
 
     $\log\frac1K\sum_k w_k$ with $w_k = p(x|z_k)\,p(z_k)/r(z_k)$ and $z_k \sim r$: a lower bound of $\log p(x)$ in
@@ -55,7 +55,7 @@ def importance_sampling(rows: Rows, *, num_samples: int = 1000) -> LogMarginals:
 
 
 @counted(num_samples=1)
-def log_marginal(rows: Rows, *, num_samples: int = 1000) -> np.ndarray:
+def log_marginal(rows: ModelRows, *, num_samples: int = 1000) -> np.ndarray:
     """Estimate log p(x) of each row by importance sampling: the values of `importance_sampling` alone.
 
     Args:
@@ -81,7 +81,7 @@ class RowNumbers(NamedTuple):
     blind_log_likelihood: Float[AnyArray, " B"] | None = None
 
 
-def row_numbers(rows: Rows, *, num_samples: int, codes: bool = False, blind: bool = False) -> RowNumbers:
+def row_numbers(rows: ModelRows, *, num_samples: int, codes: bool = False, blind: bool = False) -> RowNumbers:
     """Estimate log p(x) and the parts of the ELBO from the same K samples of each row, in one pass."""
     # The ELBO is of those that come from the posterior. Memory does not grow with K.
     return map_draws(Partial(_row_numbers, num_samples=num_samples, codes=codes, blind=blind), rows)
@@ -126,7 +126,7 @@ def _blind(model: AbstractLatentModel, batch: Batch, key: Key) -> Array:
 
 
 @counted(num_samples=1)
-def elbo_parts(rows: Rows, *, num_samples: int = 16) -> dict[str, np.ndarray]:
+def elbo_parts(rows: ModelRows, *, num_samples: int = 16) -> dict[str, np.ndarray]:
     r"""Estimate the ELBO and its two parts of each row.
 
     Args:

@@ -14,7 +14,7 @@ from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, DiagonalNormal, FullNormal
 from latens.errors import ConfigError
 from latens.evidence.annealing import check_numbers, path_of
-from latens.evidence.batched import Rows, map_rows, weights_of
+from latens.evidence.batched import ModelRows, map_rows, weights_of
 from latens.evidence.estimate import Estimate
 from latens.evidence.log_marginals import LogMarginals, log_mean_error, summarise
 from latens.evidence.refine import LogJoint, ascend, log_weights
@@ -35,7 +35,7 @@ _CURVATURE_DRAWS, _FLATTEST = 8, 0.1
 
 @counted(num_samples=1, steps=0, draws_per_step=1)
 def gap_rows(
-    rows: Rows,
+    rows: ModelRows,
     *,
     family: Family = "own",
     num_samples: int = 1000,
@@ -53,7 +53,7 @@ def gap_rows(
 
 @counted(num_samples=1, steps=0, draws_per_step=1)
 def inference_gaps(
-    rows: Rows,
+    rows: ModelRows,
     *,
     family: Family = "own",
     num_samples: int = 1000,

@@ -12,7 +12,7 @@ from jax.tree_util import Partial
 from latens.data.dataset import Batch
 from latens.distributions import log_prob
 from latens.errors import ConfigError
-from latens.evidence.batched import Rows, map_rows
+from latens.evidence.batched import ModelRows, map_rows
 from latens.evidence.importance import as_log_marginals
 from latens.evidence.log_marginals import LogMarginals, WeightSummary, effective_sample_size, log_mean, summarise
 from latens.io.process import counted
@@ -104,7 +104,7 @@ def filtered(
 
 @counted(num_samples=1, num_runs=1)
 def particle_filter(
-    rows: Rows, *, num_samples: int = 1024, num_runs: int = 8, proposal: Proposal = "posterior"
+    rows: ModelRows, *, num_samples: int = 1024, num_runs: int = 8, proposal: Proposal = "posterior"
 ) -> LogMarginals:
     r"""Estimate log p(x) of each sequence by a particle filter.
 

@@ -19,7 +19,7 @@ from latens.distributions import (
     FullNormal,
 )
 from latens.errors import ConfigError
-from latens.evidence.batched import Rows, map_rows
+from latens.evidence.batched import ModelRows, map_rows
 from latens.io.process import counted
 from latens.models import AbstractLatentModel
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree
@@ -41,7 +41,7 @@ class Refined(NamedTuple):
 
 @counted(steps=0, num_samples=1, num_evaluation_samples=1)
 def refine(
-    rows: Rows,
+    rows: ModelRows,
     *,
     steps: int = 100,
     learning_rate: float = 0.05,

@@ -35,8 +35,8 @@ from latens.models.heads.likelihoods import (
 from latens.models.heads.pixel_heads import LOWEST, PixelHead
 from latens.models.heads.table import OrderedSegmentsHead, OrdinalHead, SegmentsHead, TableHead
 from latens.networks import ConvDecoder, Dense, Linear, LinearPath
+from latens.trainable import Frozen
 from latens.trained.trained_model import TrainedModel
-from latens.trees import Frozen
 from latens.typing import Array
 
 MOST_WEIGHTS = 3 << 20

@@ -10,17 +10,17 @@ from jax.tree_util import Partial
 from latens.data.dataset import Batch
 from latens.distributions import Deterministic, DiagonalNormal, FullNormal
 from latens.errors import ConfigError
-from latens.evidence.batched import Rows, map_rows
+from latens.evidence.batched import ModelRows, map_rows
 from latens.io.process import counted
 from latens.models import AbstractLatentModel, FullMixturePrior, MixturePrior
-from latens.trees import held
+from latens.trainable import held
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, PyTree
 
 _RIDGE = 1e-6
 """Of the mean variance, added to every variance: a unit that never moves has no density."""
 
 
-class Moments(NamedTuple):
+class LatentMoments(NamedTuple):
     """The first two moments of latents, in float64."""
 
     mean: np.ndarray
@@ -33,7 +33,7 @@ def top_level(z: PyTree) -> PyTree:
 
 
 @counted(num_draws=1)
-def aggregated_draws(rows: Rows, *, num_draws: int = 1) -> np.ndarray:
+def aggregated_draws(rows: ModelRows, *, num_draws: int = 1) -> np.ndarray:
     """Some samples of q(z | x) for every row, of a hierarchy its highest level: the aggregated posterior."""
     drawn = map_rows(Partial(_draws, num_draws=num_draws), rows)
     return drawn.reshape(len(drawn) * num_draws, -1)
@@ -49,7 +49,7 @@ def _draws(model: AbstractLatentModel, batch: Batch, key: Key, num_draws: int) -
 
 
 @counted(num_draws=1)
-def aggregated_moments(rows: Rows, *, num_draws: int = 20) -> Moments:
+def aggregated_moments(rows: ModelRows, *, num_draws: int = 20) -> LatentMoments:
     """The mean and the covariance of the aggregated posterior."""
     # Of $\bar q(z) = \frac1N\sum_i q(z \mid x_i)$: $E[\mu_i]$ and $\mathrm{Cov}[\mu_i] + E[\Sigma_i]$ (both over the N
     # rows, weighted where they have weights): exact for posteriors whose mean and covariance are known (Normals, point
@@ -65,7 +65,7 @@ def aggregated_moments(rows: Rows, *, num_draws: int = 20) -> Moments:
     share = weight / weight.sum()
     mean = share @ np.asarray(draws, np.float64)
     centred = draws - mean
-    return Moments(mean, (share[:, None] * centred).T @ centred + within)
+    return LatentMoments(mean, (share[:, None] * centred).T @ centred + within)
 
 
 def _moments(model: AbstractLatentModel, batch: Batch, key: Key) -> tuple[Array, Array] | None:
@@ -84,7 +84,7 @@ def _moments(model: AbstractLatentModel, batch: Batch, key: Key) -> tuple[Array,
     return jax.vmap(one_row)(batch.x, batch.cond, batch.mask)
 
 
-def normal_of(moments: Moments) -> FullNormal:
+def normal_of(moments: LatentMoments) -> FullNormal:
     """Build the Normal with these moments; a millionth of the mean variance is added to every variance."""
     covariance = np.asarray(moments.covariance, np.float64)
     ridge = _RIDGE * max(float(np.trace(covariance)) / len(covariance), 1e-12)

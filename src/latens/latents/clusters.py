@@ -9,7 +9,7 @@ from jax.tree_util import Partial
 
 from latens.data.dataset import Batch
 from latens.errors import UsageError
-from latens.evidence.batched import Rows, map_rows
+from latens.evidence.batched import ModelRows, map_rows
 from latens.evidence.estimate import shares
 from latens.io.process import counted
 from latens.models import AbstractLatentModel, MixturePrior, SemiSupervised
@@ -26,7 +26,7 @@ def _label_probabilities(model: SemiSupervised, batch: Batch, key: Key) -> Array
     return jax.nn.softmax(logits(batch.x, batch.cond, batch.mask), axis=-1)
 
 
-def label_probabilities(rows: Rows) -> np.ndarray:
+def label_probabilities(rows: ModelRows) -> np.ndarray:
     r"""The probability of each class for each row, of a model that predicts labels.
 
     $q(y \mid x)$.
@@ -59,7 +59,7 @@ def _cluster_probabilities(model: Any, batch: Batch, key: Key, num_samples: int)
 
 
 @counted(num_samples=1)
-def cluster_probabilities(rows: Rows, *, num_samples: int = 16) -> np.ndarray:
+def cluster_probabilities(rows: ModelRows, *, num_samples: int = 16) -> np.ndarray:
     r"""The probability of each cluster for each row, under a mixture prior.
 
     $E_{q(z|x)}[p(c \mid z)]$ by K samples.

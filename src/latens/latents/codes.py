@@ -17,7 +17,7 @@ from latens.data.row_fields import plain_numbers
 from latens.distributions import AbstractDistribution, ColourLogistics, Product, RelaxedOneHot, as_reparameterised
 from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError, DataError, UsageError
-from latens.evidence.batched import BATCH_SIZES, Rows, map_rows, of_parts
+from latens.evidence.batched import BATCH_SIZES, ModelRows, map_rows, of_parts
 from latens.evidence.estimate import shares
 from latens.evidence.importance import encode_prepared
 from latens.io.compilation import check_generator, compiled
@@ -41,7 +41,7 @@ def from_code(model: AbstractLatentModel, z: Array, cond: Cond = None) -> Any:
     return jax.tree.unflatten(structure, [part.reshape(level.shape) for part, level in zip(parts, levels)])
 
 
-def encode(rows: Rows) -> dict[str, np.ndarray]:
+def encode(rows: ModelRows) -> dict[str, np.ndarray]:
     """Encode each row: the mean of its posterior and, where they exist, log variances and KL.
 
     Args:
@@ -96,7 +96,7 @@ NOISE = "noise of the posterior"
 
 
 @checked_later
-def encode_with_noise(rows: Rows, noise: np.ndarray) -> np.ndarray:
+def encode_with_noise(rows: ModelRows, noise: np.ndarray) -> np.ndarray:
     r"""Encode each row with noise that is given: for a Normal posterior $z = \mu + \sigma \odot \epsilon$."""
     # noise: as many values for each row as the posterior takes: zeros give the mean, standard Normal ones samples of a
     # Normal posterior. Those of several levels stand one after the other. Relaxed discrete posteriors take uniform
@@ -346,7 +346,7 @@ def _reconstruct(
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
-def reconstruct(rows: Rows, *, mean: Mean = True) -> np.ndarray:
+def reconstruct(rows: ModelRows, *, mean: Mean = True) -> np.ndarray:
     """Reconstruct each row: the mean of p(x | z) at the posterior mean, or a sample at a posterior sample.
 
     Args:
@@ -359,12 +359,12 @@ def reconstruct(rows: Rows, *, mean: Mean = True) -> np.ndarray:
     return map_rows(Partial(_reconstruct, mean=mean, of_mean=bool(mean)), rows)
 
 
-def draw_around(rows: Rows, *, mean: bool = False) -> np.ndarray:
+def draw_around(rows: ModelRows, *, mean: bool = False) -> np.ndarray:
     """Draw a new row around each row: z from q(z | x), then x from p(x | z), or its mean."""
     return map_rows(Partial(_reconstruct, mean=mean, of_mean=False), rows)
 
 
-def translate(rows: Rows, into: dict[str, np.ndarray], *, mean: bool = True) -> np.ndarray:
+def translate(rows: ModelRows, into: dict[str, np.ndarray], *, mean: bool = True) -> np.ndarray:
     """Decode the code of each row under other conditions: q(z | x, its own), then p(x | z, the others).
 
     Args:

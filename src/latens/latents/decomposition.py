@@ -14,7 +14,7 @@ from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, AbstractFactorised, Deterministic, DiagonalNormal, FullNormal
 from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError
-from latens.evidence.batched import Rows, map_rows, padded_batches, prepared_with, weights_of
+from latens.evidence.batched import ModelRows, map_rows, padded_batches, prepared_with, weights_of
 from latens.evidence.estimate import Estimate
 from latens.io.compilation import compiled
 from latens.io.process import counted
@@ -26,7 +26,7 @@ _NUMBERS = 2**23
 
 
 @counted(num_samples=1)
-def kl_split(rows: Rows, *, num_samples: int = 1) -> dict[str, Estimate]:
+def kl_split(rows: ModelRows, *, num_samples: int = 1) -> dict[str, Estimate]:
     r"""Split the KL of a model into mutual information, total correlation and dimension-wise KL.
 
     $\mathrm{KL}(q(z|x)\|p(z)) = I(x; z) + \mathrm{KL}(q(z)\|\prod_d q(z_d)) + \sum_d\mathrm{KL}(q(z_d)\|p(z_d))$.
@@ -75,7 +75,7 @@ def kl_split(rows: Rows, *, num_samples: int = 1) -> dict[str, Estimate]:
 
 
 @counted(num_samples=1)
-def level_kl(rows: Rows, *, num_samples: int = 16) -> list[Estimate]:
+def level_kl(rows: ModelRows, *, num_samples: int = 16) -> list[Estimate]:
     r"""The KL of every level of a hierarchy, lowest first.
 
     $E_q[\log q(z_l \mid \cdot) - \log p(z_l \mid \cdot)]$ for every level, lowest first, in nats a row.
@@ -97,7 +97,7 @@ def level_kl(rows: Rows, *, num_samples: int = 16) -> list[Estimate]:
 
 
 @counted(num_samples=1)
-def level_kl_rows(rows: Rows, *, num_samples: int = 16) -> np.ndarray:
+def level_kl_rows(rows: ModelRows, *, num_samples: int = 16) -> np.ndarray:
     """The KL of every level of a hierarchy for each row, lowest level first, of which `level_kl` is the mean."""
     function = Partial(_levels, num_samples=num_samples)
     return map_rows(function, rows)
@@ -175,7 +175,7 @@ def _against(
     return total, None if units is None else jax.nn.logsumexp(units + log_share[:, None, None], axis=0)
 
 
-def _by_row(rows: Rows, num_samples: int) -> dict[str, np.ndarray]:
+def _by_row(rows: ModelRows, num_samples: int) -> dict[str, np.ndarray]:
     """Log densities (n, K) and, by unit, (n, K, d): own, under the prior, and under the aggregate of all rows."""
     function = Partial(_drawn, num_samples=num_samples)
     found = map_rows(function, rows)

@@ -11,14 +11,14 @@ import numpy as np
 from latens.data import Dataset, Preparation, Schema
 from latens.data.dataset import Batch
 from latens.distributions.bijections import Scaled
-from latens.evidence.batched import Rows
+from latens.evidence.batched import ModelRows
 from latens.io.process import counted
-from latens.latents.aggregate import Moments, aggregated_draws, aggregated_moments
+from latens.latents.aggregate import LatentMoments, aggregated_draws, aggregated_moments
 from latens.models import AbstractLatentModel, AbstractModelPrior, FlowMatching, LatentModel
 from latens.objectives import AbstractObjective, by_row
 from latens.objectives.base import Metrics, mean, weighted
+from latens.trainable import Frozen
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
-from latens.trees import Frozen
 from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 DRAWS, PASSES = 16, 4
@@ -81,7 +81,7 @@ def _draws_of(model: AbstractLatentModel, data: Dataset, preparation: Preparatio
     batch, passes = data.rows(used), min(PASSES, max(1, MOST_DRAWN // (size * len(used))))
     each = min(DRAWS // PASSES, max(1, MOST_DRAWN // (size * len(used) * passes)))
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1), passes)
-    drawn = [aggregated_draws(Rows(model, batch, key, preparation), num_draws=each) for key in keys]
+    drawn = [aggregated_draws(ModelRows(model, batch, key, preparation), num_draws=each) for key in keys]
     x = np.concatenate([part.reshape(len(used), each, -1) for part in drawn], axis=1).astype(np.float32)
     own: dict[str, Any] = {name: getattr(data, name) for name in ("row_id", "names", "label", "weight")}
     own = {name: None if value is None else value[used] for name, value in own.items()}
@@ -90,7 +90,7 @@ def _draws_of(model: AbstractLatentModel, data: Dataset, preparation: Preparatio
     return Dataset(x=x, schema=schema, split=split, name=data.name, **own)
 
 
-def _scaling(moments: Moments) -> tuple[Array, Array]:
+def _scaling(moments: LatentMoments) -> tuple[Array, Array]:
     variances = jnp.diagonal(jnp.asarray(moments.covariance, jnp.float32))
     return jnp.asarray(moments.mean, jnp.float32), jnp.sqrt(jnp.maximum(variances, 1e-12))
 
@@ -144,6 +144,6 @@ def _absent(*operands: object, **named: object) -> Any:
     raise TypeError("a density of codes alone has no encoder and no decoder")
 
 
-def _of(model: AbstractLatentModel, data: Dataset, preparation: Preparation, seed: int) -> Moments:
+def _of(model: AbstractLatentModel, data: Dataset, preparation: Preparation, seed: int) -> LatentMoments:
     batch = data.rows(data.subset("train"))
-    return aggregated_moments(Rows(model, batch, jax.random.key(seed), preparation))
+    return aggregated_moments(ModelRows(model, batch, jax.random.key(seed), preparation))

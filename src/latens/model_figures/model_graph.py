@@ -9,8 +9,8 @@ from latens.figures.diagram import Arrow, PartBox, model_diagram
 from latens.io.safetensors import tree_to_arrays
 from latens.model_figures.source import Made, Source
 from latens.models import NormalHead
+from latens.trainable import count_parameters, partition_trainable
 from latens.trained.trained_model import TrainedModel
-from latens.trees import count_parameters, partition_trainable
 from latens.typing import PyTree
 
 

@@ -13,7 +13,7 @@ from latens.data import Dataset, prepare_batch
 from latens.data.dataset import Batch
 from latens.data.row_fields import MEASURED, evenly_spaced, every_nth
 from latens.distributions import StandardNormal
-from latens.evidence.batched import Rows, prepared_rows
+from latens.evidence.batched import ModelRows, prepared_rows
 from latens.figures.style import Made as Made
 from latens.kinds import kind_of
 from latens.latents.codes import decode, encode, reconstruct, sample_prior
@@ -116,7 +116,7 @@ class Source:
         """Reconstruct rows by the mean of p(x|z), in the units of the data."""
         return self.trained.data_units(reconstruct(self.rows(batch), mean="seen"), mean=True)
 
-    def rows(self, batch: Batch) -> Rows:
+    def rows(self, batch: Batch) -> ModelRows:
         """Rows beside the model, with the noise of every picture."""
         return self.trained.rows(batch, key=self.row_key)
 

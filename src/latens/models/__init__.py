@@ -78,5 +78,5 @@ from .top_down import TopDownDecoder as TopDownDecoder
 from .top_down import TopDownEncoder as TopDownEncoder
 from .top_down import TopDownModel as TopDownModel
 from .top_down import TopDownNormals as TopDownNormals
+from .top_down import TopDownPass as TopDownPass
 from .top_down import TopDownPrior as TopDownPrior
-from .top_down import Walk as Walk

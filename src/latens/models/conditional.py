@@ -15,7 +15,7 @@ from latens.errors import ConfigError
 from latens.io.compilation import compiled
 from latens.models.base import AbstractLatentModel
 from latens.models.heads.base import AbstractHead
-from latens.trees import Frozen, held
+from latens.trainable import Frozen, held
 from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, PyTree, Shaped
 
 NEAR = 0.008
@@ -143,12 +143,12 @@ class Conditional(eqx.Module):
         return eqx.tree_at(lambda part: (part.network, part.head), self, (network, head))
 
 
-class AbstractAround(eqx.Module):
+class AbstractDecoderWrapper(eqx.Module):
     """A decoder around a part, at whose data moments it starts."""
 
     part: eqx.AbstractVar[Conditional]
 
-    def with_output_bias(self, *moments: Any) -> "AbstractAround":
+    def with_output_bias(self, *moments: Any) -> "AbstractDecoderWrapper":
         """The same decoder around the part that `Conditional.with_output_bias` gives of these moments."""
         part = self.part.with_output_bias(*moments)
         return eqx.tree_at(lambda d: d.part, self, part, is_leaf=lambda node: node is self.part)

@@ -9,7 +9,7 @@ from latens.distributions import AbstractDistribution, log_prob
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
 from latens.models.priors import AbstractModelPrior
 from latens.networks import LinearPath
-from latens.trees import traced_once
+from latens.trainable import traced_once
 from latens.typing import Array, Cond, Float, Key, Mask, Nats, PyTree
 
 ROUNDS = 20

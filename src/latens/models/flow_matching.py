@@ -12,7 +12,7 @@ from latens.errors import ConfigError
 from latens.models.priors import AbstractModelPrior
 from latens.models.semi_supervised import LABEL
 from latens.networks import Dense
-from latens.trees import Frozen
+from latens.trainable import Frozen
 from latens.typing import Array, Cond, Float, Key, Nats, PyTree
 
 FREQUENCIES = 4

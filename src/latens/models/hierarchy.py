@@ -6,7 +6,7 @@ import equinox as eqx
 
 from latens.distributions import AbstractDistribution
 from latens.distributions.chain import Chain
-from latens.models.conditional import AbstractAround, Conditional
+from latens.models.conditional import AbstractDecoderWrapper, Conditional
 from latens.models.priors import AbstractModelPrior
 from latens.typing import Array, Cond, Key, Mask, PyTree
 
@@ -49,7 +49,7 @@ class Downwards(eqx.Module):
         return Chain(top, tuple(_given(part, cond, key) for part in self.parts), backwards=True)
 
 
-class FromLowest(AbstractAround):
+class FromLowest(AbstractDecoderWrapper):
     r"""A decoder that sees the lowest level of a hierarchy only.
 
     $p(x \mid z_1)$.

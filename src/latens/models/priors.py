@@ -11,7 +11,7 @@ import numpy as np
 from latens.data import Dataset, Preparation, prepare_batch
 from latens.distributions import AbstractDistribution, DiagonalNormal, FullNormal, Mixture
 from latens.errors import ConfigError
-from latens.trees import Frozen
+from latens.trainable import Frozen
 from latens.typing import Array, Cond, Float, Key, PyTree, check_options
 
 

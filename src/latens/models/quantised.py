@@ -13,7 +13,7 @@ from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError
 from latens.models.heads.base import AbstractHead
 from latens.models.priors import AbstractModelPrior
-from latens.trees import Frozen
+from latens.trainable import Frozen
 from latens.typing import Array, Cond, Float, Int, Key, Nats
 
 

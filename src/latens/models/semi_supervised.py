@@ -11,7 +11,7 @@ from latens.distributions import AbstractDistribution, Categorical, DiagonalNorm
 from latens.errors import ConfigError
 from latens.models.base import AbstractLatentModel
 from latens.models.flat import LatentModel
-from latens.trees import Frozen
+from latens.trainable import Frozen
 from latens.typing import Array, Cond, Float, Key, Mask, Nats, PyTree
 
 LABEL = "label"

@@ -23,7 +23,7 @@ from latens.models.heads.base import AbstractHead, bounded
 from latens.models.priors import AbstractModelPrior
 from latens.networks.dense import Dense
 from latens.networks.recurrent import GRU, scanned
-from latens.trees import Frozen, value_of
+from latens.trainable import Frozen, value_of
 from latens.typing import Array, Bool, Cond, Float, Int, Key, Mask, Nats, PyTree, Shaped
 
 INPUTS = "inputs"
@@ -164,7 +164,7 @@ class StepDecoder(eqx.Module):
         return Steps(self.head, walk.outputs, walk.fill if self.lags else None)
 
 
-class Walk(NamedTuple):
+class StepPass(NamedTuple):
     """What a walk along the steps met; every array is led by T, but for the last state."""
 
     z: Array  # the latents
@@ -216,7 +216,7 @@ class StepNormals(AbstractReparameterised[Array]):
         """T."""
         return self.inputs.shape[0]
 
-    def walk(self, *, noise: PyTree[Array] = None, event: Array | None = None, outputs: bool = True) -> Walk:
+    def walk(self, *, noise: PyTree[Array] = None, event: Array | None = None, outputs: bool = True) -> StepPass:
         """Go along the steps with the latents of some noise, or with those of an event.
 
         Args:
@@ -230,7 +230,7 @@ class StepNormals(AbstractReparameterised[Array]):
         decoder, size, reads = self.decoder, self.decoder.latent_size, bool(self.decoder.lags)
         alive = jnp.full(self.steps, self.encoder is not None) if self.alive is None else self.alive
 
-        def step(state: StepState, at: tuple) -> tuple[StepState, Walk]:
+        def step(state: StepState, at: tuple) -> tuple[StepState, StepPass]:
             action, message, alive, x, mask, noise, event, held = at
             memory, recalled = decoder.remember(state, action), decoder.recalled(state)
             prior = decoder.prior(state, memory, action)
@@ -260,7 +260,7 @@ class StepNormals(AbstractReparameterised[Array]):
                 fill = kept = fill if x is None else jnp.where(mask, x, fill)
             after = decoder.next_state(state, memory, z, kept)
             state = after if held is None else jax.tree.map(lambda new, old: jnp.where(held, new, old), after, state)
-            return state, Walk(z, fill, given if reads else memory, log_posterior, log_prior, divergence, ())  # pyright: ignore[reportArgumentType]
+            return state, StepPass(z, fill, given if reads else memory, log_posterior, log_prior, divergence, ())  # pyright: ignore[reportArgumentType]
 
         if self.encoder is None and event is None and noise is None:
             raise TypeError("a walk needs noise or an event")
@@ -276,7 +276,7 @@ class StepNormals(AbstractReparameterised[Array]):
             walk = walk._replace(outputs=jax.vmap(decoder.outputs)(walk.outputs, walk.z, nothing))
         return walk._replace(state=state)
 
-    def event_of(self, walk: Walk) -> Float[Array, "T k_and_d"]:
+    def event_of(self, walk: StepPass) -> Float[Array, "T k_and_d"]:
         """The event of a walk.
 
         Args:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from latens.distributions import AbstractDistribution, DiagonalNormal, StandardNormal, kl, log_prob
 from latens.distributions.chain import AbstractLevels, added
 from latens.models.base import AbstractJointModel, AbstractLatentModel, AbstractModelEncoder, Joint
-from latens.models.conditional import AbstractAround, Conditional, as_seen
+from latens.models.conditional import AbstractDecoderWrapper, Conditional, as_seen
 from latens.models.flat import LatentModel
 from latens.models.heads.base import bounded
 from latens.models.priors import AbstractModelPrior
@@ -68,7 +68,7 @@ class Meet(eqx.Module):
         return DiagonalNormal(prior.loc + moved, prior.log_scale + bounded(wider))
 
 
-class Walk(NamedTuple):
+class TopDownPass(NamedTuple):
     """What the way down met, level by level from the first that is drawn.
 
     Args:
@@ -102,7 +102,7 @@ class TopDownNormals(AbstractLevels):
     meetings: tuple[Meet, ...] = ()
     features: tuple[Float[Array, "..."], ...] = ()
 
-    def walk(self, choose: Callable[[int, DiagonalNormal], Array]) -> Walk:
+    def walk(self, choose: Callable[[int, DiagonalNormal], Array]) -> TopDownPass:
         """Go down through all blocks.
 
         Args:
@@ -111,7 +111,7 @@ class TopDownNormals(AbstractLevels):
         Returns:
             What was met.
         """
-        state, walk = self.decoder.start, Walk([], [], [], self.decoder.start)
+        state, walk = self.decoder.start, TopDownPass([], [], [], self.decoder.start)
         for number, block in enumerate(self.decoder.blocks):
             prior, state = block.prior(state if block.grow is None else block.grow(state))
             own = self.meetings[number](state, self.features, prior) if self.meetings else prior
@@ -127,7 +127,7 @@ class TopDownNormals(AbstractLevels):
         walk, density = self.drawn(key=key)
         return tuple(reversed(walk.levels)), density
 
-    def drawn(self, *, key: Key) -> tuple[Walk, Nats]:
+    def drawn(self, *, key: Key) -> tuple[TopDownPass, Nats]:
         """Go down through all blocks with a draw of every level.
 
         Args:
@@ -171,7 +171,7 @@ class TopDownNormals(AbstractLevels):
         return [own.log_prob(z) for own, z in zip(reversed(walk.own), event)]
 
 
-class TopDownDecoder(AbstractAround):
+class TopDownDecoder(AbstractDecoderWrapper):
     r"""The way down: a state that starts as an array, blocks that change it, and the likelihood of the last state.
 
     $p(x \mid z_1, \dots, z_L)$.

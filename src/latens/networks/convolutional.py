@@ -25,7 +25,7 @@ from jax.interpreters import ad, batching, mlir
 from latens.errors import ConfigError
 from latens.networks.dense import (
     ACTIVATIONS,
-    Hidden,
+    HiddenActivation,
     Linear,
     channels_of,
     check_options,
@@ -351,7 +351,7 @@ class ConvEncoder(eqx.Module):
     layers: tuple[Convolution, ...]
     blocks: tuple[tuple[ConvBlock, ...], ...]
     output: Linear
-    hidden: Hidden
+    hidden: HiddenActivation
     shape: tuple[int, int, int] = eqx.field(static=True)
     extra: int = eqx.field(static=True)
     on_map: bool = eqx.field(static=True)
@@ -393,7 +393,7 @@ class ConvEncoder(eqx.Module):
         places = height * width
         n_in, n_out = (n_in, _at_each(num_outputs, places, extra)) if on_map else (places * n_in + extra, num_outputs)
         self.output = make_linear(n_in, n_out, initializer, key=last)
-        self.hidden = Hidden(activation, drop_probability)
+        self.hidden = HiddenActivation(activation, drop_probability)
         self.extra, self.on_map, self.copies, self.output_activation = extra, on_map, copies, output_activation
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
@@ -465,7 +465,7 @@ class ConvDecoder(eqx.Module):
     start: Linear | SameConvolution
     layers: tuple[TransposedConvolution, ...]
     residual: tuple[tuple[ConvBlock, ...], ...]
-    hidden: Hidden
+    hidden: HiddenActivation
     start_shape: tuple[int, int, int] = eqx.field(static=True)
     on_map: bool = eqx.field(static=True)
     blocks: int = eqx.field(static=True)
@@ -516,7 +516,7 @@ class ConvDecoder(eqx.Module):
             of_blocks = (num_blocks * len(widths), activation, initializer)
             residual.append(_blocks(n_in, num_blocks, *of_blocks, key=layer_key))
         self.layers, self.residual = tuple(layers), tuple(residual)
-        self.hidden = Hidden(activation, drop_probability)
+        self.hidden = HiddenActivation(activation, drop_probability)
         self.output_activation = output_activation
 
     def __call__(self, z: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:

@@ -12,7 +12,7 @@ import numpy as np
 from latens.errors import ConfigError, nearest
 from latens.io.keys import threefry
 from latens.io.later import special
-from latens.trees import held, on_host
+from latens.trainable import held, on_host
 from latens.typing import Array, Float, Key, Shaped
 
 
@@ -227,7 +227,7 @@ def make_linear(n_in: int, n_out: int, initializer: str, *, key: Key) -> Linear:
     return Linear(weight, jnp.zeros(n_out, jnp.float32))
 
 
-class Hidden(eqx.Module):
+class HiddenActivation(eqx.Module):
     """An activation by name, then dropout of its values where a key is given."""
 
     activation: str = eqx.field(static=True)  # the name of the activation

@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 
-from latens.trees import Frozen, held, on_host
+from latens.trainable import Frozen, held, on_host
 from latens.typing import AnyArray, Array, Float, Key, Shaped
 
 

@@ -16,7 +16,7 @@ from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.draws import Draws, Statistic, draw
-from latens.trees import partition_trainable, said
+from latens.trainable import partition_trainable, said
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree, Step, check_options
 
 Metrics = dict[str, tuple[Nats, Float[Array, ""]]]

@@ -12,7 +12,7 @@ from latens.distributions import AbstractDistribution, AbstractReparameterised, 
 from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractJointModel, AbstractLatentModel
-from latens.trees import said
+from latens.trainable import said
 from latens.typing import AnyArray, Array, Cond, Float, Int, Key, Mask, PyTree, Shaped
 
 Statistic = Callable[[AbstractDistribution, AbstractDistribution, Any, Any], PyTree]

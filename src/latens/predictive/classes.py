@@ -10,7 +10,7 @@ from jaxtyping import Shaped
 
 from latens.data.dataset import Batch
 from latens.errors import DataError, UsageError
-from latens.evidence.batched import Rows, map_rows
+from latens.evidence.batched import ModelRows, map_rows
 from latens.evidence.estimate import Estimate
 from latens.io.compilation import compiled
 from latens.io.process import check_process, counted
@@ -38,7 +38,7 @@ def _log_joint(model: BayesClassifier, batch: Batch, key: Key) -> Array:
     return jax.vmap(model.log_joint)(batch.x)
 
 
-def class_log_joint(rows: Rows) -> np.ndarray:
+def class_log_joint(rows: ModelRows) -> np.ndarray:
     """Evaluate log p(x, class) of every row, in nats, of shape (B, C)."""
     return map_rows(_log_joint, replace(rows, key=jax.random.key(0)))
 
@@ -49,7 +49,7 @@ def normalise(log_joint: Shaped[np.ndarray, "B C"]) -> Shaped[np.ndarray, "B C"]
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def accuracy(rows: Rows) -> Estimate:
+def accuracy(rows: ModelRows) -> Estimate:
     """The share of labelled rows whose most probable class is their label, with its standard error.
 
     Args:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from latens.data.dataset import Batch
 from latens.errors import ConfigError
-from latens.evidence.batched import Rows, map_rows
+from latens.evidence.batched import ModelRows, map_rows
 from latens.evidence.particles import filtered, resampled
 from latens.io.process import counted
 from latens.models import StateSpaceModel
@@ -26,7 +26,7 @@ BANDS = {0.5: (1, 3), 0.9: (0, 4)}
 
 @counted(steps=1, num_draws=1, particles=0)
 def forecast(
-    rows: Rows,
+    rows: ModelRows,
     *,
     steps: int,
     num_draws: int = 200,

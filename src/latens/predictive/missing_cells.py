@@ -12,7 +12,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from latens.data.dataset import Batch
-from latens.evidence.batched import Rows, even, in_cache, map_rows
+from latens.evidence.batched import ModelRows, even, in_cache, map_rows
 from latens.evidence.proposals import proposed
 from latens.io.keys import IMPUTED_EVENTS
 from latens.io.process import counted
@@ -59,7 +59,7 @@ class Imputed(NamedTuple):
 
 @counted(num_samples=1, num_draws=0)
 def impute(
-    rows: Rows,
+    rows: ModelRows,
     *,
     num_samples: int = DRAWS,
     num_draws: int = 0,
@@ -107,7 +107,7 @@ def impute(
     return Imputed(None, in_order(found, rows.model, types), draws, effective)
 
 
-def _few_rows(rows: Rows) -> Rows:
+def _few_rows(rows: ModelRows) -> ModelRows:
     return replace(rows, batch_size=rows.batch_size or (FEW if len(rows.batch.row_id) <= FEW else AT_ONCE))
 
 
@@ -117,7 +117,7 @@ def in_order(found: dict[str, np.ndarray], model: AbstractLatentModel, types: Se
     return [columns[i][:, : one.count].astype(np.float64) for i, one in enumerate(types)]
 
 
-def _at_once(rows: Rows, num_samples: int) -> Rows:
+def _at_once(rows: ModelRows, num_samples: int) -> ModelRows:
     """The rows a few at a time and all draws of each at once, where what is seen of a row is costly to prepare."""
     # Of correlated variables the covariance of the observed ones is inverted once for all draws of a row.
     head = getattr(getattr(rows.model, "decoder", None), "head", None)
@@ -199,7 +199,7 @@ def _drawn(model: AbstractLatentModel, batch: Batch, key: Key) -> PyTree[Array]:
 
 
 @counted(num_samples=1)
-def log_observed(rows: Rows, *, num_samples: int = 1000) -> np.ndarray:
+def log_observed(rows: ModelRows, *, num_samples: int = 1000) -> np.ndarray:
     r"""Estimate log p of what is observed of each row, in nats, by the draws of `impute`."""
     rows = _at_once(rows, num_samples)
     return map_rows(Partial(_log_observed, samples_per_chunk=rows.samples_per_chunk, num_samples=num_samples), rows)
@@ -292,7 +292,7 @@ def model_places(model: AbstractLatentModel) -> dict[str, tuple[int, ...]]:
     return dict(zip(blocks.names, blocks.places))
 
 
-def left_out(rows: Rows, types: Sequence[ColumnType], *, num_samples: int = 100) -> list[np.ndarray]:
+def left_out(rows: ModelRows, types: Sequence[ColumnType], *, num_samples: int = 100) -> list[np.ndarray]:
     r"""Compute the probability of every category, or segment, of each column given the other cells of its row."""
     # By the same draws for all columns: $p(x_j \mid x_{-j}) \approx \sum_k w_{kj}\, p(x_j \mid x_{-j}, z_k)$ with
     # $w_{kj} \propto w_k / p(x_j \mid x_{-j}, z_k)$, what draw k weighs without this cell.

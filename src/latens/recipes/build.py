@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -29,11 +28,12 @@ from latens.models.heads.token_head import TokenHead
 from latens.models.semi_supervised import LABEL
 from latens.networks import Dense, LinearPath, decoder_network, encoder_network
 from latens.networks.token_networks import TokenEncoder
+from latens.recipes.given_networks import Network
 from latens.recipes.parts import ConfiguredParts, bind, conditions, prior_part
 from latens.recipes.pictures import map_of
 from latens.recipes.posteriors import POSTERIORS
-from latens.trees import Frozen
-from latens.typing import Array, Key
+from latens.trainable import Frozen
+from latens.typing import Key
 
 
 def build(schema: Schema, config: VAEConfig | ConfiguredParts, *, key: Key) -> LatentModel:
@@ -131,12 +131,7 @@ def _networks(
 
 
 def with_linear_paths(
-    up: Callable[..., Array],
-    down: Callable[..., Array],
-    schema: Schema,
-    parts: ConfiguredParts,
-    head: AbstractHead,
-    extra: int,
+    up: Network, down: Network, schema: Schema, parts: ConfiguredParts, head: AbstractHead, extra: int
 ) -> tuple[LinearPath, LinearPath]:
     """Encoder and decoder with maps of 0 beside their networks, which the closed form of the data fills."""
     # extra: how many numbers of labels and conditions both read.
@@ -157,15 +152,10 @@ def with_linear_paths(
         fix = "Remove --set network.linear=true."
         raise ConfigError(f"there is no linear path: {why}.", where="network.linear", fix=fix)
     cells, latents = math.prod(schema.shape), math.prod(head.shape)
-    if depth:
-        return LinearPath(up, jnp.zeros((cells + 1 + extra, latents))), LinearPath(
-            down, jnp.zeros((latents + extra, cells))
-        )
-    if table:
-        seen = math.prod(TableInput(schema.column_types).shape)
-        return LinearPath(up, jnp.zeros((seen + extra, latents))), LinearPath(
-            down, jnp.zeros((latents + extra, likelihood.num_outputs))
-        )
+    if depth or table:
+        read = math.prod(TableInput(schema.column_types).shape) if table else cells + 1
+        down = LinearPath(down, jnp.zeros((latents + extra, likelihood.num_outputs if table else cells)))
+        return LinearPath(up, jnp.zeros((read + extra, latents))), down
     group = likelihood.group
     kept = jnp.zeros(cells), jnp.zeros((cells // group, group, group))
     # Correlated cells are told to a part of their deviation: what networks add is in the unit of what is left.

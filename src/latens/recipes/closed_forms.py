@@ -38,7 +38,7 @@ from latens.models.semi_supervised import LABEL
 from latens.networks import LinearPath
 from latens.recipes.parts import ConfiguredParts
 from latens.recipes.step_starts import started_steps
-from latens.trees import Frozen
+from latens.trainable import Frozen
 
 MOST_CELLS = 2**14
 """Values of a row above which nothing begins at principal components unasked."""

@@ -11,7 +11,7 @@ import numpy as np
 from latens.data import Dataset, Preparation
 from latens.distributions import StandardNormal
 from latens.errors import DataError
-from latens.evidence.batched import Rows
+from latens.evidence.batched import ModelRows
 from latens.latents.codes import encode
 from latens.models import LatentModel, MixturePrior
 
@@ -42,7 +42,7 @@ def with_clusters(
             where=data.name,
             fix="Use --set prior.components=2, or give more rows.",
         )
-    codes = encode(Rows(model, data.rows(rows), jax.random.key(seed), preparation))["mean"]
+    codes = encode(ModelRows(model, data.rows(rows), jax.random.key(seed), preparation))["mean"]
     flat = codes.reshape(len(codes), -1).astype(np.float64)
     spread = max(float(flat.var(axis=0).mean()), 1e-12)
     # The floor keeps a cluster of equal codes from a density without bound.

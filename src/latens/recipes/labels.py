@@ -21,8 +21,8 @@ from latens.recipes import plan as vae
 from latens.recipes.clustering import as_plain, with_clusters
 from latens.recipes.parts import ConfiguredParts, bind, num_classes, preparation
 from latens.recipes.recipe import Size
+from latens.trainable import Frozen
 from latens.training import Budget, Stage
-from latens.trees import Frozen
 from latens.typing import Key
 
 # --- M2 ---

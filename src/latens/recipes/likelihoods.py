@@ -22,7 +22,7 @@ from latens.models.heads.likelihoods import StepColumnsHead
 from latens.models.heads.table import TableHead, TableInput
 from latens.models.heads.token_head import TokenHead, TokenInput
 from latens.recipes.part_tables import PartRow
-from latens.trees import Frozen, held
+from latens.trainable import Frozen, held
 from latens.typing import Key
 
 

@@ -39,9 +39,9 @@ from latens.recipes.pictures import for_pictures, map_of, of_binarised, of_codes
 from latens.recipes.posteriors import whole_groups
 from latens.recipes.priors import PRIORS, MixtureOptions
 from latens.recipes.recipe import Recipe, Size
+from latens.trainable import count_parameters
 from latens.training import Budget, Optimizer, Stage, by_group, make_optimizer, patience_of, resting
 from latens.training.optimizers import OPTIMIZERS
-from latens.trees import count_parameters
 
 CRITIC = (256, 256)
 """Hidden widths of the critic of a two-player objective."""

@@ -18,7 +18,7 @@ from latens.distributions.chain import Transformed
 from latens.models import AbstractModelPrior, ClassPrior
 from latens.recipes.part_tables import PartRow
 from latens.recipes.posteriors import Support, Temperature
-from latens.trees import Frozen
+from latens.trainable import Frozen
 from latens.typing import Key
 
 

@@ -19,7 +19,7 @@ from latens.models.state_space import StepDecoder, StepEncoder
 from latens.networks import Dense
 from latens.networks.recurrent import GRU
 from latens.recipes.part_tables import make, refuse_others
-from latens.trees import Frozen
+from latens.trainable import Frozen
 from latens.typing import Array, Key
 
 SPOKEN = 0.1

@@ -16,7 +16,7 @@ from latens.models.heads.base import raw_scale
 from latens.models.heads.likelihoods import InUnits, StepColumnsHead
 from latens.models.state_space import StepEncoder, value_of
 from latens.recipes.state_space_parts import filled, filled_by_changes
-from latens.trees import Frozen
+from latens.trainable import Frozen
 
 SHARPEST, SHARP = math.exp(-3.0), math.exp(-4.5)
 """The least noise of a latent at the start, and the noise of what it says, as shares of the spread of a step's change.

@@ -16,10 +16,10 @@ from latens.recipes import RECIPES
 from latens.report.facts import ReportFigure, RunFacts, Warned, figure
 from latens.report.html import Html, joined, table, tag
 from latens.text import number, visible, with_digits
+from latens.trainable import partition_trainable
 from latens.trained.measurement import density_of, what_density
 from latens.trained.metrics import LAST_HEADLINE, metric_of, ranked
 from latens.trained.trained_model import TrainedModel
-from latens.trees import partition_trainable
 
 ASIDE = "Details: "
 """How the heading of a section begins that a reader without a course can do without."""

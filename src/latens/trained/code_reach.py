@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from latens.data import Dataset
-from latens.evidence.batched import Rows
+from latens.evidence.batched import ModelRows
 from latens.latents.codes import decode, encode
 from latens.trained.sample_sets import some
 from latens.trained.trained_model import TrainedModel
@@ -78,7 +78,7 @@ def reach_of(trained: TrainedModel, data: Dataset, positions: np.ndarray, seed: 
     """The reach of some of the rows at `positions`, at their posterior means, in directions drawn at random."""
     chosen = some(positions, _CENTRES, seed)
     key, model = jax.random.key(seed), trained.model
-    codes = encode(Rows(model, trained.batch(data, chosen), key, trained.preparation))["mean"]
+    codes = encode(ModelRows(model, trained.batch(data, chosen), key, trained.preparation))["mean"]
     size = int(np.prod(codes.shape[1:]))
     directions = np.random.default_rng(seed).normal(size=(_DIRECTIONS, size))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)

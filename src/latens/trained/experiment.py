@@ -36,6 +36,7 @@ from latens.recipes.parts import with_parts
 from latens.recipes.plan import unrefittable
 from latens.recipes.recipe import Size, build_new
 from latens.runs.folder import RunFolder, versions
+from latens.trainable import partition_trainable
 from latens.trained.prior_refit import refitted_at_end
 from latens.trained.trained_model import TrainedModel
 from latens.training import (
@@ -56,7 +57,6 @@ from latens.training import checkpoint as checkpoints
 from latens.training.checkpoint import latest_checkpoint, save_checkpoint
 from latens.training.own_parts import check_given_parts
 from latens.training.shards import check_shards
-from latens.trees import partition_trainable
 from latens.typing import Cond, Key, Mask, PyTree, checked_later
 
 _GENERATOR = "jax_default_prng_impl"

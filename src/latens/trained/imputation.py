@@ -56,7 +56,7 @@ def imputed(
     return Imputation(x, finite(drawn, "draws"), hidden, rows, found.shares, found.effective)
 
 
-class Hidden(NamedTuple):
+class HiddenCells(NamedTuple):
     """Cells of held-out rows that were hidden at random, and what was filled in, as stored."""
 
     true: np.ndarray  # shape (n, D)
@@ -65,7 +65,7 @@ class Hidden(NamedTuple):
     cells: np.ndarray  # which cells were hidden, shape (n, D)
 
 
-def hidden(trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_draws: int = 0) -> Hidden:
+def hidden(trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_draws: int = 0) -> HiddenCells:
     """Hide a fifth of the observed cells of at most 200 rows, and fill them in."""
     batch = trained.batch(data, every_nth(positions, HIDDEN_ROWS))
     true = np.asarray(batch.x, np.float64)
@@ -73,7 +73,7 @@ def hidden(trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_d
     cells = shown & (np.random.default_rng(0).random(true.shape) < HIDDEN)
     given = {"key": keys.of_seed(0), "num_samples": HIDDEN_DRAWS, "num_draws": num_draws}
     found = imputed(trained, replace(batch, mask=shown & ~cells), **given)
-    return Hidden(true, found.x, found.draws, cells)
+    return HiddenCells(true, found.x, found.draws, cells)
 
 
 def _ids(x: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from jaxtyping import Shaped
 from latens.config import ClassifierConfig, Config, VAEConfig
 from latens.data import Dataset
 from latens.errors import LatensError
-from latens.evidence.batched import Rows
+from latens.evidence.batched import ModelRows
 from latens.evidence.estimate import Estimate
 from latens.evidence.inference_gaps import inference_gaps
 from latens.evidence.particles import particle_filter
@@ -73,7 +73,7 @@ class MetricInputs:
         """A key of its own for every group."""
         return jax.random.fold_in(jax.random.key(self.seed), 100 + number)
 
-    def rows(self, most: int, number: int) -> Rows:
+    def rows(self, most: int, number: int) -> ModelRows:
         """Some of the rows as the model takes them."""
         return self.trained.rows(self.data, some(self.positions, most, self.seed), key=self.key(number))
 

@@ -122,7 +122,7 @@ def _codes(work: _Work) -> Any:
 
 
 @dataclass(frozen=True)
-class Kind:
+class FittablePrior:
     """One row of the table of priors that can be fitted after training."""
 
     what: str  # the prior in a few words
@@ -133,27 +133,27 @@ class Kind:
     steps: int = 2000  # of training, where nobody says how many
 
 
-PRIORS: dict[str, Kind] = {
-    "normal": Kind("a Normal with all correlations, in closed form", "full-normal", _normal),
-    "mixture": Kind("a mixture of Normals, by EM", "mixture", _mixture(False), ("components",)),
-    "full-mixture": Kind(
+PRIORS: dict[str, FittablePrior] = {
+    "normal": FittablePrior("a Normal with all correlations, in closed form", "full-normal", _normal),
+    "mixture": FittablePrior("a mixture of Normals, by EM", "mixture", _mixture(False), ("components",)),
+    "full-mixture": FittablePrior(
         "a mixture of Normals with all correlations, by EM", "full-mixture", _mixture(True), ("components",)
     ),
-    "flow": Kind("autoregressive flows, by maximum likelihood", "flow", _flow, ("layers", "width")),
-    "flow-matching": Kind(
+    "flow": FittablePrior("autoregressive flows, by maximum likelihood", "flow", _flow, ("layers", "width")),
+    "flow-matching": FittablePrior(
         "a velocity that carries noise to latents, by flow matching",
         "flow-matching",
         _flow,
         ("width", "guidance"),
         steps=8000,
     ),
-    "transformer": Kind(
+    "transformer": FittablePrior(
         "codes that depend on all before them, by a causal transformer",
         "transformer",
         _codes,
         ("layers", "width", "together"),
     ),
-    "aggregate": Kind(
+    "aggregate": FittablePrior(
         "the posteriors of training rows themselves",
         "vamp",
         lambda work: _top(work.model).started(work.data, work.trained.preparation),
@@ -225,7 +225,7 @@ def refuse_refit(config: Config | None, kind: str) -> None:
         raise ConfigError(what, where="prior", fix=f"Use one of {fits}.")
 
 
-def _configured(config: VAEConfig, kind: Kind, options: dict[str, Any]) -> VAEConfig:
+def _configured(config: VAEConfig, kind: FittablePrior, options: dict[str, Any]) -> VAEConfig:
     """The configuration of the model with its new prior."""
     for name in options:
         if name not in kind.options:

@@ -21,7 +21,7 @@ from latens.data.conditions import cells_of, one_vector, usual_inputs
 from latens.data.dataset import Batch
 from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, refuse_other
 from latens.evidence import importance
-from latens.evidence.batched import Rows
+from latens.evidence.batched import ModelRows
 from latens.evidence.estimate import finite
 from latens.io import keys
 from latens.io.atomic import as_path, write_atomic
@@ -37,6 +37,7 @@ from latens.recipes import recipe_of
 from latens.recipes.custom_parts import adopted_if_it_fits, config_of_file
 from latens.recipes.parts import ConfiguredParts, bind, with_parts
 from latens.runs.folder import RunFolder
+from latens.trainable import count_parameters
 from latens.trained.inputs import (
     batch_of,
     code_of,
@@ -48,7 +49,6 @@ from latens.trained.inputs import (
     seed_key,
 )
 from latens.trained.methods import Methods
-from latens.trees import count_parameters
 from latens.typing import Key, PyTree, checked_later
 
 FORMAT = 2
@@ -120,7 +120,7 @@ class TrainedModel(Methods):
         label: ArrayLike | None = None,
         seed: int = 0,
         key: Key | None = None,
-    ) -> Rows:
+    ) -> ModelRows:
         """Combine rows with this model for the functions of `latens.evidence` and `latens.latents`.
 
         Args:
@@ -138,7 +138,7 @@ class TrainedModel(Methods):
             UsageError: As for `batch`, or the seed is not valid.
         """
         batch = data if isinstance(data, Batch) else self.batch(data, positions, label=label)
-        return Rows(self.model, batch, seed_key(seed) if key is None else key, self.preparation)
+        return ModelRows(self.model, batch, seed_key(seed) if key is None else key, self.preparation)
 
     @property
     def is_point(self) -> bool:

@@ -19,7 +19,7 @@ from latens.errors import ConfigError, LatensError
 from latens.io.compilation import compiled
 from latens.models import AbstractHead, AbstractLatentModel, AbstractModelEncoder, AbstractModelPrior
 from latens.models.base import mean_code
-from latens.trees import zeros_of
+from latens.trainable import zeros_of
 from latens.typing import Array, Float, Key, PyTree
 
 _log = logging.getLogger(__name__)

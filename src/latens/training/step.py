@@ -18,9 +18,9 @@ from latens.io import keys
 from latens.io.compilation import less_work
 from latens.io.reuse import Reused
 from latens.objectives import AbstractObjective, run_objective
+from latens.trainable import partition_trainable, zeros_of
 from latens.training.optimizers import Optimizer
 from latens.training.shards import Devices, alone, devices_of, step_options, summed
-from latens.trees import partition_trainable, zeros_of
 from latens.typing import Array, Bool, Float, Int, Key, PyTree
 
 

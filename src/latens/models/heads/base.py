@@ -27,7 +27,7 @@ from latens.distributions import (
 )
 from latens.errors import ConfigError
 from latens.io.later import special
-from latens.trees import Frozen, held, on_host
+from latens.trainable import Frozen, held, on_host
 from latens.typing import AnyArray, Array, Cond, Float, Key, check_options
 
 ScaleForm = Literal["log-scale", "log-variance", "softplus"]

@@ -14,7 +14,7 @@ from latens.data.preparation import DEPTH, log_depth
 from latens.distributions import NegativeBinomial, ZeroInflated
 from latens.models.heads.base import AbstractHead, DataKind, Moment, Sees, Started
 from latens.models.heads.likelihoods import DISPERSIONS
-from latens.trees import Frozen
+from latens.trainable import Frozen
 from latens.typing import AnyArray, Array, Bool, Cond, Float, Shaped
 
 LEAST_SHARE = 1e-9

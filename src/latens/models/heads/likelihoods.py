@@ -33,7 +33,7 @@ from latens.models.heads.base import (
     raw_scale,
     spread,
 )
-from latens.trees import Frozen, value_of
+from latens.trainable import Frozen, value_of
 from latens.typing import Array, Float
 
 Shared = Float[Array, "..."] | Frozen

@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 from latens.distributions import Blocks, Joined, Ordinal, Segments
 from latens.kinds.tables.columns import ColumnType
 from latens.models.heads.base import AbstractHead, DataKind, Sees
-from latens.trees import Frozen, held
+from latens.trainable import Frozen, held
 from latens.typing import Array, Bool, Float
 
 FREE = 48
