@@ -31,7 +31,7 @@ def untrained(monkeypatch, model_of):
 
     monkeypatch.setattr(autoencoder, "prepare", prepare)
     monkeypatch.setattr(autoencoder, "train", train)
-    monkeypatch.setattr(autoencoder.BaseVAE, "_count_latents", lambda self, config: None)
+    monkeypatch.setattr(autoencoder.BaseAutoencoder, "_count_latents", lambda self, config: None)
     return noted
 
 

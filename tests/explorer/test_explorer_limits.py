@@ -8,12 +8,12 @@ import pytest
 from server_fixtures import FILES, HOSTILE, ask, doubled, head, raw, status
 
 from latens.errors import ResourceError
-from latens.explorer.server import Decoder, PageServer
+from latens.explorer.server import DecodeEndpoint, PageServer
 
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[PageServer]:
-    with PageServer(FILES, decoder=Decoder(2, doubled)) as server:
+    with PageServer(FILES, decoder=DecodeEndpoint(2, doubled)) as server:
         yield server
 
 
@@ -155,7 +155,7 @@ def test_a_model_that_fails_says_so_and_no_more() -> None:
     def fails(latents: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
         raise ValueError(f"{HOSTILE} /home/somebody")
 
-    with PageServer(FILES, decoder=Decoder(2, fails)) as page:
+    with PageServer(FILES, decoder=DecodeEndpoint(2, fails)) as page:
         response, body = ask(page, "/decode", "POST", np.ones(2, "<f4").tobytes())
         assert (response.status, body) == (500, b"the model did not compute this\n")
         assert ask(page, "/app/main.js")[0].status == 200

@@ -9,12 +9,12 @@ import pytest
 from server_fixtures import FILES, ask, cookie, doubled, head, raw, status
 
 from latens.explorer import guard
-from latens.explorer.server import Decoder, PageServer
+from latens.explorer.server import DecodeEndpoint, PageServer
 
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[PageServer]:
-    with PageServer(FILES, decoder=Decoder(2, doubled)) as server:
+    with PageServer(FILES, decoder=DecodeEndpoint(2, doubled)) as server:
         yield server
 
 
@@ -81,7 +81,7 @@ def test_latents_are_decoded_as_float32_either_way(page: PageServer) -> None:
 
 
 def test_a_conditional_model_reads_the_class_after_each_latent() -> None:
-    with PageServer(FILES, decoder=Decoder(2, doubled, classes=3)) as page:
+    with PageServer(FILES, decoder=DecodeEndpoint(2, doubled, classes=3)) as page:
         rows = np.array([[0.5, 1.0, 2.0], [0.5, 1.0, 0.0]], "<f4")
         response, body = ask(page, "/decode", "POST", rows.tobytes())
         assert response.status == 200

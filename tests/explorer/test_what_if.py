@@ -20,7 +20,7 @@ from latens.data import Preparation, load
 from latens.data.schema import Column, Schema
 from latens.distributions import StandardNormal
 from latens.explorer import payload, static_files
-from latens.explorer.server import Decoder, PageServer, decoder_of
+from latens.explorer.server import DecodeEndpoint, PageServer, decoder_of
 from latens.explorer.whatif import BINS, MOST_QUESTION, answers, edges_of, masses, whatif_columns
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.kinds.tables.table_schema import as_frame
@@ -296,7 +296,7 @@ def test_who_may_ask_and_how_much(page: PageServer, trained: TrainedModel) -> No
     assert ask(page, "/given", "POST", body, Content_Length="x", **kind)[0].status == 411
     assert ask(page, "/given")[0].status == 404  # there is nothing to read
     assert ask(page, "/decode", "POST", b"1234")[0].status == 404  # this page decodes nothing
-    with PageServer(FILES, decoder=Decoder(1, lambda z, codes: z)) as other:
+    with PageServer(FILES, decoder=DecodeEndpoint(1, lambda z, codes: z)) as other:
         assert ask(other, "/given", "POST", body, **kind)[0].status == 404
         other.given = lambda raw: 1 // 0  # type: ignore[assignment, return-value]
         response, words = ask(other, "/given", "POST", body, **kind)

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from latens.io.later import Later
-from latens.io.later import jax as jax
-from latens.io.later import np as np
-from latens.io.later import pl as pl
+from latens.io.lazy_imports import LazyModule
+from latens.io.lazy_imports import jax as jax
+from latens.io.lazy_imports import np as np
+from latens.io.lazy_imports import pl as pl
 
 if TYPE_CHECKING:
     from latens.evidence import estimate as estimate
@@ -14,6 +14,6 @@ if TYPE_CHECKING:
     from latens.latents import codes as codes
     from latens.predictive import forecasting as forecasting
 else:
-    estimate, importance = Later("latens.evidence.estimate"), Later("latens.evidence.importance")
-    clusters, codes = Later("latens.latents.clusters"), Later("latens.latents.codes")
-    forecasting = Later("latens.predictive.forecasting")
+    estimate, importance = LazyModule("latens.evidence.estimate"), LazyModule("latens.evidence.importance")
+    clusters, codes = LazyModule("latens.latents.clusters"), LazyModule("latens.latents.codes")
+    forecasting = LazyModule("latens.predictive.forecasting")

@@ -14,8 +14,8 @@ from msgspec.structs import asdict
 from latens.data.dataset import Batch
 from latens.data.schema import DAMAGED, MAX_CLASSES
 from latens.errors import ConfigError, ModelFileError, nearest
-from latens.io import keys
 from latens.io.json import typed
+from latens.io.random_keys import HIDDEN, MOVED
 from latens.typing import AnyArray, Array, Key, Shaped
 
 MOST_SHIFT = 64
@@ -191,7 +191,7 @@ def move_pictures(preparation: Preparation, batch: Batch, *, key: Key) -> Batch:
         return batch
 
     def one(row_id: Array, parts: tuple[Array, ...]) -> tuple[Array, ...]:
-        offsets, side = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, keys.MOVED), row_id))
+        offsets, side = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, MOVED), row_id))
         down, right = jax.random.randint(offsets, (2,), 0, 2 * most + 1)
         mirrored = preparation.flip & jax.random.bernoulli(side)
 
@@ -217,7 +217,7 @@ def hide_cells(preparation: Preparation, batch: Batch, *, key: Key) -> Batch:
         return batch
 
     def one(row_id: Array) -> Array:
-        which, how_many, cells = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, keys.HIDDEN), row_id), 3)
+        which, how_many, cells = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, HIDDEN), row_id), 3)
         left = jax.random.uniform(cells, batch.x.shape[1:]) >= jax.random.uniform(how_many)
         if len(batch.x.shape) > 2:
             left = _region(batch.x.shape[1:], left, key=jax.random.fold_in(cells, 1))

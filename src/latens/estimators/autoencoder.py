@@ -81,11 +81,11 @@ Posterior: TypeAlias = str | AbstractHead | Callable[..., AbstractHead] | None
 Objective: TypeAlias = str | AbstractObjective | type[AbstractObjective] | None
 """What stands for a part of a model: its name, an object, or what makes one."""
 
-Fitted = TypeVar("Fitted", bound="BaseVAE")
+Fitted = TypeVar("Fitted", bound="BaseAutoencoder")
 
 
 @dataclass(eq=False, repr=False)
-class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
+class BaseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
     """What `Autoencoder` and `VAE` share: training, codes of rows, and rows of codes."""
 
     _config_kind = VAEConfig
@@ -511,7 +511,7 @@ class BaseVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator
 
 @checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False)
-class Autoencoder(BaseVAE):
+class Autoencoder(BaseAutoencoder):
     """An autoencoder, which has codes but no prior, samples or log p(x).
 
     Training maximises log p(x | z) at the code z of each row, in nats, summed over the features and averaged over the

@@ -27,7 +27,7 @@ from latens.estimators.base import (
     whole,
 )
 from latens.evidence.estimate import finite
-from latens.io import keys
+from latens.io import random_keys
 from latens.io.process import check_count, check_process
 from latens.predictive.classes import ClassSamples, class_log_joint, normalise, sample_classes
 from latens.recipes import get_recipe
@@ -245,7 +245,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         trained = self._named()
         n_samples = check_count(n_samples, "n_samples", cells=2 * self.n_features_in_)
         seed = seed_of(self.random_state if random_state is None else random_state)
-        key = jax.random.fold_in(jax.random.key(seed), keys.CLASSIFIER_SAMPLES)
+        key = jax.random.fold_in(jax.random.key(seed), random_keys.CLASSIFIER_SAMPLES)
         code = None if label is None else self._code(label)
         drawn = sample_classes(trained.model, n_samples, key=key, label=code)
         means = self._in_units(drawn.component_mean, draws=False)

@@ -16,14 +16,14 @@ from sklearn.utils.validation import check_is_fitted
 from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.errors import UsageError
-from latens.estimators.autoencoder import BaseVAE, Posterior, Prior
+from latens.estimators.autoencoder import BaseAutoencoder, Posterior, Prior
 from latens.estimators.base import RandomState, given_settings, names_of, seed_of, truth, weighted_mean, with_nan
 from latens.estimators.frame_roles import known_apart, put_back, with_filled_steps
 from latens.estimators.frames import array_with_filled, as_fitted, with_filled, with_numbers
 from latens.estimators.targets import classes_of, codes_of, labelled
 from latens.evidence.estimate import Estimate, finite
 from latens.evidence.importance import elbo_parts
-from latens.io import keys
+from latens.io import random_keys
 from latens.io.process import check_count, check_process
 from latens.kinds import kind_of
 from latens.kinds.tables.frame import as_rows, is_frame
@@ -42,7 +42,7 @@ MOST_SAMPLES = 10**6
 """What a file may ask for; a call may ask for more."""
 
 
-class Parts(NamedTuple):
+class ElboTerms(NamedTuple):
     """The ELBO of rows and what it is made of, each float64 of shape (n,), in nats."""
 
     elbo: np.ndarray
@@ -58,7 +58,7 @@ def _predicts(estimator: "VAE") -> bool:
 
 @checked_later  # scikit-learn may set anything here; fit looks at it
 @dataclass(eq=False, repr=False, kw_only=True)
-class VAE(BaseVAE):
+class VAE(BaseAutoencoder):
     """A variational autoencoder with codes, samples and log p(x).
 
     Training maximises the evidence lower bound, E[log p(x | z)] - beta KL(q(z | x) || p(z)) with z from q(z | x), in
@@ -197,7 +197,7 @@ class VAE(BaseVAE):
 
     def elbo(
         self, X: RowsLike, y: ArrayLike | None = None, *, num_samples: int | None = None, unknown: str = "error"
-    ) -> Parts:
+    ) -> ElboTerms:
         r"""Estimate the ELBO of every row and its two terms.
 
         $\mathrm{ELBO} = E_q\log p(x|z) - \mathrm{KL}(q(z|x)\|p(z))$. Both terms are computed from the same draws of q(z
@@ -225,7 +225,7 @@ class VAE(BaseVAE):
         elbo, log_likelihood = (
             np.asarray(finite(found[name], name), np.float64) for name in ("elbo", "log_likelihood")
         )
-        return Parts(elbo, log_likelihood, log_likelihood - elbo)
+        return ElboTerms(elbo, log_likelihood, log_likelihood - elbo)
 
     # --- samples ---
 
@@ -530,7 +530,7 @@ class VAE(BaseVAE):
         """The same for the same `random_state` (the estimator's, where none is given)."""
         check_process()
         chosen = self.random_state if random_state is None else random_state
-        return keys.of_seed(seed_of(chosen), keys.VAE_SAMPLES)
+        return random_keys.of_seed(seed_of(chosen), random_keys.VAE_SAMPLES)
 
     def _restore(self, trained: TrainedModel, where: str) -> dict[str, Any]:
         facts = super()._restore(trained, where)

@@ -10,7 +10,7 @@ from latens.data.infer import MOST_MEASURED
 from latens.data.mapped import few, take
 from latens.data.schema import Schema
 from latens.errors import DataError
-from latens.io.later import special
+from latens.io.lazy_imports import special
 from latens.io.process import counted
 from latens.kinds.counts.sparse import SparseRows, columns_of
 from latens.typing import Array

@@ -18,7 +18,7 @@ from jaxtyping import Shaped
 from latens.data import Preparation, prepare_batch
 from latens.data.dataset import Batch
 from latens.errors import refuse_other
-from latens.io import keys
+from latens.io import random_keys
 from latens.io.compilation import check_generator, compiled
 from latens.io.process import check_process, counted
 from latens.io.terminal import reached
@@ -58,7 +58,7 @@ class ModelRows:
 
     def __post_init__(self) -> None:
         if self.key is None:
-            object.__setattr__(self, "key", keys.of_seed(0))
+            object.__setattr__(self, "key", random_keys.of_seed(0))
         refuse_other(self.batch, Batch, "batch", "Give rows of a data set, data.rows(np.arange(9)).")
         _sizes(batch_size=self.batch_size, samples_per_chunk=self.samples_per_chunk)
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from latens.evidence.factors import ALONE, Components, principal
-from latens.io.later import special
+from latens.io.lazy_imports import special
 from latens.models.heads.depth import residuals
 
 STEPS = 8

@@ -18,8 +18,8 @@ from latens.evidence.batched import ModelRows, map_rows, weights_of
 from latens.evidence.estimate import Estimate
 from latens.evidence.log_marginals import LogMarginals, log_mean_error, summarise
 from latens.evidence.refine import LogJoint, ascend, log_weights
-from latens.io.keys import CURVATURE
 from latens.io.process import counted
+from latens.io.random_keys import CURVATURE
 from latens.models import AbstractLatentModel
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, PyTree
 

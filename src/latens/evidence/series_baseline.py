@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from latens.data import Schema
 from latens.evidence.factors import ALONE, FOLDS, Factors, turned
-from latens.io.later import linalg
+from latens.io.lazy_imports import linalg
 from latens.io.process import counted
 
 ALIKE = 0.3

@@ -19,7 +19,7 @@ from latens.explorer.decoder import decoded_means, decoder_arrays, folded, in_da
 from latens.explorer.page_columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.whatif import whatif_columns
 from latens.io.json import plain, to_json
-from latens.io.later import spatial
+from latens.io.lazy_imports import spatial
 from latens.io.safetensors import pack, tree_to_arrays
 from latens.kinds import kind_of
 from latens.latents.codes import active_units, encode, level_shapes, sample_prior

@@ -52,7 +52,7 @@ _TEXT = ("html", "js", "css", "json", "svg", "txt", "md", "csv")
 
 
 @dataclass(frozen=True)
-class Decoder:
+class DecodeEndpoint:
     """What POST `decode` computes: rows led by n, in the units of the data."""
 
     size: int  # numbers of one latent
@@ -174,7 +174,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.BAD_REQUEST, "the body ended early")
         return raw
 
-    def _latents(self, decoder: Decoder) -> tuple[np.ndarray, np.ndarray | None]:
+    def _latents(self, decoder: DecodeEndpoint) -> tuple[np.ndarray, np.ndarray | None]:
         """The body of POST `decode`: little-endian float32 (n, size)."""
         # Of a conditional model each row has one more number, the code of its class.
         width = decoder.size + (decoder.classes > 0)
@@ -222,7 +222,7 @@ class Handler(BaseHTTPRequestHandler):
         """Write nothing: requests are not news."""
 
 
-def latents_of(raw: bytes, decoder: Decoder) -> tuple[np.ndarray, np.ndarray | None]:
+def latents_of(raw: bytes, decoder: DecodeEndpoint) -> tuple[np.ndarray, np.ndarray | None]:
     """Read latents, and of a conditional model codes of classes, from little-endian float32 bytes."""
     width = decoder.size + (decoder.classes > 0)
     if not raw or len(raw) % (4 * width):
@@ -249,7 +249,12 @@ class PageServer:
     # `decoder`: What POST `decode` computes; None answers no such request.
 
     def __init__(
-        self, files: Mapping[str, bytes], *, port: int = 0, decoder: Decoder | None = None, given: Answer | None = None
+        self,
+        files: Mapping[str, bytes],
+        *,
+        port: int = 0,
+        decoder: DecodeEndpoint | None = None,
+        given: Answer | None = None,
     ) -> None:
         self.decoder, self.given = decoder, given
         for name in files:
@@ -334,7 +339,7 @@ def announce(context: Any, url: str, words: str, *, browser: bool) -> None:
             webbrowser.open(url)
 
 
-def decoder_of(trained: TrainedModel, files: Mapping[str, bytes]) -> Decoder | None:
+def decoder_of(trained: TrainedModel, files: Mapping[str, bytes]) -> DecodeEndpoint | None:
     """Make what POST `decode` computes for a page: means of p(x | z) in the units of the data."""
     latent = json.loads(files["data/manifest.json"]).get("latent")
     if not latent:
@@ -344,4 +349,4 @@ def decoder_of(trained: TrainedModel, files: Mapping[str, bytes]) -> Decoder | N
     def decode(latents: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
         return decoded_means(trained, latents.reshape(len(latents), *shape), codes)
 
-    return Decoder(int(latent["size"]), decode, int(trained.preparation.classes))
+    return DecodeEndpoint(int(latent["size"]), decode, int(trained.preparation.classes))

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens.errors import ConfigError, nearest
-from latens.io.keys import threefry
-from latens.io.later import special
+from latens.io.lazy_imports import special
+from latens.io.random_keys import threefry
 from latens.trainable import held, on_host
 from latens.typing import Array, Float, Key, Shaped
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.data.dataset import Batch
-from latens.io import keys
+from latens.io import random_keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import (
     KL,
@@ -66,7 +66,7 @@ def shuffled_units(codes: Float[Array, "B n"], batch: Batch, *, key: Key) -> Flo
     # drawn with replacement and by row id, so that the order and the padding of a batch do not matter.
     order = jnp.argsort(batch.row_id)
     ends = jnp.cumsum(batch.weights[order])
-    base = jax.random.fold_in(key, keys.SHUFFLED_UNITS)
+    base = jax.random.fold_in(key, random_keys.SHUFFLED_UNITS)
     place = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(base, i), codes.shape[1:]))(batch.row_id)
     chosen = jnp.minimum(jnp.searchsorted(ends, place * ends[-1], side="right"), codes.shape[0] - 1)
     return jnp.take_along_axis(codes, order[chosen], axis=0)

@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, AbstractFactorised, has_closed_form, kl_terms
 from latens.errors import ConfigError
-from latens.io import keys
+from latens.io import random_keys
 from latens.models import AbstractLatentModel
 from latens.objectives.draws import Draws, Statistic, draw
 from latens.trainable import partition_trainable, said
@@ -373,7 +373,7 @@ def evidence(
 def prior_samples(model: AbstractLatentModel, batch: Batch, *, key: Key) -> PyTree:
     """Sample one event of the prior for each row, independently of the row's posterior sample."""
     # A row of the same id gets the same event.
-    base = jax.random.fold_in(key, keys.PRIOR_SAMPLES)
+    base = jax.random.fold_in(key, random_keys.PRIOR_SAMPLES)
 
     def one_row(row_id: AnyArray, cond: Cond) -> Any:
         return model.prior(cond=cond).sample(key=jax.random.fold_in(base, row_id))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, AbstractReparameterised, as_reparameterised
 from latens.errors import ConfigError
-from latens.io import keys
+from latens.io import random_keys
 from latens.models import AbstractJointModel, AbstractLatentModel
 from latens.trainable import said
 from latens.typing import AnyArray, Array, Cond, Float, Int, Key, Mask, PyTree, Shaped
@@ -176,7 +176,7 @@ def draw(
 
     def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask, row_noise: PyTree) -> tuple:
         row_key = jax.random.fold_in(key, row_id)
-        network_key = jax.random.fold_in(row_key, keys.NETWORK_DROPOUT) if dropout else None
+        network_key = jax.random.fold_in(row_key, random_keys.NETWORK_DROPOUT) if dropout else None
         encoder_key = None if network_key is None else jax.random.fold_in(network_key, num_samples)
         posterior = model.posterior(x, cond=cond, mask=mask, key=encoder_key)
         place = how.of(posterior)

@@ -11,7 +11,7 @@ from msgspec import Meta
 from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, Joined, Mixture, Product, has_closed_form, kl_terms
 from latens.errors import ConfigError
-from latens.io import keys
+from latens.io import random_keys
 from latens.models import AbstractLatentModel, Experts, LatentModel, subsets_of
 from latens.objectives.base import AbstractObjective, Loss, Metrics, by_row, mean, weighted
 from latens.objectives.draws import path_to
@@ -61,7 +61,7 @@ def _draws(
 
     def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask, chosen: Bool[Array, " M"]) -> _ByComponent:
         row_key = jax.random.fold_in(key, row_id)
-        network_key = jax.random.fold_in(row_key, keys.NETWORK_DROPOUT)
+        network_key = jax.random.fold_in(row_key, random_keys.NETWORK_DROPOUT)
         mask = experts.restricted(x, mask, chosen)
         posterior: Any = model.posterior(x, cond=cond, mask=mask, key=network_key)
         prior, mixed = model.prior(cond=cond), isinstance(posterior, Mixture)
@@ -197,7 +197,7 @@ class SubsetELBO(AbstractObjective):
         terms = jnp.broadcast_to(fixed[:, None], (count + 1, rows, count))
         if not len(between) or not self.random_subsets:
             return terms
-        base = jax.random.fold_in(key, keys.RANDOM_SUBSETS)
+        base = jax.random.fold_in(key, random_keys.RANDOM_SUBSETS)
 
         def drawn(row_id: AnyArray) -> Bool[Array, "J M"]:
             row_key = jax.random.fold_in(base, row_id)

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from latens.data.dataset import Batch
 from latens.distributions import log_prob
-from latens.io import keys
+from latens.io import random_keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Loss, by_row, flat_codes, mean, sum_of_squares, weighted
 from latens.objectives.draws import path_to
@@ -110,7 +110,7 @@ def decoder_slopes(
     r"""The squared norm of the decoder's Jacobian at the code of each row."""
     # $\|\partial D(z)/\partial z\|_F^2$ with D the mean of $p(x \mid z)$. With probes $v \sim N(0, I)$ it is the mean
     # of $\|v^T \partial D/\partial z\|^2$, which has the same expectation.
-    base = jax.random.fold_in(key, keys.SLOPE_PROBES)
+    base = jax.random.fold_in(key, random_keys.SLOPE_PROBES)
 
     def one_row(z: PyTree, row_id: AnyArray, cond: Cond) -> Nats:
         flat, rebuild = ravel_pytree(z)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from latens.data.dataset import Batch
 from latens.errors import ConfigError
-from latens.io import keys
+from latens.io import random_keys
 from latens.models import AbstractLatentModel, SemiSupervised
 from latens.models.semi_supervised import with_label
 from latens.objectives.base import KL, AbstractObjective, Loss, evidence, mean, weighted
@@ -84,7 +84,7 @@ class SemiSupervisedELBO(AbstractObjective):
 def _label_logits(model: SemiSupervised, batch: Batch, key: Key) -> Float[Array, "B C"]:
 
     def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> Array:
-        row_key = jax.random.fold_in(jax.random.fold_in(key, keys.LABEL_NETWORK_DROPOUT), row_id)
+        row_key = jax.random.fold_in(jax.random.fold_in(key, random_keys.LABEL_NETWORK_DROPOUT), row_id)
         return model.label_logits(x, cond=cond, mask=mask, key=row_key)
 
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)

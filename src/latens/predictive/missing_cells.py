@@ -14,8 +14,8 @@ from jax.tree_util import Partial
 from latens.data.dataset import Batch
 from latens.evidence.batched import ModelRows, even, in_cache, map_rows
 from latens.evidence.proposals import proposed
-from latens.io.keys import IMPUTED_EVENTS
 from latens.io.process import counted
+from latens.io.random_keys import IMPUTED_EVENTS
 from latens.kinds.tables.columns import ColumnType
 from latens.models import AbstractLatentModel
 from latens.predictive.linear_posterior import linear_posteriors

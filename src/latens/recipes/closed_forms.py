@@ -29,7 +29,7 @@ from latens.evidence.factors import (
 )
 from latens.evidence.series_baseline import FEWEST as FEWEST_WINDOWS
 from latens.evidence.series_baseline import fit_window, is_series
-from latens.io import keys
+from latens.io import random_keys
 from latens.kinds.tables.columns import ColumnType
 from latens.models import AbstractHead, DepthHead, DepthInput, LatentModel, SharedScaleNormalHead, StateSpaceModel
 from latens.models.heads.base import raw_scale
@@ -113,7 +113,7 @@ def located_rows(data: Dataset, prepare: Preparation, head: AbstractHead) -> Flo
     """Some training rows in the unit of a head's locations; NaN where a cell is missing."""
     assert head.located is not None
     _, shift, scale = head.located
-    batch = prepare_batch(prepare, data.rows(_looked_at(data)), key=keys.of_seed(0))
+    batch = prepare_batch(prepare, data.rows(_looked_at(data)), key=random_keys.of_seed(0))
     rows = np.asarray(batch.x) if batch.mask is None else np.where(batch.mask, batch.x, np.float32(np.nan))
     inside = (rows - np.asarray(shift, np.float32)) / np.asarray(scale, np.float32)
     return inside.reshape(len(rows), -1).astype(np.float64 if inside.size <= 2**22 else np.float32)
@@ -196,7 +196,7 @@ def _at_depth(model: LatentModel, data: Dataset, prepare: Preparation) -> Any:
     """The model of counts that sees them at the depth of these data, begun at their components where it has a path."""
     encoder, decoder = cast(Any, model.encoder), cast(Any, model.decoder)
     kept, genes = _looked_at(data), int(np.prod(data.schema.shape))
-    batch = prepare_batch(prepare, data.rows(kept), key=keys.of_seed(0))
+    batch = prepare_batch(prepare, data.rows(kept), key=random_keys.of_seed(0))
     x = np.asarray(batch.x, np.float64).reshape(len(kept), -1)
     mask = None if batch.mask is None else np.asarray(batch.mask).reshape(x.shape)
     told = None if batch.cond is None or GIVEN not in batch.cond else np.asarray(batch.cond[GIVEN])

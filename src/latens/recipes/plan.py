@@ -24,7 +24,7 @@ from latens.data.infer import MOST_MEASURED
 from latens.data.mapped import few
 from latens.errors import ConfigError
 from latens.evidence.series_baseline import is_series
-from latens.io import keys
+from latens.io import random_keys
 from latens.kinds import kind_of
 from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
@@ -415,7 +415,7 @@ def make_objective(config: VAEConfig | ConfiguredParts, size: Size, cells: int) 
     given: dict[str, Any] = {}
     fields: dict[str, Any] = {field.name: field for field in dataclasses.fields(kind)}
     if "critic" in fields:
-        key = jax.random.fold_in(jax.random.key(config.training.seed), keys.INITIAL_CRITIC)
+        key = jax.random.fold_in(jax.random.key(config.training.seed), random_keys.INITIAL_CRITIC)
         sizes = {"codes": posterior.size + sum(config.posterior.levels), "row": cells}
         size_in = sum(sizes[part] for part in kind.critic_sees)
         given["critic"] = Dense([size_in, *CRITIC, 1], activation="silu", key=key)
@@ -459,7 +459,7 @@ def prepared_moments(data: Dataset, prepare: Preparation, levels: int) -> DataMo
         frequencies = counts.reshape(*data.schema.shape, levels) / len(positions)
         mean = frequencies @ every
         return DataMoments(mean, np.maximum(frequencies @ every**2 - mean**2, 0.0), frequencies)
-    shape, key = data.schema.shape, keys.of_seed(0)
+    shape, key = data.schema.shape, random_keys.of_seed(0)
     count, mean, squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
 
     # Wide rows come a few at a time; the sums go on where they were, so the digits stay the same.
@@ -503,6 +503,6 @@ def some_rows(
     """Some training rows as the likelihood sees them, with the mean in the place of missing values."""
     positions = data.subset("train")
     chosen = positions[np.unique(np.linspace(0, len(positions) - 1, count).astype(int))]
-    batch = prepare_batch(prepare, data.rows(chosen), key=keys.of_seed(0))
+    batch = prepare_batch(prepare, data.rows(chosen), key=random_keys.of_seed(0))
     x = np.asarray(batch.x)
     return x if batch.mask is None else np.where(batch.mask, x, np.round(mean) if prepare.integer else mean)

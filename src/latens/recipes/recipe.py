@@ -12,9 +12,9 @@ from msgspec import structs
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.schema import ScaledLater, unscaled
-from latens.io import keys
+from latens.io import random_keys
 from latens.io.compilation import less_work
-from latens.io.reuse import Reused, fingerprint
+from latens.io.program_cache import Reused, fingerprint
 from latens.recipes.custom_parts import has_own
 from latens.recipes.given_networks import with_networks
 from latens.training import Stage
@@ -52,7 +52,7 @@ class Recipe:
         if not isinstance(config, VAEConfig) or (config.network.encoder is None and config.network.decoder is None):
             return made
         seed = config.training.seed
-        start = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), keys.INITIAL_NETWORKS)
+        start = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), random_keys.INITIAL_NETWORKS)
         return with_networks(made, schema, config.network, key=start)
 
 

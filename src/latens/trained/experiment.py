@@ -22,7 +22,7 @@ from latens.data.checks import lost_digits
 from latens.data.dataset import keep_labels, require_labels
 from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError, refuse_other
-from latens.io import keys
+from latens.io import random_keys
 from latens.io.compilation import jax_settings
 from latens.io.process import check_process
 from latens.io.safetensors import arrays_to_tree, path_name, tree_to_arrays
@@ -81,7 +81,7 @@ class Experiment:
         """The model before its training, from the configuration's seed: the same one under every generator of JAX."""
         # returns: the model that the recipe builds, with the weights of `start` where there is one.
         with jax.default_prng_impl("threefry2x32"):
-            key = keys.of_seed(self.config.training.seed, keys.INITIAL_MODEL)
+            key = random_keys.of_seed(self.config.training.seed, random_keys.INITIAL_MODEL)
         return self.started(build_new(self.recipe, self.data.schema, self.parts, key=key))
 
     def started(self, model: eqx.Module) -> Any:
@@ -184,7 +184,7 @@ def prepare(
     parts = recipe.bind(resolved, former)
     experiment = Experiment(recipe, resolved, (), data, recipe.preparation(data.schema, parts), start, parts)
     # What cannot be built, planned or minimised is refused here, before a folder is made or a former run replaced.
-    key = keys.of_seed(0)
+    key = random_keys.of_seed(0)
     model = eqx.filter_eval_shape(lambda key: recipe.model(data.schema, parts, key=key), key)
     if isinstance(resolved, VAEConfig) and (resolved.network.encoder or resolved.network.decoder):
         refuse_wrong_sizes(model, data.schema, experiment.preparation)

@@ -10,7 +10,7 @@ from latens.data import Dataset
 from latens.data.dataset import Batch, hash_rows
 from latens.data.row_fields import every_nth, row_keys
 from latens.evidence.estimate import finite
-from latens.io import keys
+from latens.io import random_keys
 from latens.predictive.missing_cells import DRAWS, impute
 from latens.trained.cell_scores import points
 from latens.trained.trained_model import TrainedModel
@@ -71,7 +71,7 @@ def hidden(trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_d
     true = np.asarray(batch.x, np.float64)
     shown = np.ones(true.shape, bool) if batch.mask is None else np.asarray(batch.mask)
     cells = shown & (np.random.default_rng(0).random(true.shape) < HIDDEN)
-    given = {"key": keys.of_seed(0), "num_samples": HIDDEN_DRAWS, "num_draws": num_draws}
+    given = {"key": random_keys.of_seed(0), "num_samples": HIDDEN_DRAWS, "num_draws": num_draws}
     found = imputed(trained, replace(batch, mask=shown & ~cells), **given)
     return HiddenCells(true, found.x, found.draws, cells)
 

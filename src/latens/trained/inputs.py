@@ -15,7 +15,7 @@ from latens.data.dataset import Batch, as_batch, require_labels
 from latens.data.files import strings_of
 from latens.data.row_fields import plain_numbers
 from latens.errors import ConfigError, DataError, RunFolderError, UsageError, nearest, refuse_other
-from latens.io import keys
+from latens.io import random_keys
 from latens.io.atomic import as_path, resource_errors
 from latens.kinds import Kind
 from latens.kinds.counts.anndata import is_annotated
@@ -177,7 +177,7 @@ def seed_key(seed: object) -> Key:
     """The random key of a seed."""
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not -(2**63) <= seed < 2**63:
         raise UsageError(f"{seed!r:.100} is not a seed.", where="seed", fix="Give a whole number of at most 63 bits.")
-    return keys.of_seed(int(seed))
+    return random_keys.of_seed(int(seed))
 
 
 @checked_later

@@ -26,7 +26,7 @@ from latens.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_baseline
 from latens.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
 from latens.evidence.log_marginals import LogMarginals
 from latens.evidence.series_baseline import fit_window, is_series, series_baselines
-from latens.io import keys
+from latens.io import random_keys
 from latens.kinds import kind_of
 from latens.kinds.counts.sparse import SparseRows
 from latens.latents.clusters import cluster_probabilities, has_clusters, label_probabilities, matched, predicts_labels
@@ -112,7 +112,7 @@ def measured(
         return Measured({name: replace(estimate, seed=seed, seconds=time.perf_counter() - began)})
     if not has_likelihood(trained):
         return Measured(_of_samples(trained, data, positions, seed))
-    work = Measurement(trained, data, batch, weight, num_samples, keys.of_seed(seed))
+    work = Measurement(trained, data, batch, weight, num_samples, random_keys.of_seed(seed))
     if trained.is_point:
         work.autoencoder()
         table = unit_table(trained, batch, weight)
@@ -164,7 +164,7 @@ def unit_table(
     if not hasattr(trained.model, "posterior"):
         return []
     if codes is None:
-        codes = encode(trained.rows(batch, key=keys.of_seed(0)))
+        codes = encode(trained.rows(batch, key=random_keys.of_seed(0)))
     means = codes["mean"].reshape(len(codes["mean"]), -1)
     # The KL of a joint posterior is one number a row, not one a unit.
     by_unit = "kl" in codes and codes["kl"].size == means.size

@@ -18,7 +18,7 @@ from latens.errors import ConfigError, nearest
 from latens.evidence.batched import map_draws
 from latens.evidence.estimate import Estimate
 from latens.evidence.importance import log_marginal
-from latens.io import keys
+from latens.io import random_keys
 from latens.io.process import check_process, counted
 from latens.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
 from latens.latents.fit_prior import fit_codes, fit_flow
@@ -96,7 +96,7 @@ class _Work:
 def _codes_of(rows: Batch, trained: TrainedModel, most: int, seed: int) -> np.ndarray:
     """About so many draws of the aggregated posterior of rows; those with weights come as often as they count."""
     count = max(1, most // len(rows.row_id))
-    draws = aggregated_draws(trained.rows(rows, key=keys.of_seed(seed)), num_draws=count)
+    draws = aggregated_draws(trained.rows(rows, key=random_keys.of_seed(seed)), num_draws=count)
     if rows.weight is None:
         return draws
     share = np.repeat(np.asarray(rows.weight, np.float64), count)
@@ -192,7 +192,7 @@ def refit_prior(
         what = "only the prior of a latent-variable model that a recipe builds can be fitted again."
         raise ConfigError(what, where="model", fix="In Python: latens.latents.aggregate fits to any model.")
     new = _configured(config, PRIORS[kind], options or {})
-    key = jax.random.fold_in(seed_key(seed), keys.INITIAL_PRIOR)
+    key = jax.random.fold_in(seed_key(seed), random_keys.INITIAL_PRIOR)
     skeleton = build_new(recipe_of(new), trained.schema, new, key=key)
     row = PRIORS[kind]
     work = _Work(trained, data, skeleton, new, row.steps if steps is None else steps, seed)

@@ -23,7 +23,6 @@ from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, 
 from latens.evidence import importance
 from latens.evidence.batched import ModelRows
 from latens.evidence.estimate import finite
-from latens.io import keys
 from latens.io.atomic import as_path, write_atomic
 from latens.io.process import check_count, check_process
 from latens.io.safetensors import arrays_to_tree, pack, read, tree_to_arrays, unpack
@@ -619,7 +618,7 @@ class TrainedModel(Methods):
                 if recipe.preparation(schema, parts) != preparation:
                     what = "the preparation is not the one that this configuration gives"
                     raise ConfigError(f"{what}, or the class registered for one of its parts changed.")
-                skeleton = eqx.filter_eval_shape(lambda key: recipe.model(schema, parts, key=key), keys.of_seed(0))
+                skeleton = eqx.filter_eval_shape(lambda key: recipe.model(schema, parts, key=key), seed_key(0))
             except ModelFileError:
                 raise
             except LatensError as error:

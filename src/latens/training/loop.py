@@ -12,7 +12,7 @@ import optax
 from latens.data import Dataset, Preparation
 from latens.data.dataset import Batch
 from latens.errors import ConfigError, DivergedError, UsageError, refuse_other
-from latens.io import keys
+from latens.io import random_keys
 from latens.io.compilation import check_generator
 from latens.io.process import check_process
 from latens.kinds.text.vocabulary import steps_of
@@ -91,7 +91,7 @@ def fit(
     settings = Settings() if settings is None else settings
     check_process()
     if resume is None:  # a run goes on with the generator that it began with
-        check_generator(keys.of_seed(settings.seed))
+        check_generator(random_keys.of_seed(settings.seed))
     history: list[dict[str, Any]] = []
     snapshot, objective, steps, seconds = None, stages[-1].objective, 0, 0.0
     for index, stage in enumerate(stages):
@@ -117,7 +117,7 @@ def fit(
         snapshot, (model, objective) = run.snapshot(), run.final()
         steps = snapshot.loop.total
     if snapshot is None:
-        empty = TrainState((), (), (), keys.of_seed(settings.seed), *start_numbers())
+        empty = TrainState((), (), (), random_keys.of_seed(settings.seed), *start_numbers())
         loop = LoopState(seconds=seconds, finished=True, stopped_because="closed form")
         snapshot = Snapshot(loop, empty, ())
     return FitResult(model, objective, history, snapshot)
@@ -190,7 +190,7 @@ class _StageRun:
         self.edges = () if stage.data is not None else buckets(data)
         options = {"shards": settings.shards, "mean_weight": _mean_weight(data), "edges": self.edges}
         self.program: Program = make_program(model, stage.objective, stage.optimizer, preparation, **options)
-        key = keys.of_seed(settings.seed, loop.stage)
+        key = random_keys.of_seed(settings.seed, loop.stage)
         self.state = self.program.init(key)
         self.best = eqx.combine(self.state.trainable, self.state.fixed)
         self.steps_per_epoch = settings.steps_per_epoch(self.train_rows)
@@ -385,7 +385,7 @@ class _StageRun:
 
     def evaluate(self, positions: np.ndarray) -> dict[str, float]:
         """Mean metrics over rows, with a fixed key, in the batches that training validation uses."""
-        key = keys.of_seed(self.settings.seed, keys.VALIDATION)
+        key = random_keys.of_seed(self.settings.seed, random_keys.VALIDATION)
         totals: dict[str, list[float]] = {}
         if len(self.edges) > 1:  # rows of like length are cut alike
             positions = positions[np.argsort(steps_of(self.data.x[positions]), kind="stable")]

@@ -14,9 +14,9 @@ import optax
 from latens.data import Preparation, prepare_batch
 from latens.data.dataset import Batch
 from latens.data.preparation import hide_cells, move_pictures
-from latens.io import keys
+from latens.io import random_keys
 from latens.io.compilation import less_work
-from latens.io.reuse import Reused
+from latens.io.program_cache import Reused
 from latens.objectives import AbstractObjective, run_objective
 from latens.trainable import partition_trainable, zeros_of
 from latens.training.optimizers import Optimizer
@@ -204,7 +204,7 @@ class _Step:
             loss, gradients = loss * share, jax.tree.map(lambda leaf: leaf * share, gradients)
         (trainable, opt_state), fixed = self._updated(state, gradients), state.fixed
         if self.moves:
-            key = jax.random.fold_in(draw_key, keys.AFTER_UPDATE)
+            key = jax.random.fold_in(draw_key, random_keys.AFTER_UPDATE)
             fixed = self._moved(trainable, fixed, aux, key=key, step=state.step)
         return _after(state, trainable, fixed, opt_state, loss, metrics, gradients if check_gradients else ())
 

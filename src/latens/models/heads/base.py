@@ -26,7 +26,7 @@ from latens.distributions import (
     DiagonalNormal,
 )
 from latens.errors import ConfigError
-from latens.io.later import special
+from latens.io.lazy_imports import special
 from latens.trainable import Frozen, held, on_host
 from latens.typing import AnyArray, Array, Cond, Float, Key, check_options
 

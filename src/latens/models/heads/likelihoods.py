@@ -21,7 +21,7 @@ from latens.distributions import (
 )
 from latens.distributions.steps import StepColumns
 from latens.errors import ConfigError
-from latens.io.later import linalg
+from latens.io.lazy_imports import linalg
 from latens.models.heads.base import (
     AbstractHead,
     AbstractLocationScaleHead,

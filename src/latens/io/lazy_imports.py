@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 
-class Later:
+class LazyModule:
     """A module that is not imported yet."""
 
     def __init__(self, name: str) -> None:
@@ -22,5 +22,5 @@ if TYPE_CHECKING:
     from scipy import spatial as spatial
     from scipy import special as special
 else:
-    jax, np, pl = Later("jax"), Later("numpy"), Later("polars")
-    linalg, spatial, special = Later("scipy.linalg"), Later("scipy.spatial"), Later("scipy.special")
+    jax, np, pl = LazyModule("jax"), LazyModule("numpy"), LazyModule("polars")
+    linalg, spatial, special = LazyModule("scipy.linalg"), LazyModule("scipy.spatial"), LazyModule("scipy.special")

@@ -16,7 +16,7 @@ import pytest
 from latens import VAE
 from latens.data import Preparation
 from latens.data.arrays import as_dataset
-from latens.io.reuse import fingerprint
+from latens.io.program_cache import fingerprint
 from latens.objectives import ELBO
 from latens.recipes import get_recipe
 from latens.recipes import recipe as base
