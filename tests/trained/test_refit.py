@@ -161,14 +161,14 @@ def test_the_command_writes_beside_the_old_run(latens: Callable[..., Result], tm
     small = ("--set", "network.hidden=32", "--set", "posterior.latent_dim=3", "--set", "objective.beta=0.1")
     assert latens("fit", "digits", "--epochs", 6, *small, "--num-samples", 20, "--out", run_folder).code == 0
     before = (run_folder / "model.safetensors").read_bytes()
-    done = latens("refit", run_folder, "--prior", "mixture", "--components", 4, "--num-samples", 20, "--json")
+    done = latens("refit", run_folder, "--prior", "mixture", "--components", 16, "--num-samples", 200, "--json")
     assert done.code == 0, done.err
     folder = Path(done.json["out"])
     assert folder == run_folder.with_name(f"{run_folder.name}-mixture")
     assert done.json["gain"]["value"] > 5 * done.json["gain"]["standard_error"]
     assert (run_folder / "model.safetensors").read_bytes() == before
     # The two numbers of the two runs differ by the change that was reported.
-    old, new = (latens("evaluate", run, "--num-samples", 20, "--json").json["metrics"] for run in (run_folder, folder))
+    old, new = (latens("evaluate", run, "--num-samples", 200, "--json").json["metrics"] for run in (run_folder, folder))
     changed = new["log_marginal"]["value"] - old["log_marginal"]["value"]
     assert changed == pytest.approx(done.json["gain"]["value"], abs=1e-3)
     assert latens("sample", folder, "-n", 3, "--out", tmp_path / "s.npz").code == 0
