@@ -192,7 +192,8 @@ def test_further_pictures_show_the_numbers_of_the_model():
     kl = codes["kl"].mean(0, dtype=np.float64)
     order = np.argsort(-kl)
     assert list(dict.fromkeys(drawn["traversals"]["strip"])) == [f"unit {u}: {kl[u]:.2f} nats" for u in order]
-    z = np.tile(codes["mean"][0], (11, 1))
+    light = data.x[test].reshape(len(test), -1).mean(1)
+    z = np.tile(codes["mean"][np.argsort(light, kind="stable")[len(test) // 2]], (11, 1))  # a row of middling light
     z[:, order[0]] = np.linspace(-3, 3, 11)
     np.testing.assert_allclose(pixels(drawn["traversals"])[:11], means(z), atol=2e-6)
     t = np.linspace(0, 1, 11)[:, None]

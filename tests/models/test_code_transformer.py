@@ -75,7 +75,7 @@ def test_of_each_class_the_probabilities_sum_to_one_and_draws_have_them():
         found.append(np.exp(np.asarray(jax.jit(jax.vmap(p.log_prob))(events), np.float64)))
         assert abs(found[-1].sum() - 1.0) < 1e-5
         keys = jax.random.split(jax.random.key(number), 20_000)
-        draws = np.asarray(jax.jit(jax.vmap(lambda k, p=p: p.draw(key=k)))(keys))
+        draws = np.asarray(jax.jit(jax.vmap(lambda k, p=p: p.codes(p.sample(key=k))))(keys))
         counts = np.bincount(draws @ [27, 9, 3, 1], minlength=81)
         assert stats.chisquare(counts, 20_000 * found[-1] / found[-1].sum()).pvalue > 1e-4
     assert np.abs(found[0] - found[1]).max() > 0.02
