@@ -128,7 +128,7 @@ def test_specs_that_lead_nowhere(spec: str, words: str) -> None:
         ("a.mat", "this format is not read"),
         ("a.xlsx", "cannot be read: calamine"),
         ("a.db", "is of no known format"),
-        ("a.png", "single pictures"),
+        ("a.png", "Put it in a folder"),
         ("a.zip", "archives"),
         ("a.npz", "not a zip file"),
         ("a.parquet", "cannot be read: parquet"),

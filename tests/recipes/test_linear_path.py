@@ -98,24 +98,24 @@ def pictures(count: int = 120) -> np.ndarray:
     return np.clip(np.round(rows), 0, 255).astype(np.uint8)
 
 
-def test_colour_pictures_begin_at_their_components():
+@pytest.mark.parametrize("family", ["auto", "normal"])
+def test_colour_pictures_begin_at_their_components(family):
     """As many latents as components gain; first pictures as near as PCA's; with start=none all is as it was."""
     data = load(pictures())
-    model, prepare, config = begun(
-        data, **{"network.kind": "auto", "network.hidden": None, "posterior.latent_dim": None}
-    )
+    settings = {"network.kind": "auto", "network.hidden": None, "posterior.latent_dim": None}
+    settings |= {"likelihood.family": family}
+    model, prepare, config = begun(data, **settings)
     assert isinstance(model.decoder.network, LinearPath)
     assert config.network.linear
-    train, test = data.subset("train"), data.subset("test")
-    rows = prepare_batch(prepare, data.rows(test), key=None).x
+    parts = (data.subset("train"), data.subset("test"))
+    train, rows = (prepare_batch(prepare, data.rows(part), key=jax.random.key(0)).x for part in parts)
     assert config.posterior.latent_dim == 32  # four gain, and no fewer are taken than without
-    made = principal(data.x[train].reshape(len(train), -1).astype(np.float32), 4)
-    away = np.asarray(rows, np.float64).reshape(len(test), -1) - made.mean
+    made = principal(np.asarray(train, np.float32).reshape(len(train), -1), 4)
+    away = np.asarray(rows, np.float64).reshape(len(rows), -1) - made.mean
     of_pca = np.sqrt(np.mean((away - away @ made.directions @ made.directions.T) ** 2))
     first = jax.jit(jax.vmap(lambda x: model.likelihood(model.posterior(x).mean()).moments()[0]))(rows)
     assert np.sqrt(np.mean((np.asarray(first) - rows) ** 2)) < 1.1 * of_pca
-    settings = {"network.kind": "auto", "network.hidden": None, "posterior.latent_dim": None, "start.kind": "none"}
-    former, _, config = begun(data, **settings)
+    former, _, config = begun(data, **settings | {"start.kind": "none"})
     assert (config.network.linear, config.posterior.latent_dim) == (None, 32)
     assert not isinstance(former.decoder.network, LinearPath)
 

@@ -443,6 +443,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 _SET = {"--latent-dim": "posterior.latent_dim", "--beta": "objective.beta", "--hidden": "network.hidden"}
 _SET |= dict.fromkeys(("--lr", "--learning-rate"), "optimizer.learning_rate")
+_SET |= {f"--{part}": part for part in ("likelihood", "prior", "posterior", "network", "objective")}
 """Flags that a reader expects of `latens fit`, and the options that they stand for."""
 
 

@@ -87,7 +87,7 @@ def reconstructions(trained: "TrainedModel", data: "Dataset", positions: "np.nda
     away = x - pca.mean
     left = away - away @ pca.directions @ pca.directions.T
     ours, theirs = (float(np.sqrt(np.square(one).mean())) for one in (made.reshape(x.shape) - x, left))
-    closer = f"; closer, at a lower log p(x): --set likelihood=normal --set posterior.latent_dim={size}"
+    closer = "; for closer pictures, at a lower log p(x): --set likelihood=normal"
     closer *= ours > theirs and trained.parts.config.likelihood.family == "logistic-mixture"
     return f"; reconstructions off by {ours:.1f} of {high:g} levels (PCA with {size} components: {theirs:.1f}{closer})"
 

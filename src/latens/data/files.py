@@ -42,10 +42,10 @@ from latens.kinds.text.strings import has_lines, read_rows, read_txt, text_parts
 
 _CONVERT = "Convert it: np.savez('data.npz', x=rows, y=labels)."
 _OTHERS = {
-    (".pkl", ".pickle", ".pt", ".pth", ".joblib"): "a pickle can run code when it is opened: none is read.",
-    (".mat",): "this format is not read.",
-    pictures.ENDINGS: "single pictures are not read, a folder of them is.",
-    (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"): "archives are not read.",
+    (".pkl", ".pickle", ".pt", ".pth", ".joblib"): ("A pickle can run code when it is opened: none is read.", _CONVERT),
+    (".mat",): ("This format is not read.", _CONVERT),
+    pictures.ENDINGS: ("A single picture is not read.", "Put it in a folder, and give the folder."),
+    (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"): ("Archives are not read.", _CONVERT),
 }
 ALONE = frozenset({".txt", ".dat", ".data"})
 """Endings of tables that are read by name alone: in a folder of rows they are notes."""
@@ -417,9 +417,9 @@ def _read_file(path: Path, roles: ColumnRoles) -> Raw:
         raise DataError("is not a regular file.", where=where, fix="Give a file.")
     if not path.stat().st_size:
         raise DataError("is empty.", where=where, fix="Give a file with at least one row.")
-    for endings, why in _OTHERS.items():
+    for endings, (why, fix) in _OTHERS.items():
         if name.endswith(endings):
-            raise DataError(f"{why[0].upper()}{why[1:]}", where=where, fix=_CONVERT)
+            raise DataError(why, where=where, fix=fix)
     for row in FORMATS.values():
         if row.whole and name.endswith(row.endings):
             return row.whole(path, roles)

@@ -74,7 +74,7 @@ def suits(parts: ConfiguredParts, data: Dataset) -> AbstractHead | None:
     """The likelihood's head where a model of these data begins at their principal components unasked; else None."""
     config, schema = parts.config, data.schema
     network, likelihood, posterior = config.network, config.likelihood, config.posterior
-    pictures = (network.kind, likelihood.family) == ("conv", "logistic-mixture")
+    pictures = network.kind == "conv" and likelihood.family in ("logistic-mixture", "normal")
     columns = (network.kind, likelihood.family, schema.cells.real) == ("dense", "normal", True)
     columns = columns and posterior.latent_dim is None and data.count("train") >= LEAST_ROWS
     tables = (network.kind, likelihood.family) == ("dense", "table") and data.count("train") >= FEWEST
