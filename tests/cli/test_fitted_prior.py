@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,8 @@ def test_fit_says_which_prior_is_kept_and_a_run_ended_meanwhile_ends_the_same(
     said = "prior: a mixture of Gaussians fitted to the codes"
     assert f"{said}, which changes log p(x) by +" in (whole / "log.txt").read_text()
     assert after(RunFolder.open(whole))[0].endswith(f"in all; {said}")
+    resumed = {"training_seconds": 90.0, "command_seconds": 70.0, "step": 5}
+    assert after(SimpleNamespace(info=resumed, path=whole))[0].endswith("70 s of this command")
     folder = tmp_path / "run"
 
     def cut_off(*given: Any, **named: Any) -> Any:

@@ -51,7 +51,8 @@ def after(run: RunFolder) -> list[str]:
     """What is printed of a run that is done, from what its run.json says."""
     info, here = run.info, shlex.quote(str(run.path))
     seconds, whole, steps = info.get("training_seconds"), info.get("command_seconds"), info.get("step") or 0
-    took = "" if seconds is None else f"{duration(seconds)}, {duration(whole or seconds)} in all"
+    of = "in all" if (whole or seconds or 0.0) >= (seconds or 0.0) else "of this command"  # which resumed the training
+    took = "" if seconds is None else f"{duration(seconds)}, {duration(whole or seconds)} {of}"
     best = f", best step {info['best_step']:,}" if info.get("best_step") not in (None, steps) else ""
     prior = "; prior: a mixture of Gaussians fitted to the codes" if (info.get("refit") or {}).get("kept") else ""
     lines = [line("trained", (f"{steps:,} steps{best}, {took}" if steps else took) + prior)] if took else []
