@@ -33,10 +33,7 @@ def test_differences_are_paired_by_seed() -> None:
 
 
 def test_one_seed_is_paired_by_rows() -> None:
-    a, b = (
-        latens.VAE(1, hidden=(4,), steps=3, random_state=0).fit(X),
-        latens.VAE(2, hidden=(4,), steps=3, random_state=0).fit(X),
-    )
+    a, b = (latens.VAE(n, hidden=(4,), steps=3, random_state=0).fit(X) for n in (1, 2))
     found = latens.trained.compare({"a": a, "b": b}, X[:20], num_samples=5)
     gap = found.models[1].difference
     assert gap is not None
@@ -46,6 +43,11 @@ def test_one_seed_is_paired_by_rows() -> None:
     alike = latens.trained.compare({"a": a, "again": a.model_}, X[:20], num_samples=5).models[1].difference
     assert alike is not None
     assert alike.value == alike.low == alike.high == 0.0  # the same draws for all
+    gappy = np.where(np.random.default_rng(1).random(X.shape) < 0.2, np.nan, X)
+    models = latens.trained.compare({"a": a, "b": b}, gappy, num_samples=200).models
+    value = a.model_.evaluate(gappy, num_samples=200).value["metrics"]["log_marginal"]["value"]
+    for mean in (value, next(each.mean.value for each in models if each.name == "a")):
+        assert mean == pytest.approx(a.score(gappy), abs=0.05)
     for given in ({"a": a}, {"a": a, "b": []}, [a, b]):
         with pytest.raises(UsageError):
             latens.trained.compare(given, X)

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,10 +21,6 @@ from latens.commands._sources import flags_of, read_with
 from latens.errors import LatensError
 from latens.io.terminal import clock, doing
 from latens.runs.folder import RunFolder
-
-if TYPE_CHECKING:
-    from latens.trained.experiment import Experiment
-
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.config import Config
@@ -138,6 +135,8 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
     with contextlib.ExitStack() as stack:
         callbacks += _watchers(context, run, experiment, stack)
         stack.enter_context(context.signals.deferred())
+        stack.enter_context(warnings.catch_warnings())
+        warnings.showwarning = lambda message, *_: (context.warn(str(message)), log.warning("%s", message))
         try:
             trained, result = train(experiment, run=run, callbacks=callbacks, resume=resume)
         except Interrupted as interruption:

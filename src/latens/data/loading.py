@@ -238,8 +238,8 @@ class IncomingRows:
         if words.get("label", "").endswith(".npy"):
             given["label"] = array_file(Path(words.pop("label")))
         self.given = {role: unmasked(values) for role, values in given.items()}
-        self.derived, self.typed, self.missing = definitions(asked.derive), asked.typed, asked.missing
-        self.counts = asked.counts
+        self.derived, self.typed, self.counts = definitions(asked.derive), asked.typed, asked.counts
+        self.missing = "nan" if schema is not None and not _is_path(source) else asked.missing  # as `fit` takes arrays
         if asked.columns is not None:
             self.declared = declared_columns(asked.columns)
         self.typed = self.typed or self.declared is not None or bool(self.derived)

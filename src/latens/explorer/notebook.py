@@ -67,15 +67,12 @@ def explore(
 
 def rows_of(model: Any, X: Any, y: ArrayLike | None) -> tuple[TrainedModel, Dataset]:
     """Take the model out of an estimator, and rows as a data set that it takes."""
-    estimator = model if hasattr(model, "model_") else None
     trained = getattr(model, "model_", model)
     if not isinstance(trained, TrainedModel):
         what = f"{type(model).__name__} is neither a fitted estimator nor a model that latens.load gives."
         raise UsageError(what, where="model", fix="Call fit first, or give latens.load(path).")
-    if isinstance(X, Dataset):
-        data = X
-    else:
-        data = load(X, schema=trained.schema, name="X") if estimator is None else estimator._read(X)[0]
+    read = (lambda: load(X, schema=trained.schema, name="X")) if trained is model else lambda: model._read(X)[0]
+    data = X if isinstance(X, Dataset) else read()
     if y is None:
         return trained, data
     values = np.asarray(y)

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import warnings
 from typing import Any
 
 import jax.numpy as jnp
@@ -182,7 +181,6 @@ def mixture(
     """A mixture of Gaussians fitted by scikit-learn, by variational inference or EM."""
     # What is kept is the mixture at the fitted weights, means and covariances: a density that integrates to 1, and the
     # one scikit-learn samples from. (The variational `score_samples` averages logarithms instead, and is none.)
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 
     kind = GaussianMixture if density.inference == "em" else BayesianGaussianMixture
@@ -193,11 +191,7 @@ def mixture(
         max_iter=density.max_iterations,
         random_state=seed,
     )
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        fitted.fit(x)
-    for warning in caught:
-        _log.warning("%s", warning.message)
+    fitted.fit(x)
     # A component that lost all its rows may have weight 0; its logarithm must stay finite to be stored.
     weights = np.maximum(fitted.weights_, np.finfo(np.float32).tiny)
     return np.log(weights / weights.sum()), fitted.means_, np.linalg.cholesky(fitted.covariances_)

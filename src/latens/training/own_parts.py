@@ -1,8 +1,8 @@
 """What is checked of a user's own parts before training: shapes and kinds of numbers."""
 
 import dataclasses
-import logging
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,8 +22,6 @@ from latens.models.base import mean_code
 from latens.trainable import zeros_of
 from latens.typing import Array, Float, Key, PyTree
 
-_log = logging.getLogger(__name__)
-
 _KINDS = (AbstractDistribution, AbstractHead, AbstractModelPrior, AbstractModelEncoder, AbstractLatentModel)
 _ROWS, _FINITE, _DRAWS, _OFF = 4, 1000, 4000, 0.1
 _AGAIN = 8  # so many equal draws are of a value with a probability: float32 repeats a few of a density
@@ -39,10 +37,13 @@ def check_own_parts(model: AbstractLatentModel, data: Dataset, preparation: Prep
     check_given_parts(model, batch)
     model = eqx.nn.inference_mode(model)
     _finite(model, data, preparation, key)
-    for name, off in jax.device_get(_offsets(model, jax.tree.map(lambda leaf: leaf[0], batch), key)).items():
-        if abs(off) > _OFF:
-            what = f"log_prob of a {name} is off by {off:+.2f} nats a variable, measured at its own samples"
-            _log.warning(f"{what}, and log p(x) with it. Compare log_prob with SciPy, and with sample.")
+    for name, (off, mean, average) in jax.device_get(_offsets(model, batch, key)).items():
+        if len(apart := off[np.abs(off) > _OFF]):
+            what = f"log_prob and sample of a {name} disagree by {apart[0]:+.2f} nats a variable"
+            warnings.warn(f"{what}. Compare both with SciPy: log p(x) is off if log_prob is.", stacklevel=3)
+        if (differ := mean != average).any():
+            what = f"mean of a {name} is {mean[differ][0]:.4g}, and {_DRAWS} samples average {average[differ][0]:.4g}"
+            warnings.warn(f"{what}. Imputed and reconstructed cells are means: correct it.", stacklevel=3)
 
 
 def check_given_parts(model: AbstractLatentModel, batch: Batch) -> None:
@@ -87,10 +88,11 @@ def _finite(model: AbstractLatentModel, data: Dataset, preparation: Preparation,
 
 
 @compiled
-def _offsets(model: AbstractLatentModel, row: Batch, key: Key) -> dict[str, Float[Array, ""]]:
-    """The log of what an own density integrates to in the middle of its samples, minus that of their share there."""
+def _offsets(model: AbstractLatentModel, batch: Batch, key: Key) -> dict[str, tuple[Float[Array, " B"], ...]]:
+    """By how many nats own densities of rows contradict their samples, and their means where these do most."""
+    # In nats: the log of what it integrates to in the middle of its samples, minus that of their share there.
 
-    def offset(one: AbstractFactorised) -> Float[Array, ""]:
+    def offset(one: AbstractFactorised, key: Key) -> tuple[Float[Array, ""], ...]:
         drawn = jax.vmap(lambda key: one.sample(key=key))(jax.random.split(key, _DRAWS))
         draws = jnp.sort(drawn.astype(jnp.float32).reshape(_DRAWS, -1), axis=0)
         first, end = (jax.vmap(lambda one, side=side: jnp.searchsorted(one, one, side=side), 1, 1)(draws)
@@ -103,12 +105,27 @@ def _offsets(model: AbstractLatentModel, row: Batch, key: Key) -> dict[str, Floa
         terms = lambda at: jax.vmap(one.log_prob_terms)(at.reshape(-1, *drawn.shape[1:])).reshape(at.shape)  # noqa: E731
         smooth = jnp.where(jnp.any(inside, axis=0), jnp.trapezoid(jnp.exp(terms(grid)), grid, axis=0), 0.0)
         given = jnp.where(atom & (first == jnp.arange(_DRAWS)[:, None]), jnp.exp(terms(draws)), 0.0)
-        return jnp.log(jnp.median((jnp.sum(given, axis=0) + smooth) / jnp.mean(atom | inside, axis=0)))
+        off = jnp.log(jnp.median((jnp.sum(given, axis=0) + smooth) / jnp.mean(atom | inside, axis=0)))
+        return off, *_unlike(one.mean().astype(jnp.float32).reshape(-1), draws)
 
-    found = _distributions(model, row, key)
-    own = [one for name in found if _is_own(_part_of(model, name)) for one in _checkable(found[name])]
-    own = [one for one in own if isinstance(one, AbstractFactorised) and _is_own(one)]
-    return {type(one).__name__: offset(one) for one in own if math.prod(one.shape) <= _FINITE}
+    def of_row(row: Batch, key: Key) -> dict[str, tuple[Float[Array, ""], ...]]:
+        found = _distributions(model, row, key)
+        own = [one for each in found.values() for one in _checkable(each) if isinstance(one, AbstractFactorised)]
+        return {type(one).__name__: offset(one, key) for one in own if _is_own(one) and math.prod(one.shape) <= _FINITE}
+
+    return jax.lax.map(lambda each: of_row(*each), (batch, jax.random.split(key, len(batch.row_id))))
+
+
+def _unlike(mean: Float[Array, " d"], draws: Float[Array, "n d"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """A mean and the average of its samples at the variable where they differ most; 0 and 0 where they agree."""
+    # A tenth of a deviation is more than 6 standard errors. Where one draw is a twentieth of a variance, a heavy tail
+    # or a rare event, samples say little of a mean.
+    average = jnp.mean(draws, axis=0)
+    away = (draws - average) ** 2
+    known = jnp.isfinite(mean) & (jnp.max(away, axis=0) < 0.05 * jnp.sum(away, axis=0))
+    wide = jnp.std(draws, axis=0) + 1e-4 * jnp.abs(average)  # of constants, more than their rounding
+    worst = jnp.argmax(apart := jnp.where(known, jnp.abs(mean - average) / wide, 0.0))
+    return jnp.where(apart[worst] > 0.1, mean[worst], 0.0), jnp.where(apart[worst] > 0.1, average[worst], 0.0)
 
 
 def _whole(tree: PyTree) -> bool:
