@@ -160,7 +160,6 @@ def test_rows_outside_of_the_support_are_named(head: Any, cell: float, words: st
 
 
 def echo(function: Callable[[Any], Any]) -> Callable[..., Any]:
-    """What makes an encoder whose means are a function of its first two inputs."""
     return lambda shape, key: eqx.nn.Lambda(lambda x: jnp.concatenate([function(x[:2]), jnp.zeros(2)]))
 
 
@@ -273,15 +272,13 @@ def test_a_density_and_a_mean_are_compared_with_their_samples(kind: type, says: 
     rows = np.random.default_rng(0).poisson(5.0, (130, 4))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        VAE(likelihood=partial(WholeHead, kind=kind), **FEW).fit(
-            rows if kind is latens.distributions.Poisson else rows + 0.5
-        )
+        VAE(likelihood=partial(WholeHead, kind=kind), **FEW).fit(rows if "Poisson" in kind.__name__ else rows + 0.5)
     assert re.search(says, " ".join(str(warning.message) for warning in caught))
 
 
 def test_samples_of_heavy_tails_say_nothing_of_a_mean() -> None:
-    rng = np.random.default_rng(0)
-    noise, weibull = rng.standard_normal((4000, 400)), rng.weibull(0.5, (4000, 400))
+    noise = np.random.default_rng(0).standard_normal((2, 4000, 400))
+    weibull, noise = np.sum(noise**2, axis=0) ** 2 / 4.0, noise[0]  # of shape a half: of an exponential, squared
     normal = [(np.exp(tail**2 / 2.0), np.exp(tail * noise)) for tail in (0.5, 1.0, 2.0, 3.0)]
     for mean, draws in [*normal, (2.0, weibull), (0.0, noise / noise[::-1]), (0.1, np.full_like(noise, 0.1))]:
         assert jnp.equal(*_unlike(jnp.full(400, mean), jnp.asarray(draws)))
