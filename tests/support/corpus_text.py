@@ -113,7 +113,7 @@ CASES: dict[str, Case] = {
     ),
     "a parquet file of three bytes": check(text(b"PAR", "d.parquet"), "d.parquet", "at least 12 bytes"),
     "a parquet file cut": check(text(b"PAR1" + bytes(60) + b"PAR1", "d.parquet"), "d.parquet", "d.parquet"),
-    "a picture": check(text(b"\x89PNG\r\n\x1a\n", "d.png"), "d.png", "np.savez"),
+    "a picture": check(text(b"\x89PNG\r\n\x1a\n", "d.png"), "d.png", "Put it in a folder"),
     "no known ending": check(text(TABLE, "d.xyz"), "d.xyz", "no known format"),
     "no file": check(lambda: None, "d.csv", "no such file", "Check the path"),
     "a name of 5,000 letters": check(lambda: None, "d" * 5000 + ".csv", "no such file"),
