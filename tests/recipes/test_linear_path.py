@@ -103,8 +103,7 @@ def test_colour_pictures_begin_at_their_components(family):
     """As many latents as components gain; first pictures as near as PCA's; with start=none all is as it was."""
     data = load(pictures())
     settings = {"network.kind": "auto", "network.hidden": None, "posterior.latent_dim": None}
-    settings |= {"likelihood.family": family}
-    model, prepare, config = begun(data, **settings)
+    model, prepare, config = begun(data, **(settings := settings | {"likelihood.family": family}))
     assert isinstance(model.decoder.network, LinearPath)
     assert config.network.linear
     parts = (data.subset("train"), data.subset("test"))

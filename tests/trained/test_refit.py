@@ -155,9 +155,8 @@ def test_what_does_not_fit_is_refused(kind: str, options: dict, words: str) -> N
 
 @pytest.mark.slow
 def test_the_command_writes_beside_the_old_run(latens: Callable[..., Result], tmp_path: Path) -> None:
-    run_folder = (
-        tmp_path / "run"
-    )  # its codes were hardly held to the standard Normal, so another prior fits them better
+    # Its codes were hardly held to the standard Normal, so another prior fits them better.
+    run_folder = tmp_path / "run"
     small = ("--set", "network.hidden=32", "--set", "posterior.latent_dim=3", "--set", "objective.beta=0.1")
     assert latens("fit", "digits", "--epochs", 6, *small, "--num-samples", 20, "--out", run_folder).code == 0
     before = (run_folder / "model.safetensors").read_bytes()

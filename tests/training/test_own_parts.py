@@ -126,6 +126,11 @@ class Gamma(AbstractFactorised):
         return jnp.exp(self.log_shape)
 
 
+class Outside(Gamma):
+    def sample(self, *, key):
+        return -super().sample(key=key)
+
+
 class WholeHead(Head):
     sees: ClassVar = "whole"
 
@@ -264,6 +269,7 @@ WrongMean = type(Gamma)("WrongMean", (Gamma,), {"__module__": __name__, "mean": 
     ("kind", "says"),
     [
         (Unscaled, r"^log_prob and sample of a Unscaled disagree by \+0\.9[^:]*: log p\(x\) is off if log_prob is\.$"),
+        (Outside, r"^log_prob of a Outside is not finite at samples of it\."),
         (WrongMean, r"^mean of a WrongMean is -?\d.*, and 4000 samples average"),
         *((kind, "^$") for kind in (Normal, Gamma, ManyZeros, latens.distributions.Poisson)),
     ],
