@@ -57,10 +57,10 @@ def proposed(
 
         z, log_q = jax.vmap(lambda own: posterior.sample_and_log_prob(key=own))(keys(index))
         densities = {}
-        if counts.get("wide"):
+        if isinstance(posterior, DiagonalNormal) and counts.get("wide"):
             z = put("wide", z, posterior.loc + math.exp(WIDER) * (z - posterior.loc))
             densities["wide"] = DiagonalNormal(posterior.loc, posterior.log_scale_array() + WIDER).log_prob
-        if counts.get("beside"):
+        if other is not None and counts.get("beside"):
             z = put("beside", z, jax.vmap(lambda own: other.sample(key=own))(keys(index)))
             densities["beside"] = other.log_prob
         if counts.get("prior"):

@@ -150,7 +150,7 @@ def _log_densities(
         }
         own = {f"log_prob of the {name}": call() for name, call in calls.items() if _is_own(_part_of(model, name))}
         seen = (row.x - given.shift) / given.scale if isinstance(given, Affine) else row.x
-        drawn = {"draws of the posterior": sum(jnp.sum(0.0 * leaf) for leaf in jax.tree.leaves(z))}
+        drawn = {"draws of the posterior": jnp.asarray(sum(jnp.sum(0.0 * leaf) for leaf in jax.tree.leaves(z)))}
         return drawn | own, _scaled(given).sample(key=key), seen
 
     return jax.vmap(of_row)(batch, jax.random.split(key, len(batch.row_id)))

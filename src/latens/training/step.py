@@ -122,7 +122,7 @@ def make_program(
     def init(key: Key) -> TrainState:
         return TrainState(trainable, fixed, start(trainable), key, *start_numbers())
 
-    return Program(init, *functions, static)
+    return Program(init, *functions, static=static)
 
 
 def _functions(

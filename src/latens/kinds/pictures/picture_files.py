@@ -275,7 +275,7 @@ def pixels_of(
         upright = picture if as_is else ImageOps.exif_transpose(picture)
         layered = upright.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in picture.info
         alpha = upright.convert("RGBA").getchannel("A") if layered else Image.new("L", upright.size, 255)
-        clear = alpha.getextrema()[0] < 255
+        clear = any(alpha.histogram()[:255])
         if clear and not gaps:
             upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA"))
         if upright.mode in _DEEP:

@@ -166,13 +166,13 @@ class OrderedSegmentsHead(AbstractTableHead):
 def middles_of(one: ColumnType) -> Shaped[np.ndarray, " K"]:
     """The middle of each segment by its share, as a quantile of a standard Normal."""
     above = np.cumsum(one.shares) - 0.5 * np.asarray(one.shares)
-    return np.clip(_QUANTILE(np.clip(above, 1e-9, 1.0 - 1e-9)).astype(float), -4.0, 4.0)
+    return np.clip(np.asarray(_QUANTILE(np.clip(above, 1e-9, 1.0 - 1e-9)), float), -4.0, 4.0)
 
 
 def basis_of(one: ColumnType) -> Shaped[np.ndarray, "functions K"]:
     """The functions along a number's grid that tilt its shares, at the middle of each segment."""
     c = middles_of(one)
-    knots = _QUANTILE((np.arange(HATS) + 0.5) / HATS).astype(float)
+    knots = np.asarray(_QUANTILE((np.arange(HATS) + 0.5) / HATS), float)
     hats = np.stack([np.interp(c, knots, row) for row in np.eye(HATS)])
     apart = np.eye(one.count)[atoms_of(one)]
     return np.concatenate([[0.5 * c, 0.125 * c**2], hats, apart])
