@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from latens import distributions as distributions
     from latens import environments as environments
     from latens import estimators as estimators
+    from latens import evidence as evidence
     from latens import explorer as explorer
     from latens import figures as figures
     from latens import latents as latents

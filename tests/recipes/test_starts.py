@@ -36,8 +36,8 @@ COUNTS, SPREAD = np.array([0.3, 2.0, 9.0]), np.array([0.8, 3.0, 40.0])
 
 def started(data, family: str, **network):
     """The recommended recipe's model of these data before its first step, and its preparation."""
-    recipe = RECIPES["default"]
-    config = VAEConfig(likelihood=LikelihoodConfig(family=family), network=NetworkConfig(**network))
+    recipe, likelihood = RECIPES["default"], LikelihoodConfig(family=family)
+    config = VAEConfig(likelihood=likelihood, network=NetworkConfig(linear=False, **network))
     config, _ = recipe.resolve(config, data)
     prepare = recipe.preparation(data.schema, config)
     model = recipe.build(data.schema, config, key=jax.random.key(1))

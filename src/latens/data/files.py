@@ -43,9 +43,8 @@ from latens.kinds.text.strings import has_lines, read_rows, read_txt, text_parts
 _CONVERT = "Convert it: np.savez('data.npz', x=rows, y=labels)."
 _OTHERS = {
     (".pkl", ".pickle", ".pt", ".pth", ".joblib"): ("A pickle can run code when it is opened: none is read.", _CONVERT),
-    (".mat",): ("This format is not read.", _CONVERT),
     pictures.ENDINGS: ("A single picture is not read.", "Put it in a folder, and give the folder."),
-    (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"): ("Archives are not read.", _CONVERT),
+    (".mat", ".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"): ("This format is not read.", _CONVERT),
 }
 ALONE = frozenset({".txt", ".dat", ".data"})
 """Endings of tables that are read by name alone: in a folder of rows they are notes."""

@@ -120,10 +120,11 @@ def _offsets(model: AbstractLatentModel, batch: Batch, key: Key) -> dict[str, tu
 def _unlike(mean: Float[Array, " d"], draws: Float[Array, "n d"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """A mean and the average of its samples at the variable where they differ most; 0 and 0 where they agree."""
     # A tenth of a deviation is more than 6 standard errors. Where one draw is a twentieth of a variance, a heavy tail
-    # or a rare event, samples say little of a mean.
+    # or a rare event, samples say little of a mean. That of angles is their direction.
     average = jnp.mean(draws, axis=0)
     away = (draws - average) ** 2
     known = jnp.isfinite(mean) & (jnp.max(away, axis=0) < 0.05 * jnp.sum(away, axis=0))
+    known &= jnp.abs(jnp.angle(jnp.exp(1j * mean) / jnp.mean(jnp.exp(1j * draws), axis=0))) > 0.1
     wide = jnp.std(draws, axis=0) + 1e-4 * jnp.abs(average)  # of constants, more than their rounding
     worst = jnp.argmax(apart := jnp.where(known, jnp.abs(mean - average) / wide, 0.0))
     return jnp.where(apart[worst] > 0.1, mean[worst], 0.0), jnp.where(apart[worst] > 0.1, average[worst], 0.0)
