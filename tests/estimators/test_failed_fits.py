@@ -68,10 +68,10 @@ def test_dates_are_no_classes() -> None:
 
 
 def test_parameters_of_a_classifier_may_be_numbers_of_numpy() -> None:
-    given = {"n_components": np.int64(2), "max_iterations": np.int32(2), "reg_covar": np.float32(0.5)}
+    given = {"n_components": np.int64(2), "max_iterations": np.int32(200), "reg_covar": np.float32(0.5)}
     kind: dict[str, Any] = {"density": "mixture", "inference": "em", "random_state": 0}
     ours = GenerativeClassifier(**kind, **given).fit(X, Y)
-    plain = GenerativeClassifier(**kind, n_components=2, max_iterations=2, reg_covar=0.5).fit(X, Y)
+    plain = GenerativeClassifier(**kind, n_components=2, max_iterations=200, reg_covar=0.5).fit(X, Y)
     np.testing.assert_array_equal(ours.log_joint(X), plain.log_joint(X))
 
 
