@@ -52,8 +52,6 @@ def test_fit_says_which_prior_is_kept_and_a_run_ended_meanwhile_ends_the_same(
     said = "prior: a mixture of Gaussians fitted to the codes"
     assert f"{said}, which changes log p(x) by +" in (whole / "log.txt").read_text()
     assert after(RunFolder.open(whole))[0].endswith(f"in all; {said}")
-    resumed = {"training_seconds": 90.0, "command_seconds": 70.0, "step": 5}
-    assert after(SimpleNamespace(info=resumed, path=whole))[0].endswith("70 s of this command")
     folder = tmp_path / "run"
 
     def cut_off(*given: Any, **named: Any) -> Any:
@@ -92,6 +90,8 @@ def test_refit_false_writes_the_arrays_of_before(
 
 
 def test_then_fits_a_prior_in_the_same_command(latens: Callable[..., Result], table: Path, tmp_path: Path) -> None:
+    resumed = {"training_seconds": 90.0, "command_seconds": 70.0, "step": 5}
+    assert after(SimpleNamespace(info=resumed, path=tmp_path))[0].endswith("70 s of this command")
     run, few = tmp_path / "run", (*WORDS[2:], "--steps", "20")
     refused = latens("fit", table, *few, "--then", "transformer", "--out", run)
     assert refused.code != 0
