@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from latens.estimators import VAEDetector as VAEDetector
     from latens.estimators import VAEForecaster as VAEForecaster
     from latens.estimators import VAEImputer as VAEImputer
-    from latens.explorer.notebook import explore as explore
     from latens.kinds import Counts as Counts
     from latens.kinds import Numbers as Numbers
     from latens.kinds import Pictures as Pictures
@@ -71,7 +70,6 @@ __all__ = [
     "VAEDetector",
     "VAEForecaster",
     "VAEImputer",
-    "explore",
     "fit",
     "load",
     "read",
@@ -83,7 +81,6 @@ _HOMES = {
     "latens.data": ("Dataset", "read"),
     "latens.errors": ("LatensError",),
     "latens.estimators": ("VAE", "Autoencoder", "GenerativeClassifier", "VAEDetector", "VAEForecaster", "VAEImputer"),
-    "latens.explorer.notebook": ("explore",),
     "latens.kinds": ("Counts", "Numbers", "Pictures", "Steps", "Table", "Text"),
     "latens.models": ("Conditional", "LatentModel"),
     "latens.networks": ("Dense",),

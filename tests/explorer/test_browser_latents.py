@@ -6,7 +6,6 @@ import numpy as np
 from browser_fixtures import Browser
 from page_fixtures import ROWS, Site, pixel, plane, settled, shown, state
 
-from latens.explorer import payload, static_files
 from latens.explorer.server import PageServer, decoder_of
 
 pytest_plugins = ("browser_fixtures", "page_fixtures")
@@ -33,20 +32,6 @@ def test_a_point_under_the_pointer_has_a_card(browser: Browser, page: PageServer
     np.testing.assert_allclose(browser.run(script), expected, atol=1)
     browser.mouse("mouseMoved", 2, 2)
     browser.until("latens.scatter.card.hidden")
-
-
-def test_given_coordinates_are_the_first_plane(browser: Browser, digits: Site) -> None:
-    turn = 2 * np.pi * np.arange(ROWS) / ROWS
-    ring = 100.0 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    files = static_files() | payload(digits.trained, digits.data, coordinates=ring, serve=True)
-    with PageServer(files, decoder=decoder_of(digits.trained, files)) as page:
-        browser.open(page.url)
-        chosen = "return [...document.querySelectorAll('select')].slice(0, 2).map((s) => s.selectedOptions[0].text)"
-        assert browser.run(chosen) == ["coordinate 1", "coordinate 2"]
-        browser.mouse("mouseMoved", *pixel(browser, *ring[123]))
-        browser.until("!latens.scatter.card.hidden")
-        assert str(digits.data.names[123]) in browser.run("return latens.scatter.card.innerText")
-        assert browser.errors() == []
 
 
 def test_dragging_decodes_what_latens_decodes(browser: Browser, page: PageServer, digits: Site) -> None:

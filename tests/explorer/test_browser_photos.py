@@ -23,8 +23,7 @@ def photos() -> Site:
     settings = {"posterior.latent_dim": 30, "network.kind": "dense", "network.hidden": "16", "training.steps": 2}
     config = override(get_recipe("default").config, settings | {"training.epochs": None, "start": "none"})
     trained, _ = train(prepare(config, load(x, name="photos")))
-    places = np.random.default_rng(1).normal(size=(60, 2))
-    return Site(trained, load(x, name="photos", schema=trained.schema), serve=True, coordinates=places)
+    return Site(trained, load(x, name="photos", schema=trained.schema), serve=True)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def test_photographs_stand_on_a_map(browser: Browser, photo_page: PageServer) ->
     browser.open(photo_page.url)
     settled(browser)
     names = "return [latens.app.state.x, latens.app.state.y].map((axis) => latens.scatter.axisName(axis))"
-    assert browser.run(names) == ["coordinate 1", "coordinate 2"]
+    assert [name[:16] for name in browser.run(names)] == ["principal axis 1", "principal axis 2"]
     assert state(browser, "colour") == "none"
     browser.until("Number(document.querySelector('.thumbs')?.dataset.drawn) > 5")
     # No two of them overlap.

@@ -16,8 +16,7 @@ from scipy.spatial import cKDTree
 
 from latens import evidence, latents
 from latens.data import Column, Dataset, Preparation, Schema, load
-from latens.data.row_fields import evenly_spaced
-from latens.errors import ConfigError, DataError
+from latens.errors import ConfigError
 from latens.explorer import payload, static_files
 from latens.explorer.page_columns import event_of, manifest_columns
 from latens.explorer.page_files import single_file
@@ -140,37 +139,6 @@ def test_numbered_columns_are_a_curve_but_where_they_have_types(typed: bool) -> 
     assert [column["name"] for column in found] == ["split", *([f"x{i}" for i in range(16)] if typed else [])]
     if typed:
         np.testing.assert_allclose(np.frombuffer(files[found[3]["file"]], "<f4"), x[:, 2], atol=1e-6)
-
-
-def test_given_coordinates_are_columns_of_their_own(digits) -> None:
-    trained, data, *_ = digits
-    points = np.stack([np.arange(len(data)), np.arange(len(data)) ** 0.5], axis=1)
-    files = payload(trained, data, coordinates=points, most_rows=50)
-    found = [c for c in json.loads(files["data/manifest.json"])["columns"] if c["role"] == "coordinate"]
-    assert [column["name"] for column in found] == ["coordinate 1", "coordinate 2"]
-    rows = evenly_spaced(np.arange(len(data)), 50)
-    for place, column in enumerate(found):
-        np.testing.assert_array_equal(np.frombuffer(files[column["file"]], "<f4"), points[rows, place].astype("<f4"))
-
-
-@pytest.mark.parametrize(
-    ("points", "words"),
-    [
-        (np.zeros((3, 2)), "shape"),
-        (np.zeros(1797), "shape"),
-        (np.zeros((1797, 17)), "shape"),
-        (np.full((1797, 2), np.nan), "row 0 has a coordinate"),
-        (np.where(np.arange(1797)[:, None] == 7, 1e39, np.ones((1797, 2))), "row 7 has a coordinate"),
-        (np.full((1797, 2), "here"), "are numbers"),
-        (np.full((1797, 2), None), "are numbers"),
-        ([[1.0, 2.0], [3.0]], "are numbers"),
-    ],
-)
-def test_coordinates_that_are_no_points_of_the_rows_are_refused(digits, points: Any, words: str) -> None:
-    trained, data, *_ = digits
-    assert len(data) == 1797
-    with pytest.raises(DataError, match=words):
-        payload(trained, data, coordinates=points)
 
 
 def test_an_empty_page_has_a_history_and_no_rows(digits) -> None:

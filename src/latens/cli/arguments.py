@@ -268,8 +268,6 @@ def _exploring(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", metavar="RUN", help=RUN)
     command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
     _reading(command)
-    words = "a .npy file of shape (rows, 2) with your own map of the rows"
-    command.add_argument("--coordinates", metavar="FILE", help=words)
     words = "a condition for everything that the page decodes, such as batch=2; repeatable"
     command.add_argument("--given", metavar="NAME=VALUE", action="append", help=words)
     words = "write the page to one file that opens without a server"

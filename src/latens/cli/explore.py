@@ -1,13 +1,11 @@
 """`latens explore`: the latent space of a run as a page in the browser, or as one file."""
 
 import shlex
-from pathlib import Path
 
 from latens.cli.context import Context, reading_as_typed, would
 from latens.commands._sources import open_model
 from latens.commands.base import Call, DryRun
 from latens.data import KNOWN
-from latens.data.conditions import array_file
 from latens.errors import UsageError
 from latens.io.terminal import doing
 
@@ -49,13 +47,11 @@ def page_files(opened: Call, context: Context, *, serve: bool) -> dict[str, byte
     data = reading_as_typed(opened, context).load()
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"] if run else []
     words = ["latens", "explore", args.run, *([args.data] if args.data else [])]
-    words += ["--coordinates", args.coordinates] if args.coordinates else []
     doing("placing the rows")
     found = payload(
         opened.trained,
         data,
         history=history,
-        coordinates=array_file(Path(args.coordinates)) if args.coordinates else None,
         most_rows=args.rows,
         seed=args.seed,
         command=shlex.join(words),

@@ -1,9 +1,7 @@
 // The page without a server: read(name) gives the bytes of one of its files, undefined where there is none. What the
-// page would ask a server for is answered here, and its modules get addresses of their own. In a notebook this text
-// stands in a template string: so no backtick, no backslash.
-async function openPage(names, read, compute, nonce) {
-  globalThis.fetch = async (name, options = {}) => {
-    if (options.method === "POST" && compute) return compute(name, options.body);
+// page would ask a server for is answered here, and its modules get addresses of their own.
+async function openPage(names, read, nonce) {
+  globalThis.fetch = async (name) => {
     const body = await read(name);
     return body === undefined ? new Response("", { status: 404 }) : new Response(body);
   };

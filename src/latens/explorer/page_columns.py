@@ -1,33 +1,26 @@
 """What the page shows of the rows themselves: their values in chunks, their columns, labels, splits and ids."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
-from numpy.typing import ArrayLike
 
 from latens.data import Dataset
 from latens.data.conditions import GIVEN, cells_of
 from latens.data.row_fields import SPLITS
 from latens.data.schema import Schema
-from latens.errors import DataError
 from latens.io.json import plain, to_json
 from latens.kinds import kind_of
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.table_schema import in_units
 from latens.text import visible
 from latens.trained.trained_model import TrainedModel
-from latens.typing import Float
 
 CHUNK_BYTES = 4 << 20
 """About so much of the rows in one file: the page asks for a chunk when a row of it is to be shown."""
 
 MOST_COLUMNS = 256
 """Columns of a table that can colour the points or be an axis; all of them are on a row's card."""
-
-MOST_COORDINATES = 16
-"""Axes that may be given."""
 
 FEWEST_IN_A_CURVE = 16
 
@@ -79,11 +72,9 @@ def manifest_columns(
     files: dict[str, bytes],
     *,
     cells: bool = True,
-    coordinates: Mapping[str, np.ndarray] | None = None,
 ) -> list[dict[str, Any]]:
-    """Write the columns that points can be coloured by: labels, splits, columns of a table and coordinates."""
+    """Write the columns that points can be coloured by: labels, splits and columns of a table."""
     # Categories are written as codes with the names of their levels (-1: none), dates as `days` since 1970.
-    # coordinates: numbers of the rows shown by the name of each axis; or None.
     columns: list[dict[str, Any]] = []
 
     def add(name: str, kind: str, values: np.ndarray, role: str, **more: object) -> None:
@@ -115,31 +106,7 @@ def manifest_columns(
         add(column.name, "number", values[:, i].astype("<f4"), "cell", cell=i, **dated)
     if data.weight is not None:
         add("weight", "number", data.weight[positions].astype("<f4"), "weight")
-    for name, values in (coordinates or {}).items():
-        add(name, "number", values.astype("<f4"), "coordinate")
     return columns
-
-
-def as_coordinates(values: ArrayLike, n: int, where: str) -> Float[np.ndarray, "n k"]:
-    """Check one or more numbers for each row."""
-    array: np.ndarray
-    try:
-        array = np.asarray(values)
-    except ValueError:  # ragged
-        array = np.zeros(0, object)
-    if array.dtype.kind not in "iuf":
-        raise DataError("coordinates are numbers.", where=where, fix=f"Give an array of shape ({n}, 2).")
-    if array.ndim != 2 or len(array) != n or not 1 <= array.shape[1] <= MOST_COORDINATES:
-        what = f"coordinates of shape {array.shape} for {n} rows."
-        fix = f"Give an array of shape ({n}, 2), or of up to {MOST_COORDINATES} columns, in the order of the rows."
-        raise DataError(what, where=where, fix=fix)
-    with np.errstate(over="ignore"):
-        array = array.astype(np.float32)
-    if not np.isfinite(array).all():
-        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-        what = f"row {row} has a coordinate that is not finite in single precision."
-        raise DataError(what, where=where, fix="Give that row a place, or leave it out of the data too.")
-    return array
 
 
 def rows_of(data: Dataset, positions: Shaped[np.ndarray, " n"], files: dict[str, bytes]) -> dict[str, Any]:

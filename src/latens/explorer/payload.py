@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Shaped
-from numpy.typing import ArrayLike
 
 from latens.data import Dataset
 from latens.data.dataset import Batch
@@ -16,7 +15,7 @@ from latens.errors import ConfigError
 from latens.evidence.estimate import finite
 from latens.evidence.importance import elbo_parts
 from latens.explorer.decoder import decoded_means, decoder_arrays, folded, in_data_units, page_decoder, why_not
-from latens.explorer.page_columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
+from latens.explorer.page_columns import event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.whatif import whatif_columns
 from latens.io.json import plain, to_json
 from latens.io.lazy_imports import spatial
@@ -47,7 +46,6 @@ def payload(
     data: Dataset | None,  # None gives an empty page but for the history
     *,
     history: Sequence[dict[str, Any]] = (),  # the "epoch" records of metrics.jsonl
-    coordinates: ArrayLike | None = None,  # numbers of all rows, shape (n, k), which become axes and the first view
     most_rows: int = 100_000,
     seed: int = 0,
     title: str = "",
@@ -62,9 +60,6 @@ def payload(
     if not hasattr(trained.model, "posterior"):
         what = "a Bayes classifier has no latents to explore."
         raise ConfigError(what, where="explore", fix="Use `latens report --only figures`, or a recipe of a VAE.")
-    given = None
-    if coordinates is not None and data is not None:
-        given = as_coordinates(coordinates, len(data), "coordinates")
     files: dict[str, bytes] = {}
     positions = evenly_spaced(np.arange(0 if data is None else len(data)), most_rows)
     manifest = _beginning(trained, data, len(positions), title)
@@ -78,8 +73,7 @@ def payload(
         manifest["levels"] = _levels(trained, trained.batch(data, evenly_spaced(positions, LEVEL_ROWS)), key)
         manifest |= _of_means(means, codes, seed)
         cells = manifest["event"]["kind"] == "table"
-        axes = {} if given is None else {f"coordinate {i + 1}": values for i, values in enumerate(given[positions].T)}
-        manifest["columns"] = manifest_columns(data, positions, files, cells=cells, coordinates=axes)
+        manifest["columns"] = manifest_columns(data, positions, files, cells=cells)
         manifest["colour"] = _coloured_first(manifest["columns"])
         manifest["arrays"]["rows"] = rows_of(data, positions, files)
         manifest["ids"] = ids_of(data, positions, files)

@@ -18,7 +18,7 @@
     const unpacked = new Blob([Uint8Array.from(atob(block.textContent), (letter) => letter.charCodeAt(0))]).stream().pipeThrough(new DecompressionStream("gzip"));
     return together(new Uint8Array(await new Response(unpacked).arrayBuffer()), Number(block.dataset.planes));
   };
-  openPage([...blocks.keys()], read, null, document.currentScript.nonce).catch((error) => {
+  openPage([...blocks.keys()], read, document.currentScript.nonce).catch((error) => {
     document.getElementById("loaded").textContent = "This page did not open: " + String(error);
   });
 }

@@ -51,14 +51,12 @@ export class App {
     const [first, second] = [model.order[0] ?? 0, model.order[1] ?? model.order[0] ?? 0];
     // Above two units, the two directions in which the rows differ most; of pictures made beforehand, two units.
     const plane = model.size > 2 ? ["p0", "p1"] : [`u${Math.min(first, second)}`, `u${Math.max(first, second)}`];
-    const { columns } = model.manifest;
     this.unused = model.size > 0 && !model.units.some((unit) => unit.active);
     const { colour = null } = model.manifest; // a page of before has none
-    const given = [...columns.keys()].filter((i) => columns[i].role === "coordinate").map((i) => `c${i}`);
     const start = model.manifest.start ?? null;
     this.state = {
-      x: given[0] ?? plane[0],
-      y: given[1] ?? plane[1],
+      x: plane[0],
+      y: plane[1],
       colour: colour !== null ? `c${colour}` : model.manifest.arrays.elbo && !isPhoto(model.event) ? "elbo" : "none",
       z: start === null ? Float32Array.from(model.units, (u) => u.mean) : model.latent(start),
       row: start,
@@ -68,7 +66,7 @@ export class App {
       via: [], // rows that the path from A to B goes through
       label: 0,
       tab: model.manifest.what_if ? "whatif" : "point", // a table is asked, a picture is looked at
-      mode: given.length ? "lasso" : "decode",
+      mode: "decode",
       path: "linear",
       unit: null,
       view: null,
@@ -403,7 +401,7 @@ export class App {
     const facts = [["row", model.id(row)]];
     const { columns } = model.manifest;
     for (let i = 0; i < columns.length; i++) {
-      if (["cell", "coordinate"].includes(columns[i].role)) continue;
+      if (columns[i].role === "cell") continue;
       const value = (await model.column(i))[row];
       facts.push([
         columns[i].name,

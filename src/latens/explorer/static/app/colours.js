@@ -8,9 +8,7 @@ const SLICE = 125000;
 // What a number of a row is called: its words are those of the manifest.
 export const nameOf = (model, name) => `${model.words[name]} (nats)`;
 
-const GROUPS = { cell: "columns", coordinate: "coordinates" };
-
-export const columnGroup = (column) => GROUPS[column.role] ?? "labels and splits";
+export const columnGroup = (column) => (column.role === "cell" ? "columns" : "labels and splits");
 
 export function colourChoices(app) {
   const { model } = app;

@@ -56,9 +56,7 @@ function header(app) {
     h("h1", {}, manifest.title),
     h("span", { class: "muted" }, facts),
     h("span", { class: "grow" }),
-    location.protocol === "about:" // in a notebook, where the page has no address
-      ? null
-      : button("Copy link", copyLink, { title: ownOnly() ? OWN_ONLY : "a link to what you see" }),
+    button("Copy link", copyLink, { title: ownOnly() ? OWN_ONLY : "a link to what you see" }),
     toggle,
   );
 }
