@@ -156,7 +156,7 @@ def _weight_rows(
         if isinstance(model, AbstractJointModel):  # one walk gives all densities; draws of the prior need another
             found = draw(model, batch, num_samples=count, first_sample=first, key=key, dropout=False)
             return found.log_weight, jnp.stack([found.log_weight, found.log_likelihood], axis=1)
-        return proposed(model, batch, count, first=first, num_samples=num_samples, turns=EVIDENCE, key=key)[1:]
+        return proposed(model, batch, count, first=first, num_samples=num_samples, proposals=EVIDENCE, key=key)[1:]
 
     return stream(draws, batch.row_id.shape[0], num_samples, samples_per_chunk)
 

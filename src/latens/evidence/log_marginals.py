@@ -28,9 +28,6 @@ MARGIN = 1.4
 SLOW = 0.75
 """Where a doubling of the draws leaves this part of the rise of the one before, what is lacking is not known."""
 
-HEAVY = 0.75
-"""So is it where Pareto k is above this, averaged over rows by the variance of their weights."""
-
 _PRIOR_RATIO, _PRIOR_ROWS, _ENOUGH = 0.85, 40, 20
 """The ratio of rises is drawn to this one, as if by so many rows more; a row counts in full from this tail on."""
 
@@ -242,9 +239,7 @@ class DrawSums(NamedTuple):
     squares: float  # of (w e)^2, e the error of a row in nats
     variance: float  # of v = w e^2
     variance_squares: float  # of v^2
-    heavy: float  # of v k, k the Pareto k of a row, where it has one
-    with_k: float  # of v, where it has one
-    untrusted: float  # rows whose k is above `TRUSTED_K`
+    untrusted: float  # rows whose Pareto k is above `TRUSTED_K`
     rows: float  # rows that have a k
     # of w times the rise from an eighth of the draws to a quarter, in nats; NaN for fewer than 8, as those that follow
     first_rise: float
@@ -279,7 +274,7 @@ class DrawSums(NamedTuple):
         if not np.isfinite(self.variance) or self.variance <= 0:
             return (0.5, False) if self.variance == 0 else (_PRIOR_RATIO, True)
         wide = self.variance / self.weight > _WIDE**2
-        heavy = self.heavy > HEAVY * self.with_k or self.untrusted > heavy_by_chance(int(self.draws), self.rows)
+        heavy = self.untrusted > heavy_by_chance(int(self.draws), self.rows)
         ratio, rows = self._measured
         return self._ratio(_PRIOR_RATIO, _PRIOR_ROWS), bool(heavy or ratio > SLOW or (rows < _FEW and wide))
 
@@ -331,9 +326,9 @@ class LogMarginals:
         weight = np.ones(len(self.rows)) if self.weight is None else np.asarray(self.weight, np.float64)
         error, k = np.asarray(self.row_errors, np.float64), np.asarray(self.pareto_k, np.float64)
         variance = weight * error**2
-        own = ((weight * error) ** 2, variance, variance**2, np.nan_to_num(variance * k), variance[~np.isnan(k)])
         rises = np.full(3, np.nan) if self.rises is None else weight @ np.asarray(self.rises, np.float64)
-        sums = [np.sum(values) for values in (weight, *own, k > TRUSTED_K, ~np.isnan(k))]
+        own = (weight, (weight * error) ** 2, variance, variance**2, k > TRUSTED_K, ~np.isnan(k))
+        sums = [np.sum(values) for values in own]
         return DrawSums._make((self.degrees + 1, *sums, *rises))
 
     @property
@@ -346,10 +341,10 @@ class LogMarginals:
         measured over all rows, and drawn to 0.85 as if by 40 rows more: where few samples or few rows speak, errors are
         rather too large. b does not become less with more rows.
 
-        What is lacking is not known where $\rho$ is above 0.75, where Pareto k is (averaged over rows by the variance
-        of their weights), where more rows have a k above 0.7 than chance makes of rows of k 0.5, or where fewer than
-        ten rows speak and their errors are above 0.2. The error is then infinite, and the number a lower bound by an
-        unknown amount. An error below 0.005, which is not printed, is never unknown.
+        What is lacking is not known where $\rho$ is above 0.75, where more rows have a Pareto k above 0.7 than chance
+        makes of rows of k 0.5, or where fewer than ten rows speak and their errors are above 0.2. The error
+        is then infinite, and the number a lower bound by an unknown amount. An error below 0.005, which is not printed,
+        is never unknown.
 
         Returns:
             The error in nats; infinite where it is not known.

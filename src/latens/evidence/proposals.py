@@ -26,7 +26,7 @@ def proposed(
     *,
     first: Array | int,
     num_samples: int,
-    turns: tuple[str, ...],
+    proposals: tuple[str, ...],
     key: Key,
     beside: AbstractDistribution | None = None,
 ) -> tuple[PyTree[Array], Float[Array, "K B"], Float[Array, "K 2 B"]]:
@@ -37,7 +37,7 @@ def proposed(
     # Source: Owen & Zhou (2000), "Safe and effective importance sampling"; Veach & Guibas (1995).
     # returns: the draws; their log weights; and of those of q log p(x, z) - log q(z | x) and log p(x | z), times what
     # makes a mean over all draws that over these, 0 of the others.
-    # first: the number of the first draw, so that K can be drawn in parts. num_samples: K. turns: at most one "prior".
+    # first: the number of the first draw, to draw K in parts. num_samples: K. proposals: in turn, at most one "prior".
     index = first + jnp.arange(count)
 
     def one_row(
@@ -47,7 +47,7 @@ def proposed(
         keys = jax.vmap(lambda i: jax.random.fold_in(row_key, i))
         posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
         known = {"wide": isinstance(posterior, DiagonalNormal), "q": True}
-        order = [one if known.get(one, posterior.density_elsewhere) else "q" for one in turns]
+        order = [one if known.get(one, posterior.density_elsewhere) else "q" for one in proposals]
         counts = {one: sum(order[k % len(order)] == one for k in range(num_samples)) for one in order}
         is_of = {one: jnp.asarray(np.array(order) == one)[index % len(order)] for one in counts}
 

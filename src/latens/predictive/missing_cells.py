@@ -172,7 +172,7 @@ def given_observed(
     beside = linear_posteriors(model, batch)
     values = lambda z: jax.vmap(jax.vmap(of), (0, None, None, None))(z, batch.cond, batch.x, _observed(batch))  # noqa: E731
     rows = batch.row_id.shape[0]
-    how = {"num_samples": num_samples, "turns": _HALVES if beside is None else _BESIDE, "key": posterior_key}
+    how = {"num_samples": num_samples, "proposals": _HALVES if beside is None else _BESIDE, "key": posterior_key}
     how["beside"] = beside
     like = jax.eval_shape(lambda: jax.tree.map(lambda leaf: leaf[None], _drawn(model, batch, key)))
 
@@ -314,7 +314,7 @@ def _left_out(
         shares = {name: jnp.exp(part.log_shares()) for name, part in joined.parts.items()}
         return shares, jnp.where(mask, joined.log_prob_terms(x), 0.0)
 
-    how = {"num_samples": num_samples, "turns": _HALVES, "key": key}
+    how = {"num_samples": num_samples, "proposals": _HALVES, "key": key}
 
     def add(state: tuple[Array, dict[str, Array]], first: Array | int, count: int) -> tuple[Array, dict[str, Array]]:
         z, log_weight, _ = proposed(model, batch, count, first=first, **how)
