@@ -71,7 +71,7 @@ def test_a_row_of_a_table_is_decoded(tmp_path: Path) -> None:
     trained, z = table_model(), (2.0 * rng.normal(size=(6, D))).astype(np.float32)
     values = latents.decode(trained.model, z).reshape(6, -1)
     found = decoded(trained, z, tmp_path)
-    scale = np.array([1.0 if one.kind == "category" else one.cells for one in TYPES])
+    scale = np.array([1.0 if one.kind == "category" else one.num_values for one in TYPES])
     np.testing.assert_allclose(found / scale, values / scale, atol=1e-5)
     assert np.ptp(values / scale, axis=0).min() > 0.03  # all columns move
 

@@ -54,7 +54,7 @@ def test_names_have_the_frequency_of_the_training_rows(frame, data):
     own = counts.reindex(list(one.values)).to_numpy()
     assert set(one.values) == set(counts.index)
     assert np.all(np.diff(own) <= 0)
-    p = np.exp(one.log_shares(np.arange(one.cells)))
+    p = np.exp(one.log_shares(np.arange(one.num_values)))
     np.testing.assert_allclose(p, own / own.sum(), rtol=1e-12)
     widths = dict(zip(one.firsts, one.widths))
     assert all(widths[place] == 1 for place in np.flatnonzero(own >= 20))
@@ -90,13 +90,14 @@ def test_a_head_gives_each_rare_name_its_part(data):
     one = data.schema.types[0]
     head = TableHead((one,))
     outputs = jax.random.normal(jax.random.key(0), (head.num_outputs,))
-    log_p = np.asarray(jax.vmap(head(outputs).log_prob)(jnp.arange(one.cells, dtype=jnp.float32)[:, None]), np.float64)
+    values = jnp.arange(one.num_values, dtype=jnp.float32)[:, None]
+    log_p = np.asarray(jax.vmap(head(outputs).log_prob)(values), np.float64)
     assert np.exp(log_p).sum() == pytest.approx(1.0, abs=1e-4)
     logits = np.log(one.shares) + np.asarray(outputs)[: one.count]
     share = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     np.testing.assert_allclose(np.exp(log_p), np.repeat(share / one.widths, one.widths), rtol=2e-4)
     # The encoder sees the segment: as many inputs as there are, not as there are names.
-    seen = TableInput((one,))(jnp.array([one.cells - 1.0]))
+    seen = TableInput((one,))(jnp.array([one.num_values - 1.0]))
     assert seen.shape[0] <= 2 * one.count + 1
     np.testing.assert_array_equal(seen, TableInput((one,))(jnp.array([one.firsts[-1] + 0.0])))
 
@@ -115,12 +116,12 @@ def test_the_most_probable_name_is_one_name_not_a_crowd():
 
 def test_probabilities_sum_to_one_over_names_and_samples_have_them(trained, data):
     one = trained.schema.types[0]
-    rows = np.array([[code, kind] for kind in (0, 1) for code in range(one.cells)], np.float32)
+    rows = np.array([[code, kind] for kind in (0, 1) for code in range(one.num_values)], np.float32)
     p = np.exp(trained.log_marginal(rows, num_samples=1000).astype(np.float64))
     assert p.sum() == pytest.approx(1.0, abs=0.015)  # four standard errors of this sum of unbiased estimates
     found = sample_given(trained.model, conditions_of({"kind": "y"}, trained.schema), 20_000, key=jax.random.key(0))
-    expected = p[one.cells :] / p[one.cells :].sum() * 20_000
-    counts = np.bincount(found.x[:, 0].astype(int), minlength=one.cells)
+    expected = p[one.num_values :] / p[one.num_values :].sum() * 20_000
+    counts = np.bincount(found.x[:, 0].astype(int), minlength=one.num_values)
     often = expected >= 5
     pooled = np.append(counts[often], counts[~often].sum()), np.append(expected[often], expected[~often].sum())
     assert stats.chisquare(*pooled, sum_check=False).pvalue > 1e-4

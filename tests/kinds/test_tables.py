@@ -55,7 +55,7 @@ def every_dtype() -> pl.DataFrame:
 def test_every_dtype_and_every_cell_come_back() -> None:
     frame = every_dtype()
     data = load(frame)
-    back = as_frame(data.x, data.schema, data.outside, data.mask)
+    back = as_frame(data.x, data.schema, data.outside)
     assert [name_of(dtype).split("[")[0] for dtype in back.dtypes] == [
         name_of(one).split("[")[0] for one in frame.dtypes
     ]

@@ -213,13 +213,11 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
 
 def _fields(verb: type[Command], command: argparse.ArgumentParser) -> None:
     """Add the flags of a verb's fields."""
-    if {"data", "like"} & {name for name, _, _, meta in arguments_of(verb) if not (meta.extra or {})["arg"].hidden}:
+    if {"data", "like"} & {name for name, *_ in arguments_of(verb)}:
         _reading(command)  # first: a flag of the verb's own replaces one of the same name
     groups: dict[str, Any] = {"": command}
     for name, kind, default, meta in arguments_of(verb):
         asked: Arg = (meta.extra or {})["arg"]
-        if asked.hidden:
-            continue
         given: dict[str, Any] = {"help": meta.description or None}
         if asked.choices:
             given |= {"choices": asked.choices} | ({"metavar": asked.metavar} if asked.metavar else {})

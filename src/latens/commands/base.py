@@ -72,17 +72,16 @@ class Arg(NamedTuple):
     kind: Callable[[str], Any] | None
     choices: tuple[str, ...]
     reads: bool  # a file that the command must not write over
-    hidden: bool  # of the method alone: it is not on the command line
     many: bool  # of a flag: it may be given again; of a positional argument: the rest of the line
     group: str  # the heading in `--help`
 
 
 def arg(
     words: str, flag: str = "", metavar: str = "", *, kind: Callable[[str], Any] | None = None,
-    choices: tuple[str, ...] = (), reads: bool = False, hidden: bool = False, many: bool = False, group: str = "",
+    choices: tuple[str, ...] = (), reads: bool = False, many: bool = False, group: str = "",
 ) -> Meta:  # fmt: skip
     """Describe a field: its help, its flag where that is not its name, and what it takes."""
-    return Meta(description=words, extra={"arg": Arg(flag, metavar, kind, choices, reads, hidden, many, group)})
+    return Meta(description=words, extra={"arg": Arg(flag, metavar, kind, choices, reads, many, group)})
 
 
 _GIVEN = "a condition of the model, such as batch=2 (default: the most frequent category or the median); repeatable"
@@ -343,25 +342,25 @@ class ModelCommand(Command, kw_only=True):
     run: Run
 
 
-def out_path(out: str, endings: Sequence[str], inputs: Sequence[Any], flag: str = "--out") -> Path:
+def out_path(out: str, endings: Sequence[str], inputs: Sequence[Any]) -> Path:
     """The file of a result, or a UsageError."""
     if not out and not endings:
-        raise UsageError("is missing: it names the output folder.", where=flag, fix=f"Add {flag} FOLDER.")
+        raise UsageError("is missing: it names the output folder.", where="--out", fix="Add --out FOLDER.")
     listed = ", ".join(endings)
     if not out:
-        fix = f"Add {flag} FILE, with one of: {listed}."
-        raise UsageError("is missing: it names the output file.", where=flag, fix=fix)
+        fix = f"Add --out FILE, with one of: {listed}."
+        raise UsageError("is missing: it names the output file.", where="--out", fix=fix)
     path = Path(out)
     if not endings:
         return path
     if path.suffix.lower() not in endings:
         what = f"ends in {path.suffix!r}" if path.suffix else "has no ending"
-        raise UsageError(f"{path.name!r} {what}.", where=flag, fix=f"Use one of: {listed}.")
+        raise UsageError(f"{path.name!r} {what}.", where="--out", fix=f"Use one of: {listed}.")
     if path.is_dir():
-        raise UsageError("this is a folder.", where=f"{flag} {path}", fix="Give the name of a file.")
+        raise UsageError("this is a folder.", where=f"--out {path}", fix="Give the name of a file.")
     for name in inputs:
         if isinstance(name, str) and os.path.exists(name) and path.exists() and os.path.samefile(name, path):
-            raise UsageError("this would overwrite the input.", where=f"{flag} {path}", fix="Choose another name.")
+            raise UsageError("this would overwrite the input.", where=f"--out {path}", fix="Choose another name.")
     return path
 
 

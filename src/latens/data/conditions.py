@@ -217,7 +217,7 @@ def one_vector(conditions: Sequence[Condition], given: Mapping[str, Any], where:
     return vectors(conditions, arrays_of(said, 1, where), where)[0]
 
 
-def parse_given(texts: Sequence[str], conditions: Sequence[Condition], where: str = "--given") -> dict[str, str]:
+def parse_given(texts: Sequence[str], conditions: Sequence[Condition]) -> dict[str, str]:
     """Read CONDITION=VALUE as it is typed."""
     found: dict[str, str] = {}
     names = sorted((one.name for one in conditions), key=len, reverse=True)
@@ -225,7 +225,7 @@ def parse_given(texts: Sequence[str], conditions: Sequence[Condition], where: st
         name = next((name for name in names if text.startswith(f"{name}=")), text.partition("=")[0])
         if "=" not in text or name in found:
             what = f"{text!r} is not CONDITION=VALUE." if "=" not in text else f"{name!r} is given twice."
-            raise UsageError(what, where=where, fix="Write for example --given batch=2.")
+            raise UsageError(what, where="--given", fix="Write for example --given batch=2.")
         found[name] = text[len(name) + 1 :]
     return found
 

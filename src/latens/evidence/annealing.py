@@ -77,11 +77,11 @@ def _check_latents(prior: AbstractDistribution, shapes: PyTree) -> None:
     raise ConfigError(what, where="model.prior", fix="Use importance_sampling (log_marginal), which any latents allow.")
 
 
-def sigmoid_schedule(num_temperatures: int, slope: float = 4.0) -> Float[Array, " T_and_1"]:
+def sigmoid_schedule(num_temperatures: int) -> Float[Array, " T_and_1"]:
     r"""Temperatures from 0 to 1 that lie close together at both ends."""
     # $\beta_0 = 0 < \dots < \beta_T = 1$ by $\sigma(\delta(2t/T - 1))$, rescaled.
     # Source: Wu, Burda, Salakhutdinov & Grosse (2017), arXiv 1611.04273, with their $\delta = 4$.
-    raw = jax.nn.sigmoid(slope * (2.0 * jnp.arange(num_temperatures + 1) / num_temperatures - 1.0))
+    raw = jax.nn.sigmoid(4.0 * (2.0 * jnp.arange(num_temperatures + 1) / num_temperatures - 1.0))
     return ((raw - raw[0]) / (raw[-1] - raw[0])).at[-1].set(1.0)
 
 

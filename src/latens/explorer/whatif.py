@@ -166,7 +166,7 @@ def _shares(trained: TrainedModel, conditions: Conditions) -> GivenShares:
 def _of_row(row: list[float | None], schema: Schema) -> Conditions:
     """The conditions that every cell of a row is as it is."""
     types = schema.column_types
-    if len(row) != len(types) or any(cell is not None and cell >= one.cells for cell, one in zip(row, types)):
+    if len(row) != len(types) or any(cell is not None and cell >= one.num_values for cell, one in zip(row, types)):
         raise Refused(HTTPStatus.BAD_REQUEST, f"a row has {len(types)} stored cells")
     cells = [(-np.inf, np.inf) if cell is None else (float(round(cell)),) * 2 for cell in row]
     low, high = np.array(cells, np.float64).T
@@ -208,7 +208,7 @@ def _conditions(given: list[tuple[int, int | str]], schema: Schema) -> Condition
 
 def _named(one: ColumnType, value: int | str) -> str | float:
     """The name with a code, or the text of a number or a date as it came."""
-    if isinstance(value, int) != one.named or (isinstance(value, int) and value >= one.cells):
+    if isinstance(value, int) != one.named or (isinstance(value, int) and value >= one.num_values):
         raise DataError("no such value.")
     if isinstance(value, int):
         return one.values[value]
@@ -218,7 +218,7 @@ def _named(one: ColumnType, value: int | str) -> str | float:
 def _span(one: ColumnType) -> str:
     """What a column may be fixed to, in words."""
     if one.named:
-        return f"the names 0 to {one.cells - 1}"
+        return f"the names 0 to {one.num_values - 1}"
     steps = "days" if one.days else f"steps of {one.step:g}{'' if one.kind == 'number' else ' seconds'}"
     return f"{' to '.join(texts_of(one, np.array([0, one.size - 1])))} in {steps}"
 

@@ -293,14 +293,14 @@ def save(
 
 
 @contextmanager
-def laid_out(figure: Figure, *, dpi: float = DPI) -> Iterator[None]:
+def laid_out(figure: Figure) -> Iterator[None]:
     """Find the places of a figure's parts once for every picture of it made inside; a savefig finds them twice."""
     spell(figure)
     engine, before = figure.get_layout_engine(), figure.get_dpi()
     if engine is None:
         yield
         return
-    figure.set_dpi(dpi)
+    figure.set_dpi(DPI)
     engine.execute(figure)
     figure.set_layout_engine(None)  # "none" leaves an engine that does nothing, for which a savefig draws once more
     try:

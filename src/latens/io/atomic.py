@@ -262,9 +262,9 @@ def open_plain(path: Path, flags: int, *, error: type[LatensError] = RunFolderEr
     return descriptor
 
 
-def read_plain(path: Path, *, most: int, error: type[LatensError] = RunFolderError) -> bytes:
+def read_plain(path: Path, *, most: int) -> bytes:
     """The bytes of a plain file, of a larger one the first `most` and one more, so that a caller's bound refuses it."""
-    with os.fdopen(open_plain(path, os.O_RDONLY, error=error), "rb") as file:
+    with os.fdopen(open_plain(path, os.O_RDONLY), "rb") as file:
         return file.read(most + 1)
 
 

@@ -198,9 +198,9 @@ def read(
         return arrays, _unseal(arrays, text, where)
 
 
-def read_bytes(path: str | os.PathLike[str], *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """The bytes of an ordinary file, for `unpack`."""
-    _check_file(path, max_bytes)
+    _check_file(path, MAX_FILE_BYTES)
     with resource_errors(path):
         return Path(path).read_bytes()
 

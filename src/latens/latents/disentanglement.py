@@ -15,6 +15,7 @@ from latens.evidence.estimate import Estimate, jackknife
 from latens.io.process import counted
 
 BINS = 20
+TREES, FOLDS = 20, 5
 
 GROUPS = 10
 """Groups of rows that are left out in turn for a standard error."""
@@ -155,25 +156,22 @@ def _concentration(importance: np.ndarray) -> float:
     return float(np.average(1.0 - entropy / np.log(choices), weights=total[total > 0]))
 
 
-@counted(trees=1, folds=2)
-def dci(codes: np.ndarray, factors: np.ndarray, *, trees: int = 20, folds: int = 5, seed: int) -> dict[str, Estimate]:
+def dci(codes: np.ndarray, factors: np.ndarray, *, seed: int) -> dict[str, Estimate]:
     """Disentanglement, completeness and informativeness (DCI) of codes by random forests.
 
     D: does each dimension matter for one factor only? C: does one dimension suffice for each factor? I: how often a
     classifier of the whole code names the value of a factor (mean over factors). D and C say what this classifier uses:
     of two equal dimensions it may use either. I is an accuracy, chance is not 0; it falls with the number of values.
 
-    **Protocol:** for each factor a random forest of `trees` trees, all dimensions tried at every split, leaves of 3
+    **Protocol:** for each factor a random forest of 20 trees, all dimensions tried at every split, leaves of 3
     rows or more; importance is the mean decrease of the Gini impurity, normalised by factor; all dimensions count,
-    constant ones too. Forests are fitted on `folds` - 1 of the `folds` parts of the rows and name the values of the
+    constant ones too. Forests are fitted on 4 of 5 parts of the rows and name the values of the
     other part; D and C are the means over the folds, their error the jackknife over them. Other programs use boosted
     trees or a lasso: values differ by a tenth and more, the order of models seldom.
 
     Args:
         codes: Usually posterior means, shape (n, d).
         factors: Whole numbers, shape (n, f).
-        trees: Trees of a forest.
-        folds: Parts of the rows.
         seed: Seed of folds and forests.
 
     Returns:
@@ -184,10 +182,10 @@ def dci(codes: np.ndarray, factors: np.ndarray, *, trees: int = 20, folds: int =
     from sklearn.ensemble import RandomForestClassifier
 
     codes, factors = checked(codes, factors)
-    n, options = len(codes), {"n_estimators": trees, "max_features": None, "min_samples_leaf": 3}
-    fold = np.random.default_rng(seed).permutation(n) % folds
+    n, options = len(codes), {"n_estimators": TREES, "max_features": None, "min_samples_leaf": 3}
+    fold = np.random.default_rng(seed).permutation(n) % FOLDS
     hits, parts = np.zeros((n, factors.shape[1])), []
-    for f in range(folds):
+    for f in range(FOLDS):
         fit, test = fold != f, fold == f
         importance = np.zeros((codes.shape[1], factors.shape[1]))
         for k in range(factors.shape[1]):
@@ -195,10 +193,10 @@ def dci(codes: np.ndarray, factors: np.ndarray, *, trees: int = 20, folds: int =
             importance[:, k] = forest.feature_importances_
             hits[test, k] = forest.predict(codes[test]) == factors[test, k]
         parts.append(dci_of(importance))
-    words = f"random forests of {trees} trees in {folds} folds, Gini importance"
+    words = f"random forests of {TREES} trees in {FOLDS} folds, Gini importance"
     found = {}
     for name, values in zip(("dci_disentanglement", "dci_completeness"), np.array(parts).T):
-        error = float(np.sqrt((folds - 1) * np.var(values)))
+        error = float(np.sqrt((FOLDS - 1) * np.var(values)))
         found[name] = Estimate(float(values.mean()), error, 1, n, "score", f"{words}; jackknife over folds", seed)
     accuracy = Estimate.of(hits.mean(axis=1), num_samples=1, protocol=f"held-out accuracy of {words}, mean of factors")
     return {**found, "dci_informativeness": replace(accuracy, unit="accuracy", seed=seed)}

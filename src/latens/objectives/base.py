@@ -257,13 +257,13 @@ def mean(pair: tuple[Nats, Float[Array, ""]]) -> Nats:
     return pair[0] / jnp.where(pair[1] > 0, pair[1], 1.0)
 
 
-def sum_of_squares(tree: PyTree, form: Literal["weights", "all"] = "weights") -> Nats:
+def sum_of_squares(tree: PyTree) -> Nats:
     r"""Half the sum of squared parameters, which is the penalty called L2 or weight decay."""
-    # $\frac12\sum w^2$ over the chosen arrays that are trained.
+    # $\frac12\sum w^2$ over the weights that are trained.
     trained = partition_trainable(tree)[0]
     leaves = jax.tree_util.tree_leaves_with_path(trained)
     name = lambda entry: getattr(entry, "name", getattr(entry, "key", ""))  # noqa: E731
-    counted = [leaf for path, leaf in leaves if form == "all" or name(path[-1]) == "weight"]
+    counted = [leaf for path, leaf in leaves if name(path[-1]) == "weight"]
     return sum((0.5 * jnp.sum(leaf**2) for leaf in counted), jnp.zeros(()))
 
 

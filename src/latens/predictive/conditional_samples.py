@@ -48,8 +48,8 @@ def conditions_of(given: Mapping[str, Any], schema: Schema, where: str = "given"
             raise DataError(what, where=where, fix="Give a category; for a number or a date (least, largest).")
         low, high = (_place(bound, kind, name, where, last=last) for bound, last in zip(value, (False, True)))
         first = 0.0 if value[0] is None else np.ceil(low - 1e-6)
-        last = kind.cells - 1.0 if value[1] is None else np.floor(high + 1e-6)
-        asked.append((name, max(first, 0.0), min(last, kind.cells - 1.0)))
+        last = kind.num_values - 1.0 if value[1] is None else np.floor(high + 1e-6)
+        asked.append((name, max(first, 0.0), min(last, kind.num_values - 1.0)))
     return _joined(asked, schema, where)
 
 
@@ -81,10 +81,10 @@ def parse_conditions(texts: Sequence[str], schema: Schema, where: str = "--where
         edge = _place(value, kind, name, where, last=sign in ("<=", ">"))
         if sign[0] == ">":
             first = np.ceil(edge - 1e-6) if sign == ">=" else np.floor(edge + 1e-6) + 1.0
-            asked.append((name, max(first, 0.0), kind.cells - 1.0))
+            asked.append((name, max(first, 0.0), kind.num_values - 1.0))
         else:
             last = np.floor(edge + 1e-6) if sign == "<=" else np.ceil(edge - 1e-6) - 1.0
-            asked.append((name, 0.0, min(last, kind.cells - 1.0)))
+            asked.append((name, 0.0, min(last, kind.num_values - 1.0)))
     return _joined(asked, schema, where, texts)
 
 
@@ -124,7 +124,7 @@ def _cells(value: object, kind: ColumnType, name: str, where: str) -> tuple[floa
     """The first and the last stored cell of one value, which a row can have: of a day with times all of them."""
     if _is_day(value, kind):
         first, last = (_place(value, kind, name, where, last=last) for last in (False, True))
-        return max(float(np.ceil(first - 1e-6)), 0.0), min(float(np.floor(last + 1e-6)), kind.cells - 1.0)
+        return max(float(np.ceil(first - 1e-6)), 0.0), min(float(np.floor(last + 1e-6)), kind.num_values - 1.0)
     cell = _cell(value, kind, name, where)
     return cell, cell
 
@@ -144,7 +144,7 @@ def _cell(value: object, kind: ColumnType, name: str, where: str) -> float:
         step = f"{kind.step:g}{unit}"
         what = f"column {name!r} is recorded in steps of {step}, which {value} is not."
         raise DataError(what, where=where, fix="Round it, or ask for a range.")
-    if not 0 <= round(place) < kind.cells:
+    if not 0 <= round(place) < kind.num_values:
         first, last = kind.texts(np.array([0, kind.size - 1]))
         what = f"column {name!r} cannot be {value}: its training rows lie between {first} and {last}."
         raise DataError(what, where=where, fix="Ask for a value between them; beyond, the model gives probability 0.")

@@ -368,9 +368,7 @@ def _first_line(what: Any) -> str:
     return " ".join((kind.__doc__ or getattr(kind, "__name__", "")).split("\n\n")[0].split()).rstrip(".")
 
 
-def config_of_file(
-    written: Any, parts: dict[str, Any], where: str, how: str = "latens.load(path, {}=...)"
-) -> dict[str, Any]:
+def config_of_file(written: Any, parts: dict[str, Any], where: str) -> dict[str, Any]:
     """The configuration of a file, every part of which is known in this process."""
     # written: the configuration that the file holds; None where no recipe builds the model.
     parts = {name: what for name, what in parts.items() if what is not None}
@@ -387,14 +385,14 @@ def config_of_file(
     lacking = unknown_parts(written)
     lacking.pop("objective", None)  # nothing of a trained model asks for it
     if lacking:
-        what, fix = _not_registered(lacking, how)
+        what, fix = _not_registered(lacking)
         raise ModelFileError(what, where=where, fix=fix)
     return written
 
 
-def _not_registered(lacking: dict[str, str], how: str) -> tuple[str, str]:
+def _not_registered(lacking: dict[str, str]) -> tuple[str, str]:
     """What is said of parts that are not known here, and what to do."""
-    given = how.format("=..., ".join(lacking))
+    given = f"latens.load(path, {'=..., '.join(lacking)}=...)"
     part, name = next(iter(lacking.items()))
     register = f"register it first, latens.register_part({part!r}, {name[:80]!r}, ...)"
     if part == "model":

@@ -497,12 +497,10 @@ def _added(
     return found, more
 
 
-def some_rows(
-    data: Dataset, prepare: Preparation, mean: Shaped[np.ndarray, "*x"], count: int = 16
-) -> Shaped[np.ndarray, "n *x"]:
+def some_rows(data: Dataset, prepare: Preparation, mean: Shaped[np.ndarray, "*x"]) -> Shaped[np.ndarray, "n *x"]:
     """Some training rows as the likelihood sees them, with the mean in the place of missing values."""
     positions = data.subset("train")
-    chosen = positions[np.unique(np.linspace(0, len(positions) - 1, count).astype(int))]
+    chosen = positions[np.unique(np.linspace(0, len(positions) - 1, 16).astype(int))]
     batch = prepare_batch(prepare, data.rows(chosen), key=random_keys.of_seed(0))
     x = np.asarray(batch.x)
     return x if batch.mask is None else np.where(batch.mask, x, np.round(mean) if prepare.integer else mean)

@@ -114,7 +114,7 @@ class RunFacts:
     read: tuple[str, ...] = ()  # of pictures, what was read and what was left out
 
 
-def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "", seed: int = 0) -> RunFacts:
+def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "") -> RunFacts:
     """Collect everything that a report tells of a run."""
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"]
     evaluated, ended = read_evaluation(run.path / "report.json"), run.info.get("metrics")
@@ -122,7 +122,7 @@ def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking
     metrics = {name: value for name, value in metrics.items() if isinstance(value, dict)}
     warnings = warnings_of([*_entries(evaluated.get("warnings")), *_entries(run.info.get("warnings"))])
     shown, left_out = [name for name, one in PICTURES.items() if one.place], evaluated.get("left_out")
-    source = Source(trained, data, seed, history=history)
+    source = Source(trained, data, history=history)
     pictures = shots(source, shown)
     told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, pictures, lacking)
     return RunFacts(

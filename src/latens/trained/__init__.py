@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from latens.trained.warnings import Finding as Finding
     from latens.trained.warnings import diagnose as diagnose
 
+__all__ = ["Finding", "augment", "compare", "diagnose", "load_sweep", "prepare", "train", "translate"]
+
 _HOMES = {
     "augmentation": ("augment",),
     "experiment": ("prepare", "train"),
@@ -20,9 +22,8 @@ _HOMES = {
     "sweep_results": ("load_sweep",),
     "translation": ("translate",),
     "warnings": ("Finding", "diagnose"),
-}  # fmt: skip
+}
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
-__all__ = [*_HOME]
 
 
 def __getattr__(name: str) -> Any:

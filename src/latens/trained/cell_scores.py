@@ -135,7 +135,6 @@ def blame(
     *,
     others: int,
     cells: int = 3,
-    level: float = 0.9,
     num_samples: int = 100,
     seed: int = 0,
 ) -> Blame:
@@ -167,7 +166,7 @@ def blame(
         p[own, j] = np.where(outside[own, j] == 0, inner, beyond).clip(max=1.0)
         p[own[strange[rows[own], j]], j] = 0.0
         best = point(shares, one)
-        low, high = (best, best) if one.kind == "category" else interval(shares, one, level)
+        low, high = (best, best) if one.kind == "category" else interval(shares, one, 0.9)
         found[:, own, j] = np.clip(best, low, high), low, high
     order = np.argsort(p, axis=1, kind="stable")[:, :cells]
     least = np.take_along_axis(p, order, axis=1)

@@ -84,11 +84,11 @@ def pad_rows(data: Dataset, positions: np.ndarray, num_batches: int, batch_size:
     return jax.tree.map(lambda leaf: leaf.reshape(num_batches, batch_size, *leaf.shape[1:]), batch)
 
 
-def blocks_of(data: Dataset, positions: np.ndarray, batch_size: int, per_block: int = 8) -> Iterator[tuple[Batch, int]]:
+def blocks_of(data: Dataset, positions: np.ndarray, batch_size: int) -> Iterator[tuple[Batch, int]]:
     """Go through rows in blocks of padded batches."""
     most = max(1, MOST_CELLS // math.prod(data.x.shape[1:]))
     batch_size = min(batch_size, max(1, most // 8))
-    per_block = min(per_block, max(1, most // batch_size))
+    per_block = min(8, max(1, most // batch_size))
     size = per_block * batch_size
     for start in range(0, len(positions), size):
         part = positions[start : start + size]

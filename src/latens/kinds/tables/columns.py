@@ -90,8 +90,8 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         return len(self.starts) or len(self.values)
 
     @property
-    def cells(self) -> int:
-        """How many cells there are: categories, or cells of the grid."""
+    def num_values(self) -> int:
+        """How many values a cell can have: categories, or points of the grid."""
         return len(self.values) if self.named else self.size
 
     @property
@@ -99,7 +99,7 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         """How many cells each segment has; a category has one where none is shared."""
         if self.named and not self.starts:
             return (1,) * len(self.values)
-        return tuple(np.diff([*self.starts, self.cells]).tolist())
+        return tuple(np.diff([*self.starts, self.num_values]).tolist())
 
     @property
     def firsts(self) -> tuple[int, ...]:
@@ -156,7 +156,7 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     def numbers(self, stored: Shaped[np.ndarray, " n"], beyond: np.ndarray | None = None) -> np.ndarray:
         """Stored cells as numbers in the unit of the column, of names their codes; NaN stays."""
         # beyond: by how many steps of the grid a cell lies beyond its ends, of shape (n,); None: by none.
-        place = np.clip(np.round(np.asarray(stored, np.float64)), 0, max(self.cells, 1) - 1)
+        place = np.clip(np.round(np.asarray(stored, np.float64)), 0, max(self.num_values, 1) - 1)
         return place if self.named else self.value(place) + (0.0 if beyond is None else beyond) * self.step
 
     def written(self, numbers: Shaped[np.ndarray, " n"]) -> pl.Series:
@@ -198,7 +198,7 @@ def check_types(types: Sequence[ColumnType]) -> str:
         rising = all(a < b for a, b in zip(one.starts, one.starts[1:]))
         if one.named and (not one.values or len(set(one.values)) != len(one.values) or one.size):
             return f"column {i} has no categories, or one twice"
-        segments_fit = bool(one.starts) and one.starts[0] == 0 and rising and one.starts[-1] < one.cells
+        segments_fit = bool(one.starts) and one.starts[0] == 0 and rising and one.starts[-1] < one.num_values
         if one.kind == "ordinal" and one.starts:
             return f"column {i} has segments, which names in an order have not"
         if (not one.named and one.values) or not (segments_fit or (one.named and not one.starts)):
@@ -236,9 +236,9 @@ class FrameColumn(Struct, frozen=True):
         return "date" if self.form or own in (pl.Date, pl.Time) or isinstance(own, pl.Datetime) else "number"
 
 
-def category_type(codes: np.ndarray, found: FrameColumn, of: np.ndarray | None = None) -> ColumnType:
+def category_type(codes: np.ndarray, found: FrameColumn) -> ColumnType:
     """The type of a column of names."""
-    counts = np.bincount(codes.astype(np.int64), of, minlength=len(found.values)) + 0.5
+    counts = np.bincount(codes.astype(np.int64), minlength=len(found.values)) + 0.5
     if len(found.values) > MOST_CATEGORIES:
         return _with_tail(counts.astype(np.int64), found)
     return ColumnType(found.kind, found.values, shares=tuple((counts / counts.sum()).tolist()), dtype=found.dtype)

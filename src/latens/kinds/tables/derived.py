@@ -256,14 +256,14 @@ class Declared(Struct, frozen=True):
 def declared_columns(given: object, where: str = "columns") -> dict[str, Declared]:
     """Check what is said of columns: kinds by name, or texts "NAME=KIND"."""
     if isinstance(given, str | list | tuple):
-        given = dict(typed_column(text, where) for text in ([given] if isinstance(given, str) else given))
+        given = dict(parsed_column(text, where) for text in ([given] if isinstance(given, str) else given))
     if not isinstance(given, Mapping):
         fix = 'Give for example {"city": "category"}.'
         raise DataError(f"holds {type(given).__name__}, not kinds by the names of columns.", where=where, fix=fix)
     return {str(name): _declared(str(name), entry, where) for name, entry in given.items()}
 
 
-def typed_column(text: object, where: str) -> tuple[str, Any]:
+def parsed_column(text: object, where: str) -> tuple[str, Any]:
     """What is typed of one column: "size=ordinal:S,M,L", "day=date:%d/%m/%Y", "day=date:Europe/Paris"."""
     name, sign, said = str(text).rpartition("=")
     kind, _, more = said.partition(":")

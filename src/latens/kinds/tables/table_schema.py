@@ -274,19 +274,13 @@ def beyond_words(x: np.ndarray, schema: Schema, outside: np.ndarray | None) -> s
     return f"{lie} beyond the numbers of the training rows{named}, and counted as the outermost of these."
 
 
-def as_frame(
-    x: Shaped[np.ndarray, "n columns"],
-    schema: Schema,
-    outside: np.ndarray | None = None,
-    shown: np.ndarray | None = None,
-) -> pl.DataFrame:
+def as_frame(x: Shaped[np.ndarray, "n columns"], schema: Schema, outside: np.ndarray | None = None) -> pl.DataFrame:
     """Write stored rows of a table as a frame of Polars, with the dtypes that its columns had.
 
     Args:
         x: The stored cells, of shape (n, columns); NaN for none.
         schema: The schema of the table.
         outside: By how many steps of its grid each cell is beyond what is stored, of shape (n, columns); None: by none.
-        shown: False where a cell is empty, of shape (n, columns); None: nowhere.
 
     Returns:
         A frame with the columns of the schema.
@@ -298,7 +292,7 @@ def as_frame(
         >>> as_frame(data.x, data.schema)["size"].max()
         'L'
     """
-    cells = np.asarray(x, np.float64) if shown is None else np.where(shown, x, np.nan)
+    cells = np.asarray(x, np.float64)
     beyond = [None] * x.shape[1] if outside is None else list(outside.T)
     types = schema.column_types
     numbers = [one.numbers(column, more) for one, column, more in zip(types, cells.T, beyond)]
@@ -318,7 +312,7 @@ def in_units(x: Shaped[np.ndarray, "n columns"], types: Sequence[ColumnType]) ->
 
 def store_table(rows: "IncomingRows") -> Stored:
     """Store a table: codes of names, and places on the grids of numbers and dates."""
-    every, derived = _typed(rows)
+    every, derived = _with_column_types(rows)
     raw, where = rows.raw, rows.where
     observed = find_missing(raw, rows.names, "nan", where)  # a gap in a table of several kinds is a gap
     said = rows.declared if rows.schema is None else None
@@ -339,7 +333,7 @@ def store_table(rows: "IncomingRows") -> Stored:
     return Stored(store(x, found, where), found, observed, outside, tuple(strange or ()))
 
 
-def _typed(rows: "IncomingRows") -> tuple[tuple[str, ...], list[Derived]]:
+def _with_column_types(rows: "IncomingRows") -> tuple[tuple[str, ...], list[Derived]]:
     """Give each column what it holds, in place, and take derived columns out; the names that there were, and these."""
     raw, where, asked = rows.raw, rows.where, rows.asked
     if raw.x.ndim != 2:
@@ -378,7 +372,7 @@ def _column(dataset: "Dataset", place: int) -> dict[str, Any]:
     top = int(np.argmax(one.shares))
     if one.named:
         order = " in order" if one.kind == "ordinal" else ""
-        values = f"{one.cells} categories{order}"
+        values = f"{one.num_values} categories{order}"
         if one.widths[top] == 1:
             values += f"; {one.values[one.firsts[top]]!r} in {one.shares[top]:.0%}"
         rare = sum(width for width in one.widths if width > 1)
