@@ -65,6 +65,6 @@ def test_conditions_as_they_are_typed(latens: Callable[..., Result], folder: Pat
     rows = read("cells.csv", label="kind", schema=trained.schema)
     files = payload(trained.given({"batch": "b"}), rows)
     manifest = json.loads(files["data/manifest.json"])
-    assert manifest["title"].startswith("conditional-vae given batch=b, age=")
+    assert manifest["title"].startswith("conditional-vae on cells.csv given batch=b, age=")
     assert [one["name"] for one in manifest["columns"] if one["role"] == "condition"] == ["batch", "age"]
     assert latens("evaluate", "run", "--num-samples", 5).code == 0  # the run finds its own rows

@@ -1,6 +1,7 @@
 """The explorer's page in a real browser: it opens, says nothing to others, and shows names from data as text."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Site:
     folder = tmp_path_factory.mktemp("table")
     (folder / "rows.csv").write_text("\n".join(rows) + "\n")
     trained, data = untrained("default", load(str(folder / "rows.csv"), label="label"), likelihood__family="normal")
-    return Site(trained, data, title=HOSTILE)
+    return Site(trained, replace(data, name=HOSTILE))
 
 
 # --- the page opens ---
@@ -90,7 +91,7 @@ def test_hostile_names_are_text(browser: Browser, table: Site) -> None:
         assert browser.run(
             "return [globalThis.hacked ?? null, document.querySelectorAll('img, script:not([src])').length]"
         ) == [None, 0]
-        assert browser.run("return document.title") == f"{HOSTILE} · latens"
+        assert browser.run("return document.title") == f"default on {HOSTILE} · latens"
         assert browser.errors() == []
 
 

@@ -10,7 +10,6 @@ from jaxtyping import Shaped
 from latens.data import Dataset
 from latens.data.dataset import Batch
 from latens.data.row_fields import evenly_spaced
-from latens.data.schema import Schema
 from latens.errors import ConfigError
 from latens.evidence.estimate import finite
 from latens.evidence.importance import elbo_parts
@@ -20,7 +19,6 @@ from latens.explorer.whatif import whatif_columns
 from latens.io.json import plain, to_json
 from latens.io.lazy_imports import spatial
 from latens.io.safetensors import pack, tree_to_arrays
-from latens.kinds import kind_of
 from latens.latents.codes import active_units, encode, level_shapes, sample_prior
 from latens.latents.decomposition import level_kl
 from latens.text import visible
@@ -48,21 +46,18 @@ def payload(
     history: Sequence[dict[str, Any]] = (),  # the "epoch" records of metrics.jsonl
     most_rows: int = 100_000,
     seed: int = 0,
-    title: str = "",
     command: str = "",
     serve: bool = False,  # whether a server decodes where the page cannot
 ) -> dict[str, bytes]:
     """Make the files of the page's `data/` folder, by name: `data/manifest.json`, and what it names."""
     # Names are ours, never the data's; numbers are little-endian; the JSON is strict. The same arguments give the same
     # bytes. docs/explorer.md lists the files.
-    if told := trained.told:
-        title = f"{title or getattr(trained.config, 'recipe', 'model')} given {told}"
     if not hasattr(trained.model, "posterior"):
         what = "a Bayes classifier has no latents to explore."
         raise ConfigError(what, where="explore", fix="Use `latens report --only figures`, or a recipe of a VAE.")
     files: dict[str, bytes] = {}
     positions = evenly_spaced(np.arange(0 if data is None else len(data)), most_rows)
-    manifest = _beginning(trained, data, len(positions), title)
+    manifest = _beginning(trained, data, len(positions))
     manifest |= {"command": command, "history": list(history)}
     key = jax.random.key(seed)
     put = _Writer(files, manifest["arrays"])
@@ -87,12 +82,13 @@ def payload(
     return files
 
 
-def _beginning(trained: TrainedModel, data: Dataset | None, shown: int, title: str) -> dict[str, Any]:
+def _beginning(trained: TrainedModel, data: Dataset | None, shown: int) -> dict[str, Any]:
     """What the manifest says of the model and of its data, and what is still to fill in."""
     arrays, recipe = tree_to_arrays(trained.model), getattr(trained.config, "recipe", None)
+    given = f" given {trained.told}" if trained.told else ""
     return {
         "format": FORMAT,
-        "title": title or _title(trained.schema, recipe, data),
+        "title": str(recipe or "model") + (f" on {data.name}" if data is not None else "") + given,
         "recipe": recipe,
         "facts": trained.facts,
         "parameters": int(sum(array.size for array in arrays.values())),
@@ -117,13 +113,6 @@ def _of_means(means: np.ndarray, codes: dict[str, np.ndarray], seed: int) -> dic
         "far": far_scale(means, units, seed),
         "start": int(np.square(scaled).sum(1).argmin()),  # the row in the midst of all
     }
-
-
-def _title(schema: Schema, recipe: str | None, data: Dataset | None) -> str:
-    """What a page is called where nobody says it: photographs and tables by their name, others by their recipe too."""
-    if data is not None and (kind_of(schema).plain or (schema.image or ())[2:] == (3,)):
-        return str(data.name)
-    return str(recipe or "model") + (f" on {data.name}" if data is not None else "")
 
 
 def units_of(means: Shaped[np.ndarray, "n d"], kl: Shaped[np.ndarray, " d"] | None) -> list[dict[str, Any]]:

@@ -125,8 +125,6 @@ class Kind:
     """What the places of a row are called after their number."""
     recipe: ClassVar[str] = ""
     """The recipe that takes the place of the default one."""
-    plain: ClassVar[bool] = False
-    """Whether a page about such rows is for people who know their columns and no recipes."""
 
     source: Any = dataclasses.field(kw_only=False)
     label: Any = option("the column, .npz key or .npy file with the labels; 'none' ignores labels", again=(str,))

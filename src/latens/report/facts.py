@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from msgspec import Struct
 
 from latens.data import Dataset
-from latens.data.checks import is_picture
 from latens.errors import RunFolderError
 from latens.figures.style import Drawn, darkened, figure_of, laid_out, rendered, themed
 from latens.io.atomic import read_plain
@@ -111,7 +109,7 @@ class RunFacts:
     shots: list[ReportFigure] = field(default_factory=list)
     lacking: str = ""  # why there are no pictures of data; "" where there are
     left_out: Mapping[str, str] = field(default_factory=dict)  # why some metrics are not there, by name
-    read: tuple[str, ...] = ()  # of pictures, what was read and what was left out
+    notes: tuple[str, ...] = ()  # what was noted as the data were read
 
 
 def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "") -> RunFacts:
@@ -125,9 +123,7 @@ def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking
     source = Source(trained, data, history=history)
     pictures = shots(source, shown)
     told = (run.path.name, run.info, trained, history, metrics, bool(evaluated), warnings, pictures, lacking)
-    return RunFacts(
-        *told, left_out if isinstance(left_out, dict) else {}, read_of(data)
-    )  # fmt: skip
+    return RunFacts(*told, left_out if isinstance(left_out, dict) else {}, () if data is None else data.notes)
 
 
 def warnings_of(entries: Sequence[Mapping[str, str]]) -> list[Warned]:
@@ -142,16 +138,6 @@ def warnings_of(entries: Sequence[Mapping[str, str]]) -> list[Warned]:
 def _sentence(text: str) -> str:
     text = text.strip()
     return "" if not text else text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
-
-
-def read_of(data: Dataset | None) -> tuple[str, ...]:
-    """Of pictures, in plain words: how many there are, how large, and what was left out."""
-    if data is None or not is_picture(data.schema) or not isinstance(data.x, np.ndarray):
-        return ()
-    height, width = data.schema.shape[:2]
-    parts = {"train": "to learn from", "validation": "to stop by", "test": "to test with"}
-    counts = ", ".join(f"{data.count(name):,} {words}" for name, words in parts.items() if data.count(name))
-    return (f"{len(data):,} pictures of {width} x {height} pixels: {counts}.", *data.notes)
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:

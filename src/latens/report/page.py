@@ -21,10 +21,6 @@ from latens.trained.measurement import density_of, what_density
 from latens.trained.metrics import LAST_HEADLINE, metric_of, ranked
 from latens.trained.trained_model import TrainedModel
 
-ASIDE = "Details: "
-"""How the heading of a section begins that a reader without a course can do without."""
-TECHNICAL = {"evidence", "training", "what", "model", "again"}
-"""Such sections of pictures and tables."""
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What a browser may load for a report: nothing but what is in it."""
 
@@ -38,31 +34,18 @@ def in_order(names: Iterable[str]) -> list[str]:
 def report_page(told: RunFacts) -> str:
     """Write the whole page of a run: HTML with its style and pictures inside, without scripts or anything to fetch."""
     name = str(told.info.get("data", {}).get("name", "data"))
-    numbers = evidence(told)
-    # The numbers stand first where there are no plain words.
-    plain = bool(told.info.get("plain"))
-    cards, lead = (_cards(told), None) if plain else (None, _lead(told))
     sections = [
         ("short", "Summary", _short(told)),
-        *([("read", "The pictures that were read", _read(told))] if told.read else []),
         ("pictures", "What the model learned", _other_pictures(told)),
         ("warnings", "Warnings", joined(map(_warning, told.warnings)) or tag("p", "No warnings.")),
-        ("evidence", "Evaluation", joined([_lead(told) if plain else None, cards, numbers])),
+        ("evidence", "Evaluation", evidence(told)),
         ("training", "Training", _pictures(told, "training") or tag("p", "There are no steps to draw.")),
         ("what", "Data and settings", _what(told)),
         ("model", "Model", _model(told)),
         ("again", "Reproduce", again(told)),
     ]
-    if told.read or kind_of(told.trained.schema).plain:
-        # Of photographs and tables the technical matters come last, say that they are, and open on request.
-        sections = [
-            (key, f"{ASIDE}{name[0].lower()}{name[1:]}", tag("details", tag("summary", "Show"), content))
-            if key in TECHNICAL
-            else (key, name, content)
-            for key, name, content in sections
-        ]
     kind = "A classifier" if isinstance(told.trained.config, ClassifierConfig) else "A model"
-    return document(f"{name}: report of {told.name}", f"{kind} of {name}", lead, sections)
+    return document(f"{name}: report of {told.name}", f"{kind} of {name}", _lead(told), sections)
 
 
 def document(title: str, heading: str, lead: Html | None, sections: Sequence[tuple[str, str, object]]) -> str:
@@ -77,10 +60,7 @@ def document(title: str, heading: str, lead: Html | None, sections: Sequence[tup
         tag("title", title),
         tag("style", style),
     )
-    shown = [(key, name) for key, name, _ in sections]
-    aside = [key for key, name in shown if name.startswith(ASIDE)]
-    shown = [one for one in shown if one[0] not in aside] + [(key, ASIDE.rstrip(": ")) for key in aside[:1]]
-    links = (tag("li", tag("a", name, href=f"#{key}")) for key, name in shown)
+    links = (tag("li", tag("a", name, href=f"#{key}")) for key, name, _ in sections)
     parts = [
         tag("section", tag("h2", name, id=f"{key}-h"), content, id=key, aria_labelledby=f"{key}-h")
         for key, name, content in sections
@@ -135,17 +115,6 @@ def _short(told: RunFacts) -> Html:
     return joined([*made, *(lines or [_cards(told)]), tag("p", end)])
 
 
-def _read(told: RunFacts) -> Html:
-    """What was read of pictures; names that stand on lines of their own are a list."""
-    parts = []
-    for words in told.read:
-        first, *names = words.split("\n")
-        parts.append(tag("p", first))
-        parts += [tag("ul", *(tag("li", name.strip()) for name in names))] if names else []
-    odd = "latens detect RUN DATA --top 20 --out odd.png"
-    return joined([*parts, tag("p", "Odd pictures are shown by ", tag("code", odd), ".")])
-
-
 def _cards(told: RunFacts) -> Html:
     cards = []
     for name in [name for name in ranked() if name in told.metrics][:6]:
@@ -162,6 +131,7 @@ def _what(told: RunFacts) -> Html:
     rows = ", ".join(f"{splits[name]} {name}" for name in order)
     row = kind_of(told.trained.schema).described(told.trained.schema)
     facts = [("Data", str(data.get("name", "data"))), ("Rows", rows), ("A row", row)]
+    facts += [("Note", note) for note in told.notes]
     classes = told.trained.schema.classes
     if classes:
         shown = ", ".join(classes[:20]) + (f" and {len(classes) - 20} more" if len(classes) > 20 else "")

@@ -91,7 +91,6 @@ class Table(Kind):
             "Use --out FILE.csv or FILE.parquet.",
         ),
     }
-    plain = True
     unit = " columns"
     known = later("latens.kinds.tables.table_schema", "known_columns")
     frame = later("latens.kinds.tables.table_schema", "as_frame")
