@@ -13,7 +13,7 @@ from latens.environments import record
 
 def main():
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    words.add_argument("env", help="a name in Gymnasium's registry: `latens info environments` lists them")
+    words.add_argument("env", help="a name in Gymnasium's registry, as gymnasium.pprint_registry() lists them")
     words.add_argument("out", help="the table, as .parquet")
     words.add_argument("--steps", type=int, default=10_000, help="resets are not counted")
     words.add_argument("--policy", metavar="FILE.py", help="has a function `policy(observation, rng)`; default: random")

@@ -22,10 +22,10 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 59_208,
+    "lines of Python in src": 59_128,
     ": Any in src": 291,
     "lines of Python in data": 4_035,
-    "lines of Python in tests": 45_859,
+    "lines of Python in tests": 45_844,
     "lines of JavaScript, CSS and HTML": 6_436,
     "words of docs": 32_418,
     "pages of docs": 40,
@@ -34,7 +34,7 @@ MOST = {
     "public names": 23,
     "arguments of VAE": 16,
     "functions longer than 60 lines": 0,
-    "lines of Python in the largest room": 6_021,
+    "lines of Python in the largest room": 5_994,
     "files in the largest room": 27,
     "file names in two rooms or more": 8,
     "questions which kind outside kinds": 37,

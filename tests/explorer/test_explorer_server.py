@@ -1,6 +1,5 @@
 """The explorer's local server over a real socket: what it gives, and to whom."""
 
-import gzip
 from collections.abc import Iterator
 from http.client import HTTPConnection
 
@@ -42,20 +41,6 @@ def test_files_are_given_as_they_are_with_their_kind(page: PageServer) -> None:
         response, body = ask(page, f"/{name}", "HEAD")
         assert (response.status, body) == (200, b"")
         assert int(response.headers["Content-Length"]) == len(FILES[name])
-
-
-def test_text_is_packed_for_whoever_can_unpack_it(page: PageServer) -> None:
-    response, body = ask(page, "/", Accept_Encoding="gzip, deflate")
-    assert response.headers["Content-Encoding"] == "gzip"
-    assert (len(body) < 100, gzip.decompress(body)) == (True, FILES["index.html"])
-    response, body = ask(page, "/data/mean.bin", Accept_Encoding="gzip")
-    assert (response.headers["Content-Encoding"], body) == (None, FILES["data/mean.bin"])
-
-
-def test_a_file_that_has_not_changed_is_not_sent_again(page: PageServer) -> None:
-    first, _ = ask(page, "/app/main.js")
-    again, body = ask(page, "/app/main.js", If_None_Match=first.headers["ETag"])
-    assert (again.status, body) == (304, b"")
 
 
 def test_every_answer_carries_the_headers_that_fence_the_page_in(page: PageServer) -> None:

@@ -207,7 +207,7 @@ def _arguments(name: str, command: argparse.ArgumentParser) -> None:
         case "explore":
             _exploring(command)
         case "info":
-            words = "a run folder, a model file, or one of recipes, parts, machine, environments (default: machine)"
+            words = "a run folder, a model file, or one of recipes, parts, machine (default: machine)"
             command.add_argument("run", metavar="RUN|WORD", nargs="?", default="machine", help=words)
 
 

@@ -16,9 +16,7 @@ def info(context: Context) -> int:
     word = context.args.run
     if word == "machine":
         return _machine(context)
-    if word in ("recipes", "parts", "environments"):
-        return {"recipes": recipes, "parts": parts, "environments": environments}[word](context)
-    return _held(context)
+    return {"recipes": recipes, "parts": parts}.get(word, _held)(context)
 
 
 def version_line() -> str:
@@ -130,15 +128,6 @@ def recipes(context: Context) -> int:
     for recipe in RECIPES.values():
         lines += [recipe.name, f"  {recipe.summary}", f"  use it when {recipe.use_when}", f"  {recipe.source}"]
     context.result({"recipes": listed}, "\n".join(lines))
-    return 0
-
-
-def environments(context: Context) -> int:
-    """The environments of Gymnasium that `latens.environments.record` can play by name."""
-    from latens.environments.record import needed_gymnasium
-
-    names = sorted(name for name in needed_gymnasium().registry if "/" not in name)
-    context.result({"environments": names}, "\n".join(names))
     return 0
 
 

@@ -15,7 +15,7 @@ from latens.cli.arguments import parse
 from latens.cli.context import Context
 from latens.cli.fit import config_typed, fit_into, load_typed, read_files, settings_of, start_of
 from latens.errors import ConfigError, DivergedError, RunFolderError, UsageError, nearest
-from latens.io.atomic import resource_errors
+from latens.io.atomic import process_alive, resource_errors
 from latens.io.terminal import with_record
 from latens.runs.folder import default_path
 
@@ -95,7 +95,7 @@ class Trials:
 
         for trial in self.counted():
             host, _, process = trial.user_attrs.get("process", ":").rpartition(":")
-            if trial.state.name == "RUNNING" and host == socket.gethostname() and not _lives(int(process)):
+            if trial.state.name == "RUNNING" and host == socket.gethostname() and not process_alive(int(process)):
                 self._leave_out(trial)
                 self.study.tell(trial.number, state=TrialState.FAIL)
 
@@ -218,11 +218,3 @@ def _named(kind: str, name: str, seed: int | None = None) -> Any:
     except TypeError:
         fix = "Use one without, such as BruteForceSampler or MedianPruner; or optuna.create_study in Python."
         raise UsageError(f"{name} needs arguments.", where=f"--{kind}", fix=fix) from None
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except OSError as error:
-        return isinstance(error, PermissionError)
-    return True

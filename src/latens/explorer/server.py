@@ -5,8 +5,6 @@ decided in `latens.explorer.guard`.
 """
 
 import contextlib
-import gzip
-import hashlib
 import json
 import logging
 import os
@@ -41,14 +39,7 @@ _TYPES = {
     "css": "text/css; charset=utf-8",
     "json": "application/json",
     "svg": "image/svg+xml",
-    "txt": "text/plain; charset=utf-8",
-    "md": "text/plain; charset=utf-8",
-    "csv": "text/csv; charset=utf-8",
-    "png": "image/png",
-    "ico": "image/x-icon",
-    "woff2": "font/woff2",
 }
-_TEXT = ("html", "js", "css", "json", "svg", "txt", "md", "csv")
 
 
 @dataclass(frozen=True)
@@ -60,24 +51,6 @@ class DecodeEndpoint:
     # None
     function: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
     classes: int = 0  # how many classes a conditional model has; 0 for others
-
-
-@dataclass(frozen=True)
-class File:
-    """One file of the page, ready to be sent."""
-
-    body: bytes
-    kind: str
-    version: str  # hash of the bytes, for the browser's cache
-    packed: bytes | None  # the bytes compressed by gzip; None where that is not worth it
-
-    @staticmethod
-    def of(name: str, body: bytes) -> "File":
-        """Make a file ready to be sent."""
-        ending = name.rpartition(".")[2]
-        packed = gzip.compress(body, 6, mtime=0) if ending in _TEXT and len(body) > 500 else None
-        kind = _TYPES.get(ending, "application/octet-stream")
-        return File(body, kind, hashlib.sha256(body).hexdigest()[:32], packed)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -115,17 +88,11 @@ class Handler(BaseHTTPRequestHandler):
     def _get(self, path: str) -> None:
         if self.headers.get("Content-Length", "0") != "0":
             raise Refused(HTTPStatus.BAD_REQUEST, "a request to read has no body")
-        found = self.page.files.get("index.html" if path == "/" else path[1:]) if path.startswith("/") else None
-        if found is None:
+        name = "index.html" if path == "/" else path.removeprefix("/")
+        body = self.page.files.get(name) if path.startswith("/") else None
+        if body is None:
             raise Refused(HTTPStatus.NOT_FOUND, "there is no such file on this page")
-        headers = {"ETag": f'"{found.version}"', "Vary": "Accept-Encoding"}
-        if self.headers.get("If-None-Match") == headers["ETag"]:
-            self._send(HTTPStatus.NOT_MODIFIED, b"", found.kind, headers)
-            return
-        body = found.body
-        if found.packed is not None and "gzip" in self.headers.get("Accept-Encoding", ""):
-            body, headers["Content-Encoding"] = found.packed, "gzip"
-        self._send(HTTPStatus.OK, body, found.kind, headers)
+        self._send(HTTPStatus.OK, body, _TYPES.get(name.rpartition(".")[2], "application/octet-stream"), {})
 
     def _post(self, path: str) -> None:
         page = self.page
@@ -203,9 +170,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in {**SECURITY_HEADERS, **headers}.items():
             self.send_header(name, value)
-        if status != HTTPStatus.NOT_MODIFIED:
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
@@ -260,7 +226,7 @@ class PageServer:
         for name in files:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not a name of a file of the page")
-        self.files = {name: File.of(name, body) for name, body in files.items()}
+        self.files = files
         self.decoding = threading.Lock()
         try:
             self._http = _Listener(self, port)

@@ -110,15 +110,11 @@ class SparseRows:
 
     def min(self, axis: int | None = None) -> Any:
         """The least cell."""
-        return (
-            min(part.min() for part in self.cells()) if axis is None else self.matrix.min(axis=0).toarray().reshape(-1)
-        )
+        return self.matrix.min() if axis is None else self.matrix.min(axis=0).toarray().reshape(-1)
 
     def max(self, axis: int | None = None) -> Any:
         """The largest cell."""
-        return (
-            max(part.max() for part in self.cells()) if axis is None else self.matrix.max(axis=0).toarray().reshape(-1)
-        )
+        return self.matrix.max() if axis is None else self.matrix.max(axis=0).toarray().reshape(-1)
 
 
 def columns_of(x: "np.ndarray | SparseRows") -> Iterator[np.ndarray]:

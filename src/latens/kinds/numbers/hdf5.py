@@ -13,10 +13,7 @@ import numpy as np
 from latens.data.readers import ColumnRoles, Raw, check_stored, damaged, needed, readable
 from latens.errors import DataError
 from latens.kinds.counts.anndata import read_h5ad
-from latens.kinds.numbers.npy import PART_KEYS, from_archive
-
-BLOCK_ROWS, BLOCK_BYTES = 8192, 2**22
-"""A block has so many rows, or fewer where they take more bytes; whole chunks where the array is stored in chunks."""
+from latens.kinds.numbers.npy import BLOCK_BYTES, BLOCK_ROWS, PART_KEYS, from_archive
 
 _HEAP = b"GCOL\1\0\0\0"
 
@@ -146,7 +143,7 @@ def hdf5_parts(path: Path, roles: ColumnRoles, only: str | None = None) -> Itera
             if one is not None and np.shape(one)[:1] != (count,):
                 what = f"has {np.shape(one)[:1]} labels, ids or weights for {count} rows."
                 raise DataError(what, where=store.where, fix="Give one value for each row.")
-        each = (getattr(raw.x, "chunks", None) or (1,))[0]
+        each = (getattr(raw.x, "chunks", None) or (1,))[0]  # whole chunks where the array is stored in chunks
         row_bytes = math.prod(raw.x.shape[1:]) * raw.x.dtype.itemsize
         rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, row_bytes)) // each) * each
         for at in range(0, count, rows):

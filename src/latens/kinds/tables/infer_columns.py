@@ -1,6 +1,7 @@
 """A frame as rows of numbers: what its columns hold by their dtypes, or as it is declared or a model knows them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -100,7 +101,7 @@ def coded(
 
 def _column(series: pl.Series, said: Declared, where: str) -> tuple[np.ndarray, FrameColumn]:
     """A column as numbers, and what it is."""
-    refuse = _Refusal(series, said, where)
+    refuse = partial(_refusal, series, said, where)
     if said.kind in ("category", "ordinal"):
         _refuse_names(series, said, where)
         return _names(series, said)
@@ -132,20 +133,15 @@ def coded_as(values: Sequence[pl.DataFrame], declared: Mapping[str, Declared], w
     return made
 
 
-class _Refusal:
+def _refusal(series: pl.Series, said: Declared, where: str, wanted: str, fix: str, bad: object = None) -> DataError:
     """The error for a column that is not what it is declared, or what a model knows it as."""
-
-    def __init__(self, series: pl.Series, said: Declared, where: str) -> None:
-        self.series, self.said, self.where = series, said, where
-
-    def __call__(self, wanted: str, fix: str, bad: object = None) -> DataError:
-        given = bad if bad is not None else next(iter(self.series.drop_nulls().head(1)), "nothing")
-        known = f"the model knows it as {wanted}" if self.said.dtype else f"is to hold {wanted}"
-        what = f"column {self.series.name!r} holds {str(given)[:60]!r} ({self.series.dtype}); {known}."
-        return DataError(what.replace("; is", "; it is"), where=self.where, fix=fix)
+    given = bad if bad is not None else next(iter(series.drop_nulls().head(1)), "nothing")
+    known = f"the model knows it as {wanted}" if said.dtype else f"it is to hold {wanted}"
+    what = f"column {series.name!r} holds {str(given)[:60]!r} ({series.dtype}); {known}."
+    return DataError(what, where=where, fix=fix)
 
 
-def _numbers(series: pl.Series, refuse: _Refusal) -> tuple[np.ndarray, FrameColumn]:
+def _numbers(series: pl.Series, refuse: Callable[..., DataError]) -> tuple[np.ndarray, FrameColumn]:
     dtype = name_of(series.dtype) if series.dtype.is_numeric() else "Float64"
     if series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null):
         return numbers_of(series), FrameColumn(dtype=dtype)
@@ -159,7 +155,7 @@ def _numbers(series: pl.Series, refuse: _Refusal) -> tuple[np.ndarray, FrameColu
     return numbers_of(made), FrameColumn(dtype=dtype)
 
 
-def _dates(series: pl.Series, said: Declared, refuse: _Refusal) -> tuple[np.ndarray, FrameColumn]:
+def _dates(series: pl.Series, said: Declared, refuse: Callable[..., DataError]) -> tuple[np.ndarray, FrameColumn]:
     form, known = said.form, dtype_of(said.dtype) if said.dtype else None
     if not series.dtype.is_temporal() and series.dtype != pl.Null:
         own = series.dtype

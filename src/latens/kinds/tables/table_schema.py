@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 LIKE_ID = 0.95
 """Share of different texts among those of a column from which on they are like ids."""
-MOST_SAID = 3
-"""Cells beyond the training rows that are named, at the most."""
 MOST_NAMED = 5
 """Rows that an error or a note names."""
 _COMMA = re.compile(r"[-+]?\d+,\d+")
@@ -258,20 +256,12 @@ def notes_of(
     return (*made, beyond) if beyond else tuple(made)
 
 
-def beyond_words(x: np.ndarray, schema: Schema, outside: np.ndarray | None) -> str:
-    """Say how many cells lie beyond the numbers of the training rows, and of a few which and what; "" of none."""
-    beyond = 0 if outside is None else int(np.count_nonzero(outside))
-    if outside is None or not beyond:
-        return ""
-    named = ""
-    if beyond <= MOST_SAID:
-        cells = []
-        for row, i in np.argwhere(outside).tolist():
-            value = (schema.column_types)[i].series(x[row : row + 1, i], outside[row : row + 1, i])[0]
-            cells.append(f"{schema.names[i]} {value:g}" if isinstance(value, float) else f"{schema.names[i]} {value}")
-        named = f" ({', '.join(cells)})"
+def beyond_words(outside: np.ndarray) -> str:
+    """Say how many cells lie beyond the numbers of the training rows; "" of none."""
+    beyond = int(np.count_nonzero(outside))
     lie = "1 cell lies" if beyond == 1 else f"{beyond} cells lie"
-    return f"{lie} beyond the numbers of the training rows{named}, and counted as the outermost of these."
+    said = f"{lie} beyond the numbers of the training rows, and counted as the outermost of these."
+    return said if beyond else ""
 
 
 def as_frame(x: Shaped[np.ndarray, "n columns"], schema: Schema, outside: np.ndarray | None = None) -> pl.DataFrame:
@@ -328,7 +318,7 @@ def store_table(rows: "IncomingRows") -> Stored:
         x, observed, outside = _stored_by_parts(raw.x, given, strange, rows.names)
     else:
         x, observed, outside = stored_columns(raw.x, *given, strange, rows.names)
-    raw.notes += notes_of(raw, found, beyond_words(x, found, outside), np.flatnonzero(rows.trains), said)
+    raw.notes += notes_of(raw, found, beyond_words(outside), np.flatnonzero(rows.trains), said)
     raw.x = x
     return Stored(store(x, found, where), found, observed, outside, tuple(strange or ()))
 

@@ -23,7 +23,7 @@ from latens.io.file_limits import unpacked
 from latens.kinds.base import Stored
 from latens.kinds.tables.infer_columns import plain_cells, role_positions, rows_of
 from latens.kinds.tables.table_files import read_table, table_parts
-from latens.kinds.text.vocabulary import PIECES, PieceName, closes, learn_tokens, row_name, steps_of, unknown_pieces
+from latens.kinds.text.vocabulary import PIECES, closes, learn_tokens, row_name, steps_of, unknown_pieces
 from latens.text import visible
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 def text_schema(raw: Raw, split: np.ndarray, pieces: str | None, where: str) -> Schema:
     """Give strings a schema: their pieces, and the vocabulary and the lengths of these."""
-    chosen = known_pieces(pieces or "characters")
+    chosen = next((name for name in PIECES if name == (pieces or "characters")), None)
+    if chosen is None:
+        raise UsageError(f"there are no pieces {pieces!r}.", where="--pieces", fix=nearest(str(pieces), PIECES))
     strings = raw.strings or []
     tokens, length = learn_tokens(strings, (split == TRAIN).tolist(), chosen, where, raw.lines)
     held = {one for one, part in zip(strings, split) if part == TRAIN}
@@ -58,14 +60,6 @@ def one_column(raw: Raw, pieces: str | None, where: str) -> None:
         found = "" if raw.columns is None else f"; it has the columns {', '.join(raw.columns[:5])}"
         fix = "Give a text file with a line a row, a table with one column of text, a label and an id, or strings."
         raise DataError(f"holds no rows of text to be cut into pieces{found}.", where=where, fix=fix)
-
-
-def known_pieces(pieces: str) -> PieceName:
-    """Check the name of a way to cut strings."""
-    for name in PIECES:
-        if name == pieces:
-            return name
-    raise UsageError(f"there are no pieces {pieces!r}.", where="--pieces", fix=nearest(pieces, PIECES))
 
 
 def code_strings(raw: Raw, schema: Schema, unknown: str, where: str) -> tuple[np.ndarray | None, list]:
