@@ -267,6 +267,6 @@ Y = np.array(["u", "u", "v", "v", "v"])
 def test_a_sample_and_its_mean_take_the_memory_of_two(monkeypatch):
     one = GenerativeClassifier(random_state=0).fit(ROWS[[0, 1, 2, 3]], Y[[0, 1, 2, 3]])
     monkeypatch.setattr(process, "free_memory", lambda: 4 * 100 * (2 * 2 + 2))
-    assert len(one.sample_components(100).x) == 100
+    assert len(one.sample(100)[0]) == 100
     with pytest.raises(ResourceError, match="101 rows take"):
-        one.sample_components(101)
+        one.sample(101)

@@ -22,7 +22,7 @@ ARGUMENTS = {
     "score": (X, np.zeros(4)),
     "interpolate": (X, X),
 }
-NONE_NEEDED = ("sample", "prior_predictive", "sample_components", "get_feature_names_out")
+NONE_NEEDED = ("sample", "prior_predictive", "get_feature_names_out")
 
 
 @pytest.mark.parametrize("half", [False, True], ids=["new", "after a fit that was refused"])

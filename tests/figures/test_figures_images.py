@@ -4,17 +4,7 @@ import numpy as np
 import pytest
 
 from latens.errors import DataError
-from latens.figures import (
-    image_grid,
-    image_grid_table,
-    linear_grid,
-    manifold,
-    manifold_table,
-    percentile_grid,
-    reconstructions,
-    reconstructions_table,
-    save,
-)
+from latens.figures import image_grid, linear_grid, manifold, percentile_grid, reconstructions
 from latens.figures.images import mosaic
 
 
@@ -41,19 +31,9 @@ def test_grid_holds_every_image_in_reading_order(colour):
     assert drawn[..., 3].sum() == 7 * 8 * 6
 
 
-def test_values_are_clipped_in_the_picture_and_not_in_the_table(tmp_path):
+def test_values_are_clipped():
     given = np.array([[[-0.5, 0.25], [1.0, 3.0]]])
     assert pixels(image_grid(given))[..., 0].tolist() == [[0.0, 0.25], [1.0, 1.0]]
-    table = image_grid_table(given)
-    assert {name: column.tolist() for name, column in table.items()} == {
-        "image": [0],
-        "y0_x0": [-0.5],
-        "y0_x1": [0.25],
-        "y1_x0": [1.0],
-        "y1_x1": [3.0],
-    }
-    *_, path = save(image_grid(given), tmp_path / "x", table)
-    assert path.read_text() == "image,y0_x0,y0_x1,y1_x0,y1_x1\n0,-0.5,0.25,1.0,3.0\n"
 
 
 @pytest.mark.parametrize(
@@ -86,15 +66,10 @@ def test_reconstruction_lies_below_its_image():
             np.testing.assert_array_equal(drawn[top : top + 8, 7 * column : 7 * column + 6, 0], image)
 
 
-def test_reconstruction_without_samples_and_its_table():
+def test_reconstruction_without_samples():
     original, reconstruction = images(1), images(1, seed=1)
     ax = reconstructions(original, reconstruction)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["data", "reconstruction"]
-    table = reconstructions_table(original, reconstruction, images(2, seed=2))
-    assert table["kind"].tolist() == ["data", "reconstruction", "sample", "sample"]
-    assert table["image"].tolist() == [0, 0, 0, 1]
-    expected = [original[0, 3, 4], reconstruction[0, 3, 4], *images(2, seed=2)[:, 3, 4]]
-    assert table["y3_x4"].tolist() == expected
 
 
 def test_mosaic_groups_rows_by_a_wider_gap():
@@ -146,17 +121,6 @@ def test_percentile_ticks_are_the_latent_values():
     assert [label.get_text() for label in ax.get_xticklabels()] == values
     assert [label.get_text() for label in ax.get_yticklabels()] == values
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("latent unit 4", "latent unit 9")
-
-
-def test_manifold_table_pairs_points_and_pixels():
-    grid = linear_grid(2, -1.0, 1.0)
-    table = manifold_table(decoded(grid), grid)
-    assert table["row"].tolist() == [0, 0, 1, 1]
-    assert table["column"].tolist() == [0, 1, 0, 1]
-    assert table["latent_0"].tolist() == [-1, 1, -1, 1]
-    assert table["latent_1"].tolist() == [1, 1, -1, -1]
-    assert table["y0_x0"].tolist() == [0.375, 0.625, 0.375, 0.625]
-    assert table["y2_x3"].tolist() == [0.625, 0.625, 0.375, 0.375]
 
 
 @pytest.mark.parametrize("change", [lambda g: g[::-1], lambda g: g[..., ::-1], lambda g: g[:, ::-1], lambda g: g[:2]])

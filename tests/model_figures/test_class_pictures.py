@@ -3,12 +3,13 @@
 import jax
 import numpy as np
 import pytest
+from picture_fixtures import pictured
 
 from latens import figures
 from latens.data import Dataset, Preparation, Schema
 from latens.figures.animation import frame
 from latens.model_figures.draw import FIRST, draw_pictures, save_pictures
-from latens.model_figures.reconstructions import class_samples, draw_classes
+from latens.model_figures.reconstructions import EACH, class_samples, draw_classes
 from latens.model_figures.source import Source
 from latens.models import BayesClassifier
 from latens.trained.trained_model import TrainedModel
@@ -33,19 +34,16 @@ def test_classes_are_sampled_beside_their_component_means():
 
     source = Source(trained, None)
     source.limits = (0.0, 46.0)
-    axes, table = draw_classes(source)
+    axes, _ = draw_classes(source)
     assert [text.get_text() for text in axes[0].get_yticklabels()] == ["a", "b", "c"]
-    of_means = table["kind"] == "component mean"
-    assert of_means.sum() == 18
-    expected = classifier().mean[table["label"][of_means], table["component"][of_means]] * 2 / 46
-    pixels = np.stack([table[f"y{i}_x{j}"] for i in (0, 1) for j in (0, 1)], 1)
-    np.testing.assert_allclose(pixels[of_means], expected)
+    drawn = class_samples(trained, EACH, key=source.prior_key)
+    assert len(drawn.label) == 18
+    expected = classifier().mean[drawn.label, drawn.component] * 2 / 46
+    np.testing.assert_allclose(pictured(axes[2]), expected, rtol=1e-6)
     # Beside its samples a class has its mean once: of its components, by their weights.
-    once = table["kind"] == "class mean"
-    assert table["label"][once].tolist() == [0, 1, 2]
-    assert table["component"][once].tolist() == [-1, -1, -1]
     weight = np.array([[0.5, 0.5], [0.25, 0.75], [0.9, 0.1]])
-    np.testing.assert_allclose(pixels[once], np.einsum("cm,cmd->cd", weight, classifier().mean) * 2 / 46, rtol=1e-6)
+    expected = np.einsum("cm,cmd->cd", weight, classifier().mean) * 2 / 46
+    np.testing.assert_allclose(pictured(axes[0]), expected, rtol=1e-6)
     wide = [ax.images[0].get_array().shape[1] for ax in axes]
     assert wide == [2, 6 * 2 + 5, 6 * 2 + 5]
     frame(axes)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from picture_fixtures import BITS, HISTORY, LEVELS, columns, data_of, model_of, trained_bits
+from picture_fixtures import BITS, HISTORY, LEVELS, columns, data_of, model_of, pictured, trained_bits
 from test_images import tiles
 
 from latens import figures, latents
@@ -18,7 +18,7 @@ from latens.errors import UsageError
 from latens.figures import training_curves_table
 from latens.figures.style import figure_of
 from latens.model_figures.draw import FIRST, draw_pictures, draw_training, history_arrays, kept_step, save_pictures
-from latens.model_figures.latent_pictures import draw_latent, draw_traversals
+from latens.model_figures.latent_pictures import WIDE, draw_latent, draw_traversals
 from latens.model_figures.reconstructions import draw_reconstructions
 from latens.model_figures.source import Source
 from latens.models import BernoulliHead, CategoricalHead, DeterministicHead, NormalHead
@@ -31,10 +31,6 @@ from latens.training import Budget, Settings, Stage, fit, make_optimizer
 
 def floats(table, *names):
     return np.array([table[name] for name in names], float).T
-
-
-def pixels(table):
-    return floats(table, *(name for name in table if name.startswith("y")))
 
 
 # --- numbers and rows ---
@@ -98,9 +94,11 @@ def test_pictures_show_the_numbers_of_the_model(tmp_path):
         model_of(CategoricalHead((8, 8), 17)), LEVELS, Preparation(integer=True), facts={"best_step": 10}
     )
     data = data_of(LEVELS)
-    written = save_pictures(draw_pictures(trained, data, HISTORY, seed=3, only=FIRST), tmp_path / "figures")
-    names = ["training", "reconstructions", "samples", "manifold-linear", "manifold-percentile", "latent", "units"]
-    assert {path.name for path in written} == {f"{name}.{kind}" for name in names for kind in ("png", "svg", "csv")}
+    drawn = draw_pictures(trained, data, HISTORY, seed=3, only=FIRST)
+    written, shown = save_pictures(drawn, tmp_path / "figures"), {name: axes for name, axes, _ in drawn}
+    names = ["training", "latent", "units"]
+    expected = {f"{name}.csv" for name in names} | {f"{name}.{kind}" for name in shown for kind in ("png", "svg")}
+    assert {path.name for path in written} == expected
     table = {name: columns(tmp_path / "figures" / f"{name}.csv") for name in names}
 
     test = data.subset("test")
@@ -112,9 +110,8 @@ def test_pictures_show_the_numbers_of_the_model(tmp_path):
     )
     assert floats(table["training"], "epoch", "validation_elbo").tolist() == [[1, -94], [2, -93], [3, -92]]
 
-    shown_as = np.array(table["reconstructions"]["kind"])
-    pictured = pixels(table["reconstructions"])
-    np.testing.assert_allclose(pictured[shown_as == "data"], data.x[test].reshape(12, 64) / 16)
+    rows = pictured(shown["reconstructions"])  # twelve in a line
+    np.testing.assert_allclose(rows[:12], data.x[test].reshape(12, 64) / 16)
     levels = jnp.arange(17.0)
 
     def expected_mean(z):
@@ -122,16 +119,12 @@ def test_pictures_show_the_numbers_of_the_model(tmp_path):
         return jax.nn.softmax(logits) @ levels / 16
 
     means = jax.vmap(expected_mean)(codes["mean"])
-    np.testing.assert_allclose(pictured[shown_as == "reconstruction"], means, atol=2e-6)
-    for name in ("manifold-linear", "manifold-percentile"):
-        z = floats(table[name], "latent_0", "latent_1")
-        assert len(z) == 21 * 21
-        np.testing.assert_allclose(pixels(table[name]), jax.vmap(expected_mean)(z), atol=2e-6)
-    np.testing.assert_allclose(floats(table["manifold-linear"], "latent_0", "latent_1")[0], [-3, 3])
-    kinds = np.array(table["samples"]["kind"])
-    draws, means = pixels(table["samples"])[kinds == "draw"], pixels(table["samples"])[kinds == "mean"]
+    np.testing.assert_allclose(rows[12:24], means, atol=2e-6)
+    for name, grid in (("linear", figures.linear_grid(21)), ("percentile", figures.percentile_grid(21))):
+        expected = jax.vmap(expected_mean)(grid.reshape(-1, 2))
+        np.testing.assert_allclose(pictured(shown[f"manifold-{name}"], 21), expected, atol=2e-6)
+    means, draws = map(pictured, shown["samples"])  # what one looks at first has no noise of its pixels
     assert len(draws) == len(means) == 25
-    assert kinds[0] == "mean"  # what one looks at first has no noise of its pixels
     assert np.all(draws * 16 == np.round(draws * 16))
     # Both were made from the same z: draws scatter around their own means.
     np.testing.assert_allclose((draws - means).mean(), 0, atol=5 * draws.std() / np.sqrt(draws.size))
@@ -140,9 +133,8 @@ def test_pictures_show_the_numbers_of_the_model(tmp_path):
 def test_a_thresholded_model_is_shown_what_it_saw():
     preparation = Preparation(divide=16.0, binarize="threshold", threshold=0.5)
     trained, data = TrainedModel(model_of(BernoulliHead((8, 8)), units=3), LEVELS, preparation), data_of(LEVELS)
-    _, table = draw_reconstructions(Source(trained, data, 0))
-    found = np.stack([table[name] for name in table if name.startswith("y")], -1)[table["kind"] == "data"]
-    np.testing.assert_array_equal(found, (data.x[data.subset("test")] > 8).reshape(12, 64))
+    axes, _ = draw_reconstructions(Source(trained, data, 0))
+    np.testing.assert_array_equal(pictured(axes)[:12], (data.x[data.subset("test")] > 8).reshape(12, 64))
 
 
 def test_many_units_are_shown_on_their_principal_axes():
@@ -234,14 +226,12 @@ def test_a_code_of_an_autoencoder_goes_over_its_own_range():
     data = load("digits")
     trained, _ = train(prepare(override(get_recipe("autoencoder").config, chosen), data))
     source = Source(trained, data, 0)
-    axes, table = draw_traversals(source)
+    axes, _ = draw_traversals(source)
     unit, mean = source.posteriors.order[0], source.posteriors.mean
     low, high = np.percentile(mean[:, unit], (1.0, 99.0))
-    assert f"code {unit}: {low:.3g} to {high:.3g}" in table["strip"]
+    assert f"code {unit}: {low:.3g} to {high:.3g}" == axes.get_yticklabels()[0].get_text()
     ends = np.tile(mean[0], (2, 1))
     ends[:, unit] = low, high
-    shown = pixels(table)
     first = source.decoded_images(ends).reshape(2, -1)
-    count = int(np.sum(np.asarray(table["strip"]) == table["strip"][0]))
-    assert np.allclose(shown[[0, count - 1]], first, atol=1e-6)
+    assert np.allclose(pictured(axes)[[0, WIDE - 1]], np.clip(first, 0.0, 1.0), atol=1e-6)
     assert "percentile" in axes.get_title(loc="left")

@@ -116,7 +116,6 @@ def test_alternative_texts_hold_the_numbers():
         "epoch": np.array([1, 2, 3]),
         "validation_elbo": np.array([-9.0, np.nan, -5.0]),
         "column": np.array(["a", "a", "<b>"], object),
-        "y0_x0": np.array([1.0, 0.25, 0.0]),
     }
     assert PICTURES["training"].described(table) == (
         f"{PICTURES['training'].caption} Its table has 3 rows; epoch: from 1.00 to 3.00; validation elbo: from "

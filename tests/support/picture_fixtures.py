@@ -44,8 +44,20 @@ def data_of(schema, n=40, labels=True):
 
 
 def beyond_first(drawn):
-    """Name -> table of the pictures that are not for a first look."""
-    return {name: table for name, _, table in drawn if name not in FIRST and not name.startswith("manifold-")}
+    """Name -> Axes of the pictures that are not for a first look."""
+    return {name: axes for name, axes, _ in drawn if name not in FIRST and not name.startswith("manifold-")}
+
+
+def pictured(ax, cells=0):
+    """The grey images that Axes show, a row each, in reading order; `cells` of them along each side of a plane."""
+    drawn = np.asarray(ax.images[0].get_array())
+    if cells:  # without gaps, each in a frame of one pixel
+        grid = drawn[..., 0].reshape(cells, drawn.shape[0] // cells, cells, -1)[:, 1:-1, :, 1:-1]
+        return grid.transpose(0, 2, 1, 3).reshape(cells * cells, -1)
+    seen = drawn[..., 3] > 0
+    places = [np.flatnonzero(seen.any(axis)) for axis in (1, 0)]
+    rows, columns = (np.split(at, np.flatnonzero(np.diff(at) > 1) + 1) for at in places)
+    return np.stack([drawn[np.ix_(i, j)][..., 0].ravel() for i in rows for j in columns if seen[np.ix_(i, j)].all()])
 
 
 BITS = Schema((5, 4), "binary", classes=("a", "b", "c"))

@@ -186,7 +186,7 @@ def drawn(asked: "Report", at: Call) -> Work:
         raise UsageError(f"no figure of this model is called {', '.join(away)}{why}.", where="--name", fix=fix)
     if folder == Path():
         return Result(arrays=tables, text=f"{len(tables)} figures")
-    lines = [f"{folder}: {len(tables)} figures as .png and .svg, their numbers as .csv"]
+    lines = [f"{folder}: {len(tables)} figures as .png and .svg, numbers as .csv"]
     lines += [f"  {path}" for path in files if path.suffix == ".png"]
     value = {"folder": str(folder), "files": [str(path) for path in files]}
     return Result(arrays=tables, value=value, text="\n".join(lines))

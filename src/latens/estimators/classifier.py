@@ -29,7 +29,7 @@ from latens.estimators.base import (
 from latens.evidence.estimate import finite
 from latens.io import random_keys
 from latens.io.process import check_count, check_process
-from latens.predictive.classes import ClassSamples, class_log_joint, normalise, sample_classes
+from latens.predictive.classes import class_log_joint, normalise, sample_classes
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
 from latens.trained.inputs import RowsLike
@@ -205,7 +205,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         """
         return np.logaddexp.reduce(self.log_joint(X), axis=1)
 
-    # --- samples and components ---
+    # --- samples ---
 
     def sample(
         self, n_samples: int = 1, label: ArrayLike | None = None, *, random_state: RandomState = None
@@ -223,38 +223,14 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         Raises:
             UsageError: The class is unknown, or the number of rows is below 1.
         """
-        drawn = self.sample_components(n_samples, label, random_state=random_state)
-        return drawn.x, self.classes_[drawn.label]
-
-    def sample_components(
-        self, n_samples: int = 1, label: ArrayLike | None = None, *, random_state: RandomState = None
-    ) -> ClassSamples:
-        """Sample rows together with the mixture component of each row.
-
-        Args:
-            n_samples: Number of rows, at least 1.
-            label: The class; None draws the class of each row from p(c).
-            random_state: Seed or generator. None: the `random_state` of the classifier.
-
-        Returns:
-            The samples with their class (an index into `classes_`), their component and the mean of the component.
-
-        Raises:
-            UsageError: The class is unknown.
-        """
-        trained = self._named()
+        check_process()
+        check_is_fitted(self)
         n_samples = check_count(n_samples, "n_samples", cells=2 * self.n_features_in_)
         seed = seed_of(self.random_state if random_state is None else random_state)
         key = jax.random.fold_in(jax.random.key(seed), random_keys.CLASSIFIER_SAMPLES)
         code = None if label is None else self._code(label)
-        drawn = sample_classes(trained.model, n_samples, key=key, label=code)
-        means = self._in_units(drawn.component_mean, draws=False)
-        return drawn._replace(x=self._in_units(drawn.x, draws=True), component_mean=means)
-
-    def _named(self) -> TrainedModel:
-        check_process()
-        check_is_fitted(self)
-        return self.model_
+        drawn = sample_classes(self.model_.model, n_samples, key=key, label=code)
+        return self._in_units(drawn.x, draws=True), self.classes_[drawn.label]
 
     def _code(self, label: ArrayLike | None) -> int:
         if not np.isscalar(label):

@@ -1,19 +1,16 @@
 """Figures: arrays in, matplotlib Axes out.
 
-Every figure has a companion `..._table` that returns the numbers it shows; `save` writes both.
+A figure of numbers has a companion `..._table` that returns them; `save` writes both.
 """
 
 from .curves import best_row as best_row
 from .curves import training_curves as training_curves
 from .curves import training_curves_table as training_curves_table
 from .images import image_grid as image_grid
-from .images import image_grid_table as image_grid_table
 from .images import linear_grid as linear_grid
 from .images import manifold as manifold
-from .images import manifold_table as manifold_table
 from .images import percentile_grid as percentile_grid
 from .images import reconstructions as reconstructions
-from .images import reconstructions_table as reconstructions_table
 from .latent import latent_scatter as latent_scatter
 from .latent import latent_scatter_table as latent_scatter_table
 from .latent import unit_kl_bars as unit_kl_bars

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.style import DPI, Made, bare, dress, one_axes, readable, theme, unframed
+from latens.figures.style import DPI, bare, dress, one_axes, readable, theme, unframed
 from latens.figures.validation import numbers
 
 _CELL = 0.62  # inches for one image
@@ -35,17 +35,6 @@ def displayed(images: Shaped[np.ndarray, "... H W C"]) -> Shaped[np.ndarray, "..
     colour = np.clip(images.astype(np.float32), 0.0, 1.0)
     colour = np.broadcast_to(colour, (*colour.shape[:-1], 3))
     return np.concatenate([colour, np.ones((*colour.shape[:-1], 1), np.float32)], axis=-1)
-
-
-def pixel_columns(images: Shaped[np.ndarray, "n H W C"]) -> dict[str, np.ndarray]:
-    """Give one column for each pixel of images, values as given."""
-    _, height, width, channels = images.shape
-    return {
-        f"y{i}_x{j}" if channels == 1 else f"y{i}_x{j}_c{c}": images[:, i, j, c]
-        for i in range(height)
-        for j in range(width)
-        for c in range(channels)
-    }
 
 
 @dataclass(frozen=True)
@@ -79,16 +68,6 @@ def mosaic(rows: Sequence[np.ndarray], *, group: int | None = None) -> Mosaic:
             left = column * (width + gap)
             pixels[top : top + height, left : left + width] = image
     return Mosaic(pixels, tuple(tops), gap)
-
-
-def image_grid_table(images: ArrayLike) -> dict[str, np.ndarray]:
-    """Compute the numbers of `image_grid`, not clipped.
-
-    Args:
-        images: As for `image_grid`.
-    """
-    array = as_images(images, "images")
-    return {"image": np.arange(len(array)), **pixel_columns(array)}
 
 
 def image_grid(
@@ -128,22 +107,6 @@ def _row_names(original: ArrayLike, reconstruction: ArrayLike, samples: ArrayLik
             what = f"images of shape {named['sample'].shape[1:]} do not match data of {named['data'].shape[1:]}."
             raise DataError(what, where="samples", fix="Pass samples in the shape of the data.")
     return named
-
-
-def reconstructions_table(
-    original: ArrayLike, reconstruction: ArrayLike, samples: ArrayLike | None = None
-) -> dict[str, np.ndarray]:
-    """Compute the numbers of `reconstructions`, not clipped.
-
-    Args:
-        original: As for `reconstructions`.
-        reconstruction: As for `reconstructions`.
-        samples: As for `reconstructions`.
-    """
-    named = _row_names(original, reconstruction, samples)
-    kinds = np.concatenate([np.repeat(kind, len(images)) for kind, images in named.items()])
-    index = np.concatenate([np.arange(len(images)) for images in named.values()])
-    return {"kind": kinds, "image": index, **pixel_columns(np.concatenate(list(named.values())))}
 
 
 def reconstructions(
@@ -209,16 +172,13 @@ _LETTER = 0.072  # inches that a letter of a row's name takes
 
 def image_strips(
     rows: Sequence[np.ndarray], names: Sequence[object], *, group: int | None = None, title: str | None = None
-) -> Made:
+) -> Axes:
     """Draw rows of images below each other, the name of each beside it."""
-    # group: after every so many rows, a wider gap; None for equal gaps. The table's pixels are not clipped.
+    # group: after every so many rows, a wider gap; None for equal gaps.
     images = [as_images(row, f"rows[{i}]") for i, row in enumerate(rows)]
     if not images or len({row.shape[1:] for row in images}) > 1 or len(names) != len(images):
         what = f"{len(images)} rows of images of {len({row.shape[1:] for row in images})} shapes, {len(names)} names."
         raise DataError(what, where="rows", fix="Give one name for each row, and images of one shape.")
-    strip = np.concatenate([np.repeat(np.array([str(n)], object), len(row)) for n, row in zip(names, images)])
-    place = np.concatenate([np.arange(len(row)) for row in images])
-    table = {"strip": strip, "image": place, **pixel_columns(np.concatenate(images))}
     whole = mosaic(images, group=group)
     words = [readable(name, 34) for name in names]
     height, width = images[0].shape[1:3]
@@ -226,7 +186,7 @@ def image_strips(
     ax = show_mosaic(whole, title, None, width, beside=beside)
     ax.set_yticks([top + (height - 1) / 2 for top in whole.tops], words)
     ax.tick_params(axis="y", length=0, labelsize=8)
-    return ax, table
+    return ax
 
 
 # --- images of the latent plane ---
@@ -254,19 +214,6 @@ def framed(images: Shaped[np.ndarray, "n m H W C"]) -> Shaped[np.ndarray, "n m h
     """Put images into thin black frames: pictures that touch cannot be told apart."""
     edge = (max(1, round(max(images.shape[2:4]) / 28)),) * 2
     return np.pad(images, ((0, 0), (0, 0), edge, edge, (0, 0)))
-
-
-def manifold_table(images: ArrayLike, latents: ArrayLike) -> dict[str, np.ndarray]:
-    """Compute the numbers of `manifold`, not clipped.
-
-    Args:
-        images: As for `manifold`.
-        latents: As for `manifold`.
-    """
-    pictures, grid = _on_grid(images, latents)
-    row, column = (index.ravel() for index in np.indices(grid.shape[:2]))
-    table = {"row": row, "column": column, "latent_0": grid[..., 0].ravel(), "latent_1": grid[..., 1].ravel()}
-    return table | pixel_columns(pictures.reshape(-1, *pictures.shape[2:]))
 
 
 def manifold(

@@ -1,7 +1,6 @@
 """Every picture of a trained model: what is said of it, when it applies, and the function that draws it."""
 
 import math
-import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -18,11 +17,10 @@ from latens.text import number
 from latens.trained.trained_model import TrainedModel
 
 Drawn = list[tuple[str, Any, dict[str, np.ndarray]]]
-"""Pictures: of each its name, its Axes and the table of its numbers."""
+"""Pictures: of each its name, its Axes and the table of its numbers, which pictures of rows have not."""
 
 MOST_WORDS = 12
 """Columns of a table, and words of a column, that its description names."""
-PIXEL = re.compile(r"y\d+_x\d+")
 
 _LOOKS = ("images", "table", "mixed columns", "numbers", "series", "text")
 NEEDS: dict[str, Callable[[Source], bool]] = {
@@ -71,10 +69,10 @@ class Picture(NamedTuple):
 
     def described(self, table: dict[str, np.ndarray]) -> str:
         """What a reader who does not see the picture needs of it."""
+        if not table:
+            return self.caption
         parts = []
         for name, values in table.items():
-            if PIXEL.match(name):
-                continue
             if np.asarray(values).dtype.kind in "biuf":
                 seen = np.asarray(values, float)[np.isfinite(np.asarray(values, float))]
                 said = f"from {number(seen.min())} to {number(seen.max())}" if len(seen) else "nowhere known"
@@ -231,8 +229,8 @@ def asked_for(only: Collection[str] | None) -> tuple[list[Picture], set[str]]:
 
 
 def save_pictures(drawn: Drawn, folder: Path) -> list[Path]:
-    """Write each picture as PNG and SVG with its numbers as CSV."""
-    return [path for name, axes, table in drawn for path in figures.save(axes, Path(folder) / name, table)]
+    """Write each picture as PNG and SVG, its numbers as CSV."""
+    return [path for name, axes, table in drawn for path in figures.save(axes, Path(folder) / name, table or None)]
 
 
 def draw_pictures(

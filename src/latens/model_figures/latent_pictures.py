@@ -18,7 +18,6 @@ from latens.model_figures.source import FEW_POINTS, Made, Plane, Posteriors, Sou
 from latens.trained.code_reach import MOST, reach_of
 
 WIDE, MOST_UNITS = 11, 8  # points along a path; units that are traversed
-MOST_CELLS = 1_000_000  # numbers up to which a manifold's table holds every pixel, else the mean of each image
 MOST_POINTS = 10_000  # of a scatter
 PLANES = ("vector", "sphere")  # latents that a plane of two numbers shows; choices are none
 
@@ -88,8 +87,7 @@ def draw_two_views(source: Source) -> Made | None:
     if code.mean.shape[1] != 2:
         return None
     grid, images = _plane(source, Plane().cells)
-    axes = two_views(code.mean, images, grid, code.label, code.classes)
-    return axes, figures.manifold_table(images, grid)
+    return two_views(code.mean, images, grid, code.label, code.classes), {}
 
 
 def draw_aggregated(source: Source) -> Made | None:
@@ -124,7 +122,8 @@ def draw_linear(source: Source) -> Made | None:
     """Draw the decoder's mean over an even grid of two latent dimensions."""
     if source.plane.spacing == "percentile":
         return None
-    return _manifold(source, *_plane(source, source.plane.cells), "Means of p(x|z) on an even grid of z")
+    grid, images = _plane(source, source.plane.cells)
+    return figures.manifold(images, grid, title="Means of p(x|z) on an even grid of z"), {}
 
 
 def draw_percentiles(source: Source) -> Made | None:
@@ -135,8 +134,8 @@ def draw_percentiles(source: Source) -> Made | None:
                           fix="Use --manifold-range linear.")  # fmt: skip
     if source.trained.preparation.classes or plane.spacing == "linear" or not source.standard_normal:
         return None
-    grid = figures.percentile_grid(plane.cells, *plane.percentiles)
-    return _manifold(source, grid, _images_at(source, grid), "Means of p(x|z) at even percentiles of the prior")
+    grid, title = figures.percentile_grid(plane.cells, *plane.percentiles), "at even percentiles of the prior"
+    return figures.manifold(_images_at(source, grid), grid, title=f"Means of p(x|z) {title}"), {}
 
 
 def draw_class_plane(code: int, source: Source) -> Made | None:
@@ -145,15 +144,7 @@ def draw_class_plane(code: int, source: Source) -> Made | None:
         return None
     grid, name = figures.linear_grid(source.plane.cells), readable(source.trained.classes[code], 16)
     images = _images_at(source, grid, np.full(source.plane.cells**2, code))
-    return _manifold(source, grid, images, f"Means of p(x|z, label {name}) on an even grid of z")
-
-
-def _manifold(source: Source, grid: np.ndarray, images: np.ndarray, title: str) -> Made:
-    table = figures.manifold_table(images, grid)
-    if images.size > MOST_CELLS:  # a table of millions of pixels serves nobody
-        means = images.reshape(len(table["row"]), -1).mean(1)
-        table = {key: table[key] for key in ("row", "column", "latent_0", "latent_1")} | {"mean_pixel": means}
-    return figures.manifold(images, grid, title=title), table
+    return figures.manifold(images, grid, title=f"Means of p(x|z, label {name}) on an even grid of z"), {}
 
 
 def _images_at(source: Source, grid: np.ndarray, codes: np.ndarray | None = None) -> np.ndarray:
@@ -199,7 +190,7 @@ def draw_traversals(source: Source) -> Made:
     else:
         said = [f"unit {u}" + ("" if code.kl is None else f": {code.kl[u]:.2f} nats") for u in units]
         title = "Each unit from −3 to 3, the others as of one row; most KL first"
-    return image_strips(found, said, title=title)
+    return image_strips(found, said, title=title), {}
 
 
 def draw_interpolations(source: Source) -> Made | None:
@@ -212,7 +203,7 @@ def draw_interpolations(source: Source) -> Made | None:
             found.append(source.decoded_images(z, _label_vectors(source, int(a), WIDE)))
             names.append(word)
     title = f"Between two {code.split} rows, straight and spherical"
-    return image_strips(found, names, group=2, title=title) if found else None
+    return (image_strips(found, names, group=2, title=title), {}) if found else None
 
 
 def draw_arithmetic(source: Source) -> Made | None:
@@ -231,4 +222,4 @@ def draw_arithmetic(source: Source) -> Made | None:
         z = np.stack([centres[a], centres[b], centres[c], centres[a] - centres[b] + centres[c]])
         rows.append(source.decoded_images(z))
         names.append(f"{words[a]} − {words[b]} + {words[c]}")
-    return image_strips(rows, names, title="a, b, c and a − b + c of class means")
+    return image_strips(rows, names, title="a, b, c and a − b + c of class means"), {}

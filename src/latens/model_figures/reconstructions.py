@@ -32,8 +32,7 @@ def draw_reconstructions(source: Source) -> Made:
     if source.has_prior:
         samples = source.images(source.decoded(source.latents(GRID * GRID)[:COLUMNS]))
         title = f"{_rows(split)}, their reconstructions, and samples from the prior (means)"
-    axes = figures.reconstructions(originals, means, samples, columns=COLUMNS, title=title)
-    return axes, figures.reconstructions_table(originals, means, samples)
+    return figures.reconstructions(originals, means, samples, columns=COLUMNS, title=title), {}
 
 
 def _rows(split: str) -> str:
@@ -53,9 +52,7 @@ def draw_samples(source: Source) -> Made:
     figure_of(axes).set_layout_engine("constrained", wspace=0.06)
     for ax, name, title in zip(axes, found, (f"New rows{of}: means of p(x|z)", "Draws from p(x|z), the same z")):
         figures.image_grid(found[name], columns=columns, title=title, ax=ax)
-    tables = [figures.image_grid_table(images) for images in found.values()]
-    table = {"kind": np.repeat(list(found), len(z))}
-    return axes, table | {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
+    return axes, {}
 
 
 def draw_predictive(source: Source) -> Made:
@@ -69,7 +66,7 @@ def draw_predictive(source: Source) -> Made:
         rows.append(source.images(source.trained.data_units(draw, mean=False)))
     names = ["data", "mean of p(x|z)", *["draw from p(x|z)"] * 3]
     title = "Posterior predictive: z drawn from q(z|x), x from p(x|z)"
-    return image_strips(rows, names, title=title)
+    return image_strips(rows, names, title=title), {}
 
 
 SHOWN, WAYS, STEPS = 12, 3, 7
@@ -121,8 +118,7 @@ def class_samples(trained: TrainedModel, each: int, *, key: Key) -> ClassSamples
 
 def draw_classes(source: Source) -> Made:
     """Draw every class in a row (at most 20): its mean, samples, and of mixtures the means of their components."""
-    # returns: two Axes, of mixtures three, and the table behind them: `kind` (class mean, sample, component mean),
-    # `label`, `component` (-1 for a class) and a column for each pixel.
+    # returns: two Axes, of mixtures three.
     trained, limits = source.trained, source.limits
     found = class_samples(trained, EACH, key=source.prior_key)
     weight = np.exp(np.asarray(trained.model.log_weight, np.float64))
@@ -157,10 +153,4 @@ def draw_classes(source: Source) -> Made:
     names = [readable(name, 16) for name in classes[:rows]]
     axes[0].set_yticks(np.arange(rows) * step + (height - 1) / 2, names)
     axes[0].tick_params(axis="y", length=0, labelsize=9)
-    of = {"class mean": np.arange(rows)} | dict.fromkeys(list(panels)[1:], found.label[kept])
-    part = {"class mean": np.full(rows, -1)} | dict.fromkeys(list(panels)[1:], found.component[kept])
-    tables = [figures.image_grid_table(images) for images in panels.values()]
-    table = {name: np.concatenate([t[name] for t in tables]) for name in tables[0] if name != "image"}
-    kinds = np.repeat(np.array([*panels], dtype=object), [len(images) for images in panels.values()])
-    columns = {"label": np.concatenate([*of.values()]), "component": np.concatenate([*part.values()])}
-    return axes, {"kind": kinds, **columns, **table}
+    return axes, {}
