@@ -22,10 +22,10 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 59_027,
+    "lines of Python in src": 58_975,
     ": Any in src": 291,
     "lines of Python in data": 4_035,
-    "lines of Python in tests": 45_807,
+    "lines of Python in tests": 45_797,
     "lines of JavaScript, CSS and HTML": 6_436,
     "words of docs": 32_414,
     "pages of docs": 40,

@@ -29,7 +29,7 @@ from latens.io.atomic import write_atomic
 from latens.kinds.pictures.drawn_shapes import FORMS, factors_of, shapes
 from latens.latents import encode
 from latens.latents.decomposition import kl_split
-from latens.latents.disentanglement import disentanglement_scores
+from latens.latents.disentanglement import dci, mig
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
 
@@ -105,7 +105,7 @@ def one(name: str, seed: int, preset: Preset, data: Dataset) -> dict:
     batch, factors = trained.batch(data, positions), factors_of(data.names[positions])
     rows = trained.rows(batch, seed=seed)
     codes = encode(rows)["mean"]
-    found = disentanglement_scores(codes, factors, seed=seed)
+    found = {"mig": mig(codes, factors, seed=seed), **dci(codes, factors, seed=seed)}
     found |= kl_split(rows)
     return {
         "model": name,

@@ -1,6 +1,5 @@
 """A page in one file: its decoder, its rows, and pictures that were made beforehand."""
 
-import gzip
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ from browser_fixtures import Browser
 from page_fixtures import Site
 
 from latens.explorer import payload, static_files
-from latens.explorer.page_files import apart, single_file
+from latens.explorer.page_files import single_file
 
 pytest_plugins = ("browser_fixtures", "page_fixtures")
 
@@ -30,12 +29,3 @@ def test_a_page_in_one_file_decodes_as_near_as_it_says(browser: Browser, digits:
     mean = np.array(browser.run("return Array.from(latens.app.model.latent(123))"))
     np.testing.assert_allclose(mean, digits.means[123], atol=1e-4)
     assert browser.errors() == []
-
-
-def test_blocks_are_as_small_as_their_numbers_allow() -> None:
-    """A file of numbers is smaller with its bytes apart, and comes back."""
-    values = np.sort(rng.normal(size=20_000)).astype("<f4").tobytes()
-    assert len(gzip.compress(apart(values, 4))) < 0.85 * len(gzip.compress(values))
-    for count in (1, 2, 4):
-        whole = np.frombuffer(apart(values, count), np.uint8).reshape(count, -1).T.tobytes()
-        assert whole == values

@@ -62,13 +62,11 @@ def fit_counts(
     *,
     mask: Bool[np.ndarray, "n genes"] | None = None,
     weight: Float[np.ndarray, " n"] | None = None,
-    log_theta: Float[np.ndarray, " genes"] | None = None,
     offset: Float[np.ndarray, "n genes"] | float = 0.0,
 ) -> CountModel:
     """A regression of each gene's counts, with a Normal prior of each coefficient but the first, then dispersions."""
     # ridge: the precision of that prior, 0 for the constant. offset: what is known of the logarithms of means.
-    # log_theta: dispersions that are known; None: Poisson while coefficients are fitted, so that shares of batches are
-    # totals over totals, then the most probable ones.
+    # Poisson while coefficients are fitted, so that shares of batches are totals over totals.
     counted = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
     seen = np.broadcast_to(counted[:, None], x.shape) if mask is None else counted[:, None] * mask
     exposure = (np.exp(log_depth)[:, None] * seen).sum(axis=0)
@@ -77,19 +75,17 @@ def fit_counts(
     found = np.zeros((width, x.shape[1]))
     found[0] = np.maximum(np.log(np.maximum(share, 1e-300)), LEAST_LOG_SHARE)
     outer = (design[:, :, None] * design[:, None, :]).reshape(len(x), -1)
-    theta = None if log_theta is None else np.exp(log_theta)
     for _ in range(STEPS if width > 1 else 0):
         mean = np.exp(np.minimum(log_depth[:, None] + offset + design @ found, 14.0))
-        pull = seen if theta is None else seen * theta / (theta + mean)
-        slope = design.T @ (pull * (x - mean)) - ridge[:, None] * found
-        curve = (outer.T @ (pull * mean)).reshape(width, width, -1) + (ridge + 1e-6)[:, None, None] * np.eye(width)[
+        slope = design.T @ (seen * (x - mean)) - ridge[:, None] * found
+        curve = (outer.T @ (seen * mean)).reshape(width, width, -1) + (ridge + 1e-6)[:, None, None] * np.eye(width)[
             ..., None
         ]
         step = np.linalg.solve(np.moveaxis(curve, 2, 0), slope.T[..., None])[..., 0].T
         found = found + np.clip(step, -MOST_CHANGE, MOST_CHANGE)
         found[0] = np.maximum(found[0], LEAST_LOG_SHARE)
     mean = np.exp(np.minimum(log_depth[:, None] + offset + design @ found, 14.0))
-    return CountModel(found, _log_thetas(x, mean, seen) if log_theta is None else log_theta)
+    return CountModel(found, _log_thetas(x, mean, seen))
 
 
 def _log_thetas(x: np.ndarray, mean: np.ndarray, seen: np.ndarray) -> Float[np.ndarray, " genes"]:

@@ -5,11 +5,8 @@ import gzip
 import hashlib
 import os
 import re
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from latens.errors import RunFolderError
 from latens.io.atomic import as_path, resource_errors, write_atomic
@@ -18,8 +15,6 @@ _HERE = Path(__file__).parent
 _IMPORT = re.compile(r"""(\bfrom\s*|\bimport\s*\(?\s*)"(\.{1,2}/[^"]+\.js)\"""")
 _LEFT_OUT = ("app/worker.js",)
 """What a page in one file does not read."""
-_MARK = 60
-"""Bytes at the beginning of a page in one file by which it is known."""
 
 PLAIN = (".html", ".css", ".js", ".svg")
 """The endings of the files that belong to the page; a licence has none."""
@@ -71,38 +66,17 @@ def single_file(files: Mapping[str, bytes]) -> bytes:
 
 def _block(name: str, body: bytes) -> str:
     """One file as an element that no browser runs."""
-    # Numbers of several bytes are smaller with all first bytes first; what is smallest is tried on a sample.
-    sample = body[: 1 << 17]
-    planes = min((1, 2, 4), key=lambda count: len(zlib.compress(apart(sample, count), 1)))
-    level = 9 if len(body) < 1 << 19 else 7  # level 9 takes ten times as long for a hundredth
-    packed = gzip.compress(apart(body, planes), level, mtime=0)
-    told = f'data-name="{name}" data-planes="{planes}"'
-    return f'<script type="text/plain" {told}>{base64.b64encode(packed).decode()}</script>'
-
-
-def apart(body: bytes, count: int) -> bytes:
-    """The first of every `count` bytes, then the second of each, and so on; what is left over at the end."""
-    whole = np.frombuffer(body, np.uint8)
-    rest = len(whole) % count
-    return b"".join([whole[: len(whole) - rest].reshape(-1, count).T.tobytes(), body[len(whole) - rest :]])
+    packed = gzip.compress(body, 7, mtime=0)  # level 9 takes ten times as long for a hundredth
+    return f'<script type="text/plain" data-name="{name}">{base64.b64encode(packed).decode()}</script>'
 
 
 def write_file(path: str | os.PathLike[str], body: bytes, *, force: bool = False) -> Path:
     """Write the page as one file, whole or not at all."""
     path = as_path(path)
+    if os.path.lexists(path) and not force:
+        fix = "Replace it (--force), or choose another --export."
+        raise RunFolderError("there is a file already.", where=str(path), fix=fix)
     with resource_errors(path):
-        if path.exists() or path.is_symlink():
-            if not path.is_file() or not _begins(path, body[:_MARK]):
-                what = "this was not written by latens explore."
-                raise RunFolderError(what, where=str(path), fix="Move it away, or choose another --export.")
-            if not force:
-                what = "there is an explorer already."
-                raise RunFolderError(what, where=str(path), fix="Replace it (--force), or choose another --export.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, body)
+    write_atomic(path, body)
     return path
-
-
-def _begins(path: Path, start: bytes) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(start)) == start

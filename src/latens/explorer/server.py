@@ -143,11 +143,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _latents(self, decoder: DecodeEndpoint) -> tuple[np.ndarray, np.ndarray | None]:
         """The body of POST `decode`: little-endian float32 (n, size)."""
-        # Of a conditional model each row has one more number, the code of its class.
-        width = decoder.size + (decoder.classes > 0)
         length = self._length("application/octet-stream", MOST_BODY, "a body of latents")
-        if length == 0 or length % (4 * width):
-            raise Refused(HTTPStatus.BAD_REQUEST, f"latents are n rows of {width} float32 numbers")
         return latents_of(self._body(length), decoder)
 
     def _refuse(self, refusal: Refused) -> None:
@@ -190,6 +186,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def latents_of(raw: bytes, decoder: DecodeEndpoint) -> tuple[np.ndarray, np.ndarray | None]:
     """Read latents, and of a conditional model codes of classes, from little-endian float32 bytes."""
+    # Of a conditional model each row has one more number, the code of its class.
     width = decoder.size + (decoder.classes > 0)
     if not raw or len(raw) % (4 * width):
         raise Refused(HTTPStatus.BAD_REQUEST, f"latents are n rows of {width} float32 numbers")

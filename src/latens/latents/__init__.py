@@ -12,5 +12,4 @@ from .codes import translate as translate
 from .decomposition import kl_split as kl_split
 from .decomposition import level_kl as level_kl
 from .disentanglement import dci as dci
-from .disentanglement import disentanglement_scores as disentanglement_scores
 from .disentanglement import mig as mig

@@ -200,21 +200,3 @@ def dci(codes: np.ndarray, factors: np.ndarray, *, seed: int) -> dict[str, Estim
         found[name] = Estimate(float(values.mean()), error, 1, n, "score", f"{words}; jackknife over folds", seed)
     accuracy = Estimate.of(hits.mean(axis=1), num_samples=1, protocol=f"held-out accuracy of {words}, mean of factors")
     return {**found, "dci_informativeness": replace(accuracy, unit="accuracy", seed=seed)}
-
-
-@counted(bins=1)
-def disentanglement_scores(
-    codes: np.ndarray, factors: np.ndarray, *, bins: int = BINS, seed: int
-) -> dict[str, Estimate]:
-    """Compute every score of disentanglement under its name in reports.
-
-    Args:
-        codes: Usually posterior means, shape (n, d).
-        factors: Whole numbers, shape (n, f).
-        bins: Bins of equal width for each latent dimension.
-        seed: Seed of all scores.
-
-    Returns:
-        `mig`, `dci_disentanglement`, `dci_completeness` and `dci_informativeness`.
-    """
-    return {"mig": mig(codes, factors, bins=bins, seed=seed), **dci(codes, factors, seed=seed)}

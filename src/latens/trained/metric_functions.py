@@ -24,7 +24,7 @@ from latens.kinds import kind_of
 from latens.kinds.pictures.drawn_shapes import known_factors
 from latens.latents.codes import encode, reconstruct
 from latens.latents.decomposition import kl_split
-from latens.latents.disentanglement import disentanglement_scores
+from latens.latents.disentanglement import dci, mig
 from latens.models import StateSpaceModel
 from latens.trained.code_reach import MOST, reach_of
 from latens.trained.measurement import NUM_SAMPLES, Measured, density_of, measured, still_rising
@@ -150,8 +150,8 @@ def _codes(work: MetricInputs) -> np.ndarray:
 def _factors(work: MetricInputs) -> dict[str, Estimate]:
     factors = known_factors(work.data)
     assert factors is not None
-    chosen = factors[some(work.positions, 2000, work.seed)]
-    return disentanglement_scores(_codes(work), chosen, seed=work.seed)
+    codes, chosen = _codes(work), factors[some(work.positions, 2000, work.seed)]
+    return {"mig": mig(codes, chosen, seed=work.seed), **dci(codes, chosen, seed=work.seed)}
 
 
 @makes("units of z", "picture_reach class_reach", "latents, posterior, pictures",
