@@ -99,9 +99,7 @@ def batch_of(seen: np.ndarray, rows: int = 1) -> Batch:
 
 def test_particles_meet_an_enumerated_chain() -> None:
     exact, _ = enumerated(SEEN)
-    found = evidence.particle_filter(
-        ModelRows(hidden_markov(), batch_of(SEEN)), num_samples=20_000, num_runs=20, proposal="transition"
-    )
+    found = evidence.particle_filter(ModelRows(hidden_markov(), batch_of(SEEN)), num_samples=20_000, num_runs=20)
     error = float(found.row_errors[0])
     assert error < 0.02
     np.testing.assert_allclose(found.rows[0], np.log(exact), atol=4.0 * error)
@@ -128,8 +126,7 @@ def test_a_forecast_has_the_probabilities_of_the_chain() -> None:
         np.testing.assert_allclose(draws[0, :, step, column].mean(), exact, atol=0.03)
 
 
-@pytest.mark.parametrize("proposal", ["transition", "posterior"])
-def test_the_mean_of_many_estimates_is_p(proposal: Any) -> None:
+def test_the_mean_of_many_estimates_is_p() -> None:
     """E exp(log Z) / Z is 1: 400 runs of 128 particles, with resampling on the way."""
     model, rng = linear_model(20, 1), np.random.default_rng(4)
     change = Dense([2 + 1, 2], key=jax.random.key(0))
@@ -146,9 +143,7 @@ def test_the_mean_of_many_estimates_is_p(proposal: Any) -> None:
 
     @jax.jit
     def run(key: Any) -> Any:
-        found = filtered(
-            model, jnp.asarray(x, jnp.float32), jnp.asarray(seen), cond, count=128, proposal=proposal, key=key
-        )
+        found = filtered(model, jnp.asarray(x, jnp.float32), jnp.asarray(seen), cond, count=128, key=key)
         return found.log_z, found.smallest
 
     log_z, smallest = jax.vmap(run)(jax.random.split(jax.random.key(3), 400))

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,6 @@ from latens.models import StateSpaceModel, StepNormals, StepState
 from latens.models.state_space import posterior_of
 from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, Mask, Nats, PyTree
 
-Proposal = Literal["posterior", "transition"]
 THRESHOLD = 0.5
 """The share of particles below which these are drawn anew."""
 
@@ -71,8 +70,8 @@ def run_particles(
 
 
 def filtered(
-    model: StateSpaceModel, x: PyTree, mask: Mask, cond: Cond, *, count: int, proposal: Proposal = "posterior",
-    held: Bool[Array, " T"] | None = None, key: Key,
+    model: StateSpaceModel, x: PyTree, mask: Mask, cond: Cond, *, count: int, held: Bool[Array, " T"] | None = None,
+    key: Key,
 ) -> Filtered:  # fmt: skip
     """One run of a particle filter over one row; its particles are states after the steps that are held."""
     posterior: StepNormals = posterior_of(model.encoder, model, x, cond=cond, mask=mask)
@@ -84,14 +83,11 @@ def filtered(
         action, message, alive, x, known, held = at
         z_key, x_key = jax.random.split(key)
         memory, recalled = decoder.remember(state, action), decoder.recalled(state)
-        prior = own = decoder.prior(state, memory, action)
-        if proposal == "posterior":
-            own: Any = posterior.encoder.meet(decoder, message, alive, prior, memory, recalled)
+        prior = decoder.prior(state, memory, action)
+        own: Any = posterior.encoder.meet(decoder, message, alive, prior, memory, recalled)
         z, log_own = own.sample_and_log_prob(key=z_key)
         emission: Any = decoder.emission(memory, z, recalled)
-        weight = log_prob(emission, x, known)
-        if proposal == "posterior":
-            weight = weight + jnp.where(alive, prior.log_prob(z) - log_own, 0.0)
+        weight = log_prob(emission, x, known) + jnp.where(alive, prior.log_prob(z) - log_own, 0.0)
         # A cell that is missing is drawn of its own likelihood, which leaves the weight as it is.
         filled = jnp.where(known, x, emission.sample(key=x_key)) if reads else None
         after = decoder.next_state(state, memory, z, filled)
@@ -103,21 +99,17 @@ def filtered(
 
 
 @counted(num_samples=1, num_runs=1)
-def particle_filter(
-    rows: ModelRows, *, num_samples: int = 1024, num_runs: int = 8, proposal: Proposal = "posterior"
-) -> LogMarginals:
+def particle_filter(rows: ModelRows, *, num_samples: int = 1024, num_runs: int = 8) -> LogMarginals:
     r"""Estimate log p(x) of each sequence by a particle filter.
 
     $\log\frac1R\sum_r \hat Z_r$ from R runs of K/R particles, where $E[\hat Z_r] = p(x)$ exactly, so that the logarithm
-    is a lower bound in expectation. Particles are drawn from the posterior of each step or from its prior, and drawn
-    anew by systematic resampling where fewer than half of them are effective. The error comes from the spread between
-    runs.
+    is a lower bound in expectation. Particles are drawn from the posterior of each step, and drawn anew by systematic
+    resampling where fewer than half of them are effective. The error comes from the spread between runs.
 
     Args:
         rows: The model, with a latent for every step, and the stored rows, B of them.
         num_samples: K, all particles of a row.
         num_runs: R, 2 or more.
-        proposal: "posterior" or "transition".
 
     Returns:
         log p(x) in nats with its errors; `effective_sample_size` is the smallest on the way, of all runs; Pareto k is
@@ -135,19 +127,17 @@ def particle_filter(
     if num_runs < 2 or particles < 2:
         what = f"{num_runs} runs of {particles} particles."
         raise ConfigError(what, where="num_runs", fix="Use at least 2 runs, and 2 particles in each.")
-    function = Partial(_particles, num_runs=num_runs, particles=particles, proposal=proposal)
+    function = Partial(_particles, num_runs=num_runs, particles=particles)
     found = map_rows(function, replace(rows, batch_size=rows.batch_size or 16))
-    protocol = f"a particle filter with its {proposal} as proposal, {num_runs} runs of {particles} particles a row"
+    protocol = f"a particle filter with its posterior as proposal, {num_runs} runs of {particles} particles a row"
     made = as_log_marginals(found, num_runs, f"{protocol}; a lower bound in expectation", rows.batch)
     return replace(made, num_samples=num_runs * particles)
 
 
-def _particles(
-    model: StateSpaceModel, batch: Batch, key: Key, num_runs: int, particles: int, proposal: Proposal
-) -> WeightSummary:
+def _particles(model: StateSpaceModel, batch: Batch, key: Key, num_runs: int, particles: int) -> WeightSummary:
     def one_row(x: PyTree, row_id: AnyArray, cond: Cond, mask: Mask) -> tuple[Array, Array]:
         keys = jax.random.split(jax.random.fold_in(key, row_id), num_runs)
-        run = lambda key: filtered(model, x, mask, cond, count=particles, proposal=proposal, key=key)  # noqa: E731
+        run = lambda key: filtered(model, x, mask, cond, count=particles, key=key)  # noqa: E731
         found = jax.vmap(run)(keys)
         return found.log_z, jnp.sum(found.smallest)
 

@@ -17,13 +17,13 @@ _LEFT_OUT = ("app/worker.js",)
 """What a page in one file does not read."""
 
 PLAIN = (".html", ".css", ".js", ".svg")
-"""The endings of the files that belong to the page; a licence has none."""
+"""The endings of the files that belong to the page."""
 
 
 def static_files() -> dict[str, bytes]:
     """Read every file of the page that does not depend on a model, by name relative to the page's root."""
     root = _HERE / "static"
-    kept = (p for p in root.rglob("*") if p.suffix in PLAIN or p.name == "LICENSE")
+    kept = (p for p in root.rglob("*") if p.suffix in PLAIN)
     return dict(sorted((path.relative_to(root).as_posix(), path.read_bytes()) for path in kept))
 
 

@@ -43,7 +43,7 @@ class Imputed(NamedTuple):
 
     Args:
         mean: $E[x \mid x_{obs}]$ where a value is missing and the value itself where it is observed, shape (B, *x);
-            None of typed columns, and where it was not asked for.
+            None of typed columns.
         shares: Of typed columns the probability of each category, or segment of the grid, given what is observed of the
             row, each of shape (B, segments); of an observed cell that of another such cell. None of other rows.
         draws: M samples from $p(x_{mis} \mid x_{obs})$, observed values likewise, shape (B, M, *x).
@@ -63,7 +63,6 @@ def impute(
     *,
     num_samples: int = DRAWS,
     num_draws: int = 0,
-    mean: bool = True,
     noise: bool = True,
     types: Sequence[ColumnType] | None = None,
 ) -> Imputed:
@@ -81,7 +80,6 @@ def impute(
         rows: The model and the stored rows, B of them.
         num_samples: K, samples of z for each row.
         num_draws: M, samples of the missing values of each row.
-        mean: Whether to compute the mean, or the probabilities of typed columns, which takes most of the time.
         noise: Whether a sample of the missing values is a draw given its z; else it is their mean given this z.
         types: The types of the columns of a mixed table, of which probabilities take the place of the mean.
 
@@ -91,14 +89,9 @@ def impute(
     Source: Mattei & Frellsen (2019), "MIWAE", arXiv 1812.02633, section 3.3, with the mean over x given z in closed
     form; Owen & Zhou (2000) for the defensive mixture.
     """
-    types = types if mean else None
     rows = _at_once(rows, num_samples) if types is None else _few_rows(rows)
-    sizes = {
-        "num_samples": num_samples,
-        "num_draws": num_draws,
-        "noise": noise,
-        "of": _shares if types is not None else _mean if mean else _nothing,
-    }
+    of = _mean if types is None else _shares
+    sizes = {"num_samples": num_samples, "num_draws": num_draws, "noise": noise, "of": of}
     found, draws, effective = map_rows(
         Partial(_impute, samples_per_chunk=even(num_samples, rows.samples_per_chunk), **sizes), rows
     )
@@ -136,7 +129,7 @@ def _impute(
     events = _events(model, state.chosen, batch, num_draws, jax.random.fold_in(choice_key, IMPUTED_EVENTS), noise)
     exact = jnp.result_type(float)
     observed = batch.x.astype(exact)
-    found = state.mean if of is _shares else jnp.where(mask, observed, state.mean) if of is _mean else None
+    found = jnp.where(mask, observed, state.mean) if of is _mean else state.mean
     draws = jnp.where(mask[:, None], observed[:, None], events.astype(exact))
     return found, draws, state.effective
 
@@ -146,7 +139,7 @@ def _observed(batch: Batch) -> Array:
 
 
 def _nothing(model: AbstractLatentModel, z: PyTree, cond: Cond, x: PyTree, mask: Array) -> Array:
-    """What draws are weighed for where only they are asked for."""
+    """What draws are weighed for where only their weights are asked for."""
     return jnp.zeros(())
 
 
