@@ -74,7 +74,8 @@ if os.environ.get("LATENS_CHECK_SHAPES", "1") != "0":
     jaxtyping.jaxtyped = shaped_alone(jaxtyping.jaxtyped)
     install_import_hook("latens", "shape_checks.at_first_call")
 
-pytest.register_assert_rewrite("checks", "bound_checks", "browser_fixtures", "cli_fixtures", "page_fixtures")
+FIXTURES = ("browser_fixtures", "cli_fixtures", "page_fixtures", "server_fixtures")
+pytest.register_assert_rewrite("checks", "bound_checks", *FIXTURES)
 
 
 def pytest_configure(config: pytest.Config) -> None:

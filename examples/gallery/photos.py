@@ -47,8 +47,8 @@ def main(argv: Sequence[str] | None = None) -> list[Path]:
         for path, rows in zip((data, shown), patches(args.count)):
             np.save(path, rows)
         type_("fit", data, "--minutes", args.minutes, "--num-samples", "5", "--out", run)
-        type_("reconstruct", run, shown, "--mean", "--out", str(at / "photos-reconstructions.png"))
-        type_("sample", run, "-n", "24", "--mean", "--out", str(at / "photos-samples.png"))
+        type_("reconstruct", run, shown, "--out", str(at / "photos-reconstructions.png"))
+        type_("sample", run, "-n", "24", "--out", str(at / "photos-samples.png"))
         return [shrink(path, args.out / path.name) for path in sorted(at.glob("photos-*.png"))]
 
 

@@ -128,15 +128,18 @@ def test_sample(latens: Callable[..., Result], run_folder: Path, tmp_path: Path)
 def test_pictures_have_means_and_noise_where_it_is_asked_for(latens: Callable[..., Result], tmp_path: Path) -> None:
     from matplotlib.image import imread
 
-    data = load(np.random.default_rng(0).integers(0, 256, (20, 16, 16), np.uint8))
+    rows = np.random.default_rng(0).integers(0, 256, (20, 16, 16), np.uint8)
+    np.save(tmp_path / "x.npy", rows)
+    data = load(rows)
     small = {"network.kind": "dense", "network.hidden": [4], "posterior.latent_dim": 2, "training.steps": 1}
     experiment = prepare(override(get_recipe("default").config, small), data)
     model, shown = experiment.trained(experiment.new_model()).save(tmp_path / "model.safetensors"), {}
-    for name, flags in {"still": (), "mean": ("--mean",), "noise": ("--noise",)}.items():
-        assert latens("sample", model, "-n", 2, *flags, "--out", tmp_path / f"{name}.png").code == 0
-        shown[name] = imread(tmp_path / f"{name}.png")
-    assert np.array_equal(shown["still"], shown["mean"])
-    assert not np.array_equal(shown["noise"], shown["mean"])
+    for command in (("sample", model, "-n", 2), ("reconstruct", model, tmp_path / "x.npy")):
+        for name, flags in {"still": (), "mean": ("--mean",), "noise": ("--no-mean",)}.items():
+            assert latens(*command, *flags, "--out", tmp_path / f"{name}.png").code == 0
+            shown[name] = imread(tmp_path / f"{name}.png")
+        assert np.array_equal(shown["still"], shown["mean"])
+        assert not np.array_equal(shown["noise"], shown["mean"])
 
 
 def test_sample_without_a_name(

@@ -121,10 +121,11 @@ def test_other_representations_are_refused(latens, run_folder, tmp_path):  # noq
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_a_density_of_yes_and_no_is_no_rival_of_a_probability(dtype):
+def test_a_density_of_yes_and_no_is_no_rival_of_a_probability(dtype, monkeypatch):
     rows = np.random.default_rng(0).integers(0, 2, (60, 6)).astype(dtype)
     probability, density = (VAE(2, steps=1, likelihood=name).fit(rows) for name in ("bernoulli", "normal"))
     words = "p: log_marginal, probability of the cells as they are stored; d: log_marginal, density in the data's own"
+    monkeypatch.setattr("latens.trained.paired.per_row", None)  # nothing is measured before
     with pytest.raises(ConfigError, match=words):
         compare({"p": probability, "d": density}, rows, num_samples=2)
 

@@ -76,7 +76,7 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
 
     def detected(*found: Any, gate: bool, **options: Any) -> Detection:
         gates.append(gate)
-        return Detection(surprise, surprise, np.linspace(0.1, 0.6, 6), np.ones(6), np.zeros(6, bool), 4)
+        return Detection(surprise, 2 * surprise, np.linspace(0.1, 0.6, 6), np.ones(6), np.zeros(6, bool), 4)
 
     looked_at: list[list[int]] = []
     gates: list[bool] = []
@@ -93,6 +93,7 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
         told, arrays = made.value["top"], made.arrays
         assert [one["row"] for one in told] == expected
         assert [one["surprise"] for one in told] == ["inf" if i == 4 else surprise[i] for i in expected]
+        assert [one["score"] for one in told] == ["inf" if i == 4 else 2 * surprise[i] for i in expected]
         assert [one["p_value"] for one in told] == pytest.approx([0.1 + 0.1 * i for i in expected])
         assert arrays["rank"].tolist() == [1 + expected.index(i) if i in expected else 0 for i in range(6)]
         if cells:
@@ -110,9 +111,7 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
     every = [4, 0, 2, 5, 3, 1]
     assert looked_at == [scanned, scanned, every]
     said = "\n".join(made.plain)
-    assert said.index("row 4: surprise inf nats, row p 0.5; visits is 0, expected 0") < said.index(
-        "row 5: surprise 3.0 nats"
-    )
+    assert said.index("row 4: score inf nats, row p 0.5; visits is 0, expected 0") < said.index("row 5: score 6.0 nats")
     gated = trained.detect(new, held_out=held)
     assert gates == [False] * 4 + [True]
     # 6 rows, p at least 1 / 5, and 6 / 5 over 0.05 is 24.

@@ -118,7 +118,8 @@ def test_a_file_of_cells_chooses_the_recipe(folder: Path, capsys: pytest.Capture
     assert "--layer NAME" in err
     assert next_of(trained, "r") == "latens report r --only figures"
     rising = trained.with_facts(stopped_because="minutes", steps=5, best_step=5)
-    assert next_of(rising, "r", 2.0) == "latens resume r --minutes 2  # validation still improved"
+    more = "latens resume r --minutes 2  # validation still improved"
+    assert next_of(rising, "r", 2.0) == f"latens report r --only figures\n{more}"
     out, _ = said(capsys, "check", folder / "cells.h5ad")
     assert "X holds fractions" in out
     assert "--layer takes one of counts" in out

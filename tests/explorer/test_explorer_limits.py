@@ -1,21 +1,15 @@
 """The explorer's local server over a real socket: paths, methods, bodies and clients that it refuses."""
 
 import json
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from server_fixtures import FILES, HOSTILE, ask, doubled, head, raw, status
+from server_fixtures import FILES, HOSTILE, ask, head, raw, status
 
 from latens.errors import ResourceError
 from latens.explorer.server import DecodeEndpoint, PageServer
 
-
-@pytest.fixture(scope="module")
-def page() -> Iterator[PageServer]:
-    with PageServer(FILES, decoder=DecodeEndpoint(2, doubled)) as server:
-        yield server
-
+pytest_plugins = ("server_fixtures",)
 
 # --- what is refused ---
 

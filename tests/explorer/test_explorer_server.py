@@ -1,6 +1,5 @@
 """The explorer's local server over a real socket: what it gives, and to whom."""
 
-from collections.abc import Iterator
 from http.client import HTTPConnection
 
 import numpy as np
@@ -10,12 +9,7 @@ from server_fixtures import FILES, ask, cookie, doubled, head, raw, status
 from latens.explorer import guard
 from latens.explorer.server import DecodeEndpoint, PageServer
 
-
-@pytest.fixture(scope="module")
-def page() -> Iterator[PageServer]:
-    with PageServer(FILES, decoder=DecodeEndpoint(2, doubled)) as server:
-        yield server
-
+pytest_plugins = ("server_fixtures",)
 
 # --- what it gives ---
 

@@ -1,41 +1,18 @@
 """One process holds a run folder, and a dead one does not."""
 
-import json
 import os
 import re
 import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from run_folders import create, names, write_lock
 
 from latens.errors import RunFolderError
 from latens.io.lock import Lock, holder_of, read_lock
 from latens.runs.folder import RunFolder
-
-ARGUMENTS = (["latens", "fit", "digits"], {"batch_size": 100, "model": {"hidden": [5, 5]}}, {"rows": 1797}, 3)
-
-
-def create(path: Path, **options) -> RunFolder:
-    return RunFolder.create(path, *ARGUMENTS, **options)
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def write_lock(folder: Path, **changes) -> None:
-    content = {
-        "pid": os.getpid(),
-        "process_start": "",
-        "host": socket.gethostname(),
-        "boot_id": "another",
-        "created": "2020-01-02T03:04:05Z",
-        "token": "0" * 16,
-    }
-    (folder / "lock").write_text(json.dumps(content | changes))
 
 
 def test_a_folder_in_use_is_refused_with_the_name_of_its_holder(tmp_path):
@@ -106,6 +83,8 @@ def test_only_one_of_many_takes_a_left_lock(tmp_path):
     program = """
 import sys, time
 from pathlib import Path
+from run_folders import create, names, write_lock
+
 from latens.errors import RunFolderError
 from latens.io.lock import Lock
 while time.time() < float(sys.argv[2]):

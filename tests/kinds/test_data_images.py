@@ -54,6 +54,19 @@ def test_pictures_outside_subfolders_have_no_label(tmp_path: Path) -> None:
     assert (data.names.tolist(), data.label.tolist()) == (["one.png", "some/two.png"], [-1, 0])
 
 
+def test_a_glob_is_a_folder_of_some_and_a_file_is_a_row_of_a_model(tmp_path: Path) -> None:
+    for name in ("dog/b.png", "dog/a.png", "cat/b.png"):
+        save(tmp_path, name, GREY)
+    some = load(f"{tmp_path}/*/b.png")
+    assert (some.names.tolist(), some.schema.classes) == (["cat/b.png", "dog/b.png"], ("cat", "dog"))
+    assert load(f"{tmp_path}/dog/*.png", size=2).x.shape == (2, 2, 2)
+    assert [load(f"{tmp_path}/dog/{k}.p*", stream=True).names.tolist() for k in "ab"] == [["a.png"], ["b.png"]]
+    one = load(tmp_path / "cat" / "b.png", schema=some.schema)
+    assert (one.names.tolist(), np.array_equal(one.x[0], GREY)) == (["b.png"], True)
+    with pytest.raises(DataError, match="is read for a model"):
+        load(tmp_path / "cat" / "b.png")
+
+
 @pytest.mark.parametrize("ending", ["png", "bmp", "webp", "tif", "tiff"])
 @pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])
 def test_formats_without_loss(tmp_path: Path, ending: str, pixels: np.ndarray) -> None:

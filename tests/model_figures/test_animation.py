@@ -14,7 +14,7 @@ from latens.figures.animation import frame, moving_image, moving_manifold, movin
 from latens.figures.images import linear_grid, manifold, percentile_grid
 from latens.figures.latent import latent_scatter
 from latens.figures.paths import align, in_log_time, linear_path, medoid, path_between, random_walk, spherical_path
-from latens.model_figures.animate import manifold_over_training
+from latens.model_figures.animate import manifold_over_training, morph
 from latens.model_figures.source import Source
 
 pytest_plugins = ("cli_fixtures",)
@@ -191,6 +191,15 @@ def test_a_morph_stops_at_rows_of_its_class():
     assert sum(np.hypot(*(found - b)) for b in ring) == pytest.approx(min(sums))
     with pytest.raises(DataError):
         medoid(np.zeros((0, 2)))
+
+
+def test_a_morph_goes_through_classes_and_rows():
+    trained, data = trained_bits(), data_of(BITS)
+    assert "through row 4, c and back" in morph(trained, data, between=["4", "c"], frames=2).says
+    assert "through b, a and back" in morph(trained, data, between=["b", "a"], frames=2).says
+    with pytest.raises(UsageError, match="no class and no row 'photos/4'") as caught:
+        morph(trained, data, between=["photos/4"])
+    assert "A row is called '0'." in caught.value.fix
 
 
 def test_a_moving_point_draws_its_last_steps_after_it():

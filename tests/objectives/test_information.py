@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bound_checks import STEP, draw, evaluate
+from bound_checks import STEP, average, draw, evaluate, ids
 from checks import close
 from scipy import special, stats
 from tables import MODELS, linear
@@ -14,15 +14,6 @@ from latens.distributions import Bernoulli
 from latens.errors import ConfigError
 from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead
 from latens.objectives import DIP, ELBO, BetaTC
-
-
-def ids(count, first=10):
-    return jnp.arange(first, first + count, dtype=jnp.uint32)
-
-
-def average(metrics, name):
-    return float(metrics[name][0] / metrics[name][1])
-
 
 # Total correlation
 

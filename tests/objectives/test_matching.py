@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bound_checks import draw, evaluate
+from bound_checks import average, draw, evaluate, ids
 from checks import agrees, close
 from scipy import special, stats
 from tables import MODELS, autoencoder
@@ -13,14 +13,6 @@ from latens.data.dataset import Batch
 from latens.objectives import ELBO, WAE, InfoVAE
 from latens.objectives.base import prior_samples
 from latens.objectives.mmd import IMQ_SCALES, mmd
-
-
-def ids(count, first=10):
-    return jnp.arange(first, first + count, dtype=jnp.uint32)
-
-
-def average(metrics, name):
-    return float(metrics[name][0] / metrics[name][1])
 
 
 def kernel_by_numpy(a, b, form):

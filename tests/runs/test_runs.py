@@ -2,41 +2,17 @@
 
 import json
 import logging
-import os
 import re
-import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from cli_fixtures import dead_process
+from run_folders import ARGUMENTS, create, names, write_lock
 
 from latens.errors import ConfigError, RunFolderError
 from latens.runs.folder import RunFolder, default_path
-
-ARGUMENTS = (["latens", "fit", "digits"], {"batch_size": 100, "model": {"hidden": [5, 5]}}, {"rows": 1797}, 3)
-
-
-def create(path: Path, **options) -> RunFolder:
-    return RunFolder.create(path, *ARGUMENTS, **options)
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def write_lock(folder: Path, **changes) -> None:
-    content = {
-        "pid": os.getpid(),
-        "process_start": "",
-        "host": socket.gethostname(),
-        "boot_id": "",
-        "created": "2020-01-02T03:04:05Z",
-        "token": "0" * 16,
-    }
-    (folder / "lock").write_text(json.dumps(content | changes))
 
 
 def test_a_new_run_is_described_at_once(tmp_path):
@@ -200,7 +176,7 @@ def test_files_of_others_with_our_names_are_theirs(name, tmp_path):
 
 
 def test_a_run_killed_before_its_first_file_leaves_a_usable_folder(tmp_path):
-    write_lock(tmp_path, pid=dead_process())
+    write_lock(tmp_path, pid=dead_process(), boot_id="")
     with create(tmp_path) as run:
         assert "no longer alive" in run.notice
     (tmp_path / "config.json").unlink()

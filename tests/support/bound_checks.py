@@ -32,3 +32,11 @@ def loss_of(objective: AbstractObjective, model: LatentModel, batch: Batch, seed
 
 def _run(objective: AbstractObjective, model: LatentModel, batch: Batch, seed: int) -> tuple:
     return run_objective(objective, model, batch, key=jax.random.key(seed), step=STEP, training=True)
+
+
+def ids(count, first=10):
+    return jnp.arange(first, first + count, dtype=jnp.uint32)
+
+
+def average(metrics, name):
+    return float(metrics[name][0] / metrics[name][1])

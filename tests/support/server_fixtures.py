@@ -2,11 +2,13 @@
 
 import json
 import socket
+from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
 
 import numpy as np
+import pytest
 
-from latens.explorer.server import PageServer
+from latens.explorer.server import DecodeEndpoint, PageServer
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 FILES = {
@@ -21,6 +23,12 @@ def doubled(latents: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
     """Three cells a row: twice the two numbers of the latent, and the class (or -1)."""
     last = np.full(len(latents), -1.0) if codes is None else codes
     return np.column_stack([2 * latents, last])
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[PageServer]:
+    with PageServer(FILES, decoder=DecodeEndpoint(2, doubled)) as server:
+        yield server
 
 
 def ask(

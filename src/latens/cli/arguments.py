@@ -5,6 +5,7 @@ import difflib
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from msgspec import NODEFAULT
@@ -230,6 +231,9 @@ def _fields(verb: type[Command], command: argparse.ArgumentParser) -> None:
         group = groups.setdefault(asked.group, None) or command.add_argument_group(asked.group)
         groups[asked.group] = group
         flag, given["dest"] = asked.flag or "--" + name.replace("_", "-"), name
+        if kind == bool | None:
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, **given)
+            continue
         if kind is bool:
             group.add_argument(flag, action="store_true", **given)
             continue
@@ -432,7 +436,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
                 fix = f"Use --set {_SET[flag]}=..."
             raise UsageError(f"there is no flag {flag}.", where=where, fix=fix)
         shown = " ".join(unknown)[:200]
-        raise UsageError(f"too many arguments: {shown!r}.", where=where, fix=f"`{where} --help` shows what it takes.")
+        quoted = "Put a pattern of several files in quotes: 'photos/*.jpg'; "
+        fix = f"{quoted * Path(unknown[0]).is_file()}`{where} --help` shows what it takes."
+        raise UsageError(f"too many arguments: {shown!r}.", where=where, fix=fix)
     refuse_twice(argv, subparsers(top).get(args.command, top))
     return args
 

@@ -8,7 +8,7 @@ from latens.cli.context import Context
 from latens.cli.fit import fit_into, new_experiment, settings_of
 from latens.cli.summary import after
 from latens.cli.training import would_fit
-from latens.commands.base import free_name
+from latens.io.names import free_name
 from latens.runs.folder import RunFolder
 
 

@@ -47,7 +47,7 @@ def resume_into(context: Context) -> None:
         if changed:
             context.warn(f"not as when the run began, so its bits may differ: {', '.join(changed)}")
         experiment = _stored_experiment(context, run, config)
-        run.set_state("running")
+        run.set_state("running", resumed=[*run.info.get("resumed", []), ["latens", *context.argv]])
         train_run(context, run, experiment, resume=True)
 
 

@@ -63,4 +63,5 @@ def after(run: RunFolder) -> list[str]:
     lines += [line("warning", one["message"]) for one in warnings[:MOST_WARNINGS]]
     if len(warnings) > MOST_WARNINGS:
         lines.append(line("", f"{len(warnings) - MOST_WARNINGS} more warnings: latens evaluate {here}"))
-    return [*lines, line("next", info.get("next") or f"latens report {here}")]
+    following = (info.get("next") or f"latens report {here}").split("\n")
+    return lines + [line("" if k else "next", text) for k, text in enumerate(following)]

@@ -123,13 +123,13 @@ def hidden_cells(trained: "TrainedModel", data: "Dataset", positions: "np.ndarra
 
 
 def next_of(trained: "TrainedModel", run: str, minutes: float | None = None) -> str:
-    """The command to type next; more of these minutes where they ended a training that still improved."""
+    """The commands to type next, a line each; more of these minutes where they ended a training that improved."""
     from latens.trained.measurement import still_rising
 
-    here = shlex.quote(run)
+    here, more = shlex.quote(run), ""
     if minutes is not None and still_rising(trained.facts):
-        return f"latens resume {here} --minutes {minutes:g}  # validation still improved"
+        more = f"\nlatens resume {here} --minutes {minutes:g}  # validation still improved"
     usual = kind_of(trained.schema).sampled(trained.schema)[1]
     if many := {".txt": 20, ".png": 64}.get(usual):
-        return f"latens sample {here} -n {many} --out new{usual}"
-    return f"latens report {here} --only figures" if trained.preparation.depth else f"latens explore {here}"
+        return f"latens sample {here} -n {many} --out new{usual}{more}"
+    return f"latens {f'report {here} --only figures' if trained.preparation.depth else f'explore {here}'}{more}"

@@ -198,7 +198,8 @@ def _load_alike(
 def original_source(source: dict[str, Any]) -> str:
     """Find the name or path of a run's data, from wherever the command is typed."""
     from latens.data import KNOWN
-    from latens.data.files import fixed_folder, is_address, is_glob
+    from latens.data.files import is_address
+    from latens.io.names import fixed_folder, is_glob
 
     spec = source.get("spec")
     if spec is None:

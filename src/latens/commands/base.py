@@ -95,7 +95,7 @@ Unknown = Annotated[
     arg("treat an unknown category as an error (default) or as missing, or skip the row",
         choices=("error", "missing", "skip")),
 ]  # fmt: skip
-Mean = Annotated[bool, arg("means of p(x | z) instead of draws")]
+Mean = Annotated[bool | None, arg("means of p(x | z), or draws (default: means in a .png, else draws)")]
 Theme = Annotated[str, arg("colours (default light)", choices=("light", "dark"))]
 
 count, draws, table_rows = whole(1, 2**40), whole(1, 10**7), whole(1, 10**7)
@@ -155,6 +155,7 @@ class Result(Struct, kw_only=True):
         """Write the file that the ending asks for, whole or not at all."""
         from latens.commands._files import arrays_of, table_bytes, text_lines, write_npz
         from latens.io.atomic import as_path, resource_errors, write_atomic, write_together
+        from latens.io.names import numbered
 
         path = as_path(path)
         if self.files is not None:
@@ -195,11 +196,6 @@ class Result(Struct, kw_only=True):
 
     def __repr__(self) -> str:
         return "\n".join((*self.plain, self.text)) or f"arrays: {', '.join(self.arrays)}"
-
-
-def numbered(path: Path, number: int) -> Path:
-    """The name of a table beside another one."""
-    return path.with_name(f"{path.stem}-{number + 1:03d}{path.suffix}")
 
 
 class Call:
@@ -248,18 +244,17 @@ class Call:
         return self.out.suffix.lower() == ".png"
 
     @property
-    def photographs(self) -> bool:
-        """Whether the result is a picture of photographs, which shows means: noise of pixels hides what they show."""
-        from latens.data.checks import is_picture
-
-        return self.picture and is_picture(self.trained.schema)
+    def noiseless(self) -> bool:
+        """Whether the result is a picture that shows means: noise of single pixels hides what each z decodes to."""
+        # A Bayes classifier has no likelihood: its rows of a class differ by their noise alone.
+        family = getattr(getattr(self.trained.config, "likelihood", None), "family", "autoregressive-")
+        return self.picture and not family.startswith("autoregressive-")
 
     def check_picture(self, fix: str) -> None:
         """Refuse a picture of rows that are none."""
         schema = self.trained.schema
         if self.picture and schema.image is None:
-            what = f"rows of shape {schema.shape} are not pictures."
-            raise UsageError(what, where=f"--out {self.asked}", fix=fix)
+            raise UsageError(f"rows of shape {schema.shape} are not pictures.", where=f"--out {self.asked}", fix=fix)
 
     def write_to(self, path: Path | None) -> None:
         """Have the result written; None for nowhere."""
@@ -361,14 +356,6 @@ def out_path(out: str, endings: Sequence[str], inputs: Sequence[Any]) -> Path:
     for name in inputs:
         if isinstance(name, str) and os.path.exists(name) and path.exists() and os.path.samefile(name, path):
             raise UsageError("this would overwrite the input.", where=f"--out {path}", fix="Choose another name.")
-    return path
-
-
-def free_name(stem: str, ending: str) -> str:
-    """The name, or with a number where there is such a file: nothing is written over that was not named."""
-    path, number = f"{stem}{ending}", 2
-    while os.path.exists(path):
-        path, number = f"{stem}-{number}{ending}", number + 1
     return path
 
 

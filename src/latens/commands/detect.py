@@ -92,9 +92,9 @@ class Detect(ModelCommand):
         known = 0 if trained_on is None else len(_again(trained_on, new))
         if known:
             at.warn(f"{known} of the rows are training rows and look less unusual than they are")
-        names = ("surprise", "p_value", "q_value", *(f"p_{k}" for k in range(1, cells + 1)))
+        names = ("surprise", "score", "p_value", "q_value", *(f"p_{k}" for k in range(1, cells + 1)))
         return Result(
-            arrays=arrays, infinite=("surprise",), pixels=lambda: self._sheet(new, found, top),
+            arrays=arrays, infinite=("surprise", "score"), pixels=lambda: self._sheet(new, found, top),
             table=None if self.top is None else {name: values[top] for name, values in arrays.items()},
             dialect=at.dialect(self.data), added=names if types else (),
             value=self._value(new, found, arrays, top, known, cells),
@@ -241,14 +241,14 @@ def _columns(
     arrays |= kind_of(trained.schema).texts(trained.schema, new.x)
     if "text" in arrays:
         called = [f"{name}, {visible(text[:SHOWN])!r}" for name, text in zip(called, arrays["text"].tolist())]
-    arrays |= {"surprise": found.surprise, "p_value": found.p_value, "q_value": found.q_value}
+    arrays |= {"surprise": found.surprise, "score": found.odd, "p_value": found.p_value, "q_value": found.q_value}
     arrays |= {"flagged": found.flagged.astype(int)}
     return arrays, called
 
 
 def _line(found: "Detection", arrays: dict[str, Any], called: list[str], row: int) -> str:
     """A row, how odd it is, and its oddest cell."""
-    line = f"  {called[row]}: surprise {found.surprise[row]:.1f} nats, row p {found.p_value[row]:.2g}"
+    line = f"  {called[row]}: score {found.odd[row]:.1f} nats, row p {found.p_value[row]:.2g}"
     if "cell_1" in arrays and arrays["cell_1"][row]:
         cell, value, expected, p = (arrays[name][row] for name in ("cell_1", "value_1", "expected_1", "p_1"))
         line += f"; {cell} is {value}, expected {expected}, cell p {p}"
@@ -257,10 +257,11 @@ def _line(found: "Detection", arrays: dict[str, Any], called: list[str], row: in
 
 def _named(arrays: dict[str, Any], row: int, cells: int) -> dict[str, Any]:
     """A row and its oddest cells, as --json has them."""
-    surprise = float(arrays["surprise"][row])
+    odd = {name: float(arrays[name][row]) for name in ("surprise", "score")}
     own = {"row": next(iter(arrays.values()))[row]}
     own |= {"text": str(arrays["text"][row])} if "text" in arrays else {}
-    own |= {"surprise": surprise if np.isfinite(surprise) else "inf", "p_value": float(arrays["p_value"][row])}
+    own |= {name: value if np.isfinite(value) else "inf" for name, value in odd.items()}
+    own |= {"p_value": float(arrays["p_value"][row])}
     words = ("cell", "value", "expected", "p")
     each = [{word: arrays[f"{word}_{k}"][row] for word in words} for k in range(1, cells + 1)]
     return own | ({"cells": [{**cell, "p": float(cell["p"])} for cell in each if cell["cell"]]} if cells else {})

@@ -183,15 +183,13 @@ def _data(opened: list[Call], given: object) -> "Dataset":
 
     named = next((each for each in opened if each.run is not None or each.trained.facts.get("data") in KNOWN), None)
     if named is None and given is None:
-        fix = "Give at least one run folder, or DATA."
-        raise UsageError("model files contain no rows.", where="RUN", fix=fix)
+        raise UsageError("model files contain no rows.", where="RUN", fix="Give at least one run folder, or DATA.")
     named = named or opened[0]
     data = named.load_of(given)
     for each in opened:
         if not each.knows(data):
             what = f"trained on other data, or on another split of them, than {named.name}."
-            fix = "Train both on the same data, with the same data.validation."
-            raise DataError(what, where=each.name, fix=fix)
+            raise DataError(what, where=each.name, fix="Train both on the same data, with the same data.validation.")
     return data
 
 

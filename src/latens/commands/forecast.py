@@ -86,8 +86,7 @@ class Forecast(ModelCommand):
             if after.any():
                 named = ", ".join(one.name for one in inputs)
                 what = f"the model reads {named} at the steps to come, which are not there."
-                fix = "Add lines for them with these cells alone; or --backtest."
-                raise DataError(what, where=data.name, fix=fix)
+                raise DataError(what, where=data.name, fix="Add lines for them with these cells alone; or --backtest.")
         return ends, positions, cut
 
     def _judged(

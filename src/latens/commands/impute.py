@@ -5,21 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands._lazy import estimate, np, pl
-from latens.commands.base import (
-    Call,
-    DryRun,
-    Given,
-    ModelCommand,
-    Result,
-    Seed,
-    Unknown,
-    Work,
-    arg,
-    number,
-    numbered,
-    whole,
-)
+from latens.commands.base import Call, DryRun, Given, ModelCommand, Result, Seed, Unknown, Work, arg, number, whole
 from latens.errors import DataError, UsageError
+from latens.io.names import numbered
 from latens.io.terminal import doing
 from latens.text import visible
 
@@ -75,7 +63,7 @@ class Impute(ModelCommand):
         batch = replace(trained.batch(data), mask=~hidden)
         doing("filling missing cells")
         # As `sample` does, a picture shows what each z decodes to, without the noise of single pixels.
-        given = {"num_samples": self.num_samples, "num_draws": self.draws or 0, "noise": not at.photographs}
+        given = {"num_samples": self.num_samples, "num_draws": self.draws or 0, "noise": not at.noiseless}
         found = imputed(trained, batch, key=seed_key(self.seed), **given)
         made = self._made(at, data, found)
         self._say(at, made, found, count, cells.size, data.names)

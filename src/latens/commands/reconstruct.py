@@ -13,7 +13,7 @@ class Reconstruct(ModelCommand):
     endings: ClassVar = (".npz", ".png", ".csv", ".parquet", ".txt")
     by_row: ClassVar = True
     data: Data
-    mean: Mean = False
+    mean: Mean = None
     unknown: Unknown = "error"
     given: Given = None
     seed: Seed = 0
@@ -24,14 +24,15 @@ class Reconstruct(ModelCommand):
     def __call__(self, at: Call) -> Work:
         from latens.commands._files import drawn_words
 
-        data, trained = at.load(), at.trained
+        data, trained, mean = at.load(), at.trained, at.noiseless if self.mean is None else self.mean
         test = data.subset("test") if at.picture and at.knows(data) else np.zeros(0, int)
         rows = test if len(test) else np.arange(len(data))
         chosen = rows[at.positions(len(rows))]
         yield f"reconstruct {len(chosen)} rows of {data.name}"
-        values = codes.reconstruct(trained.rows(data, chosen, seed=self.seed), mean=self.mean)
-        x = estimate.finite(trained.data_units(values, mean=self.mean), "x", where=at.name)
+        values = codes.reconstruct(trained.rows(data, chosen, seed=self.seed), mean=mean)
+        x = estimate.finite(trained.data_units(values, mean=mean), "x", where=at.name)
         text = f"{drawn_words(len(x), len(rows))} of {data.name}{', of the test set' * bool(len(test))}"
+        text += ", without the noise of single pixels (--no-mean: with it)" * (mean and self.mean is None)
         if trained.schema.image is not None and data.mask is None:
             of = f" of {trained.schema.cells.high:g} levels" * trained.schema.cells.pixel
             text += f"\nRMSE: {np.sqrt(np.square(x - data.x[chosen]).mean()):.3g}{of}"

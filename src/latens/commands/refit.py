@@ -4,21 +4,9 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from latens.commands.base import (
-    Call,
-    DryRun,
-    ModelCommand,
-    Result,
-    Work,
-    arg,
-    count,
-    draws,
-    free_name,
-    number,
-    units,
-    whole,
-)
+from latens.commands.base import Call, DryRun, ModelCommand, Result, Work, arg, count, draws, number, units, whole
 from latens.errors import DataError
+from latens.io.names import free_name
 
 if TYPE_CHECKING:
     from latens.data import Dataset

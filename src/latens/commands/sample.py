@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands._lazy import estimate, jax, np, pl
-from latens.commands.base import Call, Given, Mean, ModelCommand, Result, Seed, Work, arg, free_name, number, table_rows
+from latens.commands.base import Call, Given, Mean, ModelCommand, Result, Seed, Work, arg, number, table_rows
 from latens.errors import ConfigError, UsageError
+from latens.io.names import free_name
 
 if TYPE_CHECKING:
     from latens.predictive.conditional_samples import Conditions
@@ -22,7 +23,6 @@ _LIKE = "labelled rows: draw -n new rows of each of their classes"
 _GUIDANCE = "for a flow matching prior with labels: above 1, samples are clearer examples of their class"
 _LABEL = "the class to sample; with --like, the column of the labels"
 _DRAW = "with --like: draw from the posteriors of the rows, or from p(x | class) (default, if the model has it)"
-_NOISE = "draw pixels in a .png; by default it shows their means"
 _COMPLETE = "the beginning of every row of text"
 
 
@@ -43,8 +43,7 @@ class Sample(ModelCommand):
     label: Annotated[str | None, arg(_LABEL, metavar="NAME")] = None
     guidance: Annotated[float | None, arg(_GUIDANCE, metavar="W", kind=number(0.0, 100.0))] = None
     given: Given = None
-    mean: Mean = False
-    noise: Annotated[bool, arg(_NOISE)] = False
+    mean: Mean = None
     seed: Seed = 0
 
     def place(self, at: Call) -> Path | None:
@@ -68,8 +67,7 @@ class Sample(ModelCommand):
         if self.complete is not None:
             return (yield from self._begun(at))
         n = ROWS if self.n is None else self.n
-        if self.mean and self.noise:
-            raise UsageError("--mean and --noise exclude each other.", where="--noise", fix="Give one of them.")
+        mean = at.noiseless if self.mean is None else self.mean
         if self.mean:
             at.kind.refuse("means", "--mean", UsageError)
         conditions = self._conditions(at)
@@ -77,7 +75,7 @@ class Sample(ModelCommand):
         if conditions is not None:
             return self._conditional(at, conditions, n)
         chosen = trained.in_turn(n) if self.label is None else np.full(n, _class_of(trained, self.label))
-        arrays = self._drawn(at, n, chosen)
+        arrays = self._drawn(at, n, chosen, mean)
         x, named = estimate.finite(arrays["x"], "x", where=at.name), np.asarray(arrays.get("label", chosen))
         frame = at.kind.frame(x, trained.schema)
         known = () if frame is None else formulas(trained.schema)
@@ -91,9 +89,9 @@ class Sample(ModelCommand):
             beside = {name: one for name, one in arrays.items() if name not in ("x", "z")}
             table = {**dict(zip(trained.schema.names, x.T)), **beside} if columns else None
         told: dict[str, Any] = {"rows": n, "shape": list(x.shape)}
-        text = f"{n} {'means of samples' if self._means(at) else 'samples'}"
-        if self._means(at) and not self.mean:
-            text += ", without the noise of single pixels (--noise: with it)"
+        text = f"{n} {'means of samples' if mean else 'samples'}"
+        if mean and self.mean is None:
+            text += ", without the noise of single pixels (--no-mean: with it)"
         if self.temperature != 1.0:
             told["temperature"], text = self.temperature, f"{text} at a temperature of {self.temperature:g}"
         for name, texts in at.kind.texts(trained.schema, x).items():
@@ -121,10 +119,6 @@ class Sample(ModelCommand):
             fix = "Fit one with `latens refit RUN --prior mixture`, or use a VAE's recipe."
             raise ConfigError("an autoencoder has no prior to sample from.", where=at.name, fix=fix)
         return conditions
-
-    def _means(self, at: Call) -> bool:
-        """Whether means stand for samples: where they are asked for, and in a picture of photographs."""
-        return self.mean or (at.writes and at.photographs and not self.noise)
 
     def _said(self, at: Call, named: bool) -> dict[str, Any]:
         """The conditions of every sample, by the names of their columns; of an archive by names of their own."""
@@ -165,7 +159,7 @@ class Sample(ModelCommand):
         positions = data.subset("train", required=True) if known else np.arange(len(data))
         rows = f"{len(positions)} {'training rows' if known else 'rows'} of {data.name}"
         yield f"draw {each} rows of each class, from the labels of {rows},"
-        mean = self._means(at)
+        mean = at.noiseless if self.mean is None else self.mean
         found = augment(
             at.trained, data, each, positions=positions, draw=self.draw, mean=mean, seed=self.seed  # type: ignore[arg-type]
         )  # fmt: skip
@@ -221,8 +215,7 @@ class Sample(ModelCommand):
         trained, n = at.trained, ROWS if self.n is None else self.n
         for flag, given in (("--where", self.where), ("--label", self.label), ("--mean", self.mean)):
             if given:
-                what = "a row is completed from its beginning only."
-                raise UsageError(what, where=flag, fix="Leave it out.")
+                raise UsageError("a row is completed from its beginning only.", where=flag, fix="Leave it out.")
         if not at.kind.printed or trained.is_point or trained.preparation.classes:
             fix = "Train with `latens fit FILE --recipe text`, without labels. `latens impute` fills rows of a table."
             raise ConfigError("only a VAE of text without labels completes rows.", where="--complete", fix=fix)
@@ -237,13 +230,13 @@ class Sample(ModelCommand):
         text = f"{n} samples" if at.writes else lines_of(trained.schema, found.x)
         return Result(arrays={"x": found.x}, schema=trained.schema, value=value, text=f"{text}\n{note}")
 
-    def _drawn(self, at: Call, n: int, codes: "np.ndarray | None") -> "dict[str, np.ndarray]":
+    def _drawn(self, at: Call, n: int, codes: "np.ndarray | None", mean: bool) -> "dict[str, np.ndarray]":
         """New rows in the units of the data, with what they were made from: z and label, or class and component."""
         from latens.config import ClassifierConfig
         from latens.latents.codes import new_rows
         from latens.predictive.classes import sample_classes
 
-        trained, mean = at.trained, self._means(at)
+        trained = at.trained
         key = jax.random.key(self.seed)
         if isinstance(trained.config, ClassifierConfig):
             drawn = sample_classes(trained.model, n, key=key, label=None if codes is None else int(codes[0]))

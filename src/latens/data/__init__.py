@@ -1,10 +1,11 @@
 """What comes in, checked: sources, formats, schema, splits, preparation."""
 
 import signal
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as _polars  # noqa: F401 - takes Ctrl-C to itself, and then no wait of the main thread ends by it
+
+from latens.io.lazy_imports import lazy_names
 
 if hasattr(signal, "siginterrupt"):
     signal.siginterrupt(signal.SIGINT, True)
@@ -42,11 +43,4 @@ _HOMES = {
     "schema": ("Column", "Schema"),
     "loading": ("load",),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    return value
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -2,10 +2,9 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from latens.data.mapped import joined
 from latens.data.readers import ColumnRoles, OtherCells, Raw, file_errors, no_roles, readable, with_roles
 from latens.data.row_fields import SPLITS, TRAIN, unmasked
 from latens.errors import DataError
-from latens.io.file_limits import refuse_away
+from latens.io.names import fixed_folder, is_glob, shown_files
 from latens.kinds.counts import anndata
 from latens.kinds.counts import sparse as sparse
 from latens.kinds.counts.sparse import SparseRows, is_sparse, sparse_rows
@@ -43,7 +42,7 @@ from latens.kinds.text.strings import has_lines, read_rows, read_txt, text_parts
 _CONVERT = "Convert it: np.savez('data.npz', x=rows, y=labels)."
 _OTHERS = {
     (".pkl", ".pickle", ".pt", ".pth", ".joblib"): ("A pickle can run code when it is opened: none is read.", _CONVERT),
-    pictures.ENDINGS: ("A single picture is not read.", "Put it in a folder, and give the folder."),
+    pictures.ENDINGS: ("A single picture is read for a model.", "Put it in a folder, and give the folder."),
     (".mat", ".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"): ("This format is not read.", _CONVERT),
 }
 ALONE = frozenset({".txt", ".dat", ".data"})
@@ -78,6 +77,7 @@ FORMATS: dict[str, Format] = {
     "csv": Format(".csv, .tsv, .txt (also .gz, .zst)", _TEXT, read_txt, text_parts, beside=True),
     "json": Format(".jsonl, .json", _JSON, read_rows),
     "sheets": Format(".xlsx, .xls, .ods", TABLES["sheets"], read_rows),
+    "pictures": Format("pictures", pictures.ENDINGS, lambda path, roles: joined(_picture_parts(path, roles))),
     "parquet": Format(".parquet", TABLES["parquet"], read_rows, table_parts),
     "arrow": Format(".arrow", TABLES["arrow"], read_rows, table_parts),
     "hdf5": Format(".h5 and .h5ad", (".h5", ".hdf5", ".h5ad"), read_hdf5, hdf5_parts, larger=2),
@@ -101,8 +101,7 @@ class Files:
         return str(self.paths[0] if self.single else self.root)
 
     def _stats(self) -> list[list[Any]]:
-        every = (sorted(path.rglob("*")) if path.is_dir() else [path, *beside(path)] for path in self.paths)
-        within = chain.from_iterable(every)
+        within = (one for path in self.paths for one in _files_at(path)[1])
         return [[str(one), (stat := one.stat()).st_size, stat.st_mtime_ns] for one in within if one.is_file()]
 
     @property
@@ -192,17 +191,6 @@ class _Like(NamedTuple):
 # --- which files a path stands for ---
 
 
-def is_glob(spec: str) -> bool:
-    """Say whether a path stands for several files."""
-    return not set("*?[").isdisjoint(spec)
-
-
-def fixed_folder(path: Path) -> Path:
-    """Find the folder that all files of a glob are in."""
-    fixed = next(i for i, part in enumerate(path.parts) if is_glob(part))
-    return Path(*path.parts[:fixed])
-
-
 def is_address(spec: str) -> bool:
     """Say whether this is the address of an object store, or another one with a scheme."""
     return "://" in spec
@@ -237,18 +225,19 @@ def files_of(spec: str, roles: ColumnRoles) -> Files | None:
     if path.is_file():
         form = known.get(path.suffix.lower())
         return None if form is None else Files([path], path.parent, form, roles)
-    if path.is_dir() and pictures.find_pictures(path).pictures:
-        return Files([path], path, Format("pictures", (), None, pictures.picture_parts), roles)
+    of_pictures = Files([path], path, FORMATS["pictures"]._replace(parts=_picture_parts), roles)
+    if path.is_dir() and pictures_of(path).pictures:
+        return of_pictures
     if not path.is_dir() and not is_glob(spec):
         return None
-    root = path if path.is_dir() else fixed_folder(path)
-    found = [one for one in _shown(path, root) if not is_beside(one.name)]
+    root, found = _files_at(path)
+    found = [one for one in found if not is_beside(one.name)]
     endings = {ending for ending in known if ending not in ALONE} if roles.pieces is None else {".txt"}
     found = [one for one in found if one.suffix.lower() in endings | ({".txt"} if roles.pieces else set())]
     found = [one for one in found if not known[one.suffix.lower()].beside] or found
     if not found:
-        if path.is_dir():
-            return None
+        if path.is_dir() or pictures_of(path).pictures:
+            return None if path.is_dir() else of_pictures
         fix = f"Check the path; known: {', '.join(ending for ending in known if ending not in ALONE)}."
         raise DataError("stands for no file that is read by parts.", where=spec, fix=fix)
     if len(own := sorted({one.suffix.lower() for one in found})) > 1:
@@ -257,13 +246,25 @@ def files_of(spec: str, roles: ColumnRoles) -> Files | None:
     return Files(found, root, known[own[0]], roles, single=False)
 
 
-def _shown(path: Path, root: Path) -> list[Path]:
-    """The files of a folder and its sub-folders, or of a glob, sorted, but those that are hidden (`_SUCCESS`)."""
-    found: Iterable[Path] = path.rglob("*") if path.is_dir() else root.glob(str(path.relative_to(root)))
-    plain = (one for one in found if one.is_file() and not any(p[0] in "._" for p in one.relative_to(root).parts))
-    shown = sorted(plain, key=lambda one: one.relative_to(root).as_posix())
-    refuse_away(shown, root)
-    return shown
+def _files_at(path: Path) -> tuple[Path, list[Path]]:
+    """The files that a folder, a glob or a file stands for, and the folder that they are in."""
+    if path.is_file():
+        return path.parent, [path, *beside(path)]
+    root = path if path.is_dir() else fixed_folder(path)
+    return root, shown_files(path, root)
+
+
+def pictures_of(path: Path) -> pictures.Found:
+    """The pictures of a folder or a glob, or the one that a file is."""
+    if path.is_dir():
+        return pictures.find_pictures(path)
+    root, found = _files_at(path)
+    names = [one.relative_to(root).as_posix() for one in found if one.name.lower().endswith(pictures.ENDINGS)]
+    return pictures.Found(root, tuple(names), ())
+
+
+def _picture_parts(path: Path, roles: ColumnRoles) -> Iterator[Raw]:
+    return pictures.picture_parts(pictures_of(path), roles)
 
 
 def check_address(spec: str) -> None:
@@ -293,8 +294,7 @@ def tables_of(spec: str | Path, most: float = float("inf")) -> list[TablePath]:
             return []
     except (OSError, ValueError):  # said in words where the path is read
         return []
-    root = path if path.is_dir() else fixed_folder(path)
-    shown = _shown(path, root)
+    root, shown = _files_at(path)
     tables = [one for one in shown if format_of(one.name) and one.suffix.lower() not in ALONE]
     if path.is_dir() and len(tables) < len([one for one in shown if one.suffix.lower() not in (*ALONE, ".json")]):
         return []
@@ -398,8 +398,8 @@ def _read_folder(folder: Path, roles: ColumnRoles) -> Raw:
     no_roles(roles, str(folder), fix, "a folder has")
     if (files := idx_folder(folder)) is not None:
         return read_idx_folder(folder, files)
-    if pictures.find_pictures(folder).pictures:
-        return joined(pictures.picture_parts(folder, roles))
+    if pictures_of(folder).pictures:
+        return joined(_picture_parts(folder, roles))
     inside = sorted(entry.name for entry in folder.iterdir())[:8]
     raise DataError(
         f"this folder has no pictures and no train-images-idx3-ubyte(.gz); it holds {', '.join(inside) or 'nothing'}.",
@@ -417,7 +417,7 @@ def _read_file(path: Path, roles: ColumnRoles) -> Raw:
     if not path.stat().st_size:
         raise DataError("is empty.", where=where, fix="Give a file with at least one row.")
     for endings, (why, fix) in _OTHERS.items():
-        if name.endswith(endings):
+        if name.endswith(endings) and (roles.refuses or endings is not pictures.ENDINGS):
             raise DataError(why, where=where, fix=fix)
     for row in FORMATS.values():
         if row.whole and name.endswith(row.endings):

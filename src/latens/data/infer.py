@@ -118,8 +118,7 @@ def infer_schema(
     if found.standardised and len(shape) > 1:
         shift, scale = _moments(x, rows, observed)
         if not abs(shift) <= MAX_SHIFT or scale > MAX_SCALE:
-            what = f"cells are too large (mean {shift:g}, sd {scale:g})."
-            raise DataError(what, where=where, fix="Rescale them.")
+            raise DataError(f"cells are too large (mean {shift:g}, sd {scale:g}).", where=where, fix="Rescale them.")
         return replace(found, shift=shift, scale=scale if scale >= MIN_SCALE else 1.0)
     made = None if names is None or len(shape) > 1 else tuple(map(Column, names))
     if found.standardised:
@@ -451,6 +450,5 @@ def _moments(x: np.ndarray | SparseRows, rows: np.ndarray, observed: np.ndarray 
 def with_classes(schema: Schema, classes: tuple[str, ...] | None) -> Schema:
     """Give a schema the names of its classes."""
     if (longest := max(map(len, classes or ()), default=0)) > MAX_NAME:
-        what = f"a label has {longest} characters, of {MAX_NAME} at most."
-        raise DataError(what, where="y", fix="Shorten it.")
+        raise DataError(f"a label has {longest} characters, of {MAX_NAME} at most.", where="y", fix="Shorten it.")
     return schema if classes is None else replace(schema, classes=classes)

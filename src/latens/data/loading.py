@@ -35,7 +35,7 @@ from latens.data.files import (
     check_numeric,
     files_of,
     is_address,
-    is_glob,
+    pictures_of,
     read_object,
     read_path,
     read_tables,
@@ -61,11 +61,12 @@ from latens.data.row_fields import (
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
 from latens.io.file_limits import MAX_BYTES
+from latens.io.names import is_glob
 from latens.kinds import KINDS, OPTIONS, Guessed, Kind, kind_of, kind_of_rows
 from latens.kinds.base import Stored
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.pictures import MOST_SIDE
-from latens.kinds.pictures.picture_files import find_pictures, idx_folder
+from latens.kinds.pictures.picture_files import idx_folder
 from latens.kinds.steps.long_tables import WindowOptions, lines_of, refuse_beside
 from latens.kinds.steps.world import EPISODE, TIME, World, recorded
 from latens.kinds.tables.derived import Declared, declared_columns, definitions
@@ -95,10 +96,10 @@ def load(
     Args:
         source: A built-in data set: "digits", "shapes", "mnist", "fashion-mnist", "wine", "breast-cancer" or "iris". A
             path: .npy, .npz, IDX or a folder of MNIST files, .csv and similar, .parquet, .mtx, .h5, .h5ad, or a folder
-            of images. A folder or glob of .npy, .parquet, .arrow, .h5 or .h5ad files, or a URL (s3://, gs://, abfs://,
-            file://). One array of an HDF5 file ("file.h5:/path"). An array of shape (n, ...), a sparse matrix, a pandas
-            or Polars frame, an AnnData object or a list of strings. Or one of these with its kind and options, such as
-            `latens.Table(frame, derive=[...])` or `latens.Pictures(folder, size=64)`.
+            or glob of images. A folder or glob of .npy, .parquet, .arrow, .h5 or .h5ad files, or a URL (s3://, gs://,
+            abfs://, file://). One array of an HDF5 file ("file.h5:/path"). An array of shape (n, ...), a sparse matrix,
+            a pandas or Polars frame, an AnnData object or a list of strings. Or one of these with its kind and options,
+            such as `latens.Table(frame, derive=[...])` or `latens.Pictures(folder, size=64)`.
         name: Name of the data set. None: the name of the source.
         schema: The schema of a trained model, which the data must match. None: inferred from the data.
         unknown: How to treat categories that `schema` lacks. "error" raises an error that names the rows, "missing"
@@ -405,7 +406,7 @@ def _files(asked: Guessed, roles: ColumnRoles) -> Files | None:
         return None
     path = Path(spec)
     with contextlib.suppress(OSError, ValueError):  # said in words where the path is read
-        folder = path.is_dir() and idx_folder(path) is None and (stream or not find_pictures(path).pictures)
+        folder = path.is_dir() and idx_folder(path) is None and (stream or not pictures_of(path).pictures)
         row = by_parts().get(path.suffix.lower())
         own = stream or (row is not None and row.whole is None)
         large = path.is_file() and (own or path.stat().st_size > LARGEST)
@@ -421,10 +422,9 @@ def _files(asked: Guessed, roles: ColumnRoles) -> Files | None:
 
 
 def _of_pictures(spec: Any) -> bool:
-    if not _is_path(spec) or spec in KNOWN:
+    if not _is_path(spec) or spec in KNOWN or (Path(spec).is_dir() and idx_folder(Path(spec)) is not None):
         return False
-    folder = Path(spec).is_dir() and idx_folder(Path(spec)) is None
-    return folder and bool(find_pictures(Path(spec)).pictures)
+    return (Path(spec).exists() or is_glob(str(spec))) and bool(pictures_of(Path(spec)).pictures)
 
 
 def _read(spec: object, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, str]:

@@ -220,8 +220,7 @@ def _pass(parts: Iterator[Raw], where: str, work: Path) -> _About:
         for part in parts:
             first = first or part
             if part.strings is not None:
-                fix = "Leave --stream out."
-                raise DataError("rows of text are read into memory as a whole.", where=where, fix=fix)
+                raise DataError("rows of text are read into memory as a whole.", where=where, fix="Leave --stream out.")
             rows.add(part.x)
             notes |= dict.fromkeys(part.notes)
             found = {name: getattr(part, name) for name in _BESIDE}

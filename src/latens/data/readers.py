@@ -128,8 +128,7 @@ def needed(module: str, what: str, where: str, fix: str) -> Any:
         return importlib.import_module(module)
     except ImportError:
         package = module.split(".")[0]
-        what = f"reading {what} needs {package}, which is not installed."
-        raise DataError(what, where=where, fix=fix) from None
+        raise DataError(f"reading {what} needs {package}, which is not installed.", where=where, fix=fix) from None
 
 
 def damaged(where: str, message: str, fix: str = "") -> DataError:
@@ -154,8 +153,7 @@ def readable(where: str) -> Iterator[None]:
 def check_stored(where: str, declared: int, stored: int) -> None:
     """Refuse an array whose chunks are not there: what is declared costs nothing, and going through it never ends."""
     if declared > HOLLOW_BYTES + MAX_RATIO * stored:
-        what = f"its shape declares {declared / 2**30:.3g} GiB, but {stored} bytes are stored."
-        raise damaged(where, what)
+        raise damaged(where, f"its shape declares {declared / 2**30:.3g} GiB, but {stored} bytes are stored.")
 
 
 def check_bytes(array: np.ndarray, where: str) -> None:

@@ -191,8 +191,7 @@ class VAEForecaster(BaseEstimator):
         import pandas
 
         if X is not None:
-            what = "further series are not read."
-            raise UsageError(what, where="X", fix="Put their columns into y.")
+            raise UsageError("further series are not read.", where="X", fix="Put their columns into y.")
         if not isinstance(y, pandas.Series | pandas.DataFrame) or y.index.nlevels > 1:
             what = f"{type(y).__name__} is not a Series or DataFrame of one series."
             raise DataError(what, where="y", fix="Give one, with its times as the index.")

@@ -82,8 +82,7 @@ def model_diagram(parts: Sequence[PartBox], arrows: Sequence[Arrow] = (), *, of:
     # The table has a row for each part.
     strange = [part.side for part in parts if part.side not in SIDES]
     if not parts or strange:
-        fix = f"Use {', '.join(SIDES)}."
-        raise DataError(f"{len(parts)} parts, sides {strange}.", where="parts", fix=fix)
+        raise DataError(f"{len(parts)} parts, sides {strange}.", where="parts", fix=f"Use {', '.join(SIDES)}.")
     words = [(part.side, part.name, part.what, " x ".join(map(str, part.out))) for part in parts]
     table: dict[str, np.ndarray] = dict(zip(("side", "part", "what", "shape"), np.array(words, object).T))
     table["trained"] = np.array([part.trained for part in parts], np.int64)

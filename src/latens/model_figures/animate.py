@@ -97,23 +97,18 @@ def _stops(source: Source, between: list[str]) -> tuple[list[str], np.ndarray, n
     assert data is not None
     classes = list(data.schema.classes or ())
     present = [] if label is None else [name for code, name in enumerate(classes) if (label == code).any()]
-    wanted = between or present[:MOST_STOPS]
-    if label is not None and wanted and all(name in present for name in wanted):
-        codes = np.array([classes.index(name) for name in wanted])
-        rows = [evenly_spaced(np.flatnonzero(label == code), 200) for code in codes]
-        return wanted, np.stack([medoid(means_of(source, r)) for r in rows]), codes
-    if wanted:
-        ids = {str(name): i for i, name in enumerate(data.names.tolist())}
-        strange = next((name for name in wanted if name not in ids), None)
-        if strange is not None:
-            message = f"there is no class and no row {strange!r}."
-            few = list(ids)[:MOST_NAMES]
-            raise UsageError(message, where="--between", fix=nearest(strange, present or few, few))
-        positions = np.array([ids[name] for name in wanted])
-    else:
-        positions = evenly_spaced(source.held_out(10**9, "test", "validation")[0], 6)
-        wanted = [str(name) for name in data.names[positions]]
-    return [f"row {name}" for name in wanted], means_of(source, positions), None if label is None else label[positions]
+    wanted, ids = between or present[:MOST_STOPS], {str(name): i for i, name in enumerate(data.names.tolist())}
+    if not wanted:
+        wanted = [list(ids)[i] for i in evenly_spaced(source.held_out(10**9, "test", "validation")[0], 6)]
+    if strange := next((name for name in wanted if name not in ids and name not in present), None):
+        message, few = f"there is no class and no row {strange!r}.", list(ids)[:MOST_NAMES]
+        fix = f"{nearest(strange, present or few, few)} A row is called {few[0]!r}."
+        raise UsageError(message, where="--between", fix=fix)
+    of_class = [name in present and (name not in ids or set(wanted) <= set(present)) for name in wanted]
+    where = [np.flatnonzero(label == classes.index(n)) if c else np.array([ids[n]]) for n, c in zip(wanted, of_class)]
+    z = np.stack([medoid(means_of(source, evenly_spaced(rows, 200))) for rows in where])
+    names = [name if c else f"row {name}" for name, c in zip(wanted, of_class)]
+    return names, z, None if label is None else label[[rows[0] for rows in where]]
 
 
 def _plane(source: Source, z: np.ndarray) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens import figures
 from latens.data.row_fields import evenly_spaced
@@ -65,11 +66,23 @@ def draw_latent(source: Source) -> Made | None:
     here = code if np.array_equal(positions, code.positions) else Posteriors(source, positions)
     plane = shown_in_plane(source, here.mean)
     title, given = f"Posterior means of {of}", {"label": here.label, "classes": here.classes}
-    axes = figures.latent_scatter(plane.points, **given, title=title)
+    middle, half, away = view_of(plane.points)
+    axes = figures.latent_scatter(plane.points, **given, title=title + f", {away} outside the view" * (away > 0))
+    if away:
+        axes.set_aspect("equal", adjustable="box")
+        axes.set_xlim(middle[0] - half, middle[0] + half)
+        axes.set_ylim(middle[1] - half, middle[1] + half)
     axes.set_xlabel(plane.names[0])
     axes.set_ylabel(plane.names[1])
     table = figures.latent_scatter_table(plane.points, **given, units=(0, 1))
     return axes, dict(zip(plane.columns, (table.pop("latent_0"), table.pop("latent_1")))) | table
+
+
+def view_of(points: Shaped[np.ndarray, "n 2"]) -> tuple[np.ndarray, float, int]:
+    """Where nearly all points of a plane lie: the middle of a square, half its side, and how many are outside."""
+    low, high = np.quantile(points, 0.01, axis=0, method="higher"), np.quantile(points, 0.99, axis=0, method="lower")
+    middle, half = (low + high) / 2, 0.75 * float((high - low).max())
+    return middle, half, int((np.abs(points - middle) > half).any(axis=1).sum())
 
 
 def draw_units(source: Source) -> Made | None:

@@ -130,27 +130,17 @@ class MIWAE(AbstractObjective):
         return loss, {**metrics, "iwae": weighted(importance_bound(draws.log_weight), batch)}
 
 
-class PIWAE(AbstractObjective):
+class PIWAE(MIWAE):
     """The prior and likelihood maximise the bound of all M K samples, the posterior the mean of M bounds of K samples.
 
     A large number of samples helps prior and likelihood and harms the posterior's gradient. The metrics are `iwae` (all
     M K samples), `miwae`, and `elbo`, `log_likelihood`, `kl`, in nats for each row; the number minimised is -`iwae`.
-
-    Args:
-        num_samples: Number of samples K, at least 1.
-        num_averages: Number of averages M, at least 1.
-
-    Raises:
-        ConfigError: A number is below 1.
 
     Source: Rainforth et al. (2018), "Tighter variational bounds are not necessarily better".
     """
 
     monitor: ClassVar[str] = "iwae"
     couples_rows = by_row
-
-    num_samples: Count = eqx.field(static=True, default=8)
-    num_averages: Count = eqx.field(static=True, default=8)
 
     def __call__(self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Step) -> Loss:
         count = self.num_samples * self.num_averages

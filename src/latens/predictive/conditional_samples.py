@@ -174,8 +174,7 @@ def _place(value: Any, kind: ColumnType, name: str, where: str, *, last: bool = 
         what = f"column {name!r} holds {kind.kind}s, which {str(value)[:40]!r} is not."
         day = kind.texts(np.array([kind.size // 2]))[0] if kind.kind == "date" else ""
         examples = {"date": f"it as {day}", "duration": 'it as "26.5 hours" or "1 days 02:30:00"'}
-        fix = f"Write {examples.get(kind.kind, 'a plain number')}."
-        raise DataError(what, where=where, fix=fix) from None
+        raise DataError(what, where=where, fix=f"Write {examples.get(kind.kind, 'a plain number')}.") from None
     return float(kind.place(np.array(number)))
 
 

@@ -153,6 +153,5 @@ def make(kind: type[Value], options: Mapping[str, Any], where: str, **given: Any
         missing = dataclasses.MISSING
         required = [each.name for each in fields if each.init and each.default is each.default_factory is missing]
     if needed := [name for name in required if name not in values]:
-        fix = f"Add --set {where}.{needed[0]}=..."
-        raise ConfigError(f"{what} needs {', '.join(needed)}.", where=where, fix=fix)
+        raise ConfigError(f"{what} needs {', '.join(needed)}.", where=where, fix=f"Add --set {where}.{needed[0]}=...")
     return kind(**values)

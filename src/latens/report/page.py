@@ -281,6 +281,7 @@ def likelihood(trained: TrainedModel) -> str:
 
 
 def command_of(info: Mapping[str, Any]) -> str:
-    """Give the command as it was typed."""
-    command = info.get("command", "")
-    return shlex.join(map(str, command)) if isinstance(command, list) else str(command)
+    """Give the command as it was typed, and those that resumed the run."""
+    resumed = info.get("resumed")
+    every = [info.get("command", ""), *(resumed if isinstance(resumed, list) else [])]
+    return " && ".join(shlex.join(map(str, one)) if isinstance(one, list) else str(one) for one in every)

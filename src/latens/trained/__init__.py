@@ -1,7 +1,8 @@
 """A trained model: how it is made, what is measured of it, and what is done with it or with several."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from latens.io.lazy_imports import lazy_names
 
 if TYPE_CHECKING:
     from latens.trained.augmentation import augment as augment
@@ -23,10 +24,4 @@ _HOMES = {
     "translation": ("translate",),
     "warnings": ("Finding", "diagnose"),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"latens.trained.{_HOME[name]}"), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -152,8 +152,7 @@ def code_of(name: str, classes: Sequence[str], where: str = "label") -> int:
         if not classes:
             fix = "Leave it out, or train with --set label=condition."
             raise UsageError("this model is not conditioned on labels.", where=where, fix=fix)
-        fix = nearest(name, classes)
-        raise UsageError(f"this model has no class {name!r}.", where=where, fix=fix)
+        raise UsageError(f"this model has no class {name!r}.", where=where, fix=nearest(name, classes))
     return classes.index(name)
 
 

@@ -166,23 +166,22 @@ def compare(
     count = check_count(num_samples, "num_samples")
     found: dict[str, dict[int, Run]] = {}
     read: Dataset | None = data if isinstance(data, Dataset) else None
-    seen: list[tuple[str, TrainedModel, PairedRows]] = []
+    opened: list[tuple[str, TrainedModel, Dataset, np.ndarray]] = []
     for name, given in models.items():
         each = list(given) if isinstance(given, list | tuple) else [given]
         if not each:
             raise UsageError(f"there is no model {name!r}.", where="models", fix="Give one for each seed.")
-        found[str(name)] = {}
-        for number, one in enumerate(each):
-            trained = _opened(one)
+        for trained in map(_opened, each):
             if read is None or (read is not data and read.schema != trained.schema):
                 read = load(data, schema=trained.schema)
-            chosen = positions_of(positions, len(read))
-            numbers = per_row(trained, read, chosen, count, seed)
-            weight = None if read.weight is None else read.weight[scored(read, chosen, numbers)]
-            found[str(name)][number] = Run(estimate_of(numbers, weight, seed), numbers, weight)
-            seen.append((str(name), trained, numbers))
-    refuse_other_kinds(seen)
-    first = seen[0][2]
+            opened.append((str(name), trained, read, positions_of(positions, len(read))))
+    refuse_other_kinds(opened)
+    for name, trained, read, chosen in opened:
+        runs = found.setdefault(name, {})
+        numbers = per_row(trained, read, chosen, count, seed)
+        weight = None if read.weight is None else read.weight[scored(read, chosen, numbers)]
+        runs[len(runs)] = Run(estimate_of(numbers, weight, seed), numbers, weight)
+    first = numbers
     return Contest(first.name, first.unit, first.protocol, ranked(found))
 
 
@@ -228,14 +227,23 @@ def scored(data: Dataset, positions: Shaped[np.ndarray, " n"], rows: PairedRows)
     return positions[label[positions] >= 0]
 
 
-def refuse_other_kinds(found: list[tuple[str, TrainedModel, PairedRows]]) -> None:
-    """Refuse numbers of which one is not of the kind of the first."""
-    first_name, _, first = found[0]
-    for name, _, rows in found[1:]:
-        if (rows.name, rows.what) == (first.name, first.what):
+def _number_of(trained: TrainedModel, data: Dataset, positions: np.ndarray) -> tuple[str, str]:
+    """The name of the metric that stands for a model, and what it is a density of; nothing is measured."""
+    if isinstance(trained.config, ClassifierConfig):
+        return ("accuracy", "") if trained.schema.classes else ("log_marginal", what_density(trained))
+    work = Measurement(trained, data, trained.batch(data, positions[:1]), None, 1, jax.random.key(0))
+    name = "cross_entropy_bound" if work.grey else "log_marginal"
+    return "log_likelihood" if trained.is_point else name, work.what
+
+
+def refuse_other_kinds(found: list[tuple[str, TrainedModel, Dataset, np.ndarray]]) -> None:
+    """Refuse models of which the number of one is not of the kind of the first."""
+    (first_name, *first), *others = ((name, *_number_of(*given)) for name, *given in found)
+    for name, *number in others:
+        if number == first:
             continue
-        stored, both = "probability of the cells as they are stored", ((first_name, first), (name, rows))
-        kinds = [f"{of}: {one.name}, {one.what.removesuffix('; ') or stored}" for of, one in both]
+        stored, both = "probability of the cells as they are stored", ((first_name, first), (name, number))
+        kinds = [f"{of}: {metric}, {what.removesuffix('; ') or stored}" for of, (metric, what) in both]
         raise ConfigError(
             f"these numbers cannot be subtracted: {'; '.join(kinds)}.",
             where=name,

@@ -25,8 +25,7 @@ def optuna() -> ModuleType:
     try:
         import optuna as module  # pyright: ignore[reportMissingImports]
     except ImportError:
-        fix = "pip install 'latens[sweep]'"
-        raise ConfigError("Optuna is not installed.", where="latens sweep", fix=fix) from None
+        raise ConfigError("Optuna is not installed.", where="latens sweep", fix="pip install 'latens[sweep]'") from None
     module.logging.set_verbosity(module.logging.ERROR)
     return module
 

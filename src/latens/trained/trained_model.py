@@ -255,8 +255,7 @@ class TrainedModel(Methods):
         prior = getattr(self.model, "prior_part", None)
         if not isinstance(prior, FlowMatching) or not prior.classes:
             what = "guidance is of a prior by flow matching that reads labels."
-            fix = "Fit with --set label=condition --then flow-matching."
-            raise ConfigError(what, where="guidance", fix=fix)
+            raise ConfigError(what, where="guidance", fix="Fit with --set label=condition --then flow-matching.")
         model = eqx.tree_at(lambda m: m.prior_part, self.model, replace(prior, guidance=float(guidance)))
         assert isinstance(self.config, VAEConfig)
         options = {**self.config.prior.options, "guidance": float(guidance)}

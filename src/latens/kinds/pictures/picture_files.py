@@ -54,8 +54,9 @@ BLOCK_FILES, BLOCK_BYTES = 256, 2**24
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder holds."""
+    """What a folder or a glob holds."""
 
+    folder: Path
     pictures: tuple[str, ...]  # paths of images relative to it, sorted
     others: tuple[str, ...]  # names of the other files, which were passed over, sorted
 
@@ -79,7 +80,7 @@ def find_pictures(folder: Path) -> Found:
         if len(pictures) > MAX_FILES:
             raise ResourceError(f"holds more than {MAX_FILES} pictures.", where=str(folder), fix="Use fewer.")
     refuse_away((folder / name for name in pictures), folder)
-    return Found(tuple(sorted(pictures)), tuple(sorted(others)))
+    return Found(folder, tuple(sorted(pictures)), tuple(sorted(others)))
 
 
 def _entries(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -141,12 +142,11 @@ def survey(folder: Path, names: tuple[str, ...], wanted: tuple[int, ...] | None)
     return Survey(heads, problems, len(names), size, kind, not alike, chosen)
 
 
-def picture_parts(folder: Path, roles: ColumnRoles) -> Iterator[Raw]:
-    """Read a folder's pictures as rows of uint8, some at a time: (n, h, w) for grey or 0 and 1, else (n, h, w, 3)."""
+def picture_parts(found: Found, roles: ColumnRoles) -> Iterator[Raw]:
+    """Read pictures as rows of uint8, some at a time: (n, h, w) for grey or 0 and 1, else (n, h, w, 3)."""
     # The first frame of a moving picture is taken, and pictures are turned upright as their EXIF orientation says.
-    found = find_pictures(folder)
-    no_roles(roles, str(folder), "Its labels are the names of its sub-folders.", "a folder has")
-    seen = survey(folder, found.pictures, roles.pictures)
+    no_roles(roles, str(found.folder), "Its labels are the names of its sub-folders.", "a folder has")
+    folder, seen = found.folder, survey(found.folder, found.pictures, roles.pictures)
     shape = (*seen.size[::-1], 3) if seen.kind == "RGB" else seen.size[::-1]
     names, problems = list(seen.heads), seen.problems
     size, each = seen.size if seen.scaled else None, _at_once(shape, len(names), str(folder))

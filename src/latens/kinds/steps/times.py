@@ -229,8 +229,7 @@ def _nearest(
 
 def _bounded(k: np.ndarray, where: str) -> np.ndarray:
     if k.max() >= 2**40:
-        what = f"would have {k.max():.3g} steps."
-        raise DataError(what, where=where, fix="Give a larger step: --step.")
+        raise DataError(f"would have {k.max():.3g} steps.", where=where, fix="Give a larger step: --step.")
     return k.astype(np.int64)
 
 

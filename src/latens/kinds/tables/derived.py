@@ -110,8 +110,7 @@ def evaluate(text: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
                         there = reduce(np.logical_and, map(np.isfinite, [found, *of]))
                         found = np.where(there, found / _SPAN if found.dtype.kind == "m" else found, np.nan)
         except (KeyError, TypeError, ValueError, OverflowError):
-            what = f"{text[:80]!r} cannot be computed: {' '.join(words)}."
-            raise DataError(what, where="derive", fix=_FIX) from None
+            raise DataError(f"{text[:80]!r} cannot be computed: {' '.join(words)}.", where="derive", fix=_FIX) from None
         done[node] = found
     return done.popitem()[1]
 
@@ -312,5 +311,4 @@ def check_declared(names: Sequence[str], declared: Mapping[str, Declared], where
     unknown = next((name for name in declared if name not in names), None)
     if unknown is not None:
         hint = nearest(unknown, names) if len(names) <= 1000 else ""
-        what = f"has no column {unknown!r}, which --column (columns=) declares."
-        raise DataError(what, where=where, fix=hint)
+        raise DataError(f"has no column {unknown!r}, which --column (columns=) declares.", where=where, fix=hint)
