@@ -183,9 +183,6 @@ def test_further_pictures_show_the_numbers_of_the_model():
     batch = trained.batch(data, test)
     codes = latents.encode(ModelRows(trained.model, batch, key=key, preparation=trained.preparation))
 
-    def means(z):
-        return means_of(trained, z)
-
     def names(ax):
         return [label.get_text() for label in ax.get_yticklabels()]
 
@@ -195,17 +192,19 @@ def test_further_pictures_show_the_numbers_of_the_model():
     light = data.x[test].reshape(len(test), -1).mean(1)
     z = np.tile(codes["mean"][np.argsort(light, kind="stable")[len(test) // 2]], (11, 1))  # a row of middling light
     z[:, order[0]] = np.linspace(-3, 3, 11)
-    np.testing.assert_allclose(pictured(drawn["traversals"])[:11], means(z), atol=2e-6)
+    np.testing.assert_allclose(pictured(drawn["traversals"])[:11], means_of(trained, z), atol=2e-6)
     t = np.linspace(0, 1, 11)[:, None]
     ends = np.linspace(0, 11, 6).round().astype(int)
     z = (1 - t) * codes["mean"][ends[0]] + t * codes["mean"][ends[1]]
-    np.testing.assert_allclose(pictured(drawn["interpolations"])[:11], means(z), atol=2e-6)
+    np.testing.assert_allclose(pictured(drawn["interpolations"])[:11], means_of(trained, z), atol=2e-6)
     label = data.label[test]
     centre = [codes["mean"][label == c].mean(0) for c in range(3)]
     a, b, c = ("abc".index(word) for word in names(drawn["arithmetic"])[0].replace("−", "+").split(" + "))
     z = [centre[a], centre[b], centre[c], centre[a] - centre[b] + centre[c]]
-    np.testing.assert_allclose(pictured(drawn["arithmetic"])[:4], means(np.stack(z)), atol=2e-6)
-    np.testing.assert_allclose(pictured(drawn["two-views"][1], 21), means(linear_grid(21).reshape(-1, 2)), atol=2e-6)
+    np.testing.assert_allclose(pictured(drawn["arithmetic"])[:4], means_of(trained, np.stack(z)), atol=2e-6)
+    np.testing.assert_allclose(
+        pictured(drawn["two-views"][1], 21), means_of(trained, linear_grid(21).reshape(-1, 2)), atol=2e-6
+    )
 
 
 def test_the_plane_has_the_cells_and_percentiles_asked_for():

@@ -25,6 +25,7 @@ from latens.report.facts import ReportFigure, RunFacts, read_evaluation, warning
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.page import over_draws, report_page
 from latens.text import number, with_digits
+from latens.trained import metric_functions
 from latens.trained.metrics import METRICS, Metric
 
 pytest_plugins = ("cli_fixtures",)
@@ -332,7 +333,7 @@ def test_a_number_and_a_picture_are_a_row_and_its_function_each(run_folder, late
         axes.plot([0, 1, 2])
         return axes, {"step": np.arange(3)}
 
-    monkeypatch.setattr(groups, "MADE", {places: ("trial_place",)})
+    monkeypatch.setattr(metric_functions, "MADE", {places: ("trial_place",)})
     row = Metric("trial_place", "rows", "latents", "place in a trial")
     monkeypatch.setitem(METRICS, row.name, row)
     for name, one in PICTURES.items():

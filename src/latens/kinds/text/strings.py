@@ -23,7 +23,7 @@ from latens.io.file_limits import unpacked
 from latens.kinds.base import Stored
 from latens.kinds.tables.infer_columns import plain_cells, role_positions, rows_of
 from latens.kinds.tables.table_files import read_table, table_parts
-from latens.kinds.text.vocabulary import PIECES, closes, learn_tokens, row_name, steps_of, unknown_pieces
+from latens.kinds.text.vocabulary import PIECES, PieceName, closes, learn_tokens, row_name, steps_of, unknown_pieces
 from latens.text import visible
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 def text_schema(raw: Raw, split: np.ndarray, pieces: str | None, where: str) -> Schema:
     """Give strings a schema: their pieces, and the vocabulary and the lengths of these."""
-    chosen = next((name for name in PIECES if name == (pieces or "characters")), None)
+    chosen: PieceName | None = next((name for name in PIECES if pieces in (name, None)), None)  # None: the first
     if chosen is None:
         raise UsageError(f"there are no pieces {pieces!r}.", where="--pieces", fix=nearest(str(pieces), PIECES))
     strings = raw.strings or []
