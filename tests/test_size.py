@@ -22,10 +22,10 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 58_958,
+    "lines of Python in src": 58_957,
     ": Any in src": 291,
     "lines of Python in data": 4_035,
-    "lines of Python in tests": 45_788,
+    "lines of Python in tests": 45_787,
     "lines of JavaScript, CSS and HTML": 6_436,
     "words of docs": 32_414,
     "pages of docs": 40,

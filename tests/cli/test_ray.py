@@ -1,5 +1,6 @@
 """A model over many files on Ray: the bytes of one process, a worker that is killed, a Ray Dataset, what is refused."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -186,6 +188,33 @@ def _line(process: int) -> str:
         return Path(f"/proc/{process}/cmdline").read_text()
     except OSError:
         return ""
+
+
+def test_results_come_in_the_order_of_files_and_warnings_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With workers that hand their files back from the last to the first, and change what they were sent."""
+    from latens.commands import _ray
+    from latens.commands.base import Call, Result, finished
+    from latens.commands.encode import Encode
+
+    write_parts(tmp_path / "parts", [3, 4])
+    at, heard = Call(latens.load("pretrained:digits-2d"), data=str(tmp_path / "parts")), []
+    at.write_to(tmp_path / "codes.npz")
+    at.warn = heard.append
+    done = [Result(arrays={"z": np.full(3 + k, k)}, value={"rows": 3 + k}, warnings=("all", f"of {k}")) for k in (0, 1)]
+
+    def mapped(ray: Any, blocks: list[dict], kind: type, sent: Call, work: Any, batch_size: int) -> Any:
+        sent.warn("of a worker")
+        made = [{"file": block["file"], "made": done[block["file"]]} for block in blocks[::-1]]
+        return SimpleNamespace(iter_rows=lambda: made)
+
+    ray = SimpleNamespace(data=SimpleNamespace(from_items=lambda items, override_num_blocks: items))
+    monkeypatch.setattr(_ray, "connected", lambda address: contextlib.nullcontext(ray))
+    monkeypatch.setattr(_ray, "mapped", mapped)
+    work = _ray.over_files(Encode(run="", data=at.data), at, "local")
+    next(work)
+    made = finished(work)
+    assert made.arrays["z"].tolist() == [0] * 3 + [1] * 4
+    assert (heard, made.value, at.out) == (["all", "of 0", "of 1"], {"rows": 7, "files": 2}, tmp_path / "codes.npz")
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,7 +175,7 @@ def test_all_else_is_sampled_and_says_so_with_its_error() -> None:
     expected = np.sum(np.exp(log_q) * (log_q - log_p)) * (nodes[1] - nodes[0])
     assert abs(np.mean(found.value) - expected) < 5 * np.std(found.value) / np.sqrt(300)
     key = jax.random.key(2)
-    close(kl(q, p, key=key, num_samples=10), estimate_kl(q, p, key=key, num_samples=10).value)
+    close(kl(q, p, key=key, num_samples=2), estimate_kl(q, p, key=key, num_samples=2).value)
     with pytest.raises(ConfigError, match=r"no closed form here.*give kl a key"):
         kl(q, p)
     with pytest.raises(ValueError, match="at least 2 samples, not 1"):

@@ -12,7 +12,7 @@ from latens.data.arrays import as_dataset, observed_cells
 from latens.data.row_fields import row_keys
 from latens.errors import ConfigError, DataError, ResourceError, UsageError
 from latens.estimators import Autoencoder, GenerativeClassifier, autoencoder, vae
-from latens.estimators.base import _is_plain, _tuples, plain_value, seed_of
+from latens.estimators.base import _is_plain, _tuples, plain_value, refuse_words, seed_of
 from latens.estimators.targets import classes_of, codes_of, labelled
 from latens.evidence import Estimate
 from latens.io import process
@@ -270,3 +270,21 @@ def test_a_sample_and_its_mean_take_the_memory_of_two(monkeypatch):
     assert len(one.sample(100)[0]) == 100
     with pytest.raises(ResourceError, match="101 rows take"):
         one.sample(101)
+
+
+def test_names_that_look_like_numbers_stay_names_after_the_fit() -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"kind": ["10", "2", "30"] * 20, "size": np.arange(60.0)})
+    own = VAE(1, settings={"columns": {"kind": "category"}}, steps=1, random_state=0).fit(frame)
+    first = own._read(frame)[0]
+    assert (first.schema.types or ())[0].named
+    assert (first.schema.types or ())[0].values == ("10", "2", "30")
+    np.testing.assert_array_equal(own._read(frame[::-1])[0].x, first.x[::-1])
+
+
+@pytest.mark.parametrize("value", ["3", ("3",), [1, "3"]])
+def test_text_in_place_of_a_number_is_refused(value: object) -> None:
+    with pytest.raises(ConfigError, match="is text, not a number") as error:
+        refuse_words(steps=3, latent_dim=value)
+    assert error.value.where == "latent_dim"
+    refuse_words(steps=3, hidden=(4, 4), alpha=None, weights=np.ones(2))

@@ -1,15 +1,23 @@
-"""Independent cells: their density against closed forms, and what may not change it."""
+"""Rivals of a model: independent cells, pairs of tokens, windows and a tree of columns, against closed forms."""
 
+import itertools
 import math
 from functools import partial
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from checks import close
 from scipy import optimize, stats
 
+import latens
+from latens.data.dataset import training_rows
 from latens.errors import DataError
 from latens.evidence import independent_baseline
-from latens.evidence.baseline import STRENGTHS
+from latens.evidence.baseline import STRENGTH, STRENGTHS, bigram_baseline, tokens_counted
+from latens.evidence.column_tree import fit_tree
+from latens.evidence.series_baseline import _autoregression, fit_window
 
 RNG = np.random.default_rng(3)
 REAL = RNG.normal(size=(400, 2))
@@ -196,3 +204,151 @@ def test_missing_cells_have_no_influence(kind: str) -> None:
 def test_weights_of_nothing_are_refused() -> None:
     with pytest.raises(DataError, match="no training row has a weight above 0"):
         independent_baseline(REAL, REAL, "real", train_weight=np.zeros(400))
+
+
+TRAIN = np.array([[1, 2, 0, 0], [1, 1, 2, 0], [2, 0, 0, 0]], np.int16)
+
+
+def test_pairs_are_counted_up_to_the_end_and_smoothed_by_the_shares():
+    found = bigram_baseline(TRAIN, np.array([[1, 0, 0, 0]]), 3)
+    shares = np.array([4.0, 4.0, 4.0]) / 12.0  # 3 ends, 3 ones and 3 twos, each once more
+    first = (2 + STRENGTH * shares[1]) / (3 + STRENGTH)
+    end = (0 + STRENGTH * shares[0]) / (3 + STRENGTH)
+    assert found[0] == pytest.approx(np.log(first) + np.log(end), rel=1e-12)
+    twice = bigram_baseline(np.repeat(TRAIN, [2, 1, 1], axis=0), TRAIN, 3)
+    assert np.array_equal(bigram_baseline(TRAIN, TRAIN, 3, train_weight=np.array([2.0, 1.0, 1.0])), twice)
+
+
+def test_rows_up_to_a_length_have_less_than_all_the_probability_and_more_with_it():
+    totals = []
+    for longest in (2, 5, 8):
+        words = [word for n in range(longest) for word in itertools.product((1, 2), repeat=n)]
+        rows = np.array([[*word, *[0] * (9 - len(word))] for word in words])
+        totals.append(np.exp(bigram_baseline(TRAIN, rows, 3)).sum())
+    assert totals[0] < totals[1] < totals[2] < 1.0
+    assert totals[2] > 0.9
+
+
+def test_a_beginning_leaves_out_what_is_not_seen():
+    mask = np.array([[True, True, False, False]])
+    row = np.array([[1, 2, 1, 0]])
+    begun = bigram_baseline(TRAIN, row, 3, test_mask=mask)
+    ways = [[1, 2, 0, 0], [1, 2, 1, 0], [1, 2, 2, 0]]
+    each = [bigram_baseline(TRAIN, np.array([way]), 3, test_mask=np.array([[True] * 3 + [False]]))[0] for way in ways]
+    assert np.logaddexp.reduce(each) == pytest.approx(begun[0], rel=1e-12)
+    assert list(tokens_counted(row, mask)) == [2]
+    assert list(tokens_counted(TRAIN)) == [3, 4, 2]
+
+
+def windows(rows: int, times: int = 12, period: int = 0, seed: int = 0) -> np.ndarray:
+    """Windows of two series, of which each time depends on the one before it, or on that of a period before."""
+    rng, lag = np.random.default_rng(seed), period or 1
+    slopes = np.array([[0.6, 0.2], [0.0, 0.9 if period else 0.5]])
+    x = np.zeros((rows * times + 200, 2))
+    for t in range(lag, len(x)):
+        x[t] = slopes @ x[t - lag] + rng.normal(size=2) @ np.array([[1.0, 0.5], [0.0, 0.4]])
+    return x[200:].reshape(rows, times, 2) + np.arange(times)[:, None]
+
+
+def exact(times: int = 12) -> np.ndarray:
+    """The covariance of windows without a period."""
+    slopes, root = np.array([[0.6, 0.2], [0.0, 0.5]]), np.array([[1.0, 0.5], [0.0, 0.4]])
+    still = np.linalg.solve(np.eye(4) - np.kron(slopes, slopes), (root.T @ root).ravel()).reshape(2, 2)
+    made = np.zeros((times, 2, times, 2))
+    for s in range(times):
+        for t in range(s, times):
+            made[t, :, s] = np.linalg.matrix_power(slopes, t - s) @ still
+            made[s, :, t] = made[t, :, s].T
+    return made.reshape(2 * times, 2 * times)
+
+
+def test_the_covariance_of_an_autoregression():
+    """Slopes and noise of all times together: near the truth, and a density that is as high as its own to 1 %."""
+    x, truth = windows(4000), exact()
+    close(_autoregression(x - x.mean(axis=0), (1,)), truth, rtol=0, atol=0.1)
+    made, fresh = fit_window(windows(300)), windows(500, seed=1).reshape(500, -1)
+    true = stats.multivariate_normal(np.repeat(np.arange(12.0), 2), truth).logpdf(fresh)
+    assert made.lags[0] == 1
+    assert made.share >= 0.9
+    assert 0.0 < np.mean(true - made.log_prob(fresh)) < 0.15
+    close(made.log_prob(fresh[:5]), stats.multivariate_normal(made.mean, made.covariance).logpdf(fresh[:5]), rtol=1e-8)
+
+
+def test_a_period_is_found():
+    assert 6 in fit_window(windows(200, times=20, period=6)).lags
+
+
+def test_rows_without_an_order_keep_their_covariance():
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(16, 16))
+    made = fit_window((rng.normal(size=(600, 16)) @ root).reshape(600, 8, 2))
+    assert made.share <= 0.4
+
+
+def test_any_number_of_factors_is_the_same_gaussian():
+    """Factors and what they leave add up; the posterior of factors has no correlations; units do not matter."""
+    x = windows(200)
+    made = fit_window(x)
+    for count in (3, 30):
+        found = made.factors(count)
+        close(found.weight @ found.weight.T + found.noise[0], made.covariance, rtol=0, atol=1e-9)
+        assert found.noise.shape == (1, 24, 24)
+        inner = found.weight.T @ np.linalg.solve(found.noise[0], found.weight)
+        close(inner, np.diag(np.diagonal(inner)), rtol=0, atol=1e-6 * inner.max())
+        close(found.log_prob(x.reshape(200, -1)), made.log_prob(x.reshape(200, -1)), rtol=1e-7)
+    wide, unit = fit_window(x * np.array([1.0, 1000.0])), np.tile([1.0, 1000.0], 12)
+    close(wide.covariance, made.covariance * unit[:, None] * unit, rtol=1e-6)
+    spread = np.sqrt(np.diagonal(exact()))
+    assert wide.latents == made.latents == np.sum(np.linalg.eigvalsh(exact() / (spread[:, None] * spread)) > 1.0)
+
+
+def counted(frame: pd.DataFrame) -> tuple[Any, latens.Dataset]:
+    data = latens.read(frame, label="none")
+    x, mask, weight = training_rows(data)
+    return fit_tree(x, mask, data.schema.types or (), weight), data
+
+
+def chain(rows: int) -> pd.DataFrame:
+    """c1 follows c0 in 8 of 10 rows, c2 follows c1 in 9 of 10; c3 is alone."""
+    rng = np.random.default_rng(0)
+    c0 = rng.integers(3, size=rows)
+    c1 = np.where(rng.random(rows) < 0.8, c0, rng.integers(3, size=rows))
+    c2 = np.where(rng.random(rows) < 0.9, c1 % 2, rng.integers(2, size=rows))
+    columns = [c0, c1, c2, rng.integers(4, size=rows)]
+    return pd.DataFrame({f"c{i}": np.array(list("abcd"))[column] for i, column in enumerate(columns)})
+
+
+def every(tree: Any) -> np.ndarray:
+    return np.array(list(itertools.product(*(range(one.count) for one in tree.types))), np.float64)
+
+
+def test_its_edges_are_those_of_the_chain_and_its_rows_sum_to_one() -> None:
+    tree, _ = counted(chain(3000))
+    edges = {frozenset((j, int(p))) for j, p in enumerate(tree.parents) if j != p}
+    assert edges == {frozenset((0, 1)), frozenset((1, 2))}
+    assert np.exp(tree.log_prob(every(tree))).sum() == pytest.approx(1.0, abs=1e-12)
+
+
+def test_its_gain_is_the_information_of_its_edges() -> None:
+    """In the rows that were counted, and up to what shrinkage takes."""
+    frame = chain(20_000)
+    tree, data = counted(frame)
+    x = data.x[data.subset("train")]
+    alone = sum(one.log_shares(x[:, j]) for j, one in enumerate(tree.types))
+    told = 0.0
+    for a, b in (("c0", "c1"), ("c1", "c2")):
+        joint = pd.crosstab(frame[a], frame[b], normalize=True).to_numpy()
+        told += float((joint * np.log(joint / np.outer(joint.sum(1), joint.sum(0)))).sum())
+    assert float((tree.log_prob(x) - alone).mean()) == pytest.approx(told, abs=0.02)
+
+
+@pytest.mark.parametrize("hidden", [(0,), (1,), (2, 3), (0, 1, 2, 3), (1, 3)])
+def test_missing_cells_are_summed_over(hidden: tuple[int, ...]) -> None:
+    tree, _ = counted(chain(3000))
+    rows = every(tree)
+    p = np.exp(tree.log_prob(rows))
+    row = np.array([1.0, 2.0, 0.0, 3.0])
+    mask = ~np.isin(np.arange(4), hidden)
+    same = np.all(rows[:, mask] == row[mask], axis=1)
+    found = tree.log_prob(np.where(mask, row, np.nan)[None], mask[None])
+    assert np.exp(found[0]) == pytest.approx(p[same].sum(), rel=1e-10)

@@ -137,6 +137,9 @@ def test_numbered_columns_are_a_curve_but_where_they_have_types(typed: bool) -> 
     files: dict[str, bytes] = {}
     found = manifest_columns(data, np.arange(40), files, cells=event["kind"] == "table")
     assert [column["name"] for column in found] == ["split", *([f"x{i}" for i in range(16)] if typed else [])]
+    split = np.array(found[0]["levels"])[np.frombuffer(files[found[0]["file"]], "<i4")]
+    for name in ("train", "validation", "test"):
+        np.testing.assert_array_equal(np.flatnonzero(split == name), data.subset(name))
     if typed:
         np.testing.assert_allclose(np.frombuffer(files[found[3]["file"]], "<f4"), x[:, 2], atol=1e-6)
 

@@ -1,11 +1,16 @@
-"""Every word of a figure lies inside it, and no two lie over each other."""
+"""Every word of a figure lies inside it, no two lie over each other, and axes run as they should."""
 
 import itertools
 
 import numpy as np
+import pytest
 from matplotlib.text import Text
 
-from latens.figures import training_curves
+from latens.errors import DataError
+from latens.figures import latent_scatter, linear_grid, marginals, texts, training_curves
+from latens.figures.bands import bands
+from latens.figures.diagram import PartBox, model_diagram
+from latens.figures.latent import two_views
 from latens.figures.style import figure_of, laid_out
 from latens.figures.tables import correlations
 
@@ -42,6 +47,15 @@ def test_names_of_columns_lie_inside() -> None:
     assert faults(correlations(rows, rows, CREDIT[:14])[0]) == []
 
 
+def test_axes_run_right_and_up_and_two_views_share_theirs() -> None:
+    rows, grid = np.random.default_rng(0).normal(size=(20, 2)), linear_grid(3) + np.array([0.0, 9.0])
+    views = two_views(rows, np.zeros((3, 3, 4, 5)), grid)
+    assert [views[0].get_xlim(), views[0].get_ylim()] == [views[1].get_xlim(), views[1].get_ylim()]
+    whole = model_diagram([PartBox("encoder", "x", "", (4,)), PartBox("decoder", "x", "", (4,))])[0]
+    for ax in (*views, whole, latent_scatter(rows), *marginals(rows, rows, "ab"), *bands(rows[:3], rows[None, :3])[0]):
+        assert (ax.xaxis_inverted(), ax.yaxis_inverted()) == (False, False), ax.get_title(loc="left")
+
+
 def test_titles_of_curves_stand_beside_notes_with_long_numbers() -> None:
     epoch = np.append(np.arange(1.0, 45), 44.74)
     values = {"elbo": -12063.949, "log_likelihood": -11997.08, "kl": 66.87}
@@ -49,3 +63,25 @@ def test_titles_of_curves_stand_beside_notes_with_long_numbers() -> None:
         f"{split}_{term}": value + np.sin(epoch) for split in ("train", "validation") for term, value in values.items()
     }
     assert faults(training_curves({"epoch": epoch} | history, best=44, mark="kept")) == []
+
+
+def words(axes) -> list[str]:
+    return [one.get_text() for ax in np.atleast_1d(np.asarray(axes, object)) for one in ax.texts]
+
+
+def test_columns_of_text_stand_side_by_side_or_below_one_another() -> None:
+    axes, table = texts.text_columns([["anna", "$x$"], ["b"]], ["rows", "new"])
+    assert table["column"].tolist() == ["rows", "rows", "new"]
+    assert table["place"].tolist() == [0, 1, 0]
+    assert table["text"].tolist() == ["anna", "$x$", "b"]
+    assert words(axes) == ["rows", "anna", r"\$x\$", "new", "b"]
+    places = {one.get_text(): one.get_position() for one in axes.texts}
+    assert places["new"][1] == places["rows"][1]
+    assert places["new"][0] > places["rows"][0]
+    long = "y" * 60
+    axes, _ = texts.text_columns([[long], [long + "z"]], ["rows", "new"])
+    places = {one.get_text(): one.get_position() for one in axes.texts}
+    assert places["new"][0] == places["rows"][0]
+    assert places["new"][1] > places[long][1]
+    with pytest.raises(DataError, match="Give a name for each"):
+        texts.text_columns([["a"]], ["a", "b"])

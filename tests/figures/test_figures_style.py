@@ -20,6 +20,7 @@ from latens.errors import DataError, ResourceError
 from latens.figures import style
 from latens.figures.animation import FRAME_DPI, frame
 from latens.figures.style import THEMES, one_axes, ramp, readable, themed
+from latens.figures.tables import correlations
 
 # Machado, Oliveira & Fernandes (2009), severity 1.0: protanopia, deuteranopia, tritanopia, in linear RGB.
 BLINDNESS = {
@@ -99,6 +100,16 @@ def test_text_and_marks_stand_out_from_the_background(name):
     assert contrast(theme.classes, theme.background).min() > 2.2
     ends = [to_hex(ramp()(0.0)), to_hex(ramp()(1.0))]
     assert contrast(ends, theme.background).min() > 1.6
+
+
+def test_numbers_on_a_map_of_colours_stand_out():
+    rows = np.random.default_rng(0).normal(size=(99, 4)) @ [[1, 0.5, 0, 0], [0, 1, 2, 0], [0, 0, 1, -1], [0, 0, 0, 0.2]]
+    for ax in correlations(rows, -rows[::-1], "abcd")[0]:
+        shown = ax.images[0].get_array()
+        for text in ax.texts:
+            i, j = reversed([int(place) for place in text.get_position()])
+            assert float(text.get_text().replace("\N{MINUS SIGN}", "-")) == pytest.approx(shown[i, j], abs=0.006)
+            assert contrast([text.get_color()], to_hex(ax.images[0].to_rgba(shown)[i, j]))[0] > 3
 
 
 @pytest.fixture

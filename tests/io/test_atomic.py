@@ -1,4 +1,4 @@
-"""A file is the old one or the new one, and what goes wrong is said."""
+"""A file is the old one or the new one, only a torn last line is ever lost, and what goes wrong is said."""
 
 import errno
 import os
@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from latens.errors import ResourceError
-from latens.io import atomic
-from latens.io.atomic import process_alive, temporary_beside, write_together
+from latens.errors import ResourceError, RunFolderError
+from latens.io import atomic, json
+from latens.io.atomic import as_resource_error, process_alive, temporary_beside, write_together
+from latens.io.json import JsonLines
 from latens.io.safetensors import clean_orphans, write_atomic
 
 
@@ -26,6 +27,22 @@ def test_write_atomic_replaces_follows_the_umask_and_leaves_nothing_behind(tmp_p
     assert path.read_bytes() == b"new"
     assert stat.S_IMODE(path.stat().st_mode) == 0o640 or sys.platform == "win32"
     assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("error", "where"),
+    [
+        (OSError(errno.ENOSPC, "", "a.csv"), "a.csv"),
+        (OSError(errno.ENOSPC, "", b"a.csv"), "a.csv"),
+        (OSError(errno.ENOSPC, ""), None),
+        (OSError(errno.EXDEV, "", "a.csv"), None),
+        (RuntimeError("RESOURCE_EXHAUSTED: 3 GB"), "memory"),
+        (MemoryError(), "memory"),
+        (ValueError("a.csv"), None),
+    ],
+)
+def test_what_the_machine_lacks_is_told_from_what_is_wrong(error: Exception, where: str | None) -> None:
+    assert getattr(as_resource_error(error), "where", None) == where
 
 
 @pytest.mark.parametrize(
@@ -145,3 +162,45 @@ def test_dev_stdout_is_written_to(to_file, tmp_path):
     else:
         assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"a,b"
     assert os.path.islink("/dev/stdout")
+
+
+def test_a_torn_last_line_is_ignored_and_never_continued(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    for torn in (b'{"a":', b'{"a":3}', b"x" * 200_000, b"\0\0"):
+        path.write_bytes(b'{"a":1}\n{"a":2}\n' + torn)
+        lines = JsonLines(path)
+        assert lines.read() == [{"a": 1}, {"a": 2}]
+        lines.append({"a": 4})
+        lines.close()
+        assert path.read_bytes() == b'{"a":1}\n{"a":2}\n{"a":4}\n'
+    path.write_bytes(b"torn from the first")
+    lines.append({"a": 1})
+    lines.truncate(8)
+    assert lines.read() == [{"a": 1}]
+    lines.truncate(0)
+    assert (lines.read(), lines.length()) == ([], 0)
+
+
+def test_metrics_that_do_not_fit_the_checkpoint_are_not_papered_over(tmp_path):
+    lines = JsonLines(tmp_path / "m")
+    lines.truncate(0)
+    lines.append({"a": 1})
+    with pytest.raises(RunFolderError, match=r"has 8 bytes, the checkpoint counts on 9\. The file was changed"):
+        lines.truncate(9)
+    with pytest.raises(RunFolderError, match="no line ends at byte 3"):
+        lines.truncate(3)
+    (tmp_path / "m").write_bytes(b'{"a":1}\n{"a":NaN}\n[]\n')
+    with pytest.raises(RunFolderError, match="line 2: not valid JSON"):
+        lines.read()
+    (tmp_path / "m").write_bytes(b'{"a":1}\n[]\n')
+    with pytest.raises(RunFolderError, match="line 2: not a JSON object"):
+        lines.read()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_is_said_to_be_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(json, "open_plain", lambda path, flags: os.open("/dev/full", os.O_WRONLY))
+    lines = JsonLines(tmp_path / "m")
+    with pytest.raises(ResourceError, match="the disk is full"):
+        lines.append({"a": 1})
+    lines.close()

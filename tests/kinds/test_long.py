@@ -136,7 +136,10 @@ def test_steps_that_were_found():
     def step(times, **how):
         frame = pd.DataFrame({"t": times, "x": np.arange(len(times), dtype=float)})
         data = read(frame, time="t", **how)
-        return data.schema.sequences.step, data.places.count.tolist()
+        found, count = data.schema.sequences.step, data.places.count.tolist()
+        last = found.times(float(data.places.start[0]), np.arange(count[0]))[-1]
+        assert pd.Timestamp(last) == pd.Timestamp(times[-1]), last  # a step leads to the rows that it was found of
+        return found, count
 
     months = pd.date_range("2023-01-31", periods=14, freq="ME")
     assert step(months)[0].told == "1 month"

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from latens.data import load
@@ -80,12 +81,15 @@ def test_numbers_and_dtypes_by_name_are_inverse(dtype: str) -> None:
         dtype_of("x[y]")
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".arrow", ".jsonl", ".csv.gz"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".arrow", ".jsonl", ".csv.gz", ".csv.zst"])
 def test_a_table_that_is_written_is_read_again(suffix: str, tmp_path: Path) -> None:
     frame = every_dtype().select("f64", "i64", "bool", "date", "time", "text")
     path = tmp_path / f"t{suffix}"
-    data = frame_bytes(frame, Path(f"t{suffix.removesuffix('.gz')}"))
-    path.write_bytes(gzip.compress(data) if suffix.endswith(".gz") else data)
+    data = frame_bytes(frame, Path(f"t{suffix.removesuffix('.gz').removesuffix('.zst')}"))
+    packed = {".gz": gzip.compress, ".zst": lambda data: pa.compress(data, "zstd", asbytes=True)}
+    path.write_bytes(packed.get(path.suffix, bytes)(data))
+    if ".csv" in suffix:
+        assert table_files._source(path, None, [])[1].startswith(data[:99].decode())
     found = load(path)
     assert [one.dtype.split("[")[0] for one in found.schema.types] == [
         "Float64",

@@ -105,6 +105,8 @@ def test_an_unknown_piece_is_skipped_or_ends_what_is_seen() -> None:
     assert made.x.tolist() == [[1, 2, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
     assert made.mask.tolist() == [[True] * 4, [True, False, False, False], [False] * 4]
     assert made.unseen == ((1, 1, "x"), (2, 0, "x"))
+    with pytest.raises(DataError, match=r"row 1: character 2 is 'x'"):
+        schema.encode(["ab", "axb"])
     kept = load(["ab", "axb", "xa"], schema=schema, unknown="skip")
     assert (kept.x.tolist(), kept.kept.tolist(), kept.names.tolist()) == ([[1, 2, 0, 0]], [0], [0])
     assert kept.notes == ("2 of 3 rows hold pieces that no training row had, and are left out: 1, 2.",)

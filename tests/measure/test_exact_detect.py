@@ -1,22 +1,27 @@
-"""What is said of a density in words, and with how many held-out rows new ones are compared."""
+"""Unusual rows: p-values that are what they say, false alarms that are kept, and what is said of a density."""
 
 import dataclasses
 from types import SimpleNamespace
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 from evidence_fixtures import MU, PRECISION, SIGMA, Linear10, W, log_p_of_linear, rows_of_linear
 from msgspec.structs import replace
 from paths import GOLDEN
 
+import latens
 from latens.config import override
 from latens.data import Preparation, load
+from latens.errors import DataError
 from latens.evidence import Estimate
 from latens.recipes import get_recipe
 from latens.trained import measurement as core
 from latens.trained import outliers as detection
+from latens.trained.cell_scores import blame, named_cells
 from latens.trained.measurement import density_of, still_rising, what_density
+from latens.trained.outliers import detect
 from latens.trained.trained_model import TrainedModel
 
 TRAINED = TrainedModel.load(GOLDEN / "format-2-table.safetensors")
@@ -126,3 +131,60 @@ def test_the_score_is_minus_log_p_and_twice_the_kl_of_the_code():
     np.testing.assert_allclose(found.surprise, -log_p_of_linear(x), atol=0.15)
     np.testing.assert_allclose(found.odd, -log_p_of_linear(x) + 2.0 * kl, atol=0.6)
     assert abs(np.mean(found.odd - found.surprise - 2.0 * kl)) < 0.1
+
+
+# --- names that no training row had ---
+
+
+def towns(n, seed):
+    rng = np.random.default_rng(seed)
+    kind = rng.integers(0, 3, n)
+    city = np.array(["Lyon", "Oslo", "Porto"])[kind]
+    return pd.DataFrame({"city": city, "country": np.array(["F", "N", "P"])[kind], "x": rng.integers(0, 9, n)})
+
+
+@pytest.fixture(scope="module")
+def of_towns():
+    settings = {"training.steps": 300, "posterior.latent_dim": 2, "network.hidden": [16], "prior": "standard-normal"}
+    data = latens.read(towns(600, 0))
+    return latens.trained.train(latens.trained.prepare(override(get_recipe("default").config, settings), data))[0]
+
+
+def test_a_name_that_nobody_had_is_a_certain_anomaly(of_towns):
+    strange = towns(40, 1)
+    strange.loc[7, "city"] = "Atlantis"
+    with pytest.raises(DataError, match="column 'city' holds 'Atlantis', which no training row had"):
+        latens.read(strange, schema=of_towns.schema)
+    new = latens.read(strange, schema=of_towns.schema, unknown="missing")
+    assert new.unseen == ((7, 0, "Atlantis"),)
+    assert np.argwhere(~new.mask).tolist() == [[7, 0]]
+    held = latens.read(towns(300, 2), schema=of_towns.schema)
+    options = {"num_samples": 5, "alpha": 0.05}
+    found = detect(of_towns, held, np.arange(300), new, **options)
+    assert found.surprise[7] == np.inf
+    assert found.p_value[7] == 1 / 301
+    assert found.flagged[7]
+    # The other rows are judged as without it.
+    plain = latens.read(towns(40, 1), schema=of_towns.schema)
+    others = np.arange(40) != 7
+    without = detect(of_towns, held, np.arange(300), plain, **options)
+    np.testing.assert_array_equal(found.p_value[others], without.p_value[others])
+    # A held-out row with such a name is as surprising, so that p-values stay what they say.
+    odd = towns(300, 2)
+    odd.loc[[5, 6], "country"] = "X"
+    held = latens.read(odd, schema=of_towns.schema, unknown="missing")
+    assert detect(of_towns, held, np.arange(300), new, **options).p_value[7] == 3 / 301
+    blamed = blame(of_towns, new, np.array([7]), others=300, cells=2, num_samples=100)
+    told = named_cells(blamed, new, np.array([7]))
+    assert (told["cell_1"][7], told["value_1"][7], told["p_1"][7]) == ("city", "Atlantis", "0")
+    assert told["expected_1"][7] == {"F": "Lyon", "N": "Oslo", "P": "Porto"}[strange["country"][7]]
+
+
+def test_a_row_without_any_cell_is_as_usual_as_can_be(of_towns):
+    empty = towns(20, 3)
+    empty.loc[4] = None
+    new = latens.read(empty, schema=of_towns.schema)
+    held = latens.read(towns(100, 2), schema=of_towns.schema)
+    found = detect(of_towns, held, np.arange(100), new, num_samples=5)
+    assert found.surprise[4] == 0.0
+    assert found.p_value[4] == 1.0

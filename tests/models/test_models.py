@@ -1,4 +1,4 @@
-"""Models and their parts: heads, conditions, masks, networks of one's own."""
+"""Models and their parts: heads, conditions, masks, networks of one's own, methods that are traced once."""
 
 import equinox as eqx
 import jax
@@ -25,7 +25,8 @@ from latens.models import (
     SquashedHead,
     Standardise,
 )
-from latens.trainable import Frozen, partition_trainable
+from latens.trainable import Frozen, partition_trainable, traced_once
+from latens.typing import Array
 
 HEADS = {
     "NormalHead": lambda: NormalHead((3,)),
@@ -147,3 +148,37 @@ def test_the_wrong_number_of_outputs_is_refused_with_the_right_one():
     part = Conditional(lambda x: x, NormalHead((2,)))
     with pytest.raises(ConfigError, match=r"array of shape \(3,\), but NormalHead of shape \(2,\) needs 4"):
         part(jnp.ones(3))
+
+
+class Scaled(eqx.Module):
+    """Counts how often its method is traced."""
+
+    scale: Array
+    power: int = eqx.field(static=True, default=2)
+
+    @traced_once
+    def value(self, x: Array, *, plus: float = 0.0) -> Array:
+        """The scale times a power of x."""
+        TRACED.append(self.power)
+        return self.scale * x**self.power + plus
+
+
+TRACED: list[int] = []
+
+
+def test_two_programs_trace_it_once_and_have_their_own_numbers() -> None:
+    TRACED.clear()
+    x = jnp.arange(3.0)
+    one = jax.jit(lambda s, x: jax.vmap(Scaled(s).value)(x))
+    two = jax.jit(lambda s, x: jax.vmap(jax.grad(lambda y: Scaled(s).value(y)))(x) + 1.0)
+    assert np.allclose(one(jnp.asarray(3.0), x), [0.0, 3.0, 12.0])
+    assert np.allclose(two(jnp.asarray(2.0), x), [1.0, 5.0, 9.0])
+    assert TRACED == [2]
+
+
+def test_another_static_field_or_option_is_traced_anew() -> None:
+    TRACED.clear()
+    x = jnp.asarray(2.0)
+    values = [Scaled(x).value(x), Scaled(x, 3).value(x), Scaled(x).value(x, plus=1.0), Scaled(x).value(x, plus=2.0)]
+    assert np.allclose(values, [8.0, 16.0, 9.0, 10.0])
+    assert len(TRACED) == 4

@@ -1,13 +1,15 @@
-"""Gated recurrent units against the formula written in numpy."""
+"""Recurrent networks, scans and blocks, against loops in plain Python."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from checks import agrees, close
 from scipy.special import expit
 
-from latens.networks.recurrent import GRU
+from latens.networks.convolutional import ConvDecoder, ConvEncoder, convolve_same
+from latens.networks.recurrent import GRU, LEAST, block_of, scanned
 
 
 def states(cell, x, start):
@@ -41,3 +43,62 @@ def test_first_weights_follow_the_law_gate_by_gate(getkey):
         for gate in np.split(np.asarray(weight), 3, axis=1):
             assert np.abs(gate).max() <= limit
             agrees(gate.reshape(-1) ** 2, limit**2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("steps", "size"),
+    [(1, None), (LEAST - 1, None), (512, 32), (1000, 25), (1024, 32), (1009, None), (600, 30), (521, None)],
+)
+def test_a_long_loop_is_cut_where_its_steps_can_be(steps: int, size: int | None) -> None:
+    assert block_of(steps) == size
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("steps", [600, 521])
+def test_values_and_gradients_are_those_of_a_plain_loop(steps: int, reverse: bool) -> None:
+    x = jax.random.normal(jax.random.key(0), (steps, 5))
+    alive = jnp.arange(steps) < steps - 7
+    weight = 0.3 * jax.random.normal(jax.random.key(1), (5, 5))
+
+    def loss(weight, way):
+        def step(state, at):
+            one, alive = at
+            state = jnp.where(alive, jnp.tanh(state @ weight + one), state)
+            return state, (state, state.sum())
+
+        last, (states, sums) = way(step, jnp.zeros(5), (x, alive), reverse=reverse)
+        return jnp.sum(states**2) + jnp.sum(sums * jnp.arange(steps)) + last.sum()
+
+    plain, cut = (jax.value_and_grad(loss)(weight, way) for way in (jax.lax.scan, scanned))
+    np.testing.assert_allclose(cut[0], plain[0], rtol=1e-5)
+    np.testing.assert_allclose(cut[1], plain[1], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 4, 3), (8, 8, 2), (4, 5, 8)])
+def test_both_ways_are_the_sum_over_the_neighbours(shape: tuple[int, int, int]) -> None:
+    generator = np.random.default_rng(0)
+    image, weight = generator.normal(size=shape), generator.normal(size=(4, 3, 3, shape[2]))
+    padded = np.pad(image, ((1, 1), (1, 1), (0, 0)))
+    exact = np.zeros((*shape[:2], 4))
+    for i, j in np.ndindex(*shape[:2]):
+        exact[i, j] = np.einsum("abc,oabc->o", padded[i : i + 3, j : j + 3], weight)
+    for method in ("canonical", "conv"):
+        found = convolve_same(jnp.asarray(image, jnp.float32), jnp.asarray(weight, jnp.float32), method)
+        np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-4)
+
+
+def test_blocks_that_add_nothing_change_nothing() -> None:
+    key, image, z = jax.random.key(0), jnp.asarray(np.random.default_rng(1).normal(size=(10, 7, 3))), jnp.ones(2)
+    encoder = lambda n: ConvEncoder((10, 7, 3), (4, 6), 5, num_blocks=n, kernel_size=4, key=key)  # noqa: E731
+    decoder = lambda n: ConvDecoder(2, (6, 4), (10, 7, 3), 210, num_blocks=n, key=key)  # noqa: E731
+    for make, row, widths in ((encoder, image, [4, 4, 6, 6]), (decoder, z, [6, 6, 4, 4])):
+        plain, deep = make(0), make(2)
+        assert not np.allclose(deep(row), plain(row))
+        assert [weight.shape[0] for weight in seconds(deep)] == widths
+        silent = eqx.tree_at(seconds, deep, [jnp.zeros_like(weight) for weight in seconds(deep)])
+        np.testing.assert_allclose(silent(row), plain(row), rtol=1e-5, atol=1e-6)
+
+
+def seconds(network: ConvEncoder | ConvDecoder) -> list[jax.Array]:
+    groups = network.blocks if isinstance(network, ConvEncoder) else network.residual
+    return [block.second.weight for group in groups for block in group]

@@ -5,6 +5,7 @@ a difference of values, and all numbers are as recorded; the oracles behind the 
 """
 
 import itertools
+from dataclasses import replace
 
 import equinox as eqx
 import jax
@@ -51,6 +52,26 @@ def model_for(name):
         decoder = Conditional(dense([4, 5, 6], jax.random.key(9)), model.decoder.head)
         model = LatentModel(CodePrior(), Conditional(model.encoder.network, codes), decoder)
     return model, batch
+
+
+@pytest.mark.parametrize("name", ["ELBO", "WAE", "AAE", "StratifiedELBO"])
+def test_every_part_is_told_the_conditions(monkeypatch, name):
+    """One of each file that asks a model for its parts: a prior that reads a batch would be that of no batch."""
+    told = set()
+
+    def heard(part, usual):
+        def asked(*args, cond=None, **options):
+            told.add((part, cond is not None))
+            return usual(*args, cond=cond, **options)
+
+        return asked
+
+    for part in ("prior", "posterior", "likelihood"):
+        monkeypatch.setattr(LatentModel, part, heard(part, getattr(LatentModel, part)))
+    model, batch = model_for(name)
+    batch, objective = replace(batch, cond={"given": jnp.zeros((len(batch.row_id), 1))}), OBJECTIVES[name]()
+    jax.eval_shape(lambda batch: objective(model, batch, key=jax.random.key(0), step=STEP), batch)
+    assert told == {(part, True) for part in ("prior", "posterior", "likelihood")}
 
 
 WHOLE = NEED_MODALITIES

@@ -5,14 +5,18 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+import pytest
 from bound_checks import draw, evaluate, loss_of
 from checks import close
-from tables import MODELS, OBJECTIVES
+from metric_checks import average
+from tables import MODELS, OBJECTIVES, conjugate_pair
 
-from latens.data.dataset import as_batch
+from latens.data.dataset import Batch, as_batch
 from latens.distributions import kl_terms
+from latens.errors import ConfigError
 from latens.models import Conditional, LatentModel, Standardise
-from latens.objectives import ELBO
+from latens.objectives import ELBO, Draws, elbo
 from latens.objectives.base import run_objective
 
 
@@ -108,3 +112,51 @@ def test_frozen_arrays_are_not_penalised():
     encoder = Conditional(model.encoder.network, model.encoder.head, standardise)
     model = LatentModel(model.prior_part, encoder, model.decoder)
     close(evaluate(ELBO(l2=1.0), model, batch)[0] - evaluate(ELBO(), model, batch)[0], squares)
+
+
+def test_capacity_is_a_target_for_the_divergence():
+    model, batch = MODELS["binary pixels"]()
+    metrics = evaluate(ELBO(), model, batch)[1]
+    kl, log_likelihood = average(metrics, "kl"), average(metrics, "log_likelihood")
+    for target in (0.0, 0.5 * kl, 2 * kl):
+        loss, other = evaluate(ELBO(beta=30.0, capacity=float(target)), model, batch)
+        close(loss, -log_likelihood + 30.0 * abs(kl - target))
+        close(other["elbo"], metrics["elbo"])
+    scheduled = ELBO(beta=30.0, capacity=optax.linear_schedule(0.0, 4.0, 20))
+    close(evaluate(scheduled, model, batch)[0], -log_likelihood + 30.0 * abs(kl - 1.0))
+
+
+def test_neighbouring_units_share_their_free_bits():
+    """Two and two, by the mean over rows that count: the last counts nothing."""
+    units = np.array([[0.1, 2.0, 0.3, 0.05], [0.5, 1.0, 0.9, 0.15], [9.0, 9.0, 9.0, 9.0]])
+    rows = Batch(jnp.zeros((3, 1)), jnp.arange(3, dtype=jnp.uint32), weight=jnp.asarray([3.0, 1.0, 0.0]))
+    neighbours = np.average(units, axis=0, weights=[3, 1, 0]).reshape(2, 2).sum(axis=1)
+    found = ELBO(free_bits=1.0, free_bits_group=2)._free_bits(jnp.asarray(units, jnp.float32), rows)
+    close(found, np.maximum(neighbours, 1.0).sum())
+    with pytest.raises(ConfigError, match="groups of 3 do not divide 4 units"):
+        ELBO(free_bits=1.0, free_bits_group=3)._free_bits(jnp.asarray(units, jnp.float32), rows)
+
+
+RANDOM = np.random.default_rng(0)
+LOG_P, KL = RANDOM.normal(size=(2, 3)), RANDOM.uniform(0.1, 2.0, size=(2, 3, 4))
+WEIGHT = np.array([1.0, 3.0, 0.0])
+ROWS = Batch(jnp.zeros((3, 1)), jnp.arange(3, dtype=jnp.uint32), weight=jnp.asarray(WEIGHT, jnp.float32))
+
+
+@pytest.mark.parametrize(
+    ("bits", "group", "capacity"), [(0.0, 1, None), (1.0, 1, None), (1.0, 2, None), (2.5, 2, None), (0.0, 1, 9.0)]
+)
+def test_the_kl_of_levels_is_its_mean_over_draws(monkeypatch, bits, group, capacity):
+    log_p, kl = (jnp.asarray(part, jnp.float32) for part in (LOG_P, KL))
+    given = Draws(jnp.zeros((2, 3, 1)), log_p, log_p, log_p, {}, kl)
+    told = {}
+    monkeypatch.setattr(elbo, "draw", lambda *args, **options: told.update(options) or given)
+    objective = ELBO(num_samples=2, beta=2.0, noise_scale=0.5, free_bits=bits, free_bits_group=group, capacity=capacity)
+    loss, metrics = objective(conjugate_pair(), ROWS, key=jax.random.key(0), step=jnp.asarray(0))
+    assert (told["num_samples"], told["noise_scale"]) == (2, 0.5)
+    by_level = KL.mean(axis=0)
+    close(metrics["kl"][0], by_level.sum(axis=1) @ WEIGHT)
+    close(metrics["elbo"][0], (LOG_P.mean(axis=0) - by_level.sum(axis=1)) @ WEIGHT)
+    groups = np.average(by_level, axis=0, weights=WEIGHT).reshape(-1, group).sum(axis=1)
+    penalty = np.maximum(groups, bits).sum() if capacity is None else abs(groups.sum() - capacity)
+    close(loss, -np.average(LOG_P.mean(axis=0), weights=WEIGHT) + 2.0 * penalty)

@@ -17,7 +17,7 @@ from latens.evidence import ModelRows
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableHead, TableInput
-from latens.predictive import impute
+from latens.predictive import conditional_samples, impute
 from latens.predictive.conditional_samples import _weighed, conditions_of, parse_conditions, sample_given, shares_given
 
 rng = np.random.default_rng(0)
@@ -126,6 +126,20 @@ def test_shares_are_weighed_means_over_all_draws(model, table, given):
         exact = weight @ np.stack([like[:, segment == s].sum(axis=1) for s in range(one.count)], axis=1) / weight.sum()
         np.testing.assert_allclose(found.columns[j], exact, rtol=2e-3, atol=1e-5)
     assert inside.any()
+
+
+@pytest.mark.parametrize(("worth", "calls"), [(10.0, 4), (1e-3, conditional_samples.MOST_CHUNKS)])
+def test_draws_end_where_they_are_enough_or_too_many(monkeypatch, model, worth, calls):
+    """Each call adds draws that are worth so many."""
+    shares, chunks = np.array([[0.25, 0.75]]), iter([2**12] * calls)  # one more is none
+    made = lambda *given: (0.0, worth, worth * (given[-1] == next(chunks)), {"own": worth * shares})  # noqa: E731
+    monkeypatch.setattr(conditional_samples, "_shares", made)
+    monkeypatch.setattr(conditional_samples, "model_places", lambda model: {"own": [0]})
+    found = shares_given(model, conditions_of({}, SCHEMA), [MEMBER], key=jax.random.key(0), enough=35.0)
+    assert (found.draws, next(chunks, None)) == (calls * 2**12, None)
+    assert found.effective == pytest.approx(calls * worth)
+    assert found.log_probability == pytest.approx(np.log(calls * worth / found.draws))
+    np.testing.assert_allclose(found.columns, shares)
 
 
 def test_conditionals_are_the_enumerated_ones(model, table):

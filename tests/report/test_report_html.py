@@ -21,7 +21,7 @@ from latens.errors import RunFolderError
 from latens.evidence import Estimate
 from latens.figures.style import new_axes
 from latens.model_figures.draw import NEEDS, PICTURES, Picture
-from latens.report.facts import ReportFigure, RunFacts, read_evaluation, warnings_of
+from latens.report.facts import ReportFigure, RunFacts, Warned, read_evaluation, warnings_of
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.page import over_draws, report_page
 from latens.text import number, with_digits
@@ -181,6 +181,11 @@ def nothing_runs(page: Page) -> None:
         held = [e.get("{http://www.w3.org/1999/xlink}href", "") for e in drawn if str(e.tag).endswith("}image")]
         assert all(href.startswith("data:image/png;base64,") for href in held)
         assert not [key for element in drawn for key in element.attrib if key.startswith("on")]
+
+
+def test_a_warning_says_what_and_then_what_to_do():
+    told = ({"name": "few-rows", "message": "they are 9; take more; or wait"}, {"name": "few-rows", "message": "again"})
+    assert warnings_of(told) == [Warned("few-rows", "Few rows", "They are 9.", "Take more; or wait.")]
 
 
 def test_strange_words_of_a_run_are_text_on_the_page():

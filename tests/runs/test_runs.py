@@ -78,9 +78,11 @@ def test_states_and_times_are_kept(tmp_path):
     assert again.config == ARGUMENTS[1]
     with RunFolder.open(tmp_path / "r") as run:
         run.set_state("running")
+        run.set_config({"epochs": (3, 4)})
         assert run.info["ended"] is None
         with pytest.raises(ValueError, match="'asleep' is not one of"):
             run.set_state("asleep")
+    assert run.config == RunFolder.open(tmp_path / "r", lock=False).config == {"epochs": [3, 4]}
     for change in (again.set_state, run.set_state):
         with pytest.raises(RunFolderError, match="opened for reading, or given back"):
             change("done")

@@ -111,6 +111,19 @@ def test_only_rows_of_some_cells_have_a_gaussian_beside_them(pixels, pictures, m
         assert list(work.found) == [measurement.GAUSSIAN] * (most == 6 and not masked)
 
 
+@pytest.mark.parametrize(
+    ("shape", "group"), [((2, 1, 3), 3), ((1, 3, 2), 2), ((1, 2, 4), 1), ((6, 1, 1), 1), ((2, 3), 1)]
+)
+def test_colours_of_a_pixel_are_one_group_of_the_gaussian_beside_it(monkeypatch, shape, group):
+    seen, data = {}, latens.read(np.random.default_rng(0).random((30, *shape)))
+    monkeypatch.setattr(measurement, "is_series", lambda schema: False)
+    monkeypatch.setattr(measurement, "gaussian_baseline", lambda *sides, **how: seen.update(how) or (np.zeros(9), 1))
+    trained = model_of(data)
+    work = measurement.Measurement(trained, data, trained.batch(data, np.arange(9)), None, 1, jax.random.key(0))
+    work._gain_over_gaussian(data, np.zeros(9))
+    assert seen == {"group": group, "common_unit": True}
+
+
 def test_a_summary_is_written_as_recorded():
     """The text of every number that there is, of errors that are unknown, and of what is left out."""
     made = {name.replace("#", "2"): Estimate(0.3 + i, 0.01 * i, 8, 40, protocol=f"{name}, of 3 units, first: 4")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import equinox as eqx
@@ -26,6 +27,7 @@ from latens.latents.fit_prior import fit_flow
 from latens.models import LatentModel
 from latens.networks import Dense
 from latens.recipes import get_recipe
+from latens.trained import prior_refit
 from latens.trained.experiment import prepare
 from latens.trained.prior_refit import PRIORS, refit_prior
 from latens.trained.trained_model import TrainedModel
@@ -89,6 +91,16 @@ def test_the_change_in_log_p_is_the_one_of_the_formula() -> None:
     paired = np.std(new - old, ddof=1) / np.sqrt(len(test))
     assert gains[0] is not None
     assert gains[0].standard_error == pytest.approx(paired, rel=0.05)
+
+
+def test_a_fit_takes_the_steps_and_the_seed_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, asked = linear(made()), []
+    fit = lambda work: asked.append((work.steps, work.seed)) or trained.model.prior_part  # noqa: E731
+    monkeypatch.setitem(PRIORS, "flow", replace(PRIORS["flow"], fit=fit))
+    monkeypatch.setattr(prior_refit, "_gain", lambda *rest: None)
+    for given in ({}, {"steps": 7, "seed": 3}):
+        refit_prior(trained, made(), "flow", **given)
+    assert asked == [(2000, 0), (7, 3)]
 
 
 @pytest.mark.parametrize("full", [False, True])

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from cli_fixtures import Result
 
+from latens.data import Preparation, Schema
 from latens.distributions import AbstractDistribution, Categorical, DiagonalNormal, Mixture
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError, UsageError
 from latens.latents import sample_prior
 from latens.models import LatentModel
+from latens.trained.trained_model import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -48,6 +50,10 @@ def test_what_has_no_temperature_is_refused():
     for wrong in (-0.1, float("nan"), float("inf"), "warm", None, [0.5], True):
         with pytest.raises(UsageError, match="is not a temperature"):
             sample_prior(with_prior(NORMAL), 3, key=KEY, temperature=wrong)
+    trained = TrainedModel(with_prior(NORMAL), Schema((2,), "real"), Preparation())
+    for far in (0.5, 2.0):
+        with pytest.raises(UsageError, match="cannot be combined with conditions"):
+            trained.sample(3, given={"x0": 1.0}, temperature=far)
     for same in (np.float64(2.0), np.int64(2), jnp.float32(2.0)):
         drawn = [sample_prior(with_prior(NORMAL), 3, key=KEY, temperature=one) for one in (same, 2.0)]
         np.testing.assert_array_equal(*drawn)

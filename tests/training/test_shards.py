@@ -55,6 +55,10 @@ def test_the_order_of_a_sum_is_that_of_a_tree() -> None:
         return float(summed(lambda part: part[0], rows, len(values), 1, jnp.ones((), jnp.int32)))
 
     assert added(1e8, 1.0, -1e8, 1.0) == 0.0
+    # Of four devices with two shards each, every one has the sum of all eight.
+    rows = jnp.arange(8.0).reshape(4, 2)
+    one = lambda own: summed(lambda part: part[0], own, 2, 4, jnp.ones((), jnp.int32))  # noqa: E731
+    assert jax.vmap(one, axis_name="shards")(rows).tolist() == [28.0] * 4
     assert added(1e8, -1e8, 1.0, 1.0) == 2.0
     assert added(1e8, 1.0, -1e8, 1.0, 1e8, -1e8, 1.0, 1.0) == 2.0
     assert added(3.0) == 3.0

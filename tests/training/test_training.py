@@ -1,6 +1,7 @@
 """The loop: budgets, resuming, ways back from bad steps, and what is evaluated."""
 
 import re
+from dataclasses import replace
 
 import equinox as eqx
 import jax
@@ -48,6 +49,13 @@ def test_the_loop_takes_the_steps_of_plain_training():
     for a, b in zip(leaves(result.model), leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6)
     assert result.snapshot.loop.step == 9
+
+
+def test_a_snapshot_stays_what_it_was_while_the_training_goes_on():
+    kept = []
+    run(callbacks=[lambda event: kept.append((event.snapshot.loop, replace(event.snapshot.loop)))])
+    assert len({then.total for _, then in kept}) > 2
+    assert all(now == then for now, then in kept)
 
 
 def test_chunks_do_not_change_the_result():

@@ -73,7 +73,7 @@ class Methods:
         data: Any,
         start: str,
         end: str,
-        mean: bool = False,
+        mean: bool | None = None,
         seed: int = 0,
     ) -> Result:
         """Decode rows of one class as another: `latens translate`."""

@@ -77,7 +77,6 @@ class _Work:
     data: Dataset
     model: LatentModel
     """A new model of the new configuration: its structure, and where a fit starts."""
-    config: VAEConfig
     steps: int
     seed: int
 
@@ -195,7 +194,7 @@ def refit_prior(
     key = jax.random.fold_in(seed_key(seed), random_keys.INITIAL_PRIOR)
     skeleton = build_new(recipe_of(new), trained.schema, new, key=key)
     row = PRIORS[kind]
-    work = _Work(trained, data, skeleton, new, row.steps if steps is None else steps, seed)
+    work = _Work(trained, data, skeleton, row.steps if steps is None else steps, seed)
     if config.posterior.levels and not isinstance(trained.model.prior_part, Downwards):
         what = f"the levels of a {config.posterior.kind} posterior are not fitted again."
         fix = "Refit a model of one level, or of levels one above the other."

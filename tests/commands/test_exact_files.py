@@ -1,0 +1,107 @@
+"""What commands read and write, and what they say of rows, without a model that is trained."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from latens.cli.main import main
+from latens.commands._files import _as_read, read_latents, write_table
+from latens.commands._sources import _warn_of
+from latens.commands.forecast import _steps
+from latens.commands.sample import _class_of
+from latens.config import ClassifierConfig, VAEConfig
+from latens.data import load
+from latens.errors import DataError, DivergedError
+from latens.model_figures.draw import PICTURES
+
+Z = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".csv", ".parquet", ".arrow"])
+def test_latents_are_read_as_they_were_written(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"z{ending}"
+    write_table(path, {"mean": Z, "row_id": np.array(list("vwxyz"))})
+    found, names = read_latents(path, (3,))
+    np.testing.assert_allclose(found, Z, rtol=1e-6)
+    assert names is not None
+    assert names.tolist() == list("vwxyz")
+    path.rename(tmp_path / "z.png")
+    with pytest.raises(DataError, match=r"latents are not read from '.png'"):
+        read_latents(tmp_path / "z.png", (3,))
+
+
+def test_an_empty_cell_of_text_is_no_text_and_infinity_is_written_where_it_is_meant(tmp_path: Path) -> None:
+    write_table(tmp_path / "a.npz", pl.DataFrame({"name": ["a", None], "x": [1, 2]}))
+    with np.load(tmp_path / "a.npz") as found:
+        assert (found["name"].tolist(), found["x"].tolist()) == (["a", ""], [1, 2])
+    table = {"x": np.array([1.0, np.inf]), "y": np.zeros(2)}
+    write_table(tmp_path / "a.csv", table, infinite=("x",))
+    with pytest.raises(DivergedError, match="x: 1 of 2 rows hold NaN or infinity"):
+        write_table(tmp_path / "b.csv", table, infinite=("y",))
+    assert not (tmp_path / "b.csv").exists()
+
+
+def test_the_lines_of_rows_that_are_left_out_are_left_out(tmp_path: Path) -> None:
+    schema = load(pl.DataFrame({"city": ["Lyon", "Oslo"] * 30, "size": np.arange(60)})).schema
+    path = tmp_path / "new.csv"
+    path.write_text("city,size\nNice,1\nOslo,2\nRome,3\nLyon,4\n")
+    rows = _as_read(load(path, schema=schema, unknown="skip"), path, {})
+    assert rows is not None
+    assert rows.rows() == [("Oslo", 2), ("Lyon", 4)]
+
+
+@pytest.mark.parametrize(
+    ("given", "unknown", "other", "said"),
+    [
+        ({"cells": True}, None, True, ["rows: first", "rows: last"]),
+        ({"cells": True}, None, False, []),
+        ({}, None, True, []),
+        ({"kept": [0]}, "skip", False, ["rows: last"]),
+        ({"unseen": [1] * 2000}, None, False, ["rows: 2,000 names"]),
+        ({"unseen": [1] * 2000}, "missing", False, []),
+    ],
+)
+def test_a_command_warns_of_what_reading_noted(given: dict, unknown: str | None, other: bool, said: list[str]) -> None:
+    heard: list[str] = []
+    at: Any = SimpleNamespace(warn=heard.append, kind=SimpleNamespace(unknown=("", "names")))
+    plain = {"cells": False, "notes": ("first", "last"), "name": "rows", "kept": None, "unseen": ()}
+    _warn_of(at, SimpleNamespace(**plain | given), unknown, other)  # type: ignore[arg-type]
+    assert heard == said
+
+
+def test_a_class_has_its_code_or_is_refused_by_name() -> None:
+    """Of a Bayes classifier its place among the classes; of other models what their own method says."""
+    for kind, name, code in ((ClassifierConfig, "b", 1), (ClassifierConfig, "c", 7), (VAEConfig, "b", 7)):
+        classes = SimpleNamespace(classes=("a", "b"))
+        trained: Any = SimpleNamespace(schema=classes, config=kind(recipe=""), code_of=lambda name: 7)
+        assert _class_of(trained, name) == code
+
+
+def test_steps_that_follow_rows_of_arrays_are_counted_on() -> None:
+    data: Any = SimpleNamespace(places=None, names=np.array([4, 9]))
+    found = _steps(data, np.array([1, 0]), np.array([5, 2]), 2)
+    assert {name: column.tolist() for name, column in found.items()} == {"sequence": [9, 9, 4, 4], "step": [5, 6, 2, 3]}
+
+
+def test_pictures_are_written_as_they_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    kind, size = rng.integers(0, 2, 300), np.round(rng.normal(size=300), 2)
+    (tmp_path / "t.csv").write_text("\n".join(["kind,size", *(f"k{k},{k + s:.2f}" for k, s in zip(kind, size))]))
+    assert main(["fit", "t.csv", "--steps", "5", "--out", "run", "--quiet"]) == 0
+    assert main(["report", "run", "--only", "figures", "--name", "marginals,latentmap", "--quiet"]) == 2
+    names = ["marginals", "information"]
+    order = [name for name in PICTURES if name in names]
+
+    def stopped(source: object) -> None:
+        assert (tmp_path / "run" / "figures" / f"{order[0]}.png").is_file()
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(PICTURES, order[1], PICTURES[order[1]]._replace(draw=stopped))
+    assert main(["report", "run", "--only", "figures", "--name", ",".join(names), "--quiet"]) == 130
+    kept = sorted(path.name for path in (tmp_path / "run" / "figures").iterdir())
+    assert kept == [f"{order[0]}.{kind}" for kind in ("csv", "png", "svg")]

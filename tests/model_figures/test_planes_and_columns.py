@@ -1,0 +1,60 @@
+"""What pictures of planes and tables are made of: axes, columns, dates, sentences."""
+
+import numpy as np
+import pytest
+
+from latens.model_figures.draw import PICTURES
+from latens.model_figures.source import principal
+from latens.model_figures.table_pictures import _dates, most_varied
+
+
+def test_principal_axes_are_those_of_the_covariance():
+    """Points along (3, 4) / 5 with a tenth of the spread across: 100 / 101 of the variance on the first axis."""
+    along, across = np.array([0.6, -0.8]), np.array([0.8, 0.6])
+    t = np.array([-1.0, 1.0, 0.0, 0.0])
+    points = 7.0 + 10.0 * np.outer(t, along) + np.outer([0.0, 0.0, 1.0, -1.0], across)
+    found = principal(points)
+    np.testing.assert_allclose(found.axes, np.stack([-along, across], axis=1), atol=1e-12)  # the largest is positive
+    np.testing.assert_allclose(found.shares, [100 / 101, 1 / 101])
+    np.testing.assert_allclose(found.of(points)[:, 0], -10.0 * t, atol=1e-12)
+
+
+def test_the_columns_that_vary_most_are_drawn_in_their_order() -> None:
+    rng = np.random.default_rng(0)
+    scales = np.array([0.0, 3.0, 0.1, 2.0, 0.0, 5.0])
+    data = 100.0 * np.arange(6) + scales * rng.normal(size=(400, 6))
+    assert most_varied(data, 3) == [1, 3, 5]
+    assert most_varied(data[:, [5, 0, 3]], 2) == [0, 2]
+    assert most_varied(data, 6) is None
+    # Missing cells count for nothing, and a column without any is the last.
+    gaps = data.copy()
+    gaps[:, 5], gaps[::2, 1] = np.nan, np.nan
+    assert most_varied(gaps, 2) == [1, 3]
+
+
+DAY = float(np.datetime64("2024-02-28").astype(int))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "days", "words"),
+    [
+        (DAY - 0.5, DAY + 0.5, True, "2024-02-28"),
+        (DAY - 0.5, DAY + 2.5, True, "2024-02-28 to 2024-03-01"),
+        (DAY, DAY + 2, True, "2024-02-28 to 2024-02-29"),  # a bin ends before its upper edge
+        (DAY + 0.2, DAY + 0.4, True, "2024-02-29"),
+        (DAY + 0.25, DAY + 0.25 + 1 / 96, False, "2024-02-28 06:00 to 2024-02-28 06:15"),
+        (-0.5, 0.5, True, "1970-01-01"),
+    ],
+)
+def test_a_bin_is_named_by_its_dates(low: float, high: float, days: bool, words: str) -> None:
+    assert _dates(low, high, days) == words
+
+
+def test_every_picture_says_what_to_see() -> None:
+    said = {one.family: one.sees for one in PICTURES.values()}
+    assert len(set(said.values())) > len(said) - 3  # graphs of networks share their sentence
+    for name, sentence in said.items():
+        assert sentence.startswith("See "), name
+        assert sentence.endswith("."), name
+        assert sentence.count(". ") == 0, name
+        assert len(sentence.split()) <= 25, name
