@@ -157,7 +157,7 @@ def test_resume_does_as_the_first_command_said(
     value = latens("resume", folder, "--json").json
     assert value["metrics"]["log_marginal"]["num_samples"] == 7
     info = json.loads((folder / "run.json").read_text())
-    assert (info["state"], "error" in info) == ("done", False)
+    assert (info["state"], "error" in info, "&& latens resume" in latens("info", folder).out) == ("done", False, True)
     model = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").unlink()
     assert latens("evaluate", folder).code == 6

@@ -18,7 +18,7 @@ from latens.errors import UsageError
 from latens.figures import training_curves_table
 from latens.figures.style import figure_of
 from latens.model_figures.draw import FIRST, draw_pictures, draw_training, history_arrays, kept_step, save_pictures
-from latens.model_figures.latent_pictures import WIDE, draw_latent, draw_traversals
+from latens.model_figures.latent_pictures import WIDE, draw_latent, draw_traversals, view_of
 from latens.model_figures.reconstructions import draw_reconstructions
 from latens.model_figures.source import Source
 from latens.models import BernoulliHead, CategoricalHead, DeterministicHead, NormalHead
@@ -152,6 +152,7 @@ def test_many_units_are_shown_on_their_principal_axes():
         vector = vectors[:, ::-1][:, i]
         vector = vector * np.sign(vector[np.abs(vector).argmax()])
         np.testing.assert_allclose(table[f"principal_{i + 1}"], (mean - mean.mean(0)) @ vector, atol=1e-6)
+    assert view_of(np.array([*np.ndindex(20, 20), (999, 0)]))[2] == 1  # one far away
 
 
 def test_the_step_that_is_kept_is_the_best_or_the_last():

@@ -176,12 +176,12 @@ def compare(
                 read = load(data, schema=trained.schema)
             opened.append((str(name), trained, read, positions_of(positions, len(read))))
     refuse_other_kinds(opened)
-    for name, trained, read, chosen in opened:
+    measured = [per_row(trained, read, chosen, count, seed) for _, trained, read, chosen in opened]
+    for (name, _, read, chosen), numbers in zip(opened, measured):
         runs = found.setdefault(name, {})
-        numbers = per_row(trained, read, chosen, count, seed)
         weight = None if read.weight is None else read.weight[scored(read, chosen, numbers)]
         runs[len(runs)] = Run(estimate_of(numbers, weight, seed), numbers, weight)
-    first = numbers
+    first = measured[0]
     return Contest(first.name, first.unit, first.protocol, ranked(found))
 
 
@@ -238,8 +238,8 @@ def _number_of(trained: TrainedModel, data: Dataset, positions: np.ndarray) -> t
 
 def refuse_other_kinds(found: list[tuple[str, TrainedModel, Dataset, np.ndarray]]) -> None:
     """Refuse models of which the number of one is not of the kind of the first."""
-    (first_name, *first), *others = ((name, *_number_of(*given)) for name, *given in found)
-    for name, *number in others:
+    (first_name, first), *others = ((one[0], _number_of(one[1], one[2], one[3])) for one in found)
+    for name, number in others:
         if number == first:
             continue
         stored, both = "probability of the cells as they are stored", ((first_name, first), (name, number))
