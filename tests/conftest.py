@@ -115,6 +115,13 @@ def _count(event: str, duration_secs: float, **_: object) -> None:
 jax.monitoring.register_event_duration_secs_listener(_count)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Trace all programs in this process: what a test patches is not in the name of a trace."""
+    from latens.io import programs
+
+    programs.traces_folder = lambda: None
+
+
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Let compiled programs go after every so many: they fill gigabytes after some thousands."""
     _contexts.clear()

@@ -22,12 +22,12 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 58_957,
+    "lines of Python in src": 59_187,
     ": Any in src": 291,
     "lines of Python in data": 4_035,
-    "lines of Python in tests": 45_787,
+    "lines of Python in tests": 45_947,
     "lines of JavaScript, CSS and HTML": 6_436,
-    "words of docs": 32_414,
+    "words of docs": 32_401,
     "pages of docs": 40,
     "words of README": 450,
     "commands": 18,

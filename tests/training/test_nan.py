@@ -35,13 +35,13 @@ class Poisoned(AbstractObjective):
     inner: AbstractObjective
     place: str = eqx.field(static=True)
     when: Callable[[Any], Any] = eqx.field(static=True)
-    value: float = eqx.field(static=True)
+    value: str = eqx.field(static=True)  # "nan" or a number: settings that are numbers must be finite
 
     def __call__(self, model: Any, batch: Any, *, key: Any, step: Any) -> tuple[Any, Any]:
         bad = self.when(step)
 
         def spoilt(x: Any) -> Any:
-            return jnp.where(bad, self.value, x)
+            return jnp.where(bad, float(self.value), x)
 
         if self.place == "x":
             batch = eqx.tree_at(lambda b: b.x, batch, batch.x + spoilt(0.0))
@@ -52,7 +52,7 @@ class Poisoned(AbstractObjective):
             # Only evaluation hides the noise of training: there is no dropout to tell them apart by, but a batch of
             # another size.
             bad_rows = jnp.asarray(batch.row_id.shape[0] != 16)
-            metrics = {name: (jnp.where(bad_rows, self.value, s), w) for name, (s, w) in metrics.items()}
+            metrics = {name: (jnp.where(bad_rows, float(self.value), s), w) for name, (s, w) in metrics.items()}
         if self.place == "objective":
             loss = spoilt(loss)
         if self.place in ("encoder", "decoder"):
@@ -149,7 +149,7 @@ def test_in_training(tmp_path: Path, name: str) -> None:
         poisoned = replace(plain, optimizer=poisoned_optimizer(plain.optimizer, case.place, case.step, case.value))
     else:
         when = (lambda step: step >= 0) if case.step < 0 else (lambda step: step == case.step)
-        poisoned = replace(plain, objective=Poisoned(plain.objective, case.place, when, case.value))
+        poisoned = replace(plain, objective=Poisoned(plain.objective, case.place, when, str(case.value)))
     records: list[dict[str, Any]] = []
     with RunFolder.create(tmp_path / "run", "test", {}, {}, 0) as folder:
         callbacks = [lambda event: records.append(event.record), Recorder(folder)]

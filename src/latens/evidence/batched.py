@@ -19,8 +19,9 @@ from latens.data import Preparation, prepare_batch
 from latens.data.dataset import Batch
 from latens.errors import refuse_other
 from latens.io import random_keys
-from latens.io.compilation import check_generator, compiled
+from latens.io.compilation import check_generator
 from latens.io.process import check_process, counted
+from latens.io.programs import compiled
 from latens.io.terminal import reached
 from latens.kinds.counts.sparse import SparseRows
 from latens.typing import Key, PyTree
@@ -161,7 +162,7 @@ def map_rows(function: Callable[..., PyTree], rows: ModelRows, each: Callable[[P
     if each is None and len(further) > 1 and jax.default_backend() == "cpu" and (os.cpu_count() or 1) > 1:
         padded, _ = _padded(batch, 0, size)
         with jax.enable_x64(double):
-            text = _apply.program.lower(function, model, padded, preparation, key).as_text()
+            text = _apply.text(function, model, padded, preparation, key)
         if not may_hold_pool(text):
             return _joined([*parts, *_at_once(part, further)])
     return _joined([*parts, *map(part, further)])

@@ -9,15 +9,11 @@ import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Callable
-from functools import cache, cached_property, update_wrapper
+from functools import cache
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from typing import Any
 
 from latens.errors import ConfigError, ResourceError
-
-Given = ParamSpec("Given")
-Made = TypeVar("Made")
 
 LEAST_SPACE = 2 * 10**9
 """Bytes of address space with which XLA can start on a machine of few cores."""
@@ -28,6 +24,7 @@ _DEFAULTS: dict[str, bool | str | None] = {
     "jax_threefry_partitionable": True,
     "jax_default_matmul_precision": None,
 }
+_traces: Path | None = None
 _YES = ("y", "yes", "t", "true", "on", "1")
 
 
@@ -111,32 +108,6 @@ def less_work(level: int) -> dict[str, Any]:
     return {"xla_backend_optimization_level": level} | (quick if level < 2 and _takes(**quick) else {})
 
 
-class compiled(Generic[Given, Made]):
-    """A function as one program that runs a few times, or as a part of the program that calls it."""
-
-    def __init__(self, function: Callable[Given, Made]) -> None:
-        """Nothing is traced yet."""
-        self.function = function
-        update_wrapper(self, function)
-
-    @cached_property
-    def program(self) -> Any:
-        """The function under `jax.jit`, for whole models."""
-        import equinox as eqx
-
-        # Measured over tables and pictures: LLVM's first level takes 10 s where its third takes 14 s, and a batch of
-        # 1,024 rows as long as before.
-        return cast(Any, eqx.filter_jit)(self.function, compiler_options=less_work(1))
-
-    def __call__(self, *args: Given.args, **kwargs: Given.kwargs) -> Made:
-        """What the function makes."""
-        import jax
-        from jax.core import Tracer
-
-        inside = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((args, kwargs)))
-        return self.function(*args, **kwargs) if inside else self.program(*args, **kwargs)
-
-
 @cache
 def _takes(**options: object) -> bool:
     """Whether this version of XLA knows an option."""
@@ -153,6 +124,11 @@ def cache_folder() -> Path:
     """Where compiled programs are kept: JAX_COMPILATION_CACHE_DIR, else the user's cache folder."""
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     return Path(chosen) if chosen else user_cache() / "compiled"
+
+
+def traces_folder() -> Path | None:
+    """Where traces of programs are kept in this process; None where they are not."""
+    return _traces
 
 
 def user_cache() -> Path:
@@ -184,13 +160,15 @@ def enable_compilation_cache() -> Path | None:
     """
     try:
         folder = cache_folder()
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "traces").mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):  # read-only, or no home folder at all
         return None
     if not os.access(folder, os.W_OK):
         return None
     import jax
 
+    global _traces
+    _traces = folder / "traces"
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -8,7 +8,9 @@ a global that has changed since, and is never taken for one seen before.
 import dataclasses
 import functools
 import hashlib
+import operator
 import struct
+import sys
 import threading
 import types
 from collections import OrderedDict
@@ -74,12 +76,20 @@ def fingerprint(value: object) -> Hashable | None:
         return None
 
 
+def digest(*values: object) -> str | None:
+    """A text that is equal for values of the same structure in every process; None where that is not certain."""
+    try:
+        return hashlib.sha256(repr(_of(values, ())).encode()).hexdigest()
+    except _UnsureError:
+        return None
+
+
 class _UnsureError(Exception):
     pass
 
 
 class _Same:
-    """A thing that only equals itself."""
+    """A thing that only equals itself; its text is that of the same thing in every process."""
 
     def __init__(self, thing: object) -> None:
         self.thing = thing
@@ -89,6 +99,35 @@ class _Same:
 
     def __hash__(self) -> int:
         return id(self.thing)
+
+    def __repr__(self) -> str:
+        module, name = (str(getattr(self.thing, at, "")) for at in ("__module__", "__qualname__"))
+        try:
+            found = operator.attrgetter(name)(sys.modules[module])
+        except (AttributeError, KeyError):
+            raise _UnsureError from None
+        if found is not self.thing:
+            raise _UnsureError
+        return f"{module}.{name}"
+
+
+class _Code:
+    """The code of a function; its text is that of the same code in every process."""
+
+    def __init__(self, code: types.CodeType) -> None:
+        self.code = code
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Code) and other.code == self.code
+
+    def __hash__(self) -> int:
+        return hash(self.code)
+
+    def __repr__(self) -> str:
+        code = self.code
+        fixed = [_Code(each) if isinstance(each, types.CodeType) else each for each in code.co_consts]
+        fixed = [sorted(map(repr, each)) if isinstance(each, frozenset) else each for each in fixed]
+        return repr((code.co_qualname, code.co_firstlineno, code.co_names, code.co_code, fixed))
 
 
 def _of(value: object, within: tuple[int, ...]) -> Hashable:
@@ -116,7 +155,7 @@ def _of(value: object, within: tuple[int, ...]) -> Hashable:
     if isinstance(value, functools.partial):  # also JAX's
         return _kind(value), each((value.func, value.args, value.keywords))
     if isinstance(value, types.MethodType):
-        return _kind(value), each((value.__func__, value.__self__))
+        return types.MethodType, each((value.__func__, value.__self__))
     if isinstance(value, types.FunctionType):
         return _function(value, each)
     if isinstance(value, msgspec.Struct):
@@ -140,7 +179,7 @@ def _function(value: Any, each: Callable[[Any], Any]) -> Hashable:
         enclosed = [cell.cell_contents for cell in value.__closure__ or ()]
     except ValueError:  # a cell that is still empty
         raise _UnsureError from None
-    code = (value.__module__, value.__qualname__, value.__code__)
+    code = (value.__module__, value.__qualname__, _Code(value.__code__))
     return types.FunctionType, code, each((enclosed, value.__defaults__, value.__kwdefaults__))
 
 

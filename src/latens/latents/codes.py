@@ -20,8 +20,9 @@ from latens.errors import ConfigError, DataError, UsageError
 from latens.evidence.batched import BATCH_SIZES, ModelRows, map_rows, of_parts
 from latens.evidence.estimate import shares
 from latens.evidence.importance import encode_prepared
-from latens.io.compilation import check_generator, compiled
+from latens.io.compilation import check_generator
 from latens.io.process import check_process, counted
+from latens.io.programs import compiled
 from latens.io.random_keys import folded, of_seed
 from latens.io.terminal import reached
 from latens.models import AbstractLatentModel, as_code, mean_code

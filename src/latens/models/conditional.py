@@ -12,7 +12,7 @@ import numpy as np
 
 from latens.distributions import AbstractDistribution, AbstractFactorised
 from latens.errors import ConfigError
-from latens.io.compilation import compiled
+from latens.io.programs import compiled
 from latens.models.base import AbstractLatentModel
 from latens.models.heads.base import AbstractHead
 from latens.trainable import Frozen, held

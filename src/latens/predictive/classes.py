@@ -12,8 +12,8 @@ from latens.data.dataset import Batch
 from latens.errors import DataError, UsageError
 from latens.evidence.batched import ModelRows, map_rows
 from latens.evidence.estimate import Estimate
-from latens.io.compilation import compiled
 from latens.io.process import check_process, counted
+from latens.io.programs import compiled
 from latens.models import BayesClassifier
 from latens.typing import Array, Int, Key
 

@@ -9,7 +9,8 @@ from jaxtyping import Shaped
 
 from latens.distributions.base import AbstractFactorised
 from latens.errors import ConfigError
-from latens.io.compilation import check_generator, compiled
+from latens.io.compilation import check_generator
+from latens.io.programs import compiled
 from latens.models import AbstractLatentModel
 from latens.typing import Array, Float, Key, PyTree
 

@@ -17,6 +17,7 @@ from latens.data.preparation import hide_cells, move_pictures
 from latens.io import random_keys
 from latens.io.compilation import less_work
 from latens.io.program_cache import Reused
+from latens.io.programs import compiled
 from latens.objectives import AbstractObjective, run_objective
 from latens.trainable import partition_trainable, zeros_of
 from latens.training.optimizers import Optimizer
@@ -138,14 +139,14 @@ def _functions(
     """What gives the optimiser's state, and the functions of a `Program` after its first."""
     step = _Step(static, optimizer, preparation, moves, shards, mean_weight, edges, len(devices))
     options = step_options(shards, static[0])
-    compiled = partial(jax.jit, compiler_options=options) if len(devices) == 1 else Devices(devices).spread
+    steps = partial(compiled, options=lambda: options) if len(devices) == 1 else Devices(devices).spread
     # One program for all of the optimiser's state: array by array they would be compiled one by one.
     return (
-        jax.jit(optimizer.init, compiler_options=less_work(0)),
-        compiled(step.chunk),
-        compiled(step.guarded_chunk),
-        jax.jit(step.evaluate, compiler_options=less_work(1)),
-        jax.jit(step.averaged, compiler_options=less_work(0)),
+        compiled(optimizer.init, options=lambda: less_work(0)),
+        steps(step.chunk),
+        steps(step.guarded_chunk),
+        compiled(step.evaluate),
+        compiled(step.averaged, options=lambda: less_work(0)),
     )
 
 
