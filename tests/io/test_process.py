@@ -7,8 +7,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 from cli_fixtures import Result, process
+
+import latens
+from latens.errors import UsageError
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -75,7 +80,7 @@ def test_no_device_is_started_by_imports() -> None:
 def test_a_fork_of_a_process_that_computed_is_refused() -> None:
     code = (
         "import os, signal, sys, warnings\n"
-        "import numpy as np\n"
+        "import latens, numpy as np\n"
         "from latens import VAE\n"
         "from latens.io.process import check_process\n"
         "warnings.simplefilter('ignore')\n"  # JAX's own, of any fork at all
@@ -93,23 +98,30 @@ def test_a_fork_of_a_process_that_computed_is_refused() -> None:
         "new = lambda: VAE(2, hidden=(8,), steps=3, settings={'num_samples': 5}, random_state=0)\n"
         "assert child(lambda: check_process()) == 0\n"  # nothing computed before this fork
         "vae = new().fit(x)\n"
-        "raw = vae.model_.to_bytes()\n"
-        "import latens\n"
         "y = np.arange(40) % 2\n"
         "gauss = latens.GenerativeClassifier().fit(x, y)\n"
         "data = latens.read(x, label=y)\n"
-        "calls = [lambda: gauss.sample(3), lambda: vae.model_.sample(3),\n"
+        "calls = [lambda: gauss.sample(3), lambda: vae.refit_prior(x),\n"
         "    lambda: latens.trained.augment(gauss.model_, data, 2),\n"
         "    lambda: new().fit(x), lambda: vae.transform(x), lambda: vae.score_samples(x),\n"
-        "    lambda: vae.sample(3), lambda: vae.inverse_transform(np.zeros((2, 2))), lambda: vae.impute(x),\n"
-        "    lambda: vae.model_.decode(np.zeros((2, 2))), lambda: vae.refit_prior(x),\n"
-        "    lambda: type(vae.model_).from_bytes(raw)]\n"
+        "    lambda: vae.sample(3), lambda: vae.inverse_transform(np.zeros((2, 2))), lambda: vae.impute(x)]\n"
         "assert [child(call) for call in calls] == [7] * len(calls)\n"
         "assert child(lambda: sum(range(9))) == 0\n"
         "vae.transform(x)"  # the parent goes on
     )
     done = process(code)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_fork_is_refused_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, data = latens.load("pretrained:digits-2d"), latens.read("digits")
+    x, z = data.x[:2], np.zeros((2, 2))
+    monkeypatch.setattr("latens.io.process._computing", -1)
+    calls = {"decode": z, "sample": 2, "from_bytes": model.to_bytes(), "rows": data, "refit": data, "evaluate": data}
+    calls |= dict.fromkeys(("encode", "reconstruct", "impute", "log_marginal", "detect", "batch", "report"), x)
+    for name, given in calls.items():
+        with jax.transfer_guard("disallow_explicit"), pytest.raises(UsageError, match="spawn"):
+            getattr(model, name)(given)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork")

@@ -21,6 +21,7 @@ from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 
 from latens.errors import ConfigError, UsageError, nearest
+from latens.io.process import check_process
 
 if TYPE_CHECKING:
     import numpy as np
@@ -428,8 +429,7 @@ def method(verb: type[Command]) -> Callable[..., Result]:
         if twice is not None:
             raise UsageError(f"{twice} is given twice.", where=name_of(verb), fix="Give it by position or by name.")
         options |= dict(zip(names, values))
-        unknown = next((name for name in options if name not in names), None)
-        if unknown is not None:
+        if (unknown := next((name for name in options if name not in names), None)) is not None:
             raise UsageError(f"there is no argument {unknown!r}.", where=name_of(verb), fix=nearest(unknown, names))
         for name, hint, default, meta in given:
             if name not in options:
@@ -443,6 +443,7 @@ def method(verb: type[Command]) -> Callable[..., Result]:
                 fix = nearest(str(options[name]), asked.choices)
                 raise UsageError(f"there is no {name} {options[name]!r}.", where=name, fix=fix)
         unknown = options.get("unknown", "error")
+        check_process()
         at = Call(trained, data=options.get("data"), out=options.pop("out", ""), unknown=unknown)
         refuse(verb, at)
         if options.get("given"):
@@ -450,8 +451,7 @@ def method(verb: type[Command]) -> Callable[..., Result]:
         request = verb(**{"run": "", **options})
         if at.asked:
             at.write_to(request.place(at))
-        work = request(at)
-        next(work)
+        next(work := request(at))
         made = finished(work)
         for words in made.warnings:
             at.warn(words)

@@ -326,7 +326,7 @@ def level_shapes(model: AbstractLatentModel, *, cond: Cond = None) -> tuple[tupl
 
 def latent_shape(model: AbstractLatentModel, *, cond: Cond = None) -> tuple[int, ...]:
     """The shape of one latent as `encode` and `sample_prior` give it and `decode` takes it; nothing is computed."""
-    return jax.eval_shape(lambda key, cond: _prior_code(model, key, cond), jax.random.key(0), cond).shape
+    return jax.eval_shape(lambda cond: _prior_code(model, jax.random.key(0), cond), cond).shape
 
 
 def _prior_code(model: AbstractLatentModel, key: Key, cond: Cond, temperature: float = 1.0) -> Array:
