@@ -165,7 +165,7 @@ def drawn_words(drawn: int, rows: int) -> str:
     return f"a grid of {drawn} rows, evenly chosen among all {rows:,} (a .npz file holds all)"
 
 
-def write_pairs(out: Path, schema: Schema, rows: Shaped[np.ndarray, "n *x"], x: Shaped[np.ndarray, "n *x"]) -> None:
+def write_pairs(out: Path, schema: Schema, rows: Shaped[np.ndarray, " n *x"], x: Shaped[np.ndarray, " n *x"]) -> None:
     """Write lines of originals, each with the line of what became of them below it."""
     from latens.model_figures.image_scale import shown, write_image  # a second, which other files need not wait for
 
@@ -267,8 +267,8 @@ def table_as_written(
 
 
 def with_derived_gaps(
-    data: Dataset, hidden: Bool[np.ndarray, "n *columns"], path: Path, options: Mapping[str, Any]
-) -> Bool[np.ndarray, "n *more"]:
+    data: Dataset, hidden: Bool[np.ndarray, " n *columns"], path: Path, options: Mapping[str, Any]
+) -> Bool[np.ndarray, " n *more"]:
     """What is filled of a table, with the gaps of its derived columns."""
     found = _as_read(data, path, options) if data.schema.derived else None
     every = [*data.schema.names, *(one.name for one in data.schema.derived or ())]

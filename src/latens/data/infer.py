@@ -33,7 +33,7 @@ precision a column has to vary by."""
 
 def find_missing(
     raw: Raw, names: Shaped[np.ndarray, " n"], missing: str | None, where: str
-) -> Shaped[np.ndarray, "n *x"] | None:
+) -> Shaped[np.ndarray, " n *x"] | None:
     """Find which cells were observed; infinities are refused, and so is NaN unless `missing` is "nan"."""
     # missing: "nan" where NaN says that a value is missing; None refuses NaN.
     if raw.x.dtype.kind != "f":

@@ -253,7 +253,7 @@ class MappedRows:
         head = {"descr": form, "fortran_order": False, "shape": (self.count, *self.shape)}
         np.lib.format.write_array_header_1_0(self.file, head)
 
-    def add(self, x: Shaped[np.ndarray, "n *shape"]) -> None:
+    def add(self, x: Shaped[np.ndarray, " n *shape"]) -> None:
         """Add rows."""
         if not self.count:
             self.dtype, self.shape = x.dtype, x.shape[1:]

@@ -116,7 +116,7 @@ def ends_like(X: RowsLike, data: Dataset, ends: Shaped[np.ndarray, "n columns"])
     return frame
 
 
-def as_fitted(x: Shaped[np.ndarray, "n *x"], schema: Schema, template: Frame | None) -> Any:
+def as_fitted(x: Shaped[np.ndarray, " n *x"], schema: Schema, template: Frame | None) -> Any:
     """Write stored rows as strings, or as a frame with the dtypes and names of the one that a model was fitted to."""
     # template: that frame, without its rows; None where it is not known.
     for texts in kind_of(schema).texts(schema, x).values():

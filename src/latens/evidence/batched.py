@@ -239,7 +239,7 @@ def _joined(parts: list[PyTree]) -> PyTree:
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
-def prepared_rows(rows: ModelRows) -> Shaped[np.ndarray, "B *x"]:
+def prepared_rows(rows: ModelRows) -> Shaped[np.ndarray, " B *x"]:
     """Prepare the rows as every other evaluation with this key sees them: random binarisations are the same ones."""
     return map_rows(_rows, replace(rows, model=None))
 

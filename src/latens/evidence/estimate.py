@@ -144,7 +144,7 @@ REPEATS = 40
 """Parts that `subsample` draws: its standard errors are good to about a ninth."""
 
 
-def as_rows(values: Shaped[np.ndarray, "n *x"], name: str = "rows", *, at_least: int = 2) -> Shaped[np.ndarray, "n d"]:
+def as_rows(values: Shaped[np.ndarray, " n *x"], name: str = "rows", *, at_least: int = 2) -> Shaped[np.ndarray, "n d"]:
     """Flatten rows to a float64 matrix."""
     rows = np.asarray(values)
     if rows.ndim < 1 or len(rows) < at_least:

@@ -64,8 +64,8 @@ class MixturePrior(AbstractModelPrior):
     """
 
     logits: Float[Array, " C"]
-    loc: Float[Array, "C *z"]
-    log_scale: Float[Array, "C *z"]
+    loc: Float[Array, " C *z"]
+    log_scale: Float[Array, " C *z"]
     components: int = eqx.field(static=True, default=10)
 
     @classmethod
@@ -135,7 +135,7 @@ class VampPrior(AbstractModelPrior):
     Source: Tomczak & Welling (2018), arXiv 1705.07120.
     """
 
-    inputs: Float[Array, "C *x"]
+    inputs: Float[Array, " C *x"]
     components: int = eqx.field(static=True, default=500)
     learned: bool = eqx.field(static=True, default=True)
 

@@ -36,8 +36,8 @@ class ClassPrior(eqx.Module):
         log_scale: The logarithms of the standard deviations, of shape (C, *z).
     """
 
-    loc: Float[Array, "C *z"]
-    log_scale: Float[Array, "C *z"]
+    loc: Float[Array, " C *z"]
+    log_scale: Float[Array, " C *z"]
 
     @classmethod
     def create(cls, classes: int, latent: tuple[int, ...]) -> "ClassPrior":

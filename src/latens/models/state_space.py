@@ -484,7 +484,7 @@ class StateSpaceModel(LatentModel, AbstractJointModel):
         z = decoder.prior(state, memory, action).sample_at(temperature, key=key)
         return memory, z, decoder.emission(memory, z, recalled)
 
-    def after(self, x: Shaped[Array, "T *d"], *, mask: Mask = None, cond: Cond = None, key: Key) -> StepState:
+    def after(self, x: Shaped[Array, " T *d"], *, mask: Mask = None, cond: Cond = None, key: Key) -> StepState:
         """The state after a row, with latents drawn from their posterior: where a forecast or a rollout starts.
 
         Args:
@@ -501,7 +501,7 @@ class StateSpaceModel(LatentModel, AbstractJointModel):
 
     def roll(
         self, state: StepState, steps: int, *, inputs: Float[Array, "H a"] | None = None, key: Key
-    ) -> Shaped[Array, "H *d"]:
+    ) -> Shaped[Array, " H *d"]:
         """Draw several steps one after the other.
 
         Args:

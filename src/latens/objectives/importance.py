@@ -27,13 +27,13 @@ from latens.typing import Array, Count, Float, Key, Step
 GradientForm = Literal["plain", "stl", "dreg"]
 
 
-def importance_bound(log_weight: Float[Array, "K *B"]) -> Float[Array, "*B"]:
+def importance_bound(log_weight: Float[Array, " K *B"]) -> Float[Array, "*B"]:
     r"""The K-sample importance-weighted bound of the evidence from log weights."""
     # $\log \frac1K \sum_k w_k$; its mean is at most $\log p(x)$.
     return jax.nn.logsumexp(log_weight, axis=0) - math.log(log_weight.shape[0])
 
 
-def renyi_bound(log_weight: Float[Array, "K *B"], alpha: float) -> Float[Array, "*B"]:
+def renyi_bound(log_weight: Float[Array, " K *B"], alpha: float) -> Float[Array, "*B"]:
     r"""The variational Renyi bound of the evidence from log weights."""
     # $\frac{1}{1-\alpha}\log\frac1K\sum_k w_k^{1-\alpha}$; the mean of $\log w$ at $\alpha = 1$, the largest at minus
     # infinity.

@@ -99,7 +99,7 @@ def _forecast(model: StateSpaceModel, batch: Batch, key: Key, steps: int, num_dr
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
-def crps(draws: Float[np.ndarray, "B M *x"], truth: Float[np.ndarray, "B *x"]) -> Float[np.ndarray, "B *x"]:
+def crps(draws: Float[np.ndarray, "B M *x"], truth: Float[np.ndarray, " B *x"]) -> Float[np.ndarray, " B *x"]:
     r"""How far draws are from what came: $E|X - y| - \frac12 E|X - X'|$, in the unit of the data, of each cell."""
     # The second mean is over pairs of different draws (the fair form), so that it does not depend on how many there
     # are. Source: Gneiting & Raftery (2007); fair: Ferro (2014).

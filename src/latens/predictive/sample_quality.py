@@ -267,7 +267,7 @@ class PrincipalFeatures:
     rest: bool
     logarithm: bool
 
-    def __call__(self, rows: Shaped[np.ndarray, "n *x"]) -> Shaped[np.ndarray, "n d"]:
+    def __call__(self, rows: Shaped[np.ndarray, " n *x"]) -> Shaped[np.ndarray, "n d"]:
         """Compute the features of rows."""
         centred = (_matrix(rows, self.logarithm) - self.mean) / self.scale
         found = centred @ self.components.T

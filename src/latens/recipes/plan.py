@@ -497,7 +497,7 @@ def _added(
     return found, more
 
 
-def some_rows(data: Dataset, prepare: Preparation, mean: Shaped[np.ndarray, "*x"]) -> Shaped[np.ndarray, "n *x"]:
+def some_rows(data: Dataset, prepare: Preparation, mean: Shaped[np.ndarray, "*x"]) -> Shaped[np.ndarray, " n *x"]:
     """Some training rows as the likelihood sees them, with the mean in the place of missing values."""
     positions = data.subset("train")
     chosen = positions[np.unique(np.linspace(0, len(positions) - 1, 16).astype(int))]

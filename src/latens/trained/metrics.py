@@ -17,7 +17,7 @@ class Metric(NamedTuple):
 
     name: str  # a "#" stands for a count
     unit: str
-    needs: str  # what a model and its rows must have; of numbers that a function makes, words of `groups.NEEDS`
+    needs: str  # what a model and its rows must have; of what a function makes, words of `metric_functions.NEEDS`
     words: str = ""  # what a report calls it; "" for its name
     rank: int = 0  # from 1, its place among the first numbers; up to `LAST_HEADLINE` it can stand for a model
     short: str | None = None  # what terminal and explorer call it; None for `words`

@@ -107,7 +107,7 @@ class SampleSets:
         cells = "standardised columns" if self.data.schema.columns is not None else "cells"
         return f"{self.what}features: {count} principal components of the training rows' {cells}{rest}"
 
-    def draw(self, n: int, key: Key, like: np.ndarray | None = None) -> Shaped[np.ndarray, "n *x"]:
+    def draw(self, n: int, key: Key, like: np.ndarray | None = None) -> Shaped[np.ndarray, " n *x"]:
         """Draw samples; a conditional model is asked for the labels of the rows, as often as they occur."""
         # like: positions of rows whose conditions samples have, in turn; None: those of the rows to compare with.
         trained = self.trained
