@@ -22,12 +22,7 @@ def anchor(heading: str) -> str:
 
 def test_every_code_has_its_own_heading() -> None:
     wanted = {f"{kind.code} (exit {kind.exit_code})": kind.__name__ for kind in LatensError.__subclasses__()}
-    others = {
-        "done (exit 0)",
-        "bug (exit 1)",
-        "interrupted (exit 130)",
-        "interrupted (exit 143)",
-    }
+    others = {"done (exit 0)", "bug (exit 1)", "interrupted (exit 130)", "interrupted (exit 143)"}
     headings = re.findall(r"^## (.+)$", ERRORS, re.MULTILINE)
     assert sorted(headings) == sorted({*wanted, *others})
     linked = dict(re.findall(r"^\| (\d+) \|.*\(#([^)]+)\) \|$", ERRORS, re.MULTILINE))
