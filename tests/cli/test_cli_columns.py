@@ -62,8 +62,7 @@ def test_columns_are_left_out_by_name(places, capsys):
     table, out = str(places / "t.csv"), places / "fewer"
     words = ["fit", table, "--id", "who", "--leave-out", "country", "--column", "income=number", *TINY, "--quiet"]
     assert main([*words, "--leave-out", "joined", "--out", str(out)]) == 0
-    schema = load(out).schema
-    assert [column.name for column in schema.columns] == ["city", "income"]
+    assert [column.name for column in load(out).schema.columns] == ["city", "income"]
     assert main(["resume", str(out), "--steps", "3", "--num-samples", "2", "--quiet"]) == 0
     assert main(["detect", str(out), table, "--out", str(places / "odd2.csv"), "--quiet"]) == 0  # it may be there
     capsys.readouterr()

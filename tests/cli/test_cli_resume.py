@@ -154,8 +154,7 @@ def test_resume_does_as_the_first_command_said(
     assert (info["state"], info["seed"], info["error"]) == ("failed", 5, "RuntimeError: lost power")
     planned = latens("resume", folder, "--dry-run", "--json").json
     assert (planned["step"], planned["state"], json.loads((folder / "run.json").read_text())) == (11, "failed", info)
-    value = latens("resume", folder, "--json").json
-    assert value["metrics"]["log_marginal"]["num_samples"] == 7
+    assert latens("resume", folder, "--json").json["metrics"]["log_marginal"]["num_samples"] == 7
     info = json.loads((folder / "run.json").read_text())
     assert (info["state"], "error" in info, "&& latens resume" in latens("info", folder).out) == ("done", False, True)
     model = (folder / "model.safetensors").read_bytes()

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 import latens
-from latens.commands.base import Call
-from latens.commands.evaluate import Evaluate
 from latens.errors import DataError, UsageError
 from latens.trained.measurement import measure
 from latens.trained.metric_functions import held_out_rows
@@ -40,14 +38,6 @@ def test_held_out_rows_are_given_as_a_data_set() -> None:
     with pytest.raises(UsageError, match="DATA is missing"):
         trained.detect(odd)
     assert "VAE.load(path)" in str(pytest.raises(AttributeError, getattr, trained, "transform").value)  # noqa: RUF061
-
-
-def test_rows_of_the_training_data_are_those_held_out_and_of_others_all() -> None:
-    trained, data = of_its_own(*golden("table"))
-    for model, split in ((trained, held_out_rows(data)[0]), (trained.with_facts(fingerprint="0"), "all")):
-        would = next(Evaluate(run="", data=data)(Call(model)))
-        assert would.value["data"]["split"] == split
-        assert would.value["data"]["rows"] == (len(data) if split == "all" else len(data.subset(split)))
 
 
 def test_a_model_is_as_good_as_itself() -> None:

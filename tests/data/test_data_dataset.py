@@ -60,8 +60,7 @@ def test_blocks_stay_together_and_are_shuffled() -> None:
 
 def test_fingerprint_changes_with_each_part_and_only_then() -> None:
     data = make()
-    same = make()
-    assert data.fingerprint == same.fingerprint
+    assert data.fingerprint == make().fingerprint
     x = data.x.copy()
     x[999, 2] += 1
     changes = {

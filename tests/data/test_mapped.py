@@ -51,8 +51,7 @@ def both(path: Path | str, **options) -> tuple[Dataset, Dataset]:
 def test_gathered_rows_keep_no_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, released = load(written(numbers(), tmp_path / "rows.csv"), stream=True, weight="w"), []
     monkeypatch.setattr(rows_on_disk, "release", lambda array: released.append(array))
-    batch = data.rows(np.arange(5))
-    assert np.array_equal(batch.row_id, data.row_id[:5])
+    assert np.array_equal(data.rows(np.arange(5)).row_id, data.row_id[:5])
     mapped = [array for name in FIELDS if isinstance(array := getattr(data, name), np.memmap)]
     for array in (data.x, data.row_id):
         assert any(array is one for one in mapped)

@@ -135,8 +135,7 @@ def test_pictures_keep_their_shape_and_units():
     vae = VAE(2, recipe="fast-forward", random_state=0, **TINY).fit(digits.images.astype(np.uint8))
     assert vae.model_.schema.shape == (8, 8)
     assert vae.n_features_in_ == 64
-    pictures = vae.reconstruct(digits.images[:5].astype(np.uint8))
-    assert pictures.shape == (5, 8, 8)
+    assert vae.reconstruct(digits.images[:5].astype(np.uint8)).shape == (5, 8, 8)
     flat = vae.transform(digits.data[:5].astype(np.uint8))
     np.testing.assert_array_equal(flat, vae.transform(list(digits.images[:5].astype(np.uint8))))
     with pytest.raises(ConfigError, match=r"receives a row of shape \(8, 8\).*Flatten it"):

@@ -84,7 +84,6 @@ def test_reading_computes_nothing(page: PageServer) -> None:
     assert ask(page, "/decode", "HEAD")[0].status == 404
     with PageServer(FILES) as still:
         assert ask(still, "/decode", "POST", np.ones(2, "<f4").tobytes())[0].status == 404
-        assert ask(still, "/given", "POST", b"{}", **{"Content-Type": "application/json"})[0].status == 404
 
 
 @pytest.mark.parametrize(

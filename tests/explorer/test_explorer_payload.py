@@ -100,8 +100,7 @@ def test_far_is_the_99th_percentile_of_distances_between_neighbours(digits) -> N
 def test_the_same_arguments_give_the_same_bytes(digits) -> None:
     trained, data, files, _ = digits
     history = [{"event": "epoch", "step": 5, "train_elbo": -3.0, "validation_elbo": math.nan}]
-    again = payload(trained, data, history=history, most_rows=200, seed=3)
-    assert again == files
+    assert payload(trained, data, history=history, most_rows=200, seed=3) == files
 
 
 def test_names_of_a_table_are_data_and_never_names_of_files() -> None:

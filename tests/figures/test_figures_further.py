@@ -114,8 +114,7 @@ def test_the_boxes_of_a_model_hold_all_its_trained_numbers():
         *((name, "likelihood") for name in ("decoder layer 2", "x")),
         *((name, "ELBO") for name in ("KL", "likelihood")),
     }
-    table = model_diagram(parts)[1]
-    assert table["shape"][0] == "5 x 4"
+    assert model_diagram(parts)[1]["shape"][0] == "5 x 4"
     with themed("dark"):
         ax = model_diagram(parts, arrows)[0]
     assert len([p for p in ax.patches if isinstance(p, FancyBboxPatch)]) == len(parts)

@@ -130,7 +130,6 @@ def test_equal_parts_have_equal_fingerprints() -> None:
         ((1,), [1]),
         (np.float32(1), np.float64(1)),
         ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
-        ({"a": 1, "b": 2}, {"a": 1, "c": 2}),
     ],
 )
 def test_what_python_calls_equal_may_differ(one: Any, other: Any) -> None:

@@ -56,8 +56,7 @@ def test_a_text_file_is_a_table_where_it_looks_like_one(tmp_path: Path, text: st
 
 def test_a_trained_model_reads_every_text_file_as_lines(tmp_path: Path) -> None:
     schema = load(["1 2", "3 4"]).schema
-    data = load(written(tmp_path / "a.txt", "1 2\n3 4\n"), schema=schema)
-    assert schema.decode(data.x) == ["1 2", "3 4"]
+    assert schema.decode(load(written(tmp_path / "a.txt", "1 2\n3 4\n"), schema=schema).x) == ["1 2", "3 4"]
     with pytest.raises(DataError, match=r"a\.txt, line 3: character 2 is 'x', which the vocabulary of 5 pieces lacks"):
         load(written(tmp_path / "a.txt", "1 2\n\n3x4\n"), schema=schema)
 

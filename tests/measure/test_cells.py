@@ -150,7 +150,7 @@ def test_cells_need_columns_of_types():
     plain = latens.trained.train(latens.trained.prepare(override(get_recipe("default").config, settings), data))[0]
     with pytest.raises(ConfigError, match="--typed"):
         blame(plain, data, np.arange(3), others=200)
-    assert plain.detect(data, cells=0, num_samples=2).value["rows"] == 200
+    assert plain.detect(rows(20, 1), held_out=rows(200, 2), cells=0, num_samples=2).value["rows"] == 20
 
 
 def test_the_outermost_of_many_rows_is_no_odder_than_one_more_row_beyond_them():

@@ -120,7 +120,7 @@ def test_levels_add_up_to_the_kl():
     agrees(off, 0.0)
     assert levels[0].protocol.endswith("level 1 of 2: 4")
     assert found["kl"].value > 0.3
-    page = json.loads(payload(model, data)["data/manifest.json"])["levels"]
+    page = json.loads(payload(model, data, serve=True)["data/manifest.json"])["levels"]
     assert [level["shape"] for level in page] == [[4], [16]]
     assert all(abs(level["kl"] - one.value) < 1.0 for level, one in zip(page, levels, strict=True))
 

@@ -213,12 +213,6 @@ def test_a_moving_point_draws_its_last_steps_after_it():
     assert len(animation.trail(path, 3)[0]) == 3
 
 
-def test_a_morph_holds_where_it_arrives():
-    codes = {"a": [0.0, 0.0], "b": [1.0, 1.0], "c": [0.0, 2.0]}
-    made = morph(trained_bits(), None, between=list("abc"), codes=codes, frames=2)
-    assert made.hold == (4.0, 1.0) * 3
-
-
 def test_percentiles_of_the_prior_are_shown_over_training():
     data, kept = data_of(BITS), [(0, trained_bits(key=3)), (5, trained_bits())]
     made = manifold_over_training(kept, data, cells=4, spacing="percentile", percentiles=(0.1, 0.9), frames=3)

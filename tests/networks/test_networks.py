@@ -183,7 +183,6 @@ def test_activations_are_their_formulas() -> None:
 
 def test_frozen_arrays_are_not_counted() -> None:
     """One weight and one bias in, two and two out: the frozen shift, scale and log-scale are not trained."""
-    pair = conjugate_pair()
-    assert count_parameters(pair) == 2 + 2 + 1 + 1
+    assert count_parameters(conjugate_pair()) == 2 + 2 + 1 + 1
     decoder = Conditional(linear(np.ones((1, 2)), np.zeros(2)), AffineHead(NormalHead((1,)), np.ones(1), np.ones(1)))
     assert count_parameters(decoder) == 2 + 2

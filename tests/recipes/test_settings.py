@@ -31,8 +31,7 @@ def test_the_order_of_settings_says_nothing(settings: tuple) -> None:
 def test_another_choice_leaves_no_options_of_the_former_one() -> None:
     assert settings_of("iwae").objective.options
     assert settings_of("iwae", objective="elbo").objective.options == {}
-    kept = settings_of("iwae", objective="iwae")
-    assert kept.objective == settings_of("iwae").objective
+    assert settings_of("iwae", objective="iwae").objective == settings_of("iwae").objective
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,7 @@ class Result(NamedTuple):
 def latens(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
     def run(*argv: object) -> Result:
         capsys.readouterr()
-        code = main([str(word) for word in argv])
-        return Result(code, *capsys.readouterr())
+        return Result(main([str(word) for word in argv]), *capsys.readouterr())
 
     return run
 

@@ -12,8 +12,7 @@ from cli_fixtures import Result
 from latens.data import Preparation, Schema
 from latens.distributions import AbstractDistribution, Categorical, DiagonalNormal, Mixture
 from latens.distributions.chain import Chain
-from latens.errors import ConfigError, DivergedError, UsageError
-from latens.evidence import importance
+from latens.errors import ConfigError, UsageError
 from latens.latents import sample_prior
 from latens.models import LatentModel
 from latens.trained.trained_model import TrainedModel
@@ -87,12 +86,3 @@ def test_the_command_samples_at_a_temperature(latens: Callable[..., Result], tmp
     np.testing.assert_allclose(half, 0.5 * ordinary, rtol=1e-6)
     np.testing.assert_array_equal(sample("c.npz", "--temperature", "1"), ordinary)
     assert not sample("d.npz", "--temperature", "0").any()
-
-
-def test_a_density_of_real_numbers_is_never_0(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = np.array([-1.0, -np.inf])
-    monkeypatch.setattr(TrainedModel, "rows", lambda self, data, **how: data)
-    monkeypatch.setattr(importance, "log_marginal", lambda rows, num_samples: given)
-    np.testing.assert_array_equal(TrainedModel(None, Schema((2,), "binary"), Preparation()).log_marginal(given), given)
-    with pytest.raises(DivergedError, match="row 1 is the first"):
-        TrainedModel(None, Schema((2,), "real"), Preparation()).log_marginal(given)

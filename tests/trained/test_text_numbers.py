@@ -82,8 +82,7 @@ def test_pictures_of_text_are_drawn_of_text_alone(music: tuple[TrainedModel, Dat
     _, table = texts.draw_ways(Source(trained, rows))
     ends = table["text"][table["place"] == 0].tolist()
     assert len(table["text"]) == texts.STEPS * len(ends)
-    back = rows.schema.decode(trained.reconstruct(rows.x))
-    assert set(ends) <= set(back)
+    assert set(ends) <= set(rows.schema.decode(trained.reconstruct(rows.x)))
 
 
 def test_the_page_is_given_texts_and_their_vocabulary(trained: TrainedModel, data: Dataset) -> None:
