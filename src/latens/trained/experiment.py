@@ -211,7 +211,7 @@ def prepare(
         check_shards(experiment.settings.shards, batch_size, stage.objective)
         if stage.objective is not None:
             shards = experiment.settings.shards
-            eqx.filter_eval_shape(_slope, model, stage.objective, prepared, key, shards)
+            eqx.filter_eval_shape(_slope, model, stage.objective, prepared, key, shards, has_own(resolved))
             reasons += [*_sampled_kl(model, stage.objective, prepared), *stage.objective.remarks()]
     return replace(experiment, reasons=tuple(dict.fromkeys(reasons)), planned=stages)
 
@@ -253,8 +253,10 @@ def _something_counts(data: Dataset) -> None:
         raise DataError(f"every cell of the {len(rows)} training rows is missing.", where=data.name, fix=fix)
 
 
-def _slope(model: AbstractLatentModel, objective: AbstractObjective, batch: Batch, key: Key, shards: int = 1) -> Any:
-    """The gradient of an objective: what has none is found without computing anything."""
+def _slope(
+    model: AbstractLatentModel, objective: AbstractObjective, batch: Batch, key: Key, shards: int, own: bool
+) -> Any:
+    """An objective's value, and of own parts its gradient: what has none is found without computing anything."""
     trained, rest = partition_trainable((model, objective))
 
     def value(trained: PyTree) -> Any:
@@ -266,7 +268,7 @@ def _slope(model: AbstractLatentModel, objective: AbstractObjective, batch: Batc
             raise ConfigError(what, where="objective", fix="Give that metric too, or set `monitor` in the class.")
         return loss
 
-    return jax.grad(value)(trained)
+    return jax.grad(value)(trained) if own else value(trained)
 
 
 def as_split(config: Config, data: Dataset) -> Dataset:
