@@ -30,6 +30,7 @@ from latens.typing import AnyArray
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
+Call: TypeAlias = Callable[..., Any]
 PyTreeDef: TypeAlias = Any
 """The structure of a pytree, for which JAX has no type of its own."""
 
@@ -50,7 +51,7 @@ class Argument(NamedTuple):
 class _Program(NamedTuple):
     """One program of flat arrays."""
 
-    run: Callable[..., Any]
+    run: Call
     text: Callable[[], str]  # gives its StableHLO
 
 
@@ -95,7 +96,7 @@ class compiled(Generic[Given, Made]):
     def _new(self, leaves: list[object], tree: PyTreeDef) -> _Program:
         types = [jax.typeof(leaf) for leaf in leaves if eqx.is_array(leaf)]
         known = [_argument(leaf) if eqx.is_array(leaf) else leaf for leaf in leaves]  # no program holds data
-        function: Callable[..., Any] = self.function
+        function: Call = self.function
         made: list[PyTreeDef] = []  # the structure of what the function makes
 
         def flat(*arrays: AnyArray) -> list[object]:
@@ -128,7 +129,7 @@ def _argument(array: object) -> Argument:
     return Argument(of.shape, str(of.dtype), getattr(of, "weak_type", False))
 
 
-def _read(path: Path, given: PyTreeDef, made: list[PyTreeDef]) -> Callable[..., Any] | None:
+def _read(path: Path, given: PyTreeDef, made: list[PyTreeDef]) -> Call | None:
     """What was traced before; None where nothing whole is there."""
     with suppress(OSError, msgspec.DecodeError):
         check, structure, trace = msgspec.msgpack.decode(path.read_bytes(), type=tuple[bytes, bytes, bytes])
@@ -138,9 +139,7 @@ def _read(path: Path, given: PyTreeDef, made: list[PyTreeDef]) -> Callable[..., 
     return None
 
 
-def _written(
-    path: Path, function: Callable[..., Any], shapes: list[Any], given: PyTreeDef, made: list[PyTreeDef]
-) -> Callable[..., Any]:
+def _written(path: Path, function: Call, shapes: list[Any], given: PyTreeDef, made: list[PyTreeDef]) -> Call:
     """What is traced now, and kept; the function itself where no trace of it can be kept."""
     try:
         exported = jax.export.export(jax.jit(function))(*shapes)
@@ -152,7 +151,7 @@ def _written(
     return _call_of(exported)
 
 
-def _call_of(exported: jax.export.Exported) -> Callable[..., Any]:
+def _call_of(exported: jax.export.Exported) -> Call:
     """A traced function to call in another program."""
     # For a trace of a CPU JAX imports all of SciPy's linear algebra, 0.2 s, which few programs call.
     if b"lapack" not in exported.mlir_module_serialized:

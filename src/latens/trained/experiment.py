@@ -199,7 +199,7 @@ def prepare(
             raise ConfigError(f"no prior can be fitted at the end {why}.", where="prior.refit", fix="Leave it out.")
     row = data.rows(data.subset("train")[:1])
     prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)
-    if isinstance(model, LatentModel) and has_own(resolved):
+    if (own := has_own(resolved)) and isinstance(model, LatentModel):
         check_given_parts(model, prepared)
     reasons += lost_digits(data.schema)
     if isinstance(data.x, np.memmap):
@@ -210,8 +210,7 @@ def prepare(
         batch_size = min(experiment.settings.batch_size, data.count("train"))
         check_shards(experiment.settings.shards, batch_size, stage.objective)
         if stage.objective is not None:
-            shards = experiment.settings.shards
-            eqx.filter_eval_shape(_slope, model, stage.objective, prepared, key, shards, has_own(resolved))
+            eqx.filter_eval_shape(_slope, model, stage.objective, prepared, key, experiment.settings.shards > 1, own)
             reasons += [*_sampled_kl(model, stage.objective, prepared), *stage.objective.remarks()]
     return replace(experiment, reasons=tuple(dict.fromkeys(reasons)), planned=stages)
 
@@ -254,15 +253,15 @@ def _something_counts(data: Dataset) -> None:
 
 
 def _slope(
-    model: AbstractLatentModel, objective: AbstractObjective, batch: Batch, key: Key, shards: int, own: bool
+    model: AbstractLatentModel, objective: AbstractObjective, batch: Batch, key: Key, in_shards: bool, own: bool
 ) -> Any:
     """An objective's value, and of own parts its gradient: what has none is found without computing anything."""
     trained, rest = partition_trainable((model, objective))
 
     def value(trained: PyTree) -> Any:
         model, objective = eqx.combine(trained, rest)
-        options = {"key": key, "step": jnp.zeros((), jnp.int32), "training": True, "in_shards": shards > 1}
-        loss, metrics, _ = run_objective(objective, model, batch, **options)
+        at = {"key": key, "step": jnp.int32(0)}
+        loss, metrics, _ = run_objective(objective, model, batch, **at, training=True, in_shards=in_shards)
         if (watched := getattr(objective, "monitor", None)) not in metrics:
             what = f"{type(objective).__name__} has monitor = {watched!r}, and gives {', '.join(metrics) or 'none'}."
             raise ConfigError(what, where="objective", fix="Give that metric too, or set `monitor` in the class.")
