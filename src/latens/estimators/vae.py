@@ -425,9 +425,9 @@ class VAE(BaseAutoencoder):
         check_is_fitted(self)
         num_samples = check_count(num_samples, "num_samples")
         kind_of(self.model_.schema).refuse("gaps", "impute")
-        key = seed_key(seed_of(self.random_state if random_state is None else random_state))
         data, y = self._read(X, y, unknown)
         batch = self._as_batch(data, y)
+        key = seed_key(seed_of(self.random_state if random_state is None else random_state))
         return data, imputed(self.model_, batch, key=key, num_samples=num_samples, num_draws=num_draws)
 
     def _filled(self, X: RowsLike, data: Dataset, several: np.ndarray, hidden: np.ndarray) -> Any:
