@@ -25,7 +25,7 @@ MOST = {
     "lines of Python in src": 59_187,
     ": Any in src": 291,
     "lines of Python in data": 4_035,
-    "lines of Python in tests": 45_939,
+    "lines of Python in tests": 45_938,
     "lines of JavaScript, CSS and HTML": 6_436,
     "words of docs": 32_401,
     "pages of docs": 40,

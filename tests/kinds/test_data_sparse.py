@@ -89,8 +89,7 @@ def test_a_small_matrix_becomes_an_array(tmp_path):
     x = counts()
     for path in written(x, tmp_path):
         assert isinstance(load(path).x, np.ndarray)
-    wide = scipy.sparse.csr_array((4, 2**22 + 1), dtype=np.float32)
-    assert isinstance(load(wide).x, SparseRows)
+    assert isinstance(load(scipy.sparse.csr_array((4, 2**22 + 1), dtype=np.float32)).x, SparseRows)
 
 
 def test_rows_are_indexed_like_an_array():

@@ -231,7 +231,8 @@ def test_a_code_of_an_autoencoder_goes_over_its_own_range():
     unit, mean = source.posteriors.order[0], source.posteriors.mean
     low, high = np.percentile(mean[:, unit], (1.0, 99.0))
     assert f"code {unit}: {low:.3g} to {high:.3g}" == axes.get_yticklabels()[0].get_text()
-    ends = np.tile(mean[0], (2, 1))
+    light = data.x[source.posteriors.positions].sum((1, 2))
+    ends = np.tile(mean[np.argsort(light, kind="stable")[len(light) // 2]], (2, 1))
     ends[:, unit] = low, high
     first = source.decoded_images(ends).reshape(2, -1)
     assert np.allclose(pictured(axes)[[0, WIDE - 1]], np.clip(first, 0.0, 1.0), atol=1e-6)

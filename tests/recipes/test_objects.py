@@ -165,7 +165,8 @@ def test_parts_of_ones_own_are_asked_for_by_name(tmp_path, monkeypatch):
             with pytest.raises(ModelFileError, match=rf"not known here|no recipe.*register_part\('{part}'"):
                 VAE.load(path)
             if part == "likelihood":  # one that does not fit leaves nothing behind
-                for fits, says in ((NormalHead, "has shape"), (None, "not known here")):
+                wide = type(NormalHead)("CauchyHead", (NormalHead,), {})
+                for fits, says in ((NormalHead, "not with NormalHead"), (wide, "has shape"), (None, "not known here")):
                     with pytest.raises(ModelFileError, match=says):
                         latens.load(path, likelihood=fits)
         given = {part: vae.settings[part] if part == "model" else getattr(vae, part)}

@@ -198,8 +198,7 @@ def test_a_condition_that_the_data_ignore_gives_the_same_rows(cells: Path) -> No
 def test_rows_bring_their_own_conditions_to_a_model_that_is_told(cells: Path) -> None:
     data = load(cells, label="kind", condition=["batch", "age"])
     trained = model_of(data)
-    told = trained.given({"batch": "c"})
-    assert np.array_equal(told.reconstruct(data), trained.reconstruct(data))
+    assert np.array_equal(trained.given({"batch": "c"}).reconstruct(data), trained.reconstruct(data))
     with pytest.raises(DataError, match=r"has no batch, age, which the model reads as conditions"):
         trained.batch(X.astype(np.float32), label=np.zeros(60, np.int32))
     assert with_usual(trained.model, np.ones(4)).decoder.usual.value.tolist() == [1.0] * 4

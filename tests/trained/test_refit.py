@@ -196,8 +196,7 @@ def test_the_command_offers_the_kinds_there_are(capsys: pytest.CaptureFixture[st
         parser().parse_args(["refit", "--help"])
     choices = re.findall(r"--prior \{(.*?)\}", "".join(capsys.readouterr().out.split()).replace("--prior", "--prior "))
     assert {tuple(words.split(",")) for words in choices} == {tuple(PRIORS)}
-    options = {name for kind in PRIORS.values() for name in kind.options}
-    assert options == set(_OPTIONS)
+    assert {name for kind in PRIORS.values() for name in kind.options} == set(_OPTIONS)
 
 
 def test_codes_that_read_a_label_get_a_prior_of_each_class():
