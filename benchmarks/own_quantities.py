@@ -30,9 +30,9 @@ from latens.config import override
 from latens.data import Dataset, load
 from latens.evidence import ModelRows
 from latens.latents import encode, kl_split, sample_prior
-from latens.predictive.sample_quality import classifier_two_sample_test
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
+from latens.trained.sample_quality import classifier_two_sample_test
 from seeds import interval
 
 SAME = {

@@ -12,7 +12,7 @@ import latens
 from latens import load
 from latens.cli.main import main
 from latens.recipes import get_recipe
-from latens.recipes.closed_forms import started_from
+from latens.recipes.principal_components import started_from
 from latens.runs.folder import RunFolder
 from latens.trained import prepare
 

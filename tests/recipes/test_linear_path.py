@@ -23,8 +23,8 @@ from latens.io.safetensors import read
 from latens.models import LatentModel
 from latens.networks import Dense, LinearPath
 from latens.recipes import RECIPES
-from latens.recipes.closed_forms import located_rows
 from latens.recipes.plan import starting
+from latens.recipes.principal_components import located_rows
 from latens.trained import experiment
 from latens.trained.trained_model import TrainedModel
 

@@ -16,7 +16,7 @@ from latens.models import CorrelatedNormalHead
 from latens.predictive.linear_posterior import around
 from latens.predictive.missing_cells import impute, log_observed
 from latens.recipes import get_recipe
-from latens.recipes.closed_forms import located_rows
+from latens.recipes.principal_components import located_rows
 from latens.trained.experiment import Experiment, prepare
 from latens.trained.trained_model import TrainedModel
 

@@ -16,7 +16,7 @@ from latens.kinds.tables.columns import ColumnType
 from latens.models.heads.table import TableHead, TableInput, middles_of
 from latens.networks import LinearPath
 from latens.recipes import get_recipe
-from latens.recipes.closed_forms import decoder_map, encoder_map
+from latens.recipes.principal_components import decoder_map, encoder_map
 
 SHARES = np.diff(np.asarray(jax.scipy.stats.norm.cdf(np.linspace(-4, 4, 101))), prepend=0.0, append=1.0)
 NUMBER = ColumnType("number", size=102, starts=tuple(range(102)), shares=tuple((SHARES / SHARES.sum()).tolist()))

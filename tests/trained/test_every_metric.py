@@ -26,10 +26,10 @@ from latens.kinds.tables.dtypes import as_dates, number_of, seconds_of
 from latens.latents import disentanglement
 from latens.latents.clusters import matched
 from latens.latents.codes import active_units
-from latens.predictive import sample_quality
 from latens.predictive.conditional_samples import parse_conditions
 from latens.predictive.forecasting import crps, judged
 from latens.recipes.step_starts import RIDGE, _regress
+from latens.trained import sample_quality
 from latens.trained.cell_scores import OUTER, tails
 from latens.trained.outliers import adjusted, conformal
 from latens.trained.paired import PairedRows, Run, _places, estimate_of, ranked

@@ -31,12 +31,12 @@ from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
 from latens.objectives.elbo import with_beta, without_beta
 from latens.recipes.build import build
-from latens.recipes.closed_forms import MOST_LATENTS, latents_of, started_from, suits
 from latens.recipes.part_tables import OBJECTIVES, make
 from latens.recipes.parts import ConfiguredParts, bind, preparation
 from latens.recipes.pictures import BATCH as PICTURE_BATCH
 from latens.recipes.pictures import for_pictures, map_of, of_binarised, of_codes, work
 from latens.recipes.posteriors import whole_groups
+from latens.recipes.principal_components import MOST_LATENTS, latents_of, started_from, suits
 from latens.recipes.priors import PRIORS, MixtureOptions
 from latens.recipes.recipe import Recipe, Size
 from latens.trainable import count_parameters

@@ -17,14 +17,14 @@ from latens.evidence.estimate import Estimate
 from latens.kinds import kind_of
 from latens.latents.codes import new_rows
 from latens.predictive.classes import sample_classes
-from latens.predictive.sample_quality import (
+from latens.trained.inputs import is_grey, lacks_prior
+from latens.trained.sample_quality import (
     PrincipalFeatures,
     classifier_two_sample_test,
     frechet_distance,
     precision_recall_density_coverage,
     principal_features,
 )
-from latens.trained.inputs import is_grey, lacks_prior
 from latens.trained.trained_model import TrainedModel
 from latens.typing import Key
 
