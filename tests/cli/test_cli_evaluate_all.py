@@ -13,10 +13,10 @@ from latens.cli.main import main
 from latens.config import override
 from latens.data import Dataset, load
 from latens.recipes import get_recipe
-from latens.trained.sample_quality import precision_recall_density_coverage
 from latens.trained.experiment import prepare
 from latens.trained.metric_functions import measure_all
 from latens.trained.metrics import MADE, METRICS
+from latens.trained.sample_quality import precision_recall_density_coverage
 from latens.trained.sample_sets import SampleSets
 from latens.trained.trained_model import TrainedModel
 
