@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cli_fixtures import FIT, SMALL, Result
 
-from latens import evidence, latents
+from latens import evidence
 from latens.config import override
 from latens.data import load
 from latens.recipes import RECIPES, get_recipe
@@ -71,27 +71,6 @@ def test_evaluate_other_rows_uses_all(latens: Callable[..., Result], run_folder:
 
 
 # --- rows and latents ---
-
-
-def test_encode_in_three_formats(latens: Callable[..., Result], run_folder: Path, tmp_path: Path) -> None:
-    import pandas
-
-    for ending in ("npz", "csv", "parquet"):
-        result = latens("encode", run_folder, "digits", "--out", tmp_path / f"z.{ending}")
-        assert (result.code, result.out) == (0, "")
-    trained, data = TrainedModel.load(run_folder / "model.safetensors"), load("digits")
-    codes = latents.encode(trained.rows(data))
-    with np.load(tmp_path / "z.npz") as z:
-        arrays = dict(z)
-    assert np.array_equal(arrays["row_id"], data.names)
-    assert np.array_equal(arrays["mean"], codes["mean"])
-    assert np.array_equal(arrays["log_variance"], codes["log_variance"])
-    assert np.allclose(arrays["elbo"], arrays["log_likelihood"] - arrays["kl"], atol=1e-3)
-    assert [int(label) for label in arrays["label"][:10]] == list(range(10))
-    for frame in (pandas.read_csv(tmp_path / "z.csv"), pandas.read_parquet(tmp_path / "z.parquet")):
-        assert np.array_equal(frame["row_id"], data.names)
-        assert np.array_equal(frame[["mean0", "mean1", "mean2"]].to_numpy(np.float32), codes["mean"])
-        assert np.array_equal(frame["elbo"].to_numpy(np.float32), arrays["elbo"])
 
 
 def test_decode_of_encoded_is_reconstruct(latens: Callable[..., Result], run_folder: Path, tmp_path: Path) -> None:

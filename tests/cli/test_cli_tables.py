@@ -1,10 +1,8 @@
-"""A table of several kinds through the command: from a file to samples, numbers and filled gaps."""
+"""A table of several kinds through the command: from a file to samples."""
 
 import csv
 import datetime
-import errno
 import json
-import os
 
 import numpy as np
 import polars as pl
@@ -12,7 +10,6 @@ import pytest
 
 from latens import load
 from latens.cli.main import main
-from latens.io import atomic
 from latens.kinds.tables.table_schema import as_frame
 
 pytestmark = pytest.mark.more
@@ -30,9 +27,6 @@ def places(tmp_path_factory):
         rows.append((f"c{i}", ("Lyon", "Oslo", "Porto")[k], country, f"{rng.normal(100 * k, 10):.1f}", str(day)))
     with (folder / "t.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
-    with (folder / "holes.csv").open("w", newline="") as file:
-        holes = [(f"h{i}", city, "", "", "") for i, city in enumerate(("Lyon", "Oslo", "Porto"))]
-        csv.writer(file).writerows([rows[0], *holes])
     made = ("--id", "who", "--steps", "1000", "--num-samples", "20", "--out", str(folder / "run"))
     assert main(["fit", str(folder / "t.csv"), *made, "--quiet"]) == 0
     return folder
@@ -59,20 +53,3 @@ def test_samples_under_conditions(places, capsys):
     assert abs(np.median(income.astype(float)) - 100) < 10
     assert main([*words, "--where", "city=Olso", "--json"]) == 3
     assert "Oslo" in capsys.readouterr().out
-
-
-def test_imputed_tables_are_all_written_or_none(places, tmp_path, monkeypatch, capsys):
-    """The disk is full at the third of ten tables."""
-    words = ["impute", str(places / "run"), str(places / "holes.csv"), "--draws", "9", "--num-samples", "9"]
-    real, calls = atomic.os.fsync, []
-
-    def full(descriptor):
-        calls.append(descriptor)
-        if len(calls) == 3:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(descriptor)
-
-    monkeypatch.setattr(atomic.os, "fsync", full)
-    assert main([*words, "--out", str(tmp_path / "x.csv")]) == 7
-    assert "x-002.csv: the disk is full" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []

@@ -17,40 +17,6 @@ from latens.trained.trained_model import TrainedModel
 pytest_plugins = ("cli_fixtures",)
 
 
-@pytest.fixture
-def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Thirty digits beside 30 others; the eleventh is noise, the fifth a flat grey."""
-    monkeypatch.chdir(tmp_path)
-    x = np.asarray(load("digits").x)
-    new = x[:30].copy()
-    new[10] = np.random.default_rng(0).integers(0, 17, (8, 8))
-    new[4] = 9
-    np.save("new.npy", new)
-    np.save("held.npy", x[60:90])
-
-
-def size(name: str) -> tuple[int, int]:
-    with Image.open(name) as sheet:
-        return sheet.size
-
-
-WORDS = ("detect", "pretrained:digits-16d", "new.npy", "--held-out", "held.npy")
-
-
-@pytest.mark.usefixtures("rows")
-def test_a_sheet_shows_them_in_order(latens: Callable[..., Result]) -> None:
-    assert latens(*WORDS, "--top", 7, "--out", "odd.png").code == 0
-    width, height = size("odd.png")
-    assert width > 5 * 128  # five in a line
-    assert latens(*WORDS, "--out", "all.png").code == 0  # nothing is flagged, and 20 are shown
-    assert size("all.png") == (width, pytest.approx(2 * height, abs=40))
-    np.save("table.npy", np.zeros((4, 3), np.float32))
-    assert latens("fit", "table.npy", "--steps", 1, "--out", "run", "--num-samples", 1).code == 0
-    np.save("photos.npy", np.random.default_rng(0).integers(0, 256, (40, 16, 16)).astype(np.uint8))
-    assert "training pictures are few: expect" in latens("fit", "photos.npy", "--steps", 1, "--num-samples", 1).err
-    assert "are not pictures" in latens("detect", "run", "table.npy", "--out", "odd.png").err
-
-
 def test_erased_parts_of_pictures_are_filled_in(latens: Callable[..., Result], tmp_path: Path) -> None:
     x = np.asarray(load("digits").x)[:20]
     for i, one in enumerate(x):

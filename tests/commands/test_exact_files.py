@@ -1,5 +1,6 @@
 """What commands read and write, and what they say of rows, without a model that is trained."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +12,13 @@ import pytest
 from latens.cli.main import main
 from latens.commands._files import _as_read, read_latents, write_table
 from latens.commands._sources import _warn_of
+from latens.commands.evaluate import Evaluate
 from latens.commands.forecast import _steps
+from latens.commands.report import ANIMATIONS, Report
 from latens.commands.sample import _class_of
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import load
-from latens.errors import DataError, DivergedError
+from latens.errors import DataError, DivergedError, UsageError
 from latens.model_figures.draw import PICTURES
 
 Z = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
@@ -105,3 +108,34 @@ def test_pictures_are_written_as_they_are_drawn(tmp_path, monkeypatch):
     assert main(["report", "run", "--only", "figures", "--name", ",".join(names), "--quiet"]) == 130
     kept = sorted(path.name for path in (tmp_path / "run" / "figures").iterdir())
     assert kept == [f"{order[0]}.{kind}" for kind in ("csv", "png", "svg")]
+
+
+DRAWN: list[dict[str, Any]] = [{}, {"only": "figures"}, *({"only": "animation", "name": one} for one in ANIMATIONS)]
+OPTIONS = {"theme": "dark", "given": ["a=1"], "manifold_cells": 5, "manifold_range": "percentile", "between": "a,b"}
+OPTIONS |= {"percentiles": (0.1, 0.9), "path": "linear", "frames": 3, "fps": 5.0, "seed": 1, "data": "rows.csv"}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_of_a_report_is_taken_where_its_refusal_says(option: str) -> None:
+    given: dict[str, Any] = {option: OPTIONS[option]}
+    given |= {"manifold_range": "percentile"} if option == "percentiles" else {}
+    taken, fixes = [], []
+    for kind in DRAWN:
+        try:
+            Report(run="", **kind, **given)._refuse_idle()
+            taken.append(kind)
+        except UsageError as error:
+            fixes.append(error.fix)
+    said = (re.findall(r"--only (\w+)(?: --name (\w+))?", str(fix)) for fix in fixes)
+    named = [[{"only": a} | ({"name": b} if b else {}) for a, b in each] for each in said]
+    assert fixes
+    assert all(each == taken for each in named if each)
+    assert all(named) or len(taken) > 2
+
+
+@pytest.mark.parametrize(("run", "known"), [(None, True), (None, False), ("r", True), ("r", False)])
+def test_a_report_is_next_where_there_is_one(run: str | None, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("latens.commands._result_lines.result_lines", lambda *values, **options: ["first", ""])
+    at: Any = SimpleNamespace(run=run, name="a run", trained=None, knows=lambda data: known)
+    found = Evaluate(run="")._plain(at, *[None] * 3)  # type: ignore[arg-type]
+    assert found == ("first", *["Next: latens report 'a run'"] * (run is not None and known))

@@ -54,6 +54,9 @@ def test_a_long_table_keeps_its_cells_and_its_order_and_gets_the_steps_that_it_l
     in_memory = long_as_written(data, x, hidden, Path("a frame"), {})
     assert in_memory["who"].to_list() == [row[0] for row in found]
     assert in_memory["y"].to_list() == [7, 1, 103, 105, 9, 2]
+    for j, name in enumerate("xy"):  # a column of whole numbers that were all filled in is one of fractions
+        made = long_as_written(data, np.round(x), hidden | (np.arange(2) == j), Path("a frame"), {})
+        assert [made[one].dtype.is_float() for one in "xy"] == [one == name for one in "xy"]
 
 
 def test_a_step_of_several_windows_is_that_of_the_window_it_is_in_the_middle_of():

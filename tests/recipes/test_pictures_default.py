@@ -6,7 +6,7 @@ import pytest
 import latens
 from latens.config import NetworkConfig, VAEConfig, override
 from latens.recipes import get_recipe
-from latens.recipes.pictures import convolution_widths, work
+from latens.recipes.pictures import convolution_widths, few_pictures, work
 
 
 def resolved(x: np.ndarray, **settings: object) -> tuple[VAEConfig, str]:
@@ -29,6 +29,7 @@ def test_pictures_get_convolutions_and_a_mixture_of_logistics(shape: tuple[int, 
     assert (config.network.kind, config.network.hidden) == ("conv", widths)
     assert config.likelihood.family == "logistic-mixture"
     assert "training pictures are few" in reasons
+    assert few_pictures(pixels(60, *shape)).endswith("pictures that look alike or blurred; more pictures help")
     assert "for pictures of " + " x ".join(map(str, shape)) in reasons
     assert convolution_widths(shape) == widths
     # Few pictures are moved, by an eighth of the shorter side; many are not, and what was given stays.

@@ -111,7 +111,7 @@ def row_scores(
 ) -> Scores:
     r"""How odd rows are: $-\log p(x)$ of their observed cells, and the KL of their codes."""
     # A number beyond those of the training rows tells the model nothing but that it is there: its cell counts as
-    # missing, and what `tails` says is added. A row with a name that no training row had has infinity.
+    # missing, and what `tails` says is added. A row with a name that no training row had, or of NaN, has infinity.
     # shown: true for the columns that are looked at; None looks at all.
     batch = trained.batch(data, positions)
     mask = np.ones(batch.x.shape, bool) if batch.mask is None else np.array(batch.mask)
@@ -130,7 +130,7 @@ def row_scores(
     kl = np.asarray(numbers.kl, np.float64)
     log_p = log_observed(rows, num_samples=num_samples) if gaps else np.asarray(numbers.weights.log_mean)
     strange = strange_rows(data) if positions is None else strange_rows(data)[positions]
-    surprise = np.where(strange, np.inf, added - log_p)
+    surprise = np.where(strange | np.isnan(log_p), np.inf, added - log_p)
     return Scores(surprise, surprise + CODE * np.where(np.isnan(kl), 0.0, kl))
 
 
