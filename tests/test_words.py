@@ -98,3 +98,26 @@ def test_private_words_are_found_in_prose_alone() -> None:
         "so, as a pronoun",
     ]
     assert private("It stands for a row, such as `kept`, and is no longer so much.\n```\ntold\n```\n") == []
+
+
+ONE = {"1", "one", "is", "has", "its", "stands", "another", "last"}
+"""Words that are said of one alone."""
+
+
+def test_one_is_singular_and_more_are_plural() -> None:
+    """Of `"row has" if n == 1 else "rows have"`, in every message that counts."""
+    found = []
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.IfExp(test=ast.Compare(ops=[op], comparators=[ast.Constant(value=1)])) if all(
+                    isinstance(one, ast.JoinedStr) or isinstance(getattr(one, "value", None), str)
+                    for one in (node.body, node.orelse)
+                ):
+                    words = [re.sub(r"{.*?}|^f|['\"]", "", ast.unparse(one)) for one in (node.body, node.orelse)]
+                    one, more = words if isinstance(op, ast.Eq) else words[::-1]
+                    said, other = (ONE & set(re.findall(r"\w+", text)) for text in (one, more))
+                    right = isinstance(op, ast.Eq | ast.Gt) and (said - other or more.startswith(one))
+                    found.append((path.name, one, more, bool(not one or (right and not other - said))))
+    assert len(found) > 20
+    assert [one for one in found if not one[-1]] == []

@@ -1,9 +1,12 @@
 """What pictures of planes and tables are made of: axes, columns, dates, sentences."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from latens.model_figures.draw import PICTURES
+from latens.model_figures.latent_pictures import shown_in_plane
 from latens.model_figures.source import principal
 from latens.model_figures.table_pictures import _dates, most_varied
 
@@ -17,6 +20,17 @@ def test_principal_axes_are_those_of_the_covariance():
     np.testing.assert_allclose(found.axes, np.stack([-along, across], axis=1), atol=1e-12)  # the largest is positive
     np.testing.assert_allclose(found.shares, [100 / 101, 1 / 101])
     np.testing.assert_allclose(found.of(points)[:, 0], -10.0 * t, atol=1e-12)
+
+
+@pytest.mark.parametrize(("units", "support"), [(2, "vector"), (3, "vector"), (3, "sphere"), (5, "sphere")])
+def test_the_axes_of_a_plane_make_its_points(units: int, support: str) -> None:
+    mean = np.random.default_rng(0).normal(size=(20, units))
+    source = SimpleNamespace(support=support, posteriors=SimpleNamespace(first=[1, 0]), principal=principal(mean))
+    found = shown_in_plane(source, mean)  # type: ignore[arg-type]
+    assert found.axes.shape == (units, 2)
+    np.testing.assert_allclose(np.ptp(found.points - mean @ found.axes, axis=0), 0.0, atol=1e-12)
+    whole = units == 2 or support == "sphere"
+    assert found.columns == (("latent_1", "latent_0") if whole else ("principal_1", "principal_2"))
 
 
 def test_the_columns_that_vary_most_are_drawn_in_their_order() -> None:

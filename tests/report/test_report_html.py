@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from cli_fixtures import SMALL
 from msgspec import structs
+from paths import GOLDEN
 
 from latens import TrainedModel
 from latens.commands.base import Call
@@ -23,7 +24,7 @@ from latens.figures.style import new_axes
 from latens.model_figures.draw import NEEDS, PICTURES, Picture
 from latens.report.facts import ReportFigure, RunFacts, Warned, read_evaluation, warnings_of
 from latens.report.html import VOID, Html, joined, table, tag, text
-from latens.report.page import over_draws, report_page
+from latens.report.page import model_facts, over_draws, report_page
 from latens.text import number, with_digits
 from latens.trained import metric_functions
 from latens.trained.metrics import METRICS, Metric
@@ -377,3 +378,18 @@ def test_arrays_of_the_model_are_folded_away():
     assert folded.startswith("<details><summary>Details: arrays</summary>")
     assert "Arrays of the model" in folded
     assert page.count("Arrays of the model</caption>") == folded.count("Arrays of the model</caption>") == 1
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.safetensors")), ids=lambda path: path.stem)
+def test_the_parts_of_a_model_have_the_names_of_its_configuration(path):
+    trained = TrainedModel.load(path)
+    config, facts = trained.config, dict(model_facts(trained))
+    assert facts["Recipe"].startswith(config.recipe)
+    if "Densities" in facts:
+        assert facts["Densities"].startswith(f"one {config.density.kind} for each class")
+        return
+    hidden = " ".join(map(str, config.network.hidden)) or "no hidden layer"
+    assert facts["Latents"].startswith(f"{config.posterior.kind} posterior, {config.posterior.latent_dim} latent units")
+    assert facts["Latents"].endswith(f"prior: {config.prior.kind}")
+    assert facts["Networks"] == f"{config.network.kind}, widths {hidden}, {config.network.activation}"
+    assert facts["Optimiser"].split(", ")[::2] == [config.optimizer.name, config.optimizer.schedule]
