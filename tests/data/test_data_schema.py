@@ -7,7 +7,10 @@ import pytest
 
 from latens.data import Column, Schema, infer_schema, load
 from latens.data.checks import lost_digits
+from latens.data.infer import Extent, sequence_schema
+from latens.data.row_fields import row_conditions
 from latens.errors import DataError, ModelFileError
+from latens.kinds.steps.sequences import Sequences
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (50, 4, 4))
@@ -54,6 +57,40 @@ def test_columns_that_do_not_vary_have_scale_1() -> None:
     shift_scale = [(c.shift, c.scale) for c in load(x).schema.columns]
     assert shift_scale[0] == (pytest.approx(0.1, rel=1e-12), 1.0)
     assert shift_scale[1][1] > 20
+
+
+def test_what_is_known_of_cells_is_the_same_in_blocks() -> None:
+    for x in (RNG.poisson(3.0, 999).astype(float), RNG.normal(size=999), np.append(np.zeros(998), 400.0)):
+        whole, blocks = Extent.of(x[:, None], tail=True), Extent(tail=True)
+        for part in np.array_split(x, 7):
+            blocks.add(part)
+        assert vars(whole) == vars(blocks)
+        assert (whole.size, whole.low, whole.high) == (999, x.min(), x.max())
+
+
+def test_scaling_of_steps_is_that_of_the_training_rows_alone() -> None:
+    x, train = RNG.normal(size=(9, 4, 2)), np.arange(9) % 3 == 1
+    given = Sequences(columns=(Column("a"), Column("b")))
+    for seen in (None, RNG.random(x.shape) < 0.7):
+        found = sequence_schema(x, train, given, seen, "rows").sequences
+        some = np.where(True if seen is None else seen, x, np.nan)[train].reshape(-1, 2)
+        np.testing.assert_allclose([one.shift for one in found.columns], np.nanmean(some, axis=0))
+        np.testing.assert_allclose([one.scale for one in found.columns], np.nanstd(some, axis=0))
+
+
+def test_conditions_of_rows_keep_their_type() -> None:
+    for dtype, kept in ((bool, np.int32), (np.uint8, np.int32), (np.int64, np.int32), (np.float64, np.float32)):
+        found = row_conditions({"a": np.ones((3, 2), dtype), "b": [[0]] * 3}, 3, "rows")
+        assert {name: one.dtype for name, one in found.items()} == {"a": kept, "b": np.int32}
+
+
+@pytest.mark.parametrize("unknown", ["error", "missing"])
+def test_a_condition_of_a_table_that_no_training_row_had_is_refused(unknown: str) -> None:
+    rows = {"a": RNG.normal(size=60), "b": RNG.normal(size=60)}
+    schema = load(rows | {"town": ["Lyon", "Oslo"] * 30}, condition="town").schema
+    with pytest.raises(DataError, match="has no name 'Olso'; no training row had it") as caught:
+        load(rows | {"town": ["Lyon", "Olso"] * 30}, schema=schema, unknown=unknown)
+    assert caught.value.fix == "Did you mean 'Oslo'?"
 
 
 def test_missing_cells_do_not_count_and_get_the_training_mean() -> None:

@@ -1,6 +1,5 @@
 """AnnData: the file format, the object in memory, and files that lie."""
 
-import base64
 import gzip
 import shutil
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
+from paths import GOLDEN
 
 from latens.data import check, load
+from latens.data.readers import Raw
 from latens.errors import DataError, ResourceError
 from latens.kinds.counts import anndata as annotated
 from latens.kinds.counts import sparse
@@ -19,33 +20,7 @@ from latens.kinds.counts import sparse
 h5py = pytest.importorskip("h5py")
 
 # Written by anndata 0.12.19: 6 cells by 4 genes as CSR, obs with categories, whole numbers, missing ones and text.
-WRITTEN = """
-H4sIAAAAAAACA+1dzVcTSRDvSQIJIBr8IuJXFNSIgoCo+EnYBcy67sKq61PXfWQIkaAhYBJY2MtyZG8ePXr06NEjR/+APfD2xNEjx317cWemuy
-bdZToJZIZF6Xovr6iamu6enq6qX/dMD3/GBocb61vqiUmBAPGRIOHpE6PXeVGG43HGNcaXGX/rAb3POhZi+iArP+yl8grTP7g3NESIxy4f1/Om
-lvIwk19lKe8jinYCxYYGRk3+jsmjjK+9dLfeJjZe8bjeRWJsfO8m+0mAJDOJmYmpzGRHfnE2aegPaZp1ZtD2jYDgJ/6CytLtYlekGTUK5c0ns7
-mpmQy0p1y5NVy5HktfW9T/QJES/E+T+t/CIeE0RTvU/x4RMQ7HakW7CT2vm3wqMzGVSOZMPpvPFsbnRuP1/R9HBs0cEgB/94r5JuCjPMLaEYV8
-8UK0+8Dkj9PgB5S6bol2j5i8EBWv882vqDwmfxz7su/r7W9H7mpchwjxySA9k7FuqYePL2a/dXZ3dhmc3Q5Sz3gilx2b1vPZqQUq+yTn1SD9uJ
-5PmLEIhhOUm1/IC+2B9kFAhHFRB/Un0+kxFoN5PZQ7ZgzI5EKhvXBdiYuUN2B9L8R7pL9EeSPW91C+G+u7Kd+D9V3ieIR6ckYXGtFfz2b1RZqH
-cD/2WP24F+nhhH0S+/2oH8cZP4D0OuMHy7SrWVIP5Anoz4SeT07OZKcSeprmMcl5LZLrOSyxPyKxPyqxPyaxPy6xDxPx/mTm0ml9PJ3smMoYF5
-TMnpCM75OoP5k7kFakX2S8Del/Z/wU0v/G+Gmkn2f8DNLPMR4pcx/PSq6/HfmRGQyeZfVp8K9zkvPOS/yuA7XvO8Y7kf4O4xeQPgb1IP1txrvL
-XGePpL0Xy1xnr+Q8FgbsOGdkPStgXZaMiysS+z6J/VWJ/TWJ/XWJ/Q2J/U2J/S2Jfb/EPiqxt+dvdQpDKVKkSJEiRYoUbQeC9cBZBgRXbPwM65
-u1xt8hkkvp1pw6GIA5N0V8mqYJ81kPwv0+G6fXUKyugRwSzod5NKw7eo3j5pGm8HFWRpg0B0jzHzbODFjHPV6PRtcBaHlej2elpTA19xWudHlb
-9Ttd1/La6xepULn7RGm9vbQdFNPVuzPGr7lurRVZt5Zd/vpJUW5E41SRIkWKFClS9DXSUr+BXaMMwEbp32vGbylKj5k/Sx6gx5aiAFtNbOtFf3
-slesAUfkLxsvmrZ3jDQ4j94GoPkncjGdvXI7kByda6t/YJcDXTHgDgzeT9BSBuI3YvQkI1CMlrqB/L2XNwn9V6BsmnkXwKySeR3IrkNiR3IfkC
-kjuQ3KmcQZEiRYp2DG18HSpomZrrXrAORbOddP0Jnn2j9adXX8X6SVurWj9RpEiRIkWKFH4S8ZO/evwUZe/U+b9k/HREYv8I4Se/wk+KFClSpE
-jRV0+wnxTvW6t2P2l9QWU9mXFjP6nP0vuL7iddj1J5ncNFpfaTrn9DeZcaEjuS8H5S2P/yOirawb4hvK8PBjDsG4R9gjBuw5J67f3PDylbIeB/
-y+z8RsNfQiQxk56bznTMZCeS2ZJ+wuY9PoTj6zi/CRDxuaMf+VUN81mQa632RFl7/Jb/Qj+U89darpw6Sx8oOV+r5c+z2kHfu5TVY8/bPESct2
-l5NrOJC/1dbVzbxV1PkLt/fYNsPmXXFK5o3NH3LmsK+4kHStvDvrnZH4jQrtdMfj9SaJs1Sx0U7d4zeXVYbOXo3dL1QlxcfbA9/deN/NJE5N8r
-GGUb/Cr9XsGHGOFqU7TT8wv43T/Dop0xapM5UtifbAlk898rgPH66nucXyAOBshp42clluQECXmIvT4G/jE8cPf+kDXGfx6CxmifrcNtNK4HP6
-tHjOdoHU77q1UswZl4zvv7Xq6/gndwPI9sqN9pXPfYcTh1p7Q9xIX3t5WvuB3X9/FxXTJe8f6RzeOQv1uL4QEncchBl/qpmZsfYtxQbfsbuHpC
-LrX/EHefg5uIS/y+Inlc+re12MzRybjU4lL/HCby76GFHoj5ohy+if6k8I3CN4V8CeNpdUS0m9fTcyammdZzL/hxGd1kvdXgjsr8u73Nbf8+wv
-nd8j1nccfavcpwR9eoGsNu446jXD6KVDxeIzQ+V4jL5eP4SZvb+PmYS/12nMMheJ2j2vYHuXrCLrX/RAV407l1r3ib2+teEZf66Sx3n/F376pt
-P7/+2e5S+8+VeB6x9JjK7yrFU78oPKXwVAEHQD6PPC7+PAJ/j2yzBON17alsvaj484imcL+Np3obSO8n+C6mpknya/XPE85XgP/wc5DNx9WVtm
-JI1cm42s3jwKfVPE/QCrjuifKl7YL/erj89pE97ws8dj6/XXSp/b0l1gvi8WLrBUSa3xSp/MbHN4hXgTie31NyanoK/oe/l1yt//m4i7jkkv9d
-LuF/awnlf4qq97/lxNb4X4x90DmVcN7/rrjkf32l8t+k8j9FDuS/yS3KfxMs/z1z3v+uuuR/10rlv+fK/xQ5kP+eb1H+Yy+OpZ4773/XXfK/G6
-XyX0b5nyIH8l9mi/If+v87TvrfTZf871YJ/1vNKf9T5ED+e+mu/wFBvTPjdODO61mQp5k8zeRZJls8rS8aDkTIXCYntC/uUj/B+/nw9sebCbFf
-MI6G5y/hGdEuxuQU61/w35WHoh1eF4a3P8I6Kg/Nn+G94HAK2SGc8X+RjXtQPzgZd/tdirtRI1z8B6Pd1IqYdAAA
-"""
+WRITTEN = GOLDEN / "anndata-0.12.19.h5ad.gz"
 X = [[1, 3, 2, 2], [0, 3, 7, 4], [0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 1, 7], [0, 16, 3, 4]]
 
 
@@ -86,7 +61,7 @@ def refusal(spec: Any, **options: Any) -> tuple[str, str]:
 
 
 def test_a_file_that_anndata_wrote(tmp_path: Path) -> None:
-    (tmp_path / "a.h5ad").write_bytes(gzip.decompress(base64.b64decode(WRITTEN)))
+    (tmp_path / "a.h5ad").write_bytes(gzip.decompress(WRITTEN.read_bytes()))
     data = load(tmp_path / "a.h5ad", label="cell_type")
     assert data.x.tolist() == X
     assert (data.label.tolist(), data.schema.classes) == ([0, 1, -1, 0, 1, 1], ("a", "b"))
@@ -143,6 +118,11 @@ def test_genes_are_put_in_the_order_of_the_model(tmp_path: Path) -> None:
     with h5py.File(path, "a") as file:
         file["var/who"][...] = ["J", "I", "H", "G"]
     assert load(path, schema=schema).x.tolist() == X
+    raw = Raw(np.array(X), columns=(*"GHI", "other"), notes=("first",))
+    counted = annotated.with_genes(raw, schema, "missing", "rows")
+    assert counted.tolist() == [[True, True, True, False]] * 6
+    assert [note.partition(" gene")[0] for note in raw.notes] == ["first", "1", "1"]
+    assert (raw.x[:, :3].tolist(), raw.columns) == ([row[:3] for row in X], tuple("GHIJ"))
 
 
 def test_old_categories_are_decoded(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from latens import read
 from latens.data import Schema
 from latens.data.schema import scaling
 from latens.errors import DataError, ModelFileError, UsageError
-from latens.kinds.steps.sequences import lengths, named_steps
+from latens.kinds.steps.sequences import Step, days_of, lengths, named_steps
+from latens.kinds.steps.times import Times, _as_known
 
 LONG = pd.DataFrame(
     {
@@ -169,6 +170,16 @@ def test_times_are_written_as_they_were_also_beyond_the_end():
     data = read(months, time="t")
     last = data.schema.sequences.step.times(float(data.places.start[0]), np.array([1, 13]))
     assert last.astype(str).tolist() == ["2023-02-28", "2024-02-29"]
+
+
+@pytest.mark.parametrize("day", [1, 15, 28, 0])
+def test_days_are_the_months_that_a_model_counts(day):
+    months = np.array([600, 601, 637])
+    days = Times(days_of(months, day).astype(float), "days", name="t")
+    found = _as_known(days, Step(1.0, "months", day), "rows")
+    assert (found.unit, found.numbers.tolist()) == ("months", months.tolist())
+    with pytest.raises(DataError, match="not a whole number of steps"):
+        _as_known(days, Step(1.0, "months", 14), "rows")
 
 
 def test_labels_weights_conditions_and_inputs():

@@ -16,10 +16,10 @@ from latens.data import load
 from latens.data.readers import ColumnRoles
 from latens.errors import DataError, ResourceError, UsageError
 from latens.kinds.tables import table_files
-from latens.kinds.tables.columns import MOST_CELLS, FrameColumn, number_type
+from latens.kinds.tables.columns import MOST_CELLS, FrameColumn, number_type, unknown_category
 from latens.kinds.tables.dtypes import dtype_of, name_of, numbers_of, series_of
 from latens.kinds.tables.infer_columns import plain_numbers
-from latens.kinds.tables.table_files import WRITTEN, Written, frame_bytes, read_table, written_of
+from latens.kinds.tables.table_files import WRITTEN, Written, _sniffed, frame_bytes, read_table, written_of
 from latens.kinds.tables.table_schema import as_frame
 
 N = 300
@@ -189,6 +189,19 @@ def test_the_separator_is_found_and_said(separator: str, ending: str, said: bool
     assert data.schema.names == ["a", "b"]
     assert as_frame(data.x, data.schema)["a"].to_list() == [1.5, 2.5] * 30
     assert any("separated by" in note for note in data.notes) == said
+
+
+def test_a_line_of_one_word_has_no_blanks_that_separate() -> None:
+    for head, said in (("head", ";"), ("one head", " ")):
+        assert _sniffed([head, *["x y;2", "z w;3", "q r;5"] * 10], Path("a.csv"))[0] == said
+
+
+@pytest.mark.parametrize("count", [2, 999, 1001])
+def test_an_unknown_name_is_one_of_a_few_that_are_known(count: int) -> None:
+    names = ["Lyon", "Oslo", *(f"town {i}" for i in range(count - 2))]
+    fix = unknown_category("Olso", "city", names, "rows").fix
+    assert str(fix).startswith("Did you mean 'Oslo'?") == (count <= 1000)
+    assert "leave the cell empty" in str(fix)
 
 
 def test_decimal_commas_and_names_led_by_a_zero(tmp_path: Path) -> None:
