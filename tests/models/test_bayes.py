@@ -20,7 +20,7 @@ from latens.evidence import ModelRows
 from latens.models import BayesClassifier
 from latens.predictive.classes import class_log_joint
 from latens.recipes import get_recipe
-from latens.recipes.classifiers import mixture_rows
+from latens.recipes.classifiers import mixture_rows, preparation
 from latens.trained.experiment import prepare, train
 from latens.trained.measurement import measure
 from latens.trained.paired import per_row
@@ -175,3 +175,13 @@ def test_refusals_name_the_remedy():
     large = load(np.zeros((12, 100, 100, 3), np.uint8), label=np.arange(12) % 2)
     with pytest.raises(ConfigError, match="GiB"):
         prepare(config, large).new_model()
+
+
+@pytest.mark.parametrize(
+    ("high", "shape", "options", "seen"),
+    [(40, (4,), {"counts": True}, np.log1p), (256, (2, 3), {}, lambda x: x / 255.0), (2, (2, 3), {}, np.asarray)],
+)
+def test_what_a_classifier_sees_of_a_row(high, shape, options, seen):
+    x = np.random.default_rng(0).integers(0, high, (60, *shape))
+    made = preparation(load(x, **options).schema, get_recipe("mlq-mixture").config)
+    np.testing.assert_allclose(made(jnp.asarray(x[0], jnp.float32), key=jax.random.key(0)), seen(x[0]), rtol=1e-6)

@@ -110,7 +110,7 @@ def test_a_row_is_split_by_names_or_into_parts():
         blocks_of(picture, ExpertsOptions()),
         blocks_of(picture, ExpertsOptions(split="columns", parts=4)),
     ]
-    assert found[0].names == ("image", "text")
+    assert [b.names for b in found] == [("image", "text"), ("part0", "part1"), ("part0", "part1", "part2", "part3")]
     assert [b.places for b in found] == [((0, 2), (1,)), ((0, 1, 2), (3, 4)), ((0,), (1,), (2,), (3,))]
     for schema, options in (
         (picture, {"split": "names"}),

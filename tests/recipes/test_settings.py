@@ -1,6 +1,7 @@
 """`--set part.option=value`: what is chosen, in whatever order it is said."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from latens.config import VAEConfig, override
 from latens.data import load
 from latens.errors import ConfigError
 from latens.recipes import get_recipe
+from latens.recipes.plan import _budget
 from latens.trained.experiment import prepare
 
 
@@ -90,6 +92,26 @@ def test_a_value_that_does_not_fit_is_told_what_would(settings: dict, words: str
 def test_an_option_of_an_option_that_is_unknown_is_told_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"optimizer.critic has no option 'learning'.*learning_rate"):
         settings_of(**{"optimizer.critic.learning": 1})
+
+
+@pytest.mark.parametrize("rows", [1, 40, 999, 1999, 2000, 10**5, 10**6])
+def test_a_budget_is_20_000_steps_in_30_epochs_or_10_steps_a_row_without_validation(rows: int) -> None:
+    for size, validated in itertools.product((1, 32, 128, 10**7), (True, False)):
+        steps, (epochs, patience) = math.ceil(rows / min(rows, size)), _budget(rows, size, validated)
+        least = 20_000 if validated or rows >= 2000 else max(200, 10 * rows)
+        assert epochs * steps >= least
+        assert (epochs - 1) * steps < least or epochs == 30
+        assert (epochs >= 30, patience > 0) == (True, True) or least < 20_000
+
+
+@pytest.mark.parametrize(
+    ("shape", "network", "size"), [((16, 16), "auto", 32), ((16, 16), "dense", 128), ((5,), "auto", 128)]
+)
+def test_pictures_have_small_batches_where_they_are_convolved(shape: tuple, network: str, size: int) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (1500, *shape))
+    config, _ = get_recipe("default").resolve(settings_of(network=network), load(x))
+    assert isinstance(config, VAEConfig)
+    assert (config.network.kind, config.training.batch_size) == ("conv" if size == 32 else "dense", size)
 
 
 def test_gradients_of_a_poisson_are_clipped_where_nothing_else_is_said() -> None:
