@@ -34,23 +34,11 @@ def made(monkeypatch, tmp_path):
 def test_a_slip_is_one_expression_that_counts(made):
     found = {(one.line, one.right, one.wrong) for one in made}
     assert found == {
-        (5, "2", "3"),
-        (5, "2", "1"),
-        (8, "1", "2"),
-        (8, "1", "0"),
-        (10, "x < 0", "False"),
-        (10, "x < 0", "(x <= 0)"),
-        (10, "0", "1"),
-        (10, "0", "-1"),
-        (12, "not n", "False"),
-        (12, "not n", "n"),
-        (13, "-x", "x"),
-        (14, "x * n + jnp.sum(x, axis=0)", "(x * n - jnp.sum(x, axis=0))"),
-        (14, "x * n", "(x / n)"),
-        (14, "jnp.sum(x, axis=0)", "jnp.mean(x, axis=0)"),
-        (14, "0", "1"),
-        (14, "0", "-1"),
-    }
+        (5, "2", "3"), (5, "2", "1"), (8, "1", "2"), (8, "1", "0"), (10, "x < 0", "False"), (10, "x < 0", "(x <= 0)"),
+        (10, "0", "1"), (10, "0", "-1"), (12, "not n", "False"), (12, "not n", "n"), (13, "-x", "x"),
+        (14, "x * n + jnp.sum(x, axis=0)", "(x * n - jnp.sum(x, axis=0))"), (14, "x * n", "(x / n)"),
+        (14, "jnp.sum(x, axis=0)", "jnp.mean(x, axis=0)"), (14, "0", "1"), (14, "0", "-1"),
+    }  # fmt: skip
 
 
 def test_the_rest_of_the_file_stays_as_it_is(made):

@@ -23,18 +23,10 @@ def test_report_of_a_table() -> None:
     x[50, 2] = 0
     report = check(load(x, label=np.arange(100) % 3, name="mine"))
     expected = {
-        "name": "mine",
-        "rows": 100,
-        "shape": [4],
-        "dtype": "float32",
-        "kind": "real",
-        "nan_cells": 0,
-        "zero_fraction": 1 / 400,
-        "constant_columns": {"count": 1, "first": ["x1"]},
-        "duplicate_rows": 3,
-        "labels": {"0": 34, "1": 33, "2": 33},
-        "likelihood": "normal",
-    }
+        "name": "mine", "rows": 100, "shape": [4], "dtype": "float32", "kind": "real", "nan_cells": 0,
+        "zero_fraction": 1 / 400, "constant_columns": {"count": 1, "first": ["x1"]}, "duplicate_rows": 3,
+        "labels": {"0": 34, "1": 33, "2": 33}, "likelihood": "normal",
+    }  # fmt: skip
     assert {key: report[key] for key in expected} == expected
     assert report["range"] == [float(x.astype(np.float32).min()), 7.5]
     assert sum(report["splits"].values()) == 100

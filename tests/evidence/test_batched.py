@@ -97,16 +97,11 @@ def test_parts_with_a_call_of_lapack_end(function: str) -> None:
 
 def test_what_may_hold_the_threads_is_seen_in_the_program() -> None:
     programs = {
-        "product": lambda x: x @ x,
-        "largest": lambda x: jax.lax.top_k(x, 2)[0],
-        "sorted": lambda x: jnp.sort(x),
-        "drawn": lambda x: x + jax.random.gamma(jax.random.key(0), 2.0, x.shape),
-        "factor": jnp.linalg.cholesky,
-        "eigenvalues": jnp.linalg.eigvalsh,
-        "inverse": jnp.linalg.inv,
-        "transform": jnp.fft.fft,
+        "product": lambda x: x @ x, "largest": lambda x: jax.lax.top_k(x, 2)[0], "sorted": lambda x: jnp.sort(x),
+        "drawn": lambda x: x + jax.random.gamma(jax.random.key(0), 2.0, x.shape), "factor": jnp.linalg.cholesky,
+        "eigenvalues": jnp.linalg.eigvalsh, "inverse": jnp.linalg.inv, "transform": jnp.fft.fft,
         "host": lambda x: jax.pure_callback(np.sin, x, x),
-    }
+    }  # fmt: skip
     held = {name for name, f in programs.items() if may_hold_pool(jax.jit(f).lower(jnp.eye(4)).as_text())}
     assert held == {"factor", "eigenvalues", "inverse", "transform", "host"}
 

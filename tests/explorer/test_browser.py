@@ -101,16 +101,9 @@ def test_hostile_names_are_text(browser: Browser, table: Site) -> None:
 def test_a_link_brings_back_what_was_seen(browser: Browser, page: PageServer, digits: Site) -> None:
     browser.open(page.url)
     wanted = {
-        "x": "u3",
-        "y": "u5",
-        "colour": "kl",
-        "row": 17,
-        "a": 3,
-        "b": 8,
-        "tab": "paths",
-        "path": "spherical",
+        "x": "u3", "y": "u5", "colour": "kl", "row": 17, "a": 3, "b": 8, "tab": "paths", "path": "spherical",
         "mode": "lasso",
-    }
+    }  # fmt: skip
     latent = np.linspace(-1, 1, 16).round(3).tolist()
     script = "latens.app.set({ ...args[0], view: [-2, 2, -1.5, 1.5], theme: 'dark', z: Float32Array.from(args[1]) })"
     browser.run(script, wanted, latent)

@@ -14,28 +14,11 @@ pytest_plugins = ("server_fixtures",)
 # --- what is refused ---
 
 OUTSIDE = [
-    "/../pyproject.toml",
-    "/app/../../pyproject.toml",
-    "/%2e%2e/pyproject.toml",
-    "/%2e%2e%2fpyproject.toml",
-    "/..%5cpyproject.toml",
-    "/..\\pyproject.toml",
-    "/app\\main.js",
-    "/etc/passwd",
-    "//etc/passwd",
-    "/app/main.js%00.png",
-    "/app/main.js/",
-    "/app//main.js",
-    "/./app/main.js",
-    "/app%2fmain.js",
-    "/APP/MAIN.JS",
-    "/app",
-    "/C:/Windows/win.ini",
-    "/~root/.bashrc",
-    "http://127.0.0.1/app/main.js",
-    "app/main.js",
-    "*",
-]
+    "/../pyproject.toml", "/app/../../pyproject.toml", "/%2e%2e/pyproject.toml", "/%2e%2e%2fpyproject.toml",
+    "/..%5cpyproject.toml", "/..\\pyproject.toml", "/app\\main.js", "/etc/passwd", "//etc/passwd",
+    "/app/main.js%00.png", "/app/main.js/", "/app//main.js", "/./app/main.js", "/app%2fmain.js", "/APP/MAIN.JS",
+    "/app", "/C:/Windows/win.ini", "/~root/.bashrc", "http://127.0.0.1/app/main.js", "app/main.js", "*",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", OUTSIDE)

@@ -49,20 +49,15 @@ def decoder_job(tmp_path: Path, model: Any, units: dict[str, Any], z: np.ndarray
 
 PLAIN = in_data_units(Preparation())
 HEADS = {
-    "normal": NormalHead((5,)),
-    "laplace": LaplaceHead((5,)),
-    "student-t": StudentTHead((5,), jnp.zeros(())),
-    "bernoulli": BernoulliHead((5,), 1e-2),
-    "continuous-bernoulli": ContinuousBernoulliHead((5,)),
-    "poisson": PoissonHead((5,)),
-    "negative-binomial": NegativeBinomialHead((5,)),
-    "zero-inflated": ZeroInflatedHead(PoissonHead((5,))),
-    "categorical": CategoricalHead((5,), 4),
+    "normal": NormalHead((5,)), "laplace": LaplaceHead((5,)), "student-t": StudentTHead((5,), jnp.zeros(())),
+    "bernoulli": BernoulliHead((5,), 1e-2), "continuous-bernoulli": ContinuousBernoulliHead((5,)),
+    "poisson": PoissonHead((5,)), "negative-binomial": NegativeBinomialHead((5,)),
+    "zero-inflated": ZeroInflatedHead(PoissonHead((5,))), "categorical": CategoricalHead((5,), 4),
     "discretised-logistic": DiscretisedLogisticHead((5,), levels=17, scale="softplus"),
     "discretised-logistic, log-variance": DiscretisedLogisticHead((5,), levels=17, scale="log-variance"),
     "squashed": SquashedHead(NormalHead((5,))),
     "affine": AffineHead(NormalHead((5,)), np.arange(5.0), np.arange(1.0, 6.0)),
-}
+}  # fmt: skip
 
 
 def decoding(head: Any, activation: str = "relu", output_activation: str = "identity") -> LatentModel:
@@ -163,15 +158,9 @@ def test_nearest_rows_and_principal_axes() -> None:
     mean = (rng.normal(size=(500, 4)) @ np.diag([3.0, 1.0, 0.5, 0.1]) + 2.0).astype(np.float32)
     z, units, weight = mean[7] + 0.01, [0, 2], np.array([0.5, 2.0])
     found = node(
-        "space",
-        mean=mean.ravel().tolist(),
-        size=4,
-        z=z.tolist(),
-        units=units,
-        weight=weight.tolist(),
-        k=6,
+        "space", mean=mean.ravel().tolist(), size=4, z=z.tolist(), units=units, weight=weight.tolist(), k=6,
         **{"except": 7},
-    )
+    )  # fmt: skip
     away = np.sqrt((((mean - z)[:, units] * weight) ** 2).sum(1))
     away[7] = np.inf
     rows, distances = found["nearest"]

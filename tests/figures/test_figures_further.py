@@ -169,15 +169,9 @@ def test_further_pictures_show_the_numbers_of_the_model():
     trained, data = trained_bits(), data_of(BITS, n=60)
     drawn = beyond_first(draw_pictures(trained, data, HISTORY))
     assert list(drawn) == [
-        "graph",
-        "two-views",
-        "traversals",
-        "interpolations",
-        "arithmetic",
-        "reach",
-        "posterior-predictive",
+        "graph", "two-views", "traversals", "interpolations", "arithmetic", "reach", "posterior-predictive",
         "aggregated-posterior",
-    ]
+    ]  # fmt: skip
     test, key = data.subset("test"), jax.random.key(0)
     batch = trained.batch(data, test)
     codes = latents.encode(ModelRows(trained.model, batch, key=key, preparation=trained.preparation))

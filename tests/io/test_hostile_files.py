@@ -65,14 +65,37 @@ ONE = {"a": np.zeros(1, np.float32)}
 META = sealed(ONE)
 
 
-HOSTILE = {
+NO_TENSORS = {
+    "header no object": build(b"[1]"),
+    "header a pickle": build(b"\x80\x04\x95"),
+    "metadata a list": build({"__metadata__": [1]}),
+    "metadata no text": build({"__metadata__": {"latens": {}}}),
+    "tensor twice": build(b'{"a": 1, "a": 1}'),
+    "deep header": build(b'{"a":' + b"[" * 100_000),
+    "tensor a number": build({"__metadata__": META, "a": 1}),
+    "unknown dtype": build({"__metadata__": META, "a": tensor(0, 4, [1], "PICKLE")}, bytes(4)),
+    "dtype a list": build({"__metadata__": META, "a": tensor(0, 4, [1], ["F32"])}, bytes(4)),
+    "negative shape": build({"__metadata__": META, "a": tensor(0, 4, [-1, -1])}, bytes(4)),
+    "fractional shape": build({"__metadata__": META, "a": tensor(0, 4, [1.0])}, bytes(4)),
+    "true as a shape": build({"__metadata__": META, "a": tensor(0, 4, [True])}, bytes(4)),
+    "overflowing shape": build({"__metadata__": META, "a": tensor(0, 4, [2**62, 8])}, bytes(4)),
+    "huge empty shape": build({"__metadata__": META, "a": tensor(0, 0, [0, 2**62])}),
+    "too many dimensions": build({"__metadata__": META, "a": tensor(0, 4, [1] * 65)}, bytes(4)),
+    "three offsets": build({"__metadata__": META, "a": tensor(0, 4, [1]) | {"data_offsets": [0, 4, 4]}}, bytes(4)),
+    "shape larger than bytes": build({"__metadata__": META, "a": tensor(0, 4, [1000])}, bytes(4)),
+    "offsets backwards": build({"__metadata__": META, "a": tensor(4, 0, [1])}, bytes(4)),
+    "beyond the file": build({"__metadata__": META, "a": tensor(0, 4 << 30, [1 << 30])}, bytes(4)),
+    "overlap": build({"__metadata__": META, "a": tensor(0, 8, [2]), "b": tensor(4, 12, [2])}, bytes(12)),
+    "same place twice": build({"__metadata__": META, "a": tensor(0, 4, [1]), "b": tensor(0, 4, [1])}, bytes(4)),
+    "gap": build({"__metadata__": META, "a": tensor(4, 8, [1])}, bytes(8)),
+    "bytes after the end": build({"__metadata__": META, "a": tensor(0, 4, [1])}, bytes(5)),
+    "not UTF-8": build(b'{"\xff": 1}'),
+    "control character": build(b'{"a\n": 1}'),
+}
+HOSTILE = {name: (raw, "not a safetensors file") for name, raw in NO_TENSORS.items()} | {
     "header longer than the file": (build(b"{}", length=2**63), "the header claims"),
     "header of 9 MB": (build(b"{" + b" " * (9 << 20) + b"}"), "the header claims"),
-    "header no object": (build(b"[1]"), "not a safetensors file"),
-    "header a pickle": (build(b"\x80\x04\x95"), "not a safetensors file"),
     "no metadata": (build({"a": tensor(0, 4, [1])}, bytes(4)), "no latens metadata"),
-    "metadata a list": (build({"__metadata__": [1]}), "not a safetensors file"),
-    "metadata no text": (build({"__metadata__": {"latens": {}}}), "not a safetensors file"),
     "metadata not JSON": (build({"__metadata__": {"latens": "x"}}), "not valid JSON"),
     "metadata NaN": (build({"__metadata__": {"latens": '{"x": NaN}'}}), "not valid JSON"),
     "metadata deep": (build({"__metadata__": {"latens": "[" * 100_000}}), "nested too deep"),
@@ -83,59 +106,11 @@ HOSTILE = {
         ),
         "do not match their checksum",
     ),
-    "tensor twice": (build(b'{"a": 1, "a": 1}'), "not a safetensors file"),
-    "deep header": (build(b'{"a":' + b"[" * 100_000), "not a safetensors file"),
-    "tensor a number": (build({"__metadata__": META, "a": 1}), "not a safetensors file"),
     "empty name": (build({"__metadata__": META, "": tensor(0, 4, [1])}, bytes(4)), "cannot name a tensor"),
-    "unknown dtype": (
-        build({"__metadata__": META, "a": tensor(0, 4, [1], "PICKLE")}, bytes(4)),
-        "not a safetensors file",
-    ),
-    "dtype a list": (
-        build({"__metadata__": META, "a": tensor(0, 4, [1], ["F32"])}, bytes(4)),
-        "not a safetensors file",
-    ),
-    "negative shape": (build({"__metadata__": META, "a": tensor(0, 4, [-1, -1])}, bytes(4)), "not a safetensors file"),
-    "fractional shape": (build({"__metadata__": META, "a": tensor(0, 4, [1.0])}, bytes(4)), "not a safetensors file"),
-    "true as a shape": (build({"__metadata__": META, "a": tensor(0, 4, [True])}, bytes(4)), "not a safetensors file"),
-    "overflowing shape": (
-        build({"__metadata__": META, "a": tensor(0, 4, [2**62, 8])}, bytes(4)),
-        "not a safetensors file",
-    ),
-    "huge empty shape": (build({"__metadata__": META, "a": tensor(0, 0, [0, 2**62])}), "not a safetensors file"),
-    "too many dimensions": (
-        build({"__metadata__": META, "a": tensor(0, 4, [1] * 65)}, bytes(4)),
-        "not a safetensors file",
-    ),
-    "three offsets": (
-        build({"__metadata__": META, "a": tensor(0, 4, [1]) | {"data_offsets": [0, 4, 4]}}, bytes(4)),
-        "not a safetensors file",
-    ),
-    "shape larger than bytes": (
-        build({"__metadata__": META, "a": tensor(0, 4, [1000])}, bytes(4)),
-        "not a safetensors file",
-    ),
-    "offsets backwards": (build({"__metadata__": META, "a": tensor(4, 0, [1])}, bytes(4)), "not a safetensors file"),
-    "beyond the file": (
-        build({"__metadata__": META, "a": tensor(0, 4 << 30, [1 << 30])}, bytes(4)),
-        "not a safetensors file",
-    ),
-    "overlap": (
-        build({"__metadata__": META, "a": tensor(0, 8, [2]), "b": tensor(4, 12, [2])}, bytes(12)),
-        "not a safetensors file",
-    ),
-    "same place twice": (
-        build({"__metadata__": META, "a": tensor(0, 4, [1]), "b": tensor(0, 4, [1])}, bytes(4)),
-        "not a safetensors file",
-    ),
-    "gap": (build({"__metadata__": META, "a": tensor(4, 8, [1])}, bytes(8)), "not a safetensors file"),
-    "bytes after the end": (build({"__metadata__": META, "a": tensor(0, 4, [1])}, bytes(5)), "not a safetensors file"),
     "other bytes": (build({"__metadata__": META, "a": tensor(0, 4, [1])}, b"\0\0\0\1"), "arrays do not match"),
     "renamed": (build({"__metadata__": META, "b": tensor(0, 4, [1])}, bytes(4)), "arrays do not match"),
     "other dtype": (build({"__metadata__": META, "a": tensor(0, 4, [1], "I32")}, bytes(4)), "arrays do not match"),
     "truth value 2": (build({"__metadata__": META, "a": tensor(0, 1, [1], "BOOL")}, b"\2"), "truth value"),
-    "not UTF-8": (build(b'{"\xff": 1}'), "not a safetensors file"),
-    "control character": (build(b'{"a\n": 1}'), "not a safetensors file"),
 }
 
 

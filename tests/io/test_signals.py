@@ -155,22 +155,16 @@ entry()
 
 COMMANDS = {
     "report-animation": "report {run} --only animation --name walk --frames 200 --out {new}.gif",
-    "check": "check digits",
-    "evaluate-two": "evaluate {run} pretrained:digits-2d --num-samples 5000",
-    "demo": "demo --epochs 50 --out {new}",
-    "encode": "encode {run} digits --num-samples 5000 --out {new}.npz",
-    "evaluate": "evaluate {run} --num-samples 20000",
-    "evaluate --all": "evaluate {run} --all",
-    "explore": "explore {run} --no-browser",
-    "report-figures": "report {run} --only figures --out {new}",
-    "fit": "fit digits --epochs 50 --out {new}",
-    "fit of a mixture": "fit digits --recipe mlq-mixture --out {new}",
+    "check": "check digits", "evaluate-two": "evaluate {run} pretrained:digits-2d --num-samples 5000",
+    "demo": "demo --epochs 50 --out {new}", "encode": "encode {run} digits --num-samples 5000 --out {new}.npz",
+    "evaluate": "evaluate {run} --num-samples 20000", "evaluate --all": "evaluate {run} --all",
+    "explore": "explore {run} --no-browser", "report-figures": "report {run} --only figures --out {new}",
+    "fit": "fit digits --epochs 50 --out {new}", "fit of a mixture": "fit digits --recipe mlq-mixture --out {new}",
     "impute": "impute {run} digits --num-samples 20000 --out {new}.npz",
     "reconstruct": "reconstruct {run} digits --out {new}.npz",
     "refit": "refit {run} --prior mixture --steps 100000 --out {new}.safetensors",
-    "report": "report {run} --out {new}.html",
-    "sample": "sample {run} -n 100000 --out {new}.npz",
-}
+    "report": "report {run} --out {new}.html", "sample": "sample {run} -n 100000 --out {new}.npz",
+}  # fmt: skip
 QUICK = ("evaluate", "fit")
 ANY = [pytest.param(name, marks=() if name in QUICK else pytest.mark.long) for name in COMMANDS]
 

@@ -34,18 +34,13 @@ def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
 def test_every_leaf_of_a_state_comes_back_bit_for_bit(tmp_path):
     tree = {
         "params": [jnp.arange(6.0).reshape(2, 3), Pair(jnp.asarray(NAN_PAYLOADS), jnp.asarray([True, False]))],
-        "opt": optax.adam(1e-3).init({"a.b/c": jnp.full(2, -0.0)}),
-        "key": jax.random.split(jax.random.key(3), 4),
-        "other": jax.random.key(5, impl="rbg"),
-        "half": jnp.asarray([1.0, 3.0], jnp.bfloat16),
-        "empty": np.zeros((0, 3)),
-        "wide": np.array([2**63 + 1], np.uint64),
-        "scalar": np.float32(0.1),
+        "opt": optax.adam(1e-3).init({"a.b/c": jnp.full(2, -0.0)}), "key": jax.random.split(jax.random.key(3), 4),
+        "other": jax.random.key(5, impl="rbg"), "half": jnp.asarray([1.0, 3.0], jnp.bfloat16),
+        "empty": np.zeros((0, 3)), "wide": np.array([2**63 + 1], np.uint64), "scalar": np.float32(0.1),
         "big_endian": np.array([1, 256], ">i4"),
-        "columns": np.asfortranarray(np.arange(6, dtype=np.int16).reshape(2, 3)),
-        "name": "static",
+        "columns": np.asfortranarray(np.arange(6, dtype=np.int16).reshape(2, 3)), "name": "static",
         "activation": jnp.tanh,
-    }
+    }  # fmt: skip
     path = tmp_path / "state.safetensors"
     arrays = tree_to_arrays(tree)
     write_atomic(path, pack(arrays, {"step": 3}))

@@ -3,29 +3,18 @@
 import base64
 import json
 import shutil
-import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-    "--force-device-scale-factor=1",
-    "--force-prefers-reduced-motion",
-)
+    "--headless=new", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--no-first-run",
+    "--force-device-scale-factor=1", "--force-prefers-reduced-motion",
+)  # fmt: skip
 
 
 def missing() -> str:
@@ -174,30 +163,3 @@ def browser() -> Iterator[Browser]:
     one = start_browser()
     yield one
     one.driver.quit()
-
-
-class _Plain(SimpleHTTPRequestHandler):
-    """A static web server with nothing of ours in it."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def plain_server() -> Iterator[Callable[[Path], str]]:
-    """Serves folders as any static web server does, and gives their address."""
-    running: list[ThreadingHTTPServer] = []
-
-    def serve(folder: Path) -> str:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Plain, directory=str(folder)))
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        running.append(server)
-        return f"http://127.0.0.1:{server.server_address[1]}/"
-
-    yield serve
-    for server in running:
-        server.shutdown()
-        server.server_close()

@@ -177,17 +177,8 @@ def _archive(data: bytes, rng: random.Random) -> bytes:
     place = rng.randrange(len(members))
     name, content = members[place]
     odd = (
-        "../x.npy",
-        "/etc/x.npy",
-        "x",
-        "x.npy",
-        "y.npy",
-        "C:\\x.npy",
-        "__class__.npy",
-        "\x00.npy",
-        "x.npy.npy",
-        ".npy",
-    )
+        "../x.npy", "/etc/x.npy", "x", "x.npy", "y.npy", "C:\\x.npy", "__class__.npy", "\x00.npy", "x.npy.npy", ".npy",
+    )  # fmt: skip
     choice = rng.random()
     if choice < 0.6:
         content = rng.choice(_BLIND)(content, rng, seeds("npy"))

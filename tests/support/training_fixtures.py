@@ -38,14 +38,9 @@ def stage(budget, objective=None, **optimizer):
 def run(data=None, model=None, stages=None, callbacks=(), resume=None, **settings):
     chosen = {"batch_size": 16, "chunk_steps": 4, "seed": 3} | settings
     return fit(
-        model or make_model(),
-        data or make_data(),
-        stages or [stage(Budget(epochs=3))],
-        preparation=Preparation(),
-        settings=Settings(**chosen),
-        callbacks=callbacks,
-        resume=resume,
-    )
+        model or make_model(), data or make_data(), stages or [stage(Budget(epochs=3))], preparation=Preparation(),
+        settings=Settings(**chosen), callbacks=callbacks, resume=resume,
+    )  # fmt: skip
 
 
 def leaves(tree):

@@ -103,23 +103,18 @@ class Case(NamedTuple):
 NAN, INF = float("nan"), float("inf")
 IN_TRAINING = {
     "a cell of a batch": Case("x", 5, NAN, "log_likelihood"),
-    "log p(x | z)": Case("log_likelihood", 7, NAN, "log_likelihood"),
-    "KL": Case("kl", 0, INF, "kl"),
-    "ELBO": Case("elbo", 6, NAN, "elbo"),
-    "the objective, first step": Case("objective", 0, NAN, "objective"),
+    "log p(x | z)": Case("log_likelihood", 7, NAN, "log_likelihood"), "KL": Case("kl", 0, INF, "kl"),
+    "ELBO": Case("elbo", 6, NAN, "elbo"), "the objective, first step": Case("objective", 0, NAN, "objective"),
     "the objective, last step": Case("objective", 17, -INF, "objective"),
     "the objective, huge": Case("objective", 13, 1e30, "objective"),
     "the encoder's gradient": Case("encoder", 12, NAN, "gradient"),
-    "the decoder's gradient": Case("decoder", 16, NAN, "gradient"),
-    "an update": Case("update", 9, NAN, "update"),
+    "the decoder's gradient": Case("decoder", 16, NAN, "gradient"), "an update": Case("update", 9, NAN, "update"),
     "an update, infinite": Case("update", 17, INF, "update"),
     "the optimiser's first state": Case("first state", 3, NAN, "update"),
     "the optimiser's last state": Case("last state", 15, NAN, "update"),
-    "every objective": Case("objective", -1, NAN, "objective"),
-    "every gradient": Case("encoder", -1, NAN, "gradient"),
-    "every KL": Case("kl", -1, NAN, "kl"),
-    "validation": Case("validation", -1, NAN, "elbo"),
-}
+    "every objective": Case("objective", -1, NAN, "objective"), "every gradient": Case("encoder", -1, NAN, "gradient"),
+    "every KL": Case("kl", -1, NAN, "kl"), "validation": Case("validation", -1, NAN, "elbo"),
+}  # fmt: skip
 
 
 def assert_finite_files(folder: Path) -> None:
