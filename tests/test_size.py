@@ -22,7 +22,7 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 59_182,
+    "lines of Python in src": 59_136,
     ": Any in src": 291,
     "lines of Python in data": 4_035,
     "lines of Python in tests": 45_938,

@@ -185,32 +185,11 @@ def _frechet(rows: np.ndarray, samples: np.ndarray) -> float:
 def classifier_two_sample_test(
     rows: np.ndarray, samples: np.ndarray, *, features: Features | None = None, classifier: Any = None, seed: int = 0
 ) -> dict[str, Estimate]:
-    """Test whether a classifier, trained on one half of both sets, tells samples from rows on the other half.
-
-    `two_sample_accuracy` is about 1/2 where nothing tells them apart, 1 where everything does. Of the larger set as
-    many as of the smaller are used, drawn at random. `two_sample_p_value` is exact: given what the classifier says,
-    every way to share out the true labels among the held-out half is equally likely if both sets have one
-    distribution, so the number right follows a hypergeometric distribution (Fisher's exact test, upper tail).
-
-    A small p-value says that there is a difference, not that it matters; an accuracy near 1/2 says that this
-    classifier found none.
-
-    Args:
-        rows: Held-out rows, shape (n, *x).
-        samples: Samples of the model, shape (m, *x).
-        features: Function that both sets are compared by; None compares the rows themselves.
-        classifier: With `fit` and `predict` as scikit-learn has them; None takes k nearest neighbours, k the root of
-            the training rows.
-        seed: Seed of the halves.
-
-    Returns:
-        `two_sample_accuracy` (a share) and `two_sample_p_value`.
-
-    Raises:
-        DataError: For fewer than four rows or samples.
-
-    Source: Lopez-Paz & Oquab, Revisiting classifier two-sample tests, ICLR 2017, arXiv 1610.06545.
-    """
+    """Test whether a classifier, trained on one half of both sets, tells samples from rows on the other half."""
+    # Of the larger set as many as of the smaller are used, drawn at random. The p-value is exact: if both sets have one
+    # distribution, every way to share out the true labels among the held-out half is equally likely, so the number
+    # right is hypergeometric (Fisher's exact test, upper tail): Lopez-Paz & Oquab (2017), arXiv 1610.06545.
+    # classifier: With `fit` and `predict`; None is k nearest neighbours, k the root of the training rows.
     from scipy.stats import hypergeom
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -249,23 +228,14 @@ MOST_FEATURES = 32
 
 @dataclass(frozen=True)
 class PrincipalFeatures:
-    """Rows by their principal components among training rows, and by how much these leave out.
+    """Rows by their principal components among training rows, and by how much these leave out."""
 
-    Args:
-        mean: Mean of each feature of the rows, shape (D,).
-        scale: What each is divided by, shape (D,).
-        components: Principal directions, shape (d, D).
-        unit: Root mean variance of the components, by which all are divided.
-        rest: Whether a last feature is the length of what the components leave out.
-        logarithm: Whether x is first transformed to sign(x) log(1 + abs(x)), for counts.
-    """
-
-    mean: np.ndarray
-    scale: np.ndarray
-    components: np.ndarray
-    unit: float
-    rest: bool
-    logarithm: bool
+    mean: np.ndarray  # of each feature of the rows, shape (D,)
+    scale: np.ndarray  # what each is divided by, shape (D,)
+    components: np.ndarray  # principal directions, shape (d, D)
+    unit: float  # root mean variance of the components, by which all are divided
+    rest: bool  # whether a last feature is the length of what the components leave out
+    logarithm: bool  # whether x is first transformed to sign(x) log(1 + abs(x)), for counts
 
     def __call__(self, rows: Shaped[np.ndarray, " n *x"]) -> Shaped[np.ndarray, "n d"]:
         """Compute the features of rows."""
@@ -281,28 +251,12 @@ class PrincipalFeatures:
 def principal_features(
     train: np.ndarray, *, standardise: bool = False, logarithm: bool = False, most: int = MOST_FEATURES, seed: int = 0
 ) -> PrincipalFeatures:
-    """Find the first principal components of training rows, in one common unit: distances stay those of the data.
-
-    Their variances average 1 over the training rows, so that a kernel of fixed width suits them and a model that gave
-    the mean row only would have a Frechet distance of d. Where rows have more features than components are kept, one
-    feature more is the length of what is left out, so that a sample is far from the rows also where these never vary.
-
-    What they can say: whether samples have the shapes and shares of the data, feature by feature and together. What
-    they cannot: whether people would find them alike (a picture moved by one pixel is far away). For that give features
-    of your own, such as a classifier's last layer.
-
-    Args:
-        train: Training rows, shape (n, *x).
-        standardise: Whether to divide each feature by its standard deviation, for columns in their own units.
-        logarithm: Whether to take sign(x) log(1 + abs(x)) first, for counts.
-        most: Largest number d of components.
-        seed: Seed of a randomised decomposition of many features.
-
-    Returns:
-        The function from rows to features.
-
-    Source: Pearson, On lines and planes of closest fit, Philosophical Magazine, 1901; scikit-learn's `PCA`.
-    """
+    """Find the first principal components of training rows, in one common unit: distances stay those of the data."""
+    # Their variances average 1 over the training rows, so that a kernel of fixed width suits them and a model that gave
+    # the mean row only would have a Frechet distance of d. Where rows have more features than components are kept, one
+    # feature more is the length of what is left out, so that a sample is far from the rows also where these never vary.
+    # A picture moved by one pixel is far away: where that matters, give the features of a classifier's last layer.
+    # standardise: Whether to divide each feature by its standard deviation, for columns in their own units.
     from sklearn.decomposition import PCA
 
     rows = _matrix(train, logarithm)
