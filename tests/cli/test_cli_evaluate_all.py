@@ -20,7 +20,8 @@ from latens.trained.sample_quality import precision_recall_density_coverage
 from latens.trained.sample_sets import SampleSets
 from latens.trained.trained_model import TrainedModel
 
-FIELDS = {"value", "standard_error", "draws_error", "num_samples", "n", "unit", "seed", "seconds", "protocol"}
+FIELDS = {"value", "standard_error", "draws_error", "num_samples", "n", "unit", "seed", "seconds", "protocol", "bound",
+          "untrusted_rows"}  # fmt: skip
 NAMES = {
     "elbo", "log_marginal", "log_likelihood", "kl", "active_units", "mutual_information", "total_correlation",
     "dimensionwise_kl", "approximation_gap", "amortisation_gap", "precision", "recall", "density", "coverage",
