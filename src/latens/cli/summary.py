@@ -44,7 +44,8 @@ def _model(experiment: "Experiment") -> str:
     hidden = " x ".join(map(str, config.network.hidden or ()))
     parts = [config.recipe, f"{config.likelihood.family} likelihood", f"{config.posterior.latent_dim} latent units"]
     parts += [f"{config.network.kind} network {hidden}".rstrip(), f"{config.prior.kind} prior"]
-    return ", ".join(part for part in parts if "None" not in part)
+    closer = "; closer pictures: --set likelihood=normal" * (config.likelihood.family == "logistic-mixture")
+    return ", ".join(part for part in parts if "None" not in part) + closer
 
 
 def after(run: RunFolder) -> list[str]:

@@ -87,9 +87,7 @@ def reconstructions(trained: "TrainedModel", data: "Dataset", positions: "np.nda
     away = x - pca.mean
     left = away - away @ pca.directions @ pca.directions.T
     ours, theirs = (float(np.sqrt(np.square(one).mean())) for one in (made.reshape(x.shape) - x, left))
-    closer = "; for closer pictures, at a lower log p(x): --set likelihood=normal"
-    closer *= ours > theirs and trained.parts.config.likelihood.family == "logistic-mixture"
-    return f"; reconstructions off by {ours:.1f} of {high:g} levels (PCA with {size} components: {theirs:.1f}{closer})"
+    return f"; reconstructions off by {ours:.1f} of {high:g} levels (PCA with {size} components: {theirs:.1f})"
 
 
 def hidden_cells(trained: "TrainedModel", data: "Dataset", positions: "np.ndarray") -> list[str]:

@@ -174,6 +174,7 @@ class Detect(ModelCommand):
             lines += [_line(found, arrays, called, row) for row in top[: self.top or SAID][:MOST_SAID].tolist()]
         if self.top is None:
             write = "" if at.writes else ", --out odd.csv writes all rows"
+            lines += [f"{at.out.name} shows the most unusual {rows}, flagged or not."] if at.picture else []
             lines.append(f"Next: --top 20 ranks the most unusual rows{write}.")
         elif too_few:
             lines.append(f"Check these rows yourself: {few}.")
