@@ -22,10 +22,10 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 59_136,
+    "lines of Python in src": 59_133,
     ": Any in src": 291,
     "lines of Python in data": 4_035,
-    "lines of Python in tests": 45_938,
+    "lines of Python in tests": 45_937,
     "lines of JavaScript, CSS and HTML": 6_436,
     "words of docs": 32_400,
     "pages of docs": 40,

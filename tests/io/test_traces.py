@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +36,7 @@ def work(x: Any, about: dict[str, Any], scale: float = 1.0) -> tuple[Any, Found]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where traces are kept, also those of functions of this module."""
     monkeypatch.setattr(programs, "traces_folder", lambda: tmp_path)
     monkeypatch.setattr(program_cache, "_KNOWN", program_cache._KNOWN | {__name__})
@@ -45,8 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.setattr(make, "__module__", f"latens.{name}")
         monkeypatch.setitem(sys.modules, f"latens.{name}", sys.modules[__name__])
     traced.clear()
-    yield tmp_path
-    traced.clear()
+    return tmp_path
 
 
 X = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)

@@ -10,12 +10,13 @@ from asked import at
 from records import meets_record
 from tables import MU, X, batch_of, linear_gaussian
 
-from latens import evidence, latents, predictive
+from latens import evidence, latents
 from latens.evidence import ModelRows
 from latens.evidence.estimate import jackknife, subsample
 from latens.evidence.particles import resampled
 from latens.latents.aggregate import aggregated_moments
 from latens.latents.disentanglement import information_matrix
+from latens.trained import sample_quality
 
 KEY = jax.random.key(0)
 rng = np.random.default_rng(0)
@@ -43,12 +44,12 @@ def numbers(found):
 
 
 def test_metrics_of_samples_are_as_recorded():
-    principal = predictive.principal_features(ROWS, most=2)
+    principal = sample_quality.principal_features(ROWS, most=2)
     found = {
-        "frechet": predictive.frechet_distance(ROWS, SAMPLES),
-        "quality": predictive.precision_recall_density_coverage(ROWS, SAMPLES, num_neighbours=3, repeats=5),
+        "frechet": sample_quality.frechet_distance(ROWS, SAMPLES),
+        "quality": sample_quality.precision_recall_density_coverage(ROWS, SAMPLES, num_neighbours=3, repeats=5),
         "features": [principal(SAMPLES), principal(ROWS)],
-        "two samples": predictive.classifier_two_sample_test(ROWS, SAMPLES),
+        "two samples": sample_quality.classifier_two_sample_test(ROWS, SAMPLES),
         "jackknife": jackknife(lambda a, b: {"d": float(a.mean() - b.std())}, ROWS, SAMPLES, groups=5),
         "subsample": subsample(lambda a: {"d": float(a.max())}, ROWS, repeats=6),
     }

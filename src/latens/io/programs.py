@@ -19,6 +19,7 @@ import equinox as eqx
 import jax
 import jax.export
 import msgspec
+from jax import ShapeDtypeStruct as Shape
 from jax.core import Tracer
 
 import latens
@@ -38,14 +39,6 @@ MOST = 64
 """Programs of one function that a process keeps: each is 1 to 30 MB of code."""
 
 _PLAIN: dict[str, type] = {"tuple": tuple, "list": list, "dict": dict}
-
-
-class Argument(NamedTuple):
-    """What a program knows of an array that it is given."""
-
-    shape: tuple[int, ...]
-    dtype: str
-    weak_type: bool
 
 
 class _Program(NamedTuple):
@@ -94,23 +87,22 @@ class compiled(Generic[Given, Made]):
             return self._programs[key]
 
     def _new(self, leaves: list[object], tree: PyTreeDef) -> _Program:
-        types = [jax.typeof(leaf) for leaf in leaves if eqx.is_array(leaf)]
-        known = [_argument(leaf) if eqx.is_array(leaf) else leaf for leaf in leaves]  # no program holds data
+        known = [_shape(leaf) if eqx.is_array(leaf) else leaf for leaf in leaves]  # no program holds data
+        shapes = [one for one in known if isinstance(one, Shape)]
         function: Call = self.function
         made: list[PyTreeDef] = []  # the structure of what the function makes
 
         def flat(*arrays: AnyArray) -> list[object]:
             left = iter(arrays)
-            args, kwargs = jax.tree.unflatten(tree, [next(left) if isinstance(one, Argument) else one for one in known])
+            args, kwargs = jax.tree.unflatten(tree, [next(left) if isinstance(one, Shape) else one for one in known])
             values, structure = jax.tree.flatten(function(*args, **kwargs))
             made[:] = [structure]
             return values
 
-        shapes = [jax.ShapeDtypeStruct(of.shape, of.dtype, weak_type=getattr(of, "weak_type", False)) for of in types]
         kept = flat
         if (folder := traces_folder()) and not jax.config.values["jax_disable_jit"]:
-            of = (self.function, jax.tree.unflatten(tree, known), *jax_settings().values(), *_versions())
-            if name := digest(*of):
+            said = jax.tree.unflatten(tree, [repr(one) if isinstance(one, Shape) else one for one in known])
+            if name := digest(self.function, said, *jax_settings().values(), *_versions()):
                 kept = _read(folder / name, tree, made) or _written(folder / name, flat, shapes, tree, made)
         one = lambda *arrays: kept(*arrays)  # noqa: E731 - which has a name of its own
         one.__name__ = getattr(self.function, "__name__", "program")
@@ -124,9 +116,9 @@ class compiled(Generic[Given, Made]):
         return _Program(run, lambda: program.lower(*shapes).as_text())
 
 
-def _argument(array: object) -> Argument:
+def _shape(array: object) -> Shape:
     of = jax.typeof(array)
-    return Argument(of.shape, str(of.dtype), getattr(of, "weak_type", False))
+    return Shape(of.shape, of.dtype, weak_type=getattr(of, "weak_type", False))
 
 
 def _read(path: Path, given: PyTreeDef, made: list[PyTreeDef]) -> Call | None:

@@ -199,7 +199,7 @@ def prepare(
             raise ConfigError(f"no prior can be fitted at the end {why}.", where="prior.refit", fix="Leave it out.")
     row = data.rows(data.subset("train")[:1])
     prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)
-    if (own := has_own(resolved)) and isinstance(model, LatentModel):
+    if isinstance(model, LatentModel) and has_own(resolved):
         check_given_parts(model, prepared)
     reasons += lost_digits(data.schema)
     if isinstance(data.x, np.memmap):
@@ -210,7 +210,7 @@ def prepare(
         batch_size = min(experiment.settings.batch_size, data.count("train"))
         check_shards(experiment.settings.shards, batch_size, stage.objective)
         if stage.objective is not None:
-            eqx.filter_eval_shape(_slope, model, stage.objective, prepared, key, experiment.settings.shards > 1, own)
+            eqx.filter_eval_shape(_slope, model, stage.objective, prepared, key, experiment.settings.shards > 1)
             reasons += [*_sampled_kl(model, stage.objective, prepared), *stage.objective.remarks()]
     return replace(experiment, reasons=tuple(dict.fromkeys(reasons)), planned=stages)
 
@@ -252,10 +252,8 @@ def _something_counts(data: Dataset) -> None:
         raise DataError(f"every cell of the {len(rows)} training rows is missing.", where=data.name, fix=fix)
 
 
-def _slope(
-    model: AbstractLatentModel, objective: AbstractObjective, batch: Batch, key: Key, in_shards: bool, own: bool
-) -> Any:
-    """An objective's value, and of own parts its gradient: what has none is found without computing anything."""
+def _slope(model: AbstractLatentModel, objective: AbstractObjective, batch: Batch, key: Key, in_shards: bool) -> Any:
+    """The gradient of an objective: what has none is found without computing anything."""
     trained, rest = partition_trainable((model, objective))
 
     def value(trained: PyTree) -> Any:
@@ -267,7 +265,7 @@ def _slope(
             raise ConfigError(what, where="objective", fix="Give that metric too, or set `monitor` in the class.")
         return loss
 
-    return jax.grad(value)(trained) if own else value(trained)
+    return jax.grad(value)(trained)
 
 
 def as_split(config: Config, data: Dataset) -> Dataset:
