@@ -31,7 +31,7 @@ def test_pictures_get_convolutions_and_a_mixture_of_logistics(shape: tuple[int, 
     assert config.likelihood.family == "logistic-mixture"
     assert "training pictures are few" in reasons
     assert reasons.endswith("; closer pictures: --set likelihood=normal")
-    assert few_pictures(pixels(60, *shape)).endswith("pictures that look alike or blurred; more pictures help")
+    assert few_pictures(latens.read(pixels(60, *shape))).endswith("alike or blurred; more pictures help")
     assert "for pictures of " + " x ".join(map(str, shape)) in reasons
     # Few pictures are moved, by an eighth of the shorter side; many are not, and what was given stays.
     assert config.data.shift == min(shape[:2]) // 8

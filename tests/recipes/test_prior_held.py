@@ -48,7 +48,7 @@ def test_what_is_said_not_to_be_trained_has_no_gradient(objective: str) -> None:
     assert all(reason.startswith(f"prior: {SAID[objective]}, as {objective} compares") for reason in said(experiment))
     batch = prepare_batch(experiment.preparation, ROWS.rows(np.arange(20)), key=None)
     objects = experiment.new_model(), experiment.stages()[-1].objective
-    slope = eqx.filter_jit(_slope)(*objects, batch, jax.random.key(1))[0].prior_part
+    slope = eqx.filter_jit(_slope)(*objects, batch, jax.random.key(1), False)[0].prior_part
     logits, loc = (float(np.abs(getattr(slope, name)).max()) for name in ("logits", "loc"))
     assert (logits > 1e-6) == (objective in ("elbo", "info-vae"))
     assert (loc > 1e-6) == (SAID[objective] != "the mixture stays as it was drawn")
