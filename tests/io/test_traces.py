@@ -40,9 +40,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where traces are kept, also those of functions of this module."""
     monkeypatch.setattr(programs, "traces_folder", lambda: tmp_path)
     monkeypatch.setattr(program_cache, "_KNOWN", program_cache._KNOWN | {__name__})
-    for name, make in [("Found", Found)]:
-        monkeypatch.setattr(make, "__module__", f"latens.{name}")
-        monkeypatch.setitem(sys.modules, f"latens.{name}", sys.modules[__name__])
+    monkeypatch.setattr(Found, "__module__", "latens.found")
+    monkeypatch.setitem(sys.modules, "latens.found", sys.modules[__name__])
     traced.clear()
     return tmp_path
 
@@ -84,9 +83,9 @@ def test_what_differs_is_traced_anew(folder: Path, given: tuple) -> None:
 
 
 def test_settings_and_source_are_in_the_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled(work)(X, ABOUT, 2.0)
+    (program := compiled(work))(X, ABOUT, 2.0)
     with jax.enable_x64(True):
-        compiled(work)(X, ABOUT, 2.0)
+        program(X, ABOUT, 2.0)
     monkeypatch.setattr(programs, "_versions", lambda: ("another source",))
     compiled(work)(X, ABOUT, 2.0)
     assert len(traced) == len(list(folder.iterdir())) == 3
