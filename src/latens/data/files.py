@@ -42,7 +42,7 @@ from latens.kinds.text.strings import has_lines, read_rows, read_txt, text_parts
 _CONVERT = "Convert it: np.savez('data.npz', x=rows, y=labels)."
 _OTHERS = {
     (".pkl", ".pickle", ".pt", ".pth", ".joblib"): ("A pickle can run code when it is opened: none is read.", _CONVERT),
-    pictures.ENDINGS: ("A single picture is read for a model.", "Put it in a folder, and give the folder."),
+    pictures.ENDINGS: ("One picture is not a data set.", "Put it in a folder with others, and give the folder."),
     (".mat", ".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"): ("This format is not read.", _CONVERT),
 }
 ALONE = frozenset({".txt", ".dat", ".data"})
