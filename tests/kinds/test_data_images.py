@@ -62,7 +62,7 @@ def test_a_glob_is_a_folder_of_some_and_a_file_is_a_row_of_a_model(tmp_path: Pat
     assert load(f"{tmp_path}/dog/*.png", size=2).x.shape == (2, 2, 2)
     assert [load(f"{tmp_path}/dog/{k}.p*", stream=True).names.tolist() for k in "ab"] == [["a.png"], ["b.png"]]
     assert np.array_equal(load(tmp_path / "cat" / "b.png", schema=some.schema).x, [GREY])
-    with pytest.raises(DataError, match="is read for a model"):
+    with pytest.raises(DataError, match="One picture is not a data set"):
         load(tmp_path / "cat" / "b.png")
 
 
