@@ -55,7 +55,7 @@ def test_dragging_decodes_what_latens_decodes(browser: Browser, page: PageServer
 
 
 def weights(site: Site) -> np.ndarray:
-    """One over the spread of the active units: how the page measures what is near."""
+    """One over the noise of the active units: how the page measures what is near."""
     far = json.loads(site.files["data/manifest.json"])["far"]
     found = np.zeros(site.means.shape[1])
     found[far["units"]] = far["weight"]
@@ -125,3 +125,7 @@ def test_sliders_move_one_unit_each_with_dead_units_apart(browser: Browser, page
     low, high = units[unit]["low"], units[unit]["high"]
     np.testing.assert_allclose(moved[unit], 5 * 1.5 * (high - low) / 200, rtol=0.15)  # five of two hundred steps
     np.testing.assert_allclose(shown(browser), np.clip(digits.decoded(state(browser, "z"))[0], 0, 16), atol=16 / 255)
+    for name in ("prior", "log_var"):  # what the histograms of a unit are of
+        drawn = browser.run("return Array.from(latens.app.model.unitValues(3, await latens.app.array(args[0])))", name)
+        stored = np.frombuffer(digits.files[f"data/{name.replace('_', '-')}.bin"], "<f4").reshape(-1, 16)
+        np.testing.assert_array_equal(drawn, stored[:, 3])

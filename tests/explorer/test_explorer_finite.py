@@ -74,5 +74,5 @@ def test_large_codes_are_described_in_finite_numbers() -> None:
     from latens.explorer.payload import units_of
 
     means = np.float32(1e25) * np.arange(8, dtype=np.float32).reshape(4, 2)
-    found = json.loads(json.dumps(units_of(means, None), allow_nan=False))
+    found = json.loads(json.dumps(units_of(means, None, np.ones(2)), allow_nan=False))
     np.testing.assert_allclose([unit["spread"] for unit in found], 1e25 * np.sqrt(5.0) * np.ones(2), rtol=1e-6)

@@ -151,9 +151,7 @@ def test_a_lasso_finds_the_points_that_lie_inside() -> None:
 
 
 @needs_node
-def test_nearest_rows_and_principal_axes() -> None:
-    from sklearn.decomposition import PCA
-
+def test_nearest_rows() -> None:
     rng = np.random.default_rng(0)
     mean = (rng.normal(size=(500, 4)) @ np.diag([3.0, 1.0, 0.5, 0.1]) + 2.0).astype(np.float32)
     z, units, weight = mean[7] + 0.01, [0, 2], np.array([0.5, 2.0])
@@ -166,11 +164,6 @@ def test_nearest_rows_and_principal_axes() -> None:
     rows, distances = found["nearest"]
     assert rows == np.argsort(away)[:6].tolist()
     np.testing.assert_allclose(distances, np.sort(away)[:6], rtol=1e-5)
-    pca = PCA(2).fit(mean.astype(np.float64))
-    np.testing.assert_allclose(found["shares"], pca.explained_variance_ratio_, rtol=1e-6)
-    for ours, theirs in zip(found["axes"], pca.components_):
-        assert abs(np.dot(ours, theirs)) == pytest.approx(1.0, abs=1e-9)
-    np.testing.assert_allclose(np.abs(found["first"]), np.abs(pca.transform(mean)[:, 0]), atol=1e-5)
 
 
 @needs_node

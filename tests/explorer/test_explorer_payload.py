@@ -95,6 +95,12 @@ def test_far_is_the_99th_percentile_of_distances_between_neighbours(digits) -> N
     scaled = array(files, manifest["arrays"]["mean"])[:, far["units"]] * np.array(far["weight"], np.float32)
     nearest = cKDTree(scaled).query(scaled, 2)[0][:, 1]
     assert [far["median"], far["far"]] == pytest.approx(np.quantile(nearest, [0.5, 0.99]), rel=1e-4)
+    # A picture with contrast is decoded first: near the middle of the plane, and far from that of all units.
+    plane, means = manifest["axes"], array(files, manifest["arrays"]["mean"])
+    away = means - np.array(plane["centre"])
+    across = np.square(away @ np.array(plane["axes"]).T / (away @ np.array(plane["axes"]).T).std(0)).sum(1)
+    whole = np.square(away / [unit["noise"] for unit in manifest["units"]]).sum(1)
+    assert (across < across[manifest["start"]]).mean() < 0.5 < (whole < whole[manifest["start"]]).mean()
 
 
 def test_the_same_arguments_give_the_same_bytes(digits) -> None:

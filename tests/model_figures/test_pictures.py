@@ -144,7 +144,8 @@ def test_many_units_are_shown_on_their_principal_axes():
     batch, key = trained.batch(data), jax.random.key(0)
     codes = latents.encode(trained.rows(batch, key=key))
     assert axes.get_title("left") == "Posterior means of 130 rows of every split"
-    mean = np.asarray(codes["mean"], np.float64)
+    noise = np.exp(0.5 * np.asarray(codes["log_variance"], np.float64)).mean(0)
+    mean = codes["mean"] / noise  # in posterior standard deviations
     values, vectors = np.linalg.eigh(np.cov(mean.T))
     for i, ax in enumerate((axes.get_xlabel(), axes.get_ylabel())):
         share = 100 * values[::-1][i] / values.sum()

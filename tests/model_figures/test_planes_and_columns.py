@@ -5,30 +5,35 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from latens.latents.codes import principal
 from latens.model_figures.draw import PICTURES
 from latens.model_figures.latent_pictures import shown_in_plane
-from latens.model_figures.source import principal
 from latens.model_figures.table_pictures import _dates, most_varied
 
 
 def test_principal_axes_are_those_of_the_covariance():
-    """Points along (3, 4) / 5 with a tenth of the spread across: 100 / 101 of the variance on the first axis."""
+    """Points along (3, 4) / 5 with a tenth of the spread across, in units of noise: 100 / 101 of the variance."""
     along, across = np.array([0.6, -0.8]), np.array([0.8, 0.6])
     t = np.array([-1.0, 1.0, 0.0, 0.0])
     points = 7.0 + 10.0 * np.outer(t, along) + np.outer([0.0, 0.0, 1.0, -1.0], across)
-    found = principal(points)
-    np.testing.assert_allclose(found.axes, np.stack([-along, across], axis=1), atol=1e-12)  # the largest is positive
-    np.testing.assert_allclose(found.shares, [100 / 101, 1 / 101])
-    np.testing.assert_allclose(found.of(points)[:, 0], -10.0 * t, atol=1e-12)
+    for noise in (np.ones(2), np.array([0.25, 8.0])):
+        found = principal(noise * points, noise)
+        # Of each axis the largest is positive.
+        np.testing.assert_allclose(found.axes * noise[:, None], np.stack([-along, across], axis=1), atol=1e-12)
+        np.testing.assert_allclose(found.axes.T @ found.steps, np.eye(2), atol=1e-12)
+        np.testing.assert_allclose(found.shares, [100 / 101, 1 / 101])
+        np.testing.assert_allclose(found.of(noise * points)[:, 0], -10.0 * t, atol=1e-12)
+    assert principal(np.ones((1, 3)), np.ones(3)).shares.tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(("units", "support"), [(2, "vector"), (3, "vector"), (3, "sphere"), (5, "sphere")])
 def test_the_axes_of_a_plane_make_its_points(units: int, support: str) -> None:
     mean = np.random.default_rng(0).normal(size=(20, units))
-    source = SimpleNamespace(support=support, posteriors=SimpleNamespace(first=[1, 0]), principal=principal(mean))
+    plane = principal(mean, np.full(units, 0.1))
+    source = SimpleNamespace(support=support, posteriors=SimpleNamespace(first=[1, 0]), principal=plane)
     found = shown_in_plane(source, mean)  # type: ignore[arg-type]
     assert found.axes.shape == (units, 2)
-    np.testing.assert_allclose(np.ptp(found.points - mean @ found.axes, axis=0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(np.ptp(found.points - mean @ found.axes, axis=0), 0.0, atol=1e-11)
     whole = units == 2 or support == "sphere"
     assert found.columns == (("latent_1", "latent_0") if whole else ("principal_1", "principal_2"))
 

@@ -117,15 +117,8 @@ class Browser:
 
     def key(self, key: str, *, code: str = "", shift: bool = False) -> None:
         text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
-        number = {
-            "Tab": 9,
-            "Enter": 13,
-            "Escape": 27,
-            "ArrowLeft": 37,
-            "ArrowUp": 38,
-            "ArrowRight": 39,
-            "ArrowDown": 40,
-        }
+        arrows = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+        number = {"Tab": 9, "Enter": 13, "Escape": 27, **arrows}
         for kind in ("keyDown", "keyUp"):
             more = text if kind == "keyDown" else {}
             self.command("Input.dispatchKeyEvent", type=kind, key=key, code=code or key, modifiers=8 if shift else 0,

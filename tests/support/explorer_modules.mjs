@@ -57,15 +57,8 @@ const ANSWERS = {
     return { pieces: contour(cells, levelHolding(cells, share), box), smoothing: (BLUR * 10) / CELLS, sum: cells.reduce((a, b) => a + b) };
   },
   async space({ mean, size, z, units, weight, k, except }) {
-    const { nearestRows, principalAxes, project } = await load("geometry.js");
-    const rows = Float32Array.from(mean);
-    const { centre, axes, shares } = principalAxes(rows, size);
-    return {
-      nearest: nearestRows(rows, size, z, units, weight, k, except),
-      axes: axes.map((a) => Array.from(a)),
-      shares,
-      first: Array.from(project(rows, size, centre, axes[0])),
-    };
+    const { nearestRows } = await load("geometry.js");
+    return { nearest: nearestRows(Float32Array.from(mean), size, z, units, weight, k, except) };
   },
   async paths({ a, b, steps }) {
     const { path, traversal } = await load("geometry.js");

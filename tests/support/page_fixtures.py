@@ -33,6 +33,7 @@ class Site:
         self.files = static_files() | payload(trained, data, **options)
         codes = latents.encode(trained.rows(data))
         self.means = codes["mean"].reshape(len(data), -1)
+        self.noise = np.exp(0.5 * codes["log_variance"]).mean(0)
 
     def decoded(self, z: Any) -> np.ndarray:
         """What latens makes of latents, in the units of the data."""

@@ -165,7 +165,9 @@ def decoder_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 _FIRST = (NormalHead, SharedScaleNormalHead, CorrelatedNormalHead, DeterministicHead, LaplaceHead)
-"""Heads whose mean is the first output of each cell, as it is."""
+_SAID: dict[type, str] = dict.fromkeys(_FIRST, "first") | dict.fromkeys((PoissonHead, NegativeBinomialHead), "exp")
+_SAID |= {ContinuousBernoulliHead: "continuous-bernoulli", ZeroInflatedHead: "zero-inflated"}
+"""Heads whose mean has no settings; "first" is the first output of each cell, as it is."""
 
 _SEGMENTS = {SegmentsHead: "free", OrderedSegmentsHead: "ordered", OrdinalHead: "ordinal"}
 
@@ -174,8 +176,8 @@ def described(head: Any, path: str) -> dict[str, Any] | None:
     """Describe a head as the page reads it; None for one that it does not know."""
     # path: where the arrays of the head stand in the model's file.
     kind = type(head)
-    if kind in _FIRST:
-        return {"kind": "first"}
+    if kind in _SAID:
+        return {"kind": _SAID[kind]}
     if kind is StudentTHead:
         return {"kind": "first"} if head.df_floor >= 1.0 else None  # below, there is no mean
     if kind is BernoulliHead:
@@ -185,12 +187,6 @@ def described(head: Any, path: str) -> dict[str, Any] | None:
         return None
     if kind is SquashedHead and described(head.head, path) == {"kind": "first"}:
         return {"kind": "sigmoid", "bound": None}
-    if kind is ContinuousBernoulliHead:
-        return {"kind": "continuous-bernoulli"}
-    if kind in (PoissonHead, NegativeBinomialHead):
-        return {"kind": "exp"}
-    if kind is ZeroInflatedHead:
-        return {"kind": "zero-inflated"}
     if kind is CategoricalHead:
         return {"kind": "categorical", "levels": head.levels}
     if kind is DiscretisedLogisticHead:

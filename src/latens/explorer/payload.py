@@ -19,7 +19,7 @@ from latens.explorer.whatif import whatif_columns
 from latens.io.json import plain, to_json
 from latens.io.lazy_imports import spatial
 from latens.io.safetensors import pack, tree_to_arrays
-from latens.latents.codes import active_units, encode, level_shapes, sample_prior
+from latens.latents.codes import Principal, active_units, encode, level_shapes, principal, sample_prior, unit_noise
 from latens.latents.decomposition import level_kl
 from latens.text import visible
 from latens.trained.metrics import METRICS
@@ -66,9 +66,9 @@ def payload(
         codes = _codes(trained, batch, key)
         means = put.codes(codes)
         manifest["levels"] = _levels(trained, trained.batch(data, evenly_spaced(positions, LEVEL_ROWS)), key)
-        manifest |= _of_means(means, codes, seed)
-        cells = manifest["event"]["kind"] == "table"
-        manifest["columns"] = manifest_columns(data, positions, files, cells=cells)
+        kind = manifest["event"]["kind"]
+        manifest |= _of_means(means, codes, seed, picture=kind == "image")
+        manifest["columns"] = manifest_columns(data, positions, files, cells=kind == "table")
         manifest["colour"] = _coloured_first(manifest["columns"])
         manifest["arrays"]["rows"] = rows_of(data, positions, files)
         manifest["ids"] = ids_of(data, positions, files)
@@ -103,25 +103,38 @@ def _beginning(trained: TrainedModel, data: Dataset | None, shown: int) -> dict[
     }
 
 
-def _of_means(means: np.ndarray, codes: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
+def _of_means(means: np.ndarray, codes: dict[str, np.ndarray], seed: int, *, picture: bool) -> dict[str, Any]:
     """What the manifest says of the latents of the rows."""
-    units = units_of(means, codes.get("unit_kl"))
-    scaled = (means - means.mean(0)) / np.maximum(means.std(0), 1e-12)
+    noise = unit_noise(means, codes.get("log_var"))
+    units, plane = units_of(means, codes.get("unit_kl"), noise), principal(means, noise)
     return {
         "units": units,
+        "axes": {name: getattr(plane, name).T.tolist() for name in plane._fields},
         "latent": {"size": means.shape[1], "shape": list(codes["mean"].shape[1:])},
         "far": far_scale(means, units, seed),
-        "start": int(np.square(scaled).sum(1).argmin()),  # the row in the midst of all
+        "start": _start(means, plane, noise, picture=picture),
     }
 
 
-def units_of(means: Shaped[np.ndarray, "n d"], kl: Shaped[np.ndarray, " d"] | None) -> list[dict[str, Any]]:
-    """Describe every latent dimension: its mean KL, its place and spread, and whether it is active."""
+def _start(means: np.ndarray, plane: Principal, noise: np.ndarray, *, picture: bool) -> int:
+    """The row that is decoded first: the one in the middle of all; of pictures one near the middle of the plane."""
+    # A picture in the middle of all is grey and without contrast.
+    across = plane.of(means)
+    near = np.square(across / np.maximum(across.std(0), 1e-12)).sum(1)
+    inner = np.flatnonzero(near <= np.median(near))
+    order = inner[np.square((means[inner] - plane.centre) / noise).sum(1).argsort(kind="stable")]
+    return int(order[int(0.99 * (len(order) - 1)) if picture else 0])
+
+
+def units_of(
+    means: Shaped[np.ndarray, "n d"], kl: Shaped[np.ndarray, " d"] | None, noise: Shaped[np.ndarray, " d"]
+) -> list[dict[str, Any]]:
+    """Describe every latent dimension: its mean KL, its place, spread and noise, and whether it is active."""
     # kl: mean KL of each dimension in nats; None where a row has one number for all.
     centre, spread = means.mean(0, dtype=np.float64), means.std(0, dtype=np.float64)
     active = active_units(means)
     low, high = np.quantile(means, [0.005, 0.995], axis=0)
-    numbers = {"mean": centre, "spread": spread, "low": low, "high": high}
+    numbers = {"mean": centre, "spread": spread, "noise": noise, "low": low, "high": high}
     return [
         {"index": i, "kl": None if kl is None else float(kl[i]), "active": bool(active[i])}
         | {name: float(values[i]) for name, values in numbers.items()}
@@ -130,11 +143,11 @@ def units_of(means: Shaped[np.ndarray, "n d"], kl: Shaped[np.ndarray, " d"] | No
 
 
 def far_scale(means: Shaped[np.ndarray, "n d"], units: list[dict[str, Any]], seed: int) -> dict[str, Any]:
-    """Measure how far rows are from their nearest neighbour, in active latent dimensions each divided by its spread."""
+    """Measure how far rows are from their nearest neighbour, in active latent dimensions each divided by its noise."""
     # A point further from every row than the 99th percentile is called far from the data.
     # returns: the dimensions, their weights, the median and the 99th percentile (`far`); None for one row.
     chosen = [u["index"] for u in units if u["active"] and u["spread"] > 0] or [0]
-    weight = np.array([1.0 / max(units[i]["spread"], 1e-12) for i in chosen], np.float32)
+    weight = np.array([1.0 / units[i]["noise"] for i in chosen], np.float32)
     scaled = means[:, chosen] * weight
     queries = np.random.default_rng(seed).permutation(len(scaled))[:DISTANCES]
     if len(scaled) < 2:

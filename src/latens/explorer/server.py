@@ -205,7 +205,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]
 
 
 class PageServer:
-    """A server of the page on 127.0.0.1 for whoever has opened `url`; a `with` block, or `start()` and `close()`."""
+    """A server of the page on 127.0.0.1 for whoever has opened `url`, in a `with` block."""
 
     # `files`: Contents by name relative to the page's root, with `index.html`.
     # `port`: The port; 0 takes any free one.
@@ -239,23 +239,14 @@ class PageServer:
         """The address to open, with the token that lets a browser in."""
         return f"http://127.0.0.1:{self.port}/?token={self.gate.token}"
 
-    def start(self) -> "PageServer":
-        """Begin to answer."""
+    def __enter__(self) -> "PageServer":
         self._thread.start()
         return self
 
-    def close(self) -> None:
-        """Stop answering, and free the port."""
-        if self._thread.is_alive():
-            self._http.shutdown()
-            self._thread.join()
-        self._http.server_close()
-
-    def __enter__(self) -> "PageServer":
-        return self.start()
-
     def __exit__(self, *error: object) -> None:
-        self.close()
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
 
 
 class _Listener(ThreadingHTTPServer):

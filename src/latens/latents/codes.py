@@ -4,13 +4,14 @@ import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
+from jaxtyping import Shaped
 
 from latens.data.dataset import Batch
 from latens.data.row_fields import plain_numbers
@@ -19,6 +20,7 @@ from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evidence.batched import BATCH_SIZES, ModelRows, map_rows, of_parts
 from latens.evidence.estimate import shares
+from latens.evidence.factors import principal as components
 from latens.evidence.importance import encode_prepared
 from latens.io.compilation import check_generator
 from latens.io.process import check_process, counted
@@ -118,6 +120,37 @@ def encode_with_noise(rows: ModelRows, noise: np.ndarray) -> np.ndarray:
         what = f"the noise goes from {noise.min():.3g} to {noise.max():.3g}, and this posterior takes uniform noise."
         raise DataError(what, where="noise", fix="Give numbers between 0 and 1: rng.uniform(size=...).")
     return codes
+
+
+class Principal(NamedTuple):
+    """The two directions in which points differ most, the first one first."""
+
+    centre: np.ndarray  # shape (d,)
+    axes: np.ndarray  # how coordinates are made of points, shape (d, k), k at most 2
+    steps: np.ndarray  # what a step of 1 along each changes, likewise
+    shares: np.ndarray  # of the variance, shape (k,)
+
+    def of(self, points: Shaped[np.ndarray, "n d"]) -> Shaped[np.ndarray, "n k"]:
+        """Coordinates of points along the axes."""
+        return (np.asarray(points, np.float64) - self.centre) @ self.axes
+
+
+def principal(points: Shaped[np.ndarray, "n d"], noise: Shaped[np.ndarray, " d"]) -> Principal:
+    """Find the principal axes of posterior means, each dimension in units of its noise."""
+    # Posterior means alone tell little: under a standard Normal prior each has a variance of nearly 1.
+    made = components(np.asarray(points, np.float64) / noise, 2)
+    lacking = min(2, len(noise)) - len(made.variances)  # of one row there are no directions
+    axes = np.pad(made.directions, [(0, 0), (0, lacking)])
+    axes *= np.where(np.take_along_axis(axes, np.abs(axes).argmax(0)[None], 0) < 0, -1.0, 1.0)
+    shares = np.pad(made.variances / max(made.each.sum(), 1e-300), (0, lacking))
+    scale = noise[:, None]
+    return Principal(made.mean * noise, axes / scale, axes * scale, shares)
+
+
+def unit_noise(means: np.ndarray, log_variance: np.ndarray | None) -> Shaped[np.ndarray, " d"]:
+    """The posterior standard deviation of each latent dimension; 1 where a posterior has none."""
+    log = np.zeros(means.shape) if log_variance is None else log_variance.reshape(means.shape).astype(np.float64)
+    return np.maximum(np.exp(0.5 * log).mean(0), 1e-12)
 
 
 def active_units(means: np.ndarray, threshold: float = 0.01, weight: np.ndarray | None = None) -> np.ndarray:

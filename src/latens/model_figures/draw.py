@@ -179,7 +179,7 @@ _PICTURES = (
             sees="See whether rows lie where the decoded pictures are sharp."),
     Picture("traversals", "images, latents, rows, vectors", latent_pictures.draw_traversals,
             "What each latent dimension changes",
-            "What each latent unit changes: one moves, the others stay; the one with most KL is first.", "pictures",
+            "What each latent unit changes: one moves, the others stay; the most informative one is first.", "pictures",
             sees="See which line changes most, and what it changes."),
     Picture("interpolations", "images, latents, rows, vectors", latent_pictures.draw_interpolations,
             "From one row to another",

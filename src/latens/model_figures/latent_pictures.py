@@ -202,7 +202,7 @@ def draw_traversals(source: Source) -> Made:
         title = "Each code from its 1st to its 99th percentile, the others as of one row; most spread first"
     else:
         said = [f"unit {u}" + ("" if code.kl is None else f": {code.kl[u]:.2f} nats") for u in units]
-        title = "Each unit from −3 to 3, the others as of one row; most KL first"
+        title = "Each unit from −3 to 3, the others as of one row; most informative first"
     return image_strips(found, said, title=title), {}
 
 

@@ -16,7 +16,7 @@ from latens.distributions import StandardNormal
 from latens.evidence.batched import ModelRows, prepared_rows
 from latens.figures.style import Made as Made
 from latens.kinds import kind_of
-from latens.latents.codes import decode, encode, reconstruct, sample_prior
+from latens.latents.codes import Principal, decode, encode, principal, reconstruct, sample_prior, unit_noise
 from latens.model_figures.image_scale import shown
 from latens.models import BayesClassifier
 from latens.predictive.classes import sample_classes
@@ -40,29 +40,6 @@ class Plane(NamedTuple):
     # "linear" (even in z) or "percentile" (even in percentiles of the prior); None draws both
     spacing: Literal["linear", "percentile"] | None = None
     percentiles: tuple[float, float] = (0.05, 0.95)  # probabilities at the edges of the grid of percentiles
-
-
-class Principal(NamedTuple):
-    """The two directions in which points differ most, the first one first."""
-
-    centre: np.ndarray  # shape (d,)
-    axes: np.ndarray  # of length 1, shape (d, k), k at most 2; of each the largest entry is positive
-    shares: np.ndarray  # of the variance, shape (k,)
-
-    def of(self, points: Shaped[np.ndarray, "n d"]) -> Shaped[np.ndarray, "n k"]:
-        """Coordinates of points along the axes."""
-        return (np.asarray(points, np.float64) - self.centre) @ self.axes
-
-
-def principal(points: Shaped[np.ndarray, "n d"]) -> Principal:
-    """Find the principal axes of points."""
-    centre = np.asarray(np.mean(points, axis=0, dtype=np.float64))
-    centred = np.asarray(points, np.float64) - centre
-    values, vectors = np.linalg.eigh(centred.T @ centred)
-    axes = vectors[:, ::-1][:, :2]
-    axes = axes * np.where(np.take_along_axis(axes, np.abs(axes).argmax(0)[None], 0) < 0, -1.0, 1.0)
-    whole = values.sum()
-    return Principal(centre, axes, values[::-1][:2] / whole if whole > 0 else np.zeros(axes.shape[1]))
 
 
 class Source:
@@ -180,9 +157,8 @@ class Source:
         assert self.data is not None
         code = self.posteriors
         few = len(code.positions) < FEW_POINTS < len(self.data)
-        return principal(
-            Posteriors(self, evenly_spaced(np.arange(len(self.data)), MEASURED)).mean if few else code.mean
-        )
+        code = Posteriors(self, evenly_spaced(np.arange(len(self.data)), MEASURED)) if few else code
+        return principal(code.mean, code.noise)
 
     def information(self, columns: int) -> Information:
         """The mutual information of the first columns under the model, once for both themes."""
@@ -220,7 +196,8 @@ class Posteriors:
         self.log_variance = None if "log_variance" not in found else found["log_variance"].reshape(self.mean.shape)
         by_unit = "kl" in found and found["kl"].size == self.mean.size
         self.kl = found["kl"].reshape(self.mean.shape).mean(0, dtype=np.float64) if by_unit else None
-        self.order = np.argsort(-(self.mean.var(0) if self.kl is None else self.kl), kind="stable")
+        self.noise = unit_noise(self.mean, self.log_variance)
+        self.order = np.argsort(-(self.mean.std(0) / self.noise if self.kl is None else self.kl), kind="stable")
         self.first: Any = tuple(sorted(self.order[:2].tolist()))  # the two units that a plane shows
         self.label = None if source.data.label is None else source.data.label[positions]
         self.classes = None if self.label is None else source.data.schema.classes

@@ -2,6 +2,7 @@
 
 import { ask } from "./background.js";
 import { breathe, format, latest } from "./dom.js";
+import { project } from "./geometry.js";
 import { readLink, writeLink } from "./permalink.js";
 import { isPhoto } from "./thumbs.js";
 
@@ -215,11 +216,6 @@ export class App {
 
   // --- numbers of rows ---
 
-  async principal() {
-    this.axes ??= await ask("principal");
-    return this.axes;
-  }
-
   array(name) {
     return this.model.array(name);
   }
@@ -227,10 +223,15 @@ export class App {
   // The coordinates of the rows along an axis: a unit, a principal axis or a column.
   async coordinates(axis) {
     const { model } = this;
+    return axis[0] === "c" ? model.column(Number(axis.slice(1))) : this.along(axis, model.mean);
+  }
+
+  // The coordinates of latents along a unit or a principal axis.
+  along(axis, latents) {
+    const { model } = this;
     const place = Number(axis.slice(1));
-    if (axis[0] === "u") return model.unitValues(place);
-    if (axis[0] === "p") return (await this.principal()).coordinates[place] ?? new Float32Array(model.n);
-    return model.column(place);
+    if (axis[0] === "u") return model.unitValues(place, latents);
+    return project(latents, model.size, model.axes.centre, model.axes.axes[place]);
   }
 
   // --- the selection ---

@@ -88,6 +88,7 @@ export class Model {
     this.n = manifest.rows.shown;
     this.size = manifest.latent?.size ?? 0;
     this.units = manifest.units;
+    this.axes = manifest.axes;
     this.event = manifest.event;
     this.cells = manifest.event.shape.reduce((a, b) => a * b, 1);
     this.empty = !this.n;
@@ -95,13 +96,15 @@ export class Model {
     this.ids = null;
     this.chunks = new Map();
     this.lazy = new Map();
-    // Units with the most KL first; where there is no KL by unit, those that move most.
+    // What units are sorted by: their KL, or where a prior has none by unit how far they move, in units of their noise.
+    const noisy = manifest.arrays.log_var ? "signal-to-noise ratio" : "spread";
+    this.measure = this.units.some((u) => u.kl !== null) ? "KL (nats)" : noisy;
     this.order = this.units.map((u) => u.index).sort((a, b) => this.weightOf(b) - this.weightOf(a) || a - b);
   }
 
   weightOf(unit) {
-    const { kl, spread } = this.units[unit];
-    return kl ?? spread ** 2;
+    const { kl, spread, noise } = this.units[unit];
+    return kl ?? spread / noise;
   }
 
   async load() {
@@ -133,10 +136,8 @@ export class Model {
     return this.mean.slice(row * this.size, (row + 1) * this.size);
   }
 
-  unitValues(unit) {
-    const out = new Float32Array(this.n);
-    for (let i = 0; i < this.n; i++) out[i] = this.mean[i * this.size + unit];
-    return out;
+  unitValues(unit, latents = this.mean) {
+    return Float32Array.from({ length: latents.length / this.size }, (_, i) => latents[i * this.size + unit]);
   }
 
   async classOf(row) {

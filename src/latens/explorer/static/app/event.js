@@ -82,6 +82,7 @@ function image(canvas, event, values, width, error, most) {
   const [height, across, channels] = event.image;
   canvas.width = across;
   canvas.height = height;
+  if (channels === 3) canvas.classList.add("photo");
   canvas.style.width = `${width}px`;
   canvas.style.height = `${Math.round((width * height) / across)}px`;
   const context = canvas.getContext("2d");

@@ -1,4 +1,4 @@
-// Points in a plane and vectors in latent space: lasso, nearest rows, principal axes, paths.
+// Points in a plane and vectors in latent space: lasso, nearest rows, paths.
 
 // Indices of the points inside a polygon [[x, y], ...] (even-odd rule). The polygon is cut into slabs, so that a point
 // is compared with the few edges at its height only: a million points in some tens of milliseconds.
@@ -71,63 +71,6 @@ export function nearestRows(mean, size, z, units, weight, k, except = -1, centre
     if (distance.length === k) worst = distance[k - 1];
   }
   return [index, centre ? distance : distance.map(Math.sqrt)];
-}
-
-// Two principal axes of rows (n, size), by power iteration on the covariance of at most 20,000 evenly spaced rows.
-export function principalAxes(mean, size) {
-  const n = mean.length / size;
-  const step = Math.max(1, Math.floor(n / 20000));
-  const centre = new Float64Array(size);
-  let count = 0;
-  for (let i = 0; i < n; i += step, count++) for (let j = 0; j < size; j++) centre[j] += mean[i * size + j];
-  for (let j = 0; j < size; j++) centre[j] /= Math.max(count, 1);
-  const covariance = new Float64Array(size * size);
-  const row = new Float64Array(size);
-  for (let i = 0; i < n; i += step) {
-    for (let j = 0; j < size; j++) row[j] = mean[i * size + j] - centre[j];
-    for (let a = 0; a < size; a++) {
-      const v = row[a] / Math.max(count - 1, 1);
-      for (let b = a; b < size; b++) covariance[a * size + b] += v * row[b];
-    }
-  }
-  for (let a = 0; a < size; a++) for (let b = 0; b < a; b++) covariance[a * size + b] = covariance[b * size + a];
-  const axes = [];
-  const shares = [];
-  let total = 0;
-  for (let j = 0; j < size; j++) total += covariance[j * size + j];
-  for (let which = 0; which < Math.min(2, size); which++) {
-    // Always the same start, so that a page shows the same picture every time.
-    let v = Float64Array.from({ length: size }, (_, j) => 1 + ((j * 7919 + which * 104729) % 97) / 97);
-    let value = 0;
-    for (let turn = 0; turn < 300; turn++) {
-      for (const axis of axes) {
-        const along = dot(axis, v);
-        for (let j = 0; j < size; j++) v[j] -= along * axis[j];
-      }
-      const next = new Float64Array(size);
-      for (let a = 0; a < size; a++) {
-        let sum = 0;
-        for (let b = 0; b < size; b++) sum += covariance[a * size + b] * v[b];
-        next[a] = sum;
-      }
-      const length = Math.sqrt(dot(next, next));
-      if (!(length > 1e-300)) break;
-      let change = 0;
-      for (let j = 0; j < size; j++) {
-        next[j] /= length;
-        change = Math.max(change, Math.abs(next[j] - v[j]));
-      }
-      [v, value] = [next, length];
-      if (change < 1e-10) break;
-    }
-    let largest = 0;
-    for (let j = 1; j < size; j++) if (Math.abs(v[j]) > Math.abs(v[largest])) largest = j;
-    if (v[largest] < 0) for (let j = 0; j < size; j++) v[j] = -v[j];
-    const norm = Math.sqrt(dot(v, v)) || 1;
-    axes.push(v.map((u) => u / norm));
-    shares.push(total > 0 ? value / total : 0);
-  }
-  return { centre, axes, shares };
 }
 
 export function dot(a, b) {

@@ -169,7 +169,6 @@ async function build(model) {
   replace(root, header(app), h("div", { class: "columns" }, scatter.element, side.element));
   await breathe();
   await ask("means", { values: model.mean, latentSize: model.size });
-  if ([app.state.x, app.state.y].some((axis) => axis[0] === "p")) await app.principal();
   scatter.buildTools();
   const fresh = new Set(); // panels that show the state as it is
   const update = async (changed) => {
@@ -193,7 +192,6 @@ async function build(model) {
       scatter.nameSelection();
     }
     if (placed) {
-      if ([app.state.x, app.state.y].some((axis) => axis[0] === "p")) await app.principal();
       scatter.buildTools();
       scatter.place().catch(fail);
     } else {

@@ -10,10 +10,10 @@ export function overlay(scatter, saved = false) {
   const t = theme();
   const { app } = scatter;
   const items = [];
-  const halo = { stroke: t.background, "stroke-width": 4, "stroke-linejoin": "round" };
+  const halo = { stroke: t.background, "stroke-width": 4, "stroke-linejoin": "round", "paint-order": "stroke" };
   const label = (x, y, words, more = {}) =>
     items.push(
-      s("text", { x, y, "font-size": 11, "font-family": "system-ui, sans-serif", fill: t.muted, ...more }, words),
+      s("text", { x, y, "font-size": 11, "font-family": "system-ui, sans-serif", fill: t.text, ...halo, ...more }, words),
     );
   // A tick of a column of dates is a date.
   const textOf = (axis, v) => numberText(/^c\d+$/.test(axis) ? app.model.manifest.columns[Number(axis.slice(1))] : null, v);
@@ -28,23 +28,24 @@ export function overlay(scatter, saved = false) {
     items.push(s("line", { x1: 0, x2: 5, y1: scatter.py(v), y2: scatter.py(v), stroke: t.muted }));
     if (scatter.py(v) > 20 && scatter.py(v) < scatter.height - 24) label(8, scatter.py(v) + 4, textOf(app.state.y, v));
   }
-  label(scatter.width - 8, scatter.height - 22, scatter.axisName(app.state.x), { "text-anchor": "end", fill: t.text });
-  label(8, 14, scatter.axisName(app.state.y), { fill: t.text });
+  label(scatter.width - 8, scatter.height - 22, scatter.axisName(app.state.x), { "text-anchor": "end" });
+  label(8, 14, scatter.axisName(app.state.y));
   for (const { colour, pieces } of scatter.contours ?? []) {
     const place = (x, y) => `${scatter.px(x).toFixed(1)} ${scatter.py(y).toFixed(1)}`;
     const d = pieces.map(([ax, ay, bx, by]) => `M${place(ax, ay)}L${place(bx, by)}`);
     items.push(s("path", { class: "contour", d: d.join(""), fill: "none", stroke: t.background, "stroke-width": 3.5 }));
     items.push(s("path", { d: d.join(""), fill: "none", stroke: colour, "stroke-width": 1.8 }));
   }
-  const placed = []; // [across, down, half a width] of names; one that would lie on another is left out
+  // A name that would lie on another or on the cross moves up or down, and is left out where it has no room.
+  const at = scatter.pointer();
+  const placed = at ? [[scatter.px(at[0]), scatter.py(at[1]) + 5, 16]] : []; // [across, down, half a width]
   for (const [level, x, y] of scatter.centres ?? []) {
-    const words = { "text-anchor": "middle", "font-size": 15, "font-weight": 700, class: "centre" };
     const [across, half] = [scatter.px(x), 5 * level.length];
-    const down = scatter.py(y) + 5;
-    if (placed.some(([a, d, w]) => Math.abs(d - down) < 15 && Math.abs(a - across) < w + half)) continue;
+    const free = (d) => placed.every((one) => Math.abs(one[1] - d) >= 16 || Math.abs(one[0] - across) >= one[2] + half);
+    const down = [0, -16, 16, -32, 32].map((step) => scatter.py(y) + 5 + step).find(free);
+    if (down === undefined) continue;
     placed.push([across, down, half]);
-    label(across, down, level, { ...words, ...halo });
-    label(across, down, level, { ...words, fill: t.text });
+    label(across, down, level, { "text-anchor": "middle", "font-size": 15, "font-weight": 700, class: "centre" });
   }
   const here = app.state.picks.filter((one) => one.polygon && one.x === app.state.x && one.y === app.state.y);
   const drawn = [...here, ...(scatter.drawing ? [{ polygon: scatter.drawing, sign: 1 }] : [])];
@@ -65,9 +66,8 @@ export function overlay(scatter, saved = false) {
     const [cx, cy] = [scatter.px(scatter.x[row]), scatter.py(scatter.y[row])];
     items.push(s("circle", { cx, cy, r: 7, fill: "none", stroke: t.background, "stroke-width": 4 }));
     items.push(s("circle", { cx, cy, r: 7, fill: "none", stroke: t.text, "stroke-width": 1.8 }));
-    if (word) label(cx + 9, cy - 7, word, { fill: t.text, "font-size": 14, "font-weight": 700 });
+    if (word) label(cx + 9, cy - 7, word, { "font-size": 14, "font-weight": 700 });
   }
-  const at = scatter.pointer();
   if (at) {
     const [cx, cy] = [scatter.px(at[0]), scatter.py(at[1])];
     for (const [colour, width] of [
@@ -88,7 +88,6 @@ export function overlay(scatter, saved = false) {
       const right = cx > scatter.width - 140;
       const words = { "font-size": 14, "font-weight": 650, "text-anchor": right ? "end" : "start" };
       const [tx, ty] = [right ? cx - 22 : cx + 22, cy < 40 ? cy + 30 : cy - 14];
-      label(tx, ty, "drag to decode", { ...words, ...halo });
       label(tx, ty, "drag to decode", { ...words, fill: t.second });
     }
   }

@@ -123,7 +123,7 @@ export class Scatter {
     const place = Number(axis.slice(1));
     if (axis[0] === "u") return `unit ${place}`;
     if (axis[0] === "p")
-      return `principal axis ${place + 1} (${format(100 * (this.app.axes?.shares[place] ?? 0), 3)} % of the variance)`;
+      return `principal axis ${place + 1} (${format(100 * this.app.model.axes.shares[place], 3)} % of the variance)`;
     return this.app.model.manifest.columns[place].name;
   }
 
@@ -329,17 +329,7 @@ export class Scatter {
   pointer() {
     const { app } = this;
     const { z } = app.state;
-    if (!z) return null;
-    const on = (axis) => {
-      const place = Number(axis.slice(1));
-      if (axis[0] === "u") return z[place];
-      if (axis[0] !== "p" || !app.axes) return null;
-      let sum = 0;
-      for (let j = 0; j < z.length; j++) sum += (z[j] - app.axes.centre[j]) * app.axes.axes[place][j];
-      return sum;
-    };
-    const [x, y] = [on(app.state.x), on(app.state.y)];
-    return x === null || y === null || x === undefined || y === undefined ? null : [x, y];
+    return z && this.moves() ? [app.along(app.state.x, z)[0], app.along(app.state.y, z)[0]] : null;
   }
 
   // Whether a point of this plane is a latent.
@@ -360,10 +350,8 @@ export class Scatter {
       const place = Number(axis.slice(1));
       if (axis[0] === "u") z[place] = value;
       else {
-        const direction = app.axes.axes[place];
-        let now = 0;
-        for (let j = 0; j < z.length; j++) now += (z[j] - app.axes.centre[j]) * direction[j];
-        for (let j = 0; j < z.length; j++) z[j] += (value - now) * direction[j];
+        const way = value - app.along(axis, z)[0];
+        for (let j = 0; j < z.length; j++) z[j] += way * app.model.axes.steps[place][j];
       }
     }
     return z;

@@ -1,7 +1,9 @@
 // Colour pictures on the map: of those in view as many as have room, the same ones every time.
 
+import { levelColour } from "./colours.js";
 import { h, latest } from "./dom.js";
 import { drawEvent } from "./event.js";
+import { css } from "./theme.js";
 
 const SIDE = 40; // CSS pixels
 const MOST = 600; // pictures that are kept
@@ -61,12 +63,18 @@ export class Thumbs {
     [canvas.width, canvas.height] = [Math.round(scatter.width * scale), Math.round(scatter.height * scale)];
     const drawing = canvas.getContext("2d");
     drawing.scale(scale, scale);
+    const { values, levels = [] } = scatter.found ?? {}; // of a class: a frame in its colour
     let drawn = 0;
     for (const place of this.places) {
       const picture = this.kept.get(place);
       if (!picture) continue;
       const tall = (SIDE * picture.height) / picture.width;
-      drawing.drawImage(picture, scatter.px(scatter.x[place]) - SIDE / 2, scatter.py(scatter.y[place]) - tall / 2, SIDE, tall);
+      const [left, top] = [scatter.px(scatter.x[place]) - SIDE / 2, scatter.py(scatter.y[place]) - tall / 2];
+      if (levels[values?.[place]] !== undefined) {
+        drawing.fillStyle = css(levelColour(values[place]));
+        drawing.fillRect(left - 2, top - 2, SIDE + 4, tall + 4);
+      }
+      drawing.drawImage(picture, left, top, SIDE, tall);
       drawn += 1;
     }
     canvas.dataset.drawn = drawn;

@@ -16,9 +16,11 @@ export function pointPanel(app) {
   const photos = isPhoto(model.event);
   const nameOf = (unit) => (photos ? `direction ${model.order.indexOf(unit) + 1}` : `unit ${unit}`);
 
+  const short = { "KL (nats)": "KL", spread: "spread" }[model.measure] ?? "SNR";
+
   function slider(unit) {
     const { low, high } = model.units[unit];
-    const { kl, active, spread } = model.units[unit];
+    const { active } = model.units[unit];
     const wide = Math.max(high - low, 1e-6) * 0.25;
     const range = model.manifest.arrays.prior && !active ? [-3, 3] : [low - wide, high + wide];
     const value = h("output", {});
@@ -35,12 +37,11 @@ export function pointPanel(app) {
       },
     });
     inputs.push({ unit, input, value });
-    const size = kl === null ? `spread ${fixed(spread)}` : `KL ${fixed(kl)}`;
     return h(
       "label",
       { class: active ? "unit" : "unit dead" },
       h("span", { class: "name" }, nameOf(unit)),
-      h("span", { class: "kl" }, size),
+      h("span", { class: "kl" }, `${short} ${fixed(model.weightOf(unit))}`),
       input,
       value,
     );
@@ -92,7 +93,7 @@ export function pointPanel(app) {
     "The decoded point",
     actions,
     table,
-    h("h3", {}, `${photos ? "Directions in which the model changes a photograph" : "Latent units"}, most ${model.units.some((unit) => unit.kl !== null) ? "KL" : "spread"} first`),
+    h("h3", {}, `${photos ? "Directions in which the model changes a photograph" : "Latent units"}, by ${model.measure}`),
     sliders,
   );
   return {

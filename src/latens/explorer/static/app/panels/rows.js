@@ -150,7 +150,7 @@ export function rowsPanel(app) {
     heading(model.event.kind === "text" ? "Original and reconstruction" : "Original, reconstruction, error", save),
     pictures,
     facts,
-    heading(angle ? "Similar rows: cosine of centred latents, active units in standard deviations" : "Nearest rows in latent space, with distances in standard deviations of the active units", saveStrip(app, "nearest-rows", near, 12)),
+    heading(angle ? "Similar rows: cosine of centred latents, in posterior standard deviations" : "Nearest rows in latent space, with distances in standard deviations of the active units", saveStrip(app, "nearest-rows", near, 12)),
     near,
     heading(`Worst reconstructions, with ${model.words.log_likelihood} in nats`, saveStrip(app, "worst-reconstructed", worst, 12)),
     worst,

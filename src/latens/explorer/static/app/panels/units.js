@@ -17,8 +17,6 @@ export function unitsPanel(app) {
   const chooser = h("div", {});
   let drawn = null;
   let table = null;
-  const value = (u) => u.kl ?? u.spread ** 2;
-  const what = model.units.some((u) => u.kl !== null) ? "KL (nats)" : "variance of the posterior mean";
 
   const levels = model.manifest.levels ?? [];
   const byLevel = h("div", {});
@@ -49,10 +47,10 @@ export function unitsPanel(app) {
         ordered.map((u) => ({
           name: `unit ${u.index}`,
           short: String(u.index),
-          value: value(u),
+          value: model.weightOf(u.index),
           colour: u.active ? t.first : t.dead,
         })),
-        { title: `${what} by unit; unused units are grey` },
+        { title: `${model.measure} by unit; unused units are grey` },
       ),
     );
     const unit = app.state.unit ?? model.order[0];
@@ -127,7 +125,7 @@ export function unitsPanel(app) {
   const element = panel(
     "Units",
     ...(levels.length ? [heading("KL of each level", saveLevels), byLevel] : []),
-    heading(`${model.units.some((u) => u.kl !== null) ? "KL" : "Variance"} of each unit`, saveKl),
+    heading("Each unit", saveKl),
     kl,
     heading("Aggregated posterior and prior", saveAgainst),
     chooser,
