@@ -19,7 +19,7 @@ import pandas as pd
 import latens
 from latens.config import override
 from latens.data.row_fields import TEST, TRAIN
-from latens.evidence.column_tree import fit_tree
+from latens.evidence.baseline import fit_tree
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
 

@@ -37,8 +37,8 @@ from latens.data import Dataset, Schema
 from latens.evidence import log_marginal
 from latens.io.compilation import enable_compilation_cache
 from latens.latents import decode
-from latens.latents.aggregate import aggregated_draws
 from latens.latents.codes import new_rows
+from latens.latents.fit_prior import aggregated_draws
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
 from latens.trained.prior_refit import refit_prior

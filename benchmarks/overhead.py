@@ -24,7 +24,7 @@ import optax
 from latens import config as configuration
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare
-from latens.training.padding import pad_rows
+from latens.training.loop import pad_rows
 from latens.training.step import make_program
 from throughput import random_pixels
 

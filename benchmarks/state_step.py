@@ -101,7 +101,7 @@ def ours(length: int, steps: int) -> Callable[[], float]:
     from latens.models.heads.base import SharedScaleNormalHead
     from latens.models.state_space import StepDecoder, StepEncoder
     from latens.networks import Dense
-    from latens.networks.recurrent import GRU
+    from latens.networks.token_networks import GRU
     from latens.objectives import ELBO
     from latens.training import make_optimizer
     from latens.training.step import make_program

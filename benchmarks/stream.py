@@ -24,10 +24,10 @@ from hand_written import SHAPES
 from latens.data import load
 from latens.data.files import files_of
 from latens.data.mapped import kept
-from latens.data.readers import ColumnRoles
+from latens.data.row_fields import ColumnRoles
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare
-from latens.training.padding import read_steps
+from latens.training.loop import read_steps
 from latens.training.step import make_program
 from throughput import replace_validation
 

@@ -22,7 +22,7 @@ from hand_written import SHAPES, flops_per_row, make, matmul_rate
 from latens.data import Dataset, Schema
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare
-from latens.training.padding import pad_rows
+from latens.training.loop import pad_rows
 from latens.training.step import make_program
 
 

@@ -117,7 +117,7 @@ def model_of(length: int) -> Any:
     """The same networks with the parts of latens."""
     from latens.distributions import StandardNormal
     from latens.models import Conditional, LatentModel, NormalHead
-    from latens.models.heads.token_head import TokenHead, TokenInput
+    from latens.models.heads.table import TokenHead, TokenInput
     from latens.networks import Dense
     from latens.networks.token_networks import TokenEncoder
 

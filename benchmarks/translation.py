@@ -23,9 +23,9 @@ from latens.config import override
 from latens.data import TEST, TRAIN, Dataset, load
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
+from latens.trained.augmentation import translate
 from latens.trained.experiment import prepare, train
 from latens.trained.trained_model import TrainedModel
-from latens.trained.translation import translate
 from seeds import interval
 
 STEPS, TEST_ROWS = 1500, 600

@@ -113,9 +113,9 @@ TASKS: dict[str, dict[str, str]] = {
         "Divergences": "divergence renyi",
         "Base classes": "base",
     },
-    "latens.networks": {"Networks": "dense convolutional recurrent linear_path", "Sizes": "factory"},
+    "latens.networks": {"Networks": "dense convolutional", "Sizes": "factory"},
     "latens.models": {
-        "Models": "base flat conditional bayes semi_supervised multimodal",
+        "Models": "base conditional bayes semi_supervised multimodal",
         "Heads": "heads",
         "Priors": "priors flow_matching",
         "Hierarchies": "hierarchy top_down",

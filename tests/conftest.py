@@ -127,8 +127,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     _contexts.clear()
     if len(_compiled) >= PROGRAMS or nextitem is None:
         _compiled.clear()
-        if "latens.io.program_cache" in sys.modules:
-            for kept in sys.modules["latens.io.program_cache"].Reused.all:
+        if "latens.io.programs" in sys.modules:
+            for kept in sys.modules["latens.io.programs"].Reused.all:
                 kept.clear()
         jax.clear_caches()
         gc.collect()

@@ -370,7 +370,7 @@ def load() -> None:
     """Load latens as the tests do, without starting a device: forks go on from here."""
     package = importlib.import_module("latens")
     for module in pkgutil.walk_packages(package.__path__, "latens."):
-        if not module.name.startswith(("latens.cli.main", "latens.callbacks.tensorboard")):
+        if not module.name.startswith(("latens.cli.main", "latens.callbacks.loggers")):
             importlib.import_module(module.name)
     for name in ("numpyro.distributions", "scipy.stats", "pandas", "sklearn.utils.estimator_checks", "hypothesis"):
         importlib.import_module(name)  # what many tests load: once for all

@@ -7,7 +7,7 @@ from pathlib import Path
 from paths import SOURCE
 
 ROOMS = (
-    {"errors", "text", "typing"},
+    {"errors", "typing"},
     {"io", "config", "trainable"},
     {"data", "kinds", "distributions"},
     {"networks", "figures"},

@@ -64,7 +64,6 @@ def checked_later(function: Function) -> Function:
 
 def check_options(part: Any, where: str = "") -> None:
     """Refuse an option of a part that is not what its annotation allows, before JAX meets it."""
-    # where: what options of this part begin with, such as "objective."
     hints = _hints(type(part))
     for field in dataclasses.fields(part):
         value, arms = getattr(part, field.name), arms_of(hints.get(field.name, Any))

@@ -11,19 +11,19 @@ import pytest
 from paths import SOURCE
 
 from latens.errors import UsageError
-from latens.training import distributed
+from latens.training import shards
 
 WORDS = ("fit", "digits", "--epochs", "3", "--num-samples", "5", "--quiet", "--set", "training.chunk_steps=5")
 KILLED = """
 import os
-from latens.training import checkpoint, distributed
+from latens.training import checkpoint, shards
 from latens.training.loop import _StageRun
 
 checkpoint.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 chunk = _StageRun.chunk
 
 def killed(self):
-    if distributed.number() == 1 and self.loop.step >= 15:
+    if shards.number() == 1 and self.loop.step >= 15:
         os.kill(os.getpid(), 9)
     chunk(self)
 
@@ -115,20 +115,18 @@ def test_after_a_kill_any_number_of_processes_goes_on_to_the_same_bits(alone: Pa
 
 
 def test_a_process_alone_has_what_it_says() -> None:
-    assert (distributed.processes(), distributed.number(), distributed.leads()) == (1, 0, True)
-    assert distributed.gather("text") == ["text"]
-    assert distributed.of_lead({"a": 0.1}) == {"a": 0.1}
-    distributed.same("a", "1")
-    distributed.part()
-    assert distributed.of_others(RuntimeError("x")) is None
+    assert (shards.processes(), shards.number(), shards.leads()) == (1, 0, True)
+    assert shards.gather("text") == ["text"]
+    assert shards.of_lead({"a": 0.1}) == {"a": 0.1}
+    shards.same("a", "1")
+    shards.part()
+    assert shards.of_others(RuntimeError("x")) is None
 
 
 def test_where_nothing_started_several_processes_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        distributed.jax.distributed, "initialize", lambda *_, **__: (_ for _ in ()).throw(ValueError("no."))
-    )
+    monkeypatch.setattr(shards.jax.distributed, "initialize", lambda *_, **__: (_ for _ in ()).throw(ValueError("no.")))
     with pytest.raises(UsageError, match=r"no\. Add --coordinator"):
-        distributed.join()
-    monkeypatch.setenv(distributed.HEARTBEAT, "0")
+        shards.join()
+    monkeypatch.setenv(shards.HEARTBEAT, "0")
     with pytest.raises(UsageError, match="from 1"):
-        distributed.join()
+        shards.join()

@@ -11,7 +11,7 @@ from PIL import Image
 from latens import pretrained
 from latens.commands import detect
 from latens.data import load
-from latens.model_figures.sheet import LETTER, LINE, captioned
+from latens.model_figures.image_scale import LETTER, LINE, captioned
 from latens.trained.trained_model import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)

@@ -10,7 +10,7 @@ from cli_fixtures import SMALL, Result
 from sklearn.decomposition import PCA
 
 import latens as lt
-from latens.commands._result_lines import verdict
+from latens.commands.evaluate import verdict
 from latens.data import load
 from latens.evidence import Estimate
 

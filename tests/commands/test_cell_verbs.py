@@ -10,7 +10,7 @@ import scipy.sparse
 
 import latens as lt
 from latens.cli.main import main
-from latens.commands._result_lines import next_of
+from latens.commands.evaluate import next_of
 from latens.errors import DataError
 from latens.trained.sample_sets import SampleSets
 

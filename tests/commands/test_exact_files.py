@@ -135,7 +135,7 @@ def test_an_option_of_a_report_is_taken_where_its_refusal_says(option: str) -> N
 
 @pytest.mark.parametrize(("run", "known"), [(None, True), (None, False), ("r", True), ("r", False)])
 def test_a_report_is_next_where_there_is_one(run: str | None, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("latens.commands._result_lines.result_lines", lambda *values, **options: ["first", ""])
+    monkeypatch.setattr("latens.commands.evaluate.result_lines", lambda *values, **options: ["first", ""])
     at: Any = SimpleNamespace(run=run, name="a run", trained=None, knows=lambda data: known)
     found = Evaluate(run="")._plain(at, *[None] * 3)  # type: ignore[arg-type]
     assert found == ("first", *["Next: latens report 'a run'"] * (run is not None and known))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from latens import read
 from latens.cli.main import main
-from latens.commands._long import long_as_written, table_of
+from latens.commands._files import long_as_written, table_of
 from latens.kinds.steps.sequences import nearest_the_centre
 
 

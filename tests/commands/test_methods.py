@@ -17,7 +17,7 @@ from latens.commands.encode import Encode
 from latens.commands.impute import Impute
 from latens.commands.sample import Sample, _by_class
 from latens.errors import DataError, UsageError
-from latens.model_figures import sheet
+from latens.model_figures import image_scale
 from latens.model_figures.image_scale import shown
 from latens.trained.measurement import measure
 from latens.trained.metric_functions import held_out_rows
@@ -176,7 +176,7 @@ def test_new_rows_like_others_have_the_classes_of_those(tmp_path: Path) -> None:
 
 def test_a_sheet_has_the_pictures_of_its_arrays_above_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
     trained, x = golden("pictures")
-    monkeypatch.setattr(sheet, "captioned", lambda images, names: dict(zip(names, images, strict=True)))
+    monkeypatch.setattr(image_scale, "captioned", lambda images, names: dict(zip(names, images, strict=True)))
     gaps = np.where(np.arange(4).reshape(2, 2) == 1, np.nan, x[:1])
     data, out = latens.read(gaps, schema=trained.schema, missing="nan"), Path("a.png")
     made = made_of(trained, Impute(run="", data=data, draws=2, num_samples=4), out)
@@ -198,7 +198,7 @@ def test_a_sheet_has_the_pictures_of_its_arrays_above_their_names(monkeypatch: p
         np.testing.assert_array_equal(list(images.values()), shown(trained.schema, x[order]))
     with pytest.raises(UsageError, match="are not pictures"):
         made_of(golden("table")[0], Detect(run="", data=golden("table")[1]), out)
-    monkeypatch.setattr(sheet, "captioned", lambda images, names: (images, names))
+    monkeypatch.setattr(image_scale, "captioned", lambda images, names: (images, names))
     (pictures, names), columns = _by_class(trained, x, np.array(list("babbb")))
     assert (names, columns) == (["a", "", "", "", "b", "", "", ""], 4)
     np.testing.assert_array_equal(pictures[[0, 4, 5, 6, 7]], shown(trained.schema, x[[1, 0, 2, 3, 4]]))

@@ -14,7 +14,7 @@ from latens.data import encode_labels, load, row_keys, split_by_hash
 from latens.data.dataset import keep_labels, labelled_rows
 from latens.data.row_fields import row_names
 from latens.errors import DataError
-from latens.training.padding import lazy_order
+from latens.training.loop import lazy_order
 
 M = 2**64 - 1
 

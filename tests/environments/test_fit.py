@@ -16,7 +16,7 @@ from latens.config import override  # noqa: E402
 from latens.data import load  # noqa: E402
 from latens.data.schema import Schema  # noqa: E402
 from latens.environments import ModelEnv, record  # noqa: E402
-from latens.environments.simulator import coding_of  # noqa: E402
+from latens.environments.env import coding_of  # noqa: E402
 from latens.errors import ConfigError, UsageError  # noqa: E402
 from latens.models.heads.likelihoods import InUnits  # noqa: E402
 from latens.models.state_space import StepNormal  # noqa: E402

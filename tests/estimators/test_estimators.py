@@ -17,10 +17,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import latens
 from latens import latents
 from latens.data import load
-from latens.data.arrays import as_dataset
 from latens.errors import ConfigError, DataError, DivergedError, ModelFileError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier
 from latens.estimators.base import are_columns, history_lists
+from latens.estimators.frames import as_dataset
 from latens.networks import Dense
 from latens.recipes.custom_parts import OWN, TABLES
 from latens.recipes.likelihoods import kinds_of

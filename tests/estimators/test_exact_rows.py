@@ -8,14 +8,22 @@ import pytest
 
 from latens import VAE, VAEDetector, VAEImputer
 from latens.config import LikelihoodConfig
-from latens.data.arrays import as_dataset, observed_cells
 from latens.data.row_fields import row_keys
 from latens.errors import ConfigError, DataError, ResourceError, UsageError
 from latens.estimators import Autoencoder, GenerativeClassifier, autoencoder, vae
-from latens.estimators.base import _is_plain, _tuples, plain_value, refuse_words, seed_of
-from latens.estimators.targets import classes_of, codes_of, labelled
+from latens.estimators.base import (
+    _is_plain,
+    _tuples,
+    classes_of,
+    codes_of,
+    labelled,
+    plain_value,
+    refuse_words,
+    seed_of,
+)
+from latens.estimators.frames import as_dataset, observed_cells
 from latens.evidence import Estimate
-from latens.io import process
+from latens.io import compilation
 from latens.recipes.likelihoods import kinds_of
 from latens.trained.prior_refit import Refitted
 
@@ -266,7 +274,7 @@ Y = np.array(["u", "u", "v", "v", "v"])
 
 def test_a_sample_and_its_mean_take_the_memory_of_two(monkeypatch):
     one = GenerativeClassifier(random_state=0).fit(ROWS[[0, 1, 2, 3]], Y[[0, 1, 2, 3]])
-    monkeypatch.setattr(process, "free_memory", lambda: 4 * 100 * (2 * 2 + 2))
+    monkeypatch.setattr(compilation, "free_memory", lambda: 4 * 100 * (2 * 2 + 2))
     assert len(one.sample(100)[0]) == 100
     with pytest.raises(ResourceError, match="101 rows take"):
         one.sample(101)

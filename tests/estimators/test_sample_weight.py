@@ -10,14 +10,13 @@ from sklearn.model_selection import cross_validate
 
 from latens.config import override
 from latens.data import Dataset
-from latens.data.arrays import as_dataset
 from latens.errors import DataError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier, VAEImputer
 from latens.estimators.base import weighed, weighted_mean
+from latens.estimators.frames import as_dataset
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare
-from latens.training.loop import _mean_weight
-from latens.training.padding import pad_rows
+from latens.training.loop import _mean_weight, pad_rows
 from latens.training.step import make_program
 
 SMALL: dict[str, Any] = {"hidden": (4,), "steps": 2, "batch_size": 16, "random_state": 0}

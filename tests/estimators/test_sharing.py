@@ -19,7 +19,7 @@ import latens
 from latens import VAE, Autoencoder, GenerativeClassifier, VAEDetector, VAEImputer
 from latens.cli.main import main
 from latens.errors import DataError, UsageError
-from latens.io import process
+from latens.io import compilation
 from latens.models import NormalHead
 from latens.objectives import ELBO
 from latens.predictive.classes import sample_classes
@@ -145,7 +145,7 @@ def fork(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """From the call on this process is one that was forked from another that computed."""
 
     def begin() -> None:
-        monkeypatch.setattr(process, "_computing", -1)
+        monkeypatch.setattr(compilation, "_computing", -1)
         for name in ("split", "fold_in"):  # what computes before it looks hangs
             monkeypatch.setattr(jax.random, name, lambda *_, **__: pytest.fail("it computed in a fork"))
 

@@ -15,8 +15,7 @@ import latens
 from latens.data.dataset import training_rows
 from latens.errors import DataError
 from latens.evidence import independent_baseline
-from latens.evidence.baseline import STRENGTH, STRENGTHS, bigram_baseline, tokens_counted
-from latens.evidence.column_tree import fit_tree
+from latens.evidence.baseline import STRENGTH, STRENGTHS, bigram_baseline, fit_tree, tokens_counted
 from latens.evidence.series_baseline import _autoregression, fit_window
 
 RNG = np.random.default_rng(3)

@@ -8,7 +8,7 @@ from checks import close
 from scipy import stats
 
 from latens.evidence.factors import Factors, _posterior, fit_factors, fit_gappy, gappy_gains
-from latens.models.flat import seen_whole
+from latens.models.conditional import seen_whole
 from latens.networks import LinearPath
 
 RNG = np.random.default_rng(0)

@@ -21,7 +21,7 @@ from latens.evidence import ModelRows
 from latens.evidence.particles import filtered, resampled
 from latens.models.state_space import StepDecoder, StepEncoder
 from latens.networks import Dense
-from latens.networks.recurrent import GRU
+from latens.networks.token_networks import GRU
 
 STEPS, STATES = 8, 3
 START = np.array([0.5, 0.3, 0.2])

@@ -13,7 +13,7 @@ from latens import latents
 from latens.errors import DataError
 from latens.evidence import ModelRows
 from latens.figures import linear_grid
-from latens.figures.bands import bands
+from latens.figures.curves import bands
 from latens.figures.diagram import HIGH, WIDE, PartBox, arrow_paths, model_diagram, places_of
 from latens.figures.images import image_strips
 from latens.figures.style import THEMES, themed

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.text import Text
 
 from latens.errors import DataError
-from latens.figures import latent_scatter, linear_grid, marginals, texts, training_curves
-from latens.figures.bands import bands
+from latens.figures import latent_scatter, linear_grid, marginals, tables, training_curves
+from latens.figures.curves import bands
 from latens.figures.diagram import PartBox, model_diagram
 from latens.figures.latent import two_views
 from latens.figures.style import figure_of, laid_out
@@ -70,7 +70,7 @@ def words(axes) -> list[str]:
 
 
 def test_columns_of_text_stand_side_by_side_or_below_one_another() -> None:
-    axes, table = texts.text_columns([["anna", "$x$"], ["b"]], ["rows", "new"])
+    axes, table = tables.text_columns([["anna", "$x$"], ["b"]], ["rows", "new"])
     assert table["column"].tolist() == ["rows", "rows", "new"]
     assert table["place"].tolist() == [0, 1, 0]
     assert table["text"].tolist() == ["anna", "$x$", "b"]
@@ -79,9 +79,9 @@ def test_columns_of_text_stand_side_by_side_or_below_one_another() -> None:
     assert places["new"][1] == places["rows"][1]
     assert places["new"][0] > places["rows"][0]
     long = "y" * 60
-    axes, _ = texts.text_columns([[long], [long + "z"]], ["rows", "new"])
+    axes, _ = tables.text_columns([[long], [long + "z"]], ["rows", "new"])
     places = {one.get_text(): one.get_position() for one in axes.texts}
     assert places["new"][0] == places["rows"][0]
     assert places["new"][1] > places[long][1]
     with pytest.raises(DataError, match="Give a name for each"):
-        texts.text_columns([["a"]], ["a", "b"])
+        tables.text_columns([["a"]], ["a", "b"])

@@ -82,7 +82,7 @@ def test_a_fork_of_a_process_that_computed_is_refused() -> None:
         "import os, signal, sys, warnings\n"
         "import latens, numpy as np\n"
         "from latens import VAE\n"
-        "from latens.io.process import check_process\n"
+        "from latens.io.compilation import check_process\n"
         "warnings.simplefilter('ignore')\n"  # JAX's own, of any fork at all
         "x = np.random.default_rng(0).normal(size=(40, 3))\n"
         "def child(work):\n"
@@ -116,7 +116,7 @@ def test_a_fork_of_a_process_that_computed_is_refused() -> None:
 def test_a_fork_is_refused_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = latens.load("pretrained:digits-2d"), latens.read("digits")
     x, z = data.x[:2], np.zeros((2, 2))
-    monkeypatch.setattr("latens.io.process._computing", -1)
+    monkeypatch.setattr("latens.io.compilation._computing", -1)
     calls = {"decode": z, "sample": 2, "from_bytes": model.to_bytes(), "rows": data, "refit": data, "evaluate": data}
     calls |= dict.fromkeys(("encode", "reconstruct", "impute", "log_marginal", "detect", "batch", "report"), x)
     for name, given in calls.items():

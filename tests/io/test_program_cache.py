@@ -15,11 +15,11 @@ import pytest
 
 from latens import VAE
 from latens.data import Preparation
-from latens.data.arrays import as_dataset
-from latens.io.program_cache import digest, fingerprint
+from latens.estimators.frames import as_dataset
+from latens.io.programs import digest, fingerprint
 from latens.objectives import ELBO
+from latens.recipes import build as base
 from latens.recipes import get_recipe
-from latens.recipes import recipe as base
 from latens.trained.experiment import prepare
 from latens.training import make_optimizer, step
 

@@ -11,8 +11,7 @@ import pytest
 from run_folders import create, names, write_lock
 
 from latens.errors import RunFolderError
-from latens.io.lock import Lock, holder_of, read_lock
-from latens.runs.folder import RunFolder
+from latens.runs.folder import Lock, RunFolder, holder_of, read_lock
 
 
 def test_a_folder_in_use_is_refused_with_the_name_of_its_holder(tmp_path):
@@ -86,7 +85,7 @@ from pathlib import Path
 from run_folders import create, names, write_lock
 
 from latens.errors import RunFolderError
-from latens.io.lock import Lock
+from latens.runs.folder import Lock
 while time.time() < float(sys.argv[2]):
     pass
 try:
@@ -109,7 +108,7 @@ def test_a_forked_child_that_outlives_the_holder_does_not_hold(tmp_path):
     program = """
 import os, sys, time
 from pathlib import Path
-from latens.io.lock import Lock
+from latens.runs.folder import Lock
 lock = Lock(Path(sys.argv[1]) / "lock")
 if os.fork() == 0:
     print(os.getpid(), flush=True)

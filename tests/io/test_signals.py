@@ -56,15 +56,15 @@ entry()
 """
 AFTERWARDS = """
 import os, signal, time
-from latens.io import signals
+from latens.cli import context
 
-signals.PATIENCE = 0.5
+context.PATIENCE = 0.5
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])  # so that the watching thread wakes up late
 
 def command(interrupted):
     try:
-        with (one := signals.Signals()), one.deferred():
+        with (one := context.Signals()), one.deferred():
             if interrupted:
                 os.kill(os.getpid(), signal.SIGINT)
                 time.sleep(0.02)
@@ -74,7 +74,7 @@ def command(interrupted):
 for _ in range(20):
     command(True)
     command(False)
-with signals.Signals():
+with context.Signals():
     time.sleep(1.0)
 print("alive")
 """

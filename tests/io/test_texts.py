@@ -11,13 +11,12 @@ import polars as pl
 import pytest
 from cli_fixtures import Result
 
-from latens.data.readers import ColumnRoles
-from latens.errors import DataError
+from latens.data.row_fields import ColumnRoles
+from latens.errors import DataError, spreadsheet_text, visible
 from latens.figures.style import csv_bytes, readable
 from latens.kinds.tables.table_files import frame_bytes
 from latens.kinds.text.strings import read_rows
 from latens.report.html import text
-from latens.text import spreadsheet_text, visible
 
 pytest_plugins = ("cli_fixtures",)
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from latens import VAE
-from latens.io import program_cache, programs
+from latens.io import programs
 from latens.io.programs import compiled
-from latens.recipes import recipe
+from latens.recipes import build
 from latens.training import step
 
 
@@ -39,7 +39,7 @@ def work(x: Any, about: dict[str, Any], scale: float = 1.0) -> tuple[Any, Found]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where traces are kept, also those of functions of this module."""
     monkeypatch.setattr(programs, "traces_folder", lambda: tmp_path)
-    monkeypatch.setattr(program_cache, "_KNOWN", program_cache._KNOWN | {__name__})
+    monkeypatch.setattr(programs, "_KNOWN", programs._KNOWN | {__name__})
     monkeypatch.setattr(Found, "__module__", "latens.found")
     monkeypatch.setitem(sys.modules, "latens.found", sys.modules[__name__])
     traced.clear()
@@ -109,7 +109,7 @@ def calls_python(x: Any) -> Any:
 def test_what_only_this_process_has_is_not_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.array_equal(compiled(calls_python)(X), X + 1.0)
     assert not list(folder.iterdir())
-    monkeypatch.setattr(program_cache, "_KNOWN", frozenset({"latens"}))  # code of a person
+    monkeypatch.setattr(programs, "_KNOWN", frozenset({"latens"}))  # code of a person
     compiled(work)(X, ABOUT, 2.0)
     assert not list(folder.iterdir())
 
@@ -122,7 +122,7 @@ def test_a_folder_that_cannot_be_written_costs_a_trace(folder: Path, monkeypatch
 def test_a_model_of_traces_has_the_bits_of_one_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fitted(folder: Path | None) -> bytes:
         step.PROGRAMS.clear()
-        recipe.BUILDERS.clear()
+        build.BUILDERS.clear()
         monkeypatch.setattr(programs, "traces_folder", lambda: folder)
         return VAE(2, hidden=(8,), steps=7, settings={"num_samples": 3}, random_state=0).fit(X).model_.to_bytes()
 

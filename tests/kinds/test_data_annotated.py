@@ -12,7 +12,7 @@ import scipy.sparse
 from paths import GOLDEN
 
 from latens.data import check, load
-from latens.data.readers import Raw
+from latens.data.row_fields import Raw
 from latens.errors import DataError, ResourceError
 from latens.kinds.counts import anndata as annotated
 from latens.kinds.counts import sparse

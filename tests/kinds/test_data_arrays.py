@@ -11,7 +11,7 @@ import pytest
 
 from latens.data import load
 from latens.data.files import read_path
-from latens.data.readers import ColumnRoles
+from latens.data.row_fields import ColumnRoles
 from latens.errors import DataError, ResourceError
 from latens.kinds.numbers.npy import read_npy
 

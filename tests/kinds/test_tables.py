@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from latens.data import load
-from latens.data.readers import ColumnRoles
+from latens.data.row_fields import ColumnRoles
 from latens.errors import DataError, ResourceError, UsageError
 from latens.kinds.tables import table_files
 from latens.kinds.tables.columns import MOST_CELLS, FrameColumn, number_type, unknown_category

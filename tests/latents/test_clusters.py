@@ -17,7 +17,7 @@ from latens.latents import cluster_probabilities, matched
 from latens.latents.clusters import has_clusters, predicts_labels
 from latens.models import Conditional, LatentModel, MixturePrior, NormalHead, SharedScaleNormalHead
 from latens.recipes import get_recipe
-from latens.recipes.clustering import as_plain, with_clusters
+from latens.recipes.labels import as_plain, with_clusters
 from latens.trainable import Frozen
 from latens.trained.experiment import prepare
 

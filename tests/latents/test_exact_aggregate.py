@@ -19,8 +19,8 @@ from latens.distributions import (
 )
 from latens.errors import ConfigError
 from latens.evidence import ModelRows
-from latens.latents import aggregate, codes
-from latens.latents.aggregate import LatentMoments, aggregated_draws, aggregated_moments, mixture_of, normal_of
+from latens.latents import codes, fit_prior
+from latens.latents.fit_prior import LatentMoments, aggregated_draws, aggregated_moments, mixture_of, normal_of
 from latens.models import LatentModel
 
 RANDOM = np.random.default_rng(0)
@@ -58,8 +58,8 @@ def test_other_posteriors_have_the_moments_of_their_draws():
     found, weight = aggregated_moments(rows(make), num_draws=3), np.repeat(WEIGHT, 3)
     close(found.mean, np.average(draws, axis=0, weights=weight), rtol=1e-5, atol=1e-6)
     close(found.covariance, np.cov(draws.T, ddof=0, aweights=weight), rtol=1e-5, atol=1e-6)
-    assert aggregate.top_level((1, 2, 3)) == 3
-    assert aggregate.top_level(4) == 4
+    assert fit_prior.top_level((1, 2, 3)) == 3
+    assert fit_prior.top_level(4) == 4
 
 
 def test_a_normal_has_the_moments_and_a_unit_that_never_moves_a_density():

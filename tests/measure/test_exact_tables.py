@@ -9,7 +9,7 @@ from paths import GOLDEN
 
 from latens.data import load
 from latens.trained import cell_scores as cells
-from latens.trained import code_reach as reach
+from latens.trained import sample_sets
 from latens.trained.trained_model import TrainedModel
 
 RANDOM = np.random.default_rng(0)
@@ -22,10 +22,10 @@ def test_the_reach_of_a_model_is_that_of_its_decoder(monkeypatch):
 
     def told(decode, codes, labels, directions):
         given.update(codes=codes, labels=labels, directions=directions, pictures=decode(codes))
-        return reach.Reach(np.zeros(1), None)
+        return sample_sets.Reach(np.zeros(1), None)
 
-    monkeypatch.setattr(reach, "reach", told)
-    reach.reach_of(trained, data, np.arange(8), 4)
+    monkeypatch.setattr(sample_sets, "reach", told)
+    sample_sets.reach_of(trained, data, np.arange(8), 4)
     order = np.random.default_rng(4).permutation(8)
     close(given["codes"], trained.encode(data.x[:8])[order], rtol=1e-4)
     close(given["pictures"], trained.decode(given["codes"].astype(np.float32)), rtol=1e-4)
@@ -33,7 +33,7 @@ def test_the_reach_of_a_model_is_that_of_its_decoder(monkeypatch):
     assert given["directions"].shape[1] == 2
     assert given["labels"] is None
     labelled = dataclasses.replace(data, label=np.arange(9, dtype=np.int32) % 3)
-    reach.reach_of(trained, labelled, np.arange(8), 4)
+    sample_sets.reach_of(trained, labelled, np.arange(8), 4)
     assert given["labels"].tolist() == (order % 3).tolist()
 
 

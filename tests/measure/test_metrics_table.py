@@ -18,10 +18,10 @@ from latens.figures.latent import reach_curves
 from latens.latents.decomposition import level_kl_rows
 from latens.model_figures.draw import draw_pictures
 from latens.recipes import get_recipe
-from latens.trained.code_reach import MOST, reach
 from latens.trained.measurement import measure
 from latens.trained.metric_functions import NEEDS
 from latens.trained.metrics import LAST_HEADLINE, MADE, METRICS, metric_of, ranked
+from latens.trained.sample_sets import MOST, reach
 
 WITHOUT_UNIT = {"density"}
 

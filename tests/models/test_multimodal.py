@@ -18,7 +18,7 @@ from latens.errors import ConfigError
 from latens.models import Experts, LatentModel, product_of_normals
 from latens.objectives import StratifiedELBO, SubsetELBO
 from latens.recipes import get_recipe
-from latens.recipes.modalities import ExpertsOptions, blocks_of
+from latens.recipes.posteriors import ExpertsOptions, blocks_of
 from latens.trained.experiment import prepare
 
 # Posteriors

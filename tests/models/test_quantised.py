@@ -14,7 +14,7 @@ from latens.data import Preparation
 from latens.models import CodeHead, ScalarQuantiser, UniformCodes, VectorQuantiser
 from latens.objectives import Quantised
 from latens.training import make_optimizer
-from latens.training.padding import pad_rows
+from latens.training.loop import pad_rows
 from latens.training.step import make_program
 
 # --- codes ---

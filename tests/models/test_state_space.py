@@ -14,7 +14,7 @@ from tests.support.linear_steps import joint_normal, linear_model
 from latens import models as m
 from latens.models.state_space import StepEncoder
 from latens.networks import Dense
-from latens.networks.recurrent import GRU
+from latens.networks.token_networks import GRU
 
 STEPS = 20
 

@@ -9,7 +9,7 @@ from checks import agrees, close
 from scipy.special import expit
 
 from latens.networks.convolutional import ConvDecoder, ConvEncoder, convolve_same
-from latens.networks.recurrent import GRU, LEAST, block_of, scanned
+from latens.networks.token_networks import GRU, LEAST, block_of, scanned
 
 
 def states(cell, x, start):

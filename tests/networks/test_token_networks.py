@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latens.models.heads.token_head import TokenHead, TokenInput
+from latens.models.heads.table import TokenHead, TokenInput
 from latens.networks.token_networks import TokenEncoder
 
 KEY = jax.random.key(2)

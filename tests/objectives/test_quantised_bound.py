@@ -21,9 +21,9 @@ from latens.models import CodeHead, ScalarQuantiser
 from latens.objectives import Quantised
 from latens.objectives.quantised import code_use, perplexity
 from latens.recipes import RECIPES
+from latens.recipes.build import Size
 from latens.recipes.plan import make_objective
 from latens.recipes.posteriors import whole_groups
-from latens.recipes.recipe import Size
 from latens.trainable import partition_trainable
 from latens.trained.experiment import prepare
 from latens.trained.measurement import measure

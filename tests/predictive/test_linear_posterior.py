@@ -12,8 +12,8 @@ from tables import MU, SIGMA, W, linear_gaussian
 from latens.data.dataset import as_batch
 from latens.distributions import DiagonalNormal, FullNormal, Mixture, StandardNormal
 from latens.models import LatentModel
-from latens.predictive import linear_posterior as module
-from latens.predictive.linear_posterior import Linear, linear_posterior, linear_posteriors
+from latens.predictive import missing_cells as module
+from latens.predictive.missing_cells import Linear, linear_posterior, linear_posteriors
 
 RNG = np.random.default_rng(0)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import latens
-from latens.cli.summary import before
+from latens.cli.training import before
 from latens.config import NetworkConfig, VAEConfig, override
 from latens.recipes import get_recipe
 from latens.recipes.pictures import few_pictures, work

@@ -13,8 +13,7 @@ from latens.config import override
 from latens.data import load
 from latens.evidence.series_baseline import fit_window
 from latens.models import CorrelatedNormalHead
-from latens.predictive.linear_posterior import around
-from latens.predictive.missing_cells import impute, log_observed
+from latens.predictive.missing_cells import around, impute, log_observed
 from latens.recipes import get_recipe
 from latens.recipes.principal_components import located_rows
 from latens.trained.experiment import Experiment, prepare

@@ -18,14 +18,13 @@ from paths import GOLDEN
 from latens import TrainedModel
 from latens.commands.base import Call
 from latens.data import Preparation, load
-from latens.errors import RunFolderError
+from latens.errors import RunFolderError, number, with_digits
 from latens.evidence import Estimate
 from latens.figures.style import new_axes
 from latens.model_figures.draw import NEEDS, PICTURES, Picture
 from latens.report.facts import ReportFigure, RunFacts, Warned, read_evaluation, warnings_of
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.page import model_facts, over_draws, report_page
-from latens.text import number, with_digits
 from latens.trained import metric_functions
 from latens.trained.metrics import METRICS, Metric
 

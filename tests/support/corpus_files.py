@@ -14,9 +14,8 @@ from corpus_data import TABLE, Case, flipped, text
 from paths import GOLDEN as FOLDER
 
 from latens.io.json import to_json
-from latens.io.lock import Lock
 from latens.io.safetensors import pack, unpack
-from latens.runs.folder import RunFolder
+from latens.runs.folder import Lock, RunFolder
 
 GOLDEN = FOLDER / "format-2-table.safetensors"
 BYTES = GOLDEN.read_bytes()

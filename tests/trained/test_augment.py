@@ -18,9 +18,8 @@ from latens.distributions import DiagonalNormal, FullNormal, StandardNormal
 from latens.errors import ConfigError, DataError, UsageError
 from latens.latents import reconstruct
 from latens.models import AbstractLatentModel
-from latens.trained.augmentation import augment
+from latens.trained.augmentation import augment, translate
 from latens.trained.trained_model import TrainedModel
-from latens.trained.translation import translate
 
 pytest_plugins = ("cli_fixtures",)
 

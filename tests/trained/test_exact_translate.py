@@ -9,8 +9,8 @@ from latens import latents
 from latens.config import override
 from latens.errors import ConfigError, DataError, UsageError
 from latens.recipes import get_recipe
+from latens.trained.augmentation import translate
 from latens.trained.experiment import prepare
-from latens.trained.translation import translate
 
 SMALL = {"network.hidden": [4], "posterior.latent_dim": 2, "training.steps": 1, "likelihood.family": "bernoulli"}
 CLASSES = np.array([0, 1, 2, 0, 1, 2, 0, 0])

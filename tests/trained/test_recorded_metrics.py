@@ -14,8 +14,8 @@ from latens import evidence, latents
 from latens.evidence import ModelRows
 from latens.evidence.estimate import jackknife, subsample
 from latens.evidence.particles import resampled
-from latens.latents.aggregate import aggregated_moments
 from latens.latents.disentanglement import information_matrix
+from latens.latents.fit_prior import aggregated_moments
 from latens.trained import sample_quality
 
 KEY = jax.random.key(0)

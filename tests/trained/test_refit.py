@@ -22,8 +22,7 @@ from latens.distributions import Deterministic
 from latens.distributions.bijections import Autoregressive, Inverse, Scaled, Stack
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
-from latens.latents.aggregate import mixture_of
-from latens.latents.fit_prior import fit_flow
+from latens.latents.fit_prior import fit_flow, mixture_of
 from latens.models import LatentModel
 from latens.networks import Dense
 from latens.recipes import get_recipe

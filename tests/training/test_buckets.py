@@ -14,13 +14,11 @@ from latens.data.row_fields import philox
 from latens.distributions import StandardNormal
 from latens.kinds.text.vocabulary import by_buckets, steps_of
 from latens.models import Conditional, LatentModel, NormalHead
-from latens.models.heads.token_head import TokenHead
+from latens.models.heads.table import TokenHead
 from latens.networks import Dense
 from latens.networks.token_networks import TokenEncoder
-from latens.training import Budget
-from latens.training import padding as rows
-from latens.training.loop import fit
-from latens.training.padding import pad_rows, read_steps
+from latens.training import Budget, loop
+from latens.training.loop import fit, pad_rows, read_steps
 from latens.training.stages import Settings
 from latens.training.step import make_program
 
@@ -121,5 +119,5 @@ def test_chunks_do_not_change_a_training_in_buckets() -> None:
 
 
 def test_rows_that_are_no_text_know_no_buckets() -> None:
-    assert rows.buckets(load(np.eye(3))) == ()
-    assert rows.buckets(text()) == (4, 12)
+    assert loop.buckets(load(np.eye(3))) == ()
+    assert loop.buckets(text()) == (4, 12)

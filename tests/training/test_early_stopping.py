@@ -11,7 +11,7 @@ from training_fixtures import assert_same_bits
 from latens import VAE
 from latens.config import VAEConfig, override
 from latens.data import Dataset
-from latens.data.arrays import as_dataset
+from latens.estimators.frames import as_dataset
 from latens.recipes import RECIPES, get_recipe
 from latens.trained.experiment import prepare
 

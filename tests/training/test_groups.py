@@ -23,7 +23,7 @@ from latens.recipes import RECIPES
 from latens.recipes.plan import optimizer_of
 from latens.trainable import Frozen, partition_trainable
 from latens.training import Budget, Interrupted, Pause, Stage, by_group, from_optax, make_optimizer, resting
-from latens.training.padding import pad_rows
+from latens.training.loop import pad_rows
 from latens.training.step import make_program
 from latens.typing import Array, Float, Key
 

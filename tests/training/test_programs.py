@@ -13,7 +13,7 @@ import pytest
 from latens import VAE, VAEDetector
 from latens.cli.main import main
 from latens.distributions import log_prob
-from latens.io.program_cache import Reused
+from latens.io.programs import Reused
 from latens.kinds.tables.columns import ColumnType
 from latens.models.heads.table import TableHead, TableInput
 

@@ -20,7 +20,7 @@ from latens.objectives import ELBO, AbstractObjective, by_row, draw
 from latens.recipes import get_recipe
 from latens.trained.experiment import Recorder, prepare, train
 from latens.training import Budget
-from latens.training.padding import pad_rows
+from latens.training.loop import pad_rows
 from latens.training.shards import check_shards, summed
 from latens.training.step import make_program
 

@@ -15,7 +15,7 @@ from latens.data import Preparation
 from latens.errors import DivergedError
 from latens.objectives import ELBO
 from latens.training import Budget
-from latens.training.padding import pad_rows
+from latens.training.loop import pad_rows
 from latens.training.step import make_program, once_known
 
 
@@ -182,7 +182,7 @@ def test_a_number_that_waits_is_the_same_number(entry):
 def test_rounds_of_several_epochs_take_the_same_steps() -> None:
     """What is done between steps changes none of them, also where the last batch of an epoch is short."""
     from latens.config import override
-    from latens.data.arrays import as_dataset
+    from latens.estimators.frames import as_dataset
     from latens.recipes import get_recipe
     from latens.trained.experiment import prepare, train
 
@@ -207,7 +207,7 @@ def test_rounds_of_several_epochs_take_the_same_steps() -> None:
     ("rows", "steps", "every"), [(20, 200, 100), (40, 400, 50), (110, 20_000, 25), (9000, 20_000, 2)]
 )
 def test_the_default_budget_suits_small_data(rows: int, steps: int, every: int) -> None:
-    from latens.data.arrays import as_dataset
+    from latens.estimators.frames import as_dataset
     from latens.recipes import get_recipe
     from latens.trained.experiment import prepare
 

@@ -307,7 +307,6 @@ def separator(text: str) -> str:
 
 def _reading(command: argparse.ArgumentParser, *, trains: bool = False) -> None:
     """Add the flags that say how rows are read, as each kind declares them."""
-    # trains: whether the command trains or checks.
     for kind in (Kind, *reversed(READERS)):
         group = command.add_argument_group(kind.title)
         for name, asked in kind.options().items():
@@ -467,7 +466,6 @@ def refuse_twice(argv: Sequence[str], command: argparse.ArgumentParser) -> None:
 
 def subparsers(top: Parser | None = None) -> dict[str, argparse.ArgumentParser]:
     """Find the parser of every command."""
-    # top: the parser of the whole command line; None makes it.
     actions = (parser() if top is None else top)._actions
     return next(dict(action.choices) for action in actions if isinstance(action, argparse._SubParsersAction))
 

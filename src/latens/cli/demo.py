@@ -6,9 +6,8 @@ from pathlib import Path
 
 from latens.cli.context import Context
 from latens.cli.fit import fit_into, new_experiment, settings_of
-from latens.cli.summary import after
-from latens.cli.training import would_fit
-from latens.io.names import free_name
+from latens.cli.training import after, would_fit
+from latens.io.file_limits import free_name
 from latens.runs.folder import RunFolder
 
 

@@ -133,7 +133,7 @@ def recipes(context: Context) -> int:
 
 def parts(context: Context) -> int:
     """The parts that models are made of, and the options of each."""
-    from latens.networks.factory import NetworkKind
+    from latens.networks import NetworkKind
     from latens.recipes.likelihoods import LIKELIHOODS
     from latens.recipes.part_tables import OBJECTIVES, defaults_of, options_of
     from latens.recipes.posteriors import POSTERIORS

@@ -33,7 +33,7 @@ _STATES = {"COMPLETE": "measured", "PRUNED": "pruned", "FAIL": "diverged", "RUNN
 
 def sweep(context: Context) -> int:
     """Train trials until there are as many as asked for, and put them against each other."""
-    from latens.trained.sweep_results import load_sweep, study_of
+    from latens.trained.paired import load_sweep, study_of
 
     args = context.args
     read_files(args)
@@ -111,7 +111,7 @@ class Trials:
 
     def _one(self, trial: "Trial") -> float:
         """Train a trial with each seed: the mean of their numbers."""
-        from latens.trained.sweep_results import TRIAL, measured, optuna
+        from latens.trained.paired import TRIAL, measured, optuna
         from latens.training import Interrupted
 
         args, found = self.context.args, {}
@@ -205,7 +205,7 @@ def space_of(args: argparse.Namespace) -> tuple[dict[str, str], dict[str, tuple[
 
 def _named(kind: str, name: str, seed: int | None = None) -> Any:
     """A sampler or pruner by Optuna's name of it."""
-    from latens.trained.sweep_results import optuna
+    from latens.trained.paired import optuna
 
     module = getattr(optuna(), f"{kind}s")
     names = [one for one in module.__all__ if one.endswith(kind.capitalize()) and not one.startswith("Base")]

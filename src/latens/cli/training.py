@@ -1,4 +1,4 @@
-"""A training in a run folder, for the commands that start or continue one."""
+"""A training in a run folder, for the commands that start or continue one, and what `latens fit` prints."""
 
 import contextlib
 import json
@@ -15,12 +15,73 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from latens import __version__
 from latens.callbacks.snapshots import snapshots_of
 from latens.cli.context import Context
-from latens.cli.summary import after, before
-from latens.commands._result_lines import next_of, result_lines
 from latens.commands._sources import flags_of, read_with
-from latens.errors import LatensError
+from latens.commands.evaluate import next_of, result_lines
+from latens.errors import LatensError, duration, visible
 from latens.io.terminal import clock, doing
+from latens.kinds import kind_of
 from latens.runs.folder import RunFolder
+
+if TYPE_CHECKING:  # jax is imported only after run.json is on disk
+    from latens.trained.experiment import Experiment
+
+MOST_WARNINGS = 3
+"""Warnings that are printed; the others stand in the log."""
+MOST_NAMED = 3
+"""Columns without a part in the model that are named."""
+
+
+def line(title: str, text: str) -> str:
+    """A line of what is printed."""
+    return f"{title:<8} {text}"
+
+
+def before(experiment: "Experiment") -> list[str]:
+    """The data and the model, a line each."""
+    data, schema = experiment.data, experiment.data.schema
+    counts = ", ".join(f"{data.count(name):,} {words}" for name, words in
+                       (("train", "to train"), ("validation", "to validate"), ("test", "to test")))  # fmt: skip
+    row = " x ".join(map(str, schema.shape)) + kind_of(schema).unit
+    some = "1 note" if len(data.notes) == 1 else f"{len(data.notes)} notes"
+    ignored = schema.ignored or ()
+    left = f"; not modelled: {', '.join(ignored[:MOST_NAMED])}{' ...' * (len(ignored) > MOST_NAMED)}" * bool(ignored)
+    notes = left + (f"; {some} in log.txt" if data.notes else "")
+    return [
+        line("data", visible(f"{data.name}: {len(data):,} rows of {row} ({counts}){notes}")),
+        line("model", _model(experiment)),
+    ]
+
+
+def _model(experiment: "Experiment") -> str:
+    config: Any = experiment.config
+    if not hasattr(config, "posterior"):
+        return f"{config.recipe}, fitted in closed form"
+    hidden = " x ".join(map(str, config.network.hidden or ()))
+    parts = [config.recipe, f"{config.likelihood.family} likelihood", f"{config.posterior.latent_dim} latent units"]
+    parts += [f"{config.network.kind} network {hidden}".rstrip(), f"{config.prior.kind} prior"]
+    closer = "; closer pictures: --set likelihood=normal" * (config.likelihood.family == "logistic-mixture")
+    return ", ".join(part for part in parts if "None" not in part) + closer
+
+
+def after(run: RunFolder) -> list[str]:
+    """What is printed of a run that is done, from what its run.json says."""
+    info, here = run.info, shlex.quote(str(run.path))
+    seconds, whole, steps = info.get("training_seconds"), info.get("command_seconds"), info.get("step") or 0
+    of = "in all" if (whole or seconds or 0.0) >= (seconds or 0.0) else "of this command"  # which resumed the training
+    took = "" if seconds is None else f"{duration(seconds)}, {duration(whole or seconds)} {of}"
+    best = f", best step {info['best_step']:,}" if info.get("best_step") not in (None, steps) else ""
+    prior = "; prior: a mixture of Gaussians fitted to the codes" if (info.get("refit") or {}).get("kept") else ""
+    lines = [line("trained", (f"{steps:,} steps{best}, {took}" if steps else took) + prior)] if took else []
+    lines += [line("" if k else "result", text) for k, text in enumerate(info.get("plain") or [])]
+    if info.get("late"):
+        lines.append(line("late", info["late"]))
+    warnings = info.get("warnings") or []
+    lines += [line("warning", one["message"]) for one in warnings[:MOST_WARNINGS]]
+    if len(warnings) > MOST_WARNINGS:
+        lines.append(line("", f"{len(warnings) - MOST_WARNINGS} more warnings: latens evaluate {here}"))
+    following = (info.get("next") or f"latens report {here}").split("\n")
+    return lines + [line("" if k else "next", text) for k, text in enumerate(following)]
+
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.config import Config
@@ -59,8 +120,6 @@ DRAWS, FEWEST_ROWS = (1000, 300, 100, 30, 10), 40
 
 class TimePlan:
     """What a command may take, and from when on."""
-
-    # minutes: of the whole command; None: no limit.
 
     def __init__(self, minutes: float | None, began: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = None if minutes is None else 60.0 * minutes
@@ -154,12 +213,12 @@ def joined(context: Context) -> bool:
     given = (args.coordinator, args.num_processes, args.process_id)
     if not args.distributed and given == (None, None, None):
         return False
-    from latens.training import distributed
+    from latens.training import shards
 
-    distributed.join(*given)
+    shards.join(*given)
     if hasattr(args, "set") and not any(text.partition("=")[0].strip() == "training.shards" for text in args.set):
-        args.set.append(f"training.shards={distributed.shards()}")
-    if distributed.leads():
+        args.set.append(f"training.shards={shards.shards()}")
+    if shards.leads():
         return False
     args.quiet, args.json, args.log = True, False, None
     return True
@@ -167,7 +226,6 @@ def joined(context: Context) -> bool:
 
 def follow(context: Context, experiment: Experiment, run: RunFolder | None = None) -> int:
     """Train as one of several processes that is not the first: nothing is written or said."""
-    # run: the run that is resumed, only read; None where a new one begins.
     from latens.trained.experiment import train
     from latens.training import Interrupted
 

@@ -99,7 +99,6 @@ def read(
     # They are read as the training data were (label, id, weight, missing values), as far as DATA has these columns and
     # no flag says otherwise.
     # unknown: what becomes of names that no training row had, as for `latens.data.load`; None: what --unknown says.
-    # partial: whether whole columns may be missing.
     from latens.data import KNOWN, Dataset
     from latens.trained.experiment import as_split, as_trained
 
@@ -179,7 +178,7 @@ def _load_alike(
     # Another file may lack the label, or every such column. The error is that of the first attempt, but for what it
     # lacks and a later one does without.
     from latens.data import load
-    from latens.data.readers import LackingColumn
+    from latens.data.row_fields import LackingColumn
 
     first: DataError | None = None
     doing("reading")
@@ -199,7 +198,7 @@ def original_source(source: dict[str, Any]) -> str:
     """Find the name or path of a run's data, from wherever the command is typed."""
     from latens.data import KNOWN
     from latens.data.files import is_address
-    from latens.io.names import fixed_folder, is_glob
+    from latens.io.file_limits import fixed_folder, is_glob
 
     spec = source.get("spec")
     if spec is None:

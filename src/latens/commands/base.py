@@ -21,7 +21,7 @@ from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 
 from latens.errors import ConfigError, UsageError, nearest
-from latens.io.process import check_process
+from latens.io.compilation import check_process
 
 if TYPE_CHECKING:
     import numpy as np
@@ -156,7 +156,7 @@ class Result(Struct, kw_only=True):
         """Write the file that the ending asks for, whole or not at all."""
         from latens.commands._files import arrays_of, table_bytes, text_lines, write_npz
         from latens.io.atomic import as_path, resource_errors, write_atomic, write_together
-        from latens.io.names import numbered
+        from latens.io.file_limits import numbered
 
         path = as_path(path)
         if self.files is not None:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands._lazy import np
 from latens.commands.base import Call, DryRun, ModelCommand, Result, Seed, Work, arg, draws, number, table_rows, whole
-from latens.errors import ConfigError, DataError, LatensError
+from latens.errors import ConfigError, DataError, LatensError, visible
 from latens.io.terminal import doing
 from latens.kinds import kind_of
-from latens.text import visible
 
 if TYPE_CHECKING:
     from latens.data import Dataset
@@ -193,8 +192,7 @@ class Detect(ModelCommand):
 
     def _sheet(self, new: "Dataset", found: "Detection", top: "np.ndarray") -> tuple[Any, int]:
         """The oddest pictures with their names, and how many stand in a line."""
-        from latens.model_figures.image_scale import shown
-        from latens.model_figures.sheet import captioned
+        from latens.model_figures.image_scale import captioned, shown
 
         chosen = top if self.top is not None else np.argsort(-found.odd, kind="stable")[:SHEET]
         names = [f"{k}. {new.names[row]}" for k, row in enumerate(chosen.tolist(), 1)]

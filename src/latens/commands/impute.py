@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands._lazy import estimate, np, pl
 from latens.commands.base import Call, DryRun, Given, ModelCommand, Result, Seed, Unknown, Work, arg, number, whole
-from latens.errors import DataError, UsageError
-from latens.io.names import numbered
+from latens.errors import DataError, UsageError, visible
+from latens.io.file_limits import numbered
 from latens.io.terminal import doing
-from latens.text import visible
 
 if TYPE_CHECKING:
     from latens.data import Dataset
@@ -116,8 +115,7 @@ class Impute(ModelCommand):
             return made.hstack(_intervals(data, found, self.interval))
 
         def pixels() -> tuple[Any, int]:
-            from latens.model_figures.image_scale import shown
-            from latens.model_figures.sheet import captioned
+            from latens.model_figures.image_scale import captioned, shown
 
             answers = [found.draws[:, k] for k in range(self.draws or 0)]
             rows = [found.x, *answers]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 from latens.commands._lazy import np
 from latens.commands.base import Call, DryRun, Given, ModelCommand, Result, Theme, Work, arg, number, whole
 from latens.errors import LatensError, UsageError, nearest
-from latens.io.names import free_name
+from latens.io.file_limits import free_name
 from latens.io.terminal import doing
 
 ANIMATIONS = ("morph", "walk", "manifold", "latent")

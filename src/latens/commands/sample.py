@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from latens.commands._lazy import estimate, jax, np, pl
 from latens.commands.base import Call, Given, Mean, ModelCommand, Result, Seed, Work, arg, number, table_rows
 from latens.errors import ConfigError, UsageError
-from latens.io.names import free_name
+from latens.io.file_limits import free_name
 
 if TYPE_CHECKING:
     from latens.predictive.conditional_samples import Conditions
@@ -267,8 +267,7 @@ def _class_of(trained: "TrainedModel", name: str) -> int:
 
 def _by_class(trained: "TrainedModel", x: "np.ndarray", labels: "np.ndarray") -> "tuple[np.ndarray, int]":
     """Images in rows, one for each class with its name, and how many columns that makes; gaps are left empty."""
-    from latens.model_figures.image_scale import shown
-    from latens.model_figures.sheet import captioned
+    from latens.model_figures.image_scale import captioned, shown
 
     images, classes = shown(trained.schema, x), np.unique(labels)
     rows = [images[labels == one] for one in classes]

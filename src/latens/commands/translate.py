@@ -17,7 +17,7 @@ class Translate(ModelCommand):
     seed: Seed = 0
 
     def __call__(self, at: Call) -> Work:
-        from latens.trained.translation import translate
+        from latens.trained.augmentation import translate
 
         data, trained, mean = at.load(), at.trained, at.noiseless if self.mean is None else self.mean
         yield f"decode the rows of class {self.start!r} of {data.name} as class {self.end!r}"

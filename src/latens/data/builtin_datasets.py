@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from latens.data.files import read_path
-from latens.data.readers import ColumnRoles, Raw
+from latens.data.row_fields import ColumnRoles, Raw
 from latens.errors import DataError
 from latens.kinds.pictures.drawn_shapes import known_shapes
 

@@ -9,8 +9,7 @@ from jaxtyping import Float, Shaped
 from numpy.typing import ArrayLike
 
 from latens.data.columns_and_conditions import MOST_NAMES, Condition
-from latens.data.readers import Raw
-from latens.data.row_fields import encode_labels, is_number
+from latens.data.row_fields import Raw, encode_labels, is_number
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
 from latens.kinds.numbers.npy import read_npy

@@ -13,10 +13,20 @@ import polars as pl
 from msgspec import to_builtins
 
 from latens.data.mapped import joined
-from latens.data.readers import ColumnRoles, OtherCells, Raw, file_errors, no_roles, readable, with_roles
-from latens.data.row_fields import SPLITS, TRAIN, unmasked
+from latens.data.row_fields import (
+    SPLITS,
+    TRAIN,
+    ColumnRoles,
+    OtherCells,
+    Raw,
+    file_errors,
+    no_roles,
+    readable,
+    unmasked,
+    with_roles,
+)
 from latens.errors import DataError
-from latens.io.names import fixed_folder, is_glob, shown_files
+from latens.io.file_limits import fixed_folder, is_glob, shown_files
 from latens.kinds.counts import anndata
 from latens.kinds.counts import sparse as sparse
 from latens.kinds.counts.sparse import SparseRows, is_sparse, sparse_rows

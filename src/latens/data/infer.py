@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from latens.data.columns_and_conditions import MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column
 from latens.data.mapped import change, few, parts_of, places, take
-from latens.data.readers import Raw
+from latens.data.row_fields import Raw
 from latens.data.schema import MAX_CELLS, TINY, Kind, Schema, scaling
 from latens.errors import DataError, nearest
 from latens.kinds import kind_of
@@ -35,7 +35,6 @@ def find_missing(
     raw: Raw, names: Shaped[np.ndarray, " n"], missing: str | None, where: str
 ) -> Shaped[np.ndarray, " n *x"] | None:
     """Find which cells were observed; infinities are refused, and so is NaN unless `missing` is "nan"."""
-    # missing: "nan" where NaN says that a value is missing; None refuses NaN.
     if raw.x.dtype.kind != "f":
         return None
     if isinstance(raw.x, SparseRows):
@@ -169,7 +168,6 @@ class Extent:
     @classmethod
     def of(cls, x: "np.ndarray | SparseRows", observed: np.ndarray | None = None, *, tail: bool = False) -> "Extent":
         """Look at the observed cells of rows."""
-        # observed: true where a value was observed; None for everywhere.
         found = cls(tail=tail)
         for part in _observed(x, observed):
             found.add(part)
@@ -247,7 +245,6 @@ def fill(
     x: np.ndarray | SparseRows, observed: np.ndarray | None, train: Shaped[np.ndarray, " n"], schema: Schema
 ) -> Any:
     """Replace missing values by the mean of the column's observed training values (0 where there is none)."""
-    # observed: true where a value was observed; None for everywhere.
     if observed is None:
         return x
     if (centre := standard_centre(schema)) is not None:
@@ -313,7 +310,6 @@ def conform(
 ) -> tuple[Any, np.ndarray | None]:  # fmt: skip
     """Bring rows into the order that a model's schema asks for, and check them against it."""
     # Named columns are put in the schema's order; every observed value must be of the schema's kind.
-    # observed: true where a value was observed; None for everywhere.
     wanted = None if schema.columns is None else [column.name for column in schema.columns]
     if names is not None and wanted is not None and list(names) != wanted:
         check_columns(names, wanted, schema, where)
@@ -392,7 +388,6 @@ def cell_name(cell: Sequence[int], columns: Sequence[Column | str] | None) -> st
 
 def whole_columns(x: np.ndarray | SparseRows, observed: np.ndarray | None = None) -> np.ndarray:
     """Say for each feature whether every observed value is a whole number of 0 or more."""
-    # observed: true where a value was observed; None for everywhere.
     good = np.ones(x.shape[1:], bool)
     step = max(1, _CHUNK // max(1, good.size))
     for start in range(0, len(x), step):

@@ -44,12 +44,15 @@ from latens.data.files import (
 )
 from latens.data.infer import with_classes
 from latens.data.mapped import LARGEST, change, joined, kept, numbers_on_disk
-from latens.data.readers import ColumnRoles, Raw, file_errors, no_roles
 from latens.data.row_fields import (
     TRAIN,
+    ColumnRoles,
+    Raw,
     encode_labels,
+    file_errors,
     missing_labels,
     missing_words,
+    no_roles,
     row_conditions,
     row_keys,
     row_names,
@@ -60,8 +63,7 @@ from latens.data.row_fields import (
 )
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
-from latens.io.file_limits import MAX_BYTES
-from latens.io.names import is_glob
+from latens.io.file_limits import MAX_BYTES, is_glob
 from latens.kinds import KINDS, OPTIONS, Guessed, Kind, kind_of, kind_of_rows
 from latens.kinds.base import Stored
 from latens.kinds.counts.anndata import is_annotated

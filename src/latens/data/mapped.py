@@ -15,8 +15,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Shaped
 
-from latens.data.readers import Raw
-from latens.data.row_fields import mix
+from latens.data.row_fields import Raw, mix
 from latens.errors import DataError, ResourceError
 from latens.io.compilation import user_cache
 from latens.io.json import to_json

@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 from msgspec import structs
 from numpy.typing import ArrayLike
 
-from latens.data.readers import needed
+from latens.data.row_fields import needed
 from latens.errors import DataError, UsageError, nearest
 from latens.kinds.steps.world import EPISODE, KEY, REWARD, TERMINATED, TIME, Space, World, box
 

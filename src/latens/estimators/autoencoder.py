@@ -15,7 +15,6 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from latens.config import Config, VAEConfig, override
 from latens.data import Dataset, Schema
-from latens.data.arrays import as_dataset
 from latens.data.files import strings_of
 from latens.data.loading import refuse_unknown
 from latens.data.row_fields import refuse_masked, refuse_other_cells
@@ -26,8 +25,11 @@ from latens.estimators.base import (
     RandomState,
     are_columns,
     arguments_of,
+    codes_of,
     given_settings,
     history_lists,
+    is_text,
+    labelled,
     names_of,
     own_columns,
     plain_value,
@@ -52,20 +54,17 @@ from latens.estimators.frame_roles import (
     long_dataset,
     roles_of,
 )
-from latens.estimators.frames import as_fitted, as_named, coming, dataset_of
-from latens.estimators.targets import codes_of, is_text, labelled
+from latens.estimators.frames import as_dataset, as_fitted, as_named, coming, dataset_of
 from latens.evidence.batched import map_rows
 from latens.evidence.estimate import finite
-from latens.io.compilation import keep_programs
-from latens.io.process import check_count, check_process
+from latens.io.compilation import check_count, check_process, keep_programs
 from latens.kinds.tables.frame import is_frame, is_pandas
 from latens.latents.codes import decode, encode
 from latens.models import AbstractHead, AbstractModelPrior
 from latens.objectives import AbstractObjective
 from latens.objectives.elbo import check_schedule
 from latens.recipes import get_recipe
-from latens.recipes.custom_parts import PartName, settings_of
-from latens.recipes.given_networks import Network
+from latens.recipes.custom_parts import Network, PartName, settings_of
 from latens.recipes.likelihoods import kinds_of
 from latens.trained.experiment import prepare, train
 from latens.trained.inputs import RowsLike

@@ -1,4 +1,4 @@
-"""What the estimators share: rows in, units out, and files and pickles that hold no code."""
+"""What the estimators share: rows and labels in, units out, and files and pickles that hold no code."""
 
 import dataclasses
 import re
@@ -10,26 +10,79 @@ from pathlib import Path
 from typing import Any, ClassVar, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
+from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
-from latens.config import to_json
-from latens.data import Batch, Dataset
-from latens.data.arrays import as_dataset
+from latens.config import VAEConfig, to_json
+from latens.data import Batch, Dataset, encode_labels
+from latens.data.conditions import text_of
+from latens.data.infer import with_classes
 from latens.data.row_fields import refuse_masked, refuse_other_cells, row_weights, unmasked
-from latens.errors import ConfigError, DataError, LatensError, ModelFileError, UsageError, nearest
-from latens.estimators.targets import codes_of
+from latens.errors import ConfigError, DataError, LatensError, ModelFileError, UsageError, nearest, visible
+from latens.estimators.frames import as_dataset
 from latens.evidence.estimate import finite
-from latens.io.process import check_process, is_fork
+from latens.io.compilation import check_process, is_fork
 from latens.io.safetensors import read_bytes
 from latens.kinds.tables.frame import is_frame, is_pandas
 from latens.recipes.custom_parts import unknown_parts
-from latens.text import visible
 from latens.trained.inputs import RowsLike, model_file
 from latens.trained.trained_model import TrainedModel
 from latens.typing import checked_later
+
+
+def labelled(data: Dataset, y: ArrayLike | None, config: VAEConfig) -> Dataset:
+    """Add labels to a data set where the recipe uses some."""
+    # y: labels; -1 (of numbers), NaN, None or "" is a missing one.
+    if config.label.kind in ("none", "beside"):
+        return data
+    if y is None and config.label.kind == "condition" and data.schema.conditions:
+        return data
+    if y is None:
+        raise UsageError(f"the recipe {config.recipe!r} needs y.", where="y", fix="Call fit(X, y).")
+    values = np.asarray(unmasked(y))
+    if values.dtype.kind in "if" and (values == -1).any():
+        values = np.where(values == -1, np.nan, values.astype(np.float64))
+    codes, classes = encode_labels(values, len(data), "y", as_text=is_text(values))
+    return dataclasses.replace(data, label=codes, schema=with_classes(data.schema, classes))
+
+
+def is_text(y: ArrayLike | None) -> bool:
+    """Whether labels are strings, which then are classes as they are written."""
+    flat = [] if y is None else np.ravel(np.asarray(unmasked(y), object)).tolist()
+    return any(isinstance(one, str) for one in flat) and all(isinstance(one, str) or one is None for one in flat)
+
+
+def classes_of(trained: TrainedModel) -> Shaped[np.ndarray, " C"]:
+    """Give the classes of a model in the order of their codes, numbers as numbers and truths as truths."""
+    if trained.facts.get("text_labels"):
+        return np.array(trained.classes)
+    if {*trained.classes} <= {"False", "True"}:
+        return np.array(trained.classes) == "True"
+    try:
+        return np.array([int(name) for name in trained.classes])
+    except ValueError:
+        return np.array(trained.classes)
+
+
+def codes_of(trained: TrainedModel, y: ArrayLike | None, n: int) -> Shaped[np.ndarray, " n"] | None:
+    """Turn the labels of n rows into the codes of a model's classes."""
+    if not trained.preparation.classes:
+        return None
+    if y is None:
+        raise UsageError("a conditional model needs y.", where="y", fix="Give the label of every row.")
+    refuse_masked(y, "y")
+    try:
+        np.shape(y)
+    except ValueError:
+        raise UsageError("labels are of unequal length.", where="y", fix="Give one for each row.") from None
+    values = np.broadcast_to(np.asarray(y), (n,)) if np.ndim(y) == 0 else np.asarray(y)
+    if values.shape != (n,):
+        raise UsageError(f"labels of shape {values.shape} for {n} rows.", where="y", fix="Give one for each row.")
+    return np.array([trained.code_of(text_of(value)) for value in values.tolist()], np.int32)
+
 
 RandomState: TypeAlias = int | np.random.RandomState | None
 """A seed, a generator to draw one from, or None for numpy's global generator."""
@@ -491,7 +544,6 @@ def seed_of(random_state: RandomState) -> int:
 
 def history_lists(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     """Turn records into columns of equal length."""
-    # returns: dict of lists in the order in which names first appear; None where a record lacks the name.
     names = dict.fromkeys(name for record in records for name in record if name != "event")
     return {name: [record.get(name) for record in records] for name in names}
 

@@ -12,7 +12,6 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from latens.config import ClassifierConfig, override
-from latens.data.arrays import as_dataset
 from latens.data.infer import with_classes
 from latens.data.row_fields import refuse_masked
 from latens.errors import DataError, UsageError
@@ -26,9 +25,10 @@ from latens.estimators.base import (
     weighed,
     whole,
 )
+from latens.estimators.frames import as_dataset
 from latens.evidence.estimate import finite
 from latens.io import random_keys
-from latens.io.process import check_count, check_process
+from latens.io.compilation import check_count, check_process
 from latens.predictive.classes import class_log_joint, normalise, sample_classes
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train

@@ -19,7 +19,7 @@ from latens.errors import ConfigError
 from latens.estimators.base import RandomState, seed_of, truth, validated, whole, with_nan
 from latens.estimators.vae import RowsEstimator
 from latens.evidence.estimate import finite
-from latens.io.process import check_count
+from latens.io.compilation import check_count
 from latens.kinds.tables.frame import as_rows, is_frame
 from latens.trained.cell_scores import blame, named_cells
 from latens.trained.inputs import RowsLike

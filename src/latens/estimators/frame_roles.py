@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from latens.data import TRAIN, VALIDATION, Dataset, Schema, load
 from latens.data.conditions import GIVEN, arrays_of, learned, plain_name, vectors
-from latens.data.readers import LackingColumn
+from latens.data.row_fields import LackingColumn
 from latens.errors import DataError, UsageError, nearest
 from latens.kinds import Kind
 from latens.kinds.counts.anndata import is_annotated

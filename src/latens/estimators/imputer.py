@@ -14,7 +14,7 @@ from latens.errors import UsageError
 from latens.estimators.base import RandomState, names_of, seed_of, whole
 from latens.estimators.frames import ends_like
 from latens.estimators.vae import RowsEstimator
-from latens.io.process import check_count
+from latens.io.compilation import check_count
 from latens.kinds.tables.frame import as_rows, is_frame
 from latens.kinds.tables.table_schema import in_units
 from latens.predictive.missing_cells import DRAWS

@@ -17,14 +17,24 @@ from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.errors import UsageError
 from latens.estimators.autoencoder import BaseAutoencoder, Posterior, Prior
-from latens.estimators.base import RandomState, given_settings, names_of, seed_of, truth, weighted_mean, with_nan
+from latens.estimators.base import (
+    RandomState,
+    classes_of,
+    codes_of,
+    given_settings,
+    labelled,
+    names_of,
+    seed_of,
+    truth,
+    weighted_mean,
+    with_nan,
+)
 from latens.estimators.frame_roles import known_apart, put_back, with_filled_steps
 from latens.estimators.frames import array_with_filled, as_fitted, with_filled, with_numbers
-from latens.estimators.targets import classes_of, codes_of, labelled
 from latens.evidence.estimate import Estimate, finite
 from latens.evidence.importance import elbo_parts
 from latens.io import random_keys
-from latens.io.process import check_count, check_process
+from latens.io.compilation import check_count, check_process
 from latens.kinds import kind_of
 from latens.kinds.tables.frame import as_rows, is_frame
 from latens.latents.clusters import label_probabilities

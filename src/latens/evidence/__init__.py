@@ -8,10 +8,10 @@ from .estimate import finite as finite
 from .importance import elbo_parts as elbo_parts
 from .importance import importance_sampling as importance_sampling
 from .importance import log_marginal as log_marginal
+from .inference_gaps import Refined as Refined
 from .inference_gaps import inference_gaps as inference_gaps
+from .inference_gaps import refine as refine
 from .log_marginals import LogMarginals as LogMarginals
 from .log_marginals import effective_sample_size as effective_sample_size
 from .log_marginals import pareto_k as pareto_k
 from .particles import particle_filter as particle_filter
-from .refine import Refined as Refined
-from .refine import refine as refine

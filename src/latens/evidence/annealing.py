@@ -16,7 +16,7 @@ from latens.errors import ConfigError
 from latens.evidence.batched import ModelRows, map_rows
 from latens.evidence.importance import as_log_marginals
 from latens.evidence.log_marginals import LogMarginals, WeightSummary, summarise
-from latens.io.process import counted
+from latens.io.compilation import counted
 from latens.models import AbstractLatentModel
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree
 
@@ -49,7 +49,6 @@ class Path(NamedTuple):
 
 def path_of(model: AbstractLatentModel, x: PyTree, cond: Cond, mask: Mask) -> Path:
     """Build the path of one row."""
-    # mask: true where a feature of the row is observed, or None.
     prior = model.prior(cond=cond)
     shapes = jax.eval_shape(lambda: prior.sample(key=jax.random.key(0)))
     _check_latents(prior, shapes)
@@ -251,7 +250,6 @@ def run_chains(
 
 def forward_chain(path: Path, betas: Array, steps: Array, num_leapfrog: int, *, key: Key) -> tuple[Nats, Array]:
     """Run one chain from the prior to the posterior."""
-    # returns: the log weight of the chain in nats, and the mean acceptance of its moves, both
     start_key, move_key = jax.random.split(key)
 
     def step(carry: tuple[Place, Nats], given: tuple) -> tuple[tuple[Place, Nats], Array]:

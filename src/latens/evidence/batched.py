@@ -19,9 +19,9 @@ from latens.data import Preparation, prepare_batch
 from latens.data.dataset import Batch
 from latens.errors import refuse_other
 from latens.io import random_keys
-from latens.io.compilation import check_generator
-from latens.io.process import check_process, counted
+from latens.io.compilation import check_process, counted
 from latens.io.programs import compiled
+from latens.io.random_keys import check_generator
 from latens.io.terminal import reached
 from latens.kinds.counts.sparse import SparseRows
 from latens.typing import Key, PyTree
@@ -133,7 +133,6 @@ def map_rows(function: Callable[..., PyTree], rows: ModelRows, each: Callable[[P
     """Apply a function of a model to all rows, in batches of one shape and one compiled program."""
     # The model is switched to inference (no dropout). Every row's randomness comes from its id, so the result does not
     # depend on order or chunking, up to rounding.
-    # each: called with what every batch gives, in order.
     refuse_other(rows, ModelRows, "rows", "Give latens.evidence.ModelRows(model, batch, key).")
     check_process()
     check_generator(rows.key)
@@ -256,6 +255,5 @@ def _apply(function: Callable[..., PyTree], model: PyTree, batch: Batch, prepara
 
 def prepared_with(batch: Batch, preparation: Preparation, key: Key) -> tuple[Batch, Key]:
     """Prepare rows as every evaluation with this key does, so that random binarisations agree."""
-    # returns: the rows as the model sees them, and the key of what is drawn for them.
     data_key, draw_key = jax.random.split(key)
     return prepare_batch(preparation, batch, key=data_key), draw_key

@@ -129,7 +129,6 @@ def fit_factors(
 ) -> Factors:
     """Probabilistic PCA of rows, with what it leaves of each cell as noise, turned so that factors stay independent."""
     # group: so many cells after one another have correlated noise. common: all cells have one variance of it.
-    # scale: the standard deviation of the noise, where that is given.
     # Source: Tipping & Bishop (1999), W = U (L - s^2)^(1/2). Any rotation of the factors has the same density.
     made = principal(x, count)
     left = made.left[-1] if scale is None else scale**2
@@ -264,7 +263,6 @@ MOST_EXPLAINED = 0.8
 
 def scores_of(one: ColumnType, rows: float) -> Float[np.ndarray, "S d"]:
     """The scores of each segment of a column."""
-    # rows: how many training rows there are.
     shares = np.asarray(one.shares, np.float64)
     if one.kind != "category":
         middle = middles_of(one)

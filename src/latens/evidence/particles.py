@@ -15,7 +15,7 @@ from latens.errors import ConfigError
 from latens.evidence.batched import ModelRows, map_rows
 from latens.evidence.importance import as_log_marginals
 from latens.evidence.log_marginals import LogMarginals, WeightSummary, effective_sample_size, log_mean, summarise
-from latens.io.process import counted
+from latens.io.compilation import counted
 from latens.models import StateSpaceModel, StepNormals, StepState
 from latens.models.state_space import posterior_of
 from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, Mask, Nats, PyTree
@@ -26,7 +26,6 @@ THRESHOLD = 0.5
 
 def resampled(places: PyTree, log_weights: Float[Array, " N"], *, key: Key) -> PyTree:
     """Resample N particles by their weights, at evenly spaced places with one random offset (systematic resampling)."""
-    # log_weights: log weights in nats; they need not be normalised.
     count = log_weights.shape[0]
     ends = jnp.cumsum(jax.nn.softmax(log_weights))
     marks = (jax.random.uniform(key) + jnp.arange(count)) / count

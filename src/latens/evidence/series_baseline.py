@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int
 
 from latens.data import Schema
 from latens.evidence.factors import ALONE, FOLDS, Factors, turned
+from latens.io.compilation import counted
 from latens.io.lazy_imports import linalg
-from latens.io.process import counted
 
 ALIKE = 0.3
 """The least correlation of what a season ago was, with the last steps' mean taken away, that makes a season."""

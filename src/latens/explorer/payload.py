@@ -10,7 +10,7 @@ from jaxtyping import Shaped
 from latens.data import Dataset
 from latens.data.dataset import Batch
 from latens.data.row_fields import evenly_spaced
-from latens.errors import ConfigError
+from latens.errors import ConfigError, visible
 from latens.evidence.estimate import finite
 from latens.evidence.importance import elbo_parts
 from latens.explorer.decoder import decoded_means, decoder_arrays, folded, in_data_units, page_decoder, why_not
@@ -21,7 +21,6 @@ from latens.io.lazy_imports import spatial
 from latens.io.safetensors import pack, tree_to_arrays
 from latens.latents.codes import Principal, active_units, encode, level_shapes, principal, sample_prior, unit_noise
 from latens.latents.decomposition import level_kl
-from latens.text import visible
 from latens.trained.metrics import METRICS
 from latens.trained.trained_model import TrainedModel
 from latens.typing import Key

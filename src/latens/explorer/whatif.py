@@ -13,7 +13,7 @@ from jaxtyping import Shaped
 from msgspec import Meta, Struct
 
 from latens.data.schema import Schema
-from latens.errors import DataError
+from latens.errors import DataError, visible
 from latens.evidence.estimate import finite
 from latens.explorer.guard import Refused
 from latens.explorer.page_columns import grid
@@ -22,7 +22,6 @@ from latens.kinds.tables.columns import ColumnType
 from latens.models import AbstractLatentModel
 from latens.predictive.conditional_samples import Conditions, GivenShares, conditions_of, shares_given
 from latens.predictive.forecasting import QUANTILES
-from latens.text import visible
 from latens.trained.cell_scores import quantile
 from latens.trained.trained_model import TrainedModel
 

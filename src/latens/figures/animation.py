@@ -16,8 +16,7 @@ from PIL import Image
 from latens.errors import DataError, UsageError
 from latens.figures.images import as_images, displayed, framed, manifold
 from latens.figures.latent import MARKERS, latent_scatter, latent_scatter_table
-from latens.figures.style import Drawn, bare, dress, figure_of, new_axes, readable, spell, theme
-from latens.figures.validation import numbers
+from latens.figures.style import Drawn, bare, dress, figure_of, new_axes, numbers, readable, spell, theme
 from latens.io.atomic import as_path, resource_errors, write_atomic
 
 FRAME_DPI = 112

@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.style import DPI, bare, dress, one_axes, readable, theme, unframed
-from latens.figures.validation import numbers
+from latens.figures.style import DPI, bare, dress, numbers, one_axes, readable, theme, unframed
 
 _CELL = 0.62  # inches for one image
 _WIDEST = 11.0
@@ -53,7 +52,6 @@ def gap_of(height: int, width: int) -> int:
 
 def mosaic(rows: Sequence[np.ndarray], *, group: int | None = None) -> Mosaic:
     """Lay rows of images below each other."""
-    # group: after every so many rows, a wider gap; None for equal gaps.
     height, width = rows[0].shape[1:3]
     gap = gap_of(height, width)
     columns = max(len(row) for row in rows)
@@ -174,7 +172,6 @@ def image_strips(
     rows: Sequence[np.ndarray], names: Sequence[object], *, group: int | None = None, title: str | None = None
 ) -> Axes:
     """Draw rows of images below each other, the name of each beside it."""
-    # group: after every so many rows, a wider gap; None for equal gaps.
     images = [as_images(row, f"rows[{i}]") for i, row in enumerate(rows)]
     if not images or len({row.shape[1:] for row in images}) > 1 or len(names) != len(images):
         what = f"{len(images)} rows of images of {len({row.shape[1:] for row in images})} shapes, {len(names)} names."

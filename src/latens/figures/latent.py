@@ -11,8 +11,21 @@ from numpy.typing import ArrayLike
 
 from latens.errors import DataError
 from latens.figures.images import as_images, manifold
-from latens.figures.style import Made, colour_bar, dress, figure_of, legend, new_axes, one_axes, ramp, theme, unframed
-from latens.figures.validation import class_names, counted, numbers
+from latens.figures.style import (
+    Made,
+    class_names,
+    colour_bar,
+    counted,
+    dress,
+    figure_of,
+    legend,
+    new_axes,
+    numbers,
+    one_axes,
+    ramp,
+    theme,
+    unframed,
+)
 
 MARKERS = ("o", "s", "^", "D", "v")
 _NAMES, _BESIDE = 17, 0.75  # names in a column of the legend; inches that a figure has for it

@@ -8,7 +8,7 @@ from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.validation import numbers
+from latens.figures.style import numbers
 
 PathKind = Literal["linear", "spherical"]
 

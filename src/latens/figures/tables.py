@@ -1,4 +1,4 @@
-"""For data in columns: what the data holds against what the model draws."""
+"""For data in columns, and rows of text: what the data holds against what the model draws."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,12 +15,15 @@ from latens.figures.style import (
     DEEP,
     PALE,
     Made,
+    both_columns,
+    class_names,
     colour_bar,
     dress,
     figure_of,
     headline,
     legend,
     new_axes,
+    numbers,
     one_axes,
     panels,
     ramp,
@@ -28,7 +31,6 @@ from latens.figures.style import (
     theme,
     unframed,
 )
-from latens.figures.validation import both_columns, class_names, numbers
 
 MOST = 24
 _BINS = 30
@@ -216,7 +218,6 @@ def by_frequency(
 ) -> tuple[str, ...]:
     """Put ranks, the most frequent name of the data first, in the place of codes; the rarest of many share one."""
     # The column changes in place, in both. ordered: whether the names have an order, which they keep.
-    # returns: the names of the ranks.
     seen = ~np.isnan(data[:, place])
     codes = data[seen, place].astype(np.int64)
     order = np.argsort(-np.bincount(codes, None if weight is None else weight[seen], len(names)), kind="stable")
@@ -484,3 +485,40 @@ def information(nats: ArrayLike, errors: ArrayLike, names: Sequence[object]) -> 
     unframed(ax)
     colour_bar(drawn, ax, "mutual information under the model, nats", shrink=0.8, pad=0.02)
     return ax, table
+
+
+WIDEST, LONGEST = 100, 88
+"""Characters of a line of several columns together, and of one line alone."""
+LETTER, LINE = 0.085, 0.22
+"""Inches of a letter of a fixed width, and of a line."""
+
+
+def text_columns(columns: Sequence[Sequence[str]], names: Sequence[str], *, title: str = "") -> Made:
+    """Draw columns of texts side by side, or where these are long one below another."""
+    # The table has a line for each text: its column, its place there, and the text.
+    if not columns or len(columns) != len(names):
+        raise DataError(f"{len(columns)} columns, {len(names)} names.", where="names", fix="Give a name for each.")
+    named = zip(names, columns)
+    table = {"column": [], "place": [], "text": []}
+    for name, texts in named:
+        for place, text in enumerate(texts):
+            for key, value in zip(table, (name, place, text)):
+                table[key].append(value)
+    colours = theme()
+    widths = [max(len(readable(text, LONGEST)) for text in (name, *texts)) + 3 for name, texts in zip(names, columns)]
+    beside = sum(widths) <= WIDEST
+    lines = max(map(len, columns)) + 1.4 if beside else sum(len(texts) + 1.9 for texts in columns)
+    wide = max(sum(widths) if beside else max(widths), int(0.9 * len(title)) + 2, 30)
+    ax = one_axes((0.3 + LETTER * wide, 0.45 + LINE * lines))
+    dress(ax, title=title or None, grid=None)
+    ax.set_axis_off()
+    ax.set_xlim(0, wide)
+    ax.set_ylim(lines, 0)
+    across, down = 0.0, 0.0
+    for name, texts, width in zip(names, columns, widths):
+        look = {"family": "monospace", "fontsize": 9, "va": "top", "clip_on": False}
+        ax.text(across, down, readable(name, LONGEST), color=colours.muted, **look)
+        for place, text in enumerate(texts):
+            ax.text(across, down + 1.3 + place, readable(text, LONGEST), color=colours.text, **look)
+        across, down = (across + width, down) if beside else (across, down + len(texts) + 1.9)
+    return ax, {key: np.array(values, int if key == "place" else object) for key, values in table.items()}

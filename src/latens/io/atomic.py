@@ -56,7 +56,6 @@ def resource_errors(where: str | os.PathLike[str]) -> Iterator[None]:
 
 def reason_of(error: OSError) -> tuple[str, str]:
     """What an operating system's error means, and what to do."""
-    # returns: what went wrong, without a full stop, and a full sentence that says what to do.
     return _REASONS.get(error.errno or 0, (error.strerror or str(error), "Choose another place."))
 
 
@@ -66,7 +65,6 @@ _LACKS_MEMORY = ("RESOURCE_EXHAUSTED", "Cannot allocate memory", "failed to map 
 def as_resource_error(error: Exception) -> ResourceError | None:
     """The `ResourceError` for what the machine lacks, wherever in the program it was found; None for anything else."""
     # What JAX, the loader of libraries and the maker of threads say of memory are errors of other types.
-    # returns: the error to show instead, or None where no disk, memory or permission is missing.
     if isinstance(error, MemoryError) or any(words in str(error) for words in _LACKS_MEMORY):
         fix = "Use fewer rows or draws, a smaller batch or model, or raise the limit (`ulimit -v`)."
         return ResourceError("the memory is used up.", where="memory", fix=fix)
@@ -284,7 +282,6 @@ def refuse_unplain(folder: Path, files: Iterable[str], folders: Iterable[str]) -
 
 def kind_of(path: Path) -> str:
     """What a path is, in words, where it is no plain file."""
-    # returns: words like "a named pipe"; "" for a plain file and where there is nothing.
     try:
         mode = path.lstat().st_mode
     except OSError:

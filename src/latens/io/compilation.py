@@ -1,24 +1,108 @@
-"""The persistent compilation cache of JAX, and those of its settings that decide the bits of a run.
+"""The process that computes: no fork, its memory, JAX's settings that decide bits, and its cache of programs on disk.
 
 The command and the estimators switch the cache on: a second run starts in half the time. The environment variable
 JAX_ENABLE_COMPILATION_CACHE=0 keeps it off.
 """
 
 import contextlib
+import functools
 import importlib.util
+import inspect
+import numbers
 import os
 import sys
 import warnings
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from latens.errors import ConfigError, ResourceError
+from latens.errors import ResourceError, UsageError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_computing: int | None = None
+
+
+def check_process() -> None:
+    """Note that this process computes, or refuse where it is a fork of one that did."""
+    # A fork has none of the threads of its parent, and would wait for them for ever.
+    global _computing
+    if _computing is None:
+        _computing = os.getpid()
+    elif is_fork():
+        raise UsageError(
+            "this process was forked from one that had computed with JAX, whose threads a fork does not copy.",
+            where=f"process {os.getpid()}",
+            fix='Start workers afresh: multiprocessing.get_context("spawn"), or joblib; or '
+            "fork before the first fit, load or call of a model.",
+        )
+
+
+def is_fork() -> bool:
+    """Whether this process was forked from one that computed."""
+    return _computing not in (None, os.getpid())
+
+
+def threads() -> int:
+    """The threads that XLA has in this process, by which it cuts its work: one a core, unless PJRT_NPROC says so."""
+    text = os.environ.get("PJRT_NPROC", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(text) if text.isdecimal() and int(text) else cores
+
+
+def free_memory() -> int | None:
+    """The memory that a process can have without swapping."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+
+
+def check_count(n: object, where: str, *, cells: int = 1, least: int = 1) -> int:
+    """Check a number that is asked for: a whole number from `least` on, of which `cells` times it fit into memory."""
+    n = min(_check_whole(n, least, where, f"Give {least} or more."), 10**15)
+    free = free_memory()
+    needed = 4 * n * (cells + 2)  # float32, and a random key for each row
+    if needed > (2**50 if free is None else free):
+        what = f"{n:,} rows take {needed / 2**30:,.0f} GB"
+        what += "." if free is None else f", and {free / 2**30:.1f} GB are free."
+        raise ResourceError(what, where=where, fix="Ask for fewer rows, several times with seeds of their own.")
+    return n
+
+
+def _check_whole(n: object, least: int, where: str, fix: str) -> int:
+    if not isinstance(n, numbers.Integral) or isinstance(n, bool) or n < least:
+        raise UsageError(f"must be a whole number of {least} or more, not {n!r:.100}.", where=where, fix=fix)
+    return int(n)
+
+
+def counted(**least: int) -> Callable[[Function], Function]:
+    """Check the arguments of these names before a function sees them: whole numbers, none below its least."""
+
+    def checks(function: Function) -> Function:
+        taken = inspect.signature(function).parameters
+        optional = [name for name in least if taken[name].default is None]
+
+        @functools.wraps(function)
+        def call(*values: object, **options: object) -> Any:
+            given = dict(zip(taken, values)) | options
+            for name, low in least.items():
+                n = given.get(name, low)
+                if n is None and name in optional:
+                    continue
+                _check_whole(n, low, name, f"Give {low} or more.")
+            return function(*values, **options)
+
+        return cast(Function, call)
+
+    return checks
+
 
 LEAST_SPACE = 2 * 10**9
 """Bytes of address space with which XLA can start on a machine of few cores."""
 
-_DEFAULTS: dict[str, bool | str | None] = {
+SETTINGS: dict[str, bool | str | None] = {
     "jax_enable_x64": False,
     "jax_default_prng_impl": "threefry2x32",
     "jax_threefry_partitionable": True,
@@ -33,8 +117,8 @@ def jax_settings() -> dict[str, Any]:
     # Where JAX is not imported yet, they are as its environment variables will set them.
     if "jax" in sys.modules:
         config = sys.modules["jax"].config
-        return {name: getattr(config, name) for name in _DEFAULTS}
-    return {name: _from_environment(name, default) for name, default in _DEFAULTS.items()}
+        return {name: getattr(config, name) for name in SETTINGS}
+    return {name: _from_environment(name, default) for name, default in SETTINGS.items()}
 
 
 def _from_environment(name: str, default: bool | str | None) -> bool | str | None:
@@ -42,23 +126,6 @@ def _from_environment(name: str, default: bool | str | None) -> bool | str | Non
     if text is None:
         return default
     return text.lower() in _YES if isinstance(default, bool) else text or default
-
-
-def check_generator(key: Any) -> None:
-    """Refuse a key whose noise would not be that of its row, or not the noise of every other machine."""
-    # The other generators of JAX draw the numbers of many keys at once from the first of them: the noise of a row would
-    # depend on its place in the batch.
-    import jax
-
-    kind = str(jax.random.key_impl(key))
-    if kind != "threefry2x32":
-        what = f"a key of the random generator {kind!r}, whose noise depends on the place of a row in its batch."
-        fix = "Use threefry2x32, which is JAX's default: unset JAX_DEFAULT_PRNG_IMPL."
-        raise ConfigError(what, where="JAX_DEFAULT_PRNG_IMPL", fix=fix)
-    if not jax_settings()["jax_threefry_partitionable"]:
-        what = "False gives other random numbers than everywhere else."
-        fix = "Use True, which is JAX's default: unset JAX_THREEFRY_PARTITIONABLE."
-        raise ConfigError(what, where="JAX_THREEFRY_PARTITIONABLE", fix=fix)
 
 
 def gpus() -> list[str]:
@@ -93,31 +160,6 @@ def refuse_little_space() -> None:
             least = f"XLA needs {LEAST_SPACE / 1e9:g} GB to start"
             what = f"the address space is limited to {space / 1e9:.1f} GB, and {least}."
             raise ResourceError(what, where="ulimit -v", fix="Raise it to 4 GB or more: `ulimit -v 4000000`.")
-
-
-def less_work(level: int) -> dict[str, Any]:
-    """Options of a program for which LLVM does less on a CPU: 0 where it runs once, 1 a few times, 2 on."""
-    import jax
-
-    plain = jax.default_backend() != "cpu" or jax.config.read("jax_disable_most_optimizations")
-    if plain:
-        return {}
-    # XLA's older code generator compiles a third faster. Evaluation runs as fast and gives the same numbers; a step of
-    # training takes longer: 40 % of pictures, 7 % of a table of 21 columns, -3 % of one of 80.
-    quick = {"xla_cpu_use_fusion_emitters": False}
-    return {"xla_backend_optimization_level": level} | (quick if level < 2 and _takes(**quick) else {})
-
-
-@cache
-def _takes(**options: object) -> bool:
-    """Whether this version of XLA knows an option."""
-    import jax
-
-    try:
-        jax.jit(lambda: 0.0, compiler_options=options).lower().compile()
-    except Exception:  # XLA names no class of its own for it
-        return False
-    return True
 
 
 def cache_folder() -> Path:

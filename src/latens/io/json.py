@@ -82,7 +82,6 @@ def typed(value: object, kind: type[T], *, where: str, error: type[LatensError] 
 
 def to_json(value: object, *, indent: int | None = None) -> bytes:
     """The canonical bytes of a JSON value: sorted keys, no spaces, ASCII, floats in their shortest exact form."""
-    # indent: spaces by which lines are indented; None is one line without spaces.
     separators = (",", ":") if indent is None else (",", ": ")
     return json.dumps(value, sort_keys=True, separators=separators, allow_nan=False, indent=indent).encode("ascii")
 
@@ -90,7 +89,6 @@ def to_json(value: object, *, indent: int | None = None) -> bytes:
 def plain(value: Any, *, nonfinite: Callable[[float], Any] | None = None) -> Any:
     r"""A JSON value from Python and numpy ones: tuples become lists, array scalars numbers, arrays lists."""
     # Bytes of a path that are no UTF-8 are spelled out (`\udcff`), because no JSON reader need accept them.
-    # returns: none, a truth value, a number, a text, a list or a dictionary of these.
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -185,7 +183,6 @@ class JsonLines:
 
     def read(self) -> list[dict[str, Any]]:
         """Every complete record; a torn last line is ignored."""
-        # returns: the records in the order in which they were appended; none where there is no file.
         with resource_errors(self.path):
             if not self.path.exists():
                 return []

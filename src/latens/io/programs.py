@@ -1,32 +1,41 @@
-"""Functions of arrays as compiled programs, whose traces later processes read from disk.
+"""Functions of arrays as compiled programs: made once for all of the same structure, their traces kept on disk.
+
+Two values have the same structure where their types, functions and numbers are the same, down to what a function
+encloses. Only code of latens and of the libraries under it is looked into: a function or class of anyone else may read
+a global that has changed since, and is never taken for one seen before.
 
 Tracing takes a third of a fit that finds all programs compiled. A trace is read where the function, the structure of
 what it is given, JAX's settings, the versions and the whole source of latens are those that it was made with.
 """
 
+import dataclasses
+import functools
 import hashlib
+import operator
+import struct
+import sys
 import threading
-from collections.abc import Callable, Hashable
+import types
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
-from dataclasses import replace
-from functools import cache, update_wrapper
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import equinox as eqx
 import jax
 import jax.export
 import msgspec
+import numpy as np
 from jax import ShapeDtypeStruct as Shape
 from jax.core import Tracer
 
 import latens
 from latens.errors import LatensError
 from latens.io.atomic import write_atomic
-from latens.io.compilation import jax_settings, less_work, traces_folder
-from latens.io.program_cache import digest
+from latens.io.compilation import SETTINGS, traces_folder
 from latens.typing import AnyArray
 
 Given = ParamSpec("Given")
@@ -39,6 +48,197 @@ MOST = 64
 """Programs of one function that a process keeps: each is 1 to 30 MB of code."""
 
 _PLAIN: dict[str, type] = {"tuple": tuple, "list": list, "dict": dict}
+_KNOWN = frozenset({"latens", "jax", "jaxlib", "equinox", "optax", "numpy", "builtins", "functools", "math"})
+_ATOMS = (bool, int, str, bytes, complex, type(None), type(Ellipsis))
+
+
+class Reused:
+    """At most `size` things by their fingerprint; what was not used for longest goes first."""
+
+    all: ClassVar[list["Reused"]] = []  # every object of the class in this process
+
+    def __init__(self, size: int) -> None:
+        Reused.all.append(self)
+        self._size, self._lock = size, threading.Lock()
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def get(self, parts: Iterable[object], make: Callable[[], Made]) -> Made:
+        """What `make` made for parts of this structure before, else what it makes now."""
+        key = fingerprint((*parts, jax.default_backend(), jax.config.read("jax_disable_most_optimizations")))
+        if key is None:
+            return make()
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = make()
+                if len(self._kept) > self._size:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+    def clear(self) -> None:
+        """Forget everything: for whoever changes code that is running."""
+        with self._lock:
+            self._kept.clear()
+
+
+def fingerprint(value: object) -> Hashable | None:
+    """A key that is equal for values of the same structure, and holds on to what it names.
+
+    Arrays of JAX have no fingerprint: they are to be arguments of a program.
+
+    Args:
+        value: A value.
+
+    Returns:
+        The key; None where it is not certain.
+
+    Examples:
+        >>> fingerprint((1, "a")) == fingerprint((1, "a")), fingerprint(1) == fingerprint(1.0)
+        (True, False)
+    """
+    try:
+        return _of(value, ())
+    except _UnsureError:
+        return None
+
+
+def digest(*values: object) -> str | None:
+    """A text that is equal for values of the same structure in every process; None where that is not certain."""
+    try:
+        return hashlib.sha256(repr(_of(values, ())).encode()).hexdigest()
+    except _UnsureError:
+        return None
+
+
+class _UnsureError(Exception):
+    pass
+
+
+class _Same:
+    """A thing that only equals itself; its text is that of the same thing in every process."""
+
+    def __init__(self, thing: object) -> None:
+        self.thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.thing is self.thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)
+
+    def __repr__(self) -> str:
+        module, name = (str(getattr(self.thing, at, "")) for at in ("__module__", "__qualname__"))
+        try:
+            found = operator.attrgetter(name)(sys.modules[module])
+        except (AttributeError, KeyError):
+            raise _UnsureError from None
+        if found is not self.thing:
+            raise _UnsureError
+        return f"{module}.{name}"
+
+
+class _Code:
+    """The code of a function; its text is that of the same code in every process."""
+
+    def __init__(self, code: types.CodeType) -> None:
+        self.code = code
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Code) and other.code == self.code
+
+    def __hash__(self) -> int:
+        return hash(self.code)
+
+    def __repr__(self) -> str:
+        code = self.code
+        fixed = [_Code(each) if isinstance(each, types.CodeType) else each for each in code.co_consts]
+        fixed = [sorted(map(repr, each)) if isinstance(each, frozenset) else each for each in fixed]
+        return repr((code.co_qualname, code.co_firstlineno, code.co_names, code.co_code, fixed))
+
+
+def _of(value: object, within: tuple[int, ...]) -> Hashable:
+    if isinstance(value, _ATOMS) and type(value) in _ATOMS:
+        return type(value), value
+    if type(value) is float:
+        return float, struct.pack("d", value)  # 0 and -0 differ, NaN and NaN do not
+    if id(value) in within or len(within) > 100:
+        raise _UnsureError
+    inside = (*within, id(value))
+    each = lambda values: tuple(_of(item, inside) for item in values)  # noqa: E731
+    if isinstance(value, np.ndarray | np.generic):
+        raw = np.ascontiguousarray(value)
+        if raw.dtype.hasobject:
+            raise _UnsureError
+        return type(value), raw.dtype.str, raw.shape, hashlib.sha256(raw.tobytes()).digest()
+    if isinstance(value, jax.Array):
+        raise _UnsureError
+    if isinstance(value, type):
+        return _known(value)
+    if type(value) in (tuple, list) or (isinstance(value, tuple) and hasattr(value, "_fields")):
+        return _kind(value), each(value)
+    if type(value) is dict:
+        return dict, tuple((_of(name, inside), _of(item, inside)) for name, item in value.items())
+    if isinstance(value, functools.partial):  # also JAX's
+        return _kind(value), each((value.func, value.args, value.keywords))
+    if isinstance(value, types.MethodType):
+        return types.MethodType, each((value.__func__, value.__self__))
+    if isinstance(value, types.FunctionType):
+        return _function(value, each)
+    if isinstance(value, msgspec.Struct):
+        return _kind(value), each(getattr(value, name) for name in value.__struct_fields__)
+    if dataclasses.is_dataclass(value):
+        names = [field.name for field in dataclasses.fields(value)]
+        return _kind(value), each(getattr(value, name, _UnsureError) for name in names)
+    if callable(value):
+        return _known(value)
+    raise _UnsureError
+
+
+def _function(value: Any, each: Callable[[Any], Any]) -> Hashable:
+    # What checks types at run time wraps every function anew, and changes none.
+    while value.__globals__.get("__name__", "").split(".")[0] in ("jaxtyping", "beartype"):
+        value = getattr(value, "__wrapped__", None)
+        if not isinstance(value, types.FunctionType):
+            raise _UnsureError
+    _known(value)
+    try:
+        enclosed = [cell.cell_contents for cell in value.__closure__ or ()]
+    except ValueError:  # a cell that is still empty
+        raise _UnsureError from None
+    code = (value.__module__, value.__qualname__, _Code(value.__code__))
+    return types.FunctionType, code, each((enclosed, value.__defaults__, value.__kwdefaults__))
+
+
+def _kind(value: object) -> Hashable:
+    return _known(type(value))
+
+
+def _known(thing: object) -> Hashable:
+    """The thing itself, where it comes from a module whose code stands still."""
+    if str(getattr(thing, "__module__", "")).split(".")[0] not in _KNOWN:
+        raise _UnsureError
+    return _Same(thing)
+
+
+def less_work(level: int) -> dict[str, Any]:
+    """Options of a program for which LLVM does less on a CPU: 0 where it runs once, 1 a few times, 2 on."""
+    plain = jax.default_backend() != "cpu" or jax.config.read("jax_disable_most_optimizations")
+    if plain:
+        return {}
+    # XLA's older code generator compiles a third faster. Evaluation runs as fast and gives the same numbers; a step of
+    # training takes longer: 40 % of pictures, 7 % of a table of 21 columns, -3 % of one of 80.
+    quick = {"xla_cpu_use_fusion_emitters": False}
+    return {"xla_backend_optimization_level": level} | (quick if level < 2 and _takes(**quick) else {})
+
+
+@functools.cache
+def _takes(**options: object) -> bool:
+    """Whether this version of XLA knows an option."""
+    try:
+        jax.jit(lambda: 0.0, compiler_options=options).lower().compile()
+    except Exception:  # XLA names no class of its own for it
+        return False
+    return True
 
 
 class _Program(NamedTuple):
@@ -63,7 +263,7 @@ class compiled(Generic[Given, Made]):
         self.function, self._options = function, options
         self._programs: dict[Hashable, _Program] = {}
         self._lock = threading.RLock()
-        update_wrapper(self, function)
+        functools.update_wrapper(self, function)
 
     def __call__(self, *args: Given.args, **kwargs: Given.kwargs) -> Made:
         """What the function makes."""
@@ -78,7 +278,7 @@ class compiled(Generic[Given, Made]):
 
     def _program(self, leaves: list[object], tree: PyTreeDef) -> _Program:
         known = [jax.typeof(leaf) if eqx.is_array(leaf) else (type(leaf), leaf) for leaf in leaves]
-        key = (tree, *known, *jax_settings().values())
+        key = (tree, *known, *_settings())
         with self._lock:
             if key not in self._programs:
                 if len(self._programs) == MOST:
@@ -102,7 +302,7 @@ class compiled(Generic[Given, Made]):
         kept = flat
         if (folder := traces_folder()) and not jax.config.values["jax_disable_jit"]:
             said = jax.tree.unflatten(tree, [repr(one) if isinstance(one, Shape) else one for one in known])
-            if name := digest(self.function, said, *jax_settings().values(), *_versions()):
+            if name := digest(self.function, said, *_settings(), *_versions()):
                 kept = _read(folder / name, tree, made) or _written(folder / name, flat, shapes, tree, made)
         one = lambda *arrays: kept(*arrays)  # noqa: E731 - which has a name of its own
         one.__name__ = getattr(self.function, "__name__", "program")
@@ -114,6 +314,10 @@ class compiled(Generic[Given, Made]):
             return jax.tree.unflatten(made[0], values)
 
         return _Program(run, lambda: program.lower(*shapes).as_text())
+
+
+def _settings() -> list[object]:
+    return [getattr(jax.config, name) for name in SETTINGS]
 
 
 def _shape(array: object) -> Shape:
@@ -148,7 +352,7 @@ def _call_of(exported: jax.export.Exported) -> Call:
     # For a trace of a CPU JAX imports all of SciPy's linear algebra, 0.2 s, which few programs call.
     if b"lapack" not in exported.mlir_module_serialized:
         unchecked = (jax.export.DisabledSafetyCheck.platform(),)
-        exported = replace(exported, platforms=("any",), disabled_safety_checks=unchecked)
+        exported = dataclasses.replace(exported, platforms=("any",), disabled_safety_checks=unchecked)
     return exported.call
 
 
@@ -189,7 +393,7 @@ def _example(described: int | str | list | None, given: PyTreeDef) -> object:
     return getattr(import_module(module), kind)(*made)
 
 
-@cache
+@functools.cache
 def _versions() -> tuple[str, ...]:
     """What a trace depends on beside the function: versions, the kind of device, and the whole source of latens."""
     of_source = hashlib.sha256()

@@ -171,7 +171,6 @@ _MAX_NAME = 1024
 
 def pack(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> bytes:
     """The bytes of a file with these arrays and this JSON: equal input gives equal bytes."""
-    # arrays: arrays by name (float16, bfloat16, float32, float64, integers of 8 to 64 bits, bool).
     from safetensors.numpy import save
 
     ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}

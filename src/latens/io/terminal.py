@@ -5,10 +5,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from latens.errors import ResourceError
+from latens.errors import ResourceError, visible
 from latens.io.atomic import reason_of
 from latens.io.json import plain, to_json
-from latens.text import visible
 
 WIDTH = 80
 """Columns of the narrowest terminal that is written for."""

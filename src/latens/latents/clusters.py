@@ -11,7 +11,7 @@ from latens.data.dataset import Batch
 from latens.errors import UsageError
 from latens.evidence.batched import ModelRows, map_rows
 from latens.evidence.estimate import shares
-from latens.io.process import counted
+from latens.io.compilation import counted
 from latens.models import AbstractLatentModel, MixturePrior, SemiSupervised
 from latens.typing import AnyArray, Array, Cond, Key, Mask, PyTree
 

@@ -22,19 +22,17 @@ from latens.evidence.batched import BATCH_SIZES, ModelRows, map_rows, of_parts
 from latens.evidence.estimate import shares
 from latens.evidence.factors import principal as components
 from latens.evidence.importance import encode_prepared
-from latens.io.compilation import check_generator
-from latens.io.process import check_process, counted
+from latens.io.compilation import check_process, counted
 from latens.io.programs import compiled
-from latens.io.random_keys import folded, of_seed
+from latens.io.random_keys import check_generator, folded, of_seed
 from latens.io.terminal import reached
 from latens.models import AbstractLatentModel, as_code, mean_code
-from latens.models.heads.token_head import TokenHead
+from latens.models.heads.table import TokenHead
 from latens.typing import AnyArray, Array, Cond, Key, Mask, PyTree, checked_later
 
 
 def from_code(model: AbstractLatentModel, z: Array, cond: Cond = None) -> Any:
     """The latent that `as_code` made an array of: levels of a hierarchy, or a label and a code, as their tuple."""
-    # returns: what the decoder takes; codes that are no tuple are for the decoder to read.
     like = jax.eval_shape(lambda key: model.prior(cond=cond).sample(key=key), jax.random.key(0))
     if not isinstance(like, tuple):
         return z

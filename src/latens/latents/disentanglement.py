@@ -12,7 +12,7 @@ from jaxtyping import Shaped
 
 from latens.errors import UsageError
 from latens.evidence.estimate import Estimate, jackknife
-from latens.io.process import counted
+from latens.io.compilation import counted
 
 BINS = 20
 TREES, FOLDS = 20, 5

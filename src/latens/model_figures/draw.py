@@ -10,10 +10,10 @@ import numpy as np
 
 from latens import figures
 from latens.data import Dataset
+from latens.errors import number
 from latens.io.terminal import doing
 from latens.model_figures import latent_pictures, model_graph, reconstructions, table_pictures
 from latens.model_figures.source import Made, Source
-from latens.text import number
 from latens.trained.trained_model import TrainedModel
 
 Drawn = list[tuple[str, Any, dict[str, np.ndarray]]]
@@ -99,7 +99,6 @@ def draw_training(source: Source) -> Made | None:
 
 def kept_step(trained: TrainedModel) -> int | None:
     """Find the step of training that a model is of."""
-    # returns: the step: the best on validation rows, or the last; None where the model does not say.
     last = getattr(getattr(trained.config, "training", None), "keep", None) == "last"
     found = trained.facts.get("steps") if last else trained.facts.get("best_step") or trained.facts.get("steps")
     return found if isinstance(found, int) else None
@@ -243,8 +242,6 @@ def draw_pictures(
 ) -> Drawn:
     """Draw every picture that applies to a model, or of these those that are named."""
     # Rows are test rows where there are any, else validation, else training rows; titles say which.
-    # only: names of the pictures that are wanted, "manifold" for every latent plane; None for all.
-    # look: seed and plane, as of `Source`.
     return draw_of(Source(trained, data, history=history, **look), only)
 
 

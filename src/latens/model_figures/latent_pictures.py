@@ -13,10 +13,10 @@ from latens.figures.latent import reach_curves, two_views
 from latens.figures.paths import linear_path, spherical_path
 from latens.figures.style import readable
 from latens.figures.tables import marginals, marginals_table
-from latens.latents.aggregate import aggregated_draws
 from latens.latents.codes import active_units
+from latens.latents.fit_prior import aggregated_draws
 from latens.model_figures.source import FEW_POINTS, Made, Plane, Posteriors, Source
-from latens.trained.code_reach import MOST, reach_of
+from latens.trained.sample_sets import MOST, reach_of
 
 WIDE, MOST_UNITS = 11, 8  # points along a path; units that are traversed
 MOST_POINTS = 10_000  # of a scatter

@@ -6,7 +6,7 @@ import numpy as np
 from latens import figures
 from latens.data import SPLITS
 from latens.data.row_fields import evenly_spaced
-from latens.figures import texts
+from latens.figures import tables
 from latens.figures.images import gap_of, image_strips
 from latens.figures.paths import linear_path
 from latens.figures.style import figure_of, new_axes, readable
@@ -83,7 +83,7 @@ def draw_texts(source: Source) -> Made:
     if source.has_prior:
         columns.append(source.schema.decode(source.samples(SHOWN)))
         names.append("new rows")
-    return texts.text_columns(columns, names, title="Rows, their decoded latents, and samples")
+    return tables.text_columns(columns, names, title="Rows, their decoded latents, and samples")
 
 
 def draw_ways(source: Source) -> Made | None:
@@ -96,9 +96,9 @@ def draw_ways(source: Source) -> Made | None:
     for a, b in zip(ends[::2].tolist(), ends[1::2].tolist()):
         z = linear_path(code.mean[a], code.mean[b], STEPS).reshape(STEPS, *source.trained.latent_shape)
         columns.append(source.schema.decode(source.decoded(z.astype(np.float32))))
-        names.append(f"{texts.readable(rows[a], 30)} … {texts.readable(rows[b], 30)}")
+        names.append(f"{tables.readable(rows[a], 30)} … {tables.readable(rows[b], 30)}")
     title = f"From one {code.split} row to another: texts on a straight way between their latents"
-    return texts.text_columns(columns, names, title=title)
+    return tables.text_columns(columns, names, title=title)
 
 
 EACH, CLASS_CELL = 6, 0.78  # samples of every class; inches for one image
@@ -118,7 +118,6 @@ def class_samples(trained: TrainedModel, each: int, *, key: Key) -> ClassSamples
 
 def draw_classes(source: Source) -> Made:
     """Draw every class in a row (at most 20): its mean, samples, and of mixtures the means of their components."""
-    # returns: two Axes, of mixtures three.
     trained, limits = source.trained, source.limits
     found = class_samples(trained, EACH, key=source.prior_key)
     weight = np.exp(np.asarray(trained.model.log_weight, np.float64))

@@ -99,12 +99,10 @@ class Source:
 
     def latents(self, n: int, codes: Shaped[np.ndarray, " n"] | None = None) -> np.ndarray:
         """Sample latents from the prior; of a conditional model every class in turn, unless others are named."""
-        # codes: classes of a conditional model; None takes them in turn.
         return sample_prior(self.trained.model, n, key=self.prior_key, cond=self.cond(n, codes))
 
     def decoded(self, z: np.ndarray, codes: Shaped[np.ndarray, " n"] | None = None, *, mean: bool = True) -> np.ndarray:
         """Decode latents, in the units of the data."""
-        # codes: classes of a conditional model; None takes them in turn.
         how = "seen" if mean else False
         values = decode(self.trained.model, z, key=self.event_key, mean=how, cond=self.cond(len(z), codes))
         return self.trained.data_units(values, mean=mean)
@@ -140,7 +138,6 @@ class Source:
         self, z: Shaped[np.ndarray, "n units"], label: Shaped[np.ndarray, "n C"] | None = None
     ) -> np.ndarray:
         """Decode latent points to images: the means of p(x|z)."""
-        # label: vectors of the classes of a conditional model; None of others.
         cond = None if label is None else {"label": label.astype(np.float32)}
         z = z.reshape(len(z), *self.trained.latent_shape).astype(np.float32)
         return self.images(self.trained.data_units(decode(self.trained.model, z, cond=cond, mean="seen"), mean=True))

@@ -6,7 +6,7 @@ import numpy as np
 from latens import figures
 from latens.data.dataset import Batch
 from latens.data.row_fields import evenly_spaced
-from latens.figures import bands, tables
+from latens.figures import curves, tables
 from latens.figures.style import headline
 from latens.figures.tables import MOST, MOST_PAIRED, by_frequency, date_values, drawn_columns, filled, information
 from latens.kinds.counts.sparse import SMALL, SparseRows
@@ -151,7 +151,7 @@ def draw_series(source: Source) -> Made:
     keys = [jax.random.fold_in(source.row_key, i) for i in range(100)]
     draws = [reconstruct(trained.rows(batch, key=key), mean=False) for key in keys]
     given = _rows_of(source, batch), np.stack([trained.data_units(draw, mean=False) for draw in draws])
-    return bands.bands(*given)
+    return curves.bands(*given)
 
 
 def _draw_steps(source: Source, found: Sequences) -> Made:
@@ -167,4 +167,4 @@ def _draw_steps(source: Source, found: Sequences) -> Made:
     data = np.moveaxis(_rows_of(source, batch), 2, 1)[:, :kept]
     drawn = np.moveaxis(draws, 3, 2)[:, :, :kept]
     given = data.reshape(-1, data.shape[2]), drawn.reshape(len(keys), -1, data.shape[2])
-    return bands.bands(*given, names=names, place=f"step ({found.step.told})")
+    return curves.bands(*given, names=names, place=f"step ({found.step.told})")

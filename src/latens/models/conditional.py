@@ -1,4 +1,7 @@
-"""An encoder or a decoder: a network, then a head. Any function or equinox module is a network."""
+"""Encoders and decoders, each a network, then a head, and the model of both, with one level of latents or several.
+
+Any function or equinox module is a network.
+"""
 
 import inspect
 import math
@@ -10,13 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latens.distributions import AbstractDistribution, AbstractFactorised
+from latens.distributions import AbstractDistribution, AbstractFactorised, log_prob
+from latens.distributions.chain import Chain
 from latens.errors import ConfigError
 from latens.io.programs import compiled
-from latens.models.base import AbstractLatentModel
+from latens.models.base import AbstractLatentModel, AbstractModelEncoder
 from latens.models.heads.base import AbstractHead
-from latens.trainable import Frozen, held
-from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, PyTree, Shaped
+from latens.models.priors import AbstractModelPrior
+from latens.networks import LinearPath
+from latens.trainable import Frozen, held, traced_once
+from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, Mask, Nats, PyTree, Shaped
 
 NEAR = 0.008
 """How many nats a feature the first outputs of a decoder may cost against its last bias alone."""
@@ -84,7 +90,6 @@ class Conditional(eqx.Module):
         self, inputs: PyTree, *, cond: Cond = None, mask: Bool[Array, "..."] | None = None, key: Key | None = None
     ) -> AbstractDistribution:
         """The distribution given one input."""
-        # key: a JAX random key for dropout; None: no dropout.
         inputs = as_seen(inputs, self.standardise, mask)
         if self.reads:
             inputs = jnp.concatenate([inputs.reshape(-1), *(self._condition(name, cond) for name in self.reads)])
@@ -221,3 +226,135 @@ def widths_between(shape_in: tuple[int, ...], hidden: tuple[int, ...], num_outpu
         `[inputs, *hidden, outputs]`.
     """
     return [int(np.prod(shape_in, dtype=np.int64)), *hidden, num_outputs]
+
+
+ROUNDS = 20
+"""Rounds of conjugate gradients at the most: what an encoder is told need not be exact."""
+
+
+def seen_whole(decoder: object, x: PyTree, mask: PyTree) -> Float[Array, "..."] | None:
+    """Fill in the missing cells of a row by their mean given the others; None where the decoder has no such map."""
+    # Of a linear encoder of whole rows this gives the exact posterior mean of a linear decoder, whatever is missing.
+    path, located = getattr(decoder, "network", None), getattr(getattr(decoder, "head", None), "located", None)
+    if not isinstance(path, LinearPath) or path.mean is None or path.noise is None or located is None:
+        return None
+    if path.noise.value.shape[-1] > 1:  # cells whose noise is shared say more of one another than by the latents
+        return None
+    _, shift, scale = located
+    own, flat = jnp.asarray(x, jnp.float32), mask.reshape(-1)
+    away = ((jnp.where(mask, own, 0.0) - shift) / scale).reshape(-1) - path.mean.value
+    slope = path.weight.value.T
+    precise = jnp.where(flat[:, None], slope / path.noise.value.reshape(-1, 1), 0.0)
+    precision = jnp.eye(slope.shape[1]) + precise.T @ slope
+    z = _solved(precision, precise.T @ jnp.where(flat, away, 0.0))
+    filled = (path.mean.value + slope @ z).reshape(own.shape) * scale + shift
+    return jnp.where(mask, own, filled)
+
+
+def _solved(matrix: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Array, " n"]:
+    """The solution of a system of a positive definite matrix, by conjugate gradients."""
+    # Not by LAPACK: two calls of it in one program may wait for each other for ever on two cores.
+    root = jnp.sqrt(jnp.diagonal(matrix))
+    scaled = matrix / root / root[:, None]
+    return jax.scipy.sparse.linalg.cg(scaled, right / root, maxiter=min(ROUNDS, len(right)), tol=1e-6)[0] / root
+
+
+class LatentModel(AbstractLatentModel):
+    r"""A latent variable model composed of a prior, an encoder and a decoder.
+
+    $p(z)\,p(x \mid z)$ with $q(z \mid x)$.
+
+    Args:
+        prior_part: A distribution, a function of `cond`, or an `AbstractModelPrior`.
+        encoder: Maps one event to the posterior of its latent, usually a `Conditional`.
+        decoder: Maps one latent to the likelihood of an event, usually a `Conditional`.
+    """
+
+    prior_part: AbstractDistribution | AbstractModelPrior | Callable[..., AbstractDistribution]
+    encoder: AbstractModelEncoder | Callable[..., AbstractDistribution]
+    decoder: Callable[..., AbstractDistribution]
+
+    def prior(self, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
+        """The prior part's distribution."""
+        if isinstance(self.prior_part, AbstractDistribution):
+            return self.prior_part
+        if isinstance(self.prior_part, AbstractModelPrior):
+            return self.prior_part(self, cond=cond, key=key)
+        return self.prior_part(cond=cond, key=key)
+
+    def posterior(
+        self, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
+    ) -> AbstractDistribution:
+        """The encoder's distribution for one row."""
+        if isinstance(self.encoder, AbstractModelEncoder):
+            return self.encoder(self, x, cond=cond, mask=mask, key=key)
+        if mask is not None and (whole := seen_whole(self.decoder, x, mask)) is not None:
+            return self.encoder(whole, cond=cond, key=key)
+        return self.encoder(x, cond=cond, mask=mask, key=key)
+
+    def likelihood(self, z: PyTree, *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
+        """The decoder's distribution for one latent."""
+        return self.decoder(z, cond=cond, key=key)
+
+    @traced_once
+    def log_joint(
+        self, z: PyTree, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
+    ) -> tuple[Nats, Nats]:
+        """The log prior and the log likelihood, in nats."""
+        return self.prior(cond=cond).log_prob(z), log_prob(self.likelihood(z, cond=cond, key=key), x, mask)
+
+
+class Upwards(eqx.Module):
+    r"""The encoder of a hierarchy, one part for each level, from the lowest up.
+
+    $q(z_1 \mid x) \prod_{l>1} q(z_l \mid z_{l-1})$.
+
+    Args:
+        parts: The part that reads x, then one for each next level that reads the level below.
+    """
+
+    parts: tuple[Conditional, ...]
+
+    def __call__(self, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None) -> Chain:
+        """The distribution of all levels for one row."""
+        first = self.parts[0](x, cond=cond, mask=mask, key=key)
+        return Chain(first, tuple(_given(part, cond, key) for part in self.parts[1:]))
+
+
+class Downwards(eqx.Module):
+    r"""The prior of a hierarchy, from the top level down.
+
+    $p(z_L) \prod_{l<L} p(z_l \mid z_{l+1})$.
+
+    Args:
+        top: The distribution of the top level, or a prior that does not look at its model.
+        parts: One part for each next level down, which reads the level above.
+    """
+
+    top: AbstractDistribution | AbstractModelPrior
+    parts: tuple[Conditional, ...]
+
+    def __call__(self, *, cond: Cond = None, key: Key | None = None) -> Chain:
+        """The distribution of all levels."""
+        top = self.top(None, cond=cond, key=key) if isinstance(self.top, AbstractModelPrior) else self.top
+        return Chain(top, tuple(_given(part, cond, key) for part in self.parts), backwards=True)
+
+
+class FromLowest(AbstractDecoderWrapper):
+    r"""A decoder that sees the lowest level of a hierarchy only.
+
+    $p(x \mid z_1)$.
+
+    Args:
+        part: The decoder of the lowest level.
+    """
+
+    part: Conditional
+
+    def __call__(self, z: tuple[Array, ...], *, cond: Cond = None, key: Key | None = None) -> AbstractDistribution:
+        """The distribution of a row, given the latents of all levels."""
+        return self.part(z[0], cond=cond, key=key)
+
+
+def _given(part: Conditional, cond: Cond, key: Key | None) -> Callable[[Array], AbstractDistribution]:
+    return eqx.Partial(part, cond=cond, key=key)

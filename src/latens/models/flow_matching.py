@@ -34,7 +34,6 @@ class AbstractVelocity(eqx.Module):
     @abstractmethod
     def __call__(self, z: Float[Array, " n"], t: Nats, label: Array | None) -> Float[Array, " n"]:
         """The velocity of one latent."""
-        # label: the class as a one-hot vector, zeros where it is not told; None where none is read.
 
     def with_divergence(self, z: Float[Array, " n"], t: Nats, label: Array | None) -> tuple[Array, Nats]:
         r"""The velocity and its divergence $\sum_i \partial v_i / \partial z_i$."""

@@ -142,8 +142,6 @@ class Experts(eqx.Module):
         self, x: PyTree, *, cond: Cond = None, mask: Mask = None, key: Key | None = None
     ) -> DiagonalNormal | Mixture:
         """The posterior of one event, of whichever modalities are observed."""
-        # mask: true where x is observed, as an event is; None: everywhere.
-        # key: a JAX random key for dropout; None: no dropout.
         normals, observed = self.unimodal(x, cond=cond, mask=mask, key=key)
         if self.rule == "product":
             return product_of_normals(normals, observed, with_prior=True)
@@ -171,7 +169,6 @@ class ByModality(eqx.Module):
 
     def __call__(self, z: PyTree, *, cond: Cond = None, key: Key | None = None) -> Product | Joined:
         """The distribution of all modalities for one latent."""
-        # key: a JAX random key for dropout; None: no dropout.
         keys = {n: None if key is None else jax.random.fold_in(key, i) for i, n in enumerate(sorted(self.decoders))}
         made: dict[str, Any] = {name: part(z, cond=cond, key=keys[name]) for name, part in self.decoders.items()}
         return Product(made) if self.blocks is None else Joined(made, self.blocks)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from latens.distributions import AbstractDistribution, Categorical, DiagonalNormal
 from latens.errors import ConfigError
 from latens.models.base import AbstractLatentModel
-from latens.models.flat import LatentModel
+from latens.models.conditional import LatentModel
 from latens.trainable import Frozen
 from latens.typing import Array, Cond, Float, Key, Mask, Nats, PyTree
 

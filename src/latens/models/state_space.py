@@ -18,11 +18,11 @@ from latens.distributions import (
 from latens.distributions.steps import Steps, key_of_step
 from latens.errors import ConfigError
 from latens.models.base import AbstractJointModel, AbstractLatentModel, AbstractModelEncoder, Joint
-from latens.models.flat import LatentModel
+from latens.models.conditional import LatentModel
 from latens.models.heads.base import AbstractHead, bounded
 from latens.models.priors import AbstractModelPrior
 from latens.networks.dense import Dense
-from latens.networks.recurrent import GRU, scanned
+from latens.networks.token_networks import GRU, scanned
 from latens.trainable import Frozen, value_of
 from latens.typing import Array, Bool, Cond, Float, Int, Key, Mask, Nats, PyTree, Shaped
 

@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from latens.distributions import AbstractDistribution, DiagonalNormal, StandardNormal, kl, log_prob
 from latens.distributions.chain import AbstractLevels, added
 from latens.models.base import AbstractJointModel, AbstractLatentModel, AbstractModelEncoder, Joint
-from latens.models.conditional import AbstractDecoderWrapper, Conditional, as_seen
-from latens.models.flat import LatentModel
+from latens.models.conditional import AbstractDecoderWrapper, Conditional, LatentModel, as_seen
 from latens.models.heads.base import bounded
 from latens.models.priors import AbstractModelPrior
 from latens.networks.pyramid import Features, Grow

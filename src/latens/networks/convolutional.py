@@ -51,7 +51,6 @@ def convolve(
 ) -> Float[Array, "m p o"]:
     r"""Convolve one image with stride 2, with zeros outside the image."""
     # $y_{ijo} = \sum_{abc} x_{2i-1+a,\,2j-1+b,\,c}\, w_{oabc}$.
-    # method: `canonical` or `conv`; None: the faster one on this device.
     kernel_size = weight.shape[1]
     if (method or best_method()) == "canonical":
         height, width = image.shape[:2]
@@ -66,7 +65,6 @@ def convolve_transposed(
     image: Float[Array, "m p o"], weight: Float[Array, "o k k c"], height: int, width: int, method: Method | None = None
 ) -> Float[Array, "h w c"]:
     """The adjoint of `convolve` with the same weight."""
-    # method: `canonical` or `conv`; None: the faster one on this device.
     kernel_size = weight.shape[1]
     if (method or best_method()) == "canonical":
         return UP.bind(image[None], weight, height=height, width=width, size=kernel_size)[0]
@@ -83,7 +81,6 @@ def convolve_same(
 ) -> Float[Array, "h w o"]:
     r"""Convolve one image with stride 1 and a kernel of 3, with zeros outside the image."""
     # $y_{ijo} = \sum_{abc} x_{i-1+a,\,j-1+b,\,c}\, w_{oabc}$.
-    # method: `canonical` or `conv`; None: the faster one on this device.
     if (method or best_method()) == "canonical":
         return SAME.bind(image[None], weight)[0]
     kernel = jnp.transpose(weight, (1, 2, 3, 0))
@@ -398,7 +395,6 @@ class ConvEncoder(eqx.Module):
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
         """Apply the network to one image."""
-        # key: a JAX random key for dropout; None: no dropout.
         image, extra = split_event(x, math.prod(self.shape), self.extra, self.output.weight.dtype)
         image = image.reshape(self.shape)
         for index, (layer, blocks) in enumerate(zip(self.layers, self.blocks)):
@@ -521,7 +517,6 @@ class ConvDecoder(eqx.Module):
 
     def __call__(self, z: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
         """Apply the network to one latent."""
-        # key: a JAX random key for dropout; None: no dropout.
         z = z.astype(self.start.weight.dtype)
         flat = self.start(z.reshape(*self.start_shape[:2], -1) if self.on_map else z.reshape(-1))
         image = flat.reshape(self.start_shape)

@@ -1,8 +1,9 @@
-"""Dense networks from a list of widths."""
+"""Dense networks from a list of widths, and networks beside a linear map."""
 
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,8 +13,8 @@ import numpy as np
 from latens.errors import ConfigError, nearest
 from latens.io.lazy_imports import special
 from latens.io.random_keys import threefry
-from latens.trainable import held, on_host
-from latens.typing import Array, Float, Key, Shaped
+from latens.trainable import Frozen, held, on_host
+from latens.typing import AnyArray, Array, Float, Key, Shaped
 
 
 @jax.custom_jvp
@@ -138,7 +139,6 @@ class Dense(eqx.Module):
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
         """Apply the network to one example."""
-        # key: a JAX random key for dropout; None: no dropout.
         hidden = x.reshape(-1).astype(self.layers[0].weight.dtype)
         for index, layer in enumerate(self.layers[:-1]):
             hidden = ACTIVATIONS[self.activation](layer(hidden))
@@ -236,8 +236,6 @@ class HiddenActivation(eqx.Module):
 
     def __call__(self, x: Float[Array, "*x"], *, key: Key | None, index: int) -> Float[Array, "*x"]:
         """Apply the activation, then dropout."""
-        # key: a JAX random key for dropout; None: no dropout.
-        # index: the number of the layer, so that layers with one key drop independently.
         x = ACTIVATIONS[self.activation](x)
         if key is None or self.drop_probability == 0.0 or self.inference:
             return x
@@ -296,3 +294,81 @@ def from_outputs(
 ) -> Float[Array, "*positions n"]:
     """Put outputs in the order of a head back by position; the inverse of `to_outputs`."""
     return jnp.moveaxis(outputs.reshape(blocks, math.prod(positions), -1), 0, 1).reshape(*positions, -1)
+
+
+class LinearPath(eqx.Module):
+    r"""A network whose first outputs also are a fixed linear map of its input: $u \odot f(x) + W^\top x$.
+
+    The map is fixed because one step of Adam moves every weight alike, and those of the closed form of many pixels are
+    smaller than such a step.
+
+    Args:
+        network: The network, f.
+        weight: The map, of shape (n_in, n_out); it is frozen. Outputs after these are the network's alone.
+        copies: How many times the map's outputs are added, one after another.
+        mean: Of a decoder: the mean of the closed form, of shape (n_out,); it is frozen. None: it is not kept.
+        noise: Of a decoder: the covariance of what the closed form leaves, of every c outputs, of shape (g, c, c).
+        unit: The unit u of each output of the network, of shape (n_out,); it is frozen. None: 1.
+    """
+
+    network: Callable[..., Array]
+    weight: Frozen
+    mean: Frozen | None
+    noise: Frozen | None
+    unit: Frozen | None
+    copies: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        network: Callable[..., Array],
+        weight: AnyArray,
+        copies: int = 1,
+        mean: AnyArray | None = None,
+        noise: AnyArray | None = None,
+        unit: AnyArray | None = None,
+    ) -> None:
+        self.network, self.copies = network, copies
+        self.weight = Frozen(held(weight))
+        self.mean = None if mean is None else Frozen(held(mean))
+        self.noise = None if noise is None else Frozen(held(noise))
+        self.unit = None if unit is None else Frozen(held(unit))
+
+    def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
+        """Apply network and map to one example."""
+        outputs = self.network(x, key=key)
+        outputs = outputs if self.unit is None else outputs * self.unit.value
+        linear = x.reshape(-1).astype(self.weight.value.dtype) @ self.weight.value
+        rest = jnp.zeros(outputs.size - self.copies * linear.size, outputs.dtype)
+        return outputs + jnp.concatenate([*[linear] * self.copies, rest])
+
+    def with_output_bias(self, bias: Float[Array, " n_out"]) -> "LinearPath":
+        """The same path with another bias in the last layer of its network."""
+        inner: Any = self.network
+        bias = bias if self.unit is None else held(on_host(bias) / on_host(self.unit.value))
+        return eqx.tree_at(lambda p: p.network, self, inner.with_output_bias(bias))
+
+    def at(
+        self,
+        weight: AnyArray,
+        bias: AnyArray,
+        mean: AnyArray | None = None,
+        noise: AnyArray | None = None,
+        unit: AnyArray | None = None,
+    ) -> "LinearPath":
+        """The same path with this map alone, and this bias: the network adds nothing until it is trained.
+
+        Args:
+            weight: Shape (n_in, n_out) of the map.
+            bias: The last bias of the network, one entry for each of its outputs.
+            mean: Of a decoder: the mean of the closed form.
+            noise: Of a decoder: what the closed form leaves.
+            unit: The unit of each output of the network, where the path has any.
+
+        Returns:
+            A new path.
+        """
+        kept = None if self.unit is None or unit is None else Frozen(held(unit))
+        path = eqx.tree_at(lambda p: p.unit, self, kept, is_leaf=lambda x: x is None or isinstance(x, Frozen))
+        started: Any = path.with_output_bias(held(bias))
+        inner = started.network.with_output_weights_times(0.0)
+        return LinearPath(inner, weight, self.copies, mean, noise, None if kept is None else kept.value)

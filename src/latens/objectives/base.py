@@ -408,7 +408,6 @@ def decoded(model: AbstractLatentModel, z: PyTree, batch: Batch) -> Float[Array,
 
 def flat_rows(x: PyTree, mask: Mask, dtype: DTypeLike) -> Float[Array, "B n"]:
     """Lay rows out as a critic sees them, with zeros where they are missing."""
-    # mask: true where a row is observed, as a row is; None for everywhere.
     x = x if mask is None else jax.tree.map(lambda leaf, m: jnp.where(m, leaf, jnp.zeros_like(leaf)), x, mask)
     return flat_codes(x).astype(dtype)
 

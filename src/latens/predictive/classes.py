@@ -12,7 +12,7 @@ from latens.data.dataset import Batch
 from latens.errors import DataError, UsageError
 from latens.evidence.batched import ModelRows, map_rows
 from latens.evidence.estimate import Estimate
-from latens.io.process import check_process, counted
+from latens.io.compilation import check_process, counted
 from latens.io.programs import compiled
 from latens.models import BayesClassifier
 from latens.typing import Array, Int, Key
@@ -82,7 +82,6 @@ def _sample(model: BayesClassifier, label: Int[Array, ""] | None, keys: Array) -
 def sample_classes(model: BayesClassifier, n: int, *, key: Key, label: int | None = None) -> ClassSamples:
     """Sample rows of one class or of random classes, each with its component and that component's mean."""
     # They are in the model's unit, after the preparation (x / 255 for pixels). Nothing is clipped.
-    # label: the number of the class; None for random classes.
     check_process()
     if label is not None and not 0 <= label < model.num_classes:
         raise UsageError(f"there is no class {label}; the classes are numbered 0 to {model.num_classes - 1}.")

@@ -9,8 +9,8 @@ from jaxtyping import Shaped
 
 from latens.distributions.base import AbstractFactorised
 from latens.errors import ConfigError
-from latens.io.compilation import check_generator
 from latens.io.programs import compiled
+from latens.io.random_keys import check_generator
 from latens.models import AbstractLatentModel
 from latens.typing import Array, Float, Key, PyTree
 
@@ -31,8 +31,6 @@ def column_information(
     # mean of p(x | z) over draws of p(z); where the latents can be counted, it is their exact sum. The bias of the
     # logarithm of a mean is taken off by halves of the draws, and what that changes is part of the error.
     # model: its p(x | z) factorises over the entries of a row, and it has no conditions.
-    # columns: how many of the entries are compared, the first ones.
-    # num_samples: draws of z for each density, an even number.
     # repeats: independent ones, at least 2: the error is that of their mean.
     check_generator(key)
     found = [_one(model, columns, num_rows, num_samples, one) for one in jax.random.split(key, repeats)]

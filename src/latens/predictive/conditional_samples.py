@@ -11,9 +11,9 @@ import numpy as np
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
 from latens.evidence.batched import BATCH_SIZES
-from latens.io.compilation import check_generator
-from latens.io.process import check_process
+from latens.io.compilation import check_process
 from latens.io.programs import compiled
+from latens.io.random_keys import check_generator
 from latens.kinds import kind_of
 from latens.kinds.tables.columns import ColumnType, unknown_category
 from latens.kinds.tables.dtypes import DAY, DAY_ONLY, number_of

@@ -13,7 +13,7 @@ from latens.data.dataset import Batch
 from latens.errors import ConfigError
 from latens.evidence.batched import ModelRows, map_rows
 from latens.evidence.particles import filtered, resampled
-from latens.io.process import counted
+from latens.io.compilation import counted
 from latens.models import StateSpaceModel
 from latens.models.state_space import INPUTS
 from latens.typing import AnyArray, Array, Key, Mask

@@ -15,11 +15,11 @@ from latens.config import Config, VAEConfig, from_json, override, to_json
 from latens.data import Dataset, Schema
 from latens.errors import ConfigError, nearest, refuse_other
 from latens.kinds import kind_of
+from latens.recipes.build import Recipe as Recipe
 from latens.recipes.custom_parts import ROWS, TABLES
 from latens.recipes.custom_parts import register_part as register_part
 from latens.recipes.parts import ConfiguredParts, bind
 from latens.recipes.plan import RECIPE, resolve
-from latens.recipes.recipe import Recipe as Recipe
 from latens.typing import Key, checked_later
 
 from . import classifiers, deep, labels, series, single_cell

@@ -14,7 +14,7 @@ from latens.data import Dataset, Preparation, Schema, prepare_batch
 from latens.errors import ConfigError, DataError
 from latens.kinds import kind_of
 from latens.models import BayesClassifier
-from latens.recipes.recipe import Recipe, Size
+from latens.recipes.build import Recipe, Size
 from latens.training import Stage
 from latens.typing import Key
 

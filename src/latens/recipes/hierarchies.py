@@ -32,7 +32,6 @@ def top_down_model(
     # Sizes are the halvings by `network.hidden` and one point; each has `network.blocks` levels (one at least) of
     # `posterior.latent_dim` channels. Last layers of residual branches are smaller by the root of the number of levels,
     # and those that make Normals start at 0: every level starts at N(0, 1), and its posterior at its prior.
-    # entry: what is applied to a row before the encoder; None: nothing.
     shape = _picture(schema, config)
     network, latent = config.network, config.posterior.latent_dim or 1
     activation, initializer = options["activation"], options["initializer"]

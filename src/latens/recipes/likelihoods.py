@@ -19,8 +19,7 @@ from latens.models import AbstractHead, BernoulliHead, PixelHead
 from latens.models.heads import likelihoods as heads
 from latens.models.heads.base import DataKind, Sees
 from latens.models.heads.likelihoods import StepColumnsHead
-from latens.models.heads.table import TableHead, TableInput
-from latens.models.heads.token_head import TokenHead, TokenInput
+from latens.models.heads.table import TableHead, TableInput, TokenHead, TokenInput
 from latens.recipes.part_tables import PartRow
 from latens.trainable import Frozen, held
 from latens.typing import Key

@@ -57,7 +57,6 @@ _WITHOUT_EFFECT = {
 
 def refuse_others(config: VAEConfig, what: str, fixes: Mapping[str, str], **network: object) -> None:
     """Refuse options without effect in a model that has networks and a prior of its own."""
-    # fixes: further options that it does not read. network: those of the network that are not their default there.
     usual = {"prior.kind": "standard-normal"} | {f"network.{name}": value for name, value in network.items()}
     for where, fix in {**fixes, **_WITHOUT_EFFECT}.items():
         part, _, name = where.partition(".")
@@ -129,7 +128,6 @@ def defaults_of(options: type[ConfigSection]) -> dict[str, Any]:
 
 def read(options: type[ConfigSection], given: Mapping[str, Any], where: str, what: str = "") -> dict[str, Any]:
     """The options that are given, each checked against its type and bounds."""
-    # what: whose options they are, where that is not the part of the configuration.
     values, hints = {}, typing.get_type_hints(options, include_extras=True)
     for name, value in given.items():
         if name not in hints:

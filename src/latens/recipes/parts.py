@@ -169,7 +169,6 @@ def prior_part(
     schema: Schema, config: VAEConfig | ConfiguredParts, latent: Shape | CodeHead, *, classes: int = 0, key: Key
 ) -> AbstractDistribution | AbstractModelPrior | ClassPrior:
     """The prior of latents of this shape (of codes: of this head), without arrays, with trained or with fixed ones."""
-    # returns: a distribution over latents, or a prior that looks at the model or reads the label.
     parts = bind(config)
     config, row, posterior = parts.config, parts.prior, parts.posterior
     if row.support not in ("any", "given", posterior.support):

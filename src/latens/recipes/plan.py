@@ -30,7 +30,7 @@ from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
 from latens.objectives.elbo import with_beta, without_beta
-from latens.recipes.build import build
+from latens.recipes.build import Recipe, Size, build
 from latens.recipes.part_tables import OBJECTIVES, make
 from latens.recipes.parts import ConfiguredParts, bind, preparation
 from latens.recipes.pictures import BATCH as PICTURE_BATCH
@@ -38,7 +38,6 @@ from latens.recipes.pictures import for_pictures, map_of, of_binarised, of_codes
 from latens.recipes.posteriors import whole_groups
 from latens.recipes.principal_components import MOST_LATENTS, latents_of, started_from, suits
 from latens.recipes.priors import PRIORS, MixtureOptions
-from latens.recipes.recipe import Recipe, Size
 from latens.trainable import count_parameters
 from latens.training import Budget, Optimizer, Stage, by_group, make_optimizer, patience_of, resting
 from latens.training.optimizers import OPTIMIZERS
@@ -72,7 +71,6 @@ POISSON_CLIP = 100.0
 
 def resolve(config: VAEConfig | ConfiguredParts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     """Decide what the configuration leaves open, from the data, and say why in a sentence each."""
-    # config: a configuration with options that are None or "auto".
     parts, pictures = bind(config), False
     config, reasons = of_binarised(parts.config)
     if config.network.kind == "auto" and (own := kind_of(data.schema).defaults.network):
@@ -361,7 +359,6 @@ def _made(config: OptimizerConfig | CriticOptimizerConfig, where: str, rate: flo
 
 def starting(schema: Schema, config: VAEConfig | ConfiguredParts) -> Callable[[LatentModel, Dataset], LatentModel]:
     """What a stage starts with: the decoder at the data's moments, pseudo-inputs at rows."""
-    # returns: a function of an untrained model and the data that gives the model at its start.
     prepare, config = preparation(schema, config), bind(config).config
 
     def start(model: LatentModel, data: Dataset) -> LatentModel:

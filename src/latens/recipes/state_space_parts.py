@@ -17,7 +17,7 @@ from latens.models.exact_steps import ExactSmoother
 from latens.models.heads.likelihoods import InUnits, SeparateBinaryColumns, StepColumnsHead
 from latens.models.state_space import StepDecoder, StepEncoder
 from latens.networks import Dense
-from latens.networks.recurrent import GRU
+from latens.networks.token_networks import GRU
 from latens.recipes.part_tables import make, refuse_others
 from latens.trainable import Frozen
 from latens.typing import Array, Key

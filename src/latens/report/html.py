@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from latens.text import visible
+from latens.errors import visible
 
 VOID = frozenset(("img", "meta", "source", "link", "br"))
 
@@ -31,7 +31,6 @@ def tag(name: str, /, *children: object, **attributes: object) -> Html:
 
 def joined(children: Iterable[object]) -> Html:
     """Join children one after the other, each escaped unless it is `Html`."""
-    # children: values, or sequences of them; None is left out.
     kept = [child for child in children if child is not None]
     return Html("".join(joined(child) if isinstance(child, list | tuple) else text(child) for child in kept))
 

@@ -6,16 +6,16 @@ from latens.io.lazy_imports import lazy_names
 
 if TYPE_CHECKING:
     from latens.trained.augmentation import augment as augment
+    from latens.trained.augmentation import translate as translate
     from latens.trained.experiment import prepare as prepare
     from latens.trained.experiment import train as train
+    from latens.trained.metrics import Finding as Finding
+    from latens.trained.metrics import diagnose as diagnose
     from latens.trained.paired import compare as compare
+    from latens.trained.paired import load_sweep as load_sweep
     from latens.trained.sample_quality import classifier_two_sample_test as classifier_two_sample_test
     from latens.trained.sample_quality import frechet_distance as frechet_distance
     from latens.trained.sample_quality import precision_recall_density_coverage as precision_recall_density_coverage
-    from latens.trained.sweep_results import load_sweep as load_sweep
-    from latens.trained.translation import translate as translate
-    from latens.trained.warnings import Finding as Finding
-    from latens.trained.warnings import diagnose as diagnose
 
 __all__ = [
     "Finding", "augment", "classifier_two_sample_test", "compare", "diagnose", "frechet_distance", "load_sweep",
@@ -23,12 +23,10 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES = {
-    "augmentation": ("augment",),
+    "augmentation": ("augment", "translate"),
     "experiment": ("prepare", "train"),
-    "paired": ("compare",),
+    "metrics": ("Finding", "diagnose"),
+    "paired": ("compare", "load_sweep"),
     "sample_quality": ("classifier_two_sample_test", "frechet_distance", "precision_recall_density_coverage"),
-    "sweep_results": ("load_sweep",),
-    "translation": ("translate",),
-    "warnings": ("Finding", "diagnose"),
 }
 __getattr__ = lazy_names(__name__, _HOMES)

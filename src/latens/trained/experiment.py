@@ -23,18 +23,16 @@ from latens.data.dataset import keep_labels, require_labels
 from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError, refuse_other
 from latens.io import random_keys
-from latens.io.compilation import jax_settings
-from latens.io.process import check_process
+from latens.io.compilation import check_process, jax_settings
 from latens.io.safetensors import arrays_to_tree, path_name, tree_to_arrays
 from latens.kinds.counts.anndata import counts_elsewhere
 from latens.models import AbstractJointModel, AbstractLatentModel, LatentModel, SemiSupervised
 from latens.objectives import ELBO, AbstractObjective, run_objective
 from latens.recipes import Recipe, of_rows, recipe_of
-from latens.recipes.custom_parts import has_own, told_of
-from latens.recipes.given_networks import refuse_wrong_sizes
+from latens.recipes.build import Size, build_new
+from latens.recipes.custom_parts import has_own, refuse_wrong_sizes, told_of
 from latens.recipes.parts import with_parts
 from latens.recipes.plan import unrefittable
-from latens.recipes.recipe import Size, build_new
 from latens.runs.folder import RunFolder, versions
 from latens.trainable import partition_trainable
 from latens.trained.prior_refit import refitted_at_end
@@ -50,10 +48,10 @@ from latens.training import (
     Snapshot,
     Stage,
     TrainState,
-    distributed,
     fit,
 )
 from latens.training import checkpoint as checkpoints
+from latens.training import shards as distributed
 from latens.training.checkpoint import latest_checkpoint, save_checkpoint
 from latens.training.own_parts import check_given_parts
 from latens.training.shards import check_shards
@@ -79,7 +77,6 @@ class Experiment:
 
     def new_model(self) -> Any:
         """The model before its training, from the configuration's seed: the same one under every generator of JAX."""
-        # returns: the model that the recipe builds, with the weights of `start` where there is one.
         with jax.default_prng_impl("threefry2x32"):
             key = random_keys.of_seed(self.config.training.seed, random_keys.INITIAL_MODEL)
         return self.started(build_new(self.recipe, self.data.schema, self.parts, key=key))
@@ -419,7 +416,6 @@ class Recorder:
 
     def restore(self) -> Resume | None:
         """The latest checkpoint; metrics written after it are cut off."""
-        # returns: the stage and a function that loads the state, or None where there is no checkpoint.
         found = newest(self.run, self.shards)
         self.run.truncate_metrics(found.length)
         return found.resume

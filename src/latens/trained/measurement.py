@@ -37,10 +37,9 @@ from latens.predictive.classes import accuracy, class_log_joint
 from latens.recipes.custom_parts import OWN
 from latens.recipes.likelihoods import LIKELIHOODS
 from latens.trained.inputs import has_likelihood, is_grey
-from latens.trained.metrics import with_units
+from latens.trained.metrics import Finding, with_units
 from latens.trained.sample_sets import SampleSets, compared, not_its_own
 from latens.trained.trained_model import TrainedModel
-from latens.trained.warnings import Finding
 from latens.typing import AnyArray, Array, Cond, Key, Mask, PyTree
 
 NUM_SAMPLES = 1000
@@ -99,7 +98,6 @@ def measured(
 ) -> Measured:
     """Do what `measure` does, and give what else was found on the way."""
     # Rows are gathered once and go through the encoder once.
-    # returns: the metrics, the table of latent dimensions, and whether the pixels are grey under a Bernoulli.
     batch = trained.batch(data, positions)
     weight = None if data.weight is None else data.weight[positions]
     if isinstance(trained.config, ClassifierConfig):
@@ -158,7 +156,6 @@ def unit_table(
     codes: Mapping[str, np.ndarray] | None = None,
 ) -> list[dict[str, Any]]:
     """Every latent dimension with its mean KL, the variance of its posterior mean, and whether it is active."""
-    # weight: how often each row counts; None for all alike.
     # returns: a dictionary for each latent dimension with `unit`, `kl` in nats (None where it has none of its own),
     # `variance` and `active`; none for models without latents.
     if not hasattr(trained.model, "posterior"):

@@ -26,12 +26,10 @@ from latens.latents.codes import encode, reconstruct
 from latens.latents.decomposition import kl_split
 from latens.latents.disentanglement import dci, mig
 from latens.models import StateSpaceModel
-from latens.trained.code_reach import MOST, reach_of
 from latens.trained.measurement import NUM_SAMPLES, Measured, density_of, measured, still_rising
-from latens.trained.metrics import MADE, METRICS, Summary, headline, makes, with_units
-from latens.trained.sample_sets import OTHER_DATA, SampleSets, compared, not_its_own, some
+from latens.trained.metrics import MADE, METRICS, Summary, diagnose, headline, makes, with_units
+from latens.trained.sample_sets import MOST, OTHER_DATA, SampleSets, compared, not_its_own, reach_of, some
 from latens.trained.trained_model import TrainedModel
-from latens.trained.warnings import diagnose
 from latens.typing import Key
 
 MOST_ROWS = 1000
@@ -228,7 +226,6 @@ def measure_all(
     # That is: where the KL goes, gaps of inference, the aggregated posterior against the prior, codes
     # against labels, samples against rows, and training rows against held-out rows. Large data are subsampled, as each
     # protocol says.
-    # num_samples: samples for each row for log p(x); None as in `measure`.
     # only: names of metrics: these, and those that are made together with them, beside what `measure` gives; None is
     # all.
     work = MetricInputs(trained, data, positions, num_samples or NUM_SAMPLES, seed)
@@ -267,7 +264,6 @@ def summary_of(
     everything: bool = False,
 ) -> Summary:
     """Measure a model."""
-    # num_samples: importance samples of each row; None takes the default.
     only = None if everything else ()
     found = measure_all(trained, data, positions, num_samples=num_samples, seed=seed, only=only)
     held_out, warnings = beware(split, data, grey=found.grey, config=trained.config)

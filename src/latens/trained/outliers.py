@@ -66,7 +66,6 @@ def detect(
     # any cell has the surprise 0.
     # Source: Vovk, Gammerman & Shafer (2005); Bates, Candes, Lei, Romano & Sesia (2023), for outliers; Benjamini &
     # Hochberg (1995).
-    # gate: whether too few held-out rows to flag any row are refused.
     if gate and len(positions) + 1 < 1.0 / alpha:
         what = f"{len(positions)} held-out rows cannot show a p-value of {alpha:g}: the smallest is 1 in all of them."
         raise DataError(what, where=held_out.name, fix=f"Hold out at least {int(np.ceil(1 / alpha))} rows.")
@@ -112,7 +111,6 @@ def row_scores(
     r"""How odd rows are: $-\log p(x)$ of their observed cells, and the KL of their codes."""
     # A number beyond those of the training rows tells the model nothing but that it is there: its cell counts as
     # missing, and what `tails` says is added. A row with a name that no training row had, or of NaN, has infinity.
-    # shown: true for the columns that are looked at; None looks at all.
     batch = trained.batch(data, positions)
     mask = np.ones(batch.x.shape, bool) if batch.mask is None else np.array(batch.mask)
     mask &= True if shown is None else shown

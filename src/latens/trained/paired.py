@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -12,11 +13,14 @@ from jaxtyping import Shaped
 
 from latens.config import ClassifierConfig
 from latens.data import Dataset, load
-from latens.errors import ConfigError, DataError, UsageError
+from latens.data.row_fields import MEASURED, every_nth
+from latens.errors import ConfigError, DataError, RunFolderError, UsageError
 from latens.evidence.estimate import Estimate
-from latens.io.process import check_count
+from latens.io.atomic import as_path
+from latens.io.compilation import check_count
 from latens.io.terminal import table
 from latens.predictive.classes import class_log_joint
+from latens.trained.experiment import as_split
 from latens.trained.inputs import has_likelihood, model_file, positions_of
 from latens.trained.measurement import Measurement, of_one_class, what_density
 from latens.trained.metrics import headline, over_draws
@@ -263,7 +267,6 @@ def interval_of(
     rows: PairedRows, best: PairedRows, weight: Shaped[np.ndarray, " n"] | None, seed: int | None, best_name: str
 ) -> Interval:
     """The values of one model minus those of the best, over the same rows, with an interval."""
-    # weight: how often each row counts; None for all alike.
     from scipy.stats import t
 
     both = [one.draws_error for one in (rows, best) if one.draws_error is not None and np.isfinite(one.draws_error)]
@@ -279,7 +282,6 @@ def ranked(
     found: Mapping[str, Mapping[int, Run]], options: Mapping[str, Mapping[str, Any]] | None = None
 ) -> tuple[Contestant, ...]:
     """Put models against each other, best first, each with one run a seed."""
-    # options: what the models differ in, by name of the model; None: nothing is known of it.
     means = {name: over_seeds([run.estimate.value for run in runs.values()]) for name, runs in found.items()}
     order, made = sorted(found, key=lambda name: -means[name].value), []
     for name in order:
@@ -364,3 +366,72 @@ def _places(models: Sequence[Contestant]) -> int:
 
 def _ends(found: Interval, places: int) -> str:
     return "" if math.isnan(found.low) else f"[{found.low:.{places}f}, {found.high:.{places}f}]"
+
+
+if TYPE_CHECKING:
+    from optuna import Study  # pyright: ignore[reportMissingImports]
+
+TRIAL = "trial-{:04d}"
+"""The folder of a trial."""
+
+
+def optuna() -> ModuleType:
+    """Import Optuna."""
+    try:
+        import optuna as module  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise ConfigError("Optuna is not installed.", where="latens sweep", fix="pip install 'latens[sweep]'") from None
+    module.logging.set_verbosity(module.logging.ERROR)
+    return module
+
+
+def study_of(folder: Path, **options: Any) -> "Study":
+    """Open the study in a folder's journal; with options of `optuna.create_study` it is made where there is none."""
+    storages, journal = optuna().storages, folder / "journal.log"
+    if not options and not journal.is_file():
+        fix = "`latens sweep DATA --set OPTION=A,B --trials N --out FOLDER` makes one."
+        raise RunFolderError("there is no sweep.", where=str(folder), fix=fix)
+    storage = storages.JournalStorage(storages.journal.JournalFileBackend(str(journal)))
+    given = {"study_name": "latens", "direction": "maximize", "load_if_exists": True}
+    return optuna().create_study(storage=storage, **given, **options)
+
+
+def load_sweep(folder: str | Path) -> Contest:
+    """Read the trials of a sweep that came to their end, from its folder, also while others are trained.
+
+    Args:
+        folder: The folder that `latens sweep --out FOLDER` wrote.
+
+    Returns:
+        The trials, best first; `.table()` writes them.
+
+    Raises:
+        ConfigError: Optuna is not installed, or trials are measured by other numbers than the rest.
+        RunFolderError: There is no sweep, or none of its trials came to its end.
+    """
+    path = as_path(folder, "folder")
+    done = [trial for trial in study_of(path).trials if trial.state.name == "COMPLETE"]
+    kinds = {tuple(trial.user_attrs["metric"]) for trial in done}
+    if len(kinds) != 1:
+        what = "its trials have numbers of several kinds." if kinds else "no trial of the sweep came to its end."
+        fix = "Let trials differ in neither data.* nor the kind of likelihood." if kinds else "Let it train on."
+        raise (ConfigError if kinds else RunFolderError)(what, where=str(path), fix=fix)
+    found: dict[str, dict[int, Run]] = {}
+    for trial in done:
+        seeds = trial.user_attrs["seeds"]
+        found[TRIAL.format(trial.number)] = {int(seed): Run(Estimate(**fields)) for seed, fields in seeds.items()}
+    options = {TRIAL.format(trial.number): dict(sorted(trial.params.items())) for trial in done}
+    metric, unit, _, protocol = next(iter(kinds))
+    return Contest(metric, unit, protocol, ranked(found, options))
+
+
+def measured(run: Path, data: Dataset, num_samples: int) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Measure a run on the validation rows, as `latens evaluate` measures test rows."""
+    # returns: what the number is (metric, unit, density, protocol), and the fields of its estimate.
+    trained = TrainedModel.load(run / "model.safetensors")
+    assert trained.config is not None
+    data = as_split(trained.config, data)
+    positions = every_nth(data.subset("validation"), MEASURED)
+    found = per_row(trained, data, positions, num_samples, 0)
+    weight = None if data.weight is None else data.weight[scored(data, positions, found)]
+    return (found.name, found.unit, found.what, found.protocol), vars(estimate_of(found, weight, 0))

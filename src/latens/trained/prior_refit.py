@@ -19,14 +19,13 @@ from latens.evidence.batched import map_draws
 from latens.evidence.estimate import Estimate
 from latens.evidence.importance import log_marginal
 from latens.io import random_keys
-from latens.io.process import check_process, counted
-from latens.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
-from latens.latents.fit_prior import fit_codes, fit_flow
+from latens.io.compilation import check_process, counted
+from latens.latents.fit_prior import aggregated_draws, aggregated_moments, fit_codes, fit_flow, mixture_of, normal_of
 from latens.models import AbstractLatentModel, Downwards, FullMixturePrior, LatentModel, MixturePrior
 from latens.objectives.draws import draw
 from latens.recipes import recipe_of
+from latens.recipes.build import build_new
 from latens.recipes.parts import bind
-from latens.recipes.recipe import build_new
 from latens.trained.inputs import is_grey, refuse_inputs, seed_key
 from latens.trained.metric_functions import held_out_rows
 from latens.trained.trained_model import TrainedModel
@@ -189,7 +188,7 @@ def refit_prior(
     refuse_refit(config, kind)
     if not isinstance(config, VAEConfig) or not isinstance(trained.model, LatentModel):
         what = "only the prior of a latent-variable model that a recipe builds can be fitted again."
-        raise ConfigError(what, where="model", fix="In Python: latens.latents.aggregate fits to any model.")
+        raise ConfigError(what, where="model", fix="In Python: latens.latents.fit_prior fits to any model.")
     new = _configured(config, PRIORS[kind], options or {})
     key = jax.random.fold_in(seed_key(seed), random_keys.INITIAL_PRIOR)
     skeleton = build_new(recipe_of(new), trained.schema, new, key=key)

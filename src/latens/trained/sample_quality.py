@@ -9,7 +9,7 @@ from jaxtyping import Shaped
 
 from latens.errors import UsageError
 from latens.evidence.estimate import GROUPS, REPEATS, Estimate, as_rows, jackknife, same_width, subsample
-from latens.io.process import counted
+from latens.io.compilation import counted
 
 Features = Callable[[np.ndarray], np.ndarray]
 """From rows (n, *x) to features (n, d)."""
@@ -93,7 +93,6 @@ def precision_recall_density_coverage(
 
 def featured(rows: np.ndarray, samples: np.ndarray, features: Features | None) -> tuple[np.ndarray, np.ndarray]:
     """Turn rows and samples into float64 matrices of the same width."""
-    # features: function that both are passed through; None takes the rows themselves.
     if features is not None:
         rows, samples = features(np.asarray(rows)), features(np.asarray(samples))
     rows, samples = as_rows(rows, "rows"), as_rows(samples, "samples")

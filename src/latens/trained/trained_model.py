@@ -24,7 +24,7 @@ from latens.evidence import importance
 from latens.evidence.batched import ModelRows
 from latens.evidence.estimate import finite
 from latens.io.atomic import as_path, write_atomic
-from latens.io.process import check_count, check_process
+from latens.io.compilation import check_count, check_process
 from latens.io.safetensors import arrays_to_tree, pack, read, tree_to_arrays, unpack
 from latens.kinds import kind_of
 from latens.latents.codes import decode, encode, encode_with_noise, new_rows, reconstruct

@@ -79,7 +79,6 @@ def adamw(
 ) -> optax.GradientTransformation:
     """Adam whose weight decay does not pass through the averages."""
     # Source: Loshchilov & Hutter (2019), arXiv 1711.05101.
-    # mask: which arrays decay, as optax has it; None for all.
     return optax.chain(
         scale_by_adam(b1, b2, eps, eps_root),
         optax.add_decayed_weights(weight_decay, mask),

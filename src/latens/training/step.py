@@ -15,9 +15,7 @@ from latens.data import Preparation, prepare_batch
 from latens.data.dataset import Batch
 from latens.data.preparation import hide_cells, move_pictures
 from latens.io import random_keys
-from latens.io.compilation import less_work
-from latens.io.program_cache import Reused
-from latens.io.programs import compiled
+from latens.io.programs import Reused, compiled, less_work
 from latens.objectives import AbstractObjective, run_objective
 from latens.trainable import partition_trainable, zeros_of
 from latens.training.optimizers import Optimizer

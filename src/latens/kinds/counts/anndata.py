@@ -14,8 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from latens.data.infer import store_numbers
-from latens.data.readers import ColumnRoles, LackingColumn, Raw, damaged, readable
-from latens.data.row_fields import unmasked
+from latens.data.row_fields import ColumnRoles, LackingColumn, Raw, damaged, readable, unmasked
 from latens.data.schema import Schema
 from latens.errors import DataError, nearest
 from latens.kinds.base import Stored

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from latens.data.readers import Raw, damaged, readable
+from latens.data.row_fields import Raw, damaged, readable
 from latens.errors import DataError, ResourceError
 from latens.io.file_limits import unpacked
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.readers import ColumnRoles, Raw, check_stored, damaged, needed, readable
+from latens.data.row_fields import ColumnRoles, Raw, check_stored, damaged, needed, readable
 from latens.errors import DataError
 from latens.kinds.counts.anndata import read_h5ad
 from latens.kinds.numbers.npy import BLOCK_BYTES, BLOCK_ROWS, PART_KEYS, from_archive

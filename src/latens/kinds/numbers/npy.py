@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from latens.data.readers import ColumnRoles, LackingColumn, Raw, check_bytes, damaged, join_parts, no_roles, readable
+from latens.data.row_fields import ColumnRoles, LackingColumn, Raw, check_bytes, damaged, join_parts, no_roles, readable
 from latens.errors import DataError, nearest
 from latens.io.file_limits import MAX_RATIO, refuse_away, refuse_large
 from latens.kinds.counts.sparse import holds_matrix, read_matrix

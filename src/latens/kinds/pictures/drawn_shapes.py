@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data.dataset import Dataset
-from latens.data.readers import Raw
+from latens.data.row_fields import Raw
 from latens.errors import UsageError
 
 FACTORS = ("form", "colour", "size", "angle", "x", "y")

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.readers import ColumnRoles, Raw, damaged, join_parts, needed, no_roles
+from latens.data.row_fields import ColumnRoles, Raw, damaged, join_parts, needed, no_roles
 from latens.data.schema import MAX_CELLS
 from latens.errors import DataError, ResourceError
 from latens.io.file_limits import MAX_BYTES, MAX_RATIO, refuse_away, refuse_large, unpacked

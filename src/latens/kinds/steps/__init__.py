@@ -20,7 +20,7 @@ class Steps(Kind):
     ends, pictured = True, False
     lacks: ClassVar = {**Kind.lacks, "parts": ("a long table is made of all rows at once.", "Leave --ray out.")}
     wrong = later("latens.kinds.steps.sequences", "wrong_sequences")
-    table = later("latens.commands._long", "table_of")
+    table = later("latens.commands._files", "table_of")
     store = later("latens.kinds.steps.long_tables", "store_steps")
 
     sequence: str | None = option("the column that identifies the sequence of a line; - for a single series", "COLUMN")

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Shaped
 from msgspec import structs
 
+from latens.data import TEST, TRAIN, VALIDATION, row_keys, split_by_hash
 from latens.data.columns_and_conditions import Column
 from latens.data.conditions import (
     GIVEN,
@@ -21,8 +22,7 @@ from latens.data.conditions import (
     vectors,
 )
 from latens.data.infer import check_columns, conform, fill, sequence_schema, store
-from latens.data.readers import Raw, without_columns
-from latens.data.row_fields import TEST, TRAIN, VALIDATION, row_keys, row_names, split_by_hash, split_of
+from latens.data.row_fields import Raw, row_names, split_of, without_columns
 from latens.data.schema import Schema
 from latens.errors import DataError, ResourceError, UsageError, nearest
 from latens.io.file_limits import MAX_BYTES

@@ -95,7 +95,7 @@ class Table(Kind):
     known = later("latens.kinds.tables.table_schema", "known_columns")
     frame = later("latens.kinds.tables.table_schema", "as_frame")
     report = later("latens.kinds.tables.table_schema", "report_table")
-    rivals = later("latens.evidence.column_tree", "table_rivals")
+    rivals = later("latens.evidence.baseline", "table_rivals")
     wrong = later("latens.kinds.tables.derived", "wrong_table")
     store = later("latens.kinds.tables.table_schema", "store_table")
 

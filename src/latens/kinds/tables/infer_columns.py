@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from latens.data.readers import ColumnRoles, LackingColumn, Raw
+from latens.data.row_fields import ColumnRoles, LackingColumn, Raw
 from latens.errors import DataError, ResourceError, nearest
 from latens.io.file_limits import MAX_BYTES
 from latens.kinds.tables.columns import WHOLE, ColumnType, FrameColumn

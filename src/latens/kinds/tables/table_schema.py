@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from latens.data.infer import check_columns, check_shape, find_missing, store
 from latens.data.mapped import change, on_disk, parts_of
-from latens.data.readers import Raw, without_columns
+from latens.data.row_fields import Raw, without_columns
 from latens.data.schema import TINY, Column, Schema
 from latens.errors import DataError
 from latens.kinds.base import Stored

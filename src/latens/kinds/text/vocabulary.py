@@ -12,8 +12,7 @@ from jaxtyping import Bool, Int
 from msgspec import Meta, Struct
 from numpy.typing import ArrayLike
 
-from latens.errors import DataError
-from latens.text import visible
+from latens.errors import DataError, visible
 
 PieceName: TypeAlias = Literal["characters", "words", "atoms"]
 """What a string is cut into; each is a row of `PIECES`."""
