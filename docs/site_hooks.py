@@ -223,6 +223,21 @@ def pictures() -> str:
 MADE = {"commands": commands, "numbers": numbers, "pictures": pictures, "recipes": recipes}
 """A page of the reference that is a table of the source, and what makes it."""
 
+SOURCES = {
+    "src/latens/__init__.py": "index",
+    "src/latens/trained/paired.py": "evaluation",
+    "src/latens/trained/metrics.py": "numbers",
+    "src/latens/model_figures/draw.py": "pictures",
+    "src/latens/recipes/recipes.ini": "recipes",
+}
+"""What the pages link to in a clone, and the page of the reference that the site has instead."""
+
+LIVE = (
+    '<iframe src="live/digits.html" title="The explorer of digits in two dimensions" '
+    'style="width:100%;height:620px;border:1px solid #8884" loading="lazy"></iframe>'
+)
+"""What the site shows instead of a picture of the explorer."""
+
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages of the reference, and the notebooks with their outputs."""
@@ -273,6 +288,9 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Link to the notebooks' pages, and name other files of the repository by their path."""
     if "/" in page.file.src_uri:  # there, `../` is a page of the site
         return markdown
+    for path, name in SOURCES.items():
+        markdown = markdown.replace(f"](../{path})", f"](reference/{name}.md)")
+    markdown = markdown.replace("![The explorer of digits in two dimensions](explorer.png)", LIVE)
     markdown = NOTEBOOK.sub(r"](notebooks/\1.md)", markdown)
     return REPOSITORY.sub(r"\1 (`\2`)", markdown)
 

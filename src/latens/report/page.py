@@ -167,13 +167,13 @@ def evidence(told: RunFacts) -> Html:
     held = " They were not held out." if told.info.get("held_out") is False else ""
     seeds = sorted({str(m["seed"]) for m in told.metrics.values() if m.get("seed") is not None})
     said = f"Measured on {split} rows{', seed ' + ', '.join(seeds) if seeds else ''}.{held}" if split else ""
-    asked = "" if told.full else "`latens evaluate RUN --all` measures more, such as overfitting and the encoder's gap."
+    more = tag("code", "latens evaluate RUN --all"), " measures more, such as overfitting and the encoder's gap."
     without = "; ".join(f"{metric_name(name, told.trained)}: {reason}" for name, reason in told.left_out.items())
     note = "The standard error is that of the mean over rows: 95 % of such intervals of ± 2 contain the true mean."
     if any(over_draws(metric) for metric in told.metrics.values()):
         note += " The error over draws is what their number may make the value wrong by."
     made = table("Every number with its error", head, rows, numbers=(1, 2, 3, 5, 6, 7))
-    notes = (note, asked, f"Left out: {without}." if without else "")
+    notes = (note, "" if told.full else more, f"Left out: {without}." if without else "")
     quiet = (tag("p", words, class_="small quiet") for words in notes if words)
     return joined([tag("p", said) if said else None, made, *quiet])
 

@@ -2,6 +2,7 @@
 
 import { button, format, h, latest, replace } from "../dom.js";
 import { saveButtons } from "../save.js";
+import { isPhoto } from "../thumbs.js";
 import {
   compare,
   compareRows,
@@ -25,7 +26,7 @@ export function rowsPanel(app) {
   const message = h("p", { class: "note", "aria-live": "polite" });
   let shown = null;
   let order = null;
-  const width = thumbWidth(app);
+  const width = isPhoto(model.event) ? 68 : thumbWidth(app);
   const angle = model.manifest.far.units.length > 2; // active units
 
   const input = h("input", { type: "search", "aria-label": "row id", placeholder: "id, or a part of it", size: 16 });
@@ -150,7 +151,7 @@ export function rowsPanel(app) {
     heading(model.event.kind === "text" ? "Original and reconstruction" : "Original, reconstruction, error", save),
     pictures,
     facts,
-    heading(angle ? "Similar rows: cosine of centred latents, in posterior standard deviations" : "Nearest rows in latent space, with distances in standard deviations of the active units", saveStrip(app, "nearest-rows", near, 12)),
+    heading(angle ? "Similar rows: cosine of centred latents, in posterior standard deviations" : "Nearest rows in latent space, with distances in posterior standard deviations", saveStrip(app, "nearest-rows", near, 12)),
     near,
     heading(`Worst reconstructions, with ${model.words.log_likelihood} in nats`, saveStrip(app, "worst-reconstructed", worst, 12)),
     worst,
