@@ -14,7 +14,8 @@ from jax.tree_util import Partial
 import latens
 from latens.data import Preparation
 from latens.data.dataset import Batch
-from latens.evidence.batched import ModelRows, _usual_size, map_draws, map_rows, may_hold_pool, rows_in_cache
+from latens.evidence.batched import ModelRows, _usual_size, map_draws, map_rows, rows_in_cache
+from latens.io.programs import may_hold_pool
 from latens.models.heads.table import TableHead
 
 GIVEN = {"preparation": Preparation(), "key": jax.random.key(0)}

@@ -161,8 +161,8 @@ def map_rows(function: Callable[..., PyTree], rows: ModelRows, each: Callable[[P
     if each is None and len(further) > 1 and jax.default_backend() == "cpu" and (os.cpu_count() or 1) > 1:
         padded, _ = _padded(batch, 0, size)
         with jax.enable_x64(double):
-            text = _apply.text(function, model, padded, preparation, key)
-        if not may_hold_pool(text):
+            alone = _apply.may_hold_pool(function, model, padded, preparation, key)
+        if not alone:
             return _joined([*parts, *_at_once(part, further)])
     return _joined([*parts, *map(part, further)])
 
@@ -215,13 +215,6 @@ def in_cache(rows: ModelRows, samples: int) -> ModelRows:
     """As many rows at once as keep so many decoded samples in a processor's cache."""
     decoded = getattr(getattr(getattr(rows.model, "decoder", None), "head", None), "decoded", 0)
     return replace(rows, batch_size=rows.batch_size or rows_in_cache(rows.batch, samples, decoded))
-
-
-def may_hold_pool(program: str) -> bool:
-    """Whether a program holds an operation that may wait for XLA's threads inside of one of them."""
-    # Calls of LAPACK and Fourier transforms do, on a CPU: two programs with such an operation, running at the same time
-    # on two cores, wait for each other for ever. A call that nobody here knows counts as one of them.
-    return "custom_call" in program or "stablehlo.fft" in program
 
 
 def _at_once(part: Callable[[int], PyTree], starts: range) -> list[PyTree]:

@@ -245,7 +245,7 @@ class _Program(NamedTuple):
     """One program of flat arrays."""
 
     run: Call
-    text: Callable[[], str]  # gives its StableHLO
+    may_hold_pool: Callable[[], bool]
 
 
 class compiled(Generic[Given, Made]):
@@ -262,6 +262,7 @@ class compiled(Generic[Given, Made]):
         # 1,024 rows as long as before.
         self.function, self._options = function, options
         self._programs: dict[Hashable, _Program] = {}
+        self._passed: set[str] = set()  # names of what `check` has traced
         self._lock = threading.RLock()
         functools.update_wrapper(self, function)
 
@@ -272,9 +273,9 @@ class compiled(Generic[Given, Made]):
             return self.function(*args, **kwargs)
         return self._program(leaves, tree).run(*filter(eqx.is_array, leaves))
 
-    def text(self, *args: Given.args, **kwargs: Given.kwargs) -> str:
-        """The StableHLO of the program of these arguments."""
-        return self._program(*jax.tree.flatten((args, kwargs))).text()
+    def may_hold_pool(self, *args: Given.args, **kwargs: Given.kwargs) -> bool:
+        """Whether the program of these arguments holds an operation that may wait for XLA's threads inside of one."""
+        return self._program(*jax.tree.flatten((args, kwargs))).may_hold_pool()
 
     def _program(self, leaves: list[object], tree: PyTreeDef) -> _Program:
         known = [jax.typeof(leaf) if eqx.is_array(leaf) else (type(leaf), leaf) for leaf in leaves]
@@ -286,11 +287,24 @@ class compiled(Generic[Given, Made]):
                 self._programs[key] = self._new(leaves, tree)
             return self._programs[key]
 
-    def _new(self, leaves: list[object], tree: PyTreeDef) -> _Program:
+    def check(self, *args: Given.args, **kwargs: Given.kwargs) -> None:
+        """Trace the function for arrays or their shapes, and raise what it raises, where that has not passed before."""
+        flat, shapes, name = self._flat(*jax.tree.flatten((args, kwargs)), [])
+        folder = traces_folder() if name else None
+        if name in self._passed or (folder and (folder / f"{name}.passed").exists()):
+            return
+        jax.eval_shape(flat, *shapes)
+        if name:  # and it is no code of someone else, which may change
+            self._passed.add(name)
+        if folder:
+            with suppress(LatensError, OSError):
+                write_atomic(folder / f"{name}.passed", b"")
+
+    def _flat(self, leaves: list[Any], tree: PyTreeDef, made: list[PyTreeDef]) -> tuple[Call, list[Any], str | None]:
+        """The function of arrays alone, their shapes, and the name of its trace; `made` gets what it makes."""
         known = [_shape(leaf) if eqx.is_array(leaf) else leaf for leaf in leaves]  # no program holds data
         shapes = [one for one in known if isinstance(one, Shape)]
         function: Call = self.function
-        made: list[PyTreeDef] = []  # the structure of what the function makes
 
         def flat(*arrays: AnyArray) -> list[object]:
             left = iter(arrays)
@@ -299,11 +313,15 @@ class compiled(Generic[Given, Made]):
             made[:] = [structure]
             return values
 
+        said = jax.tree.unflatten(tree, [repr(one) if isinstance(one, Shape) else one for one in known])
+        return flat, shapes, digest(function, said, *_settings(), *_versions())
+
+    def _new(self, leaves: list[object], tree: PyTreeDef) -> _Program:
+        made: list[PyTreeDef] = []  # the structure of what the function makes
+        flat, shapes, name = self._flat(leaves, tree, made)
         kept = flat
-        if (folder := traces_folder()) and not jax.config.values["jax_disable_jit"]:
-            said = jax.tree.unflatten(tree, [repr(one) if isinstance(one, Shape) else one for one in known])
-            if name := digest(self.function, said, *_settings(), *_versions()):
-                kept = _read(folder / name, tree, made) or _written(folder / name, flat, shapes, tree, made)
+        if name and (folder := traces_folder()) and not jax.config.values["jax_disable_jit"]:
+            kept = _read(folder / name, tree, made) or _written(folder / name, flat, shapes, tree, made)
         one = lambda *arrays: kept(*arrays)  # noqa: E731 - which has a name of its own
         one.__name__ = getattr(self.function, "__name__", "program")
         program = jax.jit(one, compiler_options=self._options())
@@ -313,7 +331,14 @@ class compiled(Generic[Given, Made]):
             values = program(*(arrays if kept is flat else jax.device_put(arrays, jax.local_devices()[0])))
             return jax.tree.unflatten(made[0], values)
 
-        return _Program(run, lambda: program.lower(*shapes).as_text())
+        return _Program(run, functools.cache(lambda: may_hold_pool(program.lower(*shapes).as_text())))
+
+
+def may_hold_pool(program: str) -> bool:
+    """Whether a program holds an operation that may wait for XLA's threads inside of one of them."""
+    # Calls of LAPACK and Fourier transforms do, on a CPU: two programs with such an operation, running at the same time
+    # on two cores, wait for each other for ever. A call that nobody here knows counts as one of them.
+    return "custom_call" in program or "stablehlo.fft" in program
 
 
 def _settings() -> list[object]:

@@ -24,6 +24,7 @@ from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError, refuse_other
 from latens.io import random_keys
 from latens.io.compilation import check_process, jax_settings
+from latens.io.programs import compiled
 from latens.io.safetensors import arrays_to_tree, path_name, tree_to_arrays
 from latens.kinds.counts.anndata import counts_elsewhere
 from latens.models import AbstractJointModel, AbstractLatentModel, LatentModel, SemiSupervised
@@ -207,7 +208,7 @@ def prepare(
         batch_size = min(experiment.settings.batch_size, data.count("train"))
         check_shards(experiment.settings.shards, batch_size, stage.objective)
         if stage.objective is not None:
-            eqx.filter_eval_shape(_slope, model, stage.objective, prepared, key, experiment.settings.shards > 1)
+            _slope.check(model, stage.objective, prepared, key, experiment.settings.shards > 1)
             reasons += [*_sampled_kl(model, stage.objective, prepared), *stage.objective.remarks()]
     return replace(experiment, reasons=tuple(dict.fromkeys(reasons)), planned=stages)
 
@@ -249,6 +250,7 @@ def _something_counts(data: Dataset) -> None:
         raise DataError(f"every cell of the {len(rows)} training rows is missing.", where=data.name, fix=fix)
 
 
+@compiled
 def _slope(model: AbstractLatentModel, objective: AbstractObjective, batch: Batch, key: Key, in_shards: bool) -> Any:
     """The gradient of an objective: what has none is found without computing anything."""
     trained, rest = partition_trainable((model, objective))
