@@ -228,10 +228,8 @@ def _sampled_kl(model: AbstractLatentModel, objective: AbstractObjective, batch:
             found.append(f"the KL is sampled, because {pair} has no closed form (objective.kl)")
         return jnp.zeros(())
 
-    def rows(model: AbstractLatentModel, b: Batch) -> Any:
-        return jax.vmap(one_row, in_axes=(None, 0, 0, 0))(model, b.x, b.cond, b.mask)
-
-    eqx.filter_eval_shape(rows, model, batch)
+    row = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (batch.x, batch.cond, batch.mask))
+    eqx.filter_eval_shape(one_row, model, *row)
     return found
 
 
