@@ -30,11 +30,11 @@ types: $(DEV_STAMP)
 unit: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not more and not long"
 
-# What the quick suite leaves out: the same oracles on more cases, and longer trips through the command. Shapes are
-# checked by `make test` and `make long`. Extras that are large are installed here alone.
+# What the quick suite leaves out: the same oracles on more cases, longer trips through the command, and shapes, which
+# are checked here and in `make long`. Extras that are large are installed here alone.
 test-more: $(DEV_STAMP)
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[mlflow,sweep,ray]"
-	LATENS_CHECK_SHAPES=0 $(BIN)/python -m pytest -n auto --dist worksteal -m "more and not long"
+	LATENS_CHECK_SHAPES=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "more and not long"
 
 # Do the tests notice a wrong line? A sample of small slips, another one for each SEED; all options are those of
 # `tests/mutants.py --help`. The first run writes which lines each test runs, which takes as long as the tests.
@@ -42,9 +42,9 @@ SEED ?= 0
 mutants: $(DEV_STAMP)
 	$(BIN)/python tests/mutants.py --count 45 --seed $(SEED)
 
-# Every test, those of the quick suite too, with the optimisations of XLA that those leave out.
+# Every test, those of the quick suite too, with the checks and the optimisations of XLA that those leave out.
 long: $(DEV_STAMP)
-	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(BIN)/python -m pytest -m "long or not long"
+	LATENS_CHECK_SHAPES=1 JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(BIN)/python -m pytest -m "long or not long"
 
 # The documentation as a site in site/: every page, and a reference of every public name. A broken link is an error.
 docs: $(DOCS_STAMP)

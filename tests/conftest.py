@@ -1,4 +1,4 @@
-"""What every test stands on: shapes checked at run time, a compilation cache, keys made from the test's name."""
+"""What every test stands on: a compilation cache, shapes checked at run time, keys made from the test's name."""
 
 import atexit
 import ctypes
@@ -66,8 +66,8 @@ if PLAIN == "1" and version("jax").startswith("0.10."):
 gc.set_threshold(100_000, 50, 100)
 
 # Shapes in annotations are checked from here on; an int is a float, as for every static checker. The checks take two
-# fifths of a test's time: `make test-more`, which has the same functions on more cases, goes without.
-if os.environ.get("LATENS_CHECK_SHAPES", "1") != "0":
+# fifths of a test's time, so `make test` goes without, and `make test-more` and `make long` have them.
+if os.environ.get("LATENS_CHECK_SHAPES", "0") != "0":
     import jaxtyping
     from shape_checks import shaped_alone
 

@@ -24,7 +24,8 @@ def test_every_call_is_checked() -> None:
         assert checked(3) == 1.5  # an int is a float
 
 
-@pytest.mark.skipif(os.environ.get("LATENS_CHECK_SHAPES") == "0", reason="shapes are not checked in this run")
+@pytest.mark.more
+@pytest.mark.skipif(os.environ.get("LATENS_CHECK_SHAPES", "0") == "0", reason="shapes are not checked in this run")
 def test_functions_of_latens_are_checked() -> None:
     one = jnp.ones(3)
     assert weighted_excess(one, one, one).shape == (3,)
