@@ -175,7 +175,7 @@ def test_what_passed_a_check_is_not_traced_again(folder: Path, monkeypatch: pyte
     monkeypatch.setattr(programs, "traces_folder", lambda: None)
     first.check(shape, 5)
     assert len(traced) == 5
-    monkeypatch.setattr(program_cache, "_KNOWN", frozenset({"latens"}))  # code of a person may change
+    monkeypatch.setattr(programs, "_KNOWN", frozenset({"latens"}))  # code of a person may change
     first.check(shape, 5)
     first.check(shape, 5)
     assert len(traced) == 7
