@@ -22,10 +22,10 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 58_673,
+    "lines of Python in src": 58_691,
     ": Any in src": 291,
     "lines of Python in data": 3_950,
-    "lines of Python in tests": 45_932,
+    "lines of Python in tests": 45_965,
     "lines of JavaScript, CSS and HTML": 6_368,
     "words of docs": 32_397,
     "pages of docs": 40,
