@@ -38,14 +38,20 @@ export function overlay(scatter, saved = false) {
   }
   // A name that would lie on another or on the cross moves up or down, and is left out where it has no room.
   const at = scatter.pointer();
-  const placed = at ? [[scatter.px(at[0]), scatter.py(at[1]) + 5, 16]] : []; // [across, down, half a width]
+  const [cx, cy] = at ? [scatter.px(at[0]), scatter.py(at[1])] : [];
+  const hinted = at && scatter.hint && !saved && app.state.mode === "decode";
+  const right = cx > scatter.width - 140;
+  const [tx, ty] = [right ? cx - 22 : cx + 22, cy < 40 ? cy + 30 : cy - 14];
+  const placed = at ? [[cx, cy + 5, 16]] : []; // [across, down, half a width]
+  if (hinted) placed.push([right ? tx - 60 : tx + 60, ty, 60]);
+  const size = scatter.width < 500 ? 12 : 15;
   for (const [level, x, y] of scatter.centres ?? []) {
-    const [across, half] = [scatter.px(x), 5 * level.length];
+    const [across, half] = [scatter.px(x), (size / 3) * level.length];
     const free = (d) => placed.every((one) => Math.abs(one[1] - d) >= 16 || Math.abs(one[0] - across) >= one[2] + half);
     const down = [0, -16, 16, -32, 32].map((step) => scatter.py(y) + 5 + step).find(free);
     if (down === undefined) continue;
     placed.push([across, down, half]);
-    label(across, down, level, { "text-anchor": "middle", "font-size": 15, "font-weight": 700, class: "centre" });
+    label(across, down, level, { "text-anchor": "middle", "font-size": size, "font-weight": 700, class: "centre" });
   }
   const here = app.state.picks.filter((one) => one.polygon && one.x === app.state.x && one.y === app.state.y);
   const drawn = [...here, ...(scatter.drawing ? [{ polygon: scatter.drawing, sign: 1 }] : [])];
@@ -69,27 +75,17 @@ export function overlay(scatter, saved = false) {
     if (word) label(cx + 9, cy - 7, word, { "font-size": 14, "font-weight": 700 });
   }
   if (at) {
-    const [cx, cy] = [scatter.px(at[0]), scatter.py(at[1])];
     for (const [colour, width] of [
       [t.background, 7],
       [t.second, 3],
     ]) {
       items.push(
-        s("path", {
-          d: `M${cx} ${cy}m-17 0h13m8 0h13m-17 -17v13m0 8v13`,
-          stroke: colour,
-          "stroke-width": width,
-          fill: "none",
-        }),
+        s("path", { d: `M${cx} ${cy}m-17 0h13m8 0h13m-17 -17v13m0 8v13`, stroke: colour, "stroke-width": width, fill: "none" }),
         s("circle", { cx, cy, r: 10, stroke: colour, "stroke-width": width - 1, fill: "none" }),
       );
     }
-    if (scatter.hint && !saved && app.state.mode === "decode" && scatter.moves()) {
-      const right = cx > scatter.width - 140;
-      const words = { "font-size": 14, "font-weight": 650, "text-anchor": right ? "end" : "start" };
-      const [tx, ty] = [right ? cx - 22 : cx + 22, cy < 40 ? cy + 30 : cy - 14];
-      label(tx, ty, "drag to decode", { ...words, fill: t.second });
-    }
+    const words = { "font-size": 14, "font-weight": 650, "text-anchor": right ? "end" : "start", fill: t.second };
+    if (hinted) label(tx, ty, "drag to decode", words);
   }
   return items;
 }

@@ -9,7 +9,7 @@ import { extent } from "../geometry.js";
 import { namesUnder } from "../names.js";
 import { saveCsv } from "../save.js";
 import { css, theme, themeName } from "../theme.js";
-import { panel } from "./parts.js";
+import { panel, wrapped } from "./parts.js";
 import { dayText } from "../grid.js";
 
 const [WIDE, TALL, BINS] = [210, 54, 30];
@@ -268,7 +268,7 @@ export function tablePanel(app) {
           "tbody",
           {},
           listed.map((row) => {
-            const go = button(model.id(row), () => app.choose(row), { title: "go to this row" });
+            const go = button(wrapped(model.id(row)), () => app.choose(row), { title: "go to this row" });
             return h(
               "tr",
               { class: row === app.state.row ? "chosen" : null },
