@@ -341,12 +341,8 @@ export class Scatter {
   moved(x, y) {
     const { app } = this;
     const z = Float32Array.from(app.state.z);
-    const axes = [
-      [app.state.x, x],
-      [app.state.y, y],
-    ];
     if (!this.moves()) return null;
-    for (const [axis, value] of axes) {
+    for (const [axis, value] of [[app.state.x, x], [app.state.y, y]]) {
       const place = Number(axis.slice(1));
       if (axis[0] === "u") z[place] = value;
       else {

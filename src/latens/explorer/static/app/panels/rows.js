@@ -28,6 +28,7 @@ export function rowsPanel(app) {
   let order = null;
   const width = isPhoto(model.event) ? 68 : thumbWidth(app);
   const angle = model.manifest.far.units.length > 2; // active units
+  const scaled = model.manifest.arrays.log_var ? ", in posterior standard deviations" : "";
 
   const input = h("input", { type: "search", "aria-label": "row id", placeholder: "id, or a part of it", size: 16 });
   const search = h(
@@ -151,7 +152,7 @@ export function rowsPanel(app) {
     heading(model.event.kind === "text" ? "Original and reconstruction" : "Original, reconstruction, error", save),
     pictures,
     facts,
-    heading(angle ? "Similar rows: cosine of centred latents, in posterior standard deviations" : "Nearest rows in latent space, with distances in posterior standard deviations", saveStrip(app, "nearest-rows", near, 12)),
+    heading(`${angle ? "Similar rows: cosine of centred latents" : "Nearest rows in latent space, with distances"}${scaled}`, saveStrip(app, "nearest-rows", near, 12)),
     near,
     heading(`Worst reconstructions, with ${model.words.log_likelihood} in nats`, saveStrip(app, "worst-reconstructed", worst, 12)),
     worst,
