@@ -1,4 +1,4 @@
-"""Defaults, class attributes and constants of most rooms: as recorded, since oracles give all arguments.
+"""Defaults, class attributes and constants of every room: as recorded, since oracles give all arguments.
 
 After a change that is meant: `LATENS_RECORD=1 python -m pytest tests/test_defaults.py`.
 """
@@ -11,17 +11,20 @@ import os
 import pkgutil
 from typing import Any
 
+import msgspec
 import pytest
 from paths import GOLDEN
 
+import latens
+
 FILE = GOLDEN / "defaults.json"
-ROOMS = ("data", "distributions", "estimators", "evidence", "kinds.tables", "latents", "models")
-ROOMS += ("objectives", "predictive", "trained")
+ROOMS = [info.name for info in pkgutil.iter_modules(latens.__path__) if info.name != "pretrained"]
 PLAIN = (bool, int, float, str, tuple, type(None))
 
 
 def shown(value: Any) -> str:
-    return repr(value) if isinstance(value, PLAIN) else ""
+    said = repr(value) if isinstance(value, PLAIN) else ""
+    return "" if " at 0x" in said else said
 
 
 def of_function(name: str, function: Any) -> dict[str, str]:
@@ -43,19 +46,22 @@ def of_class(name: str, kind: type) -> dict[str, str]:
             found[f"{name}.{attribute}"] = shown(value)
     if dataclasses.is_dataclass(kind):
         found |= {f"{name}({field.name})": shown(field.default) for field in dataclasses.fields(kind)}
+    if issubclass(kind, msgspec.Struct):
+        named = zip(kind.__struct_fields__[::-1], kind.__struct_defaults__[::-1])
+        found |= {f"{name}({field})": shown(default) for field, default in named}
     return found
 
 
 def defaults_of(room: str) -> dict[str, str]:
     package = importlib.import_module(f"latens.{room}")
     found = {}
-    for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        module = importlib.import_module(info.name)
+    below = pkgutil.walk_packages(getattr(package, "__path__", ()), f"{package.__name__}.")
+    for module in (package, *(importlib.import_module(info.name) for info in below)):
         for name, value in vars(module).items():
-            full = f"{info.name.removeprefix('latens.')}:{name}"
-            if getattr(value, "__module__", None) == info.name and inspect.isclass(value):
+            full = f"{module.__name__.removeprefix('latens.')}:{name}"
+            if getattr(value, "__module__", None) == module.__name__ and inspect.isclass(value):
                 found |= of_class(full, value)
-            elif getattr(value, "__module__", None) == info.name and callable(value):
+            elif getattr(value, "__module__", None) == module.__name__ and callable(value):
                 found |= of_function(full, value)
             elif name.strip("_").isupper() and isinstance(value, PLAIN):
                 found[full] = shown(value)
