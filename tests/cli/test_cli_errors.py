@@ -45,6 +45,14 @@ def test_run_folder_is_there_before_heavy_imports(tmp_path: Path) -> None:
     assert done.returncode == 77, done.stderr
 
 
+def test_several_files_of_parts_are_modules_of_their_own(latens: Callable[..., Result], tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.py" for name in "ab"]
+    for path in paths:
+        path.write_text(f"class Part:\n    name = {path.stem!r}\n")
+    assert latens("info", "parts", *(word for path in paths for word in ("--import", path))).code == 0
+    assert [sys.modules[f"latens_parts_{k}"].Part.name for k in range(2)] == ["a", "b"]
+
+
 def test_version_and_no_command(latens: Callable[..., Result]) -> None:
     from latens import __version__
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -190,31 +191,43 @@ def _line(process: int) -> str:
         return ""
 
 
-def test_results_come_in_the_order_of_files_and_warnings_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ending", ["npz", "csv"])
+def test_results_come_in_the_order_of_files_and_warnings_once(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With workers that hand their files back from the last to the first, and change what they were sent."""
     from latens.commands import _ray
-    from latens.commands.base import Call, Result, finished
-    from latens.commands.encode import Encode
+    from latens.commands.base import Call, Command, Result, finished
 
     write_parts(tmp_path / "parts", [3, 4])
     at, heard = Call(latens.load("pretrained:digits-2d"), data=str(tmp_path / "parts")), []
-    at.write_to(tmp_path / "codes.npz")
+    at.write_to(tmp_path / f"codes.{ending}")
     at.warn = heard.append
-    done = [Result(arrays={"z": np.full(3 + k, k)}, value={"rows": 3 + k}, warnings=("all", f"of {k}")) for k in (0, 1)]
+
+    class Counted(Command):
+        def __call__(self, at: Call) -> Any:
+            yield None
+            k = int(Path(at.data).stem)
+            at.warn("all")
+            z = np.full(3 + k, k)
+            return Result(arrays={"z": z}, table={"t": z + 5}, value={"rows": 3 + k, "k": k}, warnings=(f"of {k}",))
 
     def mapped(ray: Any, blocks: list[dict], kind: type, sent: Call, work: Any, batch_size: int) -> Any:
         sent.warn("of a worker")
-        made = [{"file": block["file"], "made": done[block["file"]]} for block in blocks[::-1]]
+        made = [work(copy(sent), {"file": [block["file"]]}) for block in blocks[::-1]]
+        made = [{"file": int(one["file"][0]), "made": one["made"][0]} for one in made]
         return SimpleNamespace(iter_rows=lambda: made)
 
     ray = SimpleNamespace(data=SimpleNamespace(from_items=lambda items, override_num_blocks: items))
     monkeypatch.setattr(_ray, "connected", lambda address: contextlib.nullcontext(ray))
     monkeypatch.setattr(_ray, "mapped", mapped)
-    work = _ray.over_files(Encode(run="", data=at.data), at, "local")
+    work = _ray.over_files(Counted(), at, "local")
     next(work)
     made = finished(work)
-    assert made.arrays["z"].tolist() == [0] * 3 + [1] * 4
-    assert (heard, made.value, at.out) == (["all", "of 0", "of 1"], {"rows": 7, "files": 2}, tmp_path / "codes.npz")
+    columns = {name: column.tolist() for name, column in (made.table or made.arrays).items()}
+    assert columns == ({"z": [0] * 3 + [1] * 4} if ending == "npz" else {"t": [5] * 3 + [6] * 4})
+    assert (heard, made.value) == (["all", "of 0", "of 1"], {"rows": 7, "files": 2})
+    assert at.out == tmp_path / f"codes.{ending}"
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

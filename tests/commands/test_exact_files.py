@@ -5,22 +5,28 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
+from paths import GOLDEN
 
 from latens.cli.main import main
 from latens.commands._files import _as_read, read_latents, write_table
 from latens.commands._sources import _warn_of
+from latens.commands.base import Call
 from latens.commands.evaluate import Evaluate
 from latens.commands.forecast import _steps
 from latens.commands.report import ANIMATIONS, Report
-from latens.commands.sample import _class_of
+from latens.commands.sample import Sample, _class_of
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import load
 from latens.errors import DataError, DivergedError, UsageError
 from latens.model_figures.draw import PICTURES
+from latens.predictive.classes import sample_classes
+from latens.trained.trained_model import TrainedModel
 
+TRAINED = TrainedModel.load(GOLDEN / "format-2-table.safetensors")
 Z = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 
 
@@ -82,6 +88,26 @@ def test_a_class_has_its_code_or_is_refused_by_name() -> None:
         classes = SimpleNamespace(classes=("a", "b"))
         trained: Any = SimpleNamespace(schema=classes, config=kind(recipe=""), code_of=lambda name: 7)
         assert _class_of(trained, name) == code
+
+
+def test_rows_of_a_classifier_bring_their_class_and_component() -> None:
+    trained = TrainedModel.load(GOLDEN / "format-2-classifier.safetensors")
+    drawn = sample_classes(trained.model, 40, key=jax.random.key(0), label=None)
+    found = Sample(run="", n=40)._drawn(Call(trained), 40, None, False)
+    assert found["label"].tolist() == [(trained.schema.classes or ())[code] for code in drawn.label]
+    assert len(set(found["label"])) > len(set(found["component"].tolist()))
+    np.testing.assert_array_equal(found["component"], drawn.component)
+    np.testing.assert_array_equal(found["x"], trained.data_units(drawn.x, mean=False))
+
+
+@pytest.mark.parametrize(("only", "name"), [(None, "run.html"), ("figures", "folder"), ("animation", "walk.gif")])
+def test_a_report_goes_where_it_is_asked_to(only: str | None, name: str, tmp_path: Path) -> None:
+    run: Any = SimpleNamespace(path=tmp_path)
+    usual = {None: "report.html", "figures": "figures", "animation": "figures/walk.gif"}[only]
+    for asked, path in (("", tmp_path / usual), (str(tmp_path / "own" / name), tmp_path / "own" / name)):
+        at = Call(TRAINED, run=run, out=asked)
+        report = Report(run="", only=only, name="walk" if only == "animation" else None)
+        assert (report.place(at) or at.out) == path
 
 
 def test_steps_that_follow_rows_of_arrays_are_counted_on() -> None:

@@ -122,8 +122,10 @@ def test_labels_against_the_classes_of_a_model() -> None:
 
 
 def test_measured_quantities_are_no_labels() -> None:
-    with pytest.raises(DataError, match=r"not 1\.5.*--label none"):
-        encode_labels(np.array([1.0, 1.5, 2.0]), 3, "t")
+    for value, words in ((1.5, r"1\.5"), (2.0**53, "9007199254740992.0"), (-(2.0**60), "-1.15"), (np.inf, "inf")):
+        with pytest.raises(DataError, match=rf"not {words}.*--label none"):
+            encode_labels(np.array([1.0, value, np.nan]), 3, "t")
+    assert encode_labels(np.array([1.0, 2.0**53 - 1, np.nan]), 3, "t")[1] == ("1", "9007199254740991")
 
 
 def test_hidden_labels_are_balanced_and_only_of_training_two_kinds():

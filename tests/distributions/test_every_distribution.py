@@ -77,7 +77,7 @@ def known() -> dict:
 def test_densities_are_those_of_the_oracles_with_their_moments(known: dict, float64: None) -> None:
     def everything(name: str, made: Any) -> dict:
         events = jax.tree.map(jnp.asarray, known[name][0])
-        found = {"terms": jax.vmap(getattr(made, "log_prob_terms", made.log_prob))(events)}
+        found = {"terms": jax.vmap(made.log_prob_terms if name in DISTRIBUTIONS else made.log_prob)(events)}
         few = jax.tree.map(lambda leaf: leaf[len(leaf) // 2 :][:3], events)
         found["few"] = jax.vmap(made.log_prob)(few)
         for what in ("mean", "moments"):
@@ -249,6 +249,20 @@ def test_noise_makes_the_sample_and_a_temperature_scales_it() -> None:
     for name, (found, expected) in of_all([n for n in ALL if functions_of_noise(n)], parts).items():
         with named(name):
             jax.tree.map(lambda a, b: close(a, b, rtol=1e-6), found, expected)
+
+
+def test_other_samples_have_no_noise_without_temperature() -> None:
+    def drawn(name: str, made: Any) -> tuple:
+        keys = jax.random.split(jax.random.key(2), 20)
+        at = lambda heat: jax.vmap(lambda key: made.sample_at(heat, key=key))(keys)  # noqa: E731
+        return at(0.0), at(1.0), jax.vmap(lambda key: made.sample(key=key))(keys)
+
+    own = {name for name in ALL if type(ALL[name].make()).sample_at is not AbstractDistribution.sample_at}
+    others = {name for name in own if not functions_of_noise(name)} - {"Mixture", "Product"}  # they choose as ever
+    for name, (still, warm, plain) in of_all(others, drawn).items():
+        with named(name):
+            close(flat(still), flat(still)[:1].repeat(20, 0))
+            close(flat(warm), flat(plain))
 
 
 def functions_of_noise(name: str) -> bool:

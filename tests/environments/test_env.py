@@ -1,5 +1,6 @@
 """Models as environments of Gymnasium: every number of a world that is written by hand."""
 
+import contextlib
 import warnings
 
 import numpy as np
@@ -36,6 +37,19 @@ def test_an_end_of_the_world_is_terminated_and_not_truncated():
     assert env.step([3.0])[2:4] == (True, False)
     env.reset(options={"start": [1.0, 0.0]})
     assert env.step([0.0])[2:4] == (False, True)
+
+
+@pytest.mark.parametrize("limit", [1e-3, 0.7, 3e4])
+def test_an_action_may_be_the_nearest_number_to_its_limit(limit):
+    """In single precision it lies a little beyond; what is further away is refused."""
+    world = replace(WORLD, action=Space("box", (1,), low=(-limit,), high=(limit,)))
+    env = ModelEnv(LinearWorld(world=world))
+    env.reset(seed=0)
+    for share, fine in ((1 - 1e-3, True), (1.0, True), (1 + 1e-7, True), (1 + 1e-2, False)):
+        for action in (limit * share, -limit * share):
+            if fine or limit * share > limit + 1e-6:
+                with contextlib.nullcontext() if fine else pytest.raises(UsageError, match="is not in Box"):
+                    env.step([action])
 
 
 def test_gymnasium_finds_nothing_wrong():

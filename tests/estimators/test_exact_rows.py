@@ -166,8 +166,9 @@ def test_a_prior_is_fitted_to_rows_of_the_same_columns(told, monkeypatch):
     with pytest.raises(ValueError, match="X has 1 features, but VAE is expecting 2 features"):
         one.refit_prior(X[:, :1])
     gain = Estimate.of(np.array([-3.0, -3.1, -2.8]), num_samples=1, protocol="the change")
-    with pytest.warns(UserWarning, match="lower than with the former prior: use the former model"):
+    with pytest.warns(UserWarning, match="lower than with the former prior: use the former model") as said:
         assert one.refit_prior(X) is gain
+    assert said[0].filename == __file__  # the caller's line, not one of latens
 
 
 def test_whole_numbers_have_no_gaps(told):

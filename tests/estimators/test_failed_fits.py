@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 
 from latens.errors import ConfigError, LatensError, ResourceError, UsageError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier, VAEDetector, VAEForecaster, VAEImputer
+from latens.estimators.base import _in_python
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = (X[:, 0] > 0).astype(int)
@@ -133,6 +134,14 @@ def test_a_remedy_names_what_the_call_takes(call: Any, fix: str) -> None:
     assert fix in error.value.fix
     assert not re.search(r"--|step=|sequence|columns|label=", error.value.fix)
     assert "unknown" not in error.value.fix or "unknown" in fix
+
+
+def test_clauses_are_kept_whose_arguments_are_all_taken() -> None:
+    clauses = {"Leave alpha out.": "", "Beta: --label B;": "label", "or gamma: --step 1 and --time 2.": "step time"}
+    for taken in ("", "label", "step", "step time", "label step time"):
+        found = _in_python(" ".join(clauses), (), taken.split()).lower()
+        for name, own in zip(("alpha", "beta", "gamma"), clauses.values()):
+            assert (name in found) == ({*own.split()} <= {*taken.split()})
 
 
 def test_bad_names_of_files_and_a_misspelt_option_are_named(tmp_path: Path) -> None:

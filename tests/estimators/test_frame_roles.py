@@ -37,8 +37,10 @@ def test_roles_are_those_that_a_kind_of_rows_names(library):
     assert roles.roles_of(frame)[1] == roles.Named()
     kinds = [latens.Table(frame), latens.Numbers(frame)]
     assert [roles.roles_of(one)[1].columns for one in kinds] == [{}, None]
-    beside = latens.Numbers(frame, label=np.arange(6))  # what is no name is for `read`
-    assert roles.roles_of(beside)[0] is beside
+    # What is no name, and what frames do not say, is for `read`.
+    more = [{"label": np.arange(6)}, {"missing": "nan"}, {"row_id": "w"}, {"label": "y", "missing": "nan"}]
+    for beside in (latens.Numbers(frame, **given) for given in more):
+        assert roles.roles_of(beside)[0] is beside
 
 
 @frames

@@ -1,7 +1,8 @@
-"""The explorer's page in a real browser: it opens, says nothing to others, and shows names from data as text."""
+"""The page in a real browser, also as one file: it opens, says nothing to others, and shows names as text."""
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from explorer_fixtures import untrained
 from page_fixtures import ROWS, Site, background, pixel, plane, settled, state
 
 from latens.data import load
+from latens.explorer import payload, static_files
+from latens.explorer.page_files import single_file
 from latens.explorer.server import PageServer
 
 pytest_plugins = ("browser_fixtures", "page_fixtures")
@@ -182,3 +185,23 @@ def test_it_fits_into_the_window(browser: Browser, page: PageServer, width: int)
     finally:
         browser.size(1280, 900)
         browser.theme("light")
+
+
+rng = np.random.default_rng(5)
+
+
+def test_a_page_in_one_file_decodes_as_near_as_it_says(browser: Browser, digits: Site, tmp_path: Path) -> None:
+    """The decoder of digits within 1e-4 of the range, and rows and means as they are."""
+    files = static_files() | payload(digits.trained, digits.data)
+    (tmp_path / "page.html").write_bytes(single_file(files))
+    browser.open((tmp_path / "page.html").as_uri(), seconds=60)
+    z = rng.normal(size=(5, 16)).astype(np.float32)
+    script = "return Array.from(await latens.app.decode(Float32Array.from(args[0]), args[0].length / 16))"
+    high = float(digits.data.x.max())
+    found = np.array(browser.run(script, z.ravel().tolist())).reshape(5, -1)
+    np.testing.assert_allclose(found, digits.decoded(z), atol=1e-4 * high)
+    row = browser.run("return Array.from(await latens.app.model.row(123))")
+    np.testing.assert_array_equal(row, digits.data.x[123].reshape(-1))
+    mean = np.array(browser.run("return Array.from(latens.app.model.latent(123))"))
+    np.testing.assert_allclose(mean, digits.means[123], atol=1e-4)
+    assert browser.errors() == []

@@ -13,6 +13,7 @@ import pytest
 from matplotlib.cbook import is_math_text
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.font_manager import findfont, get_font
+from matplotlib.text import Text
 from paths import ROOT
 
 from latens import figures
@@ -100,6 +101,15 @@ def test_text_and_marks_stand_out_from_the_background(name):
     assert contrast(theme.classes, theme.background).min() > 2.2
     ends = [to_hex(ramp()(0.0)), to_hex(ramp()(1.0))]
     assert contrast(ends, theme.background).min() > 1.6
+    with themed(name):
+        ax = style.dress(one_axes((3, 2)), title="Title", x="x", y="y")
+    words = {text.get_text(): text.get_color() for text in ax.findobj(Text)}
+    assert [words[each] for each in ("Title", "x", "y")] == [theme.text] * 3
+    assert {label.get_color() for label in ax.get_xticklabels()} == {theme.muted}
+    seen = {side: to_hex(spine.get_edgecolor()) for side, spine in ax.spines.items() if spine.get_visible()}
+    assert seen == {"left": theme.muted, "bottom": theme.muted}
+    lines = [[line for line in axis.get_gridlines() if line.get_visible()] for axis in (ax.xaxis, ax.yaxis)]
+    assert [{to_hex(line.get_color()) for line in each} for each in lines] == [set(), {theme.grid}]
 
 
 def test_numbers_on_a_map_of_colours_stand_out():

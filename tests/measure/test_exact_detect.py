@@ -1,6 +1,7 @@
 """Unusual rows: p-values that are what they say, false alarms that are kept, and what is said of a density."""
 
 import dataclasses
+import itertools
 from types import SimpleNamespace
 
 import jax
@@ -14,6 +15,7 @@ from paths import GOLDEN
 import latens
 from latens.config import override
 from latens.data import Preparation, load
+from latens.data.schema import Column
 from latens.errors import DataError
 from latens.evidence import Estimate
 from latens.recipes import get_recipe
@@ -64,6 +66,19 @@ def test_densities_in_words(preparation, kind, of, words):
     assert what_density(bernoulli) == told
 
 
+@pytest.mark.parametrize("known", list(itertools.product([False, True], repeat=3)))
+def test_a_density_says_all_that_is_known_of_a_row(known):
+    """The label, conditions and the total, each of which may be given or not."""
+    prepare = replace(TRAINED.preparation, classes=2 * known[0], depth=known[2])
+    schema = replace(TRAINED.schema, conditions=(Column("age"), Column("dose")) if known[1] else None)
+    trained = dataclasses.replace(TRAINED, preparation=prepare, schema=schema)
+    data = load(np.arange(12.0).reshape(4, 3), schema=TRAINED.schema)
+    made = core.Measurement(trained, data, data.rows(np.arange(4)), None, 1, jax.random.key(0))
+    names = [["the label"], ["age", "dose"], ["the total"]]
+    given = " and ".join(name for each, one in zip(known, names) if each for name in one)
+    assert made.what.endswith(f"; given {given} of each row; ") if given else "given" not in made.what
+
+
 @pytest.mark.parametrize(
     ("facts", "rising"),
     [
@@ -79,14 +94,18 @@ def test_a_training_that_ended_at_its_best_was_still_rising(facts, rising):
     assert still_rising(facts) is rising
 
 
-def test_a_classifier_is_measured_in_the_seconds_that_it_took(monkeypatch):
+def test_a_classifier_and_samples_are_measured_in_the_seconds_that_they_took(monkeypatch):
     config = get_recipe("mlq-gaussian").config
-    clock = iter([100.0, 103.5])
+    clock = iter([100.0, 103.5, 200.0, 202.5])
+    for name, given in (("not_its_own", ""), ("SampleSets", 0), ("compared", {"fid": Estimate(0.5, 0.1, 1, 4)})):
+        monkeypatch.setattr(core, name, lambda *_, given=given: given)
     monkeypatch.setattr(core, "accuracy", lambda *given, **options: Estimate(0.5, 0.1, 1, 4))
     monkeypatch.setattr(core, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     own = dataclasses.replace(TRAINED, config=config, schema=replace(TRAINED.schema, classes=("a", "b")))
     found = core.measured(own, load(np.zeros((4, 3)) + np.arange(4.0)[:, None]), np.arange(4), seed=3)
     assert (found.metrics["accuracy"].seconds, found.metrics["accuracy"].seed) == (3.5, 3)
+    drawn = core._of_samples(TRAINED, load(np.zeros((4, 3))), np.arange(4), seed=5)["fid"]
+    assert (drawn.value, drawn.seconds, drawn.seed) == (0.5, 2.5, 5)
 
 
 @pytest.mark.parametrize("several", [False, True])

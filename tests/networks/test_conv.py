@@ -64,24 +64,11 @@ def test_both_ways_meet_brute_force(size, k):
     for there, again in zip(*both(*arguments)):
         close(there, expected, atol=1e-5)
         close(again, transposed, atol=1e-5)
-
-
-@pytest.mark.parametrize("k", KERNELS)
-def test_the_transposed_convolution_is_the_adjoint(k, float64):
-    """<y, convolve(x)> = <convolve_transposed(y), x>, and both ways have the same gradients."""
-    x, weight, y = (jnp.asarray(a) for a in numbers(1, (13, 7, 3), (4, k, k, 3), (7, 4, 4)))
-
-    def products(weight, method):
-        there = jnp.vdot(jnp.sin(y), convolve(x, weight, method))
-        back = jnp.vdot(convolve_transposed(jnp.sin(y), weight, 13, 7, method), x)
-        return jnp.sin(there) + back, (there, back)
-
-    gradients = []
-    for method in METHODS:
-        (_, (there, back)), gradient = jax.jit(jax.value_and_grad(lambda w: products(w, method), has_aux=True))(weight)  # noqa: B023
-        close(there, back, rtol=1e-12)
-        gradients.append(gradient)
-    close(*gradients, rtol=1e-10, atol=1e-11)
+    if size == (6, 1, 2):  # the slopes of <y, convolve(x)>, by XLA's own too
+        slopes = [jax.grad(lambda x, w, m=m: jnp.vdot(arguments[2], convolve(x, w, m)), (0, 1)) for m in METHODS]
+        (by_image, by_weight), peers = jax.jit(lambda *given: [slope(*given) for slope in slopes])(*arguments[:2])
+        close(by_image, transposed, atol=1e-5)
+        close(by_weight, peers[1], atol=1e-5)
 
 
 SETTINGS = [((13, 7, 3), 4), ((8, 8, 9), 10), ((5, 4, 1), 8), ((1, 1, 2), 3)]

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bound_checks import BEST_ELBO, LOG_P, STEP
+from bound_checks import BEST_ELBO, LOG_P, STEP, evaluate
 from checks import agrees, close, public
-from enumeration import coins, expected_bound, one_event, trained
+from enumeration import coins, expected_bound, gradients, one_event, trained
 from jax.flatten_util import ravel_pytree
 from quantised_fixtures import BOOKS, vectors
 from records import meets_record
@@ -27,7 +27,7 @@ import latens.objectives
 from latens.data.dataset import Batch
 from latens.errors import ConfigError
 from latens.models import CodeHead, CodePrior, Conditional, LatentModel, ScalarQuantiser
-from latens.objectives import ELBO, IWAE, MIWAE, AbstractObjective, Renyi, ScoreFunction, draw
+from latens.objectives import ELBO, IWAE, MIWAE, AbstractObjective, Reconstruction, Renyi, ScoreFunction, draw
 from latens.objectives.base import coupling, run_objective
 from latens.objectives.importance import importance_bound
 from latens.trainable import partition_trainable
@@ -153,6 +153,16 @@ def test_a_baseline_of_the_other_draws_needs_two():
         ScoreFunction(fewest, baseline)
         with pytest.raises(ConfigError, match=r"objective\.num_samples"):
             ScoreFunction(fewest - 1, baseline)
+
+
+@pytest.mark.parametrize("objective", [ELBO(), ELBO(kl="sampled"), IWAE(2), IWAE(2, "dreg"), Reconstruction()])
+def test_a_gradient_that_would_lack_a_term_is_refused(objective):
+    """Through samples of coins there is none; the number itself is still there, and right."""
+    loss, metrics = evaluate(objective, coins(), one_event())
+    close(-loss, metrics[objective.monitor][0])
+    with pytest.raises(ConfigError) as error:
+        gradients(objective, coins(), one_event(), 1)
+    assert error.value.message == "samples of a Bernoulli posterior have no gradient by its parameters."
 
 
 def importance(count):

@@ -88,6 +88,20 @@ def test_each_component_of_a_prior_has_a_posterior_of_its_own(full, shared, monk
         close(found.log_prob(jnp.asarray(z, jnp.float32)), joint - np.log(weight @ evidence), rtol=1e-4, atol=1e-4)
 
 
+def test_a_curved_decoder_is_made_linear_at_the_most_probable_component():
+    """First at the latent that is given, then where the most probable component of the last answer is."""
+    decode = lambda z: DiagonalNormal(jnp.asarray(MU) + jnp.tanh(jnp.asarray(W) @ z), jnp.full(3, np.log(0.3)))  # noqa: E731
+    parts = jax.vmap(FullNormal)(jnp.asarray([[0.6, -0.2], [-0.4, 0.9], [2.0, 1.0]]), -jnp.ones((3, 1, 1)) * jnp.eye(2))
+    prior = Mixture(jnp.log(jnp.asarray([0.2, 0.5, 0.3])), parts)
+    x, seen = jnp.asarray([0.4, -0.3, 1.1]), jnp.ones(3, bool)
+    at = jnp.asarray([0.3, 0.1])
+    for _ in range(module.ROUNDS):
+        expected = module.around(decode, at).posterior(x, seen, prior)
+        at = expected.components.loc[np.argmax(expected.logits)]
+    found = linear_posterior(decode, jnp.asarray([0.3, 0.1]), prior, x, seen)
+    jax.tree.map(lambda a, b: close(a, b, rtol=1e-5, atol=1e-6), found, expected)
+
+
 def test_noise_without_variances_has_none():
     encoder = lambda x, **how: DiagonalNormal(jnp.zeros(2), jnp.zeros(2))  # noqa: E731
     mute = LatentModel(StandardNormal((2,)), encoder, lambda z, **how: FullNormal(jnp.zeros(3), jnp.zeros((3, 3))))

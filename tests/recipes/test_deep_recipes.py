@@ -14,6 +14,8 @@ from latens.networks.pyramid import Grow, Shrink, sizes_of
 from latens.recipes import get_recipe
 from latens.recipes.build import build
 from latens.recipes.part_tables import refuse_others
+from latens.recipes.parts import bind
+from latens.recipes.pictures import for_hierarchy
 from latens.trained.experiment import prepare
 
 
@@ -50,9 +52,16 @@ def test_growing_is_the_adjoint_of_shrinking():
     ],
 )
 def test_the_likelihood_is_what_the_pictures_ask_for(rows, family):
-    made = resolved(rows)
-    assert made.config.likelihood.family == family
-    assert made.config.network.hidden == ((16, 32) if rows.shape[1] > 9 else (16, 32)[: 1 + (min(rows.shape[1:3]) > 8)])
+    assert resolved(rows).config.likelihood.family == family
+
+
+@pytest.mark.parametrize(("side", "widths"), [(7, (16,)), (16, (16, 32)), (40, (16, 32, 64, 64))])
+def test_channels_grow_where_pictures_are_halved_and_reasons_name_them(side, widths):
+    parts = bind(get_recipe("ladder-conv").config)
+    config, reasons = for_hierarchy(parts, load(pictures(side, side)))
+    assert config.network.hidden == widths
+    assert reasons[0] == f"{', '.join(map(str, widths))} channels, for pictures of {side} x {side}"
+    assert for_hierarchy(bind(config), load(pictures(side, side)))[0] == config
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""Where training starts: decoders near the data's mean whatever their network, heads at the data's moments."""
+"""Where training starts: decoders near the data's mean, heads at its moments, and what of a prior stays as it was."""
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.datasets import load_digits
 from tables_heads import LIKELIHOOD_HEADS
 
 from latens.config import LikelihoodConfig, NetworkConfig, VAEConfig, override
-from latens.data import as_batch, load
+from latens.data import as_batch, load, prepare_batch
 from latens.models import (
     AffineHead,
     Conditional,
@@ -24,9 +25,9 @@ from latens.models.conditional import NEAR, cost_of_noise
 from latens.models.heads.likelihoods import RATE_BOUND, bounded_log_rate, unbounded_log_rate
 from latens.networks import Dense
 from latens.objectives import ELBO
-from latens.recipes import RECIPES
+from latens.recipes import RECIPES, get_recipe
 from latens.recipes.plan import prepared_moments, starting
-from latens.trained.experiment import prepare
+from latens.trained.experiment import Experiment, _slope, prepare
 
 DIGITS: Any = load_digits()
 PICTURES = DIGITS.images.astype(np.uint8)
@@ -179,3 +180,47 @@ def test_first_weights_do_not_depend_on_settings_of_jax(name):
         for one, two in zip(usual, other, strict=True):
             assert np.array_equal(one, two)
             assert getattr(one, "dtype", None) == getattr(two, "dtype", None)
+
+
+ROWS = load(np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32))
+SMALL = {"network.hidden": [4], "posterior.latent_dim": 2, "training.steps": 2, "prior.kind": "mixture"}
+SAID = {
+    "elbo": "",
+    "wae": "the weights of the mixture stay equal",
+    "info-vae": "the weights of the mixture are trained by the KL alone",
+    "aae": "the mixture stays as it was drawn",
+}
+
+
+def of(objective: str, prior: str = "mixture", **options: object) -> Experiment:
+    given = {**SMALL, "prior.kind": prior, "objective.name": objective} | {
+        f"objective.{n}": v for n, v in options.items()
+    }
+    return prepare(override(get_recipe("default").config, given), ROWS)
+
+
+def said(experiment: Experiment) -> list[str]:
+    return [reason for reason in experiment.reasons if reason.startswith("prior: ")]
+
+
+def test_what_is_not_trained_is_said() -> None:
+    """Before, nothing was said, and the weights of the mixture stayed as they were."""
+    assert said(of("wae")) == [
+        "prior: the weights of the mixture stay equal, as wae compares draws of it, which have no gradient by it; "
+        "use --set objective=elbo, or `latens refit RUN --prior mixture` afterwards"
+    ]
+    assert said(of("aae"))[0].startswith("prior: the mixture stays as it was drawn, as aae compares draws of it")
+    assert said(of("wae", "standard-normal")) == said(of("elbo")) == []
+
+
+@pytest.mark.parametrize("objective", SAID)
+def test_what_is_said_not_to_be_trained_has_no_gradient(objective: str) -> None:
+    experiment = of(objective)
+    assert len(said(experiment)) == bool(SAID[objective])
+    assert all(reason.startswith(f"prior: {SAID[objective]}, as {objective} compares") for reason in said(experiment))
+    batch = prepare_batch(experiment.preparation, ROWS.rows(np.arange(20)), key=None)
+    objects = experiment.new_model(), experiment.stages()[-1].objective
+    slope = eqx.filter_jit(_slope)(*objects, batch, jax.random.key(1), False)[0].prior_part
+    logits, loc = (float(np.abs(getattr(slope, name)).max()) for name in ("logits", "loc"))
+    assert (logits > 1e-6) == (objective in ("elbo", "info-vae"))
+    assert (loc > 1e-6) == (SAID[objective] != "the mixture stays as it was drawn")

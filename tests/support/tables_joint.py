@@ -20,6 +20,7 @@ from latens.distributions import (
     UniformSphere,
     VonMisesFisher,
 )
+from latens.distributions.steps import StepColumns
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ def columns() -> tuple[dict[str, np.ndarray], np.ndarray]:
     return {"size": x, "kind": level.astype(np.int32)}, np.full(len(x), 0.07)
 
 
+def number_and_coin() -> tuple[np.ndarray, np.ndarray]:
+    number, coin = (a.reshape(-1) for a in np.meshgrid(np.linspace(-14.0, 14.0, 401), [0.0, 1.0]))
+    return np.stack([number, coin], -1), np.full(len(coin), 0.07)
+
+
 FACTOR, LOW_RANK = np.array([[0.2, 9.0], [-0.7, -0.4]]), np.array([[0.8], [-1.1]])
 TRIL = np.array([[np.exp(0.2), 0.0], [-0.7, np.exp(-0.4)]])
 
@@ -104,6 +110,12 @@ JOINT: dict[str, JointRow] = {
     "UniformSphere": JointRow(lambda: UniformSphere(3), lambda x: np.full(len(x), -np.log(4 * np.pi)), sphere),
     "VonMisesFisher": JointRow(
         lambda: VonMisesFisher(*real(AXIS), *logs(KAPPA)), stats.vonmises_fisher(POLE, KAPPA).logpdf, sphere
+    ),
+    "StepColumns": JointRow(
+        lambda: StepColumns(DiagonalNormal(*real(LOC[:2]), *logs(SCALE[:2])), *real(SHARES), (False, True)),
+        lambda x: stats.norm.logpdf(x[:, 0], LOC[0], SCALE[0]) + stats.bernoulli.logpmf(x[:, 1], special.expit(-0.9)),
+        number_and_coin,
+        False,
     ),
     "Product": JointRow(
         lambda: Product(
