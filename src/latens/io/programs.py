@@ -32,7 +32,6 @@ import numpy as np
 from jax import ShapeDtypeStruct as Shape
 from jax.core import Tracer
 
-import latens
 from latens.errors import LatensError
 from latens.io.atomic import write_atomic
 from latens.io.compilation import SETTINGS, traces_folder
@@ -422,7 +421,7 @@ def _example(described: int | str | list | None, given: PyTreeDef) -> object:
 def _versions() -> tuple[str, ...]:
     """What a trace depends on beside the function: versions, the kind of device, and the whole source of latens."""
     of_source = hashlib.sha256()
-    for path in sorted(Path(latens.__file__).parent.rglob("*.py")):
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         of_source.update(path.read_bytes())
     libraries = (version(package) for package in ("jax", "jaxlib", "equinox", "optax", "numpy"))
     return (*libraries, jax.default_backend(), of_source.hexdigest())
