@@ -28,6 +28,7 @@ import tomllib
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
@@ -253,11 +254,11 @@ class Map:
 def plant(mutant: Mutant) -> None:
     """Put the mutant in this process: into the live function that holds it, or into the module that is yet to load."""
     path = str(PACKAGE / mutant.file)
-    usual = _JaxtypingLoader.get_code
-    checker = next(finder for finder in sys.meta_path if isinstance(finder, _JaxtypingFinder))._typechecker
-    code = _JaxtypingLoader("mutant", path, typechecker=checker).source_to_code(mutant.source.encode(), path)
+    checked = [("typechecker", one._typechecker) for one in sys.meta_path if isinstance(one, _JaxtypingFinder)]
+    kind = _JaxtypingLoader if checked else SourceFileLoader  # as conftest.py loads latens
+    code = kind("mutant", path, **dict(checked)).source_to_code(mutant.source.encode(), path)
     if not LIVE:
-        _JaxtypingLoader.get_code = lambda self, name: code if self.path == path else usual(self, name)
+        kind.get_code = lambda self, name, usual=kind.get_code: code if self.path == path else usual(self, name)
         return
     owner = function_of(mutant)
     new, live = _code_named(code, owner), LIVE[path, owner]
