@@ -98,14 +98,14 @@ def pictures(count: int = 120) -> np.ndarray:
     return np.clip(np.round(rows), 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("family", ["auto", "normal"])
+@pytest.mark.parametrize("family", ["auto", "logistic-mixture"])
 def test_colour_pictures_begin_at_their_components(family):
     """As many latents as components gain; first pictures as near as PCA's; with start=none all is as it was."""
     data = load(pictures())
     settings = {"network.kind": "auto", "network.hidden": None, "posterior.latent_dim": None}
     model, prepare, config = begun(data, **(settings := settings | {"likelihood.family": family}))
     assert isinstance(model.decoder.network, LinearPath)
-    assert config.network.linear
+    assert (config.network.linear, config.likelihood.family) == (True, "normal" if family == "auto" else family)
     parts = (data.subset("train"), data.subset("test"))
     train, rows = (prepare_batch(prepare, data.rows(part), key=jax.random.key(0)).x for part in parts)
     assert config.posterior.latent_dim == 32  # four gain, and no fewer are taken than without
@@ -120,16 +120,19 @@ def test_colour_pictures_begin_at_their_components(family):
 
 
 def test_what_the_number_of_latents_is_of():
-    """Components that gain on rows held out: many of many factors, none of noise, where columns are independent."""
+    """Components that gain on rows held out: many of many factors, 128 at most, none of noise of single columns."""
     rng = np.random.default_rng(1)
     bases, noise = rng.standard_normal((50, 768)), rng.standard_normal((300, 768))
     rows = 128.0 + 10.0 * rng.standard_normal((300, 50)) @ bases / 7.0 + 3.0 * noise
-    found = []
-    for x in (rows, 128.0 + 10.0 * noise):
+    axes = np.linalg.qr(noise.T)[0].T[:150]
+    found, many = [], 128.0 + rng.standard_normal((300, 150)) * np.geomspace(300.0, 10.0, 150) @ axes
+    for x in (rows, 128.0 + 10.0 * noise, many):
         data = load(np.clip(np.round(x), 0, 255).astype(np.uint8).reshape(-1, 16, 16, 3))
         config, said = RECIPES["default"].resolve(RECIPES["default"].config, data)
         found.append((config.network.linear, config.posterior.latent_dim, " ".join(said)))
-    (linear, latents, said), (none, usual, _) = found
+    (linear, latents, said), (none, usual, _), most = found
+    assert most[:2] == (True, 128)
+    assert "128 latent units, at most as many components as gain on rows held out" in most[2]
     assert linear
     assert 45 <= latents <= 55
     assert f"{latents} latent units, as many components as gain" in said

@@ -6,6 +6,7 @@ import pytest
 import latens
 from latens.cli.training import before
 from latens.config import NetworkConfig, VAEConfig, override
+from latens.data import check
 from latens.recipes import get_recipe
 from latens.recipes.pictures import few_pictures, work
 
@@ -22,21 +23,36 @@ def pixels(*shape: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("shape", "widths"),
-    [((16, 16), (32, 64)), ((20, 33, 3), (32, 64, 128)), ((28, 28), (32, 64, 128)), ((64, 64, 3), (32, 64, 128, 128))],
-)
-def test_pictures_get_convolutions_and_a_mixture_of_logistics(shape: tuple[int, ...], widths: tuple[int, ...]) -> None:
+    ("shape", "widths", "likelihood"),
+    [((16, 16), (32, 64), "logistic-mixture"), ((20, 33, 3), (32, 64, 128), "normal"),
+     ((28, 28), (32, 64, 128), "logistic-mixture"), ((64, 64, 3), (32, 64, 128, 128), "normal"),
+     ((17, 16, 1), (32, 64), "logistic-mixture")],
+)  # fmt: skip
+def test_colour_gets_a_normal_and_grey_a_logistic(shape: tuple, widths: tuple[int, ...], likelihood: str) -> None:
     config, reasons = resolved(pixels(60, *shape))
     assert (config.network.kind, config.network.hidden) == ("conv", widths)
-    assert config.likelihood.family == "logistic-mixture"
+    assert (config.likelihood.family, f"likelihood: {likelihood}, because a " in reasons) == (likelihood, True)
+    assert config.likelihood.options == ({} if likelihood == "normal" else {"components": 1})
+    assert check(latens.read(pixels(60, *shape)))["likelihood"] == likelihood
+    assert f"model    default, {likelihood} likelihood, 32 latent units, conv network " in reasons
     assert "training pictures are few" in reasons
-    assert reasons.endswith("; closer pictures: --set likelihood=normal")
     assert few_pictures(latens.read(pixels(60, *shape))).endswith("alike or blurred; more pictures help")
     assert "for pictures of " + " x ".join(map(str, shape)) in reasons
     # Few pictures are moved, by an eighth of the shorter side; many are not, and what was given stays.
     assert config.data.shift == min(shape[:2]) // 8
     assert "at random (--set data.shift=0 leaves them" in reasons
     assert resolved(pixels(60, *shape), data__shift=0)[0].data.shift == 0
+
+
+def test_colour_has_a_mixture_where_it_is_asked_for() -> None:
+    x = pixels(60, 16, 16, 3)
+    config, _ = resolved(x, likelihood="logistic-mixture")
+    assert (config.likelihood.family, config.likelihood.options) == ("logistic-mixture", {"components": 1})
+    config, said = resolved(x, likelihood__options={"components": 3})
+    assert (config.likelihood.family, config.likelihood.options) == ("logistic-mixture", {"components": 3})
+    assert "likelihood: logistic-mixture, because likelihood.options.components is set" in said
+    config, _ = resolved(x // 16)  # few levels
+    assert (config.network.kind, config.likelihood.family) == ("dense", "categorical")
 
 
 def test_many_pictures_are_not_moved() -> None:
@@ -46,8 +62,7 @@ def test_many_pictures_are_not_moved() -> None:
 
 
 def test_what_was_chosen_and_what_is_no_picture_stays() -> None:
-    config, said = resolved(pixels(60, 20, 20), network="dense")
-    assert "closer pictures" not in said
+    config, _ = resolved(pixels(60, 20, 20), network="dense")
     assert (config.network.kind, config.likelihood.family) == ("dense", "normal")
     config, _ = resolved(pixels(60, 20, 20), network__hidden=[8])
     assert (config.network.kind, config.network.hidden) == ("dense", (8,))

@@ -18,7 +18,6 @@ FEW_ROWS = 100
 _SHOWN = 10
 _ROWS = 4096
 
-
 SMALLEST, FEW_LEVELS = 16, 32
 """The shortest side of a picture that is taken for one, in pixels; up to so many levels have a probability each."""
 
@@ -39,7 +38,7 @@ def suggest_likelihood(dataset: Dataset, *, convolutions: bool = False) -> tuple
 
     Args:
         dataset: The data set.
-        convolutions: Whether pictures get convolutional networks, which give a probability for each level.
+        convolutions: Whether pictures get convolutional networks, which give a probability for each level of grey.
 
     Returns:
         The name of the likelihood, and the reason in one sentence.
@@ -50,8 +49,9 @@ def suggest_likelihood(dataset: Dataset, *, convolutions: bool = False) -> tuple
     if schema.levels is not None and schema.levels <= FEW_LEVELS:
         return "categorical", f"Every cell is one of {schema.levels} levels, few enough for a probability each."
     if convolutions and is_picture(schema):
-        colours = "; the colours of a pixel depend on one another" if schema.shape[2:] == (3,) else ""
-        return "logistic-mixture", f"A logistic has a probability for each of {schema.levels} levels{colours}."
+        if schema.shape[2:] == (3,):
+            return "normal", "A normal of colours has the closer reconstructions."
+        return "logistic-mixture", f"A logistic has a probability for each of {schema.levels} levels."
     if schema.cells.real:
         if count_columns(dataset).all():
             return "normal", "Cells are whole numbers like counts, without a long tail: a normal of the numbers."

@@ -42,7 +42,6 @@ OBJECTIVES: dict[str, type[AbstractObjective] | AbstractObjective] = {
 
 Value = TypeVar("Value")
 
-
 _WITHOUT_EFFECT = {
     "network.kernel_size": "Leave it out.",
     "network.encoder_output_activation": "Leave it out.",

@@ -1,8 +1,8 @@
-"""What the default takes for pictures: convolutions sized from the picture, mixtures of logistics for its levels."""
+"""What the default takes for pictures: convolutions sized from the picture, and the likelihood of grey and colour."""
 
 from msgspec.structs import replace
 
-from latens.config import NetworkConfig, VAEConfig
+from latens.config import LikelihoodConfig, NetworkConfig, VAEConfig
 from latens.data import Dataset, Schema, suggest_likelihood
 from latens.data.checks import is_picture
 from latens.errors import ConfigError
@@ -48,11 +48,7 @@ def for_pictures(parts: ConfiguredParts, data: Dataset) -> tuple[VAEConfig, list
         f"convolutions of {', '.join(map(str, widths))} channels, for pictures of {sizes} "
         "(--set network=dense for dense networks)"
     )
-    likelihood = config.likelihood
-    if likelihood.family == "auto":
-        family, reason = suggest_likelihood(data, convolutions=True)
-        likelihood = replace(likelihood, family=family, options={"components": 1} | likelihood.options)
-        reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
+    likelihood = _likelihood(config.likelihood, suggest_likelihood(data, convolutions=True), reasons)
     optimizer, posterior, prepared = config.optimizer, config.posterior, config.data
     if optimizer.name == "adamw" and optimizer.clip_norm is None:
         optimizer = replace(optimizer, clip_norm=CLIP)
@@ -90,17 +86,27 @@ def for_hierarchy(parts: ConfiguredParts, data: Dataset) -> tuple[VAEConfig, lis
     config, reasons = of_binarised(parts.config)
     if shape is None or parts.posterior.whole is None:
         return config, reasons  # refused when the model is built
-    network, likelihood = config.network, config.likelihood
+    network = config.network
     if network.hidden is None:
         widths = convolution_widths(shape, HIERARCHY_WIDTHS) or HIERARCHY_WIDTHS[:1]
         network = replace(network, hidden=widths)
         reasons.append(f"{', '.join(map(str, widths))} channels, for pictures of {' x '.join(map(str, shape))}")
+    suggested = suggest_likelihood(data)
+    if is_picture(data.schema):  # also in colour: what they train for in hours is log p(x)
+        suggested = "logistic-mixture", f"a logistic has a probability for each of {data.schema.levels} levels"
+    return replace(config, network=network, likelihood=_likelihood(config.likelihood, suggested, reasons)), reasons
+
+
+def _likelihood(likelihood: LikelihoodConfig, suggested: tuple[str, str], reasons: list[str]) -> LikelihoodConfig:
+    """The suggested likelihood where none was chosen, and of a mixture one component where nobody says how many."""
     if likelihood.family == "auto":
-        family, reason = suggest_likelihood(data, convolutions=True)
-        options = {"components": 1} | likelihood.options if family == "logistic-mixture" else likelihood.options
-        likelihood = replace(likelihood, family=family, options=options)
+        family, reason = suggested
+        if "components" in likelihood.options:
+            family, reason = "logistic-mixture", "likelihood.options.components is set"
+        likelihood = replace(likelihood, family=family)
         reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
-    return replace(config, network=network, likelihood=likelihood), reasons
+    one = {"components": 1} if likelihood.family == "logistic-mixture" else {}
+    return replace(likelihood, options=one | likelihood.options)
 
 
 def of_codes(parts: ConfiguredParts) -> bool:

@@ -251,8 +251,8 @@ def refuse_other_kinds(found: list[tuple[str, TrainedModel, Dataset, np.ndarray]
         raise ConfigError(
             f"these numbers cannot be subtracted: {'; '.join(kinds)}.",
             where=name,
-            fix="Compare runs with the same data.binarize, data.dequantize, label and kind of likelihood; "
-            "bits_per_dimension of `latens evaluate` holds whole numbers and dequantised ones to one scale.",
+            fix="Compare runs with the same data.binarize, data.dequantize, label and kind of likelihood. "
+            "Of models of the same data, compare the bits_per_dimension of `latens evaluate`.",
         )
 
 
