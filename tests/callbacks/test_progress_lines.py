@@ -28,16 +28,17 @@ def event(kind: str, best: float = -11997.08, monitor: str = "elbo", **record: A
     return MagicMock(spec=Event, kind=kind, rows_per_second=12345.0, **fields)
 
 
-def test_rows_are_those_of_the_user() -> None:
-    shown = Progress(rows=4690)
-    assert shown.text(event("chunk")) == "epoch 124 of at most 292: 2,345 of 4,690 rows, training -12063.9"
+def test_epochs_are_told_with_what_is_done_of_them() -> None:
+    shown = Progress()
+    assert shown.text(event("chunk")) == "epoch 123.5 of at most 292, training -12063.9"
+    assert shown.text(event("chunk", epoch=0.01234)).startswith("epoch 0.012 of at most 1, ")
     shown(event("epoch", epoch=124.0, validation_elbo=-11997.08))
-    said = "epoch 124 of at most 293: 4,690 of 4,690 rows, validation -11997.1 (best -11997.1)"
+    said = "epoch 124 of at most 293, validation -11997.1 (best -11997.1)"
     assert shown.text(event("chunk", epoch=124.0)) == said
 
 
 def test_the_best_so_far_stays() -> None:
-    shown = Progress(rows=100)
+    shown = Progress()
     for value, best in ((-99.25, -99.25), (-98.5, -98.5), (-98.75, -98.5)):
         shown(event("epoch", best, validation_elbo=value))
     assert shown.text(event("chunk")).count("validation -98.75 (best -98.50)") == 1
@@ -45,10 +46,10 @@ def test_the_best_so_far_stays() -> None:
 
 def test_the_line_has_what_training_stops_by() -> None:
     """By IWAE, which gains where the ELBO has long turned; a loss that is made small has its lowest value as best."""
-    shown = Progress(rows=100)
+    shown = Progress()
     shown(event("epoch", -97.5, "iwae", validation_elbo=-99.0, validation_iwae=-97.5, train_iwae=-90.0))
     assert "validation -97.50 (best -97.50)" in shown.text(event("chunk", monitor="iwae", iwae=-90.0))
-    shown = Progress(rows=100)
+    shown = Progress()
     shown(event("epoch", 0.25, "critic_loss", validation_elbo=-99.0, validation_critic_loss=0.5))
     assert "validation 0.50 (best 0.25)" in shown.text(event("chunk", monitor="critic_loss"))
 
@@ -56,7 +57,7 @@ def test_the_line_has_what_training_stops_by() -> None:
 def test_plain_lines_become_rare(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    shown, times = PlainProgress(rows=100), []
+    shown, times = PlainProgress(), []
     for second in range(3600):
         now[0] = float(second)
         shown(event("chunk"))
@@ -70,11 +71,11 @@ def test_plain_lines_become_rare(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 )
 def test_training_fills_its_part_of_the_line(minutes: Any, counted: Any, share: Any) -> None:
     with Waiting("fit", minutes) as line:
-        shown = TerminalProgress(rows=4690, minutes=minutes)
+        shown = TerminalProgress(minutes=minutes)
         assert line.bar.tasks[0].description == "fit: compiling"
         told = event("chunk")
         told.total_steps, told.snapshot.loop.seconds = counted, 30.0
         shown(told)
-        assert line.bar.tasks[0].description.startswith("fit: epoch 124")
+        assert line.bar.tasks[0].description.startswith("fit: epoch 123.5")
         low, high = progress.TRAINING
         assert line.done == pytest.approx(0.0 if share is None else low + (high - low) * share)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,15 +75,8 @@ def recording(folder: Path) -> list[str]:
     from latens.environments import record
 
     record("CartPole-v1", steps=900, seed=0).write(folder / "cart.parquet")
-    return [
-        str(folder / "cart.parquet"),
-        "--recipe",
-        "world",
-        "--set",
-        "posterior.units=4",
-        "--set",
-        "optimizer.warmup_steps=0",
-    ]
+    small = "--recipe world --set posterior.units=4 --set optimizer.warmup_steps=0"
+    return [str(folder / "cart.parquet"), *small.split()]
 
 
 @pytest.mark.parametrize("kind", ["mixed", "recording"])
@@ -162,6 +156,31 @@ def test_resume_does_as_the_first_command_said(
     assert latens("evaluate", folder).code == 6
     assert latens("resume", folder, "--num-samples", 7).code == 0
     assert (folder / "model.safetensors").read_bytes() == model
+
+
+def test_minutes_of_a_resume_are_its_own(
+    latens: Callable[..., Result], whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was trained before, it trains; where early stopping ended the run, it says so and what helps."""
+    import latens.cli.training as training
+
+    folder, plans, judged = tmp_path / "run", [], []
+    shutil.copytree(whole_run, folder)
+    told = training.result_lines
+    monkeypatch.setattr(training, "result_lines", lambda *a, **b: judged.append(len(a[2])) or told(*a, **b))
+    monkeypatch.setattr(training.TimePlan, "effort", lambda plan, *_: plans.append(plan) or (9, 2, ""))
+    before = json.loads((folder / "run.json").read_text())["training_seconds"]
+    minutes = max(before, 1.0) / 240.0  # less than was trained
+    assert latens("resume", folder, "--minutes", minutes).code == 0
+    info = json.loads((folder / "run.json").read_text())
+    assert info["step"] > 66
+    config = json.loads((folder / "config.json").read_text())
+    assert config["training"]["minutes"] == pytest.approx(minutes + before / 60.0)
+    assert (plans[0].seconds, plans[0].before) == pytest.approx((60.0 * minutes, before))
+    assert judged == [info["data"]["rows"]["test"]]  # all test rows, of which 9 have log p(x)
+    (folder / "run.json").write_text(json.dumps(info | {"stopped_because": "no gain on validation"}))
+    refused = latens("resume", folder, "--minutes", 1)
+    assert (refused.code, f"latens fit DATA --from {folder} --set training.patience=none" in refused.err) == (2, True)
 
 
 def test_resume_refuses_other_data(latens: Callable[..., Result], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Pictures that are odd or have holes: few draws of large ones, a sheet of the oddest, and erased parts filled in."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from latens import pretrained
 from latens.commands import detect
+from latens.commands.evaluate import reconstructions
 from latens.data import load
 from latens.model_figures.image_scale import LETTER, LINE, captioned
 from latens.trained.trained_model import TrainedModel
@@ -28,6 +30,16 @@ def test_erased_parts_of_pictures_are_filled_in(latens: Callable[..., Result], t
     assert "transparent pixels of a .png file" in str(latens(*words[:2], "digits", "--out", tmp_path / "whole.npz"))
     moving = ("--only", "animation", "--name", "morph", "--between", "1796.png,3", "--out", tmp_path / "a.gif")
     assert "Did you mean '1796'?" in latens("report", words[1], "digits", *moving).err
+
+
+def test_reconstruct_tells_the_error_that_fit_tells(latens: Callable[..., Result], tmp_path: Path) -> None:
+    trained, data = TrainedModel.load(pretrained.path("digits-16d")), load("digits")
+    told = reconstructions(trained, data, data.subset("test"))
+    words = ("reconstruct", "pretrained:digits-16d", "digits", "--out", tmp_path / "again.png")
+    error = re.search(r"RMSE of means, 198 test rows: ([\d.]+) of 16 levels", latens(*words).err)
+    assert error
+    assert f"off by {float(error[1]):.1f} of 16 levels" in told
+    assert error[0] in latens(*words, "--no-mean").err
 
 
 def test_names_stand_below_pictures() -> None:

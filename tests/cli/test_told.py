@@ -106,6 +106,8 @@ def test_training_ends_when_a_quarter_is_left():
     assert plan(event(150.0, finished=True)) is None
     assert plan(event(71.9)) is None  # it has at least 0.3 of the minutes, 72 s, however long reading took
     assert plan(event(72.0)) == "minutes"
+    plan.before = 500.0
+    assert (plan(event(571.9)), plan(event(572.0))) == (None, "minutes")
 
 
 def test_without_minutes_nothing_changes():
@@ -143,4 +145,6 @@ def test_a_command_that_takes_longer_says_so_and_what_helps():
     clock.now = 220.0
     rest = "reading, compiling and measuring took 1:30"
     assert plan.late(30.0) == f"2:00, not 1:00: {rest}; give more --minutes"
+    plan.before = 500.0
+    assert plan.late(530.0) == f"2:00, not 1:00: {rest}; give more --minutes"
     assert TimePlan(None, 0.0, clock).late(30.0) == ""

@@ -50,10 +50,9 @@ class Progress:
     """What every kind of progress has: lines that `--log-every` asks for, skipped steps, and the line of now."""
 
     # `every`: Steps from one line to the next, or None for no such lines.
-    # `rows`: Training rows of the user's data.
 
-    def __init__(self, every: int | None = None, rows: int = 0) -> None:
-        self.rows, self._best, self._by_count = rows, _Best(), None if every is None else StepLines(every)
+    def __init__(self, every: int | None = None) -> None:
+        self._best, self._by_count = _Best(), None if every is None else StepLines(every)
 
     def __call__(self, event: Event) -> None:
         """Say what is due."""
@@ -69,21 +68,19 @@ class Progress:
         """Show where training is."""
 
     def text(self, event: Event) -> str:
-        """The epoch, the rows of it that were seen, and what training stops by."""
+        """How many epochs are done, of how many, and what training stops by."""
         epoch, step = event.record["epoch"], event.record["step"]
         known = event.total_steps and step and epoch
         whole = f" of at most {math.ceil(event.total_steps * epoch / step)}" if known else ""
-        ended = epoch > 0 and epoch == int(epoch)  # the last row of an epoch ends it
-        seen = self.rows if ended else round(self.rows * (epoch % 1.0))
-        words = [f"epoch {max(1, math.ceil(epoch))}{whole}: {seen:,} of {self.rows:,} rows"]
-        return ", ".join(words + (self._best.words() or [f"training {_value(_training(event))}"]))
+        done = f"{round(epoch, 1):,g}" if epoch >= 1.0 else f"{epoch:.2g}"
+        return ", ".join([f"epoch {done}{whole}", *(self._best.words() or [f"training {_value(_training(event))}"])])
 
 
 class PlainProgress(Progress):
     """A line after 10 seconds, and then whenever twice as much time has gone."""
 
-    def __init__(self, every: int | None = None, rows: int = 0) -> None:
-        super().__init__(every, rows)
+    def __init__(self, every: int | None = None) -> None:
+        super().__init__(every)
         self._began, self._due = time.monotonic(), FIRST_LINE
 
     def show(self, event: Event) -> None:
@@ -98,8 +95,8 @@ class TerminalProgress(Progress):
 
     # `minutes`: What the steps may take, which fills the line without a count of steps.
 
-    def __init__(self, every: int | None = None, rows: int = 0, minutes: float | None = None) -> None:
-        super().__init__(every, rows)
+    def __init__(self, every: int | None = None, minutes: float | None = None) -> None:
+        super().__init__(every)
         self._seconds = None if minutes is None else 60.0 * minutes
         doing("compiling", part=TRAINING)
 

@@ -75,7 +75,6 @@ latens explore runs/customers
 
 latens COMMAND --help, --help-all; latens --version"""
 
-
 COUNTS = ("--count", "--n", "--num", "--number", "--rows", "--samples")
 """What people write for `-n`."""
 SNAPSHOTS = 24
@@ -384,9 +383,7 @@ def _sweeping(command: argparse.ArgumentParser) -> None:
 def _budget(group: argparse._ActionsContainer) -> None:
     group.add_argument("--epochs", type=positive, metavar="N", help="maximum number of passes over the training rows")
     group.add_argument("--steps", type=count, metavar="N", help="maximum number of optimiser steps")
-    group.add_argument(
-        "--minutes", type=positive, metavar="M", help="maximum minutes of the command, including evaluation"
-    )
+    group.add_argument("--minutes", type=positive, metavar="M", help="maximum minutes, including evaluation")
 
 
 def _while_training(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:

@@ -107,8 +107,14 @@ def _with_budget(context: Context, run: RunFolder, config: "Config") -> Any:
     if config.optimizer.schedule == "cosine":
         what = "the learning rate of this run ended with its budget (optimizer.schedule=cosine)."
         raise ConfigError(what, where=option, fix=f"Start a new training from it: latens fit DATA --from {run.path}.")
-    longer = override(config, {f"training.{name}": given.get(name) for name in BUDGET})
+    if (run.info["state"], run.info.get("stopped_because")) == ("done", "no gain on validation"):
+        what = "training ended early, because the validation ELBO stopped improving; a larger budget adds no step."
+        fix = f"Train on from its weights: latens fit DATA --from {run.path} --set training.patience=none."
+        raise UsageError(what, where=option, fix=fix)
     found, source = latest_checkpoint(run.checkpoints), run.info["data"]
+    if "minutes" in given and found is not None:  # of this command, whatever was trained before
+        given["minutes"] += found.loop.get("seconds", 0.0) / 60.0
+    longer = override(config, {f"training.{name}": given.get(name) for name in BUDGET})
     done = 0 if found is None else found.step
     wanted = given.get("steps")
     if wanted is None and "epochs" in given and found is not None:

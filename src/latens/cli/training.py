@@ -59,8 +59,7 @@ def _model(experiment: "Experiment") -> str:
     hidden = " x ".join(map(str, config.network.hidden or ()))
     parts = [config.recipe, f"{config.likelihood.family} likelihood", f"{config.posterior.latent_dim} latent units"]
     parts += [f"{config.network.kind} network {hidden}".rstrip(), f"{config.prior.kind} prior"]
-    closer = "; closer pictures: --set likelihood=normal" * (config.likelihood.family == "logistic-mixture")
-    return ", ".join(part for part in parts if "None" not in part) + closer
+    return ", ".join(part for part in parts if "None" not in part)
 
 
 def after(run: RunFolder) -> list[str]:
@@ -121,6 +120,8 @@ DRAWS, FEWEST_ROWS = (1000, 300, 100, 30, 10), 40
 class TimePlan:
     """What a command may take, and from when on."""
 
+    before = 0.0  # seconds of training by earlier commands
+
     def __init__(self, minutes: float | None, began: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = None if minutes is None else 60.0 * minutes
         self.began, self.clock = began, clock
@@ -130,14 +131,15 @@ class TimePlan:
         if self.seconds is None or event.kind != "boundary" or event.snapshot.loop.finished:
             return None
         late = self.clock() - self.began >= (1.0 - MEASURING_SHARE) * self.seconds
-        return "minutes" if late and event.snapshot.loop.seconds >= TRAINING * self.seconds else None
+        enough = event.snapshot.loop.seconds - self.before >= TRAINING * self.seconds
+        return "minutes" if late and enough else None
 
     def late(self, training: float) -> str:
         """Say that the command took longer than its minutes, and what helps; empty where it did not."""
         took = self.clock() - self.began
         if self.seconds is None or took < LATE * self.seconds:
             return ""
-        rest = f"reading, compiling and measuring took {clock(took - training)}"
+        rest = f"reading, compiling and measuring took {clock(took - training + self.before)}"
         return f"{clock(took)}, not {clock(self.seconds)}: {rest}; give more --minutes"
 
     def effort(self, rows: int, usual: int, pace: float) -> tuple[int, int, str]:
@@ -182,15 +184,14 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
         context.detail(f"  {reason}")
     for line in before(experiment):
         context.say(line)
-    # A training that goes on has its own command: only the first one is planned as a whole.
     minutes = getattr(experiment.config.training, "minutes", None)
-    plan = TimePlan(None if resume else minutes, context.began)
+    own = context.args.minutes if resume else minutes  # a resume without minutes of its own has no plan
+    plan = TimePlan(own, context.began)
+    plan.before = 60.0 * (minutes - own) if minutes and own else 0.0
     callbacks: list[Any] = [*context.callbacks, _stop(context), plan]
     if not context.quiet:
         every = getattr(experiment.config.training, "log_every", None)
-        rows = len(experiment.data.subset("train"))
-        shown = TerminalProgress(every, rows, minutes) if context.terminal else PlainProgress(every, rows)
-        callbacks.append(shown)
+        callbacks.append(TerminalProgress(every, minutes) if context.terminal else PlainProgress(every))
     with contextlib.ExitStack() as stack:
         callbacks += _watchers(context, run, experiment, stack)
         stack.enter_context(context.signals.deferred())
@@ -300,8 +301,8 @@ def _finish(
         refitted = refit_prior(trained, data, then, num_samples=AFTER_REFIT // 5, seed=seed)
         trained, began = refitted.trained, then_text(refitted, then)
         log.info(began)
-    split, positions = held_out_rows(data)
-    positions = every_nth(positions, MEASURED)
+    split, held_out = held_out_rows(data)
+    positions = every_nth(held_out, MEASURED)
     seen = loop.total * experiment.settings.batch_size
     pace = seen / loop.seconds if loop.seconds else 0.0
     # A row of a step costs about six decodings: 1,000 draws take at most half as long as the training did.
@@ -323,7 +324,7 @@ def _finish(
         log.warning("%s: %s", warning["name"], warning["message"])
     trained = trained.with_facts(metrics=found.to_json(seconds=False), split=split, held_out=found.held_out)
     trained.save(run.model_file)
-    lines = result_lines(trained, data, positions, found, cells=plan.seconds is None)
+    lines = result_lines(trained, data, held_out, found, cells=plan.seconds is None)
     lines += [began] if then is not None else []
     seconds, text = plan.clock() - plan.began, "\n".join(filter(None, (found.text(), began, found.warnings_text())))
     run.set_state(

@@ -23,6 +23,8 @@ class Reconstruct(ModelCommand):
 
     def __call__(self, at: Call) -> Work:
         from latens.commands._files import drawn_words
+        from latens.commands.evaluate import MOST_PICTURES
+        from latens.data.row_fields import every_nth
 
         data, trained, mean = at.load(), at.trained, at.noiseless if self.mean is None else self.mean
         test = data.subset("test") if at.picture and at.knows(data) else np.zeros(0, int)
@@ -35,7 +37,9 @@ class Reconstruct(ModelCommand):
         text += ", without the noise of single pixels (--no-mean: with it)" * (mean and self.mean is None)
         if trained.schema.image is not None and data.mask is None:
             of = f" of {trained.schema.cells.high:g} levels" * trained.schema.cells.pixel
-            text += f"\nRMSE: {np.sqrt(np.square(x - data.x[chosen]).mean()):.3g}{of}"
+            judged = every_nth(rows, MOST_PICTURES)  # the number that `fit` tells
+            error = np.sqrt(np.square(trained.reconstruct(trained.batch(data, judged)) - data.x[judged]).mean())
+            text += f"\nRMSE of means, {len(judged):,} {'test ' * bool(len(test))}rows: {error:.3g}{of}"
         return Result(
             arrays={"row_id": data.names[chosen], "x": x},
             value={"rows": len(x), "shape": list(x.shape)},
