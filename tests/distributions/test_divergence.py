@@ -15,77 +15,56 @@ from tables_family import CUTS, SCALE, logs, real
 from tables_family import LOC as PLACES
 from tables_joint import AXIS, FACTOR, plane, sphere
 
-from latens.distributions import (
-    Affine,
-    Bernoulli,
-    Categorical,
-    DiagonalNormal,
-    DiscretisedLogistic,
-    FullNormal,
-    Laplace,
-    Mixture,
-    Ordinal,
-    Poisson,
-    Product,
-    StandardNormal,
-    UniformSphere,
-    VariableMixture,
-    VonMisesFisher,
-    estimate_kl,
-    has_closed_form,
-    kl,
-    kl_method,
-    kl_terms,
-)
+import latens.distributions as ld
 from latens.distributions.divergence import _CLOSED_FORMS
 from latens.errors import ConfigError
 
 KINKED = {"interval": (-60.0, 60.0)}
 
 
-def _normal(loc: float = 0.0, log_scale: float = 0.0) -> DiagonalNormal:
-    return DiagonalNormal(*real(LOC + loc, LOG_SCALE + log_scale))
+def _normal(loc: float = 0.0, log_scale: float = 0.0) -> ld.DiagonalNormal:
+    return ld.DiagonalNormal(*real(LOC + loc, LOG_SCALE + log_scale))
 
 
-def _full(shift: float = 0.0) -> FullNormal:
-    return FullNormal(*real(PLACES[:2] + shift, FACTOR + shift))
+def _full(shift: float = 0.0) -> ld.FullNormal:
+    return ld.FullNormal(*real(PLACES[:2] + shift, FACTOR + shift))
 
 
-def _diagonal(shift: float = 0.0) -> DiagonalNormal:
-    return DiagonalNormal(*real(PLACES[:2] + shift), *logs(SCALE[:2] + shift))
+def _diagonal(shift: float = 0.0) -> ld.DiagonalNormal:
+    return ld.DiagonalNormal(*real(PLACES[:2] + shift), *logs(SCALE[:2] + shift))
 
 
-def _standard(shift: float = 0.0) -> StandardNormal:
-    return StandardNormal((2,))
+def _standard(shift: float = 0.0) -> ld.StandardNormal:
+    return ld.StandardNormal((2,))
 
 
 Pair = tuple[Callable[[], Any], Callable[[], Any], Any]
 
 PAIRS: dict[str, Pair] = {
     # By variable: how the first of the two is integrated or summed.
-    "Normal || standard": (_normal, lambda: StandardNormal((3,)), {}),
+    "Normal || standard": (_normal, lambda: ld.StandardNormal((3,)), {}),
     "Normal || Normal": (_normal, lambda: _normal(0.4, -0.2), {}),
-    "Normal || Normal of one scale": (_normal, lambda: DiagonalNormal(*real(np.zeros(3), 0.3)), {}),
-    "standard || standard": (lambda: StandardNormal((3,)), lambda: StandardNormal((3,)), {}),
-    "Bernoulli": (lambda: Bernoulli(*real(LOGITS)), lambda: Bernoulli(*real(LOGITS[::-1].copy())), {"levels": 2}),
+    "Normal || Normal of one scale": (_normal, lambda: ld.DiagonalNormal(*real(np.zeros(3), 0.3)), {}),
+    "standard || standard": (lambda: ld.StandardNormal((3,)), lambda: ld.StandardNormal((3,)), {}),
+    "Bernoulli": (lambda: ld.Bernoulli(*real(LOGITS)), lambda: ld.Bernoulli(*real(LOGITS[::-1].copy())), {"levels": 2}),
     "Categorical": (
-        lambda: Categorical(*real(LEVELS)),
-        lambda: Categorical(*real(np.roll(LEVELS, 1, axis=1) - 0.3)),
+        lambda: ld.Categorical(*real(LEVELS)),
+        lambda: ld.Categorical(*real(np.roll(LEVELS, 1, axis=1) - 0.3)),
         {"levels": 4},
     ),
     "Ordinal || Categorical": (
-        lambda: Ordinal(*real(PLACES, CUTS)),
-        lambda: Categorical(*real(np.arange(12.0).reshape(3, 4) % 5)),
+        lambda: ld.Ordinal(*real(PLACES, CUTS)),
+        lambda: ld.Categorical(*real(np.arange(12.0).reshape(3, 4) % 5)),
         {"levels": 4},
     ),
     "Laplace": (
-        lambda: Laplace(*real(np.array([0.0, -1.2])), *logs(SCALE[:2])),
-        lambda: Laplace(*real(np.array([0.0, 0.4])), *logs(SCALE[1:])),
+        lambda: ld.Laplace(*real(np.array([0.0, -1.2])), *logs(SCALE[:2])),
+        lambda: ld.Laplace(*real(np.array([0.0, 0.4])), *logs(SCALE[1:])),
         KINKED,
     ),
     "Poisson": (
-        lambda: Poisson(*logs(np.array([1.5, 2.0, 5.0]))),
-        lambda: Poisson(*logs(np.array([2.5, 1.2, 3.0]))),
+        lambda: ld.Poisson(*logs(np.array([1.5, 2.0, 5.0]))),
+        lambda: ld.Poisson(*logs(np.array([2.5, 1.2, 3.0]))),
         {"levels": 60},
     ),
     # Of whole events: the points that cover them.
@@ -95,8 +74,8 @@ PAIRS: dict[str, Pair] = {
     "diagonal || full": (_diagonal, lambda: _full(0.2), plane),
     "standard || full": (_standard, lambda: _full(0.2), plane),
     "standard || diagonal": (_standard, lambda: _diagonal(0.2), plane),
-    "von Mises-Fisher": (lambda: VonMisesFisher(*real(AXIS), *logs(3.7)), lambda: UniformSphere(3), sphere),
-    "uniform sphere": (lambda: UniformSphere(3), lambda: UniformSphere(3), sphere),
+    "von Mises-Fisher": (lambda: ld.VonMisesFisher(*real(AXIS), *logs(3.7)), lambda: ld.UniformSphere(3), sphere),
+    "uniform sphere": (lambda: ld.UniformSphere(3), lambda: ld.UniformSphere(3), sphere),
 }
 
 
@@ -112,8 +91,8 @@ def test_every_closed_form_is_registered_and_meets_its_integral_with_its_slopes(
         theta, rebuild = ravel_pytree((q, p))
         steps = 1e-5 * jnp.eye(theta.size)
         points = jnp.concatenate([theta[None], theta + steps, theta - steps])
-        values, slopes = jax.lax.map(jax.value_and_grad(lambda t: kl(*rebuild(t))), points)
-        found = kl(q, p) if whole else kl_terms(q, p)
+        values, slopes = jax.lax.map(jax.value_and_grad(lambda t: ld.kl(*rebuild(t))), points)
+        found = ld.kl(q, p) if whole else ld.kl_terms(q, p)
         difference = (values[1 : theta.size + 1] - values[theta.size + 1 :]) / 2e-5
         return {"kl": (found, integral), "sum": (values[0], found.sum()), "slopes": (slopes[0], difference)}
 
@@ -124,7 +103,7 @@ def test_every_closed_form_is_registered_and_meets_its_integral_with_its_slopes(
             np.testing.assert_allclose(value, expected, **tolerance, err_msg=f"{name}, {what}")
         q = made[name][0]
         if (type(q), type(q)) in _CLOSED_FORMS:
-            close(kl(q, q), 0.0, atol=1e-12)
+            close(ld.kl(q, q), 0.0, atol=1e-12)
 
 
 def test_far_logits_scales_and_concentrations() -> None:
@@ -133,41 +112,41 @@ def test_far_logits_scales_and_concentrations() -> None:
     On a sphere, KL = (m - 1)/2 (log kappa - log 2 pi - 1) + log area + O(1/kappa), here with kappa 1e5 and m = 5.
     """
     far = jnp.asarray([1e4, -1e4])
-    close(kl_terms(Bernoulli(far), Bernoulli(-far)), [1e4, 1e4])
-    close(kl_terms(Categorical(far[None]), Categorical(-far[None])), [2e4])
-    narrow_and_wide = DiagonalNormal(jnp.zeros(2), jnp.asarray([-20.0, 20.0]))
-    close(kl_terms(narrow_and_wide, StandardNormal((2,))), [19.5, np.exp(40.0) / 2 - 20.5])
+    close(ld.kl_terms(ld.Bernoulli(far), ld.Bernoulli(-far)), [1e4, 1e4])
+    close(ld.kl_terms(ld.Categorical(far[None]), ld.Categorical(-far[None])), [2e4])
+    narrow_and_wide = ld.DiagonalNormal(jnp.zeros(2), jnp.asarray([-20.0, 20.0]))
+    close(ld.kl_terms(narrow_and_wide, ld.StandardNormal((2,))), [19.5, np.exp(40.0) / 2 - 20.5])
     expected = 2 * (np.log(1e5) - np.log(2 * np.pi) - 1) + np.log(8 * np.pi**2 / 3)
-    close(kl(VonMisesFisher(jnp.ones(5), jnp.log(1e5)), UniformSphere(5)), expected, rtol=1e-5)
+    close(ld.kl(ld.VonMisesFisher(jnp.ones(5), jnp.log(1e5)), ld.UniformSphere(5)), expected, rtol=1e-5)
 
 
 def test_discrete_pairs_are_enumerated_and_columns_add_up(float64: None) -> None:
     """Different families with the same values, by variable; a mixture of whole events over all of them."""
     grades, classes = (make() for make in PAIRS["Ordinal || Categorical"][:2])
-    assert kl_method(grades, classes) == "enumeration"
-    assert has_closed_form(grades, classes)
-    pixels = DiscretisedLogistic(*real(np.zeros((1, 2))), *logs(np.full((1, 2), 0.3)), levels=9)
-    same = VariableMixture(*real(np.zeros((1, 2))), pixels)
-    close(kl(same, DiscretisedLogistic(*real(np.zeros(1)), *logs(np.full(1, 0.3)), levels=9)), 0.0, atol=1e-12)
-    coins = Mixture(*real(np.zeros(2)), jax.vmap(Bernoulli)(jnp.asarray([[30.0, 30.0], [-30.0, -30.0]])))
-    assert kl_method(coins, Bernoulli(jnp.zeros(2))) == "enumeration"
-    close(kl(coins, Bernoulli(jnp.zeros(2))), np.log(2.0), rtol=1e-9)  # two equal coins: one bit is known of two
-    many = Mixture(*real(np.zeros(2)), jax.vmap(Bernoulli)(jnp.zeros((2, 13))))
-    assert kl_method(many, Bernoulli(jnp.zeros(13))) == "Monte Carlo"
-    assert kl_method(grades, Categorical(jnp.zeros((3, 5)))) == "Monte Carlo"
-    q = Product({"b": Poisson(*logs(np.full(1, 3.0))), "a": grades})
-    p = Product({"a": classes, "b": Poisson(*logs(np.full(1, 1.5)))})
-    assert kl_method(q, p) == "enumeration"
-    close(kl_terms(q, p), [kl(grades, classes), 3.0 * np.log(2.0) - 1.5], rtol=1e-9)
-    assert kl_method(q, Product({"a": classes})) == "Monte Carlo"
+    assert ld.kl_method(grades, classes) == "enumeration"
+    assert ld.has_closed_form(grades, classes)
+    pixels = ld.DiscretisedLogistic(*real(np.zeros((1, 2))), *logs(np.full((1, 2), 0.3)), levels=9)
+    same = ld.VariableMixture(*real(np.zeros((1, 2))), pixels)
+    close(ld.kl(same, ld.DiscretisedLogistic(*real(np.zeros(1)), *logs(np.full(1, 0.3)), levels=9)), 0.0, atol=1e-12)
+    coins = ld.Mixture(*real(np.zeros(2)), jax.vmap(ld.Bernoulli)(jnp.asarray([[30.0, 30.0], [-30.0, -30.0]])))
+    assert ld.kl_method(coins, ld.Bernoulli(jnp.zeros(2))) == "enumeration"
+    close(ld.kl(coins, ld.Bernoulli(jnp.zeros(2))), np.log(2.0), rtol=1e-9)  # two equal coins: one bit is known of two
+    many = ld.Mixture(*real(np.zeros(2)), jax.vmap(ld.Bernoulli)(jnp.zeros((2, 13))))
+    assert ld.kl_method(many, ld.Bernoulli(jnp.zeros(13))) == "Monte Carlo"
+    assert ld.kl_method(grades, ld.Categorical(jnp.zeros((3, 5)))) == "Monte Carlo"
+    q = ld.Product({"b": ld.Poisson(*logs(np.full(1, 3.0))), "a": grades})
+    p = ld.Product({"a": classes, "b": ld.Poisson(*logs(np.full(1, 1.5)))})
+    assert ld.kl_method(q, p) == "enumeration"
+    close(ld.kl_terms(q, p), [ld.kl(grades, classes), 3.0 * np.log(2.0) - 1.5], rtol=1e-9)
+    assert ld.kl_method(q, ld.Product({"a": classes})) == "Monte Carlo"
 
 
 def test_all_else_is_sampled_and_says_so_with_its_error() -> None:
     """Of 300 estimates from 50 samples each: their spread is the mean standard error within 10 %."""
-    q, p = StandardNormal((1,)), Laplace(jnp.zeros(1), jnp.zeros(1))
-    assert kl_method(q, p) == "Monte Carlo"
-    assert not has_closed_form(q, p)
-    one = jax.jit(lambda key: estimate_kl(q, p, key=key, num_samples=50))
+    q, p = ld.StandardNormal((1,)), ld.Laplace(jnp.zeros(1), jnp.zeros(1))
+    assert ld.kl_method(q, p) == "Monte Carlo"
+    assert not ld.has_closed_form(q, p)
+    one = jax.jit(lambda key: ld.estimate_kl(q, p, key=key, num_samples=50))
     found = jax.vmap(one)(jax.random.split(jax.random.key(3), 300))
     close(np.std(found.value), np.mean(found.standard_error), rtol=0.1)
     nodes = np.linspace(-12, 12, 100_001)
@@ -175,13 +154,13 @@ def test_all_else_is_sampled_and_says_so_with_its_error() -> None:
     expected = np.sum(np.exp(log_q) * (log_q - log_p)) * (nodes[1] - nodes[0])
     assert abs(np.mean(found.value) - expected) < 5 * np.std(found.value) / np.sqrt(300)
     key = jax.random.key(2)
-    close(kl(q, p, key=key, num_samples=2), estimate_kl(q, p, key=key, num_samples=2).value)
+    close(ld.kl(q, p, key=key, num_samples=2), ld.estimate_kl(q, p, key=key, num_samples=2).value)
     with pytest.raises(ConfigError, match=r"no closed form here.*give kl a key"):
-        kl(q, p)
+        ld.kl(q, p)
     with pytest.raises(ValueError, match="at least 2 samples, not 1"):
-        estimate_kl(q, p, key=key, num_samples=1)
-    exact = estimate_kl(q, q)
+        ld.estimate_kl(q, p, key=key, num_samples=1)
+    exact = ld.estimate_kl(q, q)
     assert (float(exact.value), float(exact.standard_error), exact.method) == (0.0, 0.0, "closed form")
-    moved = Affine(StandardNormal((1,)), jnp.zeros(1), jnp.ones(1))
+    moved = ld.Affine(ld.StandardNormal((1,)), jnp.zeros(1), jnp.ones(1))
     with pytest.raises(ConfigError, match=r"KL\(Affine \|\| StandardNormal\).*ELBO\(kl='sampled'\)"):
-        kl(moved, q)
+        ld.kl(moved, q)

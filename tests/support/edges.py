@@ -8,35 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import special
 
-from latens.distributions import (
-    AbstractDistribution,
-    Affine,
-    Bernoulli,
-    Blocks,
-    Categorical,
-    ContinuousBernoulli,
-    CorrelatedNormal,
-    DiagonalNormal,
-    DiscretisedLogistic,
-    FullNormal,
-    Joined,
-    Laplace,
-    Mixture,
-    NegativeBinomial,
-    Ordinal,
-    Poisson,
-    Product,
-    RelaxedOneHot,
-    Segments,
-    StandardNormal,
-    StudentT,
-    UniformSphere,
-    VariableMixture,
-    VonMisesFisher,
-    ZeroInflated,
-)
+import latens.distributions as ld
 
 HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
+BLOCKS = ld.Blocks(("b", "a"), ((0,), (1,)))
 
 
 @dataclass(frozen=True)
@@ -49,7 +24,7 @@ class Edge:
     `discrete`: the events are whole numbers; `kind` the type of an event; `mass` how many levels sum to 1 (0: none).
     """
 
-    make: Callable[[jax.Array], AbstractDistribution]
+    make: Callable[[jax.Array], ld.AbstractDistribution]
     parameters: Sequence[Sequence[float]]
     events: Sequence[Sequence[float]]
     oracle: Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -220,28 +195,28 @@ LOGITS = (-1e4, -90.0, -3.0, -0.0999, 0.0, 1e-3, 0.11, 17.0, 1e4)
 
 EDGES: dict[str, Edge] = {
     "StandardNormal": Edge(
-        lambda p: StandardNormal((1,)), (), (REALS,), lambda x, p: _normal(x[:, 0], np.zeros(1), np.zeros(1))
+        lambda p: ld.StandardNormal((1,)), (), (REALS,), lambda x, p: _normal(x[:, 0], np.zeros(1), np.zeros(1))
     ),
-    "DiagonalNormal": Edge(lambda p: DiagonalNormal(p[:1], p[1:]), (LOCS, SCALES), (REALS,), _plain(_normal)),
+    "DiagonalNormal": Edge(lambda p: ld.DiagonalNormal(p[:1], p[1:]), (LOCS, SCALES), (REALS,), _plain(_normal)),
     "Affine": Edge(
-        lambda p: Affine(DiagonalNormal(p[:1], p[1:2]), jnp.full(1, 3.0), jnp.full(1, 1e-3)),
+        lambda p: ld.Affine(ld.DiagonalNormal(p[:1], p[1:2]), jnp.full(1, 3.0), jnp.full(1, 1e-3)),
         (LOCS, SCALES),
         (REALS,),
         lambda x, p: _normal((x[:, 0] - 3.0) / np.float64(np.float32(1e-3)), *p.T) - np.log(1e-3),
     ),
-    "Laplace": Edge(lambda p: Laplace(p[:1], p[1:]), (LOCS, SCALES), (REALS,), _laplace),
+    "Laplace": Edge(lambda p: ld.Laplace(p[:1], p[1:]), (LOCS, SCALES), (REALS,), _laplace),
     "StudentT": Edge(
-        lambda p: StudentT(p[:1], p[1:2], p[2:]),
+        lambda p: ld.StudentT(p[:1], p[1:2], p[2:]),
         (LOCS, SCALES, (-7.0, 0.0, 0.7, 4.0, 16.0)),
         ((*REALS, 1e30, -2e19),),
         _student,
     ),
-    "ContinuousBernoulli": Edge(lambda p: ContinuousBernoulli(p), (LOGITS,), (UNIT,), _continuous_bernoulli),
+    "ContinuousBernoulli": Edge(lambda p: ld.ContinuousBernoulli(p), (LOGITS,), (UNIT,), _continuous_bernoulli),
     "Bernoulli": Edge(
-        lambda p: Bernoulli(p), (LOGITS,), ((0.0, 0.3, 1.0),), lambda x, p: (x * p - np.logaddexp(0, p))[:, 0]
+        lambda p: ld.Bernoulli(p), (LOGITS,), ((0.0, 0.3, 1.0),), lambda x, p: (x * p - np.logaddexp(0, p))[:, 0]
     ),
     "Categorical": Edge(
-        lambda p: Categorical(p[None]),
+        lambda p: ld.Categorical(p[None]),
         ((-1e4, 0.0, 20.0), (-1e4, -1.0, 1e4), (0.0, 3.9)),
         ((-1, 0, 1, 2, 3, 2**30),),
         _categorical,
@@ -250,7 +225,7 @@ EDGES: dict[str, Edge] = {
         mass=3,
     ),
     "Segments": Edge(
-        lambda p: Segments(p[None], jnp.array([[0, 1, 2]]), jnp.array([[1, 1, 3]])),
+        lambda p: ld.Segments(p[None], jnp.array([[0, 1, 2]]), jnp.array([[1, 1, 3]])),
         ((-1e4, 0.0, 20.0), (-1e4, -1.0, 1e4), (0.0, 3.9)),
         ((-1, 0, 1, 2, 3, 4, 5, 2**30),),
         _segments,
@@ -258,7 +233,7 @@ EDGES: dict[str, Edge] = {
         mass=5,
     ),
     "Ordinal": Edge(
-        lambda p: Ordinal(p[:1], p[1:]),
+        lambda p: ld.Ordinal(p[:1], p[1:]),
         ((-1e4, -3.0, 0.0, 50.0, 1e4), (-100.0, 0.0, 60.0), (-60.0, -7.0, 0.0, 3.0, 9.0)),
         ((-1, 0, 1, 2, 3),),
         _ordinal,
@@ -266,26 +241,26 @@ EDGES: dict[str, Edge] = {
         kind=np.int32,
         mass=3,
     ),
-    "Poisson": Edge(lambda p: Poisson(p), (LOGS,), (COUNTS,), _plain(_poisson), discrete=True),
+    "Poisson": Edge(lambda p: ld.Poisson(p), (LOGS,), (COUNTS,), _plain(_poisson), discrete=True),
     "NegativeBinomial": Edge(
-        lambda p: NegativeBinomial(p[:1], p[1:]), (LOGS, LOGS), (COUNTS,), _plain(_negative_binomial), discrete=True
+        lambda p: ld.NegativeBinomial(p[:1], p[1:]), (LOGS, LOGS), (COUNTS,), _plain(_negative_binomial), discrete=True
     ),
     "ZeroInflated of a Poisson": Edge(
-        lambda p: ZeroInflated(Poisson(p[1:]), p[:1]),
+        lambda p: ld.ZeroInflated(ld.Poisson(p[1:]), p[:1]),
         (LOGITS, LOGS),
         (COUNTS,),
         _zero_inflated(_poisson),
         discrete=True,
     ),
     "ZeroInflated of a NegativeBinomial": Edge(
-        lambda p: ZeroInflated(NegativeBinomial(p[1:2], p[2:]), p[:1]),
+        lambda p: ld.ZeroInflated(ld.NegativeBinomial(p[1:2], p[2:]), p[:1]),
         ((-90.0, 0.0, 30.0), (-60.0, -7.0, 0.0, 10.0, 30.0), (-20.0, -7.0, 0.0, 9.0, 30.0)),
         (COUNTS,),
         _zero_inflated(_negative_binomial),
         discrete=True,
     ),
     "DiscretisedLogistic": Edge(
-        lambda p: DiscretisedLogistic(p[:1], p[1:]),
+        lambda p: ld.DiscretisedLogistic(p[:1], p[1:]),
         ((-1e4, -1.0, -0.3, 0.0, 1e-3, 0.99, 7.0), (-30.0, -7.0, -2.0, 0.0, 9.0)),
         ((-1, 0, 1, 89, 127, 128, 254, 255, 256),),
         lambda x, p: _discretised(x[:, 0], *p.T, 256),
@@ -294,8 +269,8 @@ EDGES: dict[str, Edge] = {
         mass=256,
     ),
     "VariableMixture": Edge(
-        lambda p: VariableMixture(jnp.stack([p[0], jnp.zeros(())])[None],
-                                  DiscretisedLogistic(p[None, 1:3], p[None, 3:], 17)),
+        lambda p: ld.VariableMixture(jnp.stack([p[0], jnp.zeros(())])[None],
+                                  ld.DiscretisedLogistic(p[None, 1:3], p[None, 3:], 17)),
         ((-50.0, 0.0, 1e4), (-1.0, 0.3), (0.0, 9.0), (-30.0, 0.0), (-3.0, 5.0)),
         ((-1, 0, 8, 11, 16, 17),),
         _pair_of_logistics,
@@ -304,25 +279,25 @@ EDGES: dict[str, Edge] = {
         mass=17,
     ),
     "Mixture": Edge(
-        lambda p: Mixture(jnp.stack([p[0], jnp.zeros(())]), DiagonalNormal(p[1:3, None], p[3:, None])),
+        lambda p: ld.Mixture(jnp.stack([p[0], jnp.zeros(())]), ld.DiagonalNormal(p[1:3, None], p[3:, None])),
         ((-50.0, 0.0, 1e4), (-1e3, 0.3), (0.0, 1e5), (-5.0, 0.0), (-3.0, 20.0)),
         ((-1e5, 0.0, 0.3, 1e3),),
         _pair_of_normals,
     ),
     "RelaxedOneHot": Edge(
-        lambda p: RelaxedOneHot(p[:3], p[3]),
+        lambda p: ld.RelaxedOneHot(p[:3], p[3]),
         ((-1e4, 0.0, 30.0), (-20.0, 1e4), (0.0,), (-7.0, 0.0, 3.0)),
         ((0.6, 1e-30), (0.3,), (0.1,)),
         _relaxed_one_hot,
     ),
     "FullNormal": Edge(
-        lambda p: FullNormal(jnp.zeros(2), jnp.stack([jnp.stack([p[0], p[0] * 0]), p[1:]])),
+        lambda p: ld.FullNormal(jnp.zeros(2), jnp.stack([jnp.stack([p[0], p[0] * 0]), p[1:]])),
         ((-10.0, 0.0, 20.0), (-30.0, 0.0, 1.0), (-10.0, 0.0, 20.0)),
         ((-1e3, 0.0, 1.0), (0.5, 1e3)),
         _full,
     ),
     "CorrelatedNormal": Edge(
-        lambda p: CorrelatedNormal(
+        lambda p: ld.CorrelatedNormal(
             jnp.zeros(2), jnp.stack([p[0], p[0] * 0]), jnp.eye(2).at[1, 0].set(p[1])
         ),
         ((-10.0, 0.0, 20.0), (-30.0, 0.0, 1.0)),
@@ -330,23 +305,23 @@ EDGES: dict[str, Edge] = {
         _correlated,
     ),
     "UniformSphere": Edge(
-        lambda p: UniformSphere(3), (), ((0.6,), (0.0,), (0.8,)), lambda x, p: np.full(len(x), -np.log(4 * np.pi))
+        lambda p: ld.UniformSphere(3), (), ((0.6,), (0.0,), (0.8,)), lambda x, p: np.full(len(x), -np.log(4 * np.pi))
     ),
     "VonMisesFisher": Edge(
-        lambda p: VonMisesFisher(jnp.array([0.0, 0.0, 1.0]), p[0]),
+        lambda p: ld.VonMisesFisher(jnp.array([0.0, 0.0, 1.0]), p[0]),
         ((-30.0, -7.0, 0.0, 3.0, 6.5, 9.0, 20.0),),
         ((0.6, 0.0), (0.0,), (0.8, 1.0, -1.0)),
         _around_the_circle,
     ),
     "Joined": Edge(
-        lambda p: Joined({"a": Poisson(p[:1]), "b": Laplace(p[1:2], p[2:])}, Blocks(("b", "a"), ((0,), (1,)))),
+        lambda p: ld.Joined({"a": ld.Poisson(p[:1]), "b": ld.Laplace(p[1:2], p[2:])}, BLOCKS),
         ((-7.0, 10.0), (-20.0, 9.0), (-7.0, 16.0)),
         ((1e-6, 2.0), (1.0, 1e6)),
         lambda x, p: _poisson(x[:, 1], p[:, 0]) + _laplace(x[:, :1], p[:, 1:]),
         discrete=True,
     ),
     "Product": Edge(
-        lambda p: Product({"a": Poisson(p[:1]), "b": Laplace(p[1:2], p[2:])}),
+        lambda p: ld.Product({"a": ld.Poisson(p[:1]), "b": ld.Laplace(p[1:2], p[2:])}),
         ((-7.0, 10.0), (-20.0, 9.0), (-7.0, 16.0)),
         ((1e-6, 2.0), (1.0, 1e6)),
         lambda x, p: _poisson(x[:, 1], p[:, 0]) + _laplace(x[:, :1], p[:, 1:]),

@@ -4,39 +4,27 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from latens.models import (
-    AbstractHead,
-    ConcreteHead,
-    DiscretisedLogisticHead,
-    FullNormalHead,
-    LaplaceHead,
-    NegativeBinomialHead,
-    NormalHead,
-    PoissonHead,
-    StudentTHead,
-    VonMisesFisherHead,
-    ZeroInflatedHead,
-)
+import latens.models as lm
 from latens.trainable import Frozen
 
-LIKELIHOOD_HEADS: dict[str, Callable[[], AbstractHead]] = {
-    "LaplaceHead": lambda: LaplaceHead((3,)),
-    "LaplaceHead, log-variance": lambda: LaplaceHead((3,), "log-variance"),
-    "LaplaceHead, softplus": lambda: LaplaceHead((3,), "softplus"),
-    "StudentTHead": lambda: StudentTHead((3,), jnp.zeros(())),
-    "StudentTHead, fixed": lambda: StudentTHead((3,), Frozen(jnp.asarray(-100.0))),
-    "DiscretisedLogisticHead": lambda: DiscretisedLogisticHead((3,), 16),
-    "DiscretisedLogisticHead, softplus": lambda: DiscretisedLogisticHead((3,), 16, "softplus"),
-    "PoissonHead": lambda: PoissonHead((3,)),
-    "NegativeBinomialHead": lambda: NegativeBinomialHead((3,), jnp.zeros(3)),
-    "NegativeBinomialHead, from the network": lambda: NegativeBinomialHead((3,)),
-    "NegativeBinomialHead, fixed": lambda: NegativeBinomialHead((3,), Frozen(jnp.ones(()))),
-    "ZeroInflatedHead of a PoissonHead": lambda: ZeroInflatedHead(PoissonHead((3,))),
-    "ZeroInflatedHead of a NegativeBinomialHead": lambda: ZeroInflatedHead(NegativeBinomialHead((3,))),
+LIKELIHOOD_HEADS: dict[str, Callable[[], lm.AbstractHead]] = {
+    "LaplaceHead": lambda: lm.LaplaceHead((3,)),
+    "LaplaceHead, log-variance": lambda: lm.LaplaceHead((3,), "log-variance"),
+    "LaplaceHead, softplus": lambda: lm.LaplaceHead((3,), "softplus"),
+    "StudentTHead": lambda: lm.StudentTHead((3,), jnp.zeros(())),
+    "StudentTHead, fixed": lambda: lm.StudentTHead((3,), Frozen(jnp.asarray(-100.0))),
+    "DiscretisedLogisticHead": lambda: lm.DiscretisedLogisticHead((3,), 16),
+    "DiscretisedLogisticHead, softplus": lambda: lm.DiscretisedLogisticHead((3,), 16, "softplus"),
+    "PoissonHead": lambda: lm.PoissonHead((3,)),
+    "NegativeBinomialHead": lambda: lm.NegativeBinomialHead((3,), jnp.zeros(3)),
+    "NegativeBinomialHead, from the network": lambda: lm.NegativeBinomialHead((3,)),
+    "NegativeBinomialHead, fixed": lambda: lm.NegativeBinomialHead((3,), Frozen(jnp.ones(()))),
+    "ZeroInflatedHead of a PoissonHead": lambda: lm.ZeroInflatedHead(lm.PoissonHead((3,))),
+    "ZeroInflatedHead of a NegativeBinomialHead": lambda: lm.ZeroInflatedHead(lm.NegativeBinomialHead((3,))),
 }
 
-POSTERIOR_HEADS: dict[str, Callable[[], AbstractHead]] = {
-    "ConcreteHead": lambda: ConcreteHead((2, 3), 0.6),
-    "FullNormalHead": lambda: FullNormalHead(NormalHead((3,), "softplus")),
-    "VonMisesFisherHead": lambda: VonMisesFisherHead((3,)),
+POSTERIOR_HEADS: dict[str, Callable[[], lm.AbstractHead]] = {
+    "ConcreteHead": lambda: lm.ConcreteHead((2, 3), 0.6),
+    "FullNormalHead": lambda: lm.FullNormalHead(lm.NormalHead((3,), "softplus")),
+    "VonMisesFisherHead": lambda: lm.VonMisesFisherHead((3,)),
 }

@@ -18,7 +18,6 @@ END = 0
 COLDEST = 1e-6
 """The temperature that stands for 0: the most probable token has all the probability."""
 
-
 NEVER = -1e30
 """The logit of a token that never comes: its probability is 0 exactly, and its product with a zero is one."""
 

@@ -12,7 +12,6 @@ from latens.figures.style import Made, dress, figure_of, headline, legend, new_a
 PANELS = {"elbo": "ELBO", "log_likelihood": "Log-likelihood", "kl": "KL"}
 SPLITS = ("train", "validation")
 
-
 _COLUMNS = "Give columns by name, such as VAE.history_."
 
 

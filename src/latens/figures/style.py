@@ -107,7 +107,6 @@ _SALT_LOCK = threading.Lock()
 Drawn: TypeAlias = Axes | Figure | np.ndarray
 """What a figure is found by: itself, its Axes, or an array of these."""
 
-
 Made = tuple[Any, dict[str, np.ndarray]]
 """A picture: its Axes and the table of its numbers."""
 

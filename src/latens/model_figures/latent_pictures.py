@@ -25,7 +25,6 @@ PLANES = ("vector", "sphere")  # latents that a plane of two numbers shows; choi
 
 # --- where the rows lie ---
 
-
 PRINCIPAL = ("principal_1", "principal_2")
 
 

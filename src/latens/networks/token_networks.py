@@ -81,7 +81,6 @@ class GRU(eqx.Module):
 HELD = 1e4
 """An update gate of so much keeps a state, bit by bit: the sigmoid of it is 1 in single precision."""
 
-
 UNROLL = 2
 """Steps of a turn of the loop over a row: with 1 and with 4 a training step takes as long or longer."""
 

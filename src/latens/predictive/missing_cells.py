@@ -172,7 +172,6 @@ _HALVES, _BESIDE = ("q", "prior"), ("q", *["beside"] * 6, "prior")
 MANY, _FEW = 10, 16
 """Variables that share noise from which on they are many, and rows of such that are taken at once."""
 
-
 FEW, AT_ONCE = 16, 64
 """Rows of a batch of typed columns: the segments of all columns of every draw stay in a processor's cache."""
 

@@ -47,7 +47,6 @@ TEXT_SAMPLES = 1000
 PARTICLE_ROWS = 100
 """Sequences whose log p(x) a particle filter estimates."""
 
-
 OWN = "samples of its own data"
 
 

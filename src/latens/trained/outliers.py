@@ -18,7 +18,6 @@ from latens.typing import Key
 MOST_CALIBRATION = 5000
 """Held-out rows that a row is compared with; of a pattern of gaps that few rows have, a tenth."""
 
-
 CODE = 2.0
 """How often the KL of a row's code counts beside -log p(x): a row that needs an unusual code is odd, although it may be
 reconstructed well. On eight sets of ADBench the mean area under precision and recall is .798 (0: .783, 4: .803, five

@@ -34,7 +34,6 @@ from latens.typing import Array, Float, Key, checked_later
 DRAWS_FOR_MIXTURE = 20_000
 """About so many draws of the aggregated posterior a mixture is fitted to; more rows are drawn once each."""
 
-
 ENOUGH_ROWS, ENOUGH_DRAWS = 300, 50
 """Validation rows that decide about a prior at the end of training, at the most, and the draws of each."""
 

@@ -437,7 +437,6 @@ MOST_CELLS = 2**26
 """Features of the rows of a block at the most: 256 MB in single precision. Blocks of 8 batches of 500 rows fit up to
 16,777 features a row."""
 
-
 ReadSteps: TypeAlias = Callable[[int, int], Batch]
 """From the first step of a chunk, counted over all epochs, and the number of its steps to their rows."""
 

@@ -32,7 +32,6 @@ from latens.typing import AnyArray, Array, Cond, Float, Key, check_options
 
 ScaleForm = Literal["log-scale", "log-variance", "softplus"]
 
-
 Sees = Literal["yes-no", "numbers", "index", "whole"]
 
 Moment = np.ndarray | None

@@ -52,7 +52,6 @@ An exponential turns an output that is 20 too large into 5e8 expected counts and
 output off would pass no gradient to bring it back.
 """
 
-
 DISPERSIONS = (-15.0, 15.0)
 """Logarithms of the dispersion of a negative binomial: below it is all zeros, above a Poisson to 6 digits."""
 
