@@ -25,7 +25,7 @@ from sklearn.neighbors import NearestNeighbors
 import latens
 from latens import evidence
 from latens.config import override
-from latens.evidence.count_baseline import depth_baseline
+from latens.evidence.rivals import depth_baseline
 from latens.io.compilation import enable_compilation_cache
 
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from latens.evidence import LogMarginals
-from latens.evidence.log_marginals import summarise
+from latens.evidence.importance import summarise
 
 Draws = Callable[[np.random.Generator, int, int], np.ndarray]
 

@@ -19,7 +19,7 @@ import numpy as np
 import latens
 from latens.config import override
 from latens.recipes import get_recipe
-from latens.trained.imputation import imputed
+from latens.trained.cell_scores import imputed
 from latens.trained.inputs import seed_key
 from pictures import SETS
 

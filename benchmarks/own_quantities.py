@@ -32,7 +32,7 @@ from latens.evidence import ModelRows
 from latens.latents import encode, kl_split, sample_prior
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
-from latens.trained.sample_quality import classifier_two_sample_test
+from latens.trained.sample_sets import classifier_two_sample_test
 from seeds import interval
 
 SAME = {

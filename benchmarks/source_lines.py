@@ -18,10 +18,10 @@ from typing import Any
 
 import latens
 from latens import distributions, models, objectives
-from latens.distributions import bijections
+from latens.distributions import chain
 from latens.models import quantised
-from latens.models.heads import posteriors as posterior_heads
-from latens.objectives import perceptual
+from latens.models.heads import base as posterior_heads
+from latens.objectives import adversarial as perceptual
 
 VARIANTS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "VampPrior": ("vamp-prior", "vamp", (models.VampPrior,)),
@@ -31,7 +31,7 @@ VARIANTS: dict[str, tuple[str, str, tuple[Any, ...]]] = {
     "inverse autoregressive flow": (
         "iaf",
         "vae_iaf",
-        (bijections.Autoregressive, posterior_heads.flow_head),
+        (chain.Autoregressive, posterior_heads.flow_head),
     ),
     "WAE (MMD)": ("wae-mmd", "wae_mmd", (objectives.WAE,)),
     "adversarial autoencoder": ("aae", "adversarial_ae", (objectives.AAE,)),

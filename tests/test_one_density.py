@@ -18,7 +18,7 @@ from latens.data import Dataset, prepare_batch
 from latens.models.heads.base import raw_scale
 from latens.recipes import get_recipe
 from latens.trainable import partition_trainable
-from latens.trained.outliers import detect
+from latens.trained.cell_scores import detect
 from latens.trained.trained_model import TrainedModel
 
 DRAWS = 300

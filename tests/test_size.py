@@ -22,10 +22,10 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 58_689,
+    "lines of Python in src": 58_229,
     ": Any in src": 291,
-    "lines of Python in data": 3_950,
-    "lines of Python in tests": 45_961,
+    "lines of Python in data": 3_946,
+    "lines of Python in tests": 45_956,
     "lines of JavaScript, CSS and HTML": 6_361,
     "words of docs": 32_397,
     "pages of docs": 40,
@@ -36,7 +36,7 @@ MOST = {
     "functions longer than 60 lines": 0,
     "lines of Python in the largest room": 5_986,
     "files in the largest room": 27,
-    "file names in two rooms or more": 8,
+    "file names in two rooms or more": 4,
     "questions which kind outside kinds": 37,
 }
 CELLS, ROWS = get_args(CellKind), [kind.__name__ for kind in KINDS]

@@ -16,8 +16,7 @@ from latens.recipes import get_recipe
 from latens.trained.experiment import prepare
 from latens.trained.metric_functions import measure_all
 from latens.trained.metrics import MADE, METRICS
-from latens.trained.sample_quality import precision_recall_density_coverage
-from latens.trained.sample_sets import SampleSets
+from latens.trained.sample_sets import SampleSets, precision_recall_density_coverage
 from latens.trained.trained_model import TrainedModel
 
 FIELDS = {"value", "standard_error", "draws_error", "num_samples", "n", "unit", "seed", "seconds", "protocol", "bound",

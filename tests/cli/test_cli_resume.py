@@ -53,7 +53,7 @@ def test_signal_then_resume(
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(Recorder, "__call__", interrupted)
-        patch.setattr("latens.cli.context.PATIENCE", 100.0)  # it would end this process
+        patch.setattr("latens.cli.main.PATIENCE", 100.0)  # it would end this process
         result = latens("fit", "digits", *LONG, "--out", folder, "--json")
     assert (result.code, result.json["error"]["code"]) == (code, "interrupted")
     assert result.json["error"]["fix"] == f"Continue with `latens resume {folder}`."
@@ -100,7 +100,7 @@ def test_other_rows_go_on_bit_for_bit(
 
     with monkeypatch.context() as patch:
         patch.setattr(Recorder, "__call__", interrupted)
-        patch.setattr("latens.cli.context.PATIENCE", 100.0)
+        patch.setattr("latens.cli.main.PATIENCE", 100.0)
         result = latens("fit", *words, "--num-samples", "2", "--out", tmp_path / "run", "--json")
     assert (result.code, result.json["error"]["code"]) == (130, "interrupted")
     assert latens("resume", tmp_path / "run").code == 0

@@ -13,9 +13,8 @@ from latens.cli.main import main
 from latens.commands.detect import _again
 from latens.data import TRAIN, load
 from latens.errors import DataError
-from latens.trained import outliers as detecting
-from latens.trained.cell_scores import Blame
-from latens.trained.outliers import Detection
+from latens.trained import cell_scores as detecting
+from latens.trained.cell_scores import Blame, Detection
 
 
 def test_training_rows_are_found_by_position_and_twins_are_no_evidence() -> None:
@@ -81,7 +80,7 @@ def test_the_oddest_rows_are_named_without_a_gate(tmp_path: Path, monkeypatch: p
     looked_at: list[list[int]] = []
     gates: list[bool] = []
     monkeypatch.setattr("latens.trained.cell_scores.blame", blame)
-    monkeypatch.setattr("latens.trained.outliers.detect", detected)
+    monkeypatch.setattr("latens.trained.cell_scores.detect", detected)
     monkeypatch.setattr("latens.commands.detect.SCANNED", 4)
     trained = latens.load(GOLDEN / "format-2-mixed.safetensors")
     new, held = tmp_path / "new.csv", tmp_path / "held.csv"

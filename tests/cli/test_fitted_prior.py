@@ -62,7 +62,7 @@ def test_fit_says_which_prior_is_kept_and_a_run_ended_meanwhile_ends_the_same(
 
     with monkeypatch.context() as patch:
         patch.setattr(refit, "mixture_of", cut_off)
-        patch.setattr("latens.cli.context.PATIENCE", 100.0)
+        patch.setattr("latens.cli.main.PATIENCE", 100.0)
         result = latens("fit", table, *WORDS, "--out", folder)
     assert result.code == 130
     arrays, metadata = read(folder / "model.safetensors")

@@ -12,9 +12,9 @@ import pytest
 from paths import GOLDEN
 
 from latens.cli.main import main
-from latens.commands._files import _as_read, read_latents, write_table
+from latens.commands._files import _as_read, read_latents
 from latens.commands._sources import _warn_of
-from latens.commands.base import Call
+from latens.commands.base import Call, Result
 from latens.commands.evaluate import Evaluate
 from latens.commands.forecast import _steps
 from latens.commands.report import ANIMATIONS, Report
@@ -33,7 +33,7 @@ Z = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 @pytest.mark.parametrize("ending", [".npz", ".csv", ".parquet", ".arrow"])
 def test_latents_are_read_as_they_were_written(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"z{ending}"
-    write_table(path, {"mean": Z, "row_id": np.array(list("vwxyz"))})
+    Result(arrays={"mean": Z, "row_id": np.array(list("vwxyz"))}).write(path)
     found, names = read_latents(path, (3,))
     np.testing.assert_allclose(found, Z, rtol=1e-6)
     assert names is not None
@@ -44,13 +44,13 @@ def test_latents_are_read_as_they_were_written(ending: str, tmp_path: Path) -> N
 
 
 def test_an_empty_cell_of_text_is_no_text_and_infinity_is_written_where_it_is_meant(tmp_path: Path) -> None:
-    write_table(tmp_path / "a.npz", pl.DataFrame({"name": ["a", None], "x": [1, 2]}))
+    Result(table=pl.DataFrame({"name": ["a", None], "x": [1, 2]})).write(tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz") as found:
         assert (found["name"].tolist(), found["x"].tolist()) == (["a", ""], [1, 2])
     table = {"x": np.array([1.0, np.inf]), "y": np.zeros(2)}
-    write_table(tmp_path / "a.csv", table, infinite=("x",))
+    Result(arrays=table, infinite=("x",)).write(tmp_path / "a.csv")
     with pytest.raises(DivergedError, match="x: 1 of 2 rows hold NaN or infinity"):
-        write_table(tmp_path / "b.csv", table, infinite=("y",))
+        Result(arrays=table, infinite=("y",)).write(tmp_path / "b.csv")
     assert not (tmp_path / "b.csv").exists()
 
 

@@ -13,7 +13,7 @@ from latens.commands.forecast import _steps
 from latens.config import override
 from latens.data import load
 from latens.errors import ConfigError, DataError, UsageError
-from latens.evidence.series_baseline import season_of, series_baselines
+from latens.evidence.rivals import season_of, series_baselines
 from latens.recipes import get_recipe
 
 PERIOD, NOISE = 8, 0.1

@@ -19,7 +19,7 @@ from latens.commands.sample import Sample, _by_class
 from latens.errors import DataError, UsageError
 from latens.model_figures import image_scale
 from latens.model_figures.image_scale import shown
-from latens.trained.measurement import measure
+from latens.trained.measurement import measured
 from latens.trained.metric_functions import held_out_rows
 from latens.trained.trained_model import TrainedModel
 
@@ -129,7 +129,7 @@ def test_a_model_is_measured_on_rows_in_memory() -> None:
     trained, data = of_its_own(*golden("table"))
     split, rows = held_out_rows(data)
     made = trained.evaluate(data, num_samples=4, seed=1)
-    found = measure(trained, data, rows, num_samples=4, seed=1)
+    found = measured(trained, data, rows, num_samples=4, seed=1).metrics
     values = {name: (one["value"], one["standard_error"]) for name, one in made.value["metrics"].items()}
     known = {name: one.to_json() for name, one in found.items()}
     assert values == {name: (one["value"], one["standard_error"]) for name, one in known.items()}

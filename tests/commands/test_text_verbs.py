@@ -13,7 +13,7 @@ from paths import ROOT
 from latens import read
 from latens.cli.main import main
 from latens.commands.base import Call, Result, finished
-from latens.commands.decode import Decode
+from latens.commands.encode import Decode
 from latens.commands.sample import Sample
 from latens.config import override
 from latens.data import load

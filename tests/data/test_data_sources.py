@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from latens.data import builtin_datasets, load
+from latens.data import load, loading
 from latens.errors import DataError, ResourceError, UsageError
 
 
@@ -45,13 +45,13 @@ def idx(array: np.ndarray) -> bytes:
 def contents() -> dict[str, bytes]:
     train, test = np.arange(24).reshape(6, 2, 2), np.arange(8).reshape(2, 2, 2) + 100
     parts = (train, np.arange(6), test, np.array([9, 8]))
-    return {name: gzip.compress(idx(part), mtime=0) for name, part in zip(builtin_datasets._IDX_FILES, parts)}
+    return {name: gzip.compress(idx(part), mtime=0) for name, part in zip(loading._IDX_FILES, parts)}
 
 
 def test_local_copies_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LATENS_DATA", str(tmp_path / "elsewhere"))
-    monkeypatch.setattr(builtin_datasets, "download", lambda name: pytest.fail("nothing may be downloaded"))
+    monkeypatch.setattr(loading, "download", lambda name: pytest.fail("nothing may be downloaded"))
     for folder in (tmp_path / "data" / "mnist", tmp_path / "elsewhere" / "fashion_mnist"):
         folder.mkdir(parents=True)
         for name, content in contents().items():
@@ -80,9 +80,9 @@ def test_downloads_are_checked_by_their_hash(tmp_path: Path, monkeypatch: pytest
     data = load("mnist")
     assert data.label.tolist() == [0, 1, 2, 3, 4, 5, 7, 6]
     assert data.schema.classes == ("0", "1", "2", "3", "4", "5", "8", "9")
-    assert [url.rsplit("/", 1)[1] for url, _ in asked] == list(builtin_datasets._IDX_FILES)
+    assert [url.rsplit("/", 1)[1] for url, _ in asked] == list(loading._IDX_FILES)
     assert all(url.startswith("https://") and known_hash.startswith("sha256:") for url, known_hash in asked)
-    assert all(len(sha) == 64 for _, hashes in builtin_datasets._DOWNLOADS.values() for sha in hashes)
+    assert all(len(sha) == 64 for _, hashes in loading._DOWNLOADS.values() for sha in hashes)
 
 
 def test_a_cached_file_with_the_right_hash_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,13 +93,13 @@ def test_a_cached_file_with_the_right_hash_needs_no_network(tmp_path: Path, monk
     monkeypatch.delenv("LATENS_DATA", raising=False)
     monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache")
     hashes = tuple(hashlib.sha256(content).hexdigest() for content in contents().values())
-    monkeypatch.setitem(builtin_datasets._DOWNLOADS, "mnist", ("https://data.invalid/", hashes))
+    monkeypatch.setitem(loading._DOWNLOADS, "mnist", ("https://data.invalid/", hashes))
     folder = tmp_path / "cache" / "mnist"
     folder.mkdir(parents=True)
     for name, content in contents().items():
         (folder / name).write_bytes(content)
     assert len(load("mnist")) == 8
-    (folder / builtin_datasets._IDX_FILES[0]).write_bytes(b"something else")
+    (folder / loading._IDX_FILES[0]).write_bytes(b"something else")
     with pytest.raises(DataError, match=r"could not be downloaded.*into \./data/mnist"):
         load("mnist")
 

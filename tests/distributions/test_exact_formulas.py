@@ -20,8 +20,7 @@ from latens.distributions import (
     VonMisesFisher,
     log_prob,
 )
-from latens.distributions.bijections import Inverse, Scaled, Stack
-from latens.distributions.chain import Chain
+from latens.distributions.chain import Chain, Inverse, Scaled, Stack
 from latens.distributions.special import _DEBYE, _debye_polynomials, log_bessel_scaled
 from latens.errors import ConfigError
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from scipy.special import expit
 
-from latens.distributions import ColourLogistics, DiscretisedLogistic, StudentT, pixels
+from latens.distributions import ColourLogistics, DiscretisedLogistic, StudentT, mixtures
 
 LOC, SCALE = np.array([0.3, -2.0]), np.array([0.5, 3.0])
 
@@ -76,7 +76,7 @@ def every_colour(levels: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("levels", [2, 20])
 def test_the_mean_of_coupled_channels_is_the_sum_over_colours(levels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pixels, "FEW_LEVELS", levels)  # up to which it is exact
+    monkeypatch.setattr(mixtures, "FEW_LEVELS", levels)  # up to which it is exact
     colours, share = every_colour(levels)
     one = ColourLogistics(**COUPLED, levels=levels)
     np.testing.assert_allclose(eqx.filter_jit(one.mean)()[0, 0], share @ colours, rtol=1e-5)

@@ -24,7 +24,7 @@ from latens.estimators.frames import as_dataset
 from latens.networks import Dense
 from latens.recipes.custom_parts import OWN, TABLES
 from latens.recipes.likelihoods import kinds_of
-from latens.trained.measurement import measure
+from latens.trained.measurement import measured
 
 TINY = {"hidden": (4,), "steps": 2, "batch_size": 16}
 """Few steps of one batch size: the checks call with dozens of shapes, and each compiles."""
@@ -115,7 +115,7 @@ def test_estimator_and_command_give_the_same_number(likelihood):
     x = ((np.arange(240) ** 2) % 17).reshape(60, 4).astype(np.uint8)
     vae = VAE(2, likelihood=likelihood, settings={"num_samples": 30}, random_state=3, **TINY).fit(x)
     data = as_dataset(x, None, kinds=kinds_of(vae.model_.config.likelihood))
-    found = measure(vae.model_, data, np.arange(60), num_samples=30, seed=3)
+    found = measured(vae.model_, data, np.arange(60), num_samples=30, seed=3).metrics
     # Grey cells under a Bernoulli have no log p(x), and the command says so.
     name = "cross_entropy_bound" if likelihood == "bernoulli" else "log_marginal"
     assert found[name].value == pytest.approx(vae.score(x), rel=1e-5)

@@ -10,8 +10,7 @@ from latens.data import Preparation
 from latens.errors import UsageError
 from latens.estimators import autoencoder, vae
 from latens.estimators import detector as detectors
-from latens.trained.imputation import Imputation
-from latens.trained.outliers import Scores
+from latens.trained.cell_scores import Imputation, Scores
 from latens.trained.trained_model import TrainedModel
 
 HELD_OUT = {"folds": 1}

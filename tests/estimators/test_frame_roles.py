@@ -11,7 +11,7 @@ import latens
 from latens import read
 from latens.data.conditions import GIVEN, cells_of
 from latens.errors import DataError, UsageError
-from latens.estimators import frame_roles as roles
+from latens.estimators import frames as roles
 
 COLUMNS = {
     "x": np.arange(6.0),

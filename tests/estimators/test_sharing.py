@@ -23,7 +23,7 @@ from latens.io import compilation
 from latens.models import NormalHead
 from latens.objectives import ELBO
 from latens.predictive.classes import sample_classes
-from latens.trained import imputation as module
+from latens.trained import cell_scores as module
 
 TINY: dict[str, Any] = {"hidden": (4,), "steps": 2, "batch_size": 16, "random_state": 0}
 ROWS: dict[str, Any] = {

@@ -16,7 +16,7 @@ from latens.data.dataset import training_rows
 from latens.errors import DataError
 from latens.evidence import independent_baseline
 from latens.evidence.baseline import STRENGTH, STRENGTHS, bigram_baseline, fit_tree, tokens_counted
-from latens.evidence.series_baseline import _autoregression, fit_window
+from latens.evidence.rivals import _autoregression, fit_window
 
 RNG = np.random.default_rng(3)
 REAL = RNG.normal(size=(400, 2))

@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from latens.evidence import LogMarginals
-from latens.evidence.log_marginals import summarise, tail_shape
+from latens.evidence.importance import summarise, tail_shape
 from latens.trained import diagnose
 
 ROWS = 50

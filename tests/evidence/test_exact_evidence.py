@@ -17,8 +17,8 @@ from latens.distributions.divergence import estimate_kl
 from latens.distributions.special import log_bessel_scaled
 from latens.errors import ConfigError
 from latens.evidence import Estimate, ModelRows, importance, log_marginal
+from latens.evidence.importance import LogMarginals, summarise
 from latens.evidence.inference_gaps import curved, starting_point
-from latens.evidence.log_marginals import LogMarginals, summarise
 from latens.latents import decode, encode, reconstruct
 from latens.objectives import CIWAE, IWAE, MIWAE, PIWAE, Renyi
 

@@ -13,7 +13,7 @@ from tables import MODELS, batch_of, conjugate_pair
 from latens.objectives import CIWAE, ELBO, IWAE, MIWAE, PIWAE, Renyi
 from latens.objectives import draw as plain_draw
 from latens.objectives.base import generative_part, recognition_part
-from latens.objectives.importance import importance_bound, renyi_bound
+from latens.objectives.elbo import importance_bound, renyi_bound
 
 CHI2 = 0.203829472709
 ONE = np.array([[1.5]])

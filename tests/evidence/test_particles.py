@@ -18,7 +18,7 @@ from latens import models as m
 from latens.data.dataset import Batch
 from latens.errors import ConfigError
 from latens.evidence import ModelRows
-from latens.evidence.particles import filtered, resampled
+from latens.evidence.annealing import filtered, resampled
 from latens.models.state_space import StepDecoder, StepEncoder
 from latens.networks import Dense
 from latens.networks.token_networks import GRU

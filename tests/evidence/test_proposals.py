@@ -12,8 +12,7 @@ from scipy import stats
 from latens.data.dataset import as_batch
 from latens.distributions import DiagonalNormal
 from latens.evidence import LogMarginals, importance_sampling
-from latens.evidence.importance import row_numbers
-from latens.evidence.log_marginals import heavy_by_chance
+from latens.evidence.importance import heavy_by_chance, row_numbers
 from latens.models import AbstractLatentModel
 
 NOISE = 0.3

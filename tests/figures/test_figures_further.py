@@ -14,12 +14,20 @@ from latens.errors import DataError
 from latens.evidence import ModelRows
 from latens.figures import linear_grid
 from latens.figures.curves import bands
-from latens.figures.diagram import HIGH, WIDE, PartBox, arrow_paths, model_diagram, places_of
 from latens.figures.images import image_strips
 from latens.figures.style import THEMES, themed
 from latens.figures.tables import correlation, correlations
 from latens.model_figures.draw import FIRST, draw_pictures
-from latens.model_figures.model_graph import graph_of, side_of
+from latens.model_figures.model_graph import (
+    HIGH,
+    WIDE,
+    PartBox,
+    arrow_paths,
+    graph_of,
+    model_diagram,
+    places_of,
+    side_of,
+)
 from latens.model_figures.source import Plane
 from latens.trainable import count_parameters
 

@@ -9,10 +9,10 @@ from matplotlib.text import Text
 from latens.errors import DataError
 from latens.figures import latent_scatter, linear_grid, marginals, tables, training_curves
 from latens.figures.curves import bands
-from latens.figures.diagram import PartBox, model_diagram
 from latens.figures.latent import two_views
 from latens.figures.style import figure_of, laid_out
 from latens.figures.tables import correlations
+from latens.model_figures.model_graph import PartBox, model_diagram
 
 CREDIT = ["AccountStatus", "Duration", "CreditHistory", "Purpose", "CreditAmount", "Savings", "EmploymentSince"]
 CREDIT += ["InstallmentRate", "PersonalStatus", "OtherDebtors", "ResidenceSince", "Property", "Age"]

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from latens.errors import ResourceError, RunFolderError
-from latens.io import atomic, json
-from latens.io.atomic import as_resource_error, process_alive, temporary_beside, write_together
-from latens.io.json import JsonLines
+from latens.io import atomic
+from latens.io.atomic import JsonLines, as_resource_error, process_alive, temporary_beside, write_together
 from latens.io.safetensors import clean_orphans, write_atomic
 
 
@@ -199,7 +198,7 @@ def test_metrics_that_do_not_fit_the_checkpoint_are_not_papered_over(tmp_path):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_is_said_to_be_full(tmp_path, monkeypatch):
-    monkeypatch.setattr(json, "open_plain", lambda path, flags: os.open("/dev/full", os.O_WRONLY))
+    monkeypatch.setattr(atomic, "open_plain", lambda path, flags: os.open("/dev/full", os.O_WRONLY))
     lines = JsonLines(tmp_path / "m")
     with pytest.raises(ResourceError, match="the disk is full"):
         lines.append({"a": 1})

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from latens.errors import ConfigError, ModelFileError
-from latens.io.json import plain, to_json
+from latens.io.atomic import plain, to_json
 from latens.io.safetensors import arrays_sha256, pack, parse_json_strict, read
 
 

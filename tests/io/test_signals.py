@@ -56,15 +56,15 @@ entry()
 """
 AFTERWARDS = """
 import os, signal, time
-from latens.cli import context
+from latens.cli import main
 
-context.PATIENCE = 0.5
+main.PATIENCE = 0.5
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])  # so that the watching thread wakes up late
 
 def command(interrupted):
     try:
-        with (one := context.Signals()), one.deferred():
+        with (one := main.Signals()), one.deferred():
             if interrupted:
                 os.kill(os.getpid(), signal.SIGINT)
                 time.sleep(0.02)
@@ -74,7 +74,7 @@ def command(interrupted):
 for _ in range(20):
     command(True)
     command(False)
-with context.Signals():
+with main.Signals():
     time.sleep(1.0)
 print("alive")
 """

@@ -20,7 +20,7 @@ from latens.kinds.counts import sparse as sparse_module
 from latens.kinds.counts.sparse import SparseRows
 from latens.recipes import get_recipe
 from latens.recipes.plan import prepared_moments
-from latens.trained.measurement import measure
+from latens.trained.measurement import measured
 
 
 def counts(n=120, columns=40, seed=0):
@@ -248,7 +248,7 @@ def test_training_and_evaluation_have_the_same_bits(likelihood, keep):
     for rows in (x, scipy.sparse.csc_matrix(x)):
         data = load(rows)
         trained = latens.trained.train(latens.trained.prepare(config, data))[0]
-        metrics = measure(trained, data, data.subset("test"), num_samples=20)
+        metrics = measured(trained, data, data.subset("test"), num_samples=20).metrics
         numbers = {name: (one.value, one.standard_error) for name, one in metrics.items()}
         found.append((trained, numbers, trained.encode(data)))
     for a, b in zip(*(jax.tree.leaves(trained.model) for trained, _, _ in found)):

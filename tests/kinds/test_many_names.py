@@ -19,9 +19,8 @@ from latens.kinds.tables.table_schema import as_frame
 from latens.models.heads.table import TableHead, TableInput
 from latens.predictive.conditional_samples import conditions_of, sample_given
 from latens.recipes import get_recipe
-from latens.trained.cell_scores import blame, named_cells, p_values, point
+from latens.trained.cell_scores import blame, named_cells, p_values, point, strange_rows
 from latens.trained.experiment import prepare, train
-from latens.trained.outliers import strange_rows
 
 N = 8000
 

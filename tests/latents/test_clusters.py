@@ -14,7 +14,7 @@ from latens.data import Dataset, Preparation, Schema
 from latens.distributions import DiagonalNormal, Mixture
 from latens.errors import ConfigError, DataError, UsageError
 from latens.latents import cluster_probabilities, matched
-from latens.latents.clusters import has_clusters, predicts_labels
+from latens.latents.disentanglement import has_clusters, predicts_labels
 from latens.models import Conditional, LatentModel, MixturePrior, NormalHead, SharedScaleNormalHead
 from latens.recipes import get_recipe
 from latens.recipes.labels import as_plain, with_clusters

@@ -13,8 +13,7 @@ from latens.config import override
 from latens.errors import ConfigError
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.recipes import get_recipe
-from latens.trained.cell_scores import blame, interval, named_cells, p_values, point, tails
-from latens.trained.outliers import row_scores
+from latens.trained.cell_scores import blame, interval, named_cells, p_values, point, row_scores, tails
 
 rng = np.random.default_rng(0)
 NAMES = ColumnType("category", ("a", "b", "c", "d"), shares=(0.1, 0.2, 0.3, 0.4))

@@ -19,11 +19,10 @@ from latens.data.schema import Column
 from latens.errors import DataError
 from latens.evidence import Estimate
 from latens.recipes import get_recipe
+from latens.trained import cell_scores as detection
 from latens.trained import measurement as core
-from latens.trained import outliers as detection
-from latens.trained.cell_scores import blame, named_cells
+from latens.trained.cell_scores import blame, detect, named_cells
 from latens.trained.measurement import density_of, still_rising, what_density
-from latens.trained.outliers import detect
 from latens.trained.trained_model import TrainedModel
 
 TRAINED = TrainedModel.load(GOLDEN / "format-2-table.safetensors")

@@ -20,7 +20,7 @@ from latens.evidence import Estimate
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
 from latens.trained.metric_functions import measure_all
-from latens.trained.sample_quality import principal_features
+from latens.trained.sample_sets import principal_features
 from latens.trained.trained_model import TrainedModel
 
 ROWS, COLUMNS = 170, 4

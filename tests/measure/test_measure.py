@@ -14,7 +14,7 @@ from latens.evidence.batched import prepared_rows
 from latens.evidence.factors import gaussian_baseline
 from latens.recipes import get_recipe
 from latens.trained.experiment import prepare, train
-from latens.trained.measurement import measure, unit_table
+from latens.trained.measurement import measured, unit_table
 from latens.trained.metrics import headline
 from latens.trained.trained_model import TrainedModel
 
@@ -35,7 +35,7 @@ def rows_of(trained: TrainedModel, data: Dataset, seed: int = 0) -> np.ndarray:
 def test_categorical_levels() -> None:
     trained, data = trained_on(load("digits"))
     test, train_rows = data.subset("test"), data.subset("train")
-    found = measure(trained, data, test, num_samples=20, seed=3)
+    found = measured(trained, data, test, num_samples=20, seed=3).metrics
     rows = rows_of(trained, data, seed=3).astype(np.float64)
     assert headline(found) == "log_marginal"
     assert found["log_marginal"].value == pytest.approx(rows.mean(), abs=1e-9)
@@ -61,7 +61,7 @@ def test_categorical_levels() -> None:
 def test_dequantised_levels_are_compared_as_whole_numbers() -> None:
     trained, data = trained_on(load("digits"), likelihood__family="normal")
     assert trained.preparation.divide == 17.0
-    found = measure(trained, data, data.subset("test"), num_samples=20)
+    found = measured(trained, data, data.subset("test"), num_samples=20).metrics
     whole = rows_of(trained, data).astype(np.float64) - 64 * math.log(17)
     assert found["bits_per_dimension"].value == pytest.approx(-whole.mean() / (64 * math.log(2)), abs=1e-12)
     independent = independent_baseline(data.x[data.subset("train")], data.x[data.subset("test")], "levels", 17)
@@ -76,7 +76,7 @@ def test_gain_over_a_gaussian_of_factors() -> None:
     for given, settings in ((columns, {}), ("digits", {"likelihood__family": "normal"})):
         trained, data = trained_on(load(given), **settings)
         test, train_rows = data.subset("test"), data.subset("train")
-        found = measure(trained, data, test, num_samples=20)["gain_over_gaussian"]
+        found = measured(trained, data, test, num_samples=20).metrics["gain_over_gaussian"]
         key = jax.random.key(0)
         fitted, seen = (prepare_batch(trained.preparation, data.rows(at), key=key).x for at in (train_rows, test))
         if given is columns:
@@ -99,7 +99,7 @@ def test_random_binarisation_is_the_same_for_both_models() -> None:
     settings = {"likelihood__family": "bernoulli", "data__binarize": "stochastic"}
     trained, data = trained_on(load("digits"), **settings)
     test = data.subset("test")
-    found = measure(trained, data, test, num_samples=20)
+    found = measured(trained, data, test, num_samples=20).metrics
     rows = rows_of(trained, data)
     data_key, _ = jax.random.split(jax.random.key(0))
     drawn = np.asarray(prepare_batch(trained.preparation, trained.batch(data, test), key=data_key).x).reshape(198, 64)
@@ -113,7 +113,7 @@ def test_autoencoder_has_no_evidence() -> None:
     config = override(get_recipe("mlq-autoencoder").config, {"posterior.latent_dim": 4, "training.epochs": 1})
     experiment = prepare(config, load("digits"))
     trained, _ = train(experiment)
-    found = measure(trained, experiment.data, experiment.data.subset("test"))
+    found = measured(trained, experiment.data, experiment.data.subset("test")).metrics
     assert list(found) == ["log_likelihood"]
     batch = trained.batch(experiment.data, experiment.data.subset("test"))
     x = np.asarray(batch.x, np.float64) / 16
@@ -133,7 +133,7 @@ def test_a_column_or_a_row_without_cells_is_no_cell_less() -> None:
     found = log_marginal(ModelRows(trained.model, empty), num_samples=2000)
     assert found[0] == pytest.approx(0.0, abs=0.05)
     test, fit, others = data.subset("test"), data.subset("train"), [0, 2]
-    seen = measure(trained, data, test, num_samples=20)
+    seen = measured(trained, data, test, num_samples=20).metrics
     of = lambda at: data.x[at][:, others]  # noqa: E731
     masks = {"train_mask": data.mask[fit][:, others], "test_mask": data.mask[test][:, others]}
     independent = independent_baseline(of(fit), of(test), "real", **masks).mean()

@@ -18,7 +18,7 @@ from latens.figures.latent import reach_curves
 from latens.latents.decomposition import level_kl_rows
 from latens.model_figures.draw import draw_pictures
 from latens.recipes import get_recipe
-from latens.trained.measurement import measure
+from latens.trained.measurement import measured
 from latens.trained.metric_functions import NEEDS
 from latens.trained.metrics import LAST_HEADLINE, MADE, METRICS, metric_of, ranked
 from latens.trained.sample_sets import MOST, reach
@@ -111,7 +111,7 @@ def trained(recipe="two-level", **settings):
 def test_levels_add_up_to_the_kl():
     model, data = trained(**{"label.kind": "condition"})
     rows = data.subset("test")
-    found = measure(model, data, rows, num_samples=200)
+    found = measured(model, data, rows, num_samples=200).metrics
     levels = [found[name] for name in ("kl_level_1", "kl_level_2")]
     assert "kl_level_3" not in found
     # Row by row both are means of draws, of other ones: a difference has the mean 0.
@@ -132,7 +132,7 @@ def test_an_untrained_deep_hierarchy_is_its_prior():
     given = {"training.steps": 1, "optimizer.learning_rate": 1e-12, "network.hidden": [4, 4], "posterior.latent_dim": 2}
     made = latens.trained.prepare(override(get_recipe("ladder-conv").config, given), load(pictures))
     model = latens.trained.train(made)[0]
-    found = measure(model, made.data, made.data.subset("test"), num_samples=5)
+    found = measured(model, made.data, made.data.subset("test"), num_samples=5).metrics
     levels = {name: one for name, one in found.items() if name.startswith("kl_level")}
     assert [one.protocol.rpartition(": ")[2] for one in levels.values()] == ["8 x 8 x 2", "4 x 4 x 2", "1 x 1 x 2"]
     assert all(abs(one.value) < 1e-5 for one in levels.values())

@@ -9,8 +9,8 @@ from latens import figures
 from latens.data import Dataset, Preparation, Schema
 from latens.figures.animation import frame
 from latens.model_figures.draw import FIRST, draw_pictures, save_pictures
-from latens.model_figures.reconstructions import EACH, class_samples, draw_classes
 from latens.model_figures.source import Source
+from latens.model_figures.table_pictures import EACH, class_samples, draw_classes
 from latens.models import BayesClassifier
 from latens.trained.trained_model import TrainedModel
 

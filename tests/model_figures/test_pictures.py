@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from picture_fixtures import BITS, HISTORY, LEVELS, columns, data_of, model_of, pictured, trained_bits
-from test_images import tiles
+from test_planes_and_columns import tiles
 
 from latens import figures, latents
 from latens.callbacks.plots import PlotsCallback
@@ -19,8 +19,8 @@ from latens.figures import training_curves_table
 from latens.figures.style import figure_of
 from latens.model_figures.draw import FIRST, draw_pictures, draw_training, history_arrays, kept_step, save_pictures
 from latens.model_figures.latent_pictures import WIDE, draw_latent, draw_traversals, view_of
-from latens.model_figures.reconstructions import draw_reconstructions
 from latens.model_figures.source import Source
+from latens.model_figures.table_pictures import draw_reconstructions
 from latens.models import BernoulliHead, CategoricalHead, DeterministicHead, NormalHead
 from latens.objectives import ELBO
 from latens.recipes import get_recipe

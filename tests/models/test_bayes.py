@@ -25,7 +25,7 @@ from latens.predictive.classes import accuracy, class_log_joint, normalise, samp
 from latens.recipes import get_recipe
 from latens.recipes.classifiers import mixture_rows, preparation, resolve
 from latens.trained.experiment import prepare, train
-from latens.trained.measurement import measure
+from latens.trained.measurement import measured
 from latens.trained.paired import per_row
 from latens.trained.trained_model import TrainedModel
 
@@ -163,7 +163,7 @@ def test_without_labels_one_density_of_all_rows(recipe):
         covariance = np.cov(x[rows].T, bias=True) + 1e-3 * np.eye(2)
         expected = multivariate_normal(x[rows].mean(0), covariance).logpdf(x)
     everything = np.arange(60)
-    found = measure(trained, data, everything)
+    found = measured(trained, data, everything).metrics
     assert list(found) == ["log_marginal"]
     assert found["log_marginal"].value == pytest.approx(expected.mean(), rel=1e-4)
     assert found["log_marginal"].unit == "nats"
@@ -175,7 +175,7 @@ def test_refusals_name_the_remedy():
     config = get_recipe("mlq-gaussian").config
     trained, data = train(prepare(config, load(x, label=y)))[0], load(x)
     with pytest.raises(DataError, match="--label"):  # a classifier is judged by labels
-        measure(trained, data, np.arange(60))
+        measured(trained, data, np.arange(60))
     holes = np.where(np.eye(60, 3) > 0, np.nan, x)
     with pytest.raises(DataError, match="missing cells"):
         prepare(config, load(holes, label=y, missing="nan"))

@@ -14,7 +14,7 @@ from latens.config import override
 from latens.data import Preparation, prepare_batch
 from latens.data.dataset import as_batch
 from latens.errors import ConfigError, DataError
-from latens.evidence.count_baseline import GROUP_ROWS, depth_baseline, fit_counts, fit_depth_factors, log_totals
+from latens.evidence.rivals import GROUP_ROWS, depth_baseline, fit_counts, fit_depth_factors, log_totals
 from latens.models import DepthHead, DepthInput
 from latens.models.heads.depth import residuals
 from latens.trainable import Frozen

@@ -10,8 +10,7 @@ from checks import close
 from scipy.special import expit, ndtri, softmax
 
 from latens.distributions import Blocks, Categorical, DiagonalNormal, Product, RelaxedOneHot
-from latens.distributions.bijections import AbstractBijection, Scaled
-from latens.distributions.chain import Transformed
+from latens.distributions.chain import AbstractBijection, Scaled, Transformed
 from latens.errors import ConfigError
 from latens.kinds.tables.columns import ColumnType
 from latens.models import (

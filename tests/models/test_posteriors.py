@@ -14,7 +14,7 @@ from training_fixtures import make_data
 from latens.config import PosteriorConfig, PriorConfig, VAEConfig, override
 from latens.data import Schema
 from latens.distributions import has_closed_form, kl
-from latens.distributions.bijections import Autoregressive, Planar, Stack
+from latens.distributions.chain import Autoregressive, Planar, Stack
 from latens.errors import ConfigError
 from latens.evidence import ModelRows
 from latens.latents import decode, encode, reconstruct, sample_prior

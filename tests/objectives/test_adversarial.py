@@ -15,7 +15,7 @@ from latens.data.dataset import Batch
 from latens.objectives import AAE, FactorVAE, draw
 from latens.objectives.adversarial import shuffled_units
 from latens.objectives.base import evidence, flat_codes, prior_samples
-from latens.objectives.regularised import reconstruct
+from latens.objectives.mmd import reconstruct
 from latens.trainable import partition_trainable
 
 KEY = jax.random.key(0)

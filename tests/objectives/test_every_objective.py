@@ -29,7 +29,7 @@ from latens.errors import ConfigError
 from latens.models import CodeHead, CodePrior, Conditional, LatentModel, ScalarQuantiser
 from latens.objectives import ELBO, IWAE, MIWAE, AbstractObjective, Reconstruction, Renyi, ScoreFunction, draw
 from latens.objectives.base import coupling, run_objective
-from latens.objectives.importance import importance_bound
+from latens.objectives.elbo import importance_bound
 from latens.trainable import partition_trainable
 
 GROUPS = 6

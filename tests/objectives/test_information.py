@@ -16,8 +16,7 @@ from latens.errors import ConfigError
 from latens.models import BernoulliHead, Conditional, DeterministicHead, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.objectives import DIP, ELBO, WAE, BetaTC, InfoVAE, Reconstruction, RegularisedAutoencoder
 from latens.objectives.base import prior_samples
-from latens.objectives.mmd import IMQ_SCALES, mmd
-from latens.objectives.regularised import decoder_slopes
+from latens.objectives.mmd import IMQ_SCALES, decoder_slopes, mmd
 from latens.trainable import Frozen
 
 # Total correlation

@@ -19,8 +19,7 @@ from latens.objectives import ELBO
 from latens.objectives.base import by_formula
 from latens.recipes import get_recipe
 from latens.recipes.parts import bind, prior_part
-from latens.recipes.posteriors import POSTERIORS
-from latens.recipes.priors import PRIORS
+from latens.recipes.posteriors import POSTERIORS, PRIORS
 from latens.trained.experiment import prepare
 
 SMALL = {"network.hidden": 4, "posterior.latent_dim": 3, "training.steps": 1}

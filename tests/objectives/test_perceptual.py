@@ -15,7 +15,7 @@ from latens.distributions import StandardNormal
 from latens.errors import ConfigError
 from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead
 from latens.objectives import ELBO, PerceptualSimilarity, draw, ms_ssim
-from latens.objectives.perceptual import WEIGHTS, _images, num_scales
+from latens.objectives.adversarial import WEIGHTS, _images, num_scales
 
 KEY = jax.random.key(0)
 similarity = jax.jit(ms_ssim, static_argnames="value_range")

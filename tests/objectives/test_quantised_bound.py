@@ -22,11 +22,12 @@ from latens.objectives import Quantised
 from latens.objectives.quantised import code_use, perplexity
 from latens.recipes import RECIPES
 from latens.recipes.build import Size
+from latens.recipes.parts import bind
 from latens.recipes.plan import make_objective
 from latens.recipes.posteriors import whole_groups
 from latens.trainable import partition_trainable
 from latens.trained.experiment import prepare
-from latens.trained.measurement import measure
+from latens.trained.measurement import measured
 
 # --- the bound, and what is minimised ---
 
@@ -106,7 +107,7 @@ def test_a_measurement_says_that_it_is_a_bound():
     small = {"network.hidden": 4, "posterior.latent_dim": 4, "posterior.code_dim": 2, "posterior.codes": 5}
     experiment = prepare(override(RECIPES["vq-vae"].config, {**small, "training.steps": 1}), make_data())
     model = experiment.new_model()
-    found = measure(experiment.trained(model), experiment.data, np.arange(8), num_samples=50)
+    found = measured(experiment.trained(model), experiment.data, np.arange(8), num_samples=50).metrics
     marginal = found["log_marginal"]
     code = lambda x: model.posterior(x).sample(key=KEY)  # noqa: E731
     rows = [model.likelihood(code(x)).log_prob(x) for x in jnp.asarray(experiment.data.x[:8], jnp.float32)]
@@ -128,5 +129,5 @@ def test_what_does_not_go_together_is_refused():
     for name, settings in (("vq-vae", {"objective.name": "elbo"}), ("default", {"objective.name": "quantised"})):
         config = override(RECIPES[name].config, settings)
         with pytest.raises(ConfigError, match="do not go together"):
-            make_objective(config, Size(10, 1), 6)
+            make_objective(bind(config), Size(10, 1), 6)
     assert [whole_groups(n, 4) for n in (2, 4, 13)] == [4, 4, 16]

@@ -10,7 +10,7 @@ from latens.distributions import DiagonalNormal, FullNormal, StandardNormal
 from latens.errors import ConfigError
 from latens.figures.tables import information
 from latens.models import LatentModel
-from latens.predictive.column_information import column_information
+from latens.predictive.conditional_samples import column_information
 
 
 class Line(eqx.Module):

@@ -23,6 +23,7 @@ from latens.io.safetensors import read
 from latens.models import LatentModel
 from latens.networks import Dense, LinearPath
 from latens.recipes import RECIPES
+from latens.recipes.parts import bind
 from latens.recipes.plan import starting
 from latens.recipes.principal_components import located_rows
 from latens.trained import experiment
@@ -38,7 +39,7 @@ def begun(data, **settings: Any) -> tuple[LatentModel, Any, Any]:
     config, _ = recipe.resolve(override(recipe.config, {"network.hidden": (8,)} | settings), data)
     model = recipe.build(data.schema, config, key=jax.random.key(1))
     prepare = recipe.preparation(data.schema, config)
-    return starting(data.schema, config)(model, data), prepare, config
+    return starting(data.schema, bind(config))(model, data), prepare, config
 
 
 def elbo_of(model: LatentModel, batch: Batch, key) -> np.ndarray:

@@ -37,7 +37,7 @@ from latens.recipes import get_recipe
 from latens.recipes.custom_parts import OWN, TABLES, adopt, register_part, settings_of
 from latens.trained.experiment import prepare, train
 from latens.trained.inputs import has_likelihood, lacks_prior
-from latens.trained.measurement import measure
+from latens.trained.measurement import measured
 from latens.trained.trained_model import TrainedModel
 from latens.training import Budget, Stage
 
@@ -298,7 +298,7 @@ def test_a_rival_is_of_the_same_density(counts, rival):
     data = latens.read(np.random.default_rng(0).poisson(20.0, (60, 3)), counts=counts)
     settings = {"training.steps": 1, "network.hidden": 4, **settings_of("likelihood", CountHead)}
     trained, _ = train(prepare(override(get_recipe("default").config, settings), data))
-    assert ("gain_over_independent" in measure(trained, data, data.subset("test"), num_samples=2)) == rival
+    assert ("gain_over_independent" in measured(trained, data, data.subset("test"), num_samples=2).metrics) == rival
 
 
 def test_an_error_of_imported_code_is_placed_there():

@@ -11,7 +11,7 @@ from scipy import stats
 import latens
 from latens.config import override
 from latens.data import load
-from latens.evidence.series_baseline import fit_window
+from latens.evidence.rivals import fit_window
 from latens.models import CorrelatedNormalHead
 from latens.predictive.missing_cells import around, impute, log_observed
 from latens.recipes import get_recipe

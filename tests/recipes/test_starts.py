@@ -26,6 +26,7 @@ from latens.models.heads.likelihoods import RATE_BOUND, bounded_log_rate, unboun
 from latens.networks import Dense
 from latens.objectives import ELBO
 from latens.recipes import RECIPES, get_recipe
+from latens.recipes.parts import bind
 from latens.recipes.plan import prepared_moments, starting
 from latens.trained.experiment import Experiment, _slope, prepare
 
@@ -42,7 +43,7 @@ def started(data, family: str, **network):
     config, _ = recipe.resolve(config, data)
     prepare = recipe.preparation(data.schema, config)
     model = recipe.build(data.schema, config, key=jax.random.key(1))
-    return starting(data.schema, config)(model, data), prepare
+    return starting(data.schema, bind(config))(model, data), prepare
 
 
 @pytest.mark.parametrize("family", ["categorical", "continuous-bernoulli", "normal", "discretised-logistic"])

@@ -11,8 +11,7 @@ import pytest
 from cli_fixtures import Result, dead_process
 
 from latens.errors import LatensError, RunFolderError
-from latens.io.atomic import open_plain, temporary_beside
-from latens.io.json import JsonLines
+from latens.io.atomic import JsonLines, open_plain, temporary_beside
 from latens.runs.folder import OWN_FILES, OWN_FOLDERS, RunFolder
 
 pytest_plugins = ("cli_fixtures",)

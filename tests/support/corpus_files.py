@@ -13,7 +13,7 @@ import numpy as np
 from corpus_data import TABLE, Case, flipped, text
 from paths import GOLDEN as FOLDER
 
-from latens.io.json import to_json
+from latens.io.atomic import to_json
 from latens.io.safetensors import pack, unpack
 from latens.runs.folder import Lock, RunFolder
 

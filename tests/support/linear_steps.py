@@ -6,9 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens import models as m
-from latens.models.exact_steps import ExactSmoother
 from latens.models.heads.base import SharedScaleNormalHead
-from latens.models.state_space import StepDecoder
+from latens.models.state_space import ExactSmoother, StepDecoder
 
 SHIFT, SCALE = np.array([1.0, -2.0]), np.array([2.0, 0.5])
 

@@ -18,20 +18,19 @@ from latens.data.schema import Column, Schema
 from latens.errors import DataError, UsageError
 from latens.estimators import VAEForecaster
 from latens.evidence.estimate import Estimate, median, shares
-from latens.evidence.log_marginals import effective_sample_size
-from latens.evidence.series_baseline import LEAST_NOISE, _autoregression, _regular, seasonal_draws
+from latens.evidence.importance import effective_sample_size
+from latens.evidence.rivals import LEAST_NOISE, _autoregression, _regular, seasonal_draws
 from latens.kinds.steps.long_tables import _groups
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.dtypes import as_dates, number_of, seconds_of
 from latens.latents import disentanglement
-from latens.latents.clusters import matched
 from latens.latents.codes import active_units
+from latens.latents.disentanglement import matched
 from latens.predictive.conditional_samples import parse_conditions
 from latens.predictive.forecasting import crps, judged
 from latens.recipes.step_starts import RIDGE, _regress
-from latens.trained import sample_quality
-from latens.trained.cell_scores import OUTER, tails
-from latens.trained.outliers import adjusted, conformal
+from latens.trained import sample_sets
+from latens.trained.cell_scores import OUTER, adjusted, conformal, tails
 from latens.trained.paired import PairedRows, Run, _places, estimate_of, ranked
 
 CASES = 200
@@ -152,7 +151,7 @@ def of_balls(rng: Random) -> None:
     reach = lambda own: [sorted(away(a, b) for b in own)[k] for a in own]  # noqa: E731
     of_rows, of_samples = reach(rows), reach(samples)
     held = [[away(row, sample) <= r for row, r in zip(rows, of_rows)] for sample in samples]
-    found = sample_quality._shares(rows, samples, k)
+    found = sample_sets._shares(rows, samples, k)
     brute = {
         "precision": np.mean([any(one) for one in held]),
         "recall": np.mean([any(away(row, s) <= r for s, r in zip(samples, of_samples)) for row in rows]),
@@ -167,7 +166,7 @@ def of_frechet(rng: Random) -> None:
     a, b = rng.normal(size=(2, 6, 3))
     mean, other, c, d = a.mean(0), b.mean(0), np.cov(a.T), np.cov(b.T)
     brute = np.sum((mean - other) ** 2) + np.trace(c + d - 2 * np.real(linalg.sqrtm(c @ d)))
-    np.testing.assert_allclose(sample_quality.frechet_of_moments(mean, c, other, d), brute, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(sample_sets.frechet_of_moments(mean, c, other, d), brute, rtol=1e-6, atol=1e-6)
 
 
 def of_tails(rng: Random) -> None:

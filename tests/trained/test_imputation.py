@@ -11,7 +11,7 @@ import latens
 from latens import VAE, VAEImputer
 from latens.cli.main import main
 from latens.predictive.missing_cells import DRAWS
-from latens.trained.imputation import imputed
+from latens.trained.cell_scores import imputed
 from latens.trained.inputs import seed_key
 from latens.trained.trained_model import TrainedModel
 

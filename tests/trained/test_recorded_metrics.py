@@ -12,11 +12,11 @@ from tables import MU, X, batch_of, linear_gaussian
 
 from latens import evidence, latents
 from latens.evidence import ModelRows
+from latens.evidence.annealing import resampled
 from latens.evidence.estimate import jackknife, subsample
-from latens.evidence.particles import resampled
 from latens.latents.disentanglement import information_matrix
 from latens.latents.fit_prior import aggregated_moments
-from latens.trained import sample_quality
+from latens.trained import sample_sets
 
 KEY = jax.random.key(0)
 rng = np.random.default_rng(0)
@@ -44,12 +44,12 @@ def numbers(found):
 
 
 def test_metrics_of_samples_are_as_recorded():
-    principal = sample_quality.principal_features(ROWS, most=2)
+    principal = sample_sets.principal_features(ROWS, most=2)
     found = {
-        "frechet": sample_quality.frechet_distance(ROWS, SAMPLES),
-        "quality": sample_quality.precision_recall_density_coverage(ROWS, SAMPLES, num_neighbours=3, repeats=5),
+        "frechet": sample_sets.frechet_distance(ROWS, SAMPLES),
+        "quality": sample_sets.precision_recall_density_coverage(ROWS, SAMPLES, num_neighbours=3, repeats=5),
         "features": [principal(SAMPLES), principal(ROWS)],
-        "two samples": sample_quality.classifier_two_sample_test(ROWS, SAMPLES),
+        "two samples": sample_sets.classifier_two_sample_test(ROWS, SAMPLES),
         "jackknife": jackknife(lambda a, b: {"d": float(a.mean() - b.std())}, ROWS, SAMPLES, groups=5),
         "subsample": subsample(lambda a: {"d": float(a.max())}, ROWS, repeats=6),
     }

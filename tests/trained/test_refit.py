@@ -19,8 +19,7 @@ from latens.config import override
 from latens.data import Dataset, Preparation, Schema
 from latens.data.schema import Column
 from latens.distributions import Deterministic
-from latens.distributions.bijections import Autoregressive, Inverse, Scaled, Stack
-from latens.distributions.chain import Transformed
+from latens.distributions.chain import Autoregressive, Inverse, Scaled, Stack, Transformed
 from latens.errors import ConfigError
 from latens.latents.fit_prior import fit_flow, mixture_of
 from latens.models import LatentModel

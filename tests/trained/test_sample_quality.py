@@ -8,7 +8,7 @@ from scipy import stats
 
 from latens.errors import DataError, UsageError
 from latens.evidence.estimate import jackknife, subsample
-from latens.trained.sample_quality import (
+from latens.trained.sample_sets import (
     classifier_two_sample_test,
     frechet_distance,
     precision_recall_density_coverage,

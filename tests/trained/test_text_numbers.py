@@ -17,8 +17,8 @@ from latens import read
 from latens.data import Dataset
 from latens.errors import ModelFileError
 from latens.explorer.page_columns import event_of, ids_of
-from latens.io.json import to_json
-from latens.model_figures import reconstructions as texts
+from latens.io.atomic import to_json
+from latens.model_figures import table_pictures as texts
 from latens.model_figures.draw import draw_pictures
 from latens.model_figures.source import Source
 from latens.trained.metric_functions import measure_all

@@ -28,7 +28,7 @@ from latens.commands.refit import PRIORS
 from latens.errors import UsageError, nearest
 from latens.io.terminal import put
 from latens.kinds import KINDS as READERS
-from latens.kinds import Kind, Table
+from latens.kinds import OPTIONS, Kind, Table
 from latens.kinds.tables import LEFT_OUT
 
 _WORDS: dict[str, str] = {
@@ -80,7 +80,9 @@ COUNTS = ("--count", "--n", "--num", "--number", "--rows", "--samples")
 SNAPSHOTS = 24
 """How many models `--snapshots` keeps without a number."""
 
-port, seeds = whole(1024, 65535), whole(0, 2**32 - 1)
+port, seeds, each = whole(1024, 65535), whole(0, 2**32 - 1), whole(1, 10_000)
+batch, snapshots, processes, places = whole(1, 2**20), whole(2, 1000), whole(1, 1024), whole(0, 1023)
+RANGES = {one.most: whole(1, one.most) for one in OPTIONS.values() if one.most}
 positive = number(5e-324, 1.7976931348623157e308, "a number above 0")
 
 
@@ -318,7 +320,7 @@ def _reading(command: argparse.ArgumentParser, *, trains: bool = False) -> None:
                 group.add_argument(flag, action="store_const", const=True, help=asked.help)
             else:
                 how: dict[str, Any] = {"choices": asked.choices} if asked.choices else {"metavar": asked.metavar}
-                how |= {"type": whole(1, asked.most)} if asked.most else {}
+                how |= {"type": RANGES[asked.most]} if asked.most else {}
                 how |= {"type": separator} if asked.metavar == "CHARACTER" else {}
                 group.add_argument(flag, action="append" if asked.many else "store", help=asked.help, **how)
         if kind is Table and trains:
@@ -337,7 +339,7 @@ def _training(command: argparse.ArgumentParser) -> None:
     group.add_argument("--force", action="store_true", help="replace an earlier run in the folder")
     _dry_run(group, "print the complete configuration, and write nothing")
     words = f"store about N models during training, for animations (default {SNAPSHOTS})"
-    how: dict[str, Any] = {"type": whole(2, 1000), "nargs": "?", "const": SNAPSHOTS}
+    how: dict[str, Any] = {"type": snapshots, "nargs": "?", "const": SNAPSHOTS}
     _while_training(command).add_argument("--snapshots", **how, metavar="N", help=words)
     _evaluation(command)
 
@@ -355,7 +357,7 @@ def _model(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     words = "start from the weights and the configuration of this run or model file"
     group.add_argument("--from", dest="start", metavar="RUN", help=words)
     _budget(group)
-    group.add_argument("--batch-size", type=whole(1, 2**20), metavar="B", help="rows of a batch")
+    group.add_argument("--batch-size", type=batch, metavar="B", help="rows of a batch")
     _seed(group, "the seed of all random numbers", default=None)
     return group
 
@@ -372,7 +374,7 @@ def _sweeping(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("the sweep")
     group.add_argument("--trials", type=count, default=20, metavar="N", help="number of trials (default 20)")
     words = "train each trial with N seeds, starting at --seed S (default 1)"
-    group.add_argument("--seeds", type=whole(1, 10_000), default=1, metavar="N", help=words)
+    group.add_argument("--seeds", type=each, default=1, metavar="N", help=words)
     words = "a name of optuna.samplers (default TPESampler; BruteForceSampler tries every combination)"
     group.add_argument("--sampler", default="TPESampler", metavar="NAME", help=words)
     words = "a name of optuna.pruners, for the first seed of a trial (default MedianPruner; NopPruner for none)"
@@ -402,8 +404,8 @@ def _distributed(command: argparse.ArgumentParser) -> None:
     group.add_argument("--distributed", action="store_true", help=words)
     words = "the host of process 0 and a free port on it"
     group.add_argument("--coordinator", metavar="HOST:PORT", help=words)
-    group.add_argument("--num-processes", type=whole(1, 1024), metavar="N", help="the number of processes")
-    group.add_argument("--process-id", type=whole(0, 1023), metavar="I", help="the index of this process, from 0")
+    group.add_argument("--num-processes", type=processes, metavar="N", help="the number of processes")
+    group.add_argument("--process-id", type=places, metavar="I", help="the index of this process, from 0")
 
 
 def _evaluation(command: argparse.ArgumentParser) -> None:

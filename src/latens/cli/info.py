@@ -1,14 +1,17 @@
-"""`latens info`: what a run folder or a model file holds, what can be named, and what this machine can do."""
+"""`latens info` and `check`: what runs, model files and data hold, what can be named, what this machine can do."""
 
 import platform
+import shlex
 from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args
 
 from latens import __version__
-from latens.cli.context import Context
-from latens.errors import ModelFileError
-from latens.io.terminal import table
+from latens.cli.context import Context, reading_as_typed, would
+from latens.commands._sources import open_model, reading_options
+from latens.commands.base import Call, DryRun
+from latens.errors import ModelFileError, UsageError
+from latens.io.terminal import doing, table
 
 
 def info(context: Context) -> int:
@@ -136,8 +139,7 @@ def parts(context: Context) -> int:
     from latens.networks import NetworkKind
     from latens.recipes.likelihoods import LIKELIHOODS
     from latens.recipes.part_tables import OBJECTIVES, defaults_of, options_of
-    from latens.recipes.posteriors import POSTERIORS
-    from latens.recipes.priors import PRIORS
+    from latens.recipes.posteriors import POSTERIORS, PRIORS
 
     kinds = {name: row for name, row in sorted(OBJECTIVES.items()) if isinstance(row, type)}
     objectives = {
@@ -163,3 +165,109 @@ def parts(context: Context) -> int:
     lines.append(f"--set network={'|'.join(value['network'])}")
     context.result({"parts": value}, "\n".join(lines))
     return 0
+
+
+def check(context: Context) -> int:
+    """Report on data: shape, types, range, what would go wrong, which likelihood suits them."""
+    from latens.data import check as report_on
+    from latens.data import load
+
+    options = reading_options(vars(context.args))
+    data = load(context.args.data, **options)
+    report = report_on(data)
+    shape = " x ".join(map(str, report["shape"]))
+    kind = report["kind"] + (f" 0 to {report['levels'] - 1}" if report["levels"] else "")
+    low, high = report["range"]
+    columns = report.get("columns")
+    constant = report["constant_columns"]
+    # In a file of single cells a cell is a row.
+    entries, fixed = ("entries", "genes") if data.cells else ("cells", "cells or columns")
+    rows = [
+        ("rows", f"{report['rows']} of shape {shape}, {report['dtype']}"),
+        (entries, f"{kind}; from {low:g} to {high:g}; {report['zero_fraction']:.0%} are 0")
+        if columns is None
+        else ("cells", "of several kinds, by column"),
+        ("missing", f"{report['nan_cells']} {entries}"),
+        ("constant", f"{constant['count']} {fixed} never change"),
+        ("duplicates", f"{report['duplicate_rows']} rows"),
+        ("split", ", ".join(f"{n} {name}" for name, n in report["splits"].items())),
+        ("labels", _labels(report["labels"])),
+        ("likelihood", f"{report['likelihood']}. {report['reason']}"),
+    ]
+    if "tokens" in report:
+        rows = [
+            ("cells", _text(report["tokens"])) if row[0] == "cells" else row for row in rows if row[0] != "constant"
+        ]
+    lines = [report["name"], table(rows, indent="  ")]
+    if columns is not None:
+        entries = [(c["name"], c["kind"], c["dtype"], c["values"], str(c["missing"] or "")) for c in columns]
+        lines += [table([("column", "kind", "dtype", "values of training rows", "missing"), *entries], indent="  ")]
+    # Notes first, so that what is to be looked at is not lost among them.
+    lines += [f"note: {text}" for text in report["warnings"] if text in report["notes"]]
+    lines += [f"warning: {text}" for text in report["warnings"] if text not in report["notes"]]
+    context.result(report, "\n".join(lines))
+    return 0
+
+
+def _text(found: dict[str, Any]) -> str:
+    buckets = f"buckets of {', '.join(map(str, found['edges']))} steps; {found['counted']:.0%} of them hold data"
+    lengths = f"{found['longest']} at the longest, {found['mean']:.1f} on average"
+    return f"text in {found['vocabulary']} different {found['pieces']}; {lengths}; trained in {buckets}"
+
+
+def _labels(counts: dict[str, int] | None) -> str:
+    if not counts:
+        return "none (--label NAME names them)"
+    shown = [f"{name}: {n}" for name, n in list(counts.items())[:12]]
+    return ", ".join(shown) + (f" and {len(counts) - 12} more" if len(counts) > 12 else "")
+
+
+def explore(context: Context) -> int:
+    """Write the page of a run, or of a model file with DATA, or serve it until Ctrl-C."""
+    args = context.args
+    if args.export is not None and (args.port or args.no_browser):
+        flag = "--port" if args.port else "--no-browser"
+        raise UsageError("the page is written, nothing is served.", where=flag, fix=f"Leave out {flag}, or --export.")
+    if args.export is not None and not args.export.endswith(".html"):
+        raise UsageError("the page is one file.", where="--export", fix="Let its name end in .html.")
+    opened = open_model(args.run)
+    if args.dry_run:
+        what = f"write the page to {args.export}" if args.export else "serve the page on 127.0.0.1"
+        return would(context, DryRun(f"{what}; nothing was written", {"file": args.export}), opened)
+    files = page_files(opened, context, serve=args.export is None)
+    if args.export is None:
+        from latens.explorer.server import serve
+
+        return serve(context, opened.trained, files)
+    from latens.explorer.page_files import single_file, write_file
+
+    doing("writing the page")
+    body = single_file(files)
+    path = write_file(args.export, body, force=args.force)
+    words = f"{path}: {len(body) / 1e6:.1f} MB, one file that opens in a browser by itself"
+    context.done({"file": str(path), "bytes": len(body)}, words)
+    return 0
+
+
+def page_files(opened: Call, context: Context, *, serve: bool) -> dict[str, bytes]:
+    """Make the page of a model with its data."""
+    from latens.data import KNOWN
+    from latens.explorer import payload, static_files
+
+    args, run = context.args, opened.run
+    if args.data is None and run is None and opened.trained.facts.get("data") not in KNOWN:
+        raise UsageError("a model file contains no rows.", where=args.run, fix="Add DATA.")
+    data = reading_as_typed(opened, context).load()
+    history = [record for record in run.read_metrics() if record.get("event") == "epoch"] if run else []
+    words = ["latens", "explore", args.run, *([args.data] if args.data else [])]
+    doing("placing the rows")
+    found = payload(
+        opened.trained,
+        data,
+        history=history,
+        most_rows=args.rows,
+        seed=args.seed,
+        command=shlex.join(words),
+        serve=serve,
+    )
+    return static_files() | found

@@ -174,10 +174,11 @@ REMEMBERED = ("num_samples", "log", "start", "then")
 def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resume: bool) -> None:
     """Train, measure and save the model of a run."""
     from latens.callbacks.progress import PlainProgress, TerminalProgress
-    from latens.trained.experiment import describe, train
+    from latens.config import to_json
+    from latens.trained.experiment import train
     from latens.training import Interrupted
 
-    run.set_config(describe(experiment))
+    run.set_config(to_json(experiment.config))
     run.set_state("running", data=run.info["data"] | about(experiment), seed=experiment.config.training.seed)
     for reason in (*experiment.data.notes, *experiment.reasons):
         log.info(reason)
@@ -280,8 +281,8 @@ def _finish(
     """Save the model, measure it, and note in the run what came out."""
     from latens.data.row_fields import MEASURED, every_nth
     from latens.kinds.tables.table_files import written_of
+    from latens.recipes import as_trained
     from latens.recipes.pictures import few_pictures
-    from latens.trained.experiment import as_trained
     from latens.trained.metric_functions import held_out_rows, summary_of
     from latens.trained.prior_refit import refit_prior, refit_text, then_text
 
@@ -294,7 +295,7 @@ def _finish(
         trained = trained.with_facts(dialect=written.known())
     # The model first: whatever goes wrong in measuring it, it is not lost.
     trained.save(run.model_file)
-    data, then = as_trained(trained, experiment.data), context.args.then
+    data, then = as_trained(trained.config, experiment.data), context.args.then
     if then is not None:
         doing(f"fitting a {then} prior to the latents")
         seed = experiment.config.training.seed
@@ -396,11 +397,11 @@ def about(experiment: Experiment) -> dict[str, Any]:
 
 def would_fit(context: Context, folder: Path, experiment: Experiment) -> int:
     """Say what a training would be, after everything that can be checked without it was."""
-    from latens.io.json import to_json
-    from latens.trained.experiment import describe
+    from latens import config as configuration
+    from latens.io.atomic import to_json
 
     experiment.stages()  # an optimiser or objective that does not exist is found here
-    config = describe(experiment)
+    config = configuration.to_json(experiment.config)
     context.say("\n".join([f"would train into {folder}; nothing was written", *(f"  {r}" for r in experiment.reasons)]))
     value = {"dry_run": True, "run": str(folder), "config": config, "reasons": list(experiment.reasons)}
     context.result({**value, "data": about(experiment)}, to_json(config, indent=2).decode("ascii"))

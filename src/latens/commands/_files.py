@@ -33,15 +33,6 @@ LATENT_KEYS = ("mean", "z", "latents")
 MOST_IMAGES = 64  # rows that a picture of reconstructions shows
 
 
-def write_table(path: Path, table: Table, infinite: tuple[str, ...] = (), known: Collection[str] = ()) -> None:
-    """Write a frame, or arrays led by one axis of rows, to a file, whole or absent; the ending chooses the format."""
-    # In .npz every array keeps its name and shape. In a table, an array of more numbers a row becomes the columns
-    # NAME0, NAME1 and so on.
-    if path.suffix.lower() == ".npz":
-        return write_npz(path, arrays_of(table))
-    write_atomic(path, table_bytes(path, table, infinite, known))
-
-
 def table_bytes(
     path: Path,
     table: Table,
@@ -50,7 +41,8 @@ def table_bytes(
     written: Written | None = None,
     added: Collection[str] = (),
 ) -> bytes:
-    """The bytes that `write_table` writes to a file that is no .npz."""
+    """The bytes of a file that is no .npz, of a frame or of arrays led by one axis of rows."""
+    # An array of more numbers a row becomes the columns NAME0, NAME1 and so on.
     # added: columns of numbers that a file of text has with four digits.
     table = frame_of(table, str(path), infinite)
     if added and path.suffix.lower() in (".csv", ".tsv"):

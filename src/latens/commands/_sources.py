@@ -72,8 +72,8 @@ def open_model(spec: str) -> Call:
         fix = "Check the path; `latens fit` prints the one of each run."
         what = "this file is not a model." if path.exists() else "there is no such run."
         raise RunFolderError(what, where=spec, fix=fix)
-    trained = TrainedModel.load(model_file(spec))
-    return Call(trained, spec, run=RunFolder.open(path, lock=False) if path.is_dir() and not named else None)
+    run = RunFolder.open(path, lock=False) if path.is_dir() and not named else None
+    return Call(TrainedModel.load(model_file(spec) if run is None else run.trained_file()), spec, run=run)
 
 
 def load_new(spec: str, options: dict[str, Any]) -> "Dataset":
@@ -100,7 +100,7 @@ def read(
     # no flag says otherwise.
     # unknown: what becomes of names that no training row had, as for `latens.data.load`; None: what --unknown says.
     from latens.data import KNOWN, Dataset
-    from latens.trained.experiment import as_split, as_trained
+    from latens.recipes import as_split, as_trained
 
     if isinstance(data, Dataset):
         return data
@@ -136,13 +136,13 @@ def read(
         if names := brought(schema.conditions or (), found.cond[GIVEN], at.told):
             at.warn(f"the rows bring {', '.join(names)} themselves: --given holds for what is decoded without rows")
     _warn_of(at, found, unknown, other and data is not None)
-    if trained.config is not None and trained.config.data.validation == "test" and len(found.subset("test")):
+    if trained.config is not None and trained.config.data.validation == "test" and found.count("test"):
         found = as_split(trained.config, found)
     if data is None and not at.knows(found):
         fix = "Name the data on the command line to use all their rows."
         raise DataError("the data have changed since training.", where=str(spec), fix=fix)
     doing("")  # read; what follows names itself
-    return as_trained(trained, found)
+    return as_trained(trained.config, found)
 
 
 def _warn_of(at: Call, found: "Dataset", unknown: str | None, other: bool) -> None:

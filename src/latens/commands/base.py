@@ -388,7 +388,7 @@ def verbs() -> dict[str, type[Command]]:
         for one in vars(importlib.import_module(f"latens.commands.{module}")).values():
             if isinstance(one, type) and issubclass(one, Command) and one not in (Command, ModelCommand):
                 found[name_of(one)] = one
-    return found
+    return dict(sorted(found.items()))
 
 
 def refuse(verb: type[Command], at: Call) -> None:

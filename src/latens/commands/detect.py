@@ -12,7 +12,7 @@ from latens.kinds import kind_of
 
 if TYPE_CHECKING:
     from latens.data import Dataset
-    from latens.trained.outliers import Detection
+    from latens.trained.cell_scores import Detection
     from latens.trained.trained_model import TrainedModel
 
 CELLS, MOST_BLAMED = 3, 1000
@@ -68,7 +68,7 @@ class Detect(ModelCommand):
         return self.checked_out(at.asked) if at.asked else None
 
     def __call__(self, at: Call) -> Work:
-        from latens.trained.outliers import detect
+        from latens.trained.cell_scores import detect
 
         trained = at.trained
         types = trained.schema.column_types
@@ -131,7 +131,7 @@ class Detect(ModelCommand):
         self, new: "Dataset", found: "Detection", split: str, unread: bool, counted: bool, top: "np.ndarray"
     ) -> list[str]:
         """What rows were compared with, and what that can show."""
-        from latens.trained.outliers import strange_rows
+        from latens.trained.cell_scores import strange_rows
 
         n, flagged, needed = len(new), int(found.flagged.sum()), self._needed(found)
         told = "that did not train the model"
@@ -183,7 +183,7 @@ class Detect(ModelCommand):
         self, new: "Dataset", found: "Detection", arrays: dict[str, Any], top: "np.ndarray", known: int, cells: int
     ) -> dict[str, Any]:
         """What --json prints."""
-        from latens.trained.outliers import strange_rows
+        from latens.trained.cell_scores import strange_rows
 
         told = {"rows": len(new), "flagged": int(found.flagged.sum()), "alpha": self.alpha}
         told |= {"held_out": found.calibration, "training_rows": known, "unseen": int(strange_rows(new).sum())}

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from latens.commands._lazy import np
 from latens.commands.base import Call, DryRun, ModelCommand, Result, Seed, Unknown, Work, arg, draws
 from latens.errors import DataError, ResourceError, UsageError
-from latens.io.atomic import write_atomic
-from latens.io.json import plain, to_json
+from latens.io.atomic import plain, to_json, write_atomic
 from latens.io.terminal import table
 from latens.kinds import kind_of
 
@@ -295,7 +294,7 @@ def reconstructions(trained: "TrainedModel", data: "Dataset", positions: "np.nda
 
 def hidden_cells(trained: "TrainedModel", data: "Dataset", positions: "np.ndarray") -> list[str]:
     """How well cells of held-out rows are filled in that were hidden at random, over all columns."""
-    from latens.trained.imputation import hidden
+    from latens.trained.cell_scores import hidden
 
     found, types = hidden(trained, data, positions), trained.schema.column_types
     x, filled, hide = found.true, found.filled, found.cells

@@ -94,7 +94,7 @@ class Forecast(ModelCommand):
         ends: "np.ndarray", scale: "np.ndarray", names: list[str],
     ) -> "tuple[dict[str, Any], str, list[str]]":  # fmt: skip
         """What is said of a forecast where it is known what came."""
-        from latens.evidence.series_baseline import seasonal_draws
+        from latens.evidence.rivals import seasonal_draws
         from latens.predictive.forecasting import judged
 
         found = judged(draws, truth, shown, scale)

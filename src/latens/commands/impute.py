@@ -12,7 +12,7 @@ from latens.io.terminal import doing
 
 if TYPE_CHECKING:
     from latens.data import Dataset
-    from latens.trained.imputation import Imputation
+    from latens.trained.cell_scores import Imputation
 
 _DATA = "a table with missing cells, or pictures with transparent parts"
 _DRAWS = "also write M random completions: tables next to FILE, or in the npz or the picture"
@@ -43,7 +43,7 @@ class Impute(ModelCommand):
 
     def __call__(self, at: Call) -> Work:
         from latens.commands._files import with_derived_gaps
-        from latens.trained.imputation import imputed
+        from latens.trained.cell_scores import imputed
         from latens.trained.inputs import seed_key
 
         trained, out = at.trained, at.out

@@ -61,7 +61,7 @@ class Refit(ModelCommand):
             fix = "Use the training data: a prior is fitted to the posteriors of training rows."
             what, where = "the model was trained on other data.", self.data if isinstance(self.data, str) else at.name
             raise DataError(what, where=str(where), fix=fix)
-        rows = len(data.subset("train"))
+        rows = data.count("train")
         what = f"fit a {self.prior} prior to the posteriors of {rows} rows"
         told = {"out": str(out), "prior": self.prior, "rows": rows}
         yield DryRun(f"{what}, into {out}; nothing was written", told)

@@ -11,7 +11,6 @@ if hasattr(signal, "siginterrupt"):
     signal.siginterrupt(signal.SIGINT, True)
 
 if TYPE_CHECKING:
-    from .builtin_datasets import KNOWN as KNOWN
     from .checks import check as check
     from .checks import suggest_likelihood as suggest_likelihood
     from .dataset import Batch as Batch
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from .dataset import as_batch as as_batch
     from .dataset import hash_rows as hash_rows
     from .infer import infer_schema as infer_schema
+    from .loading import KNOWN as KNOWN
     from .loading import load as load
     from .preparation import Preparation as Preparation
     from .preparation import prepare_batch as prepare_batch
@@ -37,10 +37,9 @@ _HOMES = {
     "checks": ("check", "suggest_likelihood"),
     "dataset": ("Batch", "Dataset", "as_batch", "hash_rows"),
     "infer": ("infer_schema",),
-    "builtin_datasets": ("KNOWN",),
     "preparation": ("Preparation", "prepare_batch"),
     "row_fields": ("SPLITS", "TEST", "TRAIN", "VALIDATION", "encode_labels", "row_keys", "split_by_hash"),
     "schema": ("Column", "Schema"),
-    "loading": ("load",),
+    "loading": ("KNOWN", "load"),
 }
 __getattr__ = lazy_names(__name__, _HOMES)

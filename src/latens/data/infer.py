@@ -347,7 +347,7 @@ def store_numbers(rows: "IncomingRows", seen: np.ndarray | None = None) -> Store
         found = rows.schema
         refuse_names(rows)
         x, observed = conform(x, raw.columns, found, observed, where)
-    raw.x = x = fill(x, observed, rows.trains, found)  # what was read is let go before the rows are stored
+    raw.x = x = x if observed is None else fill(x, observed, rows.trains, found)  # what was read is let go
     return Stored(store(x, found, where), found, observed)
 
 

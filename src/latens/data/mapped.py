@@ -17,8 +17,8 @@ from jaxtyping import Shaped
 
 from latens.data.row_fields import Raw, mix
 from latens.errors import DataError, ResourceError
+from latens.io.atomic import to_json
 from latens.io.compilation import user_cache
-from latens.io.json import to_json
 from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.tables.columns import FrameColumn
 

@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 from latens.data.dataset import Batch
 from latens.data.schema import DAMAGED, MAX_CLASSES
 from latens.errors import ConfigError, ModelFileError, nearest
-from latens.io.json import typed
+from latens.io.atomic import typed
 from latens.io.random_keys import HIDDEN, MOVED
 from latens.typing import AnyArray, Array, Key, Shaped
 
@@ -185,7 +185,6 @@ def log_depth(x: Shaped[AnyArray, "*x"], mask: AnyArray | None = None) -> Array:
 def move_pictures(preparation: Preparation, batch: Batch, *, key: Key) -> Batch:
     """Move and mirror the pictures of a training batch at random, each by itself."""
     # A picture is moved by whole pixels, each offset as likely as the others; what comes in repeats its edge.
-    # returns: the batch with other pictures, what is observed moved with them; the same one where nothing is done.
     most = preparation.shift
     if not (most or preparation.flip):
         return batch

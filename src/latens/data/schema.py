@@ -16,7 +16,7 @@ from latens.data.columns_and_conditions import Column as Column
 from latens.data.columns_and_conditions import Condition as Condition
 from latens.data.columns_and_conditions import Name, Scale, Shift
 from latens.errors import DataError, ModelFileError
-from latens.io.json import typed
+from latens.io.atomic import typed
 from latens.kinds import KINDS, kind_of
 from latens.kinds.numbers import CELLS, Cells
 from latens.kinds.steps.sequences import Sequences
@@ -31,6 +31,7 @@ Kind = Literal["binary", "levels", "unit", "real", "counts", "mixed", "tokens"]
 mixed tables what its column says; the code of a piece of text, where 0 ends the row."""
 
 MAX_CELLS = 2**27
+MOST_CORRELATED = 1024  # values of a row above which no covariance of all of them is held
 MAX_LEVELS = 65536
 MAX_CLASSES = 65536
 TINY = 1e-30
@@ -203,7 +204,8 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         for entry, kind in (("levels", "levels"), ("types", "mixed"), ("tokens", "tokens")):
             if (getattr(schema, entry) is not None) != (schema.kind == kind):
                 raise _wrong(entry, f"only kind {kind!r} has {entry}, and always: not {schema.kind!r}")
-        for one in KINDS:
+        own = any(getattr(schema, name) is not None for name in ("sequences", "world", "tokens", "types", "derived"))
+        for one in KINDS if own else ():
             if wrong := one.wrong(schema):
                 raise _wrong(*wrong)
         several = [one.name for one in schema.conditions or ()]
@@ -257,6 +259,13 @@ def scaling(schema: Schema) -> tuple[AnyArray, AnyArray]:
         return jnp.full(schema.shape, schema.shift, jnp.float32), jnp.full(schema.shape, schema.scale, jnp.float32)
     pairs = np.array([(c.shift, c.scale) for c in schema.scaled]).T
     return np.broadcast_to(pairs[0], schema.shape), np.broadcast_to(pairs[1], schema.shape)
+
+
+def is_series(schema: Schema) -> bool:
+    """Whether rows are windows of several times by several real numbers, few enough to hold all their correlations."""
+    times, *rest = schema.shape
+    few = math.prod(schema.shape) <= MOST_CORRELATED
+    return schema.cells.real and len(rest) == 1 and min(times, *rest) > 0 and times > 1 and few
 
 
 def restricted(schema: Schema, shape: tuple[int, ...], places: tuple[int, ...]) -> Schema:

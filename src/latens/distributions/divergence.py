@@ -11,8 +11,7 @@ import numpy as np
 
 from latens.distributions.base import AbstractDistribution, AbstractFactorised
 from latens.distributions.continuous import DiagonalNormal, Laplace, StandardNormal
-from latens.distributions.counts import Poisson
-from latens.distributions.discrete import Bernoulli, Categorical, Ordinal
+from latens.distributions.discrete import Bernoulli, Categorical, Ordinal, Poisson
 from latens.distributions.mixtures import DiscretisedLogistic, Mixture, VariableMixture
 from latens.distributions.special import excess
 from latens.distributions.spherical import UniformSphere, VonMisesFisher

@@ -43,18 +43,22 @@ from latens.estimators.base import (
     with_arguments,
     with_nan,
 )
-from latens.estimators.frame_roles import (
+from latens.estimators.frames import (
     ROLES,
     Named,
     apart,
+    as_dataset,
+    as_fitted,
+    as_named,
+    coming,
     condition_cells,
     conditioned,
+    dataset_of,
     is_long,
     known_apart,
     long_dataset,
     roles_of,
 )
-from latens.estimators.frames import as_dataset, as_fitted, as_named, coming, dataset_of
 from latens.evidence.batched import map_rows
 from latens.evidence.estimate import finite
 from latens.io.compilation import check_count, check_process, keep_programs

@@ -21,10 +21,9 @@ from latens.estimators.vae import RowsEstimator
 from latens.evidence.estimate import finite
 from latens.io.compilation import check_count
 from latens.kinds.tables.frame import as_rows, is_frame
-from latens.trained.cell_scores import blame, named_cells
+from latens.trained.cell_scores import CODE, blame, conformal, named_cells, row_scores
 from latens.trained.inputs import RowsLike
 from latens.trained.measurement import what_density
-from latens.trained.outliers import CODE, conformal, row_scores
 from latens.trained.trained_model import TrainedModel
 from latens.typing import checked_later
 

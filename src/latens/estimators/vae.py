@@ -29,20 +29,27 @@ from latens.estimators.base import (
     weighted_mean,
     with_nan,
 )
-from latens.estimators.frame_roles import known_apart, put_back, with_filled_steps
-from latens.estimators.frames import array_with_filled, as_fitted, with_filled, with_numbers
+from latens.estimators.frames import (
+    array_with_filled,
+    as_fitted,
+    known_apart,
+    put_back,
+    with_filled,
+    with_filled_steps,
+    with_numbers,
+)
 from latens.evidence.estimate import Estimate, finite
 from latens.evidence.importance import elbo_parts
 from latens.io import random_keys
 from latens.io.compilation import check_count, check_process
 from latens.kinds import kind_of
 from latens.kinds.tables.frame import as_rows, is_frame
-from latens.latents.clusters import label_probabilities
 from latens.latents.codes import new_rows, reconstruct
+from latens.latents.disentanglement import label_probabilities
 from latens.predictive.missing_cells import DRAWS as IMPUTED
 from latens.recipes import RECIPES
 from latens.recipes.custom_parts import PartName
-from latens.trained.imputation import Imputation, imputed
+from latens.trained.cell_scores import Imputation, imputed
 from latens.trained.inputs import RowsLike, seed_key
 from latens.trained.prior_refit import refit_prior
 from latens.trained.trained_model import TrainedModel

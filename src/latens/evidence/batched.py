@@ -19,9 +19,8 @@ from latens.data import Preparation, prepare_batch
 from latens.data.dataset import Batch
 from latens.errors import refuse_other
 from latens.io import random_keys
-from latens.io.compilation import check_process, counted
+from latens.io.compilation import check_generator, check_whole
 from latens.io.programs import compiled
-from latens.io.random_keys import check_generator
 from latens.io.terminal import reached
 from latens.kinds.counts.sparse import SparseRows
 from latens.typing import Key, PyTree
@@ -61,12 +60,9 @@ class ModelRows:
         if self.key is None:
             object.__setattr__(self, "key", random_keys.of_seed(0))
         refuse_other(self.batch, Batch, "batch", "Give rows of a data set, data.rows(np.arange(9)).")
-        _sizes(batch_size=self.batch_size, samples_per_chunk=self.samples_per_chunk)
-
-
-@counted(batch_size=1, samples_per_chunk=1)
-def _sizes(*, batch_size: int | None = None, samples_per_chunk: int) -> None:
-    """Refuse what is not a size."""
+        if self.batch_size is not None:
+            check_whole(self.batch_size, 1, "batch_size")
+        check_whole(self.samples_per_chunk, 1, "samples_per_chunk")
 
 
 def padded_batches(batch: Batch, batch_size: int | None = None) -> Iterator[tuple[Batch, int]]:
@@ -129,19 +125,18 @@ def weights_of(batch: Batch) -> Shaped[np.ndarray, " B"] | None:
     return None if batch.weight is None else np.asarray(batch.weight, np.float64)
 
 
-def map_rows(function: Callable[..., PyTree], rows: ModelRows, each: Callable[[PyTree], Any] | None = None) -> PyTree:
+def map_rows(function: Callable[..., PyTree], rows: ModelRows) -> PyTree:
     """Apply a function of a model to all rows, in batches of one shape and one compiled program."""
     # The model is switched to inference (no dropout). Every row's randomness comes from its id, so the result does not
     # depend on order or chunking, up to rounding.
     refuse_other(rows, ModelRows, "rows", "Give latens.evidence.ModelRows(model, batch, key).")
-    check_process()
     check_generator(rows.key)
     batch, preparation, key = rows.batch, rows.preparation, rows.key
     model, size = eqx.nn.inference_mode(rows.model), rows.batch_size or _usual_size(batch)
     double = jnp.result_type(float) == np.float64  # a setting of this thread that others do not see
 
     shared = (function, model, preparation, key, double)
-    if _elsewhere is not None and each is None:
+    if _elsewhere is not None:
         batches = [_padded(batch, start, size) for start in range(0, len(batch.row_id), size)]
         found = _elsewhere(_of_part, shared, [(padded,) for padded, _ in batches])
         own = zip(found, batches)
@@ -150,15 +145,12 @@ def map_rows(function: Callable[..., PyTree], rows: ModelRows, each: Callable[[P
     def part(start: int) -> PyTree:
         padded, count = _padded(batch, start, size)
         made = jax.tree.map(lambda leaf: leaf[:count], _of_part(*shared, padded))
-        if each is not None:
-            each(made)
         reached(start + count, len(batch.row_id))
         return made
 
     # The first part compiles. Then several at once: alone, small arrays leave all cores but one idle half of the time.
-    reached(0, len(batch.row_id))
     parts, further = [part(0)], range(size, len(batch.row_id), size)
-    if each is None and len(further) > 1 and jax.default_backend() == "cpu" and (os.cpu_count() or 1) > 1:
+    if len(further) > 1 and jax.default_backend() == "cpu" and (os.cpu_count() or 1) > 1:
         padded, _ = _padded(batch, 0, size)
         with jax.enable_x64(double):
             alone = _apply.may_hold_pool(function, model, padded, preparation, key)

@@ -28,7 +28,7 @@ from latens.errors import ConfigError
 from latens.evidence.annealing import check_numbers, path_of
 from latens.evidence.batched import ModelRows, map_rows, weights_of
 from latens.evidence.estimate import Estimate
-from latens.evidence.log_marginals import LogMarginals, log_mean_error, summarise
+from latens.evidence.importance import LogMarginals, log_mean_error, summarise
 from latens.io.compilation import counted
 from latens.io.random_keys import CURVATURE
 from latens.models import AbstractLatentModel

@@ -17,7 +17,7 @@ from latens.errors import DataError, visible
 from latens.evidence.estimate import finite
 from latens.explorer.guard import Refused
 from latens.explorer.page_columns import grid
-from latens.io.json import plain, to_json
+from latens.io.atomic import plain, to_json
 from latens.kinds.tables.columns import ColumnType
 from latens.models import AbstractLatentModel
 from latens.predictive.conditional_samples import Conditions, GivenShares, conditions_of, shares_given

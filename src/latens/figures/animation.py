@@ -168,8 +168,6 @@ def _captions(captions: Sequence[str], count: int) -> list[str]:
 
 def trail(path: Shaped[np.ndarray, "F 2"], place: int) -> tuple[np.ndarray, np.ndarray]:
     """Find the last steps before a place on a path, and how strongly each is drawn."""
-    # returns: steps from point to pointwith k at most 18, the last one to the place; and their strengths above 0 to
-    # 1which rise evenly.
     kept = path[max(0, place - TRAIL) : place + 1]
     count = len(kept) - 1
     return np.stack([kept[:-1], kept[1:]], axis=1), 1.0 - np.arange(count)[::-1] / TRAIL

@@ -125,7 +125,6 @@ def align(points: ArrayLike, reference: ArrayLike) -> tuple[np.ndarray, np.ndarr
 
 def in_log_time(steps: ArrayLike, num: int) -> tuple[np.ndarray, np.ndarray]:
     """Place frames between snapshots of a training, even in log(1 + step)."""
-    # returns: for each frame the snapshot that it lies behindand how far on to the next it is, from 0 to 1
     known = numbers(steps, "steps", ndim=1).astype(float)
     if len(known) < 2 or (np.diff(known) <= 0).any() or num < 2:
         raise DataError("the steps must rise, and be 2 or more.", where="steps", fix="Sort them, each once.")

@@ -339,15 +339,15 @@ def save(
         ResourceError: The disk refuses.
     """
     stem, drawn = as_path(path_stem, "path_stem"), figure_of(figure)
-    files = {} if table is None else {".csv": csv_bytes(table)}
+    numbers = {} if table is None else {".csv": csv_bytes(table)}
     with laid_out(drawn):
-        files |= {f".{kind}": rendered(drawn, kind) for kind in _METADATA}
+        files = {f".{kind}": rendered(drawn, kind) for kind in _METADATA} | numbers
     paths = {ending: stem.with_name(stem.name + ending) for ending in files}
     with resource_errors(next(iter(paths.values()))):
         stem.parent.mkdir(parents=True, exist_ok=True)
     for ending, data in files.items():
         write_atomic(paths[ending], data)
-    return tuple(sorted(paths.values(), key=lambda path: path.suffix == ".csv"))
+    return tuple(paths.values())
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from latens.errors import ResourceError, UsageError
+from latens.errors import ConfigError, ResourceError, UsageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -61,7 +61,7 @@ def free_memory() -> int | None:
 
 def check_count(n: object, where: str, *, cells: int = 1, least: int = 1) -> int:
     """Check a number that is asked for: a whole number from `least` on, of which `cells` times it fit into memory."""
-    n = min(_check_whole(n, least, where, f"Give {least} or more."), 10**15)
+    n = min(check_whole(n, least, where), 10**15)
     free = free_memory()
     needed = 4 * n * (cells + 2)  # float32, and a random key for each row
     if needed > (2**50 if free is None else free):
@@ -71,9 +71,11 @@ def check_count(n: object, where: str, *, cells: int = 1, least: int = 1) -> int
     return n
 
 
-def _check_whole(n: object, least: int, where: str, fix: str) -> int:
+def check_whole(n: object, least: int, where: str) -> int:
+    """Check a whole number from `least` on."""
     if not isinstance(n, numbers.Integral) or isinstance(n, bool) or n < least:
-        raise UsageError(f"must be a whole number of {least} or more, not {n!r:.100}.", where=where, fix=fix)
+        what, fix = f"must be a whole number of {least} or more, not {n!r:.100}.", f"Give {least} or more."
+        raise UsageError(what, where=where, fix=fix)
     return int(n)
 
 
@@ -91,7 +93,7 @@ def counted(**least: int) -> Callable[[Function], Function]:
                 n = given.get(name, low)
                 if n is None and name in optional:
                     continue
-                _check_whole(n, low, name, f"Give {low} or more.")
+                check_whole(n, low, name)
             return function(*values, **options)
 
         return cast(Function, call)
@@ -126,6 +128,24 @@ def _from_environment(name: str, default: bool | str | None) -> bool | str | Non
     if text is None:
         return default
     return text.lower() in _YES if isinstance(default, bool) else text or default
+
+
+def check_generator(key: Any) -> None:
+    """Refuse a forked process, and a key whose noise would not be that of its row, or not that of every machine."""
+    # The other generators of JAX draw the numbers of many keys at once from the first of them: the noise of a row would
+    # depend on its place in the batch.
+    import jax
+
+    check_process()
+    kind = str(jax.random.key_impl(key))
+    if kind != "threefry2x32":
+        what = f"a key of the random generator {kind!r}, whose noise depends on the place of a row in its batch."
+        fix = "Use threefry2x32, which is JAX's default: unset JAX_DEFAULT_PRNG_IMPL."
+        raise ConfigError(what, where="JAX_DEFAULT_PRNG_IMPL", fix=fix)
+    if not jax_settings()["jax_threefry_partitionable"]:
+        what = "False gives other random numbers than everywhere else."
+        fix = "Use True, which is JAX's default: unset JAX_THREEFRY_PARTITIONABLE."
+        raise ConfigError(what, where="JAX_THREEFRY_PARTITIONABLE", fix=fix)
 
 
 def gpus() -> list[str]:

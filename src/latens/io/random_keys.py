@@ -9,9 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from latens.errors import ConfigError
-from latens.io.compilation import jax_settings
-
 
 def of_seed(seed: int, *salts: int) -> Any:
     """The key of a seed, folded with salts, without a compiled program."""
@@ -55,23 +52,6 @@ def threefry(words: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndar
         right += keys[(group + 2) % 3]
         right += np.uint32(group + 1)
     return left, right
-
-
-def check_generator(key: Any) -> None:
-    """Refuse a key whose noise would not be that of its row, or not the noise of every other machine."""
-    # The other generators of JAX draw the numbers of many keys at once from the first of them: the noise of a row would
-    # depend on its place in the batch.
-    import jax
-
-    kind = str(jax.random.key_impl(key))
-    if kind != "threefry2x32":
-        what = f"a key of the random generator {kind!r}, whose noise depends on the place of a row in its batch."
-        fix = "Use threefry2x32, which is JAX's default: unset JAX_DEFAULT_PRNG_IMPL."
-        raise ConfigError(what, where="JAX_DEFAULT_PRNG_IMPL", fix=fix)
-    if not jax_settings()["jax_threefry_partitionable"]:
-        what = "False gives other random numbers than everywhere else."
-        fix = "Use True, which is JAX's default: unset JAX_THREEFRY_PARTITIONABLE."
-        raise ConfigError(what, where="JAX_THREEFRY_PARTITIONABLE", fix=fix)
 
 
 # Folded into the key of a training step, or of one evaluation.

@@ -17,10 +17,9 @@ import numpy as np
 
 from latens.errors import LatensError, ModelFileError, nearest
 from latens.io.atomic import clean_orphans as clean_orphans
-from latens.io.atomic import resource_errors
+from latens.io.atomic import parse_json_strict as parse_json_strict
+from latens.io.atomic import plain, resource_errors, to_json
 from latens.io.atomic import write_atomic as write_atomic
-from latens.io.json import parse_json_strict as parse_json_strict
-from latens.io.json import plain, to_json
 from latens.typing import PyTree, checked_later
 
 Tree = TypeVar("Tree")

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from latens.errors import ResourceError, visible
-from latens.io.atomic import reason_of
-from latens.io.json import plain, to_json
+from latens.io.atomic import plain, reason_of, to_json
 
 WIDTH = 80
 """Columns of the narrowest terminal that is written for."""

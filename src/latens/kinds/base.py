@@ -311,3 +311,26 @@ class Kind:
         """What was said, by name."""
         found = {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if "option" in one.metadata}
         return {name: value for name, value in found.items() if value is not None and value is not False}
+
+
+KINDS: list[type[Kind]] = []  # from `latens.kinds`: steps, text, table, counts, pictures and numbers
+
+
+def kind_of(schema: "Schema") -> type[Kind]:
+    """The kind of rows that a schema is of."""
+    steps, text, table, counts, pictures, numbers = KINDS
+    if schema.sequences is not None or schema.tokens is not None:
+        return steps if schema.sequences is not None else text
+    if schema.kind in ("mixed", "counts"):
+        return table if schema.kind == "mixed" else counts
+    return pictures if len(schema.shape) > 1 else numbers
+
+
+def kind_of_rows(rows: "IncomingRows") -> type[Kind]:
+    """The kind of rows that were read, where none was named."""
+    steps, text, table, counts, pictures, numbers = KINDS
+    if rows.long is not None or rows.raw.strings is not None:
+        return steps if rows.long is not None else text
+    if rows.typed or rows.raw.kinds is not None if rows.schema is None else rows.schema.kind == "mixed":
+        return table
+    return counts if rows.raw.cells else pictures if getattr(rows.raw.x, "ndim", 0) > 2 else numbers

@@ -22,9 +22,9 @@ from latens.evidence.batched import BATCH_SIZES, ModelRows, map_rows, of_parts
 from latens.evidence.estimate import shares
 from latens.evidence.factors import principal as components
 from latens.evidence.importance import encode_prepared
-from latens.io.compilation import check_process, counted
+from latens.io.compilation import check_generator, check_process, counted
 from latens.io.programs import compiled
-from latens.io.random_keys import check_generator, folded, of_seed
+from latens.io.random_keys import folded, of_seed
 from latens.io.terminal import reached
 from latens.models import AbstractLatentModel, as_code, mean_code
 from latens.models.heads.table import TokenHead
@@ -221,13 +221,10 @@ def decode(
     Returns:
         A NumPy array of shape (n, *x), in the unit of the model.
     """
-    check_process()
-    if key is not None:
-        check_generator(key)
-    if key is None:
-        if not mean:
-            raise TypeError("decode needs a key to draw")
-        key = of_seed(0)  # a mean uses none
+    check_process() if key is None else check_generator(key)
+    if key is None and not mean:
+        raise TypeError("decode needs a key to draw")
+    key = of_seed(0) if key is None else key  # a mean uses none
     model = eqx.nn.inference_mode(model)
     size = min(batch_size, next((size for size in BATCH_SIZES if len(z) <= size), batch_size))
     parts, at = [], None if temperature is None else np.float32(temperature)
@@ -270,7 +267,6 @@ def sample_prior(
         ConfigError: The prior has no temperature, and another than 1 is asked for.
         UsageError: The temperature is negative or not finite.
     """
-    check_process()
     check_generator(key)
     # As rows are: a few programs serve every number up to 500, and each latent has a key of its own.
     size = next((size for size in BATCH_SIZES if n <= size), n)
@@ -320,7 +316,6 @@ def new_rows(
         z = sample_prior(model, n, key=z_key, cond=cond)  # the temperature is that of the tokens
         with _at(temperature) as scale:
             return decode(model, z, key=x_key, mean=False, cond=cond, temperature=scale), z
-    check_process()
     check_generator(key)
     # Codes and rows are one program.
     model, size = eqx.nn.inference_mode(model), next((size for size in BATCH_SIZES if n <= size), BATCH_SIZES[-1])

@@ -12,7 +12,7 @@ from jax.tree_util import Partial
 from latens.data import Dataset, Preparation, Schema
 from latens.data.dataset import Batch
 from latens.distributions import Deterministic, DiagonalNormal, FullNormal
-from latens.distributions.bijections import Scaled
+from latens.distributions.chain import Scaled
 from latens.errors import ConfigError
 from latens.evidence.batched import ModelRows, map_rows
 from latens.io.compilation import counted
@@ -220,7 +220,7 @@ def _fit_alone(
     rate = 5e-3 if matched else 2e-3
     optimizer = make_optimizer("adam", learning_rate=rate, schedule="cosine", warmup_steps=0, total_steps=steps)
     codes = _draws_of(model, data, preparation, size, seed)
-    settings = Settings(batch_size=min(128, len(codes.subset("train"))), seed=seed, chunk_steps=100)
+    settings = Settings(batch_size=min(128, codes.count("train")), seed=seed, chunk_steps=100)
     stage = Stage(objective, optimizer, Budget(steps=steps))
     alone = LatentModel(prior, _absent, _absent)
     seen = Preparation(classes=preparation.classes)

@@ -12,7 +12,7 @@ from latens import figures
 from latens.data import Dataset
 from latens.errors import number
 from latens.io.terminal import doing
-from latens.model_figures import latent_pictures, model_graph, reconstructions, table_pictures
+from latens.model_figures import latent_pictures, model_graph, table_pictures
 from latens.model_figures.source import Made, Source
 from latens.trained.trained_model import TrainedModel
 
@@ -113,21 +113,21 @@ _PICTURES = (
             "Training: the evidence lower bound and its two terms, in nats per row, over the epochs.",
             "training", first=True,
             sees="See where the validation curve is highest, and how far training runs ahead of it at the end."),
-    Picture("classes", "images, classifier", reconstructions.draw_classes, "Each class",
+    Picture("classes", "images, classifier", table_pictures.draw_classes, "Each class",
             "Samples of every class, and the means they are drawn around.", "pictures", 6, first=True,
             sees="See whether draws of a class vary, or all look like its mean."),
-    Picture("reconstructions", "images, latents, rows", reconstructions.draw_reconstructions,
+    Picture("reconstructions", "images, latents, rows", table_pictures.draw_reconstructions,
             "What goes in, and what comes out",
             "Rows, what the model makes of them, and means of samples from the prior.", "pictures", 2, first=True,
             sees="See what is lost between the rows and what the model makes of them."),
-    Picture("samples", "images, latents, prior", reconstructions.draw_samples, "New rows from the model",
+    Picture("samples", "images, latents, prior", table_pictures.draw_samples, "New rows from the model",
             "New rows: means of p(x | z) for z from the prior, then draws for the same z, with noise of each pixel.",
             "pictures", 1, first=True,
             sees="See whether the means, which come first, look like rows."),
-    Picture("texts", "text, latents, rows", reconstructions.draw_texts, "Texts in, and texts out",
+    Picture("texts", "text, latents, rows", table_pictures.draw_texts, "Texts in, and texts out",
             "Rows, the most probable texts of their latents, and new rows.", "pictures", 1, first=True,
             sees="See whether texts are reproduced exactly, and whether new ones look real."),
-    Picture("text-interpolations", "text, latents, rows, vectors, no condition", reconstructions.draw_ways,
+    Picture("text-interpolations", "text, latents, rows, vectors, no condition", table_pictures.draw_ways,
             "From one text to another", "The most probable texts on a straight way between the latents of two rows.",
             "pictures", 2, first=True,
             sees="See whether every text on the way could be a row."),
@@ -191,7 +191,7 @@ _PICTURES = (
             "How robust a decoded row is",
             "How far a code moves until what it decodes to changes: the share of rows that is still the same.",
             sees="See how far the curve stays at the top before it falls."),
-    Picture("posterior-predictive", "images, latents, rows", reconstructions.draw_predictive,
+    Picture("posterior-predictive", "images, latents, rows", table_pictures.draw_predictive,
             "What it draws in the place of a row", "Rows, with draws and means of the model for the same latents.",
             sees="See whether the draws vary as the rows do."),
     Picture("aggregated-posterior", "latents, rows, vectors, prior, no condition",
@@ -242,12 +242,7 @@ def draw_pictures(
 ) -> Drawn:
     """Draw every picture that applies to a model, or of these those that are named."""
     # Rows are test rows where there are any, else validation, else training rows; titles say which.
-    return draw_of(Source(trained, data, history=history, **look), only)
-
-
-def draw_of(source: Source, only: Collection[str] | None = None) -> Drawn:
-    """Draw what applies of the pictures that are named, for a source whose posteriors may be known already."""
-    return list(drawing(source, only))
+    return list(drawing(Source(trained, data, history=history, **look), only))
 
 
 def drawing(source: Source, only: Collection[str] | None = None) -> Iterator[tuple[str, Any, dict[str, np.ndarray]]]:

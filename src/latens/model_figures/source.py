@@ -20,7 +20,7 @@ from latens.latents.codes import Principal, decode, encode, principal, reconstru
 from latens.model_figures.image_scale import shown
 from latens.models import BayesClassifier
 from latens.predictive.classes import sample_classes
-from latens.predictive.column_information import Information, column_information
+from latens.predictive.conditional_samples import Information, column_information
 from latens.trained.trained_model import TrainedModel
 
 MOST_CLASSES = 20

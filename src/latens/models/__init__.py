@@ -4,11 +4,16 @@ from latens.models.heads.base import AbstractHead as AbstractHead
 from latens.models.heads.base import AffineHead as AffineHead
 from latens.models.heads.base import BernoulliHead as BernoulliHead
 from latens.models.heads.base import CategoricalHead as CategoricalHead
+from latens.models.heads.base import ConcreteHead as ConcreteHead
 from latens.models.heads.base import ContinuousBernoulliHead as ContinuousBernoulliHead
 from latens.models.heads.base import DeterministicHead as DeterministicHead
+from latens.models.heads.base import FlowHead as FlowHead
+from latens.models.heads.base import FullNormalHead as FullNormalHead
 from latens.models.heads.base import NormalHead as NormalHead
 from latens.models.heads.base import SharedScaleNormalHead as SharedScaleNormalHead
 from latens.models.heads.base import SquashedHead as SquashedHead
+from latens.models.heads.base import VonMisesFisherHead as VonMisesFisherHead
+from latens.models.heads.base import flow_head as flow_head
 from latens.models.heads.depth import DepthHead as DepthHead
 from latens.models.heads.depth import DepthInput as DepthInput
 from latens.models.heads.likelihoods import CorrelatedNormalHead as CorrelatedNormalHead
@@ -20,14 +25,7 @@ from latens.models.heads.likelihoods import StudentTHead as StudentTHead
 from latens.models.heads.likelihoods import ZeroInflatedHead as ZeroInflatedHead
 from latens.models.heads.pixel_heads import AutoregressiveHead as AutoregressiveHead
 from latens.models.heads.pixel_heads import PixelHead as PixelHead
-from latens.models.heads.posteriors import ConcreteHead as ConcreteHead
-from latens.models.heads.posteriors import FlowHead as FlowHead
-from latens.models.heads.posteriors import FullNormalHead as FullNormalHead
-from latens.models.heads.posteriors import VonMisesFisherHead as VonMisesFisherHead
-from latens.models.heads.posteriors import flow_head as flow_head
 
-from .autoregressive_codes import TransformerCodePrior as TransformerCodePrior
-from .autoregressive_codes import TransformerCodes as TransformerCodes
 from .base import AbstractJointModel as AbstractJointModel
 from .base import AbstractLatentModel as AbstractLatentModel
 from .base import AbstractModelEncoder as AbstractModelEncoder
@@ -37,7 +35,6 @@ from .base import Shares as Shares
 from .base import SideBySide as SideBySide
 from .base import as_code as as_code
 from .base import mean_code as mean_code
-from .bayes import BayesClassifier as BayesClassifier
 from .conditional import Conditional as Conditional
 from .conditional import Downwards as Downwards
 from .conditional import FromLowest as FromLowest
@@ -46,7 +43,6 @@ from .conditional import Standardise as Standardise
 from .conditional import Upwards as Upwards
 from .conditional import constant_at_first as constant_at_first
 from .conditional import widths_between as widths_between
-from .exact_steps import PrecisionNormal as PrecisionNormal
 from .flow_matching import ContinuousFlow as ContinuousFlow
 from .flow_matching import FlowMatching as FlowMatching
 from .multimodal import ByModality as ByModality
@@ -63,11 +59,15 @@ from .quantised import CodeHead as CodeHead
 from .quantised import CodePosterior as CodePosterior
 from .quantised import CodePrior as CodePrior
 from .quantised import ScalarQuantiser as ScalarQuantiser
+from .quantised import TransformerCodePrior as TransformerCodePrior
+from .quantised import TransformerCodes as TransformerCodes
 from .quantised import UniformCodes as UniformCodes
 from .quantised import VectorQuantiser as VectorQuantiser
+from .semi_supervised import BayesClassifier as BayesClassifier
 from .semi_supervised import ClassPrior as ClassPrior
 from .semi_supervised import LabelAndCode as LabelAndCode
 from .semi_supervised import SemiSupervised as SemiSupervised
+from .state_space import PrecisionNormal as PrecisionNormal
 from .state_space import StateSpaceModel as StateSpaceModel
 from .state_space import StepNormals as StepNormals
 from .state_space import StepPrior as StepPrior

@@ -106,7 +106,6 @@ class Grow(eqx.Module):
 
 def steps_between(sizes: Sequence[Size], initializer: str, *, key: Key) -> tuple[tuple[Shrink, ...], tuple[Grow, ...]]:
     """The steps up and down a pyramid."""
-    # returns: the steps to each next smaller size, and those to each next larger one, both from the largest on.
     shrink, grow = [], []
     for number, (large, small) in enumerate(itertools.pairwise(sizes)):
         cells = math.prod(large[:2]) if small[:2] == (1, 1) else 4

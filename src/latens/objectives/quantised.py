@@ -12,8 +12,7 @@ from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.models.quantised import CodePosterior
-from latens.objectives.base import AbstractObjective, Loss, Metrics, mean, sampled_metrics, weighted
-from latens.objectives.draws import draw
+from latens.objectives.base import AbstractObjective, Loss, Metrics, draw, mean, sampled_metrics, weighted
 from latens.typing import Array, Float, Int, Key, Nats, PyTree, Step, Weight
 
 

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 
 from latens.data.dataset import Batch
 from latens.errors import ConfigError
+from latens.evidence.annealing import filtered, resampled
 from latens.evidence.batched import ModelRows, map_rows
-from latens.evidence.particles import filtered, resampled
 from latens.io.compilation import counted
 from latens.models import StateSpaceModel
 from latens.models.state_space import INPUTS

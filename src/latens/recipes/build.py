@@ -70,8 +70,7 @@ class Recipe:
 
     def model(self, schema: Schema, config: Any, *, key: Key) -> Any:
         """The untrained model: what `build` makes, with the networks that the configuration names."""
-        parts = self.bind(config)
-        made, config = self.build(schema, parts, key=key), getattr(parts, "config", parts)
+        made, config = self.build(schema, config, key=key), getattr(config, "config", config)
         if not isinstance(config, VAEConfig) or (config.network.encoder is None and config.network.decoder is None):
             return made
         seed = config.training.seed
@@ -139,7 +138,7 @@ def build(schema: Schema, config: VAEConfig | ConfiguredParts, *, key: Key) -> L
     entry = parts.likelihood.encoder_input(schema)
     if network.map:  # the prior reads the label
         reads, extra = tuple(name for name in reads if name != LABEL), extra - classes
-    up, down = _networks(schema, parts, head, likelihood, extra, key=key)
+    up, down = _networks(schema, parts, head, likelihood, entry, extra, key=key)
     if network.linear:
         up, down = with_linear_paths(up, down, schema, parts, head, extra)
     encoder = Conditional(up, head, entry, reads, usual)
@@ -152,8 +151,9 @@ def build(schema: Schema, config: VAEConfig | ConfiguredParts, *, key: Key) -> L
 
 
 def _networks(
-    schema: Schema, parts: ConfiguredParts, head: AbstractHead, likelihood: AbstractHead, extra: int, *, key: Key
-) -> tuple[Any, Any]:
+    schema: Schema, parts: ConfiguredParts, head: AbstractHead, likelihood: AbstractHead, entry: object, extra: int,
+    *, key: Key,
+) -> tuple[Any, Any]:  # fmt: skip
     """The networks of encoder and decoder, without paths beside them."""
     # extra: how many numbers of labels and conditions both read.
     network, latent_size = parts.config.network, parts.posterior.size
@@ -173,18 +173,18 @@ def _networks(
         raise ConfigError(what, where="network.kind", fix="Use --set network=conv, or leave them out.")
     if isinstance(likelihood, TokenHead):
         return token_networks(schema.num_values, network, head.num_outputs, likelihood, latent_size, extra, key)
-    hidden = network.hidden or ()
+    hidden, given = network.hidden or (), network_options(network) | convolutions
+    codes, cells = head.num_outputs, likelihood.num_outputs
     encoder_key, decoder_key = jax.random.split(key)
     up = encoder_network(
         network.kind,
-        getattr(parts.likelihood.encoder_input(schema), "shape", schema.shape),
+        getattr(entry, "shape", schema.shape),
         hidden,
-        head.num_outputs,
+        codes,
         output_activation=network.encoder_output_activation,
         key=encoder_key,
         extra=extra,
-        **network_options(network),
-        **convolutions,
+        **given,
         **copies,
     )
     down = decoder_network(
@@ -192,12 +192,11 @@ def _networks(
         latent_size + extra,
         hidden[::-1] if network.decoder_hidden is None else network.decoder_hidden,
         schema.shape,
-        likelihood.num_outputs,
-        blocks=likelihood.num_outputs // math.prod(schema.shape),
+        cells,
+        blocks=cells // math.prod(schema.shape),
         output_activation=network.decoder_output_activation,
         key=decoder_key,
-        **network_options(network),
-        **convolutions,
+        **given,
     )
     return up, down
 

@@ -27,8 +27,7 @@ from latens.models.heads.base import Sees
 from latens.objectives import AbstractObjective
 from latens.recipes.likelihoods import LIKELIHOODS, Likelihood
 from latens.recipes.part_tables import OBJECTIVES, NoOptions, PartRow, lookup, options_of
-from latens.recipes.posteriors import POSTERIORS, Posterior
-from latens.recipes.priors import PRIORS, Prior
+from latens.recipes.posteriors import POSTERIORS, PRIORS, Posterior, Prior
 from latens.training import Optimizer, from_optax
 from latens.training.optimizers import OPTIMIZERS
 from latens.typing import Key

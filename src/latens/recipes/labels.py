@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -20,7 +19,7 @@ from latens.evidence.batched import ModelRows
 from latens.latents.codes import encode
 from latens.models import CategoricalHead, Conditional, DepthInput, LatentModel, MixturePrior, SemiSupervised
 from latens.networks import encoder_network
-from latens.objectives import ELBO, AbstractObjective
+from latens.objectives import ELBO
 from latens.recipes import build as building
 from latens.recipes import plan as vae
 from latens.recipes.build import Size
@@ -116,25 +115,7 @@ def plan(schema: Schema, config: VAEConfig | ConfiguredParts, size: Size) -> tup
             return model
         return eqx.tree_at(lambda m: m.classifier.standardise, model, entry)
 
-    return (_last(config, size, objective, start),)
-
-
-def _last(config: VAEConfig, size: Size, objective: AbstractObjective, start: Callable[..., Any]) -> Stage:
-    return _stage(config, size, objective, vae.budget_of(config.training), start)
-
-
-def _first(config: VAEConfig, size: Size, objective: AbstractObjective, start: Callable[..., Any]) -> Stage:
-    """A stage before the last one, with the same budget unless another is given."""
-    if config.training.pretrain_epochs is None:
-        return _last(config, size, objective, start)
-    return _stage(config, size, objective, Budget(config.training.pretrain_epochs), start)
-
-
-def _stage(
-    config: VAEConfig, size: Size, objective: AbstractObjective, budget: Budget, start: Callable[..., Any]
-) -> Stage:
-    steps = budget.total_steps(size.steps_per_epoch)
-    return Stage(objective, vae.optimizer_of(config.optimizer, objective, steps), budget, start)
+    return (vae.stage_of(config, size, objective, start),)
 
 
 # --- clustering ---
@@ -162,7 +143,9 @@ def plan_clusters(schema: Schema, config: VAEConfig | ConfiguredParts, size: Siz
         return with_clusters(model, data, prepare, components=components, seed=seed)
 
     objective = vae.make_objective(parts, size, math.prod(schema.shape))
-    return _first(config, size, ELBO(kl="sampled", beta=FIRST_BETA), first), _last(config, size, objective, second)
+    before = None if config.training.pretrain_epochs is None else Budget(config.training.pretrain_epochs)
+    plain = vae.stage_of(config, size, ELBO(kl="sampled", beta=FIRST_BETA), first, before)
+    return plain, vae.stage_of(config, size, objective, second)
 
 
 def resolve(config: VAEConfig | ConfiguredParts, data: Dataset) -> tuple[VAEConfig, list[str]]:

@@ -17,8 +17,7 @@ from latens.models.semi_supervised import LABEL
 from latens.objectives import AbstractObjective
 from latens.recipes.likelihoods import LIKELIHOODS, Likelihood
 from latens.recipes.part_tables import OBJECTIVES, bound
-from latens.recipes.posteriors import POSTERIORS, Posterior, Shape
-from latens.recipes.priors import PRIORS, Prior
+from latens.recipes.posteriors import POSTERIORS, PRIORS, Posterior, Prior, Shape
 from latens.typing import Key
 
 Trained = TypeVar("Trained")
@@ -153,7 +152,6 @@ def num_classes(schema: Schema, config: VAEConfig) -> int:
 
 def conditions(schema: Schema, config: VAEConfig) -> tuple[tuple[str, ...], int, int]:
     """The conditions that encoder and decoder read, the number of classes, and the numbers of all others."""
-    # returns: their names, the length of the one-hot vector of the label, that of the vector of the others.
     if config.label.kind == "predict":
         raise ConfigError("this recipe predicts no labels.", where="label.kind", fix="Use --recipe m2.")
     if config.label.kind == "none":

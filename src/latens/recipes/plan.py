@@ -22,10 +22,11 @@ from latens.config import (
 from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_likelihood
 from latens.data.infer import MOST_MEASURED
 from latens.data.mapped import few
+from latens.data.schema import is_series
 from latens.errors import ConfigError
-from latens.evidence.series_baseline import is_series
 from latens.io import random_keys
 from latens.kinds import kind_of
+from latens.kinds.base import Defaults
 from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
@@ -35,9 +36,8 @@ from latens.recipes.part_tables import OBJECTIVES, make
 from latens.recipes.parts import ConfiguredParts, bind, preparation
 from latens.recipes.pictures import BATCH as PICTURE_BATCH
 from latens.recipes.pictures import for_pictures, map_of, of_binarised, of_codes, work
-from latens.recipes.posteriors import whole_groups
+from latens.recipes.posteriors import PRIORS, MixtureOptions, whole_groups
 from latens.recipes.principal_components import MOST_LATENTS, latents_of, started_from, suits
-from latens.recipes.priors import PRIORS, MixtureOptions
 from latens.trainable import count_parameters
 from latens.training import Budget, Optimizer, Stage, by_group, make_optimizer, patience_of, resting
 from latens.training.optimizers import OPTIMIZERS
@@ -71,10 +71,10 @@ POISSON_CLIP = 100.0
 
 def resolve(config: VAEConfig | ConfiguredParts, data: Dataset) -> tuple[VAEConfig, list[str]]:
     """Decide what the configuration leaves open, from the data, and say why in a sentence each."""
-    parts, pictures = bind(config), False
+    parts, pictures, usual = bind(config), False, kind_of(data.schema).defaults
     config, reasons = of_binarised(parts.config)
-    if config.network.kind == "auto" and (own := kind_of(data.schema).defaults.network):
-        config = replace(config, network=replace(config.network, kind=own))
+    if config.network.kind == "auto" and usual.network:
+        config = replace(config, network=replace(config.network, kind=usual.network))
     if config.network.kind == "auto":
         config, others = for_pictures(parts.having(config), data)
         reasons += others
@@ -83,20 +83,32 @@ def resolve(config: VAEConfig | ConfiguredParts, data: Dataset) -> tuple[VAEConf
         what = f"the recipe {config.recipe!r} has no inputs at every step."
         fix = "Use --recipe world, or leave --input out: the columns are then modelled."
         raise ConfigError(what, where="--input", fix=fix)
-    for decide in (_likelihood, _objective, _widths, _begun, _latents, _prior):
-        config = decide(config, parts, data, reasons)
-    config = _batches(config, data, pictures, reasons)
-    config = _optimizer(config, data, reasons)
-    return _limits(config, data, reasons), reasons
+    given = _Given(data, data.schema, usual, parts, pictures, data.count("train"), data.count("validation"), reasons)
+    for decide in (_likelihood, _objective, _widths, _begun, _latents, _prior, _batches, _optimizer, _limits):
+        config = decide(config, given)
+    return config, reasons
 
 
-def _likelihood(config: VAEConfig, parts: ConfiguredParts, data: Dataset, reasons: list[str]) -> VAEConfig:
-    likelihood, schema = config.likelihood, data.schema
+class _Given(NamedTuple):
+    """What decisions go by, and where each says why."""
+
+    data: Dataset
+    schema: Schema
+    usual: Defaults  # of rows of this kind
+    parts: ConfiguredParts
+    pictures: bool  # whether the networks are convolutions of the default recipe
+    rows: int  # of training
+    validate: int  # the number of rows that validate
+    reasons: list[str]
+
+
+def _likelihood(config: VAEConfig, given: _Given) -> VAEConfig:
+    likelihood, schema, reasons = config.likelihood, given.schema, given.reasons
     if likelihood.family == "auto":
-        family, reason = suggest_likelihood(data)
+        family, reason = suggest_likelihood(given.data)
         if family == "normal" and is_series(schema):
             trial = replace(config, likelihood=replace(likelihood, family="correlated-normal"))
-            if suits(parts.having(trial), data) is not None:
+            if suits(given.parts.having(trial), given.data) is not None:
                 family, reason = "correlated-normal", "the times and numbers of a window depend on one another"
         likelihood = replace(likelihood, family=family)
         reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
@@ -108,25 +120,25 @@ def _likelihood(config: VAEConfig, parts: ConfiguredParts, data: Dataset, reason
     return replace(config, likelihood=likelihood)
 
 
-def _objective(config: VAEConfig, parts: ConfiguredParts, data: Dataset, reasons: list[str]) -> VAEConfig:
-    draws = kind_of(data.schema).defaults.draws
+def _objective(config: VAEConfig, given: _Given) -> VAEConfig:
+    draws = given.usual.draws
     if not draws or config.recipe != "default" or config.objective != ObjectiveConfig():
         return config
-    reasons.append(
+    given.reasons.append(
         f"objective: iwae with {draws} draws, which separates kinds of rows better than the ELBO "
         "(--set objective.beta=1 for that)"
     )
     return replace(config, objective=replace(config.objective, name="iwae", options={"num_samples": draws}))
 
 
-def _widths(config: VAEConfig, parts: ConfiguredParts, data: Dataset, reasons: list[str]) -> VAEConfig:
+def _widths(config: VAEConfig, given: _Given) -> VAEConfig:
     """The widths of the networks, and the learning rate that goes with them."""
-    network, optimizer, own = config.network, config.optimizer, kind_of(data.schema).defaults
+    network, optimizer, own = config.network, config.optimizer, given.usual
     narrow = own.width and (network.kind, config.start.kind) == ("dense", "closed-form")
     if optimizer.learning_rate is None:
         optimizer = replace(optimizer, learning_rate=own.rate if narrow and network.hidden is None else RATE)
     if network.hidden is None:
-        cells = (own.cells,) if own.cells else data.schema.shape
+        cells = (own.cells,) if own.cells else given.schema.shape
         usual = (own.width,) if narrow else default_hidden(network.kind, cells)
         network = replace(network, hidden=usual)
         if not (network.encoder and network.decoder):
@@ -134,13 +146,14 @@ def _widths(config: VAEConfig, parts: ConfiguredParts, data: Dataset, reasons: l
             if network.encoder or network.decoder:
                 which = f"a {network.kind} {'decoder' if network.encoder else 'encoder'} of widths"
             widths = ", ".join(map(str, network.hidden or ()))
-            reasons.append(f"{which} {widths}, for {math.prod(data.schema.shape)} values a row")
+            given.reasons.append(f"{which} {widths}, for {math.prod(given.schema.shape)} values a row")
     return replace(config, network=network, optimizer=optimizer)
 
 
-def _begun(config: VAEConfig, parts: ConfiguredParts, data: Dataset, reasons: list[str]) -> VAEConfig:
+def _begun(config: VAEConfig, given: _Given) -> VAEConfig:
     """Whether the networks begin at the closed form of the data, and how many latents it has."""
-    having, cells = parts.having(config), math.prod(data.schema.shape)
+    data, reasons, having = given.data, given.reasons, given.parts.having(config)
+    cells = math.prod(data.schema.shape)
     if (head := suits(having, data)) is None or not (count := latents_of(data, preparation(data.schema, having), head)):
         return config
     posterior = config.posterior
@@ -155,10 +168,10 @@ def _begun(config: VAEConfig, parts: ConfiguredParts, data: Dataset, reasons: li
     return replace(config, network=replace(config.network, linear=True), posterior=posterior)
 
 
-def _latents(config: VAEConfig, parts: ConfiguredParts, data: Dataset, reasons: list[str]) -> VAEConfig:
+def _latents(config: VAEConfig, given: _Given) -> VAEConfig:
     """Whether latents lie on a map, how many there are, and how their scales are made."""
-    network, posterior, row, schema = config.network, config.posterior, parts.posterior, data.schema
-    own, cells = kind_of(schema).defaults, math.prod(schema.shape)
+    _, schema, own, parts, *_, reasons = given
+    network, posterior, row, cells = config.network, config.posterior, parts.posterior, math.prod(schema.shape)
     if network.map is None and network.kind == "conv" and of_codes(parts.having(config)):
         network = replace(network, map=True)
     if posterior.latent_dim is None and network.map:
@@ -180,9 +193,9 @@ def _latents(config: VAEConfig, parts: ConfiguredParts, data: Dataset, reasons: 
     return replace(config, network=network, posterior=posterior)
 
 
-def _prior(config: VAEConfig, parts: ConfiguredParts, data: Dataset, reasons: list[str]) -> VAEConfig:
-    schema, prior, objective = data.schema, config.prior, config.objective
-    usual, own = kind_of(schema).defaults, config.prior.kind == "auto" and not config.prior.options
+def _prior(config: VAEConfig, given: _Given) -> VAEConfig:
+    _, schema, usual, parts, *_, reasons = given
+    prior, objective, own = config.prior, config.objective, config.prior.kind == "auto" and not config.prior.options
     prior = replace(prior, kind=parts.posterior.prior) if prior.kind == "auto" else prior
     if prior.refit is None:  # a prior that was chosen, by a user or by a recipe, is left as it is trained
         # The percentiles of a standard Normal space the plane of pictures with two units.
@@ -199,20 +212,20 @@ def _prior(config: VAEConfig, parts: ConfiguredParts, data: Dataset, reasons: li
     return replace(config, prior=prior, objective=objective)
 
 
-def _batches(config: VAEConfig, data: Dataset, pictures: bool, reasons: list[str]) -> VAEConfig:
+def _batches(config: VAEConfig, given: _Given) -> VAEConfig:
     if config.training.batch_size is not None:
         return config
-    rows, cells = data.count("train"), math.prod(data.schema.shape)
-    usual = 128 if rows >= 1000 and not pictures else PICTURE_BATCH
-    usual, of_cells = kind_of(data.schema).batch_size(data, usual)
+    rows, cells = given.rows, math.prod(given.schema.shape)
+    usual = 128 if rows >= 1000 and not given.pictures else PICTURE_BATCH
+    usual, of_cells = kind_of(given.schema).batch_size(given.data, usual)
     size = min(usual, 2 ** int(math.log2(max(1, BATCH_CELLS // cells))))
     of_cells = f" of {cells:,} values" if size != usual else of_cells
-    reasons.append(f"batches of {size}, for {rows:,} training rows{of_cells}")
+    given.reasons.append(f"batches of {size}, for {rows:,} training rows{of_cells}")
     return replace(config, training=replace(config.training, batch_size=size))
 
 
-def _optimizer(config: VAEConfig, data: Dataset, reasons: list[str]) -> VAEConfig:
-    optimizer, rows = config.optimizer, data.count("train")
+def _optimizer(config: VAEConfig, given: _Given) -> VAEConfig:
+    optimizer, rows, reasons = config.optimizer, given.rows, given.reasons
     if optimizer.name == "adamw" and "weight_decay" not in optimizer.options:
         # Measured: a few hundred rows are fitted too closely without it, and with it thousands not closely enough.
         decay = 0.5 if rows < 500 else 0.05
@@ -228,12 +241,12 @@ def _optimizer(config: VAEConfig, data: Dataset, reasons: list[str]) -> VAEConfi
     return replace(config, optimizer=optimizer)
 
 
-def _limits(config: VAEConfig, data: Dataset, reasons: list[str]) -> VAEConfig:
+def _limits(config: VAEConfig, given: _Given) -> VAEConfig:
     """How long training goes on, and how many steps are one program."""
-    training, rows = config.training, data.count("train")
+    training, rows = config.training, given.rows
     limits = [f"{value:g} {name}" for name in _LIMITS if (value := getattr(training, name)) is not None]
     if not limits or training.patience == "auto":
-        epochs, patience = _budget(rows, training.batch_size or rows, bool(len(data.subset("validation"))))
+        epochs, patience = _budget(rows, training.batch_size or rows, bool(given.validate))
         if not limits and training.patience == "auto" and training.validate_every is None:
             # About 100 steps: what is done between them takes as long as 30 steps of a few rows.
             steps = -(-rows // min(rows, training.batch_size or rows))
@@ -243,12 +256,12 @@ def _limits(config: VAEConfig, data: Dataset, reasons: list[str]) -> VAEConfig:
         stop = f"fewer if validation rows gain nothing for {training.patience}"
         if training.epochs is not None and isinstance(training.patience, int) and training.patience >= training.epochs:
             stop = f"too few for early stopping, which waits for {training.patience} without a gain"
-        if not len(data.subset("validation")):
+        if not given.validate:
             stop = "not stopped early, as no rows validate"
         stop = "not stopped early (training.patience=none)" if training.patience is None else stop
-        reasons.append(f"up to {' or '.join(limits) or f'{epochs:,.0f} epochs'}, {stop}")
+        given.reasons.append(f"up to {' or '.join(limits) or f'{epochs:,.0f} epochs'}, {stop}")
     if training.chunk_steps is None:
-        training = replace(training, chunk_steps=_chunk_steps(data.schema, config.network, training))
+        training = replace(training, chunk_steps=_chunk_steps(given.schema, config.network, training))
     return replace(config, training=training)
 
 
@@ -301,23 +314,26 @@ def _chunk_steps(schema: Schema, network: NetworkConfig, training: TrainingConfi
     return int(max(1, min(500, 0.5 / seconds, by_memory, training.plots_every or 500, training.log_every or 500)))
 
 
-def budget_of(training: TrainingConfig) -> Budget:
-    """The budget of a stage that a resolved configuration asks for."""
-    assert training.patience != "auto"
-    return Budget(training.epochs, training.steps, training.minutes, training.patience)
-
-
 def plan(schema: Schema, config: VAEConfig | ConfiguredParts, size: Size) -> tuple[Stage, ...]:
     """One stage: start the output bias from the data, then train."""
     parts = bind(config)
-    training, optimizer = parts.config.training, parts.config.optimizer
-    budget = budget_of(training)
     objective = make_objective(parts, size, math.prod(schema.shape))
-    made = optimizer_of(optimizer, objective, budget.total_steps(size.steps_per_epoch))
-    if training.pretrain_epochs is not None:
+    made = stage_of(parts.config, size, objective, starting(schema, parts))
+    if parts.config.training.pretrain_epochs is not None:
         what = "this recipe has one stage, and nothing to train before it."
         raise ConfigError(what, where="training.pretrain_epochs", fix="Remove --set training.pretrain_epochs=...")
-    return (Stage(objective, made, budget, starting(schema, parts)),)
+    return (made,)
+
+
+def stage_of(
+    config: VAEConfig, size: Size, objective: AbstractObjective, start: Callable[..., Any], budget: Budget | None = None
+) -> Stage:
+    """The stage that minimises an objective, with the budget of the configuration unless another is given."""
+    training = config.training
+    assert training.patience != "auto"
+    budget = budget or Budget(training.epochs, training.steps, training.minutes, training.patience)
+    made = optimizer_of(config.optimizer, objective, budget.total_steps(size.steps_per_epoch))
+    return Stage(objective, made, budget, start)
 
 
 _OWN = {"name", "learning_rate", "schedule", "warmup_steps", "total_steps", "clip_value", "clip_norm", "mask"}
@@ -326,7 +342,6 @@ _OWN = {"name", "learning_rate", "schedule", "warmup_steps", "total_steps", "cli
 def optimizer_of(config: OptimizerConfig, objective: AbstractObjective, total_steps: int | None) -> Optimizer:
     """The optimiser of (model, objective)."""
     # A critic, a multiplier or a learned baseline is never averaged, and warms up with the model.
-    # total_steps: the most steps of the stage, for schedules; None where the budget does not say.
     shared: dict[str, Any] = {"warmup_steps": config.warmup_steps, "total_steps": total_steps}
     usual = RATE if config.learning_rate is None else config.learning_rate
     model = _made(config, "optimizer", usual, schedule=config.schedule, **shared)
@@ -357,9 +372,9 @@ def _made(config: OptimizerConfig | CriticOptimizerConfig, where: str, rate: flo
     return make_optimizer(config.name, learning_rate=rate, **clips, **options)
 
 
-def starting(schema: Schema, config: VAEConfig | ConfiguredParts) -> Callable[[LatentModel, Dataset], LatentModel]:
+def starting(schema: Schema, parts: ConfiguredParts) -> Callable[[LatentModel, Dataset], LatentModel]:
     """What a stage starts with: the decoder at the data's moments, pseudo-inputs at rows."""
-    prepare, config = preparation(schema, config), bind(config).config
+    prepare, config = preparation(schema, parts), parts.config
 
     def start(model: LatentModel, data: Dataset) -> LatentModel:
         if config.likelihood.output_bias == "data" and hasattr(model.decoder, "with_output_bias"):
@@ -378,9 +393,8 @@ def starting(schema: Schema, config: VAEConfig | ConfiguredParts) -> Callable[[L
     return start
 
 
-def make_objective(config: VAEConfig | ConfiguredParts, size: Size, cells: int) -> AbstractObjective:
+def make_objective(parts: ConfiguredParts, size: Size, cells: int) -> AbstractObjective:
     """The objective that a configuration names."""
-    parts = bind(config)
     config, posterior, kind = parts.config, parts.posterior, parts.objective
     chosen = config.objective
     if posterior.is_point and kind.needs_density:

@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from latens.data import Dataset, Preparation, prepare_batch
 from latens.data.conditions import GIVEN
 from latens.data.dataset import first_rows, training_rows
+from latens.data.schema import is_series
 from latens.evidence import factors
-from latens.evidence.count_baseline import fit_depth_factors
 from latens.evidence.factors import (
     MOST_TABLE_ROWS,
     MOST_VALUES,
@@ -27,8 +27,8 @@ from latens.evidence.factors import (
     scored,
     scores_of,
 )
-from latens.evidence.series_baseline import FEWEST as FEWEST_WINDOWS
-from latens.evidence.series_baseline import fit_window, is_series
+from latens.evidence.rivals import FEWEST as FEWEST_WINDOWS
+from latens.evidence.rivals import fit_depth_factors, fit_window
 from latens.io import random_keys
 from latens.kinds.tables.columns import ColumnType
 from latens.models import AbstractHead, DepthHead, DepthInput, LatentModel, SharedScaleNormalHead, StateSpaceModel

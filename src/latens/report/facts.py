@@ -10,9 +10,8 @@ from msgspec import Struct
 from latens.data import Dataset
 from latens.errors import RunFolderError
 from latens.figures.style import Drawn, darkened, figure_of, laid_out, rendered, themed
-from latens.io.atomic import read_plain
-from latens.io.json import parse_json_strict, typed
-from latens.model_figures.draw import PICTURES, draw_of
+from latens.io.atomic import parse_json_strict, read_plain, typed
+from latens.model_figures.draw import PICTURES, drawing
 from latens.model_figures.source import Source
 from latens.report.html import Html, data_uri, tag
 from latens.runs.folder import RunFolder
@@ -37,10 +36,10 @@ class ReportFigure(NamedTuple):
 
 def shots(source: Source, names: list[str]) -> list[ReportFigure]:
     """Draw the pictures of a page: those of lines once, whose colours are turned; those of pixels in both themes."""
-    made = [(PICTURES[name], axes, table, picture(axes)) for name, axes, table in draw_of(source, names)]
+    made = [(PICTURES[name], axes, table, picture(axes)) for name, axes, table in drawing(source, names)]
     again = [one.name for one, *_, (_, kind) in made if kind == "png"]
     with themed("dark"):
-        dark = {name: picture(axes) for name, axes, _ in (draw_of(source, again) if again else [])}
+        dark = {name: picture(axes) for name, axes, _ in (drawing(source, again) if again else [])}
     return [
         ReportFigure(
             one.name,

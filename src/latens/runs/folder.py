@@ -30,19 +30,24 @@ from msgspec import Struct
 
 from latens.errors import ConfigError, LatensError, RunFolderError
 from latens.io.atomic import (
+    JsonLines,
     as_path,
     clean_orphans,
+    float_text,
     is_temporary,
     open_plain,
+    parse_json_strict,
+    plain,
     read_plain,
     refuse_unplain,
     resource_errors,
     sync_folder,
+    to_json,
+    typed,
     write_atomic,
     write_together,
 )
 from latens.io.compilation import jax_settings, threads
-from latens.io.json import JsonLines, float_text, parse_json_strict, plain, to_json, typed
 
 _MAX_BYTES = 4096
 _PATIENCE = 0.4
@@ -86,8 +91,6 @@ class Lock:
 
 def holder_of(path: Path) -> dict[str, Any] | None:
     """What the lock file says of the process that holds it."""
-    # returns: `pid`, `host` and `created` of the holder, "?" where they cannot be read; None where nobody holds the
-    # folder.
     refuse_unplain(path.parent, (path.name,), ())
     if not path.exists():
         return None
@@ -109,7 +112,6 @@ def in_use(folder: Path, holder: dict[str, Any] | None) -> RunFolderError:
 
 def read_lock(path: Path) -> dict[str, Any] | None:
     """The content of a lock file, whether or not it is locked."""
-    # returns: `pid`, `host` and `created`; None where the file is absent, empty or not one of ours in full.
     try:
         content = parse_json_strict(read_plain(path, most=_MAX_BYTES), max_bytes=_MAX_BYTES)
     except (OSError, LatensError):
@@ -234,6 +236,13 @@ class RunFolder:
     def model_file(self) -> Path:
         """The file of its trained model, which is there once training has ended."""
         return self.path / "model.safetensors"
+
+    def trained_file(self) -> Path:
+        """The same file, which has to be there."""
+        if not self.model_file.exists():
+            fix = "Wait for it to end." if self.state == "running" else f"Finish it with `latens resume {self.path}`."
+            raise RunFolderError(f"this run has no model yet: it is {self.state}.", where=str(self.path), fix=fix)
+        return self.model_file
 
     @property
     def live(self) -> bool:

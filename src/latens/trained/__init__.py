@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from latens.trained.metrics import diagnose as diagnose
     from latens.trained.paired import compare as compare
     from latens.trained.paired import load_sweep as load_sweep
-    from latens.trained.sample_quality import classifier_two_sample_test as classifier_two_sample_test
-    from latens.trained.sample_quality import frechet_distance as frechet_distance
-    from latens.trained.sample_quality import precision_recall_density_coverage as precision_recall_density_coverage
+    from latens.trained.sample_sets import classifier_two_sample_test as classifier_two_sample_test
+    from latens.trained.sample_sets import frechet_distance as frechet_distance
+    from latens.trained.sample_sets import precision_recall_density_coverage as precision_recall_density_coverage
 
 __all__ = [
     "Finding", "augment", "classifier_two_sample_test", "compare", "diagnose", "frechet_distance", "load_sweep",
@@ -27,6 +27,6 @@ _HOMES = {
     "experiment": ("prepare", "train"),
     "metrics": ("Finding", "diagnose"),
     "paired": ("compare", "load_sweep"),
-    "sample_quality": ("classifier_two_sample_test", "frechet_distance", "precision_recall_density_coverage"),
+    "sample_sets": ("classifier_two_sample_test", "frechet_distance", "precision_recall_density_coverage"),
 }
 __getattr__ = lazy_names(__name__, _HOMES)

@@ -29,7 +29,7 @@ from latens.io.safetensors import arrays_to_tree, path_name, tree_to_arrays
 from latens.kinds.counts.anndata import counts_elsewhere
 from latens.models import AbstractJointModel, AbstractLatentModel, LatentModel, SemiSupervised
 from latens.objectives import ELBO, AbstractObjective, run_objective
-from latens.recipes import Recipe, of_rows, recipe_of
+from latens.recipes import Recipe, as_split, of_rows, recipe_of
 from latens.recipes.build import Size, build_new
 from latens.recipes.custom_parts import has_own, refuse_wrong_sizes, told_of
 from latens.recipes.parts import with_parts
@@ -107,7 +107,7 @@ class Experiment:
         if len(stages) != 1 or stages[0].optimizer is None:
             what = f"{self.config.recipe} has {len(stages)} stages, and one stage of steps can be taken again."
             raise ConfigError(what, where="training.final", fix="Remove --set final=...")
-        if not len(self.data.subset("validation")) or not self.data.held_out or self.config.data.validation != "split":
+        if not self.data.count("validation") or not self.data.held_out or self.config.data.validation != "split":
             what = "no rows of their own validate, so that no others are left to train on."
             raise ConfigError(what, where="training.final", fix="Remove --set final=...")
         (stage,) = stages
@@ -170,7 +170,7 @@ def prepare(
     recipe = recipe_of(config)
     config = going_on(config, start)
     data = as_labelled(config, as_split(config, data))
-    if not len(data.subset("train")):
+    if not data.count("train"):
         raise DataError(f"none of the {len(data)} rows is a training row.", where=data.name, fix="Give more rows.")
     _something_counts(data)
     former = recipe.bind(config)
@@ -235,15 +235,17 @@ def _sampled_kl(model: AbstractLatentModel, objective: AbstractObjective, batch:
 
 def _something_counts(data: Dataset) -> None:
     """Refuse data in which no row of a split has a weight, or no value of the training rows was observed."""
-    for split in ("train", "validation", "test"):
+    for split in () if data.weight is None else ("train", "validation", "test"):
         rows = data.subset(split)
-        if len(rows) and data.weight is not None and not np.any(data.weight[rows] > 0):
+        if data.weight is not None and len(rows) and not np.any(data.weight[rows] > 0):
             fix = f"Give some {split} rows a weight above 0, or leave the weights out (--weight)."
             what = f"the weights of all {len(rows)} {split} rows are 0."
             raise DataError(what, where=f"{data.name}, weight", fix=fix)
+    if data.mask is None:
+        return
     rows = data.subset("train")
     rows = rows if data.weight is None else rows[data.weight[rows] > 0]
-    if data.mask is not None and not np.any(data.mask[rows]):
+    if not np.any(data.mask[rows]):
         fix = "Give rows with observed cells: with --missing nan every NaN is a missing cell."
         raise DataError(f"every cell of the {len(rows)} training rows is missing.", where=data.name, fix=fix)
 
@@ -263,26 +265,6 @@ def _slope(model: AbstractLatentModel, objective: AbstractObjective, batch: Batc
         return loss
 
     return jax.grad(value)(trained)
-
-
-def as_split(config: Config, data: Dataset) -> Dataset:
-    """The data with the rows that validate as the configuration has them: rows of their own, the test rows, or none."""
-    if config.data.validation == "none":
-        return data.validation_as_train()
-    if config.data.validation == "split" or not data.held_out:
-        return data
-    if not len(data.subset("test")):
-        raise DataError("there are no test rows to validate on.", where=data.name)
-    return data.test_as_validation()
-
-
-def as_trained(trained: TrainedModel, data: Dataset) -> Dataset:
-    """The data with the rows that validate as the trained model leaves them: none, where it was trained on all."""
-    if not isinstance(trained.config, VAEConfig) or trained.config.training.final != "all":
-        return data
-    joined = data.validation_as_train()
-    vars(joined)["fingerprint"] = data.fingerprint  # they are the same data
-    return joined
 
 
 def as_labelled(config: Config, data: Dataset) -> Dataset:
@@ -367,7 +349,7 @@ def train(
         result.model, steps=loop.total, best_step=loop.best_step, stopped_because=loop.stopped_because
     )
     if experiment.again:
-        every = len(experiment.data.validation_as_train().subset("train"))
+        every = experiment.data.validation_as_train().count("train")
         trained = trained.with_facts(rows=every, best_step=0, again=loop.best_step)
     if experiment.start is not None:
         trained = trained.with_facts(started_from=former(experiment.start))
@@ -458,7 +440,7 @@ def newest(run: RunFolder, shards: int) -> Newest:
 
 def _facts(experiment: Experiment) -> dict[str, Any]:
     """What has to be the same in all processes of a training, by name."""
-    config = json.dumps(describe(experiment), sort_keys=True)
+    config = json.dumps(configuration.to_json(experiment.config), sort_keys=True)
     return {
         **{f"the version of {name}": version for name, version in versions().items()},
         "the machine": platform.machine(),
@@ -468,11 +450,6 @@ def _facts(experiment: Experiment) -> dict[str, Any]:
         "the fingerprint of the data": experiment.data.fingerprint,
         "the digest of the configuration": hashlib.sha256(config.encode()).hexdigest()[:12],
     }
-
-
-def describe(experiment: Experiment) -> dict[str, Any]:
-    """The complete configuration as plain values, for `config.json`."""
-    return configuration.to_json(experiment.config)
 
 
 def going_on(config: Config, start: TrainedModel | None) -> Config:

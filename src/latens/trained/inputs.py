@@ -14,7 +14,7 @@ from latens.data.conditions import GIVEN
 from latens.data.dataset import Batch, as_batch, require_labels
 from latens.data.files import strings_of
 from latens.data.row_fields import plain_numbers
-from latens.errors import ConfigError, DataError, RunFolderError, UsageError, nearest, refuse_other
+from latens.errors import ConfigError, DataError, UsageError, nearest, refuse_other
 from latens.io import random_keys
 from latens.io.atomic import as_path, resource_errors
 from latens.kinds import Kind
@@ -189,11 +189,7 @@ def model_file(path: str | Path) -> Path:
         folder = named.is_dir()
     if not folder:
         return named
-    run = RunFolder.open(named, lock=False)
-    if not run.model_file.exists():
-        fix = "Wait for it to end." if run.state == "running" else f"Finish it with `latens resume {path}`."
-        raise RunFolderError(f"this run has no model yet: it is {run.state}.", where=str(path), fix=fix)
-    return run.model_file
+    return RunFolder.open(named, lock=False).trained_file()
 
 
 def _objective_says(trained: "TrainedModel", fact: str) -> bool:

@@ -16,22 +16,27 @@ from latens.data.conditions import GIVEN
 from latens.data.dataset import Batch, first_rows
 from latens.data.infer import MOST_MEASURED
 from latens.data.mapped import few, take
+from latens.data.schema import is_series
 from latens.distributions import log_prob
 from latens.errors import DataError, DivergedError
 from latens.evidence.baseline import independent_baseline
 from latens.evidence.batched import map_rows, prepared_rows
-from latens.evidence.count_baseline import depth_baseline
 from latens.evidence.estimate import Estimate, shares
 from latens.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_baseline
-from latens.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
-from latens.evidence.log_marginals import LogMarginals
-from latens.evidence.series_baseline import fit_window, is_series, series_baselines
+from latens.evidence.importance import BLIND_DRAWS, LogMarginals, RowNumbers, as_log_marginals, row_numbers
+from latens.evidence.rivals import depth_baseline, fit_window, series_baselines
 from latens.io import random_keys
 from latens.kinds import kind_of
 from latens.kinds.counts.sparse import SparseRows
-from latens.latents.clusters import cluster_probabilities, has_clusters, label_probabilities, matched, predicts_labels
 from latens.latents.codes import active_units, encode, level_shapes
 from latens.latents.decomposition import level_kl_rows
+from latens.latents.disentanglement import (
+    cluster_probabilities,
+    has_clusters,
+    label_probabilities,
+    matched,
+    predicts_labels,
+)
 from latens.models import CodeHead, StateSpaceModel
 from latens.predictive.classes import accuracy, class_log_joint
 from latens.recipes.custom_parts import OWN
@@ -60,23 +65,6 @@ _OF_LOG_P = {"gain_over_": math.inf, "nats_per_": math.inf, "bits_per_": -math.i
 """What is a lower or an upper bound, too, where log p(x) is a lower one, by how its name starts."""
 
 
-def measure(
-    trained: TrainedModel,
-    data: Dataset,
-    positions: Shaped[np.ndarray, " n"],
-    *,
-    num_samples: int | None = None,
-    seed: int = 0,
-) -> dict[str, Estimate]:
-    """The metrics of a model on the rows at `positions`."""
-    # The rows of METRICS that are made by "measure" say which; docs/evaluate.md says what each can tell. `log_marginal`
-    # is a lower bound in expectation, whose `draws_error` is what it may still lack; of a quantised model it is the
-    # bound at the one code of x. A conditional model's log p(x) is log p(x | label), and its protocol says so.
-    # num_samples: samples for each row; None for 1000, doubled up to three times where log p(x) still rises with them
-    # by more than half of its error.
-    return measured(trained, data, positions, num_samples=num_samples, seed=seed).metrics
-
-
 @dataclass
 class Measured:
     """What a measurement gives."""
@@ -96,8 +84,12 @@ def measured(
     num_samples: int | None = None,
     seed: int = 0,
 ) -> Measured:
-    """Do what `measure` does, and give what else was found on the way."""
-    # Rows are gathered once and go through the encoder once.
+    """The metrics of a model on the rows at `positions`, and what else is found on the way."""
+    # The rows of METRICS that are made by "measure" say which; docs/evaluate.md says what each can tell. `log_marginal`
+    # is a lower bound in expectation, whose `draws_error` is what it may still lack; of a quantised model it is the
+    # bound at the one code of x. A conditional model's log p(x) is log p(x | label), and its protocol says so.
+    # num_samples: samples for each row; None for 1000, doubled up to three times where log p(x) still rises with them
+    # by more than half of its error.
     batch = trained.batch(data, positions)
     weight = None if data.weight is None else data.weight[positions]
     if isinstance(trained.config, ClassifierConfig):
@@ -179,7 +171,7 @@ class Measurement:
 
     # `data`: The data that the rows are of.
     # `weight`: How often each row counts, of shape (B,); None for all alike.
-    # `num_samples`: Samples for each row; None as in `measure`.
+    # `num_samples`: Samples for each row; None as in `measured`.
 
     def __init__(
         self, trained: TrainedModel, data: Dataset, batch: Batch, weight: np.ndarray | None, num_samples: int | None,
@@ -211,6 +203,7 @@ class Measurement:
         self.what += f"given {' and '.join(known)} of each row; " if known else ""
         self.rows: np.ndarray = np.zeros(0)
         self.marginals: LogMarginals | None = None  # of each row, with what its draws say, where it has several
+        self.unsure = False  # whether log p(x) is only known to be a lower bound
         self._began = time.perf_counter()
 
     def add(self, name: str, rows: Shaped[np.ndarray, " B"], num_samples: int, protocol: str) -> None:
@@ -228,7 +221,7 @@ class Measurement:
     def put(self, name: str, estimate: Estimate) -> None:
         """Add a metric, and note the seconds since the one before it."""
         side = next((side for start, side in _OF_LOG_P.items() if name.startswith(start)), 0.0)
-        if side and self.marginals is not None and math.isinf(self.marginals.draws_error):
+        if side and self.unsure:
             estimate = estimate.with_draws_error(side)
         now = time.perf_counter()
         self.found[name] = replace(estimate, seconds=now - self._began)
@@ -248,8 +241,8 @@ class Measurement:
         name = "cross_entropy_bound" if self.grey else "log_marginal"
         self.add(name, self.rows, draws, self.what + how)
         if draws > 1:
-            self.marginals = self._marginals(numbers, draws)
-            found = self.marginals.estimates(name)
+            self.marginals = marginals = self._marginals(numbers, draws)
+            self.unsure, found = math.isinf(marginals.draws_error), marginals.estimates(name)
             self.found[name] = replace(found[name], seconds=self.found[name].seconds)
             for other in ("effective_sample_size", "pareto_k"):
                 if other in found:
@@ -378,7 +371,7 @@ class Measurement:
         if ("likelihood", self.family) in OWN and self.probable != whole:
             return None  # a density and a probability are no rivals
         if mask is None and self.weight is None and (numbers or (whole and not self.counts)):
-            self._gain_over_gaussian(data, ours)
+            self._gain_over_gaussian(data, ours, None if whole else test)
         if isinstance(self.trained.model, StateSpaceModel) and numbers and len(data.schema.shape) == 2:
             self._gains_over_steps(data, train, rows, test)
         given |= {"divide": divide, "common_unit": data.schema.columns is None}
@@ -411,7 +404,7 @@ class Measurement:
         for name, other in found.items():
             self._gain(self.rows - other, f"log p(x) minus that of {words[name]}, fitted to", f"gain_over_{name}")
 
-    def _gain_over_gaussian(self, data: Dataset, ours: np.ndarray) -> None:
+    def _gain_over_gaussian(self, data: Dataset, ours: np.ndarray, test: AnyArray | None = None) -> None:
         """Add log p(x) minus that of a Gaussian of a few factors; of levels x its density at x + u, which bounds it."""
         shape, train = data.schema.shape, data.subset("train")
         if not 1 < self.cells <= MOST_CELLS or data.mask is not None or data.weight is not None:
@@ -421,8 +414,8 @@ class Measurement:
         fitted = prepare_batch(self.trained.preparation, data.rows(kept), key=self.at.key).x
         # The test rows are those of the evidence; of whole numbers both get a u, since the Gaussian is a density.
         whole = self.discrete and not self.trained.preparation.dequantize
-        sides = []
-        for seed, rows in enumerate((np.asarray(fitted, np.float32), np.asarray(prepared_rows(self.at), np.float32))):
+        sides, test = [], prepared_rows(self.at) if test is None else test
+        for seed, rows in enumerate((np.asarray(fitted, np.float32), np.asarray(test, np.float32))):
             u = np.random.default_rng(seed).random(rows.shape, np.float32) if whole else np.float32(0.0)
             sides.append((rows + u).reshape(len(rows), -1))
         if is_series(data.schema):

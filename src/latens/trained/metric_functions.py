@@ -16,10 +16,10 @@ from jaxtyping import Shaped
 from latens.config import ClassifierConfig, Config, VAEConfig
 from latens.data import Dataset
 from latens.errors import LatensError
+from latens.evidence.annealing import particle_filter
 from latens.evidence.batched import ModelRows
 from latens.evidence.estimate import Estimate
 from latens.evidence.inference_gaps import inference_gaps
-from latens.evidence.particles import particle_filter
 from latens.kinds import kind_of
 from latens.kinds.pictures.drawn_shapes import known_factors
 from latens.latents.codes import encode, reconstruct
@@ -64,7 +64,6 @@ class MetricInputs:
     def __post_init__(self) -> None:
         self.sets = SampleSets(self.trained, self.data, self.positions, self.seed)
         self.classifier = isinstance(self.trained.config, ClassifierConfig)
-        self.autoencoder = self.trained.is_point
 
     def key(self, number: int) -> Key:
         """A key of its own for every group."""
@@ -96,13 +95,14 @@ def _refused(test: Callable[[MetricInputs], Any], reason: str) -> Callable[[Metr
 
 NEEDS: dict[str, Callable[[MetricInputs], str]] = {
     "latents": _refused(lambda work: work.classifier, "a Bayes classifier has no latents"),
-    "posterior": _refused(lambda work: work.autoencoder, "an autoencoder has no posterior but a point"),
+    "posterior": _refused(lambda work: work.trained.is_point, "an autoencoder has no posterior but a point"),
     "known factors": _refused(lambda work: known_factors(work.data) is None, "the factors are not known"),
     "equal rows": _refused(_unequal, "the methods that look at codes take no row weights"),
     "pictures": _pictures,
     "samples of its own data": lambda work: not_its_own(work.trained, work.data),
     "log p(x)": _refused(
-        lambda work: work.classifier or work.autoencoder, "there is no log p(x) of an autoencoder or a Bayes classifier"
+        lambda work: work.classifier or work.trained.is_point,
+        "there is no log p(x) of an autoencoder or a Bayes classifier",
     ),
     "its own data": _refused(lambda work: work.data.fingerprint != work.trained.facts.get("fingerprint"), OTHER_DATA),
     "a latent for every step": _refused(
@@ -221,11 +221,11 @@ def measure_all(
     seed: int = 0,
     only: Collection[str] | None = None,
 ) -> Measured:
-    """Measure what `measure` does and, in the order of `MADE`, all else that applies to the rows at `positions`."""
+    """Measure what `measured` does and, in the order of `MADE`, all else that applies to the rows at `positions`."""
     # That is: where the KL goes, gaps of inference, the aggregated posterior against the prior, codes
     # against labels, samples against rows, and training rows against held-out rows. Large data are subsampled, as each
     # protocol says.
-    # only: names of metrics: these, and those that are made together with them, beside what `measure` gives; None is
+    # only: names of metrics: these, and those that are made together with them, beside what `measured` gives; None is
     # all.
     work = MetricInputs(trained, data, positions, num_samples or NUM_SAMPLES, seed)
     found = measured(trained, data, positions, num_samples=num_samples, seed=seed)
@@ -277,8 +277,6 @@ def beware(
     split: str, data: Dataset, *, grey: bool, config: Config | None = None
 ) -> tuple[bool | None, list[tuple[str, str]]]:
     """Say whether rows are held out, and what a reader must know about the numbers."""
-    # returns: whether training did not see the rows (None where nobody can know), and name and message of each warning.
-    # Rows of other data may or may not have been trained on.
     held_out = None if split == "all" else split == "test" and data.held_out
     warnings = []
     if split == "train":

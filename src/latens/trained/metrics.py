@@ -39,7 +39,7 @@ Run = Callable[[Any], dict[str, Estimate]]
 METRICS: dict[str, Metric] = {}
 """Every number by its name. The terminal tells those that have a line in this order."""
 MADE: dict[Run, tuple[str, ...]] = {}
-"""What makes numbers beside those of `measure`, in this order, and their names."""
+"""What makes numbers beside those of `measured`, in this order, and their names."""
 
 
 def number(name: str, unit: str, needs: str, words: str = "", rank: int = 0, **about: Any) -> None:

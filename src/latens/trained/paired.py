@@ -20,7 +20,7 @@ from latens.io.atomic import as_path
 from latens.io.compilation import check_count
 from latens.io.terminal import table
 from latens.predictive.classes import class_log_joint
-from latens.trained.experiment import as_split
+from latens.recipes import as_split
 from latens.trained.inputs import has_likelihood, model_file, positions_of
 from latens.trained.measurement import Measurement, of_one_class, what_density
 from latens.trained.metrics import headline, over_draws
@@ -427,7 +427,6 @@ def load_sweep(folder: str | Path) -> Contest:
 
 def measured(run: Path, data: Dataset, num_samples: int) -> tuple[tuple[str, ...], dict[str, Any]]:
     """Measure a run on the validation rows, as `latens evaluate` measures test rows."""
-    # returns: what the number is (metric, unit, density, protocol), and the fields of its estimate.
     trained = TrainedModel.load(run / "model.safetensors")
     assert trained.config is not None
     data = as_split(trained.config, data)

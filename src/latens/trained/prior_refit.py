@@ -22,7 +22,7 @@ from latens.io import random_keys
 from latens.io.compilation import check_process, counted
 from latens.latents.fit_prior import aggregated_draws, aggregated_moments, fit_codes, fit_flow, mixture_of, normal_of
 from latens.models import AbstractLatentModel, Downwards, FullMixturePrior, LatentModel, MixturePrior
-from latens.objectives.draws import draw
+from latens.objectives.base import draw
 from latens.recipes import recipe_of
 from latens.recipes.build import build_new
 from latens.recipes.parts import bind

@@ -475,7 +475,7 @@ class TrainedModel(Methods):
         Raises:
             DataError: The rows do not match the model, or a label is missing.
         """
-        from latens.trained.imputation import imputed
+        from latens.trained.cell_scores import imputed
 
         refuse_classifier(self.config, "impute from", "the model")
         kind_of(self.schema).refuse("gaps", "impute")

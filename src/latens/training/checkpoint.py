@@ -21,15 +21,19 @@ from msgspec import Meta, Struct
 from latens.errors import LatensError, ModelFileError
 from latens.io.atomic import (
     clean_orphans,
+    float_text,
     open_plain,
+    parse_json_strict,
+    plain,
     read_plain,
     resource_errors,
     sync_folder,
     temporary_beside,
+    to_json,
+    typed,
     write_atomic,
     write_synced,
 )
-from latens.io.json import float_text, parse_json_strict, plain, to_json, typed
 from latens.io.safetensors import arrays_to_tree, pack, read, tree_to_arrays
 from latens.typing import PyTree
 

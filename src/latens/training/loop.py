@@ -16,8 +16,7 @@ from latens.data.dataset import BLOCK, Batch, Shuffled
 from latens.data.row_fields import philox
 from latens.errors import ConfigError, DivergedError, UsageError, refuse_other
 from latens.io import random_keys
-from latens.io.compilation import check_process
-from latens.io.random_keys import check_generator
+from latens.io.compilation import check_generator, check_process
 from latens.kinds import kind_of
 from latens.kinds.text.vocabulary import by_buckets, steps_of
 from latens.objectives import ELBO, AbstractObjective
@@ -159,7 +158,7 @@ def _stages(
     refuse_other(objective, (AbstractObjective, type(None)), "objective", "Give for example latens.ELBO().")
     kinds = (Optimizer, optax.GradientTransformation, type(None))
     refuse_other(optimizer, kinds, "optimizer", 'Give for example latens.training.make_optimizer("adam").')
-    patience = patience_of() if len(data.subset("validation")) else None
+    patience = patience_of() if data.count("validation") else None
     budget = Budget(epochs=100.0 if epochs is None else epochs, patience=patience)
     return [Stage(ELBO() if objective is None else objective, optimizer or make_optimizer("adam"), budget)]
 

@@ -177,7 +177,6 @@ def devices_of(shards: int) -> tuple[Any, ...]:
 
 def summed(one: Callable[[PyTree], PyTree], batch: PyTree, own: int, devices: int, once: Int[Array, ""]) -> PyTree:
     """Add what a function gives for every shard of a batch."""
-    # returns: the sum over all shards of all devices, on each of them, in the shape of what `one` gives.
     parts = jax.tree.map(lambda leaf: leaf.reshape(own, -1, *leaf.shape[1:]), batch)
     part = lambda index: jax.tree.map(lambda leaf: leaf[index], parts)  # noqa: E731
     shapes = jax.eval_shape(lambda: one(part(0)))

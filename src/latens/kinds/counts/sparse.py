@@ -1,6 +1,6 @@
 """Rows of a sparse matrix, kept as they are: only the rows that are asked for become an array."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +117,9 @@ class SparseRows:
         return self.matrix.max() if axis is None else self.matrix.max(axis=0).toarray().reshape(-1)
 
 
-def columns_of(x: "np.ndarray | SparseRows") -> Iterator[np.ndarray]:
-    """Go through the columns of rows."""
-    yield from x.columns() if isinstance(x, SparseRows) else x.T
+def columns_of(x: "np.ndarray | SparseRows") -> Iterable[np.ndarray]:
+    """The columns of rows."""
+    return x.columns() if isinstance(x, SparseRows) else x.T
 
 
 def is_sparse(value: object) -> bool:
