@@ -106,6 +106,8 @@ class Detect(ModelCommand):
         from latens.trained.cell_scores import Blame, blame, named_cells
 
         asked, most = np.flatnonzero(found.flagged), MOST_BLAMED
+        if self.top is None and at.picture:
+            asked, most = np.arange(len(new)), SHEET
         if self.top is not None:
             asked, most = np.arange(len(new)), max(self.top, SCANNED) if cells else self.top
         top = asked[np.argsort(-found.odd[asked], kind="stable")][:most]
@@ -194,9 +196,8 @@ class Detect(ModelCommand):
         """The oddest pictures with their names, and how many stand in a line."""
         from latens.model_figures.image_scale import captioned, shown
 
-        chosen = top if self.top is not None else np.argsort(-found.odd, kind="stable")[:SHEET]
-        names = [f"{k}. {new.names[row]}" for k, row in enumerate(chosen.tolist(), 1)]
-        return captioned(shown(new.schema, np.asarray(new.x)[chosen]), names), SHEET_COLUMNS
+        names = [f"{k}. {new.names[row]}" for k, row in enumerate(top.tolist(), 1)]
+        return captioned(shown(new.schema, np.asarray(new.x)[top]), names), SHEET_COLUMNS
 
     def _draws(self, at: Call) -> int:
         """Draws a row: few where a row is large."""

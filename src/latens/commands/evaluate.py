@@ -329,7 +329,7 @@ def next_of(trained: "TrainedModel", run: str, minutes: float | None = None) -> 
     here, more = shlex.quote(run), ""
     if minutes is not None and still_rising(trained.facts):
         more = f"\nlatens resume {here} --minutes {minutes:g}  # validation still improved"
-    usual = kind_of(trained.schema).sampled(trained.schema)[1]
-    if many := {".txt": 20, ".png": 64}.get(usual):
+    usual, colour = kind_of(trained.schema).sampled(trained.schema)[1], trained.schema.shape[2:] == (3,)
+    if not colour and (many := {".txt": 20, ".png": 64}.get(usual)):  # new photos are blurred: look at codes first
         return f"latens sample {here} -n {many} --out new{usual}{more}"
     return f"latens {f'report {here} --only figures' if trained.preparation.depth else f'explore {here}'}{more}"

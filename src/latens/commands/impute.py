@@ -121,7 +121,7 @@ class Impute(ModelCommand):
             rows = [found.x, *answers]
             heads = ["mean", *(f"draw {k}" for k in range(1, len(rows)))]
             scale = (float(min(one.min() for one in rows)), float(max(one.max() for one in rows)))
-            images = [shown(schema, one, scale) for one in (np.where(hidden, scale[0], data.x), *rows)]
+            images = [shown(schema, one, scale) for one in (np.where(hidden, np.mean(scale), data.x), *rows)]
             below = [text for name in data.names for text in (str(name), *heads)]
             return captioned(np.stack(images, axis=1).reshape(-1, *images[0].shape[1:]), below), len(images)
 

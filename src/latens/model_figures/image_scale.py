@@ -68,6 +68,7 @@ def captioned(images: Shaped[np.ndarray, "n h w *c"], names: Sequence[str]) -> S
     scale = max(1, math.ceil(SIDE / max(x.shape[1:3])))
     x = np.clip(x, 0.0, 1.0).repeat(scale, axis=1).repeat(scale, axis=2)
     font, most = ImageFont.load_default_imagefont(), x.shape[2] // LETTER
+    names = [name if len(name) <= most else name.replace("/", "/ ") for name in names]  # folder and file, a line each
     texts = [textwrap.fill(name.encode("ascii", "replace").decode(), most) for name in names]
     below = LINE * max((text.count("\n") + 1 for text in texts), default=1)
     found = np.ones((len(x), x.shape[1] + below, x.shape[2], 3), np.float32)
