@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from PIL import Image
 
 from latens import pretrained
 from latens.commands import detect
-from latens.commands.evaluate import reconstructions
+from latens.commands.evaluate import next_of, reconstructions
 from latens.data import load
 from latens.model_figures.image_scale import LETTER, LINE, captioned
 from latens.trained.trained_model import TrainedModel
@@ -27,6 +29,8 @@ def test_erased_parts_of_pictures_are_filled_in(latens: Callable[..., Result], t
         Image.fromarray(np.stack([one, alpha], -1), "LA").save(tmp_path / f"{i:02}.png")
     words = ("impute", "pretrained:digits-16d", tmp_path, "--out")
     assert "Filled 24 of 64 cells (37.5%) of 1 rows." in latens(*words, tmp_path / "filled.png").err
+    sheet = np.asarray(Image.open(tmp_path / "filled.png").convert("L"), float)
+    assert 100 < sheet[40:72, 8:120].mean() < 155  # a hole is grey, which neither a dark nor a light picture hides
     assert "transparent pixels of a .png file" in str(latens(*words[:2], "digits", "--out", tmp_path / "whole.npz"))
     moving = ("--only", "animation", "--name", "morph", "--between", "1796.png,3", "--out", tmp_path / "a.gif")
     assert "Did you mean '1796'?" in latens("report", words[1], "digits", *moving).err
@@ -53,8 +57,27 @@ def test_names_stand_below_pictures() -> None:
     ink = [(one[70:] < 0.5).any(axis=(0, 2)) for one in found]
     assert 2 * LETTER < np.flatnonzero(ink[0]).max() < 5 * LETTER
     assert (found[1, -LINE:] < 0.5).any()  # a long name has several lines, each of them inside
+    folder = captioned(x[:1], ["1. " + "b" * 13 + "/0123.jpg"])[0]  # a line for the folder, and one for the file
+    first = np.flatnonzero((folder[70 : 70 + LINE] < 0.5).any(axis=(0, 2))).max()
+    assert 16 * LETTER < first < 18 * LETTER
     grey = captioned(x[..., 0], ["", ""])
     np.testing.assert_array_equal(grey[1, :70], 0.5)
+
+
+def test_the_oddest_pictures_are_drawn_and_named(latens: Callable[..., Result], tmp_path: Path) -> None:
+    found = latens("detect", "pretrained:digits-16d", "digits", "--out", tmp_path / "odd.png", "--num-samples", "2")
+    named = re.findall(r"^  (.+): score", found.err, re.MULTILINE)
+    ranked = latens("detect", "pretrained:digits-16d", "digits", "--top", "5", "--num-samples", "2")
+    assert named == re.findall(r"^  (.+): score", ranked.out, re.MULTILINE)
+    assert len(named) == 5
+    assert np.asarray(Image.open(tmp_path / "odd.png")).shape[1] > 5 * 120
+
+
+@pytest.mark.parametrize(("shape", "verb"), [((8, 8, 3), "explore"), ((8, 8), "sample"), ((8, 8, 1), "sample")])
+def test_what_to_type_next_shows_pictures_that_are_clear(shape: tuple[int, ...], verb: str) -> None:
+    schema = load(np.arange(2 * np.prod(shape)).reshape(2, *shape).astype(np.uint8)).schema
+    trained: Any = SimpleNamespace(schema=schema, facts={}, preparation=SimpleNamespace(depth=False))
+    assert next_of(trained, "runs/a b").startswith(f"latens {verb} 'runs/a b'")
 
 
 def test_large_pictures_have_few_draws(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,10 +106,8 @@ class Detect(ModelCommand):
         from latens.trained.cell_scores import Blame, blame, named_cells
 
         asked, most = np.flatnonzero(found.flagged), MOST_BLAMED
-        if self.top is None and at.picture:
-            asked, most = np.arange(len(new)), SHEET
-        if self.top is not None:
-            asked, most = np.arange(len(new)), max(self.top, SCANNED) if cells else self.top
+        if self.top is not None or at.picture:
+            asked, most = np.arange(len(new)), max(self.top or SHEET, SCANNED if cells else 0)
         top = asked[np.argsort(-found.odd[asked], kind="stable")][:most]
         if cells and len(top):
             learned = at.trained.facts.get("rows")  # numbers lie beyond these
