@@ -25,7 +25,7 @@ MOST = {
     "lines of Python in src": 58_229,
     ": Any in src": 291,
     "lines of Python in data": 3_946,
-    "lines of Python in tests": 45_956,
+    "lines of Python in tests": 45_901,
     "lines of JavaScript, CSS and HTML": 6_361,
     "words of docs": 32_397,
     "pages of docs": 40,
