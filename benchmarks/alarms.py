@@ -19,9 +19,9 @@ import numpy as np
 from latens import read
 from latens.config import override
 from latens.data import Dataset
-from latens.io.compilation import enable_compilation_cache
+from latens.experiment import prepare, train
 from latens.recipes import get_recipe
-from latens.trained import prepare, train
+from latens.runtime.compilation import enable_compilation_cache
 from latens.trained.measurement import Measured
 from latens.trained.metric_functions import measure_all
 from seeds import some

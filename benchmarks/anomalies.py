@@ -22,7 +22,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 
 from latens import VAEDetector
-from latens.io.compilation import enable_compilation_cache
+from latens.runtime.compilation import enable_compilation_cache
 
 SHARED = Path(os.environ.get("LATENS_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data/adbench"
 NEIGHBOURS = 5

@@ -28,11 +28,11 @@ from latens.config import override
 from latens.data import TEST, TRAIN, Dataset, load
 from latens.data.dataset import keep_labels
 from latens.evidence import ModelRows
-from latens.io.compilation import enable_compilation_cache
+from latens.experiment import prepare, train
 from latens.latents import reconstruct
 from latens.recipes import get_recipe
+from latens.runtime.compilation import enable_compilation_cache
 from latens.trained.augmentation import augment
-from latens.trained.experiment import prepare, train
 from latens.trained.trained_model import TrainedModel
 from seeds import interval, some
 

@@ -26,7 +26,7 @@ import latens
 from latens import evidence
 from latens.config import override
 from latens.evidence.rivals import depth_baseline
-from latens.io.compilation import enable_compilation_cache
+from latens.runtime.compilation import enable_compilation_cache
 
 
 class Cells(NamedTuple):
@@ -145,7 +145,7 @@ def trained_on(cells: Cells, seed: int, settings: dict[str, Any]) -> tuple[Any, 
     data = latens.read(cells.x.astype(np.float32), counts=True, condition=told)
     began = time.process_time()
     config = override(latens.recipes.get_recipe("cells").config, {"training.seed": seed, **settings})
-    model, _ = latens.trained.train(latens.trained.prepare(config, data))
+    model, _ = latens.experiment.train(latens.experiment.prepare(config, data))
     return model, data, time.process_time() - began
 
 

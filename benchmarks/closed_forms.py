@@ -20,8 +20,8 @@ import latens
 from latens.config import override
 from latens.data.row_fields import TEST, TRAIN
 from latens.evidence.baseline import fit_tree
-from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
+from latens.runtime.compilation import enable_compilation_cache
 
 
 def main() -> None:
@@ -44,10 +44,10 @@ def main() -> None:
             split = np.full(len(frame), TEST, np.uint8)  # the rows held out are the test, all others train or validate
             split[fold != held] = np.where(data.split == TEST, TRAIN, data.split)
             whole = latens.read(frame, label="none", schema=data.schema, unknown="missing")
-            experiment = latens.trained.prepare(
+            experiment = latens.experiment.prepare(
                 override(get_recipe("default").config, settings), replace(whole, split=split)
             )
-            trained, _ = latens.trained.train(experiment)
+            trained, _ = latens.experiment.train(experiment)
             seconds.append(time.process_time() - began)
             types = trained.schema.types or ()
             test = latens.read(left, label="none", schema=trained.schema, unknown="missing")

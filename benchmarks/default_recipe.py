@@ -22,8 +22,8 @@ from sklearn.decomposition import PCA
 from latens.config import override
 from latens.data import Dataset, load, prepare_batch
 from latens.evidence import Estimate, ModelRows, independent_baseline, log_marginal
+from latens.experiment import prepare, train
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare, train
 
 
 def folds_of(data: Dataset, folds: int) -> list[Dataset]:

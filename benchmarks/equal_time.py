@@ -12,8 +12,8 @@ import json
 from latens.config import override
 from latens.data import load
 from latens.evidence import Estimate, log_marginal
+from latens.experiment import prepare, train
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare, train
 
 RECIPES = ("default", "fast-forward", "fast-forward-2d", "tiao", "mlq-vae", "notebook")
 

@@ -29,10 +29,10 @@ import throughput
 from hand_written import SHAPES, flops_per_row
 from latens.config import override
 from latens.data import Dataset, Schema
-from latens.io.compilation import enable_compilation_cache
+from latens.experiment import prepare, train
 from latens.latents.codes import new_rows
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare, train
+from latens.runtime.compilation import enable_compilation_cache
 from latens.trained.prior_refit import refit_prior
 from latent_flow import Judge, grid
 

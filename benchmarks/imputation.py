@@ -21,10 +21,10 @@ import numpy as np
 
 from latens.config import override
 from latens.data import TEST, TRAIN, load
-from latens.io.compilation import enable_compilation_cache
+from latens.experiment import prepare, train
 from latens.predictive import impute
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare, train
+from latens.runtime.compilation import enable_compilation_cache
 
 SHARED = Path(os.environ.get("LATENS_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 MOST_ROWS = 10_000

@@ -35,12 +35,12 @@ from sklearn.metrics import roc_auc_score
 from latens.config import override
 from latens.data import Dataset, Schema
 from latens.evidence import log_marginal
-from latens.io.compilation import enable_compilation_cache
+from latens.experiment import prepare, train
 from latens.latents import decode
 from latens.latents.codes import new_rows
 from latens.latents.fit_prior import aggregated_draws
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare, train
+from latens.runtime.compilation import enable_compilation_cache
 from latens.trained.prior_refit import refit_prior
 from latens.trained.trained_model import TrainedModel
 from latens.typing import Array

@@ -23,7 +23,7 @@ from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer
 
 from latens import VAEImputer
-from latens.io.compilation import enable_compilation_cache
+from latens.runtime.compilation import enable_compilation_cache
 
 SHARED = Path(os.environ.get("LATENS_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data/tabular/hivae"
 DRAWS, NEIGHBOURS, DONORS = 20, 5, 4000

@@ -26,8 +26,8 @@ from scipy.io import loadmat
 import latens
 from latens.config import override
 from latens.evidence import elbo_parts
-from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
+from latens.runtime.compilation import enable_compilation_cache
 
 SHARED = Path(os.environ.get("LATENS_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 JUDGED = 1000
@@ -97,7 +97,7 @@ def bits(x: np.ndarray, judged: np.ndarray | None, settings: dict[str, Any]) -> 
     data = latens.read(x)
     config = override(get_recipe("default").config, settings)
     began = time.perf_counter()
-    trained, result = latens.trained.train(latens.trained.prepare(config, data))
+    trained, result = latens.experiment.train(latens.experiment.prepare(config, data))
     seconds = time.perf_counter() - began
     if judged is None:
         judged = x[data.subset("validation")[:JUDGED]]

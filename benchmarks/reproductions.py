@@ -20,9 +20,9 @@ from latens.config import override
 from latens.data import Dataset, load, prepare_batch
 from latens.data.dataset import Batch
 from latens.evidence import ModelRows, log_marginal
+from latens.experiment import prepare, train
 from latens.figures.style import dress, legend, new_axes, save, theme
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare, train
 from seeds import interval
 
 SAME = {

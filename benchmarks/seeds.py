@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 from latens.data import Dataset, load
-from latens.io.compilation import enable_compilation_cache
+from latens.runtime.compilation import enable_compilation_cache
 
 
 def arguments_of(description: str, seeds: int) -> argparse.ArgumentParser:

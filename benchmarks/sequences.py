@@ -22,9 +22,8 @@ import numpy as np
 from latens import read
 from latens.config import override
 from latens.evidence import log_marginal
+from latens.experiment import prepare, train
 from latens.recipes import get_recipe
-from latens.trained import prepare
-from latens.trained.experiment import train
 
 OPERATORS = {"+": 0.4, "-": 0.3, "*": 0.2, "/": 0.1}
 ENDS, DEEPEST = 0.55, 3

@@ -23,11 +23,10 @@ import numpy as np
 from latens import read
 from latens.config import override
 from latens.evidence import particle_filter
+from latens.experiment import prepare, train
 from latens.predictive import forecast
 from latens.predictive.forecasting import judged
 from latens.recipes import get_recipe
-from latens.trained import prepare
-from latens.trained.experiment import train
 
 AHEAD = 15
 NOTES = (21, 109)

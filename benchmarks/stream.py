@@ -25,8 +25,8 @@ from latens.data import load
 from latens.data.files import files_of
 from latens.data.mapped import kept
 from latens.data.row_fields import ColumnRoles
+from latens.experiment import prepare
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare
 from latens.training.loop import read_steps
 from latens.training.step import make_program
 from throughput import replace_validation

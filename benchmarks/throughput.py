@@ -20,8 +20,8 @@ import numpy as np
 
 from hand_written import SHAPES, flops_per_row, make, matmul_rate
 from latens.data import Dataset, Schema
+from latens.experiment import prepare
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare
 from latens.training.loop import pad_rows
 from latens.training.step import make_program
 

@@ -21,10 +21,10 @@ from sklearn.svm import SVC
 
 from latens.config import override
 from latens.data import TEST, TRAIN, Dataset, load
-from latens.io.compilation import enable_compilation_cache
+from latens.experiment import prepare, train
 from latens.recipes import get_recipe
+from latens.runtime.compilation import enable_compilation_cache
 from latens.trained.augmentation import translate
-from latens.trained.experiment import prepare, train
 from latens.trained.trained_model import TrainedModel
 from seeds import interval
 

@@ -19,7 +19,7 @@ from sklearn.metrics import average_precision_score
 
 import latens
 from latens.commands.detect import SCANNED
-from latens.io.compilation import enable_compilation_cache
+from latens.runtime.compilation import enable_compilation_cache
 from latens.trained.cell_scores import blame, given_rest, interval, p_values, row_scores
 
 TOP = 60

@@ -100,8 +100,8 @@ TASKS: dict[str, dict[str, str]] = {
     "latens": {
         "Estimators": "estimators",
         "Data": "data kinds",
-        "Trained models": "trained predictive explorer io",
-        "Training": "training",
+        "Trained models": "trained predictive explorer runtime",
+        "Training": "experiment training",
         "Models of your own": "models networks distributions objectives",
         "Recipes and parts": "recipes config errors",
     },

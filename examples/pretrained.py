@@ -17,10 +17,10 @@ from latens.config import override
 from latens.data import Dataset, load
 from latens.data.row_fields import evenly_spaced
 from latens.evidence import Estimate
+from latens.experiment import prepare, train
 from latens.figures.paths import medoid
-from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare, train
+from latens.runtime.compilation import enable_compilation_cache
 from latens.trained.trained_model import TrainedModel
 
 ROWS = 1000

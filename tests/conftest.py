@@ -117,7 +117,7 @@ jax.monitoring.register_event_duration_secs_listener(_count)
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Trace all programs in this process: what a test patches is not in the name of a trace."""
-    from latens.io import programs
+    from latens.runtime import programs
 
     programs.traces_folder = lambda: None
 
@@ -127,8 +127,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     _contexts.clear()
     if len(_compiled) >= PROGRAMS or nextitem is None:
         _compiled.clear()
-        if "latens.io.programs" in sys.modules:
-            for kept in sys.modules["latens.io.programs"].Reused.all:
+        if "latens.runtime.programs" in sys.modules:
+            for kept in sys.modules["latens.runtime.programs"].Reused.all:
                 kept.clear()
         jax.clear_caches()
         gc.collect()

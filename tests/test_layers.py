@@ -8,7 +8,7 @@ from paths import SOURCE
 
 ROOMS = (
     {"errors", "typing"},
-    {"io", "config", "trainable"},
+    {"runtime", "config", "trainable"},
     {"data", "kinds", "distributions"},
     {"networks", "figures"},
     {"models"},
@@ -19,6 +19,7 @@ ROOMS = (
     {"predictive"},
     {"recipes", "runs", "pretrained"},
     {"trained"},
+    {"experiment"},
     {"model_figures", "estimators", "explorer", "environments"},
     {"report", "callbacks", "commands"},
     {"latens"},

@@ -6,8 +6,8 @@ import re
 from paths import ROOT
 
 from latens.errors import LatensError
-from latens.io import file_limits
-from latens.io.safetensors import MAX_FILE_BYTES, MAX_HEADER_BYTES
+from latens.runtime import file_limits
+from latens.runtime.safetensors import MAX_FILE_BYTES, MAX_HEADER_BYTES
 from latens.trained.trained_model import FORMAT
 
 ERRORS = (ROOT / "docs" / "errors.md").read_text()

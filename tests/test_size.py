@@ -22,10 +22,10 @@ LONG = 60
 """Lines of a function that is easy to see as a whole."""
 
 MOST = {
-    "lines of Python in src": 58_229,
+    "lines of Python in src": 58_227,
     ": Any in src": 291,
     "lines of Python in data": 3_946,
-    "lines of Python in tests": 45_901,
+    "lines of Python in tests": 45_906,
     "lines of JavaScript, CSS and HTML": 6_361,
     "words of docs": 32_397,
     "pages of docs": 40,

@@ -26,8 +26,8 @@ from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, load
 from latens.evidence import Estimate, ModelRows, annealed_importance_sampling, importance_sampling
+from latens.experiment import prepare, train
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare, train
 
 MODELS = {"vae": ("elbo", {"objective.kl": "sampled"}), "iwae": ("iwae", {"objective.num_samples": 50})}
 """Name -> objective and its options."""

@@ -12,7 +12,7 @@ from scipy import stats
 
 from latens.data import Dataset, Preparation, prepare_batch
 from latens.data.dataset import Batch
-from latens.io.atomic import write_atomic
+from latens.runtime.atomic import write_atomic
 
 TEST_SEED = 123
 """Of the one binarisation of the test rows, the same for every model."""

@@ -25,13 +25,13 @@ import numpy as np
 from cells import interval, say
 from latens.config import override
 from latens.data import Dataset, load
-from latens.io.atomic import write_atomic
+from latens.experiment import prepare, train
 from latens.kinds.pictures.drawn_shapes import FORMS, factors_of, shapes
 from latens.latents import encode
 from latens.latents.decomposition import kl_split
 from latens.latents.disentanglement import dci, mig
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare, train
+from latens.runtime.atomic import write_atomic
 
 MODELS: dict[str, tuple[str, dict]] = {
     "vae": ("beta-vae", {"objective.beta": 1.0}),

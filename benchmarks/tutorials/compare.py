@@ -24,8 +24,8 @@ import numpy as np
 
 from latens.config import override
 from latens.data import load
+from latens.experiment import Experiment, prepare, train
 from latens.recipes import get_recipe
-from latens.trained.experiment import Experiment, prepare, train
 
 HERE = Path(__file__).parent
 PROGRAMS = {

@@ -17,10 +17,10 @@ from latens.callbacks.snapshots import Snapshots, kept_steps, load_snapshots, na
 from latens.config import override
 from latens.data import load
 from latens.errors import ConfigError, RunFolderError
-from latens.io.safetensors import tree_to_arrays
+from latens.experiment import prepare, train
 from latens.recipes import get_recipe
 from latens.runs.folder import RunFolder
-from latens.trained.experiment import prepare, train
+from latens.runtime.safetensors import tree_to_arrays
 from latens.trained.trained_model import TrainedModel
 from latens.training import Event, Interrupted, Pause
 from latens.training.stages import snapshot_steps

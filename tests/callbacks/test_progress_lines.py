@@ -8,7 +8,7 @@ import pytest
 
 from latens.callbacks import progress
 from latens.callbacks.progress import PlainProgress, Progress, TerminalProgress
-from latens.io.terminal import Waiting
+from latens.runtime.terminal import Waiting
 from latens.training import Event
 
 RECORD = {

@@ -13,8 +13,8 @@ from cli_fixtures import FIT, SMALL, Result
 from latens import evidence
 from latens.config import override
 from latens.data import load
+from latens.experiment import prepare
 from latens.recipes import RECIPES, get_recipe
-from latens.trained.experiment import prepare
 from latens.trained.trained_model import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)

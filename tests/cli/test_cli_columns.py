@@ -11,10 +11,10 @@ import pytest
 import latens
 from latens import load
 from latens.cli.main import main
+from latens.experiment import prepare
 from latens.recipes import get_recipe
 from latens.recipes.principal_components import started_from
 from latens.runs.folder import RunFolder
-from latens.trained import prepare
 
 TINY = ("--steps", "2", "--num-samples", "2", "--set", "network.hidden=4", "--set", "posterior.latent_dim=2")
 

@@ -12,8 +12,8 @@ from cli_fixtures import SMALL, Result, latens, run_folder  # noqa: F401
 from latens.cli.main import main
 from latens.config import override
 from latens.data import Dataset, load
+from latens.experiment import prepare
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare
 from latens.trained.metric_functions import measure_all
 from latens.trained.metrics import MADE, METRICS
 from latens.trained.sample_sets import SampleSets, precision_recall_density_coverage

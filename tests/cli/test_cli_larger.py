@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from cli_fixtures import KILLED, Result, process
 
-from latens.io.safetensors import read
+from latens.runtime.safetensors import read
 
 pytest_plugins = ("cli_fixtures",)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cli_fixtures import KILLED, LONG, SMALL, Result, process
 
-from latens.io.safetensors import read
+from latens.runtime.safetensors import read
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -41,7 +41,7 @@ def test_signal_then_resume(
 ) -> None:
     import signal
 
-    from latens.trained.experiment import Recorder
+    from latens.experiment import Recorder
 
     record = Recorder.__call__
 
@@ -87,7 +87,7 @@ def test_other_rows_go_on_bit_for_bit(
     import signal
 
     from golden.make import written
-    from latens.trained.experiment import Recorder
+    from latens.experiment import Recorder
 
     given = recording(tmp_path) if kind == "recording" else written("mixed", tmp_path)
     record, words = Recorder.__call__, [*given, "--steps", "40", "--batch-size", "20", *SMALL]

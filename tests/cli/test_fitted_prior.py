@@ -13,8 +13,8 @@ import pytest
 from cli_fixtures import Result
 
 from latens.cli.training import after
-from latens.io.safetensors import read
 from latens.runs.folder import RunFolder
+from latens.runtime.safetensors import read
 
 pytest_plugins = ("cli_fixtures",)
 

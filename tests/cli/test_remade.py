@@ -12,8 +12,8 @@ from latens.cli.main import main
 from latens.cli.training import command_of, made
 from latens.config import override
 from latens.data import load
+from latens.experiment import prepare
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare
 
 
 @pytest.mark.parametrize(

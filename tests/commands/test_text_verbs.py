@@ -18,10 +18,9 @@ from latens.commands.sample import Sample
 from latens.config import override
 from latens.data import load
 from latens.errors import ConfigError, DataError, UsageError
+from latens.experiment import prepare, train
 from latens.recipes import get_recipe
 from latens.recipes.plan import RATE
-from latens.trained import prepare
-from latens.trained.experiment import train
 
 WORDS = ["ab", "abc", "ba", "bca", "c", "cab", "aabb", "bcb"] * 12
 SMALL = {

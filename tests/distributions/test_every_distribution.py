@@ -23,7 +23,7 @@ from test_whole_events import WHOLE
 import latens.distributions
 from latens.distributions import AbstractDistribution, AbstractReparameterised, Bernoulli, Deterministic, log_prob
 from latens.errors import ConfigError, UsageError
-from latens.io.safetensors import arrays_to_tree, tree_to_arrays
+from latens.runtime.safetensors import arrays_to_tree, tree_to_arrays
 
 ALL = {**DISTRIBUTIONS, **JOINT}
 DRAWS = 2000

@@ -18,12 +18,12 @@ from latens.data.schema import Schema  # noqa: E402
 from latens.environments import ModelEnv, record  # noqa: E402
 from latens.environments.env import coding_of  # noqa: E402
 from latens.errors import ConfigError, UsageError  # noqa: E402
+from latens.experiment import prepare, train  # noqa: E402
 from latens.models.heads.likelihoods import InUnits  # noqa: E402
 from latens.models.state_space import StepNormal  # noqa: E402
 from latens.recipes import get_recipe  # noqa: E402
 from latens.recipes.state_space_parts import StepOptions  # noqa: E402
 from latens.trainable import Frozen  # noqa: E402
-from latens.trained.experiment import prepare, train  # noqa: E402
 
 
 class Line(gymnasium.Env):

@@ -23,8 +23,8 @@ from latens.estimators.base import (
 )
 from latens.estimators.frames import as_dataset, observed_cells
 from latens.evidence import Estimate
-from latens.io import compilation
 from latens.recipes.likelihoods import kinds_of
+from latens.runtime import compilation
 from latens.trained.prior_refit import Refitted
 
 SMALL = {"network.hidden": [3]}

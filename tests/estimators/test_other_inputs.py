@@ -15,9 +15,9 @@ from latens.errors import DataError, LatensError, ResourceError, UsageError
 from latens.estimators import VAE, GenerativeClassifier, VAEForecaster
 from latens.estimators.base import with_nan
 from latens.estimators.forecaster import _shares
-from latens.io.compilation import check_count
 from latens.kinds.tables.table_schema import as_frame
 from latens.predictive.conditional_samples import conditions_of
+from latens.runtime.compilation import check_count
 
 CELLS = type("AnnData", (), {"__module__": "anndata._core.anndata"})()
 DATES = np.full((3, 4), np.datetime64("2020-01-01"))
@@ -103,11 +103,11 @@ def test_more_rows_than_memory_are_refused_before_anything_is_made(
     for call in (vae.sample, vae.model_.sample, lambda n: vae.interpolate(row, row, n)):
         with pytest.raises(ResourceError, match=r"rows take .* GB"):
             call(count)
-    monkeypatch.setattr("latens.io.compilation.free_memory", lambda: 4 * 10 * (6 + 2))
+    monkeypatch.setattr("latens.runtime.compilation.free_memory", lambda: 4 * 10 * (6 + 2))
     assert check_count(np.int64(10), "n", cells=6) == 10
     with pytest.raises(ResourceError, match="11 rows take"):
         check_count(11, "n", cells=6)
-    monkeypatch.setattr("latens.io.compilation.free_memory", lambda: None)
+    monkeypatch.setattr("latens.runtime.compilation.free_memory", lambda: None)
     with pytest.raises(ResourceError):
         check_count(10**15, "n")
 

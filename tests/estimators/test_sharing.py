@@ -19,10 +19,10 @@ import latens
 from latens import VAE, Autoencoder, GenerativeClassifier, VAEDetector, VAEImputer
 from latens.cli.main import main
 from latens.errors import DataError, UsageError
-from latens.io import compilation
 from latens.models import NormalHead
 from latens.objectives import ELBO
 from latens.predictive.classes import sample_classes
+from latens.runtime import compilation
 from latens.trained import cell_scores as module
 
 TINY: dict[str, Any] = {"hidden": (4,), "steps": 2, "batch_size": 16, "random_state": 0}

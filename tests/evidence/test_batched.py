@@ -15,8 +15,8 @@ import latens
 from latens.data import Preparation
 from latens.data.dataset import Batch
 from latens.evidence.batched import ModelRows, _usual_size, map_draws, map_rows, rows_in_cache
-from latens.io.programs import may_hold_pool
 from latens.models.heads.table import TableHead
+from latens.runtime.programs import may_hold_pool
 
 GIVEN = {"preparation": Preparation(), "key": jax.random.key(0)}
 

@@ -9,9 +9,9 @@ from page_fixtures import Site, settled, state
 
 from latens.config import override
 from latens.data import load
+from latens.experiment import prepare, train
 from latens.explorer.server import PageServer, decoder_of
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare, train
 
 pytest_plugins = ("browser_fixtures", "page_fixtures")
 

@@ -13,10 +13,10 @@ from server_fixtures import ask
 from latens.config import override
 from latens.data import Dataset, load
 from latens.errors import DivergedError
+from latens.experiment import prepare
 from latens.explorer.payload import payload
 from latens.explorer.server import PageServer, decoder_of
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare
 from latens.trained.trained_model import TrainedModel
 
 

@@ -15,7 +15,6 @@ from latens.data import Preparation, load
 from latens.distributions import StandardNormal
 from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder
 from latens.explorer.page_columns import grid
-from latens.io.safetensors import pack, tree_to_arrays
 from latens.kinds.tables.columns import FrameColumn, number_type
 from latens.models import (
     AffineHead,
@@ -36,6 +35,7 @@ from latens.models.heads.likelihoods import (
     ZeroInflatedHead,
 )
 from latens.networks import ACTIVATIONS, Dense, LinearPath
+from latens.runtime.safetensors import pack, tree_to_arrays
 
 
 def decoder_job(tmp_path: Path, model: Any, units: dict[str, Any], z: np.ndarray, codes: Any = 0) -> dict[str, Any]:

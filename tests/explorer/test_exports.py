@@ -19,13 +19,13 @@ from latens.distributions import StandardNormal
 from latens.errors import ConfigError
 from latens.explorer import payload
 from latens.explorer.decoder import decoder_arrays, in_data_units, page_decoder
-from latens.io.safetensors import pack, tree_to_arrays
 from latens.kinds.tables.columns import ColumnType, FrameColumn, number_type
 from latens.kinds.tables.dtypes import name_of
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.pixel_heads import PixelHead
 from latens.models.heads.table import TableHead, TableInput
 from latens.networks import ConvDecoder, Dense, LinearPath
+from latens.runtime.safetensors import pack, tree_to_arrays
 from latens.trained.trained_model import TrainedModel
 
 rng = np.random.default_rng(0)

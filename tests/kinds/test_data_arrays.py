@@ -188,7 +188,7 @@ def test_what_files_unpack_to_is_bounded(tmp_path: Path, monkeypatch: pytest.Mon
         (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     archive(tmp_path / "t.npz", {"x.npy": npy("'|u1'", "(1000, 1000)", bytes(1_000_000))})
     archive(tmp_path / "t.ods", {"content.xml": bytes(1_000_000)})
-    monkeypatch.setattr("latens.io.file_limits.MAX_BYTES", 999_999)
+    monkeypatch.setattr("latens.runtime.file_limits.MAX_BYTES", 999_999)
     for name in (*files, "t.npz", "t.ods"):
         with pytest.raises(ResourceError, match="holds more than 999999 bytes"):
             load(tmp_path / name)

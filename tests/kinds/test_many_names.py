@@ -14,13 +14,13 @@ from latens.data import TRAIN, load
 from latens.data.schema import Schema
 from latens.distributions import Segments
 from latens.errors import DataError
+from latens.experiment import prepare, train
 from latens.kinds.tables.columns import MOST_OWN, FrameColumn, category_type, check_types
 from latens.kinds.tables.table_schema import as_frame
 from latens.models.heads.table import TableHead, TableInput
 from latens.predictive.conditional_samples import conditions_of, sample_given
 from latens.recipes import get_recipe
 from latens.trained.cell_scores import blame, named_cells, p_values, point, strange_rows
-from latens.trained.experiment import prepare, train
 
 N = 8000
 

@@ -13,13 +13,13 @@ from latens.config import override
 from latens.data import Dataset, Preparation, Schema
 from latens.distributions import DiagonalNormal, Mixture
 from latens.errors import ConfigError, DataError, UsageError
+from latens.experiment import prepare
 from latens.latents import cluster_probabilities, matched
 from latens.latents.disentanglement import has_clusters, predicts_labels
 from latens.models import Conditional, LatentModel, MixturePrior, NormalHead, SharedScaleNormalHead
 from latens.recipes import get_recipe
 from latens.recipes.labels import as_plain, with_clusters
 from latens.trainable import Frozen
-from latens.trained.experiment import prepare
 
 CENTRES = np.array([[-6.0, 0.0, 0.0, 0.0], [6.0, 0.0, 0.0, 0.0], [0.0, 6.0, 6.0, 0.0]])
 

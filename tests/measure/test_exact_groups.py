@@ -1,6 +1,7 @@
 """Which groups of metrics apply, and what they are asked for: by hand, of models that are not trained."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def test_models_without_latents_have_a_reason(trained):
     for name in ("approximation_gap", "mig"):
         assert reason(work, name) == "a Bayes classifier has no latents"
     assert reason(work, "generalisation_gap") == "there is no log p(x) of an autoencoder or a Bayes classifier"
-    work.classifier, work.autoencoder = False, True
+    work.classifier, work.trained = False, SimpleNamespace(is_point=True)
     assert reason(work, "approximation_gap") == "an autoencoder has no posterior but a point"
     assert reason(work, "generalisation_gap") == "there is no log p(x) of an autoencoder or a Bayes classifier"
 

@@ -17,8 +17,8 @@ from msgspec import structs
 from latens.config import override
 from latens.data import Dataset, load
 from latens.evidence import Estimate
+from latens.experiment import prepare, train
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare, train
 from latens.trained.metric_functions import measure_all
 from latens.trained.sample_sets import principal_features
 from latens.trained.trained_model import TrainedModel

@@ -15,6 +15,7 @@ from latens.config import override
 from latens.data import Column, Preparation, Schema, load
 from latens.data.row_fields import evenly_spaced
 from latens.errors import UsageError
+from latens.experiment import prepare, train
 from latens.figures import training_curves_table
 from latens.figures.style import figure_of
 from latens.model_figures.draw import FIRST, draw_pictures, draw_training, history_arrays, kept_step, save_pictures
@@ -24,7 +25,6 @@ from latens.model_figures.table_pictures import draw_reconstructions
 from latens.models import BernoulliHead, CategoricalHead, DeterministicHead, NormalHead
 from latens.objectives import ELBO
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare, train
 from latens.trained.trained_model import TrainedModel
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
 

@@ -20,11 +20,11 @@ from latens.data.dataset import as_batch
 from latens.errors import ConfigError, DataError, UsageError
 from latens.estimators import GenerativeClassifier
 from latens.evidence import ModelRows
+from latens.experiment import prepare, train
 from latens.models import BayesClassifier
 from latens.predictive.classes import accuracy, class_log_joint, normalise, sample_classes
 from latens.recipes import get_recipe
 from latens.recipes.classifiers import mixture_rows, preparation, resolve
-from latens.trained.experiment import prepare, train
 from latens.trained.measurement import measured
 from latens.trained.paired import per_row
 from latens.trained.trained_model import TrainedModel

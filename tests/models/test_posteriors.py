@@ -17,12 +17,12 @@ from latens.distributions import has_closed_form, kl
 from latens.distributions.chain import Autoregressive, Planar, Stack
 from latens.errors import ConfigError
 from latens.evidence import ModelRows
+from latens.experiment import prepare
 from latens.latents import decode, encode, reconstruct, sample_prior
 from latens.models import FixedPrior, NormalHead, flow_head, mean_code
 from latens.recipes import get_recipe
 from latens.recipes.parts import bind, prior_part
 from latens.recipes.posteriors import POSTERIORS
-from latens.trained.experiment import prepare
 
 SMALL = {"network.hidden": 4, "posterior.latent_dim": 3, "training.steps": 1}
 SCORE = {"objective": "score-function", "objective.kl": "sampled"}

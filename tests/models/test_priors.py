@@ -16,6 +16,7 @@ from latens.data.dataset import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.errors import ConfigError
 from latens.evidence import ModelRows
+from latens.experiment import prepare
 from latens.latents import decode, encode, sample_prior
 from latens.models import (
     BernoulliHead,
@@ -33,7 +34,6 @@ from latens.objectives import draw
 from latens.recipes import get_recipe
 from latens.recipes.build import build
 from latens.trainable import partition_trainable
-from latens.trained.experiment import prepare
 
 
 def model(prior: object) -> LatentModel:

@@ -21,12 +21,12 @@ from latens.data.dataset import Batch, require_labels
 from latens.errors import ConfigError, DataError
 from latens.estimators import VAE
 from latens.evidence import ModelRows
+from latens.experiment import prepare
 from latens.latents import decode, encode, label_probabilities, sample_prior
 from latens.models import Conditional, SemiSupervised
 from latens.objectives import ELBO, SemiSupervisedELBO
 from latens.recipes import get_recipe
 from latens.trainable import Frozen
-from latens.trained.experiment import prepare
 
 NOTHING = Preparation()
 X = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0]])

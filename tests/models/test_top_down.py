@@ -14,13 +14,13 @@ from latens.data import load
 from latens.data.dataset import Batch
 from latens.distributions import kl
 from latens.evidence import ModelRows
+from latens.experiment import prepare
 from latens.latents.decomposition import level_kl
 from latens.models import Block, Conditional, Meet, SharedScaleNormalHead, TopDownDecoder, TopDownModel, TopDownNormals
 from latens.objectives import ELBO, draw
 from latens.recipes import get_recipe
 from latens.recipes.build import build
 from latens.trainable import Frozen
-from latens.trained.experiment import prepare
 
 SHAPE = (3, 2)
 SMALL = {"network.hidden": [2], "posterior.latent_dim": 1, "training.steps": 1}

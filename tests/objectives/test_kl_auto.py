@@ -14,13 +14,13 @@ from latens.config import override
 from latens.data import prepare_batch
 from latens.distributions import AbstractDistribution, has_closed_form, kl_terms
 from latens.errors import ConfigError
+from latens.experiment import prepare
 from latens.models import FixedPrior
 from latens.objectives import ELBO
 from latens.objectives.base import by_formula
 from latens.recipes import get_recipe
 from latens.recipes.parts import bind, prior_part
 from latens.recipes.posteriors import POSTERIORS, PRIORS
-from latens.trained.experiment import prepare
 
 SMALL = {"network.hidden": 4, "posterior.latent_dim": 3, "training.steps": 1}
 SCHEMA = make_data().schema

@@ -17,6 +17,7 @@ from training_fixtures import make_data
 from latens.config import override
 from latens.errors import ConfigError
 from latens.evidence import ModelRows, log_marginal
+from latens.experiment import prepare
 from latens.models import CodeHead, ScalarQuantiser
 from latens.objectives import Quantised
 from latens.objectives.quantised import code_use, perplexity
@@ -26,7 +27,6 @@ from latens.recipes.parts import bind
 from latens.recipes.plan import make_objective
 from latens.recipes.posteriors import whole_groups
 from latens.trainable import partition_trainable
-from latens.trained.experiment import prepare
 from latens.trained.measurement import measured
 
 # --- the bound, and what is minimised ---

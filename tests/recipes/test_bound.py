@@ -17,12 +17,12 @@ from latens.cli.main import main
 from latens.config import PosteriorConfig, PriorConfig, VAEConfig, override
 from latens.distributions import DiagonalNormal
 from latens.errors import ConfigError
+from latens.experiment import prepare
 from latens.models import AbstractHead
 from latens.recipes import RECIPES, Recipe, get_recipe, part_tables
 from latens.recipes.custom_parts import ROWS
 from latens.recipes.parts import ConfiguredParts, bind
 from latens.recipes.posteriors import POSTERIORS
-from latens.trained.experiment import prepare
 from latens.trained.trained_model import TrainedModel
 
 

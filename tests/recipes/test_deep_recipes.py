@@ -9,6 +9,7 @@ import pytest
 from latens.config import override
 from latens.data import load
 from latens.errors import ConfigError
+from latens.experiment import prepare
 from latens.networks.dense import Linear
 from latens.networks.pyramid import Grow, Shrink, sizes_of
 from latens.recipes import get_recipe
@@ -16,7 +17,6 @@ from latens.recipes.build import build
 from latens.recipes.part_tables import refuse_others
 from latens.recipes.parts import bind
 from latens.recipes.pictures import for_hierarchy
-from latens.trained.experiment import prepare
 
 
 def resolved(rows: np.ndarray, **settings: object):

@@ -10,6 +10,7 @@ from checks import close
 from scipy.stats import multivariate_normal
 from sklearn.datasets import load_digits, load_wine
 
+from latens import experiment
 from latens.cli.main import main
 from latens.config import override
 from latens.data import load
@@ -19,14 +20,13 @@ from latens.data.preparation import prepare_batch
 from latens.errors import ConfigError
 from latens.evidence import ModelRows, log_marginal
 from latens.evidence.factors import fit_factors, principal
-from latens.io.safetensors import read
 from latens.models import LatentModel
 from latens.networks import Dense, LinearPath
 from latens.recipes import RECIPES
 from latens.recipes.parts import bind
 from latens.recipes.plan import starting
 from latens.recipes.principal_components import located_rows
-from latens.trained import experiment
+from latens.runtime.safetensors import read
 from latens.trained.trained_model import TrainedModel
 
 WINE: Any = load_wine()

@@ -20,6 +20,7 @@ from latens.cli.main import _place
 from latens.config import override
 from latens.distributions import Poisson, StandardNormal, StudentT
 from latens.errors import ConfigError, ModelFileError
+from latens.experiment import prepare, train
 from latens.models import (
     AbstractHead,
     Conditional,
@@ -35,7 +36,6 @@ from latens.networks import Dense
 from latens.objectives import ELBO, AbstractObjective
 from latens.recipes import get_recipe
 from latens.recipes.custom_parts import OWN, TABLES, adopt, register_part, settings_of
-from latens.trained.experiment import prepare, train
 from latens.trained.inputs import has_likelihood, lacks_prior
 from latens.trained.measurement import measured
 from latens.trained.trained_model import TrainedModel

@@ -12,11 +12,11 @@ import latens
 from latens.config import override
 from latens.data import load
 from latens.evidence.rivals import fit_window
+from latens.experiment import Experiment, prepare
 from latens.models import CorrelatedNormalHead
 from latens.predictive.missing_cells import around, impute, log_observed
 from latens.recipes import get_recipe
 from latens.recipes.principal_components import located_rows
-from latens.trained.experiment import Experiment, prepare
 from latens.trained.trained_model import TrainedModel
 
 

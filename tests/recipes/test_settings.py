@@ -16,12 +16,12 @@ from latens.config import VAEConfig, override
 from latens.data import load
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError
+from latens.experiment import prepare
 from latens.models import AbstractHead, AbstractModelPrior
 from latens.objectives import ELBO, AbstractObjective, InfoVAE, ScoreFunction
 from latens.recipes import get_recipe
 from latens.recipes.build import build
 from latens.recipes.plan import _budget
-from latens.trained.experiment import prepare
 
 
 def settings_of(name: str = "default", **settings: object) -> VAEConfig:

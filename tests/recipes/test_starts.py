@@ -13,6 +13,7 @@ from tables_heads import LIKELIHOOD_HEADS
 
 from latens.config import LikelihoodConfig, NetworkConfig, VAEConfig, override
 from latens.data import as_batch, load, prepare_batch
+from latens.experiment import Experiment, _slope, prepare
 from latens.models import (
     AffineHead,
     Conditional,
@@ -28,7 +29,6 @@ from latens.objectives import ELBO
 from latens.recipes import RECIPES, get_recipe
 from latens.recipes.parts import bind
 from latens.recipes.plan import prepared_moments, starting
-from latens.trained.experiment import Experiment, _slope, prepare
 
 DIGITS: Any = load_digits()
 PICTURES = DIGITS.images.astype(np.uint8)

@@ -9,10 +9,10 @@ import latens
 from latens import read
 from latens.config import override
 from latens.data import Dataset
+from latens.experiment import prepare
 from latens.kinds import Numbers, Table
 from latens.recipes import get_recipe
 from latens.recipes.plan import RATE
-from latens.trained.experiment import prepare
 
 TABLE_RATE, TABLE_WIDTH = Table.defaults.rate, Table.defaults.width
 

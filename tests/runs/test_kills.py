@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from cli_fixtures import SMALL
 
-from latens.io.safetensors import read
+from latens.runtime.safetensors import read
 from latens.training.checkpoint import latest_checkpoint
 
 CODE = """
 import sys
 import latens.training.checkpoint
-import latens.trained.experiment
+import latens.experiment
 from latens.cli.main import main
 latens.training.checkpoint.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 sys.exit(main(sys.argv[1:]))

@@ -11,8 +11,8 @@ import pytest
 from cli_fixtures import Result, dead_process
 
 from latens.errors import LatensError, RunFolderError
-from latens.io.atomic import JsonLines, open_plain, temporary_beside
 from latens.runs.folder import OWN_FILES, OWN_FOLDERS, RunFolder
+from latens.runtime.atomic import JsonLines, open_plain, temporary_beside
 
 pytest_plugins = ("cli_fixtures",)
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes and links")
@@ -170,7 +170,7 @@ def test_what_a_killed_command_left_is_removed_by_the_next(tmp_path, monkeypatch
 
 def test_writing_a_file_again_removes_what_a_killed_write_left(tmp_path):
     from latens.figures.style import new_axes, save
-    from latens.io.atomic import write_atomic
+    from latens.runtime.atomic import write_atomic
 
     others = temporary_beside(tmp_path / "b.json")
     left = [temporary_beside(tmp_path / name) for name in ("a.json", "picture.png")]

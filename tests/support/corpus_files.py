@@ -13,9 +13,9 @@ import numpy as np
 from corpus_data import TABLE, Case, flipped, text
 from paths import GOLDEN as FOLDER
 
-from latens.io.atomic import to_json
-from latens.io.safetensors import pack, unpack
 from latens.runs.folder import Lock, RunFolder
+from latens.runtime.atomic import to_json
+from latens.runtime.safetensors import pack, unpack
 
 GOLDEN = FOLDER / "format-2-table.safetensors"
 BYTES = GOLDEN.read_bytes()

@@ -10,8 +10,8 @@ from paths import ROOT
 
 from latens.config import override
 from latens.data import Dataset
+from latens.experiment import prepare
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare
 from latens.trained.trained_model import TrainedModel
 
 APP = (ROOT / "src" / "latens" / "explorer" / "static" / "app").as_uri() + "/"

@@ -105,7 +105,7 @@ def fault(kind: str, path: Path, watch: Watch | None = None) -> str:
 
 def invalid(kind: str, value: Any) -> str:
     """What is wrong with what was loaded."""
-    from latens.io.safetensors import tree_to_arrays
+    from latens.runtime.safetensors import tree_to_arrays
 
     if kind == "model":
         bad = [

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from paths import GOLDEN
 
-from latens.io.safetensors import pack, unpack
+from latens.runtime.safetensors import pack, unpack
 
 FORMATS = ("model", "npz", "npy", "idx", "csv")
 SUFFIX = {"model": ".safetensors", "npz": ".npz", "npy": ".npy", "idx": "-ubyte", "csv": ".csv"}

@@ -14,8 +14,8 @@ import numpy as np
 
 from latens.config import override
 from latens.data import Dataset, load
+from latens.experiment import prepare, train
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare, train
 
 SMALL = {"network.hidden": 8, "posterior.latent_dim": 3, "training.shards": 4, "training.steps": 4}
 # 1,437 rows: the second batch of an epoch has 413, so that one shard of four is half padding and another all of it.

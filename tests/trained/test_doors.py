@@ -16,7 +16,7 @@ from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.estimators import VAE, GenerativeClassifier
 from latens.estimators.base import with_nan
 from latens.evidence import ModelRows
-from latens.io.compilation import counted
+from latens.runtime.compilation import counted
 from latens.trained import augment, translate
 from latens.trained.inputs import positions_of
 from latens.trained.prior_refit import refit_prior

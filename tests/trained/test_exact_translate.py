@@ -8,9 +8,9 @@ import latens
 from latens import latents
 from latens.config import override
 from latens.errors import ConfigError, DataError, UsageError
+from latens.experiment import prepare
 from latens.recipes import get_recipe
 from latens.trained.augmentation import translate
-from latens.trained.experiment import prepare
 
 SMALL = {"network.hidden": [4], "posterior.latent_dim": 2, "training.steps": 1, "likelihood.family": "bernoulli"}
 CLASSES = np.array([0, 1, 2, 0, 1, 2, 0, 0])
@@ -56,7 +56,7 @@ def test_a_mean_to_be_seen_is_near_the_mean(rows, same):
     settings = {"posterior.latent_dim": 2, "network.hidden": [8], "network.kind": "dense", "training.steps": 2}
     config = override(get_recipe("default").config, settings | {"likelihood": "logistic-mixture"})
     data = latens.read(rows)
-    trained, _ = latens.trained.train(latens.trained.prepare(config, data))
+    trained, _ = latens.experiment.train(latens.experiment.prepare(config, data))
     z = rng.normal(size=(5, 2)).astype(np.float32)
     exact, seen = (latents.decode(trained.model, z, mean=how) for how in (True, "seen"))
     assert np.array_equal(exact, seen) is same

@@ -11,7 +11,7 @@ from paths import GOLDEN as FOLDER
 from latens import VAE, GenerativeClassifier
 from latens.errors import DivergedError
 from latens.evidence import finite
-from latens.io.safetensors import pack, read
+from latens.runtime.safetensors import pack, read
 
 pytest_plugins = ("cli_fixtures",)
 

@@ -12,8 +12,8 @@ from latens import evidence, latents, pretrained
 from latens.cli.main import main
 from latens.data import load
 from latens.errors import ModelFileError, UsageError
-from latens.io.safetensors import tree_to_arrays
 from latens.model_figures.animate import morph
+from latens.runtime.safetensors import tree_to_arrays
 from latens.trained.trained_model import TrainedModel
 
 MODELS = {"digits-2d": 2, "digits-16d": 16}

@@ -21,12 +21,12 @@ from latens.data.schema import Column
 from latens.distributions import Deterministic
 from latens.distributions.chain import Autoregressive, Inverse, Scaled, Stack, Transformed
 from latens.errors import ConfigError
+from latens.experiment import prepare
 from latens.latents.fit_prior import fit_flow, mixture_of
 from latens.models import LatentModel
 from latens.networks import Dense
 from latens.recipes import get_recipe
 from latens.trained import prior_refit
-from latens.trained.experiment import prepare
 from latens.trained.prior_refit import PRIORS, refit_prior
 from latens.trained.trained_model import TrainedModel
 

@@ -17,11 +17,11 @@ from latens.data.dataset import Batch
 from latens.data.schema import Column
 from latens.errors import ConfigError
 from latens.evidence import importance_sampling
+from latens.experiment import prepare, train
 from latens.latents.fit_prior import MatchedFit, _absent
 from latens.models import ContinuousFlow, FlowMatching, LatentModel
 from latens.recipes import get_recipe
 from latens.trainable import Frozen
-from latens.trained.experiment import prepare, train
 from latens.trained.prior_refit import refit_prior
 from latens.trained.trained_model import TrainedModel
 

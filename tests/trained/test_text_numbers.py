@@ -17,10 +17,10 @@ from latens import read
 from latens.data import Dataset
 from latens.errors import ModelFileError
 from latens.explorer.page_columns import event_of, ids_of
-from latens.io.atomic import to_json
 from latens.model_figures import table_pictures as texts
 from latens.model_figures.draw import draw_pictures
 from latens.model_figures.source import Source
+from latens.runtime.atomic import to_json
 from latens.trained.metric_functions import measure_all
 from latens.trained.trained_model import TrainedModel
 

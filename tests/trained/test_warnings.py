@@ -8,9 +8,9 @@ import pytest
 from latens.config import override
 from latens.data import VALIDATION, Dataset, load
 from latens.evidence import Estimate
+from latens.experiment import prepare, train
 from latens.recipes import get_recipe
 from latens.trained import diagnose
-from latens.trained.experiment import prepare, train
 from latens.trained.metric_functions import measure_all
 from latens.trained.trained_model import TrainedModel
 

@@ -14,8 +14,8 @@ import optax
 import pytest
 
 from latens.errors import ModelFileError, ResourceError
-from latens.io.atomic import temporary_beside
-from latens.io.safetensors import tree_to_arrays
+from latens.runtime.atomic import temporary_beside
+from latens.runtime.safetensors import tree_to_arrays
 from latens.training import checkpoint
 from latens.training.checkpoint import latest_checkpoint, save_checkpoint
 

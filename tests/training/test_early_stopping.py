@@ -12,8 +12,8 @@ from latens import VAE
 from latens.config import VAEConfig, override
 from latens.data import Dataset
 from latens.estimators.frames import as_dataset
+from latens.experiment import prepare
 from latens.recipes import RECIPES, get_recipe
-from latens.trained.experiment import prepare
 
 pytest_plugins = ("cli_fixtures",)
 

@@ -18,10 +18,10 @@ from training_fixtures import make_data, run, stage
 
 from latens.data import Preparation
 from latens.errors import DivergedError
-from latens.io.safetensors import read
+from latens.experiment import Recorder
 from latens.objectives import AbstractObjective
 from latens.runs.folder import RunFolder
-from latens.trained.experiment import Recorder
+from latens.runtime.safetensors import read
 from latens.trained.trained_model import TrainedModel
 from latens.training import Budget, Optimizer
 

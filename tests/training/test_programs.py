@@ -13,9 +13,9 @@ import pytest
 from latens import VAE, VAEDetector
 from latens.cli.main import main
 from latens.distributions import log_prob
-from latens.io.programs import Reused
 from latens.kinds.tables.columns import ColumnType
 from latens.models.heads.table import TableHead, TableInput
+from latens.runtime.programs import Reused
 
 MOST = 9
 """Programs of a whole `latens fit`; two of them, which fill hidden cells and make rows, are not of an estimator."""

@@ -188,8 +188,8 @@ def test_rounds_of_several_epochs_take_the_same_steps() -> None:
     """What is done between steps changes none of them, also where the last batch of an epoch is short."""
     from latens.config import override
     from latens.estimators.frames import as_dataset
+    from latens.experiment import prepare, train
     from latens.recipes import get_recipe
-    from latens.trained.experiment import prepare, train
 
     rows = as_dataset(np.random.default_rng(0).normal(size=(70, 3)), None, validation_fraction=0.2)
     small = {"network.hidden": 8, "posterior.latent_dim": 2, "training.epochs": 10, "training.batch_size": 16}
@@ -213,8 +213,8 @@ def test_rounds_of_several_epochs_take_the_same_steps() -> None:
 )
 def test_the_default_budget_suits_small_data(rows: int, steps: int, every: int) -> None:
     from latens.estimators.frames import as_dataset
+    from latens.experiment import prepare
     from latens.recipes import get_recipe
-    from latens.trained.experiment import prepare
 
     x = np.random.default_rng(0).normal(size=(rows, 5))
     made = prepare(get_recipe("default").config, as_dataset(x, None, validation_fraction=0.1))

@@ -7,10 +7,10 @@ import numpy as np
 from latens.data import Dataset, Preparation
 from latens.errors import UsageError
 from latens.figures.style import rendered
-from latens.io.atomic import resource_errors, write_atomic
 from latens.model_figures.image_scale import write_image
 from latens.model_figures.source import Source
 from latens.model_figures.table_pictures import draw_marginals
+from latens.runtime.atomic import resource_errors, write_atomic
 from latens.trained.trained_model import TrainedModel
 from latens.training import Event
 from latens.training.stages import falls_due

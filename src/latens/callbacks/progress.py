@@ -4,7 +4,7 @@ import math
 import time
 from typing import Any
 
-from latens.io.terminal import doing, say
+from latens.runtime.terminal import doing, say
 from latens.training import Event
 from latens.training.stages import falls_due
 

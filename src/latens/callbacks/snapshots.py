@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latens.errors import RunFolderError
-from latens.io.atomic import resource_errors
 from latens.runs.folder import RunFolder
+from latens.runtime.atomic import resource_errors
 
 if TYPE_CHECKING:
-    from latens.trained.experiment import Experiment
+    from latens.experiment import Experiment
     from latens.trained.trained_model import TrainedModel
     from latens.training import Event
 else:

@@ -26,10 +26,10 @@ from latens.commands.base import (
 )
 from latens.commands.refit import PRIORS
 from latens.errors import UsageError, nearest
-from latens.io.terminal import put
 from latens.kinds import KINDS as READERS
 from latens.kinds import OPTIONS, Kind, Table
 from latens.kinds.tables import LEFT_OUT
+from latens.runtime.terminal import put
 
 _WORDS: dict[str, str] = {
     "demo": "train a first model on the built-in digits",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from latens.commands.base import Call, Command, DryRun, ModelCommand, Work, arguments_of, finished, refuse
 from latens.errors import visible
-from latens.io.terminal import doing, print_json, put, say, with_record
+from latens.runtime.terminal import doing, print_json, put, say, with_record
 
 if TYPE_CHECKING:
     from latens.cli.main import Signals

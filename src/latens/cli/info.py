@@ -11,7 +11,7 @@ from latens.cli.context import Context, reading_as_typed, would
 from latens.commands._sources import open_model, reading_options
 from latens.commands.base import Call, DryRun
 from latens.errors import ModelFileError, UsageError
-from latens.io.terminal import doing, table
+from latens.runtime.terminal import doing, table
 
 
 def info(context: Context) -> int:
@@ -33,7 +33,7 @@ def _machine(context: Context) -> int:
     """Versions, devices and the folder of compiled programs."""
     import jax
 
-    from latens.io.compilation import cache_folder
+    from latens.runtime.compilation import cache_folder
 
     devices = [f"{one} ({one.device_kind})" for one in jax.devices()]
     value = {"versions": version_line(), "devices": devices, "compilation_cache": str(cache_folder())}
@@ -79,7 +79,7 @@ def _held(context: Context) -> int:
 def _model(path: Path) -> dict[str, Any]:
     """What a model file says of itself."""
     # Everything is parsed and checked, nothing executed.
-    from latens.io.safetensors import read, tree_to_arrays
+    from latens.runtime.safetensors import read, tree_to_arrays
     from latens.trainable import partition_trainable
     from latens.trained.trained_model import TrainedModel
 

@@ -29,9 +29,9 @@ from latens.cli.arguments import parse, parser
 from latens.cli.context import Context, run_verb
 from latens.commands.base import verbs
 from latens.errors import LatensError, ResourceError, UsageError, visible
-from latens.io.atomic import as_resource_error
-from latens.io.compilation import compute_in_full_precision, jax_settings, refuse_little_space
-from latens.io.terminal import Waiting, json_text, print_json, put, say
+from latens.runtime.atomic import as_resource_error
+from latens.runtime.compilation import compute_in_full_precision, jax_settings, refuse_little_space
+from latens.runtime.terminal import Waiting, json_text, print_json, put, say
 
 TRAINING = ("fit", "resume", "demo", "check", "sweep")
 """Commands beside the verbs that may be silent for a while."""

@@ -15,9 +15,9 @@ from latens.cli.arguments import parse
 from latens.cli.context import Context
 from latens.cli.fit import config_typed, fit_into, load_typed, read_files, settings_of, start_of
 from latens.errors import ConfigError, DivergedError, RunFolderError, UsageError, nearest
-from latens.io.atomic import process_alive, resource_errors
-from latens.io.terminal import with_record
 from latens.runs.folder import default_path
+from latens.runtime.atomic import process_alive, resource_errors
+from latens.runtime.terminal import with_record
 
 if TYPE_CHECKING:  # jax and Optuna are imported only where something is trained
     from optuna import Study, Trial  # pyright: ignore[reportMissingImports]

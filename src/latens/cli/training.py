@@ -18,12 +18,12 @@ from latens.cli.context import Context
 from latens.commands._sources import flags_of, read_with
 from latens.commands.evaluate import next_of, result_lines
 from latens.errors import LatensError, duration, visible
-from latens.io.terminal import clock, doing
 from latens.kinds import kind_of
 from latens.runs.folder import RunFolder
+from latens.runtime.terminal import clock, doing
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
-    from latens.trained.experiment import Experiment
+    from latens.experiment import Experiment
 
 MOST_WARNINGS = 3
 """Warnings that are printed; the others stand in the log."""
@@ -84,7 +84,7 @@ def after(run: RunFolder) -> list[str]:
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.config import Config
-    from latens.trained.experiment import Experiment
+    from latens.experiment import Experiment
     from latens.trained.trained_model import TrainedModel
     from latens.training import Event, Interrupted, LoopState
 else:
@@ -175,7 +175,7 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
     """Train, measure and save the model of a run."""
     from latens.callbacks.progress import PlainProgress, TerminalProgress
     from latens.config import to_json
-    from latens.trained.experiment import train
+    from latens.experiment import train
     from latens.training import Interrupted
 
     run.set_config(to_json(experiment.config))
@@ -228,7 +228,7 @@ def joined(context: Context) -> bool:
 
 def follow(context: Context, experiment: Experiment, run: RunFolder | None = None) -> int:
     """Train as one of several processes that is not the first: nothing is written or said."""
-    from latens.trained.experiment import train
+    from latens.experiment import train
     from latens.training import Interrupted
 
     with context.signals.deferred():
@@ -398,7 +398,7 @@ def about(experiment: Experiment) -> dict[str, Any]:
 def would_fit(context: Context, folder: Path, experiment: Experiment) -> int:
     """Say what a training would be, after everything that can be checked without it was."""
     from latens import config as configuration
-    from latens.io.atomic import to_json
+    from latens.runtime.atomic import to_json
 
     experiment.stages()  # an optimiser or objective that does not exist is found here
     config = configuration.to_json(experiment.config)

@@ -15,7 +15,6 @@ from latens.data.row_fields import ColumnRoles, row_names
 from latens.data.schema import Schema
 from latens.errors import DataError, spreadsheet_text, visible
 from latens.evidence.estimate import finite
-from latens.io.atomic import resource_errors, write_atomic
 from latens.kinds.numbers.npy import Archive, read_npy
 from latens.kinds.steps.sequences import Places, long_table, named_steps, nearest_the_centre
 from latens.kinds.tables.derived import hidden_in
@@ -24,6 +23,7 @@ from latens.kinds.tables.frame import with_cells
 from latens.kinds.tables.infer_columns import plain_cells, plain_numbers, role_positions
 from latens.kinds.tables.table_files import Written, format_of, frame_bytes, read_table
 from latens.kinds.tables.table_schema import as_frame
+from latens.runtime.atomic import resource_errors, write_atomic
 
 Table: TypeAlias = "dict[str, np.ndarray] | pl.DataFrame"
 """What is written as a table."""

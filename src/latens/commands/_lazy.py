@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from latens.io.lazy_imports import LazyModule
-from latens.io.lazy_imports import jax as jax
-from latens.io.lazy_imports import np as np
-from latens.io.lazy_imports import pl as pl
+from latens.runtime.lazy_imports import LazyModule
+from latens.runtime.lazy_imports import jax as jax
+from latens.runtime.lazy_imports import np as np
+from latens.runtime.lazy_imports import pl as pl
 
 if TYPE_CHECKING:
     from latens.evidence import estimate as estimate

@@ -20,9 +20,9 @@ from latens.commands.base import Call, Command, DryRun, Result, Work, arguments_
 from latens.data.files import TablePath, tables_of
 from latens.errors import ConfigError, DataError, LatensError, ResourceError, UsageError, nearest
 from latens.evidence.batched import computed_by, take_as_of_many
-from latens.io.atomic import resource_errors
-from latens.io.compilation import compute_in_full_precision, enable_compilation_cache
-from latens.io.terminal import doing, reached
+from latens.runtime.atomic import resource_errors
+from latens.runtime.compilation import compute_in_full_precision, enable_compilation_cache
+from latens.runtime.terminal import doing, reached
 from latens.trained.trained_model import TrainedModel
 
 SAID = 10

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from latens.commands.base import Call
 from latens.errors import DataError, RunFolderError, UsageError
-from latens.io.terminal import doing
 from latens.kinds import FLAGS, OPTIONS
+from latens.runtime.terminal import doing
 
 if TYPE_CHECKING:
     from latens.data import Dataset, Schema
@@ -60,8 +60,8 @@ def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def open_model(spec: str) -> Call:
     """Open the model of a run folder, of a .safetensors file, or one that ships with latens (`pretrained:NAME`)."""
-    from latens.io.compilation import enable_compilation_cache
     from latens.runs.folder import RunFolder
+    from latens.runtime.compilation import enable_compilation_cache
     from latens.trained.inputs import model_file
     from latens.trained.trained_model import TrainedModel
 
@@ -79,7 +79,7 @@ def open_model(spec: str) -> Call:
 def load_new(spec: str, options: dict[str, Any]) -> "Dataset":
     """Load data to train on, or only to look at."""
     from latens.data import load
-    from latens.io.compilation import enable_compilation_cache
+    from latens.runtime.compilation import enable_compilation_cache
 
     enable_compilation_cache()
     doing("reading")
@@ -198,7 +198,7 @@ def original_source(source: dict[str, Any]) -> str:
     """Find the name or path of a run's data, from wherever the command is typed."""
     from latens.data import KNOWN
     from latens.data.files import is_address
-    from latens.io.file_limits import fixed_folder, is_glob
+    from latens.runtime.file_limits import fixed_folder, is_glob
 
     spec = source.get("spec")
     if spec is None:

@@ -21,7 +21,7 @@ from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 
 from latens.errors import ConfigError, UsageError, nearest
-from latens.io.compilation import check_process
+from latens.runtime.compilation import check_process
 
 if TYPE_CHECKING:
     import numpy as np
@@ -155,8 +155,8 @@ class Result(Struct, kw_only=True):
     def write(self, path: str | Path) -> None:
         """Write the file that the ending asks for, whole or not at all."""
         from latens.commands._files import arrays_of, table_bytes, text_lines, write_npz
-        from latens.io.atomic import as_path, resource_errors, write_atomic, write_together
-        from latens.io.file_limits import numbered
+        from latens.runtime.atomic import as_path, resource_errors, write_atomic, write_together
+        from latens.runtime.file_limits import numbered
 
         path = as_path(path)
         if self.files is not None:
@@ -208,7 +208,7 @@ class Call:
     ) -> None:  # fmt: skip
         self.trained, self.name, self.run, self.data = trained, name, run, data
         if out != "":
-            from latens.io.atomic import as_path
+            from latens.runtime.atomic import as_path
 
             as_path(out, "out")
         self.asked, self.unknown = str(out), unknown  # what --out says

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from latens.commands._lazy import np
 from latens.commands.base import Call, DryRun, ModelCommand, Result, Seed, Work, arg, draws, number, table_rows, whole
 from latens.errors import ConfigError, DataError, LatensError, visible
-from latens.io.terminal import doing
 from latens.kinds import kind_of
+from latens.runtime.terminal import doing
 
 if TYPE_CHECKING:
     from latens.data import Dataset

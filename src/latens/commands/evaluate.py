@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from latens.commands._lazy import np
 from latens.commands.base import Call, DryRun, ModelCommand, Result, Seed, Unknown, Work, arg, draws
 from latens.errors import DataError, ResourceError, UsageError
-from latens.io.atomic import plain, to_json, write_atomic
-from latens.io.terminal import table
 from latens.kinds import kind_of
+from latens.runtime.atomic import plain, to_json, write_atomic
+from latens.runtime.terminal import table
 
 if TYPE_CHECKING:
     from latens.data import Dataset

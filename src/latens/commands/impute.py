@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from latens.commands._lazy import estimate, np, pl
 from latens.commands.base import Call, DryRun, Given, ModelCommand, Result, Seed, Unknown, Work, arg, number, whole
 from latens.errors import DataError, UsageError, visible
-from latens.io.file_limits import numbered
-from latens.io.terminal import doing
+from latens.runtime.file_limits import numbered
+from latens.runtime.terminal import doing
 
 if TYPE_CHECKING:
     from latens.data import Dataset

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from latens.commands.base import Call, DryRun, ModelCommand, Result, Work, arg, count, draws, number, units, whole
 from latens.errors import DataError
-from latens.io.file_limits import free_name
+from latens.runtime.file_limits import free_name
 
 if TYPE_CHECKING:
     from latens.data import Dataset

@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar
 from latens.commands._lazy import np
 from latens.commands.base import Call, DryRun, Given, ModelCommand, Result, Theme, Work, arg, number, whole
 from latens.errors import LatensError, UsageError, nearest
-from latens.io.file_limits import free_name
-from latens.io.terminal import doing
+from latens.runtime.file_limits import free_name
+from latens.runtime.terminal import doing
 
 ANIMATIONS = ("morph", "walk", "manifold", "latent")
 _NAME = f"the figures to write, by the names of their files; or the animation: {', '.join(ANIMATIONS)}"
@@ -115,9 +115,9 @@ class Report(ModelCommand):
             raise UsageError(what, where="--percentiles", fix="Add --manifold-range percentile, or remove it.")
 
     def _page(self, at: Call) -> Work:
-        from latens.io.atomic import resource_errors, write_atomic
         from latens.report import report_page
         from latens.report.facts import tell
+        from latens.runtime.atomic import resource_errors, write_atomic
 
         if at.run is None:
             raise UsageError("a report needs a run folder.", where=at.name, fix="Use report(only='figures').")
@@ -151,9 +151,9 @@ def drawn(asked: "Report", at: Call) -> Work:
     """Write the figures of a model, each as soon as it is drawn."""
     from latens.data import KNOWN
     from latens.figures.style import themed
-    from latens.io.atomic import resource_errors
     from latens.model_figures.draw import NEEDS, asked_for, drawing, save_pictures
     from latens.model_figures.source import Plane, Source
+    from latens.runtime.atomic import resource_errors
 
     only = None if asked.name is None else [name.strip() for name in asked.name.split(",") if name.strip()]
     needs = asked_for(only)[1]

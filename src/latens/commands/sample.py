@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from latens.commands._lazy import estimate, jax, np, pl
 from latens.commands.base import Call, Given, Mean, ModelCommand, Result, Seed, Work, arg, number, table_rows
 from latens.errors import ConfigError, UsageError
-from latens.io.file_limits import free_name
+from latens.runtime.file_limits import free_name
 
 if TYPE_CHECKING:
     from latens.predictive.conditional_samples import Conditions

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import polars as _polars  # noqa: F401 - takes Ctrl-C to itself, and then no wait of the main thread ends by it
 
-from latens.io.lazy_imports import lazy_names
+from latens.runtime.lazy_imports import lazy_names
 
 if hasattr(signal, "siginterrupt"):
     signal.siginterrupt(signal.SIGINT, True)

@@ -26,7 +26,6 @@ from latens.data.row_fields import (
     with_roles,
 )
 from latens.errors import DataError
-from latens.io.file_limits import fixed_folder, is_glob, shown_files
 from latens.kinds.counts import anndata
 from latens.kinds.counts import sparse as sparse
 from latens.kinds.counts.sparse import SparseRows, is_sparse, sparse_rows
@@ -48,6 +47,7 @@ from latens.kinds.tables.table_files import (
     table_parts,
 )
 from latens.kinds.text.strings import has_lines, read_rows, read_txt, text_parts
+from latens.runtime.file_limits import fixed_folder, is_glob, shown_files
 
 _CONVERT = "Convert it: np.savez('data.npz', x=rows, y=labels)."
 _OTHERS = {

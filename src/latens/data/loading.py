@@ -65,7 +65,6 @@ from latens.data.row_fields import (
 )
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
-from latens.io.file_limits import MAX_BYTES, is_glob
 from latens.kinds import KINDS, OPTIONS, Guessed, Kind, kind_of, kind_of_rows
 from latens.kinds.base import Stored
 from latens.kinds.counts.anndata import is_annotated
@@ -78,6 +77,7 @@ from latens.kinds.tables.derived import Declared, declared_columns, definitions
 from latens.kinds.tables.table_files import format_of
 from latens.kinds.tables.table_schema import MOST_NAMED
 from latens.kinds.text.strings import one_column, read_rows
+from latens.runtime.file_limits import MAX_BYTES, is_glob
 from latens.typing import checked_later
 
 _IDX_FILES = (

@@ -17,10 +17,10 @@ from jaxtyping import Shaped
 
 from latens.data.row_fields import Raw, mix
 from latens.errors import DataError, ResourceError
-from latens.io.atomic import to_json
-from latens.io.compilation import user_cache
 from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.tables.columns import FrameColumn
+from latens.runtime.atomic import to_json
+from latens.runtime.compilation import user_cache
 
 if TYPE_CHECKING:
     from latens.data.files import Files

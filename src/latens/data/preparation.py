@@ -14,8 +14,8 @@ from msgspec.structs import asdict
 from latens.data.dataset import Batch
 from latens.data.schema import DAMAGED, MAX_CLASSES
 from latens.errors import ConfigError, ModelFileError, nearest
-from latens.io.atomic import typed
-from latens.io.random_keys import HIDDEN, MOVED
+from latens.runtime.atomic import typed
+from latens.runtime.random_keys import HIDDEN, MOVED
 from latens.typing import AnyArray, Array, Key, Shaped
 
 MOST_SHIFT = 64

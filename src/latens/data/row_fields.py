@@ -26,9 +26,9 @@ from numpy.typing import ArrayLike
 from latens.data.columns_and_conditions import MAX_NAME
 from latens.data.schema import MAX_CLASSES
 from latens.errors import DataError, LatensError, ResourceError
-from latens.io.file_limits import MAX_RATIO
 from latens.kinds.tables.columns import FrameColumn
 from latens.kinds.tables.derived import Declared
+from latens.runtime.file_limits import MAX_RATIO
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLITS = ("train", "validation", "test")

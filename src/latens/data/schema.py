@@ -16,7 +16,6 @@ from latens.data.columns_and_conditions import Column as Column
 from latens.data.columns_and_conditions import Condition as Condition
 from latens.data.columns_and_conditions import Name, Scale, Shift
 from latens.errors import DataError, ModelFileError
-from latens.io.atomic import typed
 from latens.kinds import KINDS, kind_of
 from latens.kinds.numbers import CELLS, Cells
 from latens.kinds.steps.sequences import Sequences
@@ -24,6 +23,7 @@ from latens.kinds.steps.world import World
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.derived import Derived
 from latens.kinds.text.vocabulary import Tokens, unknown_pieces
+from latens.runtime.atomic import typed
 from latens.typing import AnyArray
 
 Kind = Literal["binary", "levels", "unit", "real", "counts", "mixed", "tokens"]

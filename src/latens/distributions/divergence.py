@@ -18,7 +18,7 @@ from latens.distributions.spherical import UniformSphere, VonMisesFisher
 from latens.distributions.structured import FullNormal, Product
 from latens.distributions.triangular import solve_columns
 from latens.errors import ConfigError, UsageError
-from latens.io.compilation import counted
+from latens.runtime.compilation import counted
 from latens.typing import Array, Float, Key, Nats
 
 Method = Literal["closed form", "enumeration", "Monte Carlo"]

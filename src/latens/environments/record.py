@@ -58,7 +58,7 @@ class Recording(NamedTuple):
 
     def write(self, path: str | Path) -> None:
         """Write the table as Parquet, whole or not at all, with the environment in the file's metadata."""
-        from latens.io.atomic import as_path, write_atomic
+        from latens.runtime.atomic import as_path, write_atomic
 
         path = check_path(path)
         table = pl.DataFrame([pl.Series(name, column, nan_to_null=True) for name, column in self.columns().items()])
@@ -69,7 +69,7 @@ class Recording(NamedTuple):
 
 def check_path(path: str | Path) -> Path:
     """Refuse a name of another ending: only Parquet says the spaces beside the rows."""
-    from latens.io.atomic import as_path
+    from latens.runtime.atomic import as_path
 
     if Path(path).suffix.lower() != ".parquet":
         fix = "Give a name that ends in .parquet."

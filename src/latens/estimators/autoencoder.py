@@ -61,7 +61,7 @@ from latens.estimators.frames import (
 )
 from latens.evidence.batched import map_rows
 from latens.evidence.estimate import finite
-from latens.io.compilation import check_count, check_process, keep_programs
+from latens.experiment import prepare, train
 from latens.kinds.tables.frame import is_frame, is_pandas
 from latens.latents.codes import decode, encode
 from latens.models import AbstractHead, AbstractModelPrior
@@ -70,7 +70,7 @@ from latens.objectives.elbo import check_schedule
 from latens.recipes import get_recipe
 from latens.recipes.custom_parts import Network, PartName, settings_of
 from latens.recipes.likelihoods import kinds_of
-from latens.trained.experiment import prepare, train
+from latens.runtime.compilation import check_count, check_process, keep_programs
 from latens.trained.inputs import RowsLike
 from latens.trained.measurement import at_code
 from latens.trained.prior_refit import refit_text

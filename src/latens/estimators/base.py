@@ -24,10 +24,10 @@ from latens.data.row_fields import refuse_masked, refuse_other_cells, row_weight
 from latens.errors import ConfigError, DataError, LatensError, ModelFileError, UsageError, nearest, visible
 from latens.estimators.frames import as_dataset
 from latens.evidence.estimate import finite
-from latens.io.compilation import check_process, is_fork
-from latens.io.safetensors import read_bytes
 from latens.kinds.tables.frame import is_frame, is_pandas
 from latens.recipes.custom_parts import unknown_parts
+from latens.runtime.compilation import check_process, is_fork
+from latens.runtime.safetensors import read_bytes
 from latens.trained.inputs import RowsLike, model_file
 from latens.trained.trained_model import TrainedModel
 from latens.typing import checked_later

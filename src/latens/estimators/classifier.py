@@ -27,11 +27,11 @@ from latens.estimators.base import (
 )
 from latens.estimators.frames import as_dataset
 from latens.evidence.estimate import finite
-from latens.io import random_keys
-from latens.io.compilation import check_count, check_process
+from latens.experiment import prepare, train
 from latens.predictive.classes import class_log_joint, normalise, sample_classes
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare, train
+from latens.runtime import random_keys
+from latens.runtime.compilation import check_count, check_process
 from latens.trained.inputs import RowsLike
 from latens.trained.trained_model import TrainedModel
 from latens.typing import checked_later

@@ -19,8 +19,8 @@ from latens.errors import ConfigError
 from latens.estimators.base import RandomState, seed_of, truth, validated, whole, with_nan
 from latens.estimators.vae import RowsEstimator
 from latens.evidence.estimate import finite
-from latens.io.compilation import check_count
 from latens.kinds.tables.frame import as_rows, is_frame
+from latens.runtime.compilation import check_count
 from latens.trained.cell_scores import CODE, blame, conformal, named_cells, row_scores
 from latens.trained.inputs import RowsLike
 from latens.trained.measurement import what_density

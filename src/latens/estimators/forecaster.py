@@ -15,10 +15,10 @@ from latens.data import load
 from latens.errors import DataError, UsageError
 from latens.estimators.base import RandomState, given_settings, seed_of, whole
 from latens.evidence.estimate import finite
-from latens.io.compilation import check_count
+from latens.experiment import prepare, train
 from latens.predictive.forecasting import forecast
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare, train
+from latens.runtime.compilation import check_count
 from latens.typing import checked_later
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from latens.errors import UsageError
 from latens.estimators.base import RandomState, names_of, seed_of, whole
 from latens.estimators.frames import ends_like
 from latens.estimators.vae import RowsEstimator
-from latens.io.compilation import check_count
 from latens.kinds.tables.frame import as_rows, is_frame
 from latens.kinds.tables.table_schema import in_units
 from latens.predictive.missing_cells import DRAWS
+from latens.runtime.compilation import check_count
 from latens.trained.cell_scores import interval
 from latens.trained.inputs import RowsLike
 from latens.typing import checked_later

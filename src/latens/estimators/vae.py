@@ -40,8 +40,6 @@ from latens.estimators.frames import (
 )
 from latens.evidence.estimate import Estimate, finite
 from latens.evidence.importance import elbo_parts
-from latens.io import random_keys
-from latens.io.compilation import check_count, check_process
 from latens.kinds import kind_of
 from latens.kinds.tables.frame import as_rows, is_frame
 from latens.latents.codes import new_rows, reconstruct
@@ -49,6 +47,8 @@ from latens.latents.disentanglement import label_probabilities
 from latens.predictive.missing_cells import DRAWS as IMPUTED
 from latens.recipes import RECIPES
 from latens.recipes.custom_parts import PartName
+from latens.runtime import random_keys
+from latens.runtime.compilation import check_count, check_process
 from latens.trained.cell_scores import Imputation, imputed
 from latens.trained.inputs import RowsLike, seed_key
 from latens.trained.prior_refit import refit_prior

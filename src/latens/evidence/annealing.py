@@ -33,9 +33,9 @@ from latens.evidence.importance import (
     log_mean,
     summarise,
 )
-from latens.io.compilation import counted
 from latens.models import AbstractLatentModel, StateSpaceModel, StepNormals, StepState
 from latens.models.state_space import posterior_of
+from latens.runtime.compilation import counted
 from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, Mask, Nats, PyTree
 
 ACCEPTANCE = 0.65

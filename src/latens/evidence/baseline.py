@@ -12,10 +12,10 @@ from latens.data.infer import MOST_MEASURED
 from latens.data.mapped import few, take
 from latens.data.schema import Schema
 from latens.errors import DataError
-from latens.io.compilation import counted
-from latens.io.lazy_imports import special
 from latens.kinds.counts.sparse import SparseRows, columns_of
 from latens.kinds.tables.columns import ColumnType
+from latens.runtime.compilation import counted
+from latens.runtime.lazy_imports import special
 from latens.typing import Array
 
 Terms = Callable[[np.ndarray], np.ndarray]

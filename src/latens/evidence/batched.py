@@ -18,11 +18,11 @@ from jaxtyping import Shaped
 from latens.data import Preparation, prepare_batch
 from latens.data.dataset import Batch
 from latens.errors import refuse_other
-from latens.io import random_keys
-from latens.io.compilation import check_generator, check_whole
-from latens.io.programs import compiled
-from latens.io.terminal import reached
 from latens.kinds.counts.sparse import SparseRows
+from latens.runtime import random_keys
+from latens.runtime.compilation import check_generator, check_whole
+from latens.runtime.programs import compiled
+from latens.runtime.terminal import reached
 from latens.typing import Key, PyTree
 
 BATCH_SIZES = (16, 128, 500)

@@ -21,9 +21,9 @@ from latens.distributions import AbstractDistribution, DiagonalNormal, has_close
 from latens.errors import ConfigError
 from latens.evidence.batched import ModelRows, map_draws, weights_of
 from latens.evidence.estimate import Estimate, median
-from latens.io.compilation import counted
 from latens.models import AbstractJointModel, AbstractLatentModel, mean_code
 from latens.objectives.base import draw
+from latens.runtime.compilation import counted
 from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, Mask, Nats, PyTree
 
 TRUSTED_K = 0.7

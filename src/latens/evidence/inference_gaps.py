@@ -29,9 +29,9 @@ from latens.evidence.annealing import check_numbers, path_of
 from latens.evidence.batched import ModelRows, map_rows, weights_of
 from latens.evidence.estimate import Estimate
 from latens.evidence.importance import LogMarginals, log_mean_error, summarise
-from latens.io.compilation import counted
-from latens.io.random_keys import CURVATURE
 from latens.models import AbstractLatentModel
+from latens.runtime.compilation import counted
+from latens.runtime.random_keys import CURVATURE
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from latens.evidence.factors import ALONE, FOLDS, Components, Factors, principal, turned
-from latens.io.compilation import counted
-from latens.io.lazy_imports import linalg, special
 from latens.models.heads.depth import residuals
+from latens.runtime.compilation import counted
+from latens.runtime.lazy_imports import linalg, special
 
 ALIKE = 0.3
 """The least correlation of what a season ago was, with the last steps' mean taken away, that makes a season."""

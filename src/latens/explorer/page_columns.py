@@ -10,10 +10,10 @@ from latens.data.conditions import GIVEN, cells_of
 from latens.data.row_fields import SPLITS
 from latens.data.schema import Schema
 from latens.errors import visible
-from latens.io.atomic import plain, to_json
 from latens.kinds import kind_of
 from latens.kinds.tables.columns import ColumnType
 from latens.kinds.tables.table_schema import in_units
+from latens.runtime.atomic import plain, to_json
 from latens.trained.trained_model import TrainedModel
 
 CHUNK_BYTES = 4 << 20

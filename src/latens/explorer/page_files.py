@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from latens.errors import RunFolderError
-from latens.io.atomic import as_path, resource_errors, write_atomic
+from latens.runtime.atomic import as_path, resource_errors, write_atomic
 
 _HERE = Path(__file__).parent
 _IMPORT = re.compile(r"""(\bfrom\s*|\bimport\s*\(?\s*)"(\.{1,2}/[^"]+\.js)\"""")

@@ -16,11 +16,11 @@ from latens.evidence.importance import elbo_parts
 from latens.explorer.decoder import decoded_means, decoder_arrays, folded, in_data_units, page_decoder, why_not
 from latens.explorer.page_columns import event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.whatif import whatif_columns
-from latens.io.atomic import plain, to_json
-from latens.io.lazy_imports import spatial
-from latens.io.safetensors import pack, tree_to_arrays
 from latens.latents.codes import Principal, active_units, encode, level_shapes, principal, sample_prior, unit_noise
 from latens.latents.decomposition import level_kl
+from latens.runtime.atomic import plain, to_json
+from latens.runtime.lazy_imports import spatial
+from latens.runtime.safetensors import pack, tree_to_arrays
 from latens.trained.metrics import METRICS
 from latens.trained.trained_model import TrainedModel
 from latens.typing import Key

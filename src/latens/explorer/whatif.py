@@ -17,11 +17,11 @@ from latens.errors import DataError, visible
 from latens.evidence.estimate import finite
 from latens.explorer.guard import Refused
 from latens.explorer.page_columns import grid
-from latens.io.atomic import plain, to_json
 from latens.kinds.tables.columns import ColumnType
 from latens.models import AbstractLatentModel
 from latens.predictive.conditional_samples import Conditions, GivenShares, conditions_of, shares_given
 from latens.predictive.forecasting import QUANTILES
+from latens.runtime.atomic import plain, to_json
 from latens.trained.cell_scores import quantile
 from latens.trained.trained_model import TrainedModel
 

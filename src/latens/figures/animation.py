@@ -17,7 +17,7 @@ from latens.errors import DataError, UsageError
 from latens.figures.images import as_images, displayed, framed, manifold
 from latens.figures.latent import MARKERS, latent_scatter, latent_scatter_table
 from latens.figures.style import Drawn, bare, dress, figure_of, new_axes, numbers, readable, spell, theme
-from latens.io.atomic import as_path, resource_errors, write_atomic
+from latens.runtime.atomic import as_path, resource_errors, write_atomic
 
 FRAME_DPI = 112
 _CANDIDATES = 20_000  # colours among which a palette is chosen

@@ -32,8 +32,8 @@ from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError, UsageError, nearest, visible
-from latens.io.atomic import as_path, resource_errors, write_atomic
 from latens.kinds.tables.table_files import frame_bytes
+from latens.runtime.atomic import as_path, resource_errors, write_atomic
 from latens.typing import checked_later
 
 

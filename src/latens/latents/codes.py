@@ -22,12 +22,12 @@ from latens.evidence.batched import BATCH_SIZES, ModelRows, map_rows, of_parts
 from latens.evidence.estimate import shares
 from latens.evidence.factors import principal as components
 from latens.evidence.importance import encode_prepared
-from latens.io.compilation import check_generator, check_process, counted
-from latens.io.programs import compiled
-from latens.io.random_keys import folded, of_seed
-from latens.io.terminal import reached
 from latens.models import AbstractLatentModel, as_code, mean_code
 from latens.models.heads.table import TokenHead
+from latens.runtime.compilation import check_generator, check_process, counted
+from latens.runtime.programs import compiled
+from latens.runtime.random_keys import folded, of_seed
+from latens.runtime.terminal import reached
 from latens.typing import AnyArray, Array, Cond, Key, Mask, PyTree, checked_later
 
 

@@ -16,9 +16,9 @@ from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError
 from latens.evidence.batched import ModelRows, map_rows, padded_batches, prepared_with, weights_of
 from latens.evidence.estimate import Estimate
-from latens.io.compilation import counted
-from latens.io.programs import compiled
 from latens.models import AbstractLatentModel
+from latens.runtime.compilation import counted
+from latens.runtime.programs import compiled
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, PyTree
 
 _NUMBERS = 2**23

@@ -18,8 +18,8 @@ from latens.data.dataset import Batch
 from latens.errors import UsageError
 from latens.evidence.batched import ModelRows, map_rows
 from latens.evidence.estimate import Estimate, jackknife, shares
-from latens.io.compilation import counted
 from latens.models import AbstractLatentModel, MixturePrior, SemiSupervised
+from latens.runtime.compilation import counted
 from latens.typing import AnyArray, Array, Cond, Key, Mask, PyTree
 
 BINS = 20

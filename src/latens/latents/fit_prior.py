@@ -15,7 +15,6 @@ from latens.distributions import Deterministic, DiagonalNormal, FullNormal
 from latens.distributions.chain import Scaled
 from latens.errors import ConfigError
 from latens.evidence.batched import ModelRows, map_rows
-from latens.io.compilation import counted
 from latens.models import (
     AbstractLatentModel,
     AbstractModelPrior,
@@ -26,6 +25,7 @@ from latens.models import (
 )
 from latens.objectives import AbstractObjective, by_row
 from latens.objectives.base import Metrics, mean, weighted
+from latens.runtime.compilation import counted
 from latens.trainable import Frozen, held
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
 from latens.typing import AnyArray, Array, Cond, Float, Int, Key, Mask, Nats, PyTree

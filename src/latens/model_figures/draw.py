@@ -11,9 +11,9 @@ import numpy as np
 from latens import figures
 from latens.data import Dataset
 from latens.errors import number
-from latens.io.terminal import doing
 from latens.model_figures import latent_pictures, model_graph, table_pictures
 from latens.model_figures.source import Made, Source
+from latens.runtime.terminal import doing
 from latens.trained.trained_model import TrainedModel
 
 Drawn = list[tuple[str, Any, dict[str, np.ndarray]]]

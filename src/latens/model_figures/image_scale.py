@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from latens.data import Schema
 from latens.errors import UsageError
 from latens.figures.images import as_images, mosaic
-from latens.io.atomic import as_path, write_atomic
+from latens.runtime.atomic import as_path, write_atomic
 
 
 def shown(schema: Schema, values: ArrayLike, limits: tuple[float, float] | None = None) -> np.ndarray:

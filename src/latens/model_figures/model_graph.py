@@ -13,9 +13,9 @@ from matplotlib.path import Path
 
 from latens.errors import DataError
 from latens.figures.style import Made, bare, dress, one_axes, readable, theme
-from latens.io.safetensors import tree_to_arrays
 from latens.model_figures.source import Source
 from latens.models import NormalHead
+from latens.runtime.safetensors import tree_to_arrays
 from latens.trainable import count_parameters, partition_trainable
 from latens.trained.trained_model import TrainedModel
 from latens.typing import PyTree

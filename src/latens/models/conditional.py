@@ -16,11 +16,11 @@ import numpy as np
 from latens.distributions import AbstractDistribution, AbstractFactorised, log_prob
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError
-from latens.io.programs import compiled
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
 from latens.models.heads.base import AbstractHead
 from latens.models.priors import AbstractModelPrior
 from latens.networks import LinearPath
+from latens.runtime.programs import compiled
 from latens.trainable import Frozen, held, traced_once
 from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, Mask, Nats, PyTree, Shaped
 

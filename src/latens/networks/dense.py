@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens.errors import ConfigError, nearest
-from latens.io.lazy_imports import special
-from latens.io.random_keys import threefry
+from latens.runtime.lazy_imports import special
+from latens.runtime.random_keys import threefry
 from latens.trainable import Frozen, held, on_host
 from latens.typing import AnyArray, Array, Float, Key, Shaped
 

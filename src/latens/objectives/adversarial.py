@@ -16,7 +16,6 @@ from msgspec import Meta
 
 from latens.data.dataset import Batch
 from latens.errors import ConfigError
-from latens.io import random_keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import (
     KL,
@@ -36,6 +35,7 @@ from latens.objectives.base import (
     weighted,
 )
 from latens.objectives.mmd import reconstruct
+from latens.runtime import random_keys
 from latens.typing import AnyArray, Array, Cond, Float, Key, Mask, Nats, PyTree, Scheduled, Shaped, Step, Weight
 
 Critic = Callable[..., Array]

@@ -20,8 +20,8 @@ from latens.distributions import (
     kl_terms,
 )
 from latens.errors import ConfigError
-from latens.io import random_keys
 from latens.models import AbstractJointModel, AbstractLatentModel
+from latens.runtime import random_keys
 from latens.trainable import partition_trainable, said
 from latens.typing import AnyArray, Array, Cond, Float, Int, Key, Mask, Nats, PyTree, Shaped, Step, check_options
 

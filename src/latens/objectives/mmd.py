@@ -11,7 +11,6 @@ from msgspec import Meta
 from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, AbstractFactorised, log_prob
 from latens.errors import ConfigError
-from latens.io import random_keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import (
     KL,
@@ -27,6 +26,7 @@ from latens.objectives.base import (
     sum_of_squares,
     weighted,
 )
+from latens.runtime import random_keys
 from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, Mask, Nats, PyTree, Shaped, Step, Weight
 
 

@@ -12,10 +12,10 @@ from msgspec import Meta
 from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, Joined, Mixture, Product, has_closed_form, kl_terms
 from latens.errors import ConfigError
-from latens.io import random_keys
 from latens.models import AbstractLatentModel, Experts, LatentModel, SemiSupervised, subsets_of
 from latens.models.semi_supervised import with_label
 from latens.objectives.base import KL, AbstractObjective, Loss, Metrics, by_row, evidence, mean, path_to, weighted
+from latens.runtime import random_keys
 from latens.typing import AnyArray, Array, Bool, Cond, Count, Float, Key, Mask, PyTree, Scheduled, Step, Weight
 
 

@@ -12,9 +12,9 @@ from latens.data.dataset import Batch
 from latens.errors import DataError, UsageError
 from latens.evidence.batched import ModelRows, map_rows
 from latens.evidence.estimate import Estimate
-from latens.io.compilation import check_process, counted
-from latens.io.programs import compiled
 from latens.models import BayesClassifier
+from latens.runtime.compilation import check_process, counted
+from latens.runtime.programs import compiled
 from latens.typing import Array, Int, Key
 
 

@@ -12,13 +12,13 @@ from latens.data.schema import Schema
 from latens.distributions.base import AbstractFactorised
 from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.evidence.batched import BATCH_SIZES
-from latens.io.compilation import check_generator
-from latens.io.programs import compiled
 from latens.kinds import kind_of
 from latens.kinds.tables.columns import ColumnType, unknown_category
 from latens.kinds.tables.dtypes import DAY, DAY_ONLY, number_of
 from latens.models import AbstractLatentModel
 from latens.predictive.missing_cells import model_places
+from latens.runtime.compilation import check_generator
+from latens.runtime.programs import compiled
 from latens.typing import Array, Float, Key, PyTree, Shaped, checked_later
 
 _OPERATOR = re.compile(r">=|<=|=|>|<")

@@ -13,9 +13,9 @@ from latens.data.dataset import Batch
 from latens.errors import ConfigError
 from latens.evidence.annealing import filtered, resampled
 from latens.evidence.batched import ModelRows, map_rows
-from latens.io.compilation import counted
 from latens.models import StateSpaceModel
 from latens.models.state_space import INPUTS
+from latens.runtime.compilation import counted
 from latens.typing import AnyArray, Array, Key, Mask
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -19,10 +19,10 @@ from latens.data.dataset import Batch
 from latens.distributions import DiagonalNormal, FullNormal, Mixture
 from latens.evidence.batched import ModelRows, cells_of, even, in_cache, map_rows
 from latens.evidence.importance import proposed
-from latens.io.compilation import counted
-from latens.io.random_keys import IMPUTED_EVENTS
 from latens.kinds.tables.columns import ColumnType
 from latens.models import AbstractLatentModel, LatentModel
+from latens.runtime.compilation import counted
+from latens.runtime.random_keys import IMPUTED_EVENTS
 from latens.typing import AnyArray, Array, Bool, Cond, Float, Key, Nats, PyTree, UInt32
 
 ROUNDS = 2

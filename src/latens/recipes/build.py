@@ -16,8 +16,6 @@ from latens.config import Config, NetworkConfig, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.schema import ScaledLater, unscaled
 from latens.errors import ConfigError
-from latens.io import random_keys
-from latens.io.programs import Reused, fingerprint, less_work
 from latens.models import (
     AbstractHead,
     ClassPrior,
@@ -39,6 +37,8 @@ from latens.recipes.custom_parts import Network, has_own, with_networks
 from latens.recipes.parts import ConfiguredParts, bind, conditions, prior_part
 from latens.recipes.pictures import map_of
 from latens.recipes.posteriors import POSTERIORS
+from latens.runtime import random_keys
+from latens.runtime.programs import Reused, fingerprint, less_work
 from latens.trainable import Frozen
 from latens.training import Stage
 from latens.typing import Key
@@ -119,7 +119,7 @@ def build(schema: Schema, config: VAEConfig | ConfiguredParts, *, key: Key) -> L
         or config.likelihood.family == "auto"
     ):
         what = "the configuration leaves the likelihood, the networks or the latent size open."
-        raise ConfigError(what, where=config.recipe, fix="Build it from data, with latens.trained.prepare.")
+        raise ConfigError(what, where=config.recipe, fix="Build it from data, with latens.experiment.prepare.")
     reads, classes, width = conditions(schema, config)
     extra, usual = classes + width, Frozen(jnp.zeros(width)) if width else None
     row = parts.posterior

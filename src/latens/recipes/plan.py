@@ -24,7 +24,6 @@ from latens.data.infer import MOST_MEASURED
 from latens.data.mapped import few
 from latens.data.schema import is_series
 from latens.errors import ConfigError
-from latens.io import random_keys
 from latens.kinds import kind_of
 from latens.kinds.base import Defaults
 from latens.models import AbstractModelPrior, LatentModel
@@ -38,6 +37,7 @@ from latens.recipes.pictures import BATCH as PICTURE_BATCH
 from latens.recipes.pictures import for_pictures, map_of, of_binarised, of_codes, work
 from latens.recipes.posteriors import PRIORS, MixtureOptions, whole_groups
 from latens.recipes.principal_components import MOST_LATENTS, latents_of, started_from, suits
+from latens.runtime import random_keys
 from latens.trainable import count_parameters
 from latens.training import Budget, Optimizer, Stage, by_group, make_optimizer, patience_of, resting
 from latens.training.optimizers import OPTIMIZERS

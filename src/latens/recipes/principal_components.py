@@ -29,7 +29,6 @@ from latens.evidence.factors import (
 )
 from latens.evidence.rivals import FEWEST as FEWEST_WINDOWS
 from latens.evidence.rivals import fit_depth_factors, fit_window
-from latens.io import random_keys
 from latens.kinds.tables.columns import ColumnType
 from latens.models import AbstractHead, DepthHead, DepthInput, LatentModel, SharedScaleNormalHead, StateSpaceModel
 from latens.models.heads.base import raw_scale
@@ -38,6 +37,7 @@ from latens.models.semi_supervised import LABEL
 from latens.networks import LinearPath
 from latens.recipes.parts import ConfiguredParts
 from latens.recipes.step_starts import started_steps
+from latens.runtime import random_keys
 from latens.trainable import Frozen
 
 MOST_CELLS = 2**14

@@ -10,11 +10,11 @@ from msgspec import Struct
 from latens.data import Dataset
 from latens.errors import RunFolderError
 from latens.figures.style import Drawn, darkened, figure_of, laid_out, rendered, themed
-from latens.io.atomic import parse_json_strict, read_plain, typed
 from latens.model_figures.draw import PICTURES, drawing
 from latens.model_figures.source import Source
 from latens.report.html import Html, data_uri, tag
 from latens.runs.folder import RunFolder
+from latens.runtime.atomic import parse_json_strict, read_plain, typed
 from latens.trained.trained_model import TrainedModel
 
 _MOST_BYTES = 16 << 20

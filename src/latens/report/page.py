@@ -10,12 +10,12 @@ from latens import __version__
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import SPLITS
 from latens.errors import number, visible, with_digits
-from latens.io.safetensors import tree_to_arrays
 from latens.kinds import kind_of
 from latens.model_figures.draw import PICTURES
 from latens.recipes import RECIPES
 from latens.report.facts import ReportFigure, RunFacts, Warned, figure
 from latens.report.html import Html, joined, table, tag
+from latens.runtime.safetensors import tree_to_arrays
 from latens.trainable import partition_trainable
 from latens.trained.measurement import density_of, what_density
 from latens.trained.metrics import LAST_HEADLINE, metric_of, ranked

@@ -29,7 +29,7 @@ from filelock import FileLock, Timeout
 from msgspec import Struct
 
 from latens.errors import ConfigError, LatensError, RunFolderError
-from latens.io.atomic import (
+from latens.runtime.atomic import (
     JsonLines,
     as_path,
     clean_orphans,
@@ -47,7 +47,7 @@ from latens.io.atomic import (
     write_atomic,
     write_together,
 )
-from latens.io.compilation import jax_settings, threads
+from latens.runtime.compilation import jax_settings, threads
 
 _MAX_BYTES = 4096
 _PATIENCE = 0.4

@@ -1,14 +1,12 @@
-"""A trained model: how it is made, what is measured of it, and what is done with it or with several."""
+"""A trained model: what is measured of it, and what is done with it or with several."""
 
 from typing import TYPE_CHECKING
 
-from latens.io.lazy_imports import lazy_names
+from latens.runtime.lazy_imports import lazy_names
 
 if TYPE_CHECKING:
     from latens.trained.augmentation import augment as augment
     from latens.trained.augmentation import translate as translate
-    from latens.trained.experiment import prepare as prepare
-    from latens.trained.experiment import train as train
     from latens.trained.metrics import Finding as Finding
     from latens.trained.metrics import diagnose as diagnose
     from latens.trained.paired import compare as compare
@@ -19,12 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Finding", "augment", "classifier_two_sample_test", "compare", "diagnose", "frechet_distance", "load_sweep",
-    "precision_recall_density_coverage", "prepare", "train", "translate",
+    "precision_recall_density_coverage", "translate",
 ]  # fmt: skip
 
 _HOMES = {
     "augmentation": ("augment", "translate"),
-    "experiment": ("prepare", "train"),
     "metrics": ("Finding", "diagnose"),
     "paired": ("compare", "load_sweep"),
     "sample_sets": ("classifier_two_sample_test", "frechet_distance", "precision_recall_density_coverage"),

@@ -11,10 +11,10 @@ from latens.config import ClassifierConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.evidence.estimate import finite
-from latens.io.compilation import check_count, check_process
 from latens.latents import codes
 from latens.latents.codes import draw_around, new_rows
 from latens.predictive.classes import sample_classes
+from latens.runtime.compilation import check_count, check_process
 from latens.trained.inputs import code_of, positions_of, refuse_inputs, seed_key
 from latens.trained.trained_model import TrainedModel
 from latens.typing import Key, checked_later

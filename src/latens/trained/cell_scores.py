@@ -14,10 +14,10 @@ from latens.data.row_fields import every_nth, row_keys
 from latens.errors import DataError
 from latens.evidence.estimate import finite
 from latens.evidence.importance import row_numbers
-from latens.io import random_keys
 from latens.kinds import kind_of
 from latens.kinds.tables.columns import ColumnType
 from latens.predictive.missing_cells import DRAWS, impute, left_out, log_observed
+from latens.runtime import random_keys
 from latens.trained.trained_model import TrainedModel
 from latens.typing import Key
 

@@ -15,13 +15,13 @@ from latens.data.dataset import Batch, as_batch, require_labels
 from latens.data.files import strings_of
 from latens.data.row_fields import plain_numbers
 from latens.errors import ConfigError, DataError, UsageError, nearest, refuse_other
-from latens.io import random_keys
-from latens.io.atomic import as_path, resource_errors
 from latens.kinds import Kind
 from latens.kinds.counts.anndata import is_annotated
 from latens.kinds.tables.frame import Frame, is_frame
 from latens.recipes.part_tables import OBJECTIVES
 from latens.runs.folder import RunFolder
+from latens.runtime import random_keys
+from latens.runtime.atomic import as_path, resource_errors
 from latens.typing import Key, checked_later
 
 if TYPE_CHECKING:

@@ -25,7 +25,6 @@ from latens.evidence.estimate import Estimate, shares
 from latens.evidence.factors import MOST_ROWS, MOST_VALUES, gaussian_baseline
 from latens.evidence.importance import BLIND_DRAWS, LogMarginals, RowNumbers, as_log_marginals, row_numbers
 from latens.evidence.rivals import depth_baseline, fit_window, series_baselines
-from latens.io import random_keys
 from latens.kinds import kind_of
 from latens.kinds.counts.sparse import SparseRows
 from latens.latents.codes import active_units, encode, level_shapes
@@ -41,6 +40,7 @@ from latens.models import CodeHead, StateSpaceModel
 from latens.predictive.classes import accuracy, class_log_joint
 from latens.recipes.custom_parts import OWN
 from latens.recipes.likelihoods import LIKELIHOODS
+from latens.runtime import random_keys
 from latens.trained.inputs import has_likelihood, is_grey
 from latens.trained.metrics import Finding, with_units
 from latens.trained.sample_sets import SampleSets, compared, not_its_own

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from latens.evidence.estimate import UNKNOWN, Estimate
-from latens.io.terminal import table
+from latens.runtime.terminal import table
 
 
 class Metric(NamedTuple):

@@ -16,11 +16,11 @@ from latens.data import Dataset, load
 from latens.data.row_fields import MEASURED, every_nth
 from latens.errors import ConfigError, DataError, RunFolderError, UsageError
 from latens.evidence.estimate import Estimate
-from latens.io.atomic import as_path
-from latens.io.compilation import check_count
-from latens.io.terminal import table
 from latens.predictive.classes import class_log_joint
 from latens.recipes import as_split
+from latens.runtime.atomic import as_path
+from latens.runtime.compilation import check_count
+from latens.runtime.terminal import table
 from latens.trained.inputs import has_likelihood, model_file, positions_of
 from latens.trained.measurement import Measurement, of_one_class, what_density
 from latens.trained.metrics import headline, over_draws

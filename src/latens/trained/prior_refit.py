@@ -18,14 +18,14 @@ from latens.errors import ConfigError, nearest
 from latens.evidence.batched import map_draws
 from latens.evidence.estimate import Estimate
 from latens.evidence.importance import log_marginal
-from latens.io import random_keys
-from latens.io.compilation import check_process, counted
 from latens.latents.fit_prior import aggregated_draws, aggregated_moments, fit_codes, fit_flow, mixture_of, normal_of
 from latens.models import AbstractLatentModel, Downwards, FullMixturePrior, LatentModel, MixturePrior
 from latens.objectives.base import draw
 from latens.recipes import recipe_of
 from latens.recipes.build import build_new
 from latens.recipes.parts import bind
+from latens.runtime import random_keys
+from latens.runtime.compilation import check_process, counted
 from latens.trained.inputs import is_grey, refuse_inputs, seed_key
 from latens.trained.metric_functions import held_out_rows
 from latens.trained.trained_model import TrainedModel

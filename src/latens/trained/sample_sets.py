@@ -20,10 +20,10 @@ from latens.data.preparation import DEPTH, log_depth
 from latens.errors import UsageError
 from latens.evidence.batched import ModelRows, prepared_rows
 from latens.evidence.estimate import GROUPS, REPEATS, Estimate, as_rows, jackknife, same_width, subsample
-from latens.io.compilation import counted
 from latens.kinds import kind_of
 from latens.latents.codes import decode, encode, new_rows
 from latens.predictive.classes import sample_classes
+from latens.runtime.compilation import counted
 from latens.trained.inputs import is_grey, lacks_prior
 from latens.trained.trained_model import TrainedModel
 from latens.typing import Key

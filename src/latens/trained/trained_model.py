@@ -23,9 +23,6 @@ from latens.errors import ConfigError, LatensError, ModelFileError, UsageError, 
 from latens.evidence import importance
 from latens.evidence.batched import ModelRows
 from latens.evidence.estimate import finite
-from latens.io.atomic import as_path, write_atomic
-from latens.io.compilation import check_count, check_process
-from latens.io.safetensors import arrays_to_tree, pack, read, tree_to_arrays, unpack
 from latens.kinds import kind_of
 from latens.latents.codes import decode, encode, encode_with_noise, new_rows, reconstruct
 from latens.models import DeterministicHead, FlowMatching
@@ -36,6 +33,9 @@ from latens.recipes import recipe_of
 from latens.recipes.custom_parts import adopted_if_it_fits, config_of_file
 from latens.recipes.parts import ConfiguredParts, bind, with_parts
 from latens.runs.folder import RunFolder
+from latens.runtime.atomic import as_path, write_atomic
+from latens.runtime.compilation import check_count, check_process
+from latens.runtime.safetensors import arrays_to_tree, pack, read, tree_to_arrays, unpack
 from latens.trainable import count_parameters
 from latens.trained.inputs import (
     batch_of,

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from msgspec import Meta, Struct
 
 from latens.errors import LatensError, ModelFileError
-from latens.io.atomic import (
+from latens.runtime.atomic import (
     clean_orphans,
     float_text,
     open_plain,
@@ -34,13 +34,13 @@ from latens.io.atomic import (
     write_atomic,
     write_synced,
 )
-from latens.io.safetensors import arrays_to_tree, pack, read, tree_to_arrays
+from latens.runtime.safetensors import arrays_to_tree, pack, read, tree_to_arrays
 from latens.typing import PyTree
 
 FORMAT_VERSION = 1
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
-"""How long a training goes without a checkpoint; the callback that writes them is in `trained/experiment.py`."""
+"""How long a training goes without a checkpoint; the callback that writes them is in `experiment.py`."""
 
 # The same step may be saved again after a resume; the new folder then gets a number, so that the old one stays whole
 # until the new one is committed.

@@ -15,11 +15,11 @@ from latens.data import Dataset, Preparation
 from latens.data.dataset import BLOCK, Batch, Shuffled
 from latens.data.row_fields import philox
 from latens.errors import ConfigError, DivergedError, UsageError, refuse_other
-from latens.io import random_keys
-from latens.io.compilation import check_generator, check_process
 from latens.kinds import kind_of
 from latens.kinds.text.vocabulary import by_buckets, steps_of
 from latens.objectives import ELBO, AbstractObjective
+from latens.runtime import random_keys
+from latens.runtime.compilation import check_generator, check_process
 from latens.training import shards
 from latens.training.optimizers import Optimizer, make_optimizer
 from latens.training.own_parts import check_own_parts

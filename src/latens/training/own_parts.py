@@ -16,9 +16,9 @@ from latens.data.dataset import Batch
 from latens.distributions import AbstractDistribution, AbstractFactorised, Affine, Joined, Product, log_prob
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError, LatensError
-from latens.io.programs import compiled
 from latens.models import AbstractHead, AbstractLatentModel, AbstractModelEncoder, AbstractModelPrior
 from latens.models.base import mean_code
+from latens.runtime.programs import compiled
 from latens.trainable import zeros_of
 from latens.typing import Array, Float, Key, PyTree
 

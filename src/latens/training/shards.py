@@ -20,9 +20,9 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from latens.errors import ConfigError, ResourceError, UsageError
-from latens.io.programs import less_work
 from latens.objectives import AbstractObjective
 from latens.objectives.base import coupling
+from latens.runtime.programs import less_work
 from latens.typing import AnyArray, Array, Int, PyTree
 
 HEARTBEAT = "LATENS_HEARTBEAT_SECONDS"

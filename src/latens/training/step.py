@@ -14,9 +14,9 @@ import optax
 from latens.data import Preparation, prepare_batch
 from latens.data.dataset import Batch
 from latens.data.preparation import hide_cells, move_pictures
-from latens.io import random_keys
-from latens.io.programs import Reused, compiled, less_work
 from latens.objectives import AbstractObjective, run_objective
+from latens.runtime import random_keys
+from latens.runtime.programs import Reused, compiled, less_work
 from latens.trainable import partition_trainable, zeros_of
 from latens.training.optimizers import Optimizer
 from latens.training.shards import Devices, alone, devices_of, step_options, summed

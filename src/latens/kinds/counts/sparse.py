@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 
 from latens.data.row_fields import Raw, damaged, readable
 from latens.errors import DataError, ResourceError
-from latens.io.file_limits import unpacked
+from latens.runtime.file_limits import unpacked
 
 SMALL = 2**24
 """A matrix with up to so many cells becomes an array at once: 64 MB in single precision."""

@@ -16,8 +16,8 @@ import numpy as np
 
 from latens.data.row_fields import ColumnRoles, LackingColumn, Raw, check_bytes, damaged, join_parts, no_roles, readable
 from latens.errors import DataError, nearest
-from latens.io.file_limits import MAX_RATIO, refuse_away, refuse_large
 from latens.kinds.counts.sparse import holds_matrix, read_matrix
+from latens.runtime.file_limits import MAX_RATIO, refuse_away, refuse_large
 
 if TYPE_CHECKING:
     from latens.kinds.numbers.hdf5 import Store

@@ -20,7 +20,7 @@ from jaxtyping import Shaped
 from latens.data.row_fields import ColumnRoles, Raw, damaged, join_parts, needed, no_roles
 from latens.data.schema import MAX_CELLS
 from latens.errors import DataError, ResourceError
-from latens.io.file_limits import MAX_BYTES, MAX_RATIO, refuse_away, refuse_large, unpacked
+from latens.runtime.file_limits import MAX_BYTES, MAX_RATIO, refuse_away, refuse_large, unpacked
 
 HEIC = (".heic", ".heif")
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", *HEIC)

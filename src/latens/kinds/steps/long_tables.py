@@ -25,7 +25,6 @@ from latens.data.infer import check_columns, conform, fill, sequence_schema, sto
 from latens.data.row_fields import Raw, row_names, split_of, without_columns
 from latens.data.schema import Schema
 from latens.errors import DataError, ResourceError, UsageError, nearest
-from latens.io.file_limits import MAX_BYTES
 from latens.kinds.base import Stored
 from latens.kinds.counts.sparse import SparseRows
 from latens.kinds.steps.sequences import LONGEST, Places, Sequences
@@ -34,6 +33,7 @@ from latens.kinds.tables.columns import FrameColumn
 from latens.kinds.tables.derived import LEFT_OUT
 from latens.kinds.tables.dtypes import series_of
 from latens.kinds.text.vocabulary import chosen_edges
+from latens.runtime.file_limits import MAX_BYTES
 
 if TYPE_CHECKING:
     from latens.data.loading import IncomingRows

@@ -9,11 +9,11 @@ from jaxtyping import Float
 
 from latens.data.row_fields import ColumnRoles, LackingColumn, Raw
 from latens.errors import DataError, ResourceError, nearest
-from latens.io.file_limits import MAX_BYTES
 from latens.kinds.tables.columns import WHOLE, ColumnType, FrameColumn
 from latens.kinds.tables.derived import LEFT_OUT, Declared
 from latens.kinds.tables.dtypes import as_dates, check_dates, check_plain, dtype_of, name_of, names_of, numbers_of
 from latens.kinds.tables.frame import check_names
+from latens.runtime.file_limits import MAX_BYTES
 
 _WIDE = (pl.Int128, pl.UInt128)
 """Whole numbers that NumPy has no type for."""

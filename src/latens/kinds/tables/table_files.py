@@ -16,13 +16,13 @@ from polars import selectors
 
 from latens.data.row_fields import ColumnRoles, OtherCells, Raw, damaged, file_errors, readable
 from latens.errors import DataError, LatensError, ResourceError, UsageError, spreadsheet_text
-from latens.io.file_limits import GZIP, MAX_BYTES, ZSTD, check_zstd, refuse_large, refuse_packed, unpacked
 from latens.kinds.tables import ENDINGS, PACKED, WRITTEN
 from latens.kinds.tables.columns import WHOLE
 from latens.kinds.tables.derived import Declared
 from latens.kinds.tables.dtypes import as_dates
 from latens.kinds.tables.frame import check_names
 from latens.kinds.tables.infer_columns import coded_as, rows_of
+from latens.runtime.file_limits import GZIP, MAX_BYTES, ZSTD, check_zstd, refuse_large, refuse_packed, unpacked
 
 SEPARATORS = ",;\t|"
 _HEAD, _LINES = 2**16, 100  # bytes and lines that the separator is told from

@@ -18,11 +18,11 @@ from latens.data.infer import conform, store
 from latens.data.row_fields import TRAIN, ColumnRoles, Raw, with_roles
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest, visible
-from latens.io.file_limits import unpacked
 from latens.kinds.base import Stored
 from latens.kinds.tables.infer_columns import plain_cells, role_positions, rows_of
 from latens.kinds.tables.table_files import read_table, table_parts
 from latens.kinds.text.vocabulary import PIECES, PieceName, closes, learn_tokens, row_name, steps_of, unknown_pieces
+from latens.runtime.file_limits import unpacked
 
 if TYPE_CHECKING:
     from latens.data.dataset import Dataset

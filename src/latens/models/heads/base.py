@@ -30,7 +30,7 @@ from latens.distributions import (
 )
 from latens.distributions.chain import AbstractBijection, Autoregressive, Planar, Stack, Transformed
 from latens.errors import ConfigError
-from latens.io.lazy_imports import special
+from latens.runtime.lazy_imports import special
 from latens.trainable import Frozen, held, on_host
 from latens.typing import AnyArray, Array, Cond, Float, Key, check_options
 

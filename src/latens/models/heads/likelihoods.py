@@ -21,7 +21,6 @@ from latens.distributions import (
 )
 from latens.distributions.steps import StepColumns
 from latens.errors import ConfigError
-from latens.io.lazy_imports import linalg
 from latens.models.heads.base import (
     AbstractHead,
     AbstractLocationScaleHead,
@@ -33,6 +32,7 @@ from latens.models.heads.base import (
     raw_scale,
     spread,
 )
+from latens.runtime.lazy_imports import linalg
 from latens.trainable import Frozen, value_of
 from latens.typing import Array, Float
 

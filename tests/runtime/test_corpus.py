@@ -17,8 +17,8 @@ from cli_fixtures import Result
 from corpus_data import Case
 
 from latens.errors import LatensError
-from latens.io import atomic
-from latens.io import safetensors as safefile
+from latens.runtime import atomic
+from latens.runtime import safetensors as safefile
 
 pytest_plugins = ("cli_fixtures",)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from latens.errors import ResourceError, visible
-from latens.io.atomic import plain, reason_of, to_json
+from latens.runtime.atomic import plain, reason_of, to_json
 
 WIDTH = 80
 """Columns of the narrowest terminal that is written for."""

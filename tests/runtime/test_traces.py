@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from latens import VAE
-from latens.io import programs
-from latens.io.programs import compiled
 from latens.recipes import build
+from latens.runtime import programs
+from latens.runtime.programs import compiled
 from latens.training import step
 
 
@@ -137,7 +137,7 @@ def test_a_model_of_traces_has_the_bits_of_one_without(tmp_path: Path, monkeypat
 def test_another_process_finds_the_same_names(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; import numpy as np;"
-        "from latens import VAE; from latens.io import programs;"
+        "from latens import VAE; from latens.runtime import programs;"
         "programs.traces_folder = lambda: Path(sys.argv[1]);"
         "VAE(2, hidden=(8,), steps=7, settings={'num_samples': 3}, random_state=0).fit(np.eye(40)[:, :3])"
     )

@@ -14,8 +14,8 @@ from latens.cli.main import main
 from latens.config import override
 from latens.data import load
 from latens.errors import DataError
+from latens.experiment import prepare, train
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare, train
 
 X = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)
 SMALL = ("--set", "network.hidden=8", "--set", "posterior.latent_dim=2", "--num-samples", "2", "--quiet")

@@ -10,16 +10,16 @@ from msgspec.structs import replace
 
 import latens
 from latens import config as configuration
+from latens import experiment as experiments
 from latens.config import override
 from latens.data import Preparation
 from latens.errors import ConfigError, DataError, DivergedError, ModelFileError, UsageError
 from latens.evidence import Estimate, importance
-from latens.io.safetensors import tree_to_arrays
+from latens.experiment import as_labelled, prepare
 from latens.recipes import get_recipe
 from latens.runs.folder import RunFolder
-from latens.trained import experiment as experiments
+from latens.runtime.safetensors import tree_to_arrays
 from latens.trained import prior_refit as refit
-from latens.trained.experiment import as_labelled, prepare
 from latens.trained.inputs import latents_of, one_hot, rows_of, seed_key
 from latens.trained.trained_model import TrainedModel
 

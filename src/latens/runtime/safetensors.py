@@ -16,10 +16,10 @@ import jax
 import numpy as np
 
 from latens.errors import LatensError, ModelFileError, nearest
-from latens.io.atomic import clean_orphans as clean_orphans
-from latens.io.atomic import parse_json_strict as parse_json_strict
-from latens.io.atomic import plain, resource_errors, to_json
-from latens.io.atomic import write_atomic as write_atomic
+from latens.runtime.atomic import clean_orphans as clean_orphans
+from latens.runtime.atomic import parse_json_strict as parse_json_strict
+from latens.runtime.atomic import plain, resource_errors, to_json
+from latens.runtime.atomic import write_atomic as write_atomic
 from latens.typing import PyTree, checked_later
 
 Tree = TypeVar("Tree")

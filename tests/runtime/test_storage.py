@@ -15,7 +15,7 @@ import safetensors.numpy
 from paths import GOLDEN
 
 from latens.errors import ModelFileError
-from latens.io.safetensors import arrays_sha256, arrays_to_tree, pack, read, tree_to_arrays, write_atomic
+from latens.runtime.safetensors import arrays_sha256, arrays_to_tree, pack, read, tree_to_arrays, write_atomic
 
 NAN_PAYLOADS = np.array([0x7FC00001, 0xFFC12345, 0x7F800001, 0x80000000], np.uint32).view(np.float32)
 

@@ -26,7 +26,7 @@ def test_settings_of_jax_are_known_before_it_is_imported(
 ) -> None:
     code = (
         "import json, sys\n"
-        "from latens.io.compilation import jax_settings\n"
+        "from latens.runtime.compilation import jax_settings\n"
         "before = jax_settings()\n"
         "assert 'jax' not in sys.modules\n"
         "import jax\n"
@@ -82,7 +82,7 @@ def test_a_fork_of_a_process_that_computed_is_refused() -> None:
         "import os, signal, sys, warnings\n"
         "import latens, numpy as np\n"
         "from latens import VAE\n"
-        "from latens.io.compilation import check_process\n"
+        "from latens.runtime.compilation import check_process\n"
         "warnings.simplefilter('ignore')\n"  # JAX's own, of any fork at all
         "x = np.random.default_rng(0).normal(size=(40, 3))\n"
         "def child(work):\n"
@@ -116,7 +116,7 @@ def test_a_fork_of_a_process_that_computed_is_refused() -> None:
 def test_a_fork_is_refused_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = latens.load("pretrained:digits-2d"), latens.read("digits")
     x, z = data.x[:2], np.zeros((2, 2))
-    monkeypatch.setattr("latens.io.compilation._computing", -1)
+    monkeypatch.setattr("latens.runtime.compilation._computing", -1)
     calls = {"decode": z, "sample": 2, "from_bytes": model.to_bytes(), "rows": data, "refit": data, "evaluate": data}
     calls |= dict.fromkeys(("encode", "reconstruct", "impute", "log_marginal", "detect", "batch", "report"), x)
     for name, given in calls.items():
@@ -230,7 +230,7 @@ def test_no_memory_is_said_so(latens: Callable[..., Result], monkeypatch: pytest
 
 def test_programs_of_any_size_are_kept_where_the_environment_names_a_folder(tmp_path: Path) -> None:
     code = (
-        "import jax; from latens.io.compilation import keep_programs; keep_programs();"
+        "import jax; from latens.runtime.compilation import keep_programs; keep_programs();"
         "print(jax.config.jax_persistent_cache_min_compile_time_secs)"
     )
     own = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1"}

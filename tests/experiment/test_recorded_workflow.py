@@ -12,10 +12,10 @@ import latens
 from latens.config import override
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evidence import Estimate
+from latens.experiment import prepare
 from latens.recipes import get_recipe
 from latens.trained import measurement
 from latens.trained.augmentation import augment
-from latens.trained.experiment import prepare
 from latens.trained.metrics import METRICS, Summary, with_units
 from latens.trained.prior_refit import refit_prior
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from latens.errors import ResourceError, RunFolderError
-from latens.io import atomic
-from latens.io.atomic import JsonLines, as_resource_error, process_alive, temporary_beside, write_together
-from latens.io.safetensors import clean_orphans, write_atomic
+from latens.runtime import atomic
+from latens.runtime.atomic import JsonLines, as_resource_error, process_alive, temporary_beside, write_together
+from latens.runtime.safetensors import clean_orphans, write_atomic
 
 
 def test_write_atomic_replaces_follows_the_umask_and_leaves_nothing_behind(tmp_path):
@@ -153,7 +153,7 @@ def test_a_device_is_never_replaced(tmp_path):
 @pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="needs /dev/stdout")
 @pytest.mark.parametrize("to_file", [False, True])
 def test_dev_stdout_is_written_to(to_file, tmp_path):
-    program = "from latens.io.atomic import write_atomic; write_atomic('/dev/stdout', b'a,b')"
+    program = "from latens.runtime.atomic import write_atomic; write_atomic('/dev/stdout', b'a,b')"
     if to_file:
         with open(tmp_path / "out", "wb") as file:
             subprocess.run([sys.executable, "-c", program], stdout=file, check=True)

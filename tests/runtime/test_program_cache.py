@@ -16,11 +16,11 @@ import pytest
 from latens import VAE
 from latens.data import Preparation
 from latens.estimators.frames import as_dataset
-from latens.io.programs import digest, fingerprint
+from latens.experiment import prepare
 from latens.objectives import ELBO
 from latens.recipes import build as base
 from latens.recipes import get_recipe
-from latens.trained.experiment import prepare
+from latens.runtime.programs import digest, fingerprint
 from latens.training import make_optimizer, step
 
 ROWS = np.random.default_rng(0).normal(size=(90, 5))

@@ -22,10 +22,6 @@ from latens.data.checks import lost_digits
 from latens.data.dataset import keep_labels, require_labels
 from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError, refuse_other
-from latens.io import random_keys
-from latens.io.compilation import check_process, jax_settings
-from latens.io.programs import compiled
-from latens.io.safetensors import arrays_to_tree, path_name, tree_to_arrays
 from latens.kinds.counts.anndata import counts_elsewhere
 from latens.models import AbstractJointModel, AbstractLatentModel, LatentModel, SemiSupervised
 from latens.objectives import ELBO, AbstractObjective, run_objective
@@ -35,6 +31,10 @@ from latens.recipes.custom_parts import has_own, refuse_wrong_sizes, told_of
 from latens.recipes.parts import with_parts
 from latens.recipes.plan import unrefittable
 from latens.runs.folder import RunFolder, versions
+from latens.runtime import random_keys
+from latens.runtime.compilation import check_process, jax_settings
+from latens.runtime.programs import compiled
+from latens.runtime.safetensors import arrays_to_tree, path_name, tree_to_arrays
 from latens.trainable import partition_trainable
 from latens.trained.prior_refit import refitted_at_end
 from latens.trained.trained_model import TrainedModel
@@ -318,7 +318,7 @@ def train(
         DivergedError: Training became non-finite and every way back was used up.
         ConfigError: The checkpoint does not fit this version or JAX's settings.
     """
-    refuse_other(experiment, Experiment, "experiment", "Give what latens.trained.prepare(config, data) gives.")
+    refuse_other(experiment, Experiment, "experiment", "Give what latens.experiment.prepare(config, data) gives.")
     shards = experiment.settings.shards
     for name, value in _facts(experiment).items():
         distributed.same(name, str(value))

@@ -33,8 +33,8 @@ from jax import ShapeDtypeStruct as Shape
 from jax.core import Tracer
 
 from latens.errors import LatensError
-from latens.io.atomic import write_atomic
-from latens.io.compilation import SETTINGS, traces_folder
+from latens.runtime.atomic import write_atomic
+from latens.runtime.compilation import SETTINGS, traces_folder
 from latens.typing import AnyArray
 
 Given = ParamSpec("Given")

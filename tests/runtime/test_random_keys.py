@@ -11,8 +11,8 @@ from training_fixtures import make_data, make_model, run
 
 from latens.errors import ConfigError
 from latens.evidence.batched import ModelRows, prepared_rows
-from latens.io import random_keys
 from latens.latents import decode, sample_prior
+from latens.runtime import random_keys
 
 REGISTER = {name: value for name, value in vars(random_keys).items() if name.isupper()}
 

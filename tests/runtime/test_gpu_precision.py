@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from latens.io import compilation
+from latens.runtime import compilation
 
 NAME = "JAX_DEFAULT_MATMUL_PRECISION"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from latens.io import terminal
-from latens.io.terminal import Waiting, doing, reached, say
+from latens.runtime import terminal
+from latens.runtime.terminal import Waiting, doing, reached, say
 
 
 def told(line: Waiting) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from latens.errors import ConfigError, ModelFileError
-from latens.io.atomic import plain, to_json
-from latens.io.safetensors import arrays_sha256, pack, parse_json_strict, read
+from latens.runtime.atomic import plain, to_json
+from latens.runtime.safetensors import arrays_sha256, pack, parse_json_strict, read
 
 
 def small() -> tuple[dict[str, np.ndarray], dict]:

@@ -1,1 +1,0 @@
-"""Files, locks, signals, JSON and the terminal."""
