@@ -19,7 +19,7 @@ import numpy as np
 from latens import read
 from latens.config import override
 from latens.data import Dataset
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.recipes import get_recipe
 from latens.runtime.compilation import enable_compilation_cache
 from latens.trained.measurement import Measured

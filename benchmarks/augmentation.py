@@ -28,7 +28,7 @@ from latens.config import override
 from latens.data import TEST, TRAIN, Dataset, load
 from latens.data.dataset import keep_labels
 from latens.evidence import ModelRows
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.latents import reconstruct
 from latens.recipes import get_recipe
 from latens.runtime.compilation import enable_compilation_cache

@@ -145,7 +145,7 @@ def trained_on(cells: Cells, seed: int, settings: dict[str, Any]) -> tuple[Any, 
     data = latens.read(cells.x.astype(np.float32), counts=True, condition=told)
     began = time.process_time()
     config = override(latens.recipes.get_recipe("cells").config, {"training.seed": seed, **settings})
-    model, _ = latens.experiment.train(latens.experiment.prepare(config, data))
+    model, _ = latens.fitting.train(latens.fitting.prepare(config, data))
     return model, data, time.process_time() - began
 
 

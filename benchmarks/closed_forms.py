@@ -44,10 +44,10 @@ def main() -> None:
             split = np.full(len(frame), TEST, np.uint8)  # the rows held out are the test, all others train or validate
             split[fold != held] = np.where(data.split == TEST, TRAIN, data.split)
             whole = latens.read(frame, label="none", schema=data.schema, unknown="missing")
-            experiment = latens.experiment.prepare(
+            experiment = latens.fitting.prepare(
                 override(get_recipe("default").config, settings), replace(whole, split=split)
             )
-            trained, _ = latens.experiment.train(experiment)
+            trained, _ = latens.fitting.train(experiment)
             seconds.append(time.process_time() - began)
             types = trained.schema.types or ()
             test = latens.read(left, label="none", schema=trained.schema, unknown="missing")

@@ -20,7 +20,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from latens.config import override
 from latens.data import Dataset
 from latens.evidence import ModelRows
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.latents import cluster_probabilities, matched
 from latens.recipes import get_recipe
 from latens.training import Event

@@ -22,7 +22,7 @@ from sklearn.decomposition import PCA
 from latens.config import override
 from latens.data import Dataset, load, prepare_batch
 from latens.evidence import Estimate, ModelRows, independent_baseline, log_marginal
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.recipes import get_recipe
 
 

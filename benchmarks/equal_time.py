@@ -12,7 +12,7 @@ import json
 from latens.config import override
 from latens.data import load
 from latens.evidence import Estimate, log_marginal
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.recipes import get_recipe
 
 RECIPES = ("default", "fast-forward", "fast-forward-2d", "tiao", "mlq-vae", "notebook")

@@ -29,7 +29,7 @@ import throughput
 from hand_written import SHAPES, flops_per_row
 from latens.config import override
 from latens.data import Dataset, Schema
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.latents.codes import new_rows
 from latens.recipes import get_recipe
 from latens.runtime.compilation import enable_compilation_cache

@@ -74,7 +74,7 @@ def main() -> None:
     train, test = pictures_of(args.set, args.pictures)
     test = test[: args.pictures]
     config = override(get_recipe("default").config, {"training.minutes": args.minutes})
-    trained = latens.experiment.train(latens.experiment.prepare(config, latens.read(train)))[0]
+    trained = latens.fitting.train(latens.fitting.prepare(config, latens.read(train)))[0]
     hidden = np.zeros(test.shape[1:], bool)
     hidden[len(hidden) // 2 :] = True
     batch = trained.batch(latens.read(test, schema=trained.schema))

@@ -21,7 +21,7 @@ import numpy as np
 
 from latens.config import override
 from latens.data import TEST, TRAIN, load
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.predictive import impute
 from latens.recipes import get_recipe
 from latens.runtime.compilation import enable_compilation_cache

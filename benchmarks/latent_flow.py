@@ -35,7 +35,7 @@ from sklearn.metrics import roc_auc_score
 from latens.config import override
 from latens.data import Dataset, Schema
 from latens.evidence import log_marginal
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.latents import decode
 from latens.latents.codes import new_rows
 from latens.latents.fit_prior import aggregated_draws

@@ -22,7 +22,7 @@ import latens
 from latens.config import override
 from latens.data import Dataset, prepare_batch
 from latens.evidence import ModelRows, log_marginal
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.recipes import get_recipe
 from seconds import table
 

@@ -22,7 +22,7 @@ import numpy as np
 import optax
 
 from latens import config as configuration
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.recipes import get_recipe
 from latens.training.loop import pad_rows
 from latens.training.step import make_program

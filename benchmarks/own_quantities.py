@@ -29,7 +29,7 @@ from scipy.spatial.distance import cdist
 from latens.config import override
 from latens.data import Dataset, load
 from latens.evidence import ModelRows
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.latents import encode, kl_split, sample_prior
 from latens.recipes import get_recipe
 from latens.trained.sample_sets import classifier_two_sample_test

@@ -97,7 +97,7 @@ def bits(x: np.ndarray, judged: np.ndarray | None, settings: dict[str, Any]) -> 
     data = latens.read(x)
     config = override(get_recipe("default").config, settings)
     began = time.perf_counter()
-    trained, result = latens.experiment.train(latens.experiment.prepare(config, data))
+    trained, result = latens.fitting.train(latens.fitting.prepare(config, data))
     seconds = time.perf_counter() - began
     if judged is None:
         judged = x[data.subset("validation")[:JUDGED]]

@@ -20,8 +20,8 @@ from latens.config import override
 from latens.data import Dataset, load, prepare_batch
 from latens.data.dataset import Batch
 from latens.evidence import ModelRows, log_marginal
-from latens.experiment import prepare, train
 from latens.figures.style import dress, legend, new_axes, save, theme
+from latens.fitting import prepare, train
 from latens.recipes import get_recipe
 from seeds import interval
 

@@ -22,7 +22,7 @@ import numpy as np
 from latens import read
 from latens.config import override
 from latens.evidence import log_marginal
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.recipes import get_recipe
 
 OPERATORS = {"+": 0.4, "-": 0.3, "*": 0.2, "/": 0.1}

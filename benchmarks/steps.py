@@ -23,7 +23,7 @@ import numpy as np
 from latens import read
 from latens.config import override
 from latens.evidence import particle_filter
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.predictive import forecast
 from latens.predictive.forecasting import judged
 from latens.recipes import get_recipe

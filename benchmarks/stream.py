@@ -25,7 +25,7 @@ from latens.data import load
 from latens.data.files import files_of
 from latens.data.mapped import kept
 from latens.data.row_fields import ColumnRoles
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.recipes import get_recipe
 from latens.training.loop import read_steps
 from latens.training.step import make_program

@@ -20,7 +20,7 @@ import numpy as np
 
 from hand_written import SHAPES, flops_per_row, make, matmul_rate
 from latens.data import Dataset, Schema
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.recipes import get_recipe
 from latens.training.loop import pad_rows
 from latens.training.step import make_program

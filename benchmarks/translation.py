@@ -21,7 +21,7 @@ from sklearn.svm import SVC
 
 from latens.config import override
 from latens.data import TEST, TRAIN, Dataset, load
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.recipes import get_recipe
 from latens.runtime.compilation import enable_compilation_cache
 from latens.trained.augmentation import translate

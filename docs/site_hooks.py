@@ -101,7 +101,7 @@ TASKS: dict[str, dict[str, str]] = {
         "Estimators": "estimators",
         "Data": "data kinds",
         "Trained models": "trained predictive explorer runtime",
-        "Training": "experiment training",
+        "Training": "fitting training",
         "Models of your own": "models networks distributions objectives",
         "Recipes and parts": "recipes config errors",
     },

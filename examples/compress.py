@@ -157,8 +157,8 @@ def decompress(coder: BitsBack, words: np.ndarray, count: int) -> np.ndarray:
 def main() -> None:
     settings = {"prior": "standard-normal", "posterior": "normal", "posterior.latent_dim": 16, "training.steps": 600}
     data = latens.read("digits")
-    trained, *_ = latens.experiment.train(
-        latens.experiment.prepare(latens.config.override(latens.recipes.get_recipe("default").config, settings), data)
+    trained, *_ = latens.fitting.train(
+        latens.fitting.prepare(latens.config.override(latens.recipes.get_recipe("default").config, settings), data)
     )
     x = np.asarray(data.x)[:400].astype(np.int32)
     coder = BitsBack(trained.model, levels=trained.schema.levels, shape=x.shape[1:])

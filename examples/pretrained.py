@@ -17,8 +17,8 @@ from latens.config import override
 from latens.data import Dataset, load
 from latens.data.row_fields import evenly_spaced
 from latens.evidence import Estimate
-from latens.experiment import prepare, train
 from latens.figures.paths import medoid
+from latens.fitting import prepare, train
 from latens.recipes import get_recipe
 from latens.runtime.compilation import enable_compilation_cache
 from latens.trained.trained_model import TrainedModel

@@ -19,7 +19,7 @@ ROOMS = (
     {"predictive"},
     {"recipes", "runs", "pretrained"},
     {"trained"},
-    {"experiment"},
+    {"fitting"},
     {"model_figures", "estimators", "explorer", "environments"},
     {"report", "callbacks", "commands"},
     {"latens"},

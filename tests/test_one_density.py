@@ -75,7 +75,7 @@ MODELS: dict[str, tuple[Callable[[], Dataset], str, dict[str, Any]]] = {
 def begun(name: str) -> TrainedModel:
     """A model before its first step, its decoder moved a little: q(z | x) is near the posterior, not at it."""
     make, recipe, settings = MODELS[name]
-    experiment = latens.experiment.prepare(latens.config.override(get_recipe(recipe).config, settings), make())
+    experiment = latens.fitting.prepare(latens.config.override(get_recipe(recipe).config, settings), make())
     model = experiment.new_model()
     trained, rest = partition_trainable(model.decoder)
     leaves, structure = jax.tree.flatten(trained)
@@ -155,7 +155,7 @@ def names() -> TrainedModel:
         {"a": np.array(["x", "y"])[a], "b": np.array(["u", "v", "w"])[b], "c": np.array(["p", "q"])[c]}
     )
     settings = {"posterior.latent_dim": 1, "prior": "standard-normal"}
-    experiment = latens.experiment.prepare(
+    experiment = latens.fitting.prepare(
         latens.config.override(get_recipe("default").config, settings), latens.read(frame)
     )
     model = experiment.new_model()

@@ -26,7 +26,7 @@ from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, load
 from latens.evidence import Estimate, ModelRows, annealed_importance_sampling, importance_sampling
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.recipes import get_recipe
 
 MODELS = {"vae": ("elbo", {"objective.kl": "sampled"}), "iwae": ("iwae", {"objective.num_samples": 50})}

@@ -25,7 +25,7 @@ import numpy as np
 from cells import interval, say
 from latens.config import override
 from latens.data import Dataset, load
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.kinds.pictures.drawn_shapes import FORMS, factors_of, shapes
 from latens.latents import encode
 from latens.latents.decomposition import kl_split

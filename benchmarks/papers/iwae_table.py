@@ -30,7 +30,7 @@ from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, load
 from latens.evidence import ModelRows, importance_sampling
-from latens.experiment import Experiment, prepare
+from latens.fitting import Experiment, prepare
 from latens.latents import active_units, encode
 from latens.recipes import get_recipe
 from latens.training import Budget, Optimizer, Settings, Stage, fit, from_optax

@@ -28,7 +28,7 @@ from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, Preparation, load
 from latens.evidence import ModelRows, importance_sampling
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.latents import active_units, encode
 from latens.recipes import get_recipe
 

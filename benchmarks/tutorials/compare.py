@@ -24,7 +24,7 @@ import numpy as np
 
 from latens.config import override
 from latens.data import load
-from latens.experiment import Experiment, prepare, train
+from latens.fitting import Experiment, prepare, train
 from latens.recipes import get_recipe
 
 HERE = Path(__file__).parent

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from latens import environments as environments
     from latens import estimators as estimators
     from latens import evidence as evidence
-    from latens import experiment as experiment
     from latens import explorer as explorer
     from latens import figures as figures
+    from latens import fitting as fitting
     from latens import latents as latents
     from latens import models as models
     from latens import networks as networks
@@ -93,7 +93,7 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _RENAMED = {"read": "load"}
 _ROOMS = (
-    "config", "data", "distributions", "environments", "estimators", "evidence", "experiment", "explorer", "figures",
+    "config", "data", "distributions", "environments", "estimators", "evidence", "explorer", "figures", "fitting",
     "latents", "models", "networks", "objectives", "predictive", "recipes", "trained", "training",
 )  # fmt: skip
 """What has all other names: `latens.distributions.DiagonalNormal`."""

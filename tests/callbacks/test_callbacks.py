@@ -17,7 +17,7 @@ from latens.callbacks.snapshots import Snapshots, kept_steps, load_snapshots, na
 from latens.config import override
 from latens.data import load
 from latens.errors import ConfigError, RunFolderError
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.recipes import get_recipe
 from latens.runs.folder import RunFolder
 from latens.runtime.safetensors import tree_to_arrays

@@ -13,7 +13,7 @@ from cli_fixtures import FIT, SMALL, Result
 from latens import evidence
 from latens.config import override
 from latens.data import load
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.recipes import RECIPES, get_recipe
 from latens.trained.trained_model import TrainedModel
 

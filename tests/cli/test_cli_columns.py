@@ -11,7 +11,7 @@ import pytest
 import latens
 from latens import load
 from latens.cli.main import main
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.recipes import get_recipe
 from latens.recipes.principal_components import started_from
 from latens.runs.folder import RunFolder

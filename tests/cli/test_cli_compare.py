@@ -17,7 +17,7 @@ from latens.config import override
 from latens.data import load
 from latens.errors import ConfigError
 from latens.evidence import log_marginal
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.predictive.classes import class_log_joint
 from latens.recipes import get_recipe
 from latens.trained.paired import PairedRows, compare, interval_of

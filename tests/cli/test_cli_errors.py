@@ -167,7 +167,7 @@ def test_bug_is_logged(latens: Callable[..., Result], tmp_path: Path, monkeypatc
     def broken(*args: object, **options: object) -> None:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr("latens.experiment.train", broken)
+    monkeypatch.setattr("latens.fitting.train", broken)
     result = latens(*FIT, "--out", tmp_path / "run", "--json")
     assert (result.code, result.json["error"]["code"]) == (1, "bug")
     assert "Traceback" not in result.err

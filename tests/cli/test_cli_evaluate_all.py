@@ -12,7 +12,7 @@ from cli_fixtures import SMALL, Result, latens, run_folder  # noqa: F401
 from latens.cli.main import main
 from latens.config import override
 from latens.data import Dataset, load
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.recipes import get_recipe
 from latens.trained.metric_functions import measure_all
 from latens.trained.metrics import MADE, METRICS

@@ -41,7 +41,7 @@ def test_signal_then_resume(
 ) -> None:
     import signal
 
-    from latens.experiment import Recorder
+    from latens.fitting import Recorder
 
     record = Recorder.__call__
 
@@ -87,7 +87,7 @@ def test_other_rows_go_on_bit_for_bit(
     import signal
 
     from golden.make import written
-    from latens.experiment import Recorder
+    from latens.fitting import Recorder
 
     given = recording(tmp_path) if kind == "recording" else written("mixed", tmp_path)
     record, words = Recorder.__call__, [*given, "--steps", "40", "--batch-size", "20", *SMALL]

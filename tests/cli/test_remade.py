@@ -12,7 +12,7 @@ from latens.cli.main import main
 from latens.cli.training import command_of, made
 from latens.config import override
 from latens.data import load
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.recipes import get_recipe
 
 

@@ -33,7 +33,7 @@ def trained() -> Any:
     # Two steps at a rate of next to nothing: the closed form.
     settings = {"optimizer.learning_rate": 1e-9, "posterior.units": 4, "network.hidden": [4], "training.steps": 2}
     config = override(get_recipe("deep-kalman").config, settings)
-    return latens.experiment.train(latens.experiment.prepare(config, load(waves(200), sequence="-", missing="nan")))[0]
+    return latens.fitting.train(latens.fitting.prepare(config, load(waves(200), sequence="-", missing="nan")))[0]
 
 
 def test_a_forecast_is_written_and_judged(trained: Any, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from latens.commands.sample import Sample
 from latens.config import override
 from latens.data import load
 from latens.errors import ConfigError, DataError, UsageError
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.recipes import get_recipe
 from latens.recipes.plan import RATE
 

@@ -18,7 +18,7 @@ from latens.data.schema import Schema  # noqa: E402
 from latens.environments import ModelEnv, record  # noqa: E402
 from latens.environments.env import coding_of  # noqa: E402
 from latens.errors import ConfigError, UsageError  # noqa: E402
-from latens.experiment import prepare, train  # noqa: E402
+from latens.fitting import prepare, train  # noqa: E402
 from latens.models.heads.likelihoods import InUnits  # noqa: E402
 from latens.models.state_space import StepNormal  # noqa: E402
 from latens.recipes import get_recipe  # noqa: E402

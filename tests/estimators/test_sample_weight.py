@@ -14,7 +14,7 @@ from latens.errors import DataError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier, VAEImputer
 from latens.estimators.base import weighed, weighted_mean
 from latens.estimators.frames import as_dataset
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.recipes import get_recipe
 from latens.training.loop import _mean_weight, pad_rows
 from latens.training.step import make_program

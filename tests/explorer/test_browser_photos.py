@@ -9,8 +9,8 @@ from page_fixtures import Site, settled, state
 
 from latens.config import override
 from latens.data import load
-from latens.experiment import prepare, train
 from latens.explorer.server import PageServer, decoder_of
+from latens.fitting import prepare, train
 from latens.recipes import get_recipe
 
 pytest_plugins = ("browser_fixtures", "page_fixtures")

@@ -13,9 +13,9 @@ from server_fixtures import ask
 from latens.config import override
 from latens.data import Dataset, load
 from latens.errors import DivergedError
-from latens.experiment import prepare
 from latens.explorer.payload import payload
 from latens.explorer.server import PageServer, decoder_of
+from latens.fitting import prepare
 from latens.recipes import get_recipe
 from latens.trained.trained_model import TrainedModel
 

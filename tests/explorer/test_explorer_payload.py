@@ -17,11 +17,11 @@ from scipy.spatial import cKDTree
 from latens import evidence, latents
 from latens.data import Column, Dataset, Preparation, Schema, load
 from latens.errors import ConfigError
-from latens.experiment import prepare
 from latens.explorer import payload, static_files
 from latens.explorer.page_columns import event_of, manifest_columns
 from latens.explorer.page_files import single_file
 from latens.explorer.payload import _coloured_first
+from latens.fitting import prepare
 from latens.recipes import get_recipe
 from latens.trained.trained_model import TrainedModel
 

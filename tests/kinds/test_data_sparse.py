@@ -240,7 +240,7 @@ def test_training_and_evaluation_have_the_same_bits(likelihood, keep):
     found = []
     for rows in (x, scipy.sparse.csc_matrix(x)):
         data = load(rows)
-        trained = latens.experiment.train(latens.experiment.prepare(config, data))[0]
+        trained = latens.fitting.train(latens.fitting.prepare(config, data))[0]
         metrics = measured(trained, data, data.subset("test"), num_samples=20).metrics
         numbers = {name: (one.value, one.standard_error) for name, one in metrics.items()}
         found.append((trained, numbers, trained.encode(data)))

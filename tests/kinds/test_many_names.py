@@ -14,7 +14,7 @@ from latens.data import TRAIN, load
 from latens.data.schema import Schema
 from latens.distributions import Segments
 from latens.errors import DataError
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.kinds.tables.columns import MOST_OWN, FrameColumn, category_type, check_types
 from latens.kinds.tables.table_schema import as_frame
 from latens.models.heads.table import TableHead, TableInput

@@ -13,7 +13,7 @@ from latens.config import override
 from latens.data import Dataset, Preparation, Schema
 from latens.distributions import DiagonalNormal, Mixture
 from latens.errors import ConfigError, DataError, UsageError
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.latents import cluster_probabilities, matched
 from latens.latents.disentanglement import has_clusters, predicts_labels
 from latens.models import Conditional, LatentModel, MixturePrior, NormalHead, SharedScaleNormalHead

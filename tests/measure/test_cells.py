@@ -65,9 +65,7 @@ def test_numbers_beyond_the_training_rows_have_one_probability_in_all():
 def test_a_number_beyond_counts_as_missing_and_has_the_surprise_of_its_tail():
     data = latens.read(rows(300, 0), typed=True)
     settings = {"training.steps": 20, "network.hidden": [8]}
-    trained = latens.experiment.train(
-        latens.experiment.prepare(override(get_recipe("default").config, settings), data)
-    )[0]
+    trained = latens.fitting.train(latens.fitting.prepare(override(get_recipe("default").config, settings), data))[0]
     x = rows(4, 1)
     x[:, 3] = [x[0, 3], 50.0, 5000.0, -5000.0]
     options = {"others": 60, "num_samples": 20, "key": jax.random.key(0)}
@@ -148,9 +146,7 @@ def test_the_commands_name_cells_and_write_intervals(tmp_path, capsys):
 def test_cells_need_columns_of_types():
     data = latens.read(rows(200, 0))
     settings = {"training.steps": 10, "posterior.latent_dim": 2}
-    plain = latens.experiment.train(latens.experiment.prepare(override(get_recipe("default").config, settings), data))[
-        0
-    ]
+    plain = latens.fitting.train(latens.fitting.prepare(override(get_recipe("default").config, settings), data))[0]
     with pytest.raises(ConfigError, match="--typed"):
         blame(plain, data, np.arange(3), others=200)
     assert plain.detect(rows(20, 1), held_out=rows(200, 2), cells=0, num_samples=2).value["rows"] == 20

@@ -40,7 +40,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def trained(data):
-    return latens.experiment.train(latens.experiment.prepare(override(get_recipe("default").config, SETTINGS), data))[0]
+    return latens.fitting.train(latens.fitting.prepare(override(get_recipe("default").config, SETTINGS), data))[0]
 
 
 def test_pictures_of_a_mixed_table(trained, data):

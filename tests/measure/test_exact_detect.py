@@ -165,7 +165,7 @@ def towns(n, seed):
 def of_towns():
     settings = {"training.steps": 300, "posterior.latent_dim": 2, "network.hidden": [16], "prior": "standard-normal"}
     data = latens.read(towns(600, 0))
-    return latens.experiment.train(latens.experiment.prepare(override(get_recipe("default").config, settings), data))[0]
+    return latens.fitting.train(latens.fitting.prepare(override(get_recipe("default").config, settings), data))[0]
 
 
 def test_a_name_that_nobody_had_is_a_certain_anomaly(of_towns):

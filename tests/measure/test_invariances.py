@@ -17,7 +17,7 @@ from msgspec import structs
 from latens.config import override
 from latens.data import Dataset, load
 from latens.evidence import Estimate
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.recipes import get_recipe
 from latens.trained.metric_functions import measure_all
 from latens.trained.sample_sets import principal_features

@@ -12,7 +12,7 @@ from latens.data import Dataset, load, prepare_batch
 from latens.evidence import ModelRows, elbo_parts, independent_baseline, log_marginal
 from latens.evidence.batched import prepared_rows
 from latens.evidence.factors import gaussian_baseline
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.recipes import get_recipe
 from latens.trained.measurement import measured, unit_table
 from latens.trained.metrics import headline

@@ -104,8 +104,8 @@ SETTINGS = {"training.steps": 40, "network.level_hidden": [16], "network.hidden"
 
 def trained(recipe="two-level", **settings):
     given = override(get_recipe(recipe).config, {**SETTINGS, **settings})
-    made = latens.experiment.prepare(given, load("digits"))
-    return latens.experiment.train(made)[0], made.data
+    made = latens.fitting.prepare(given, load("digits"))
+    return latens.fitting.train(made)[0], made.data
 
 
 def test_levels_add_up_to_the_kl():
@@ -130,8 +130,8 @@ def test_an_untrained_deep_hierarchy_is_its_prior():
     """Every level of a new one starts with q at p: all its KL are exactly 0, at every size from the point on."""
     pictures = np.random.default_rng(0).integers(0, 256, size=(60, 16, 16)).astype(np.uint8)
     given = {"training.steps": 1, "optimizer.learning_rate": 1e-12, "network.hidden": [4, 4], "posterior.latent_dim": 2}
-    made = latens.experiment.prepare(override(get_recipe("ladder-conv").config, given), load(pictures))
-    model = latens.experiment.train(made)[0]
+    made = latens.fitting.prepare(override(get_recipe("ladder-conv").config, given), load(pictures))
+    model = latens.fitting.train(made)[0]
     found = measured(model, made.data, made.data.subset("test"), num_samples=5).metrics
     levels = {name: one for name, one in found.items() if name.startswith("kl_level")}
     assert [one.protocol.rpartition(": ")[2] for one in levels.values()] == ["8 x 8 x 2", "4 x 4 x 2", "1 x 1 x 2"]

@@ -15,9 +15,9 @@ from latens.config import override
 from latens.data import Column, Preparation, Schema, load
 from latens.data.row_fields import evenly_spaced
 from latens.errors import UsageError
-from latens.experiment import prepare, train
 from latens.figures import training_curves_table
 from latens.figures.style import figure_of
+from latens.fitting import prepare, train
 from latens.model_figures.draw import FIRST, draw_pictures, draw_training, history_arrays, kept_step, save_pictures
 from latens.model_figures.latent_pictures import WIDE, draw_latent, draw_traversals, view_of
 from latens.model_figures.source import Source

@@ -20,7 +20,7 @@ from latens.data.dataset import as_batch
 from latens.errors import ConfigError, DataError, UsageError
 from latens.estimators import GenerativeClassifier
 from latens.evidence import ModelRows
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.models import BayesClassifier
 from latens.predictive.classes import accuracy, class_log_joint, normalise, sample_classes
 from latens.recipes import get_recipe

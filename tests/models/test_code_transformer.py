@@ -16,7 +16,7 @@ from scipy import special, stats
 from latens.config import override
 from latens.data import load
 from latens.errors import ConfigError
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.models import CodeHead, ScalarQuantiser, TransformerCodePrior, VectorQuantiser
 from latens.recipes import get_recipe
 from latens.trained.prior_refit import refit_prior

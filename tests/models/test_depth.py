@@ -229,7 +229,7 @@ def of_counts(**options: Any) -> Any:
 
 def test_a_model_begins_at_the_closed_form() -> None:
     data = of_counts()
-    experiment = latens.experiment.prepare(config(), data)
+    experiment = latens.fitting.prepare(config(), data)
     model: Any = experiment.stages()[0].start(experiment.new_model(), data)  # pyright: ignore[reportOptionalCall]
     batch = prepare_batch(experiment.preparation, data.rows(data.subset("train")), key=None)
     order = np.argsort(data.row_id[data.subset("train")], kind="stable")
@@ -252,6 +252,6 @@ def test_a_model_begins_at_the_closed_form() -> None:
 def test_a_recipe_of_counts_says_what_it_cannot_read() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(DataError, match="holds no counts"):
-        latens.experiment.prepare(config(), latens.read(rng.normal(size=(30, 4))))
+        latens.fitting.prepare(config(), latens.read(rng.normal(size=(30, 4))))
     with pytest.raises(ConfigError, match="needs conditions"):
-        latens.experiment.prepare(config(**{"likelihood.dispersion": "gene-condition"}), of_counts(condition=None))
+        latens.fitting.prepare(config(**{"likelihood.dispersion": "gene-condition"}), of_counts(condition=None))

@@ -15,7 +15,7 @@ from latens.config import override
 from latens.data import Column, Schema, load
 from latens.distributions import Blocks, DiagonalNormal, Joined, Product, StandardNormal, log_prob
 from latens.errors import ConfigError
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.models import Experts, LatentModel, product_of_normals
 from latens.objectives import StratifiedELBO, SubsetELBO
 from latens.recipes import get_recipe

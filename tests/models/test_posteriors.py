@@ -17,7 +17,7 @@ from latens.distributions import has_closed_form, kl
 from latens.distributions.chain import Autoregressive, Planar, Stack
 from latens.errors import ConfigError
 from latens.evidence import ModelRows
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.latents import decode, encode, reconstruct, sample_prior
 from latens.models import FixedPrior, NormalHead, flow_head, mean_code
 from latens.recipes import get_recipe

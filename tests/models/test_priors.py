@@ -16,7 +16,7 @@ from latens.data.dataset import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.errors import ConfigError
 from latens.evidence import ModelRows
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.latents import decode, encode, sample_prior
 from latens.models import (
     BernoulliHead,

@@ -21,7 +21,7 @@ from latens.data.dataset import Batch, require_labels
 from latens.errors import ConfigError, DataError
 from latens.estimators import VAE
 from latens.evidence import ModelRows
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.latents import decode, encode, label_probabilities, sample_prior
 from latens.models import Conditional, SemiSupervised
 from latens.objectives import ELBO, SemiSupervisedELBO

@@ -14,7 +14,7 @@ from latens.data import load
 from latens.data.dataset import Batch
 from latens.distributions import kl
 from latens.evidence import ModelRows
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.latents.decomposition import level_kl
 from latens.models import Block, Conditional, Meet, SharedScaleNormalHead, TopDownDecoder, TopDownModel, TopDownNormals
 from latens.objectives import ELBO, draw

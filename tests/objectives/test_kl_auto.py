@@ -14,7 +14,7 @@ from latens.config import override
 from latens.data import prepare_batch
 from latens.distributions import AbstractDistribution, has_closed_form, kl_terms
 from latens.errors import ConfigError
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.models import FixedPrior
 from latens.objectives import ELBO
 from latens.objectives.base import by_formula

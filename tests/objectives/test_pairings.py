@@ -5,7 +5,7 @@ from training_fixtures import make_data
 
 from latens.config import override
 from latens.errors import ConfigError
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.recipes import get_recipe
 from latens.recipes.part_tables import OBJECTIVES, options_of
 

@@ -17,7 +17,7 @@ from training_fixtures import make_data
 from latens.config import override
 from latens.errors import ConfigError
 from latens.evidence import ModelRows, log_marginal
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.models import CodeHead, ScalarQuantiser
 from latens.objectives import Quantised
 from latens.objectives.quantised import code_use, perplexity

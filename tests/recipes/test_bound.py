@@ -17,7 +17,7 @@ from latens.cli.main import main
 from latens.config import PosteriorConfig, PriorConfig, VAEConfig, override
 from latens.distributions import DiagonalNormal
 from latens.errors import ConfigError
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.models import AbstractHead
 from latens.recipes import RECIPES, Recipe, get_recipe, part_tables
 from latens.recipes.custom_parts import ROWS

@@ -23,7 +23,7 @@ KEY = jax.random.key(0)
 def resolved(recipe: str = "vq-vae", side: int = 20, **settings: object) -> tuple[VAEConfig, str]:
     x = np.random.default_rng(0).integers(0, 256, (60, side, side)).astype(np.uint8)
     config = override(get_recipe(recipe).config, {k.replace("__", "."): v for k, v in settings.items()})
-    experiment = latens.experiment.prepare(config, latens.read(x))
+    experiment = latens.fitting.prepare(config, latens.read(x))
     assert isinstance(experiment.config, VAEConfig)
     return experiment.config, "\n".join(experiment.reasons)
 
@@ -67,7 +67,7 @@ def test_means_and_scales_of_a_map_are_those_of_the_places(tmp_path: Path) -> No
     x = np.random.default_rng(0).integers(0, 256, (60, 12, 12)).astype(np.uint8)
     np.savez(tmp_path / "x.npz", x=x, label=np.arange(60) % 3)
     data = latens.read(tmp_path / "x.npz")
-    experiment = latens.experiment.prepare(override(config, {"network.hidden": [4, 4]}), data)
+    experiment = latens.fitting.prepare(override(config, {"network.hidden": [4, 4]}), data)
     assert experiment.config.posterior.latent_dim == 3 * 3 * 4
     model = experiment.new_model()
     row = jnp.asarray(x[0], jnp.float32) / 256.0
@@ -128,4 +128,4 @@ def test_what_has_no_map_is_refused(recipe: str, settings: dict, words: str) -> 
     data = latens.read(np.random.default_rng(0).integers(0, 256, (60, 20, 20)).astype(np.uint8))
     config = override(get_recipe(recipe).config, settings)
     with pytest.raises(ConfigError, match=words):
-        latens.experiment.prepare(config, data).new_model()
+        latens.fitting.prepare(config, data).new_model()

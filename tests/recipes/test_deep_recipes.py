@@ -9,7 +9,7 @@ import pytest
 from latens.config import override
 from latens.data import load
 from latens.errors import ConfigError
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.networks.dense import Linear
 from latens.networks.pyramid import Grow, Shrink, sizes_of
 from latens.recipes import get_recipe

@@ -10,7 +10,7 @@ from checks import close
 from scipy.stats import multivariate_normal
 from sklearn.datasets import load_digits, load_wine
 
-from latens import experiment
+from latens import fitting
 from latens.cli.main import main
 from latens.config import override
 from latens.data import load
@@ -147,13 +147,13 @@ def test_what_the_number_of_latents_is_of():
 ])  # fmt: skip
 def test_where_there_is_no_linear_path_is_said(settings, told):
     with pytest.raises(ConfigError, match=told):
-        experiment.prepare(override(RECIPES["default"].config, {"network.linear": True} | settings), load(WINE.data))
+        fitting.prepare(override(RECIPES["default"].config, {"network.linear": True} | settings), load(WINE.data))
 
 
 def test_levels_without_means_have_no_linear_path():
     given = {"network.linear": True, "network.hidden": (8,)}
     with pytest.raises(ConfigError, match="a categorical likelihood has no means of numbers"):
-        experiment.prepare(override(RECIPES["default"].config, given), load(DIGITS.images.astype(np.uint8)))
+        fitting.prepare(override(RECIPES["default"].config, given), load(DIGITS.images.astype(np.uint8)))
 
 
 def test_columns_begin_at_their_components_from_400_rows_on():

@@ -20,7 +20,7 @@ from latens.cli.main import _place
 from latens.config import override
 from latens.distributions import Poisson, StandardNormal, StudentT
 from latens.errors import ConfigError, ModelFileError
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.models import (
     AbstractHead,
     Conditional,

@@ -13,7 +13,7 @@ from latens.recipes.pictures import few_pictures, work
 
 def resolved(x: np.ndarray, **settings: object) -> tuple[VAEConfig, str]:
     config = override(get_recipe("default").config, {k.replace("__", "."): v for k, v in settings.items()})
-    experiment = latens.experiment.prepare(config, latens.read(x))
+    experiment = latens.fitting.prepare(config, latens.read(x))
     assert isinstance(experiment.config, VAEConfig)
     return experiment.config, "\n".join([*experiment.reasons, *before(experiment)])
 

@@ -12,7 +12,7 @@ import latens
 from latens.config import override
 from latens.data import load
 from latens.evidence.rivals import fit_window
-from latens.experiment import Experiment, prepare
+from latens.fitting import Experiment, prepare
 from latens.models import CorrelatedNormalHead
 from latens.predictive.missing_cells import around, impute, log_observed
 from latens.recipes import get_recipe

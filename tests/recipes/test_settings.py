@@ -16,7 +16,7 @@ from latens.config import VAEConfig, override
 from latens.data import load
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.models import AbstractHead, AbstractModelPrior
 from latens.objectives import ELBO, AbstractObjective, InfoVAE, ScoreFunction
 from latens.recipes import get_recipe

@@ -13,7 +13,7 @@ from tables_heads import LIKELIHOOD_HEADS
 
 from latens.config import LikelihoodConfig, NetworkConfig, VAEConfig, override
 from latens.data import as_batch, load, prepare_batch
-from latens.experiment import Experiment, _slope, prepare
+from latens.fitting import Experiment, _slope, prepare
 from latens.models import (
     AffineHead,
     Conditional,

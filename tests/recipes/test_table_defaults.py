@@ -9,7 +9,7 @@ import latens
 from latens import read
 from latens.config import override
 from latens.data import Dataset
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.kinds import Numbers, Table
 from latens.recipes import get_recipe
 from latens.recipes.plan import RATE

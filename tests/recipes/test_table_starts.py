@@ -144,7 +144,7 @@ def test_log_p_at_the_start_is_close_to_the_truth(planted: pd.DataFrame) -> None
     """Of two columns of names with one planted latent, before any step of training."""
     data = latens.read(planted, label="none")
     config = override(get_recipe("default").config, {"posterior.latent_dim": 1, "prior": "standard-normal"})
-    experiment = latens.experiment.prepare(config, data)
+    experiment = latens.fitting.prepare(config, data)
     model = experiment.stages()[0].start(experiment.new_model(), experiment.data)
     assert isinstance(model.decoder.network, LinearPath)
     trained = experiment.trained(model)
@@ -161,8 +161,8 @@ def test_log_p_at_the_start_is_close_to_the_truth(planted: pd.DataFrame) -> None
 def test_nothing_of_what_is_asked_for_is_replaced(planted: pd.DataFrame) -> None:
     """A fit ends as the model that was trained, with latents that say something."""
     data = latens.read(planted, label="none")
-    trained, result = latens.experiment.train(
-        latens.experiment.prepare(override(get_recipe("default").config, {"training.steps": 100}), data)
+    trained, result = latens.fitting.train(
+        latens.fitting.prepare(override(get_recipe("default").config, {"training.steps": 100}), data)
     )
     assert "start" not in trained.facts
     assert isinstance(trained.model.decoder.network, LinearPath)

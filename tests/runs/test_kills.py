@@ -18,7 +18,7 @@ from latens.training.checkpoint import latest_checkpoint
 CODE = """
 import sys
 import latens.training.checkpoint
-import latens.experiment
+import latens.fitting
 from latens.cli.main import main
 latens.training.checkpoint.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,7 @@ import pytest
 from latens import VAE
 from latens.data import Preparation
 from latens.estimators.frames import as_dataset
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.objectives import ELBO
 from latens.recipes import build as base
 from latens.recipes import get_recipe

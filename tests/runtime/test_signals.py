@@ -124,7 +124,7 @@ def test_a_step_that_takes_too_long_leaves_the_last_checkpoint(tmp_path: Path) -
     code = """
 import time
 import latens.training.checkpoint as checkpoint
-import latens.experiment as experiment
+import latens.fitting as experiment
 checkpoint.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 record = experiment.Recorder.__call__
 def slow(self, event):

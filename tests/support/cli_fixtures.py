@@ -65,7 +65,7 @@ def process(code: str, *argv: object, **options: Any) -> subprocess.CompletedPro
 KILLED = """
 import os, signal, sys
 import latens.training.checkpoint as checkpoint
-import latens.experiment as experiment
+import latens.fitting as experiment
 from latens.cli.main import main
 checkpoint.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 record = experiment.Recorder.__call__

@@ -26,7 +26,7 @@ KEPT = (LIST.parent / "kept.txt").read_text().split()
 
 NEVER_LONG = (
     "tests/cli/test_photographs.py::*", "tests/test_docs.py::*", "tests/test_notebooks.py::*",
-    "tests/test_typed.py::*", "tests/evidence/test_batched.py::*", "tests/experiment/test_going_on.py::*",
+    "tests/test_typed.py::*", "tests/evidence/test_batched.py::*", "tests/fitting/test_going_on.py::*",
     "tests/recipes/test_objects.py::*", "tests/cli/test_cli_resume.py::*", "tests/cli/test_cli_sweep.py::*",
 )  # fmt: skip
 """What continuous integration runs, whatever it costs."""

@@ -10,7 +10,7 @@ from paths import ROOT
 
 from latens.config import override
 from latens.data import Dataset
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.recipes import get_recipe
 from latens.trained.trained_model import TrainedModel
 

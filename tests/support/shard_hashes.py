@@ -14,7 +14,7 @@ import numpy as np
 
 from latens.config import override
 from latens.data import Dataset, load
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.recipes import get_recipe
 
 SMALL = {"network.hidden": 8, "posterior.latent_dim": 3, "training.shards": 4, "training.steps": 4}

@@ -8,7 +8,7 @@ import latens
 from latens import latents
 from latens.config import override
 from latens.errors import ConfigError, DataError, UsageError
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.recipes import get_recipe
 from latens.trained.augmentation import translate
 
@@ -56,7 +56,7 @@ def test_a_mean_to_be_seen_is_near_the_mean(rows, same):
     settings = {"posterior.latent_dim": 2, "network.hidden": [8], "network.kind": "dense", "training.steps": 2}
     config = override(get_recipe("default").config, settings | {"likelihood": "logistic-mixture"})
     data = latens.read(rows)
-    trained, _ = latens.experiment.train(latens.experiment.prepare(config, data))
+    trained, _ = latens.fitting.train(latens.fitting.prepare(config, data))
     z = rng.normal(size=(5, 2)).astype(np.float32)
     exact, seen = (latents.decode(trained.model, z, mean=how) for how in (True, "seen"))
     assert np.array_equal(exact, seen) is same

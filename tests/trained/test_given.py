@@ -46,7 +46,7 @@ def model_of(data: latens.Dataset, recipe: str = "conditional-vae", **settings: 
     """An untrained model of data, as `fit` would begin it."""
     chosen = {"network.hidden": [5], "posterior.latent_dim": 2, **settings}
     config = override(latens.recipes.get_recipe(recipe).config, chosen)
-    experiment = latens.experiment.prepare(config, data)
+    experiment = latens.fitting.prepare(config, data)
     model = experiment.recipe.model(data.schema, experiment.parts, key=jax.random.key(0))
     return TrainedModel(model, data.schema, experiment.preparation, experiment.config)
 
@@ -141,7 +141,7 @@ def test_other_recipes_refuse_conditions(cells: Path) -> None:
     data = load(cells, label="kind", condition="batch")
     for recipe in ("default", "mlq-gaussian"):
         with pytest.raises(ConfigError, match=r"batch\.|reads no conditions"):
-            latens.experiment.prepare(latens.recipes.get_recipe(recipe).config, data)
+            latens.fitting.prepare(latens.recipes.get_recipe(recipe).config, data)
 
 
 READING = [("conditional-vae", {}), ("m2", {}), ("default", {"label": "condition"}), ("iwae", {"label": "condition"}),

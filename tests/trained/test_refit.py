@@ -21,7 +21,7 @@ from latens.data.schema import Column
 from latens.distributions import Deterministic
 from latens.distributions.chain import Autoregressive, Inverse, Scaled, Stack, Transformed
 from latens.errors import ConfigError
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.latents.fit_prior import fit_flow, mixture_of
 from latens.models import LatentModel
 from latens.networks import Dense

@@ -14,7 +14,7 @@ from latens.config import override
 from latens.data import Dataset, Schema
 from latens.data.schema import Column
 from latens.errors import ConfigError
-from latens.experiment import Experiment, prepare
+from latens.fitting import Experiment, prepare
 from latens.models import MixturePrior
 from latens.recipes import get_recipe
 from latens.trained.prior_refit import refit_text, refitted_at_end
@@ -185,7 +185,7 @@ def test_training_goes_on_from_a_model_with_its_fitted_prior() -> None:
     data = rows(planted=True)
     first = refitted_at_end(linear(data), data, seen=10**6)
     config = override(get_recipe("default").config, {**SETTINGS, "training.steps": 2})
-    further, _ = latens.experiment.train(prepare(config, data, start=first))
+    further, _ = latens.fitting.train(prepare(config, data, start=first))
     assert further.config.prior == first.config.prior
     assert further.facts["started_from"]["config"]["prior"]["kind"] == "mixture"
     assert not np.array_equal(further.model.prior_part.loc, first.model.prior_part.loc)

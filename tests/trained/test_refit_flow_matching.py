@@ -17,7 +17,7 @@ from latens.data.dataset import Batch
 from latens.data.schema import Column
 from latens.errors import ConfigError
 from latens.evidence import importance_sampling
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.latents.fit_prior import MatchedFit, _absent
 from latens.models import ContinuousFlow, FlowMatching, LatentModel
 from latens.recipes import get_recipe

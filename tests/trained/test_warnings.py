@@ -8,7 +8,7 @@ import pytest
 from latens.config import override
 from latens.data import VALIDATION, Dataset, load
 from latens.evidence import Estimate
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.recipes import get_recipe
 from latens.trained import diagnose
 from latens.trained.metric_functions import measure_all

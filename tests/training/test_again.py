@@ -7,7 +7,7 @@ from training_fixtures import assert_same_bits, make_model, run, stage
 import latens
 from latens.config import override
 from latens.errors import ConfigError
-from latens.experiment import Experiment, prepare
+from latens.fitting import Experiment, prepare
 from latens.recipes import get_recipe
 from latens.training import Budget, Interrupted, Pause, Stage
 
@@ -53,7 +53,7 @@ def made(settings: dict, rows: int = 60) -> Experiment:
 
 def test_a_recipe_trains_again_on_all_rows() -> None:
     experiment = made({"final": "all"})
-    trained, result = latens.experiment.train(experiment)
+    trained, result = latens.fitting.train(experiment)
     everyone = experiment.data.count("train") + len(experiment.data.subset("validation"))
     assert (trained.facts["rows"], trained.facts["again"]) == (everyone, 4)
     assert (result.snapshot.loop.step, trained.facts["steps"], trained.facts["best_step"]) == (4, 8, 0)

@@ -12,7 +12,7 @@ from latens import VAE
 from latens.config import VAEConfig, override
 from latens.data import Dataset
 from latens.estimators.frames import as_dataset
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.recipes import RECIPES, get_recipe
 
 pytest_plugins = ("cli_fixtures",)

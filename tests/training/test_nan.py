@@ -18,7 +18,7 @@ from training_fixtures import make_data, run, stage
 
 from latens.data import Preparation
 from latens.errors import DivergedError
-from latens.experiment import Recorder
+from latens.fitting import Recorder
 from latens.objectives import AbstractObjective
 from latens.runs.folder import RunFolder
 from latens.runtime.safetensors import read

@@ -73,7 +73,7 @@ def test_a_run_of_several_stages_goes_on_in_any_of_them(step):
 
 
 def test_a_checkpoint_of_another_version_is_refused(tmp_path):
-    from latens.experiment import Recorder
+    from latens.fitting import Recorder
     from latens.runs.folder import RunFolder
     from latens.training.checkpoint import save_checkpoint
 

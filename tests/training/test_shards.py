@@ -16,7 +16,7 @@ from training_fixtures import leaves, make_data, make_model, run, stage
 from latens.config import override
 from latens.data import Preparation
 from latens.errors import ConfigError
-from latens.experiment import Recorder, prepare, train
+from latens.fitting import Recorder, prepare, train
 from latens.objectives import ELBO, AbstractObjective, by_row, draw
 from latens.recipes import get_recipe
 from latens.training import Budget

@@ -188,7 +188,7 @@ def test_rounds_of_several_epochs_take_the_same_steps() -> None:
     """What is done between steps changes none of them, also where the last batch of an epoch is short."""
     from latens.config import override
     from latens.estimators.frames import as_dataset
-    from latens.experiment import prepare, train
+    from latens.fitting import prepare, train
     from latens.recipes import get_recipe
 
     rows = as_dataset(np.random.default_rng(0).normal(size=(70, 3)), None, validation_fraction=0.2)
@@ -213,7 +213,7 @@ def test_rounds_of_several_epochs_take_the_same_steps() -> None:
 )
 def test_the_default_budget_suits_small_data(rows: int, steps: int, every: int) -> None:
     from latens.estimators.frames import as_dataset
-    from latens.experiment import prepare
+    from latens.fitting import prepare
     from latens.recipes import get_recipe
 
     x = np.random.default_rng(0).normal(size=(rows, 5))

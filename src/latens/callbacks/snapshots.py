@@ -13,7 +13,7 @@ from latens.runs.folder import RunFolder
 from latens.runtime.atomic import resource_errors
 
 if TYPE_CHECKING:
-    from latens.experiment import Experiment
+    from latens.fitting import Experiment
     from latens.trained.trained_model import TrainedModel
     from latens.training import Event
 else:

@@ -6,7 +6,7 @@ from typing import Any
 
 from latens.callbacks.loggers import TensorBoardLogger
 from latens.errors import ConfigError
-from latens.experiment import Experiment
+from latens.fitting import Experiment
 from latens.model_figures.model_graph import graph_of
 from latens.trained.trained_model import TrainedModel
 from latens.training import Event

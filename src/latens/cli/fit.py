@@ -19,7 +19,7 @@ from latens.runtime.file_limits import free_name
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.config import Config
     from latens.data import Dataset
-    from latens.experiment import Experiment
+    from latens.fitting import Experiment
     from latens.trained.trained_model import TrainedModel
 else:
     Config = Dataset = Experiment = TrainedModel = Any
@@ -118,7 +118,7 @@ def stored_config(args: Namespace) -> dict[str, Any] | None:
 def new_experiment(context: Context, settings: dict[str, Any], data: Dataset | None = None) -> Experiment:
     """Prepare what a command asks for."""
     from latens.config import VAEConfig
-    from latens.experiment import prepare
+    from latens.fitting import prepare
 
     start = start_of(context.args)
     config = config_typed(context.args, settings, start)
@@ -228,7 +228,7 @@ def said(run: RunFolder, written: Sequence[Path]) -> str:
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.config import Config
-    from latens.experiment import Experiment
+    from latens.fitting import Experiment
 else:
     Experiment = Any
 
@@ -296,7 +296,7 @@ def _stored_config(context: Context, run: RunFolder) -> Any:
 def _stored_experiment(context: Context, run: RunFolder, config: "Config") -> Experiment:
     """What the run folder says, with the data it names; a DataError where they have changed."""
     from latens.commands._sources import load_new, original_source
-    from latens.experiment import prepare
+    from latens.fitting import prepare
 
     source, start = run.info["data"], start_of(context.args)
     options = reading_options(source) | ({} if start is None else {"schema": start.schema})

@@ -23,7 +23,7 @@ from latens.runs.folder import RunFolder
 from latens.runtime.terminal import clock, doing
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
-    from latens.experiment import Experiment
+    from latens.fitting import Experiment
 
 MOST_WARNINGS = 3
 """Warnings that are printed; the others stand in the log."""
@@ -84,7 +84,7 @@ def after(run: RunFolder) -> list[str]:
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.config import Config
-    from latens.experiment import Experiment
+    from latens.fitting import Experiment
     from latens.trained.trained_model import TrainedModel
     from latens.training import Event, Interrupted, LoopState
 else:
@@ -175,7 +175,7 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
     """Train, measure and save the model of a run."""
     from latens.callbacks.progress import PlainProgress, TerminalProgress
     from latens.config import to_json
-    from latens.experiment import train
+    from latens.fitting import train
     from latens.training import Interrupted
 
     run.set_config(to_json(experiment.config))
@@ -228,7 +228,7 @@ def joined(context: Context) -> bool:
 
 def follow(context: Context, experiment: Experiment, run: RunFolder | None = None) -> int:
     """Train as one of several processes that is not the first: nothing is written or said."""
-    from latens.experiment import train
+    from latens.fitting import train
     from latens.training import Interrupted
 
     with context.signals.deferred():

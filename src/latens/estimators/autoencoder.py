@@ -61,7 +61,7 @@ from latens.estimators.frames import (
 )
 from latens.evidence.batched import map_rows
 from latens.evidence.estimate import finite
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.kinds.tables.frame import is_frame, is_pandas
 from latens.latents.codes import decode, encode
 from latens.models import AbstractHead, AbstractModelPrior

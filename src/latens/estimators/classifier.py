@@ -27,7 +27,7 @@ from latens.estimators.base import (
 )
 from latens.estimators.frames import as_dataset
 from latens.evidence.estimate import finite
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.predictive.classes import class_log_joint, normalise, sample_classes
 from latens.recipes import get_recipe
 from latens.runtime import random_keys

@@ -15,7 +15,7 @@ from latens.data import load
 from latens.errors import DataError, UsageError
 from latens.estimators.base import RandomState, given_settings, seed_of, whole
 from latens.evidence.estimate import finite
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.predictive.forecasting import forecast
 from latens.recipes import get_recipe
 from latens.runtime.compilation import check_count

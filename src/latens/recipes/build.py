@@ -119,7 +119,7 @@ def build(schema: Schema, config: VAEConfig | ConfiguredParts, *, key: Key) -> L
         or config.likelihood.family == "auto"
     ):
         what = "the configuration leaves the likelihood, the networks or the latent size open."
-        raise ConfigError(what, where=config.recipe, fix="Build it from data, with latens.experiment.prepare.")
+        raise ConfigError(what, where=config.recipe, fix="Build it from data, with latens.fitting.prepare.")
     reads, classes, width = conditions(schema, config)
     extra, usual = classes + width, Frozen(jnp.zeros(width)) if width else None
     row = parts.posterior

@@ -40,7 +40,7 @@ from latens.typing import PyTree
 FORMAT_VERSION = 1
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
-"""How long a training goes without a checkpoint; the callback that writes them is in `experiment.py`."""
+"""How long a training goes without a checkpoint; the callback that writes them is in `fitting.py`."""
 
 # The same step may be saved again after a resume; the new folder then gets a number, so that the old one stays whole
 # until the new one is committed.

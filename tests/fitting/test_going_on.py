@@ -14,7 +14,7 @@ from latens.cli.main import main
 from latens.config import override
 from latens.data import load
 from latens.errors import DataError
-from latens.experiment import prepare, train
+from latens.fitting import prepare, train
 from latens.recipes import get_recipe
 
 X = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)

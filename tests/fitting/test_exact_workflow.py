@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 import latens
 from latens import config as configuration
-from latens import experiment as experiments
+from latens import fitting
 from latens.config import override
 from latens.data import Preparation
 from latens.errors import ConfigError, DataError, DivergedError, ModelFileError, UsageError
 from latens.evidence import Estimate, importance
-from latens.experiment import as_labelled, prepare
+from latens.fitting import as_labelled, prepare
 from latens.recipes import get_recipe
 from latens.runs.folder import RunFolder
 from latens.runtime.safetensors import tree_to_arrays
@@ -88,22 +88,22 @@ def test_what_a_model_says_of_its_training(experiment, trained):
     own = {"data": "data", "rows": experiment.data.count("train"), "fingerprint": experiment.data.fingerprint}
     assert trained.facts == own
     assert experiment.trained(trained.model, steps=3).facts == {**own, "steps": 3}
-    former = experiments.former(dataclasses.replace(trained, facts={**own, "steps": 3, "other": 4}))
+    former = fitting.former(dataclasses.replace(trained, facts={**own, "steps": 3, "other": 4}))
     assert former == {**own, "steps": 3, "config": configuration.to_json(experiment.config)}
-    assert experiments.former(dataclasses.replace(trained, config=None, facts={})) == {"config": None}
+    assert fitting.former(dataclasses.replace(trained, config=None, facts={})) == {"config": None}
     assert not trained.is_point
     assert dataclasses.replace(trained, config=config_of("autoencoder")).is_point
     assert not dataclasses.replace(trained, config=None).is_point
 
 
 def test_what_has_to_be_the_same_in_all_processes(experiment):
-    facts = experiments._facts(experiment)
+    facts = fitting._facts(experiment)
     assert facts["the kind of device"] == jax.local_devices()[0].device_kind
     assert facts["the number of devices"] == jax.local_device_count()
     assert facts["the fingerprint of the data"] == experiment.data.fingerprint
     assert len(facts["the digest of the configuration"]) == 12
     other = dataclasses.replace(experiment, config=config_of(**{"training.batch_size": 8}))
-    changed = experiments._facts(other)
+    changed = fitting._facts(other)
     assert [name for name in facts if facts[name] != changed[name]] == ["the digest of the configuration"]
 
 
@@ -115,17 +115,17 @@ def test_weights_of_zero_are_refused_split_by_split():
         n = len(data.subset(split))
         if n:
             with pytest.raises(DataError, match=f"the weights of all {n} {split} rows are 0"):
-                experiments._something_counts(dataclasses.replace(data, weight=weight))
+                fitting._something_counts(dataclasses.replace(data, weight=weight))
             weight[data.subset(split)[:1]] = 0.5
-            experiments._something_counts(dataclasses.replace(data, weight=weight))
+            fitting._something_counts(dataclasses.replace(data, weight=weight))
     gone = np.zeros(X.shape, bool)
     with pytest.raises(DataError, match=f"every cell of the {data.count('train')} training rows is missing"):
-        experiments._something_counts(dataclasses.replace(data, mask=gone))
+        fitting._something_counts(dataclasses.replace(data, mask=gone))
     weight = np.zeros(30, np.float32)
     weight[[data.subset(split)[0] for split in ("train", "validation", "test") if len(data.subset(split))]] = 1.0
     gone[data.subset("train")[1:]] = True  # those have no weight
     with pytest.raises(DataError, match="every cell of the 1 training rows is missing"):
-        experiments._something_counts(dataclasses.replace(data, mask=gone, weight=weight))
+        fitting._something_counts(dataclasses.replace(data, mask=gone, weight=weight))
 
 
 def test_labels_that_training_may_see():
@@ -145,15 +145,15 @@ def test_labels_that_training_may_see():
 
 
 def test_a_run_goes_on_with_its_own_generator_shards_and_version(monkeypatch, tmp_path):
-    loop = {entry.name: 0 for entry in dataclasses.fields(experiments.LoopState)}
+    loop = {entry.name: 0 for entry in dataclasses.fields(fitting.LoopState)}
     found = SimpleNamespace(path=SimpleNamespace(name="c", __str__=lambda self: "c"), warnings=[], loop=loop, read=None)
-    monkeypatch.setattr(experiments, "latest_checkpoint", lambda folder: found)
-    name = experiments._GENERATOR
-    now = experiments.jax_settings()[name]
+    monkeypatch.setattr(fitting, "latest_checkpoint", lambda folder: found)
+    name = fitting._GENERATOR
+    now = fitting.jax_settings()[name]
 
     def newest(info, wanted=1, **more):
         found.loop = {**loop, "stage": 2, "metrics_bytes": 17, **more}
-        return experiments.newest(RunFolder(tmp_path, None, info, {}), wanted)
+        return fitting.newest(RunFolder(tmp_path, None, info, {}), wanted)
 
     for info in ({}, {"jax": {}}, {"jax": {name: now}}):
         assert newest(info).length == 17
@@ -165,7 +165,7 @@ def test_a_run_goes_on_with_its_own_generator_shards_and_version(monkeypatch, tm
     assert newest({}, 4, shards=4).length == 17
     with pytest.raises(ConfigError, match="written by another version of latens"):
         newest({}, more=1)
-    monkeypatch.setattr(experiments, "latest_checkpoint", lambda folder: None)
+    monkeypatch.setattr(fitting, "latest_checkpoint", lambda folder: None)
     assert tuple(newest({})) == (None, 0)
 
 
@@ -262,12 +262,12 @@ def test_what_training_goes_on_with() -> None:
     known = replace(known, likelihood=replace(known.likelihood, options={"components": 5}))
     start = dataclasses.replace(latens.load("pretrained:digits-2d"), config=known)
     open_ = override(get_recipe("default").config, {"likelihood.options.components": 2, "likelihood.scale_floor": 0.5})
-    made = experiments.going_on(open_, start)
+    made = fitting.going_on(open_, start)
     assert (made.likelihood.family, made.likelihood.options) == ("logistic-mixture", {"components": 2})
     assert made.likelihood.scale_floor == 0.5
     assert made.prior == known.prior
     said = override(get_recipe("default").config, {"likelihood.family": "table", "prior.kind": "normal"})
-    made = experiments.going_on(said, start)
+    made = fitting.going_on(said, start)
     assert made == replace(said, network=made.network)
     assert made.network.linear == bool(known.network.linear)
-    assert experiments.going_on(open_, None) == open_
+    assert fitting.going_on(open_, None) == open_

@@ -24,7 +24,7 @@ def trained() -> tuple[latens.Dataset, TrainedModel]:
     size[:20] = None
     data = latens.read(pd.DataFrame({"kind": kind, "colour": colour, "size": size}), label="none")
     config = override(get_recipe("default").config, {"training.steps": 40, "posterior.latent_dim": 1})
-    return data, latens.experiment.train(latens.experiment.prepare(config, data))[0]
+    return data, latens.fitting.train(latens.fitting.prepare(config, data))[0]
 
 
 def by_enumeration(model: TrainedModel, data: latens.Dataset, rows: np.ndarray) -> list[np.ndarray]:

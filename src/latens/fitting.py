@@ -318,7 +318,7 @@ def train(
         DivergedError: Training became non-finite and every way back was used up.
         ConfigError: The checkpoint does not fit this version or JAX's settings.
     """
-    refuse_other(experiment, Experiment, "experiment", "Give what latens.experiment.prepare(config, data) gives.")
+    refuse_other(experiment, Experiment, "experiment", "Give what latens.fitting.prepare(config, data) gives.")
     shards = experiment.settings.shards
     for name, value in _facts(experiment).items():
         distributed.same(name, str(value))

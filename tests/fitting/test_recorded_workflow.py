@@ -12,7 +12,7 @@ import latens
 from latens.config import override
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evidence import Estimate
-from latens.experiment import prepare
+from latens.fitting import prepare
 from latens.recipes import get_recipe
 from latens.trained import measurement
 from latens.trained.augmentation import augment
